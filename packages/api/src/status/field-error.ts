@@ -1,0 +1,117 @@
+import { formatResource, StatusError } from './status-error.ts'
+
+/** Kinds of validation failure; the words are upstream's (apimachinery pkg/util/validation/field/errors.go). */
+export type FieldErrorType =
+  | 'FieldValueNotFound'
+  | 'FieldValueRequired'
+  | 'FieldValueDuplicate'
+  | 'FieldValueInvalid'
+  | 'FieldValueNotSupported'
+  | 'FieldValueForbidden'
+  | 'FieldValueTooLong'
+  | 'FieldValueTooMany'
+  | 'FieldValueTypeInvalid'
+  | 'InternalError'
+
+/** One thing that is wrong with an object: where, what kind, and a message as upstream would print it (without the field). */
+export interface FieldError {
+  readonly type: FieldErrorType
+  /** Path such as `spec.containers[1].name`. */
+  readonly field: string
+  readonly message: string
+}
+
+/** Path to a field, built as validation descends. */
+export class FieldPath {
+  readonly #text: string
+
+  constructor(text = '') {
+    this.#text = text
+  }
+
+  child(...names: string[]): FieldPath {
+    const tail = names.join('.')
+    return new FieldPath(this.#text === '' ? tail : `${this.#text}.${tail}`)
+  }
+
+  index(i: number): FieldPath {
+    return new FieldPath(`${this.#text}[${i}]`)
+  }
+
+  /** For maps: `metadata.labels[app]`. */
+  key(key: string): FieldPath {
+    return new FieldPath(`${this.#text}[${key}]`)
+  }
+
+  toString(): string {
+    return this.#text === '' ? '<nil>' : this.#text
+  }
+}
+
+export function required(path: FieldPath, detail = ''): FieldError {
+  return { type: 'FieldValueRequired', field: String(path), message: withDetail('Required value', detail) }
+}
+
+export function invalid(path: FieldPath, value: unknown, detail: string): FieldError {
+  return { type: 'FieldValueInvalid', field: String(path), message: withDetail(`Invalid value: ${quoteValue(value)}`, detail) }
+}
+
+export function typeInvalid(path: FieldPath, value: unknown, detail: string): FieldError {
+  return { type: 'FieldValueTypeInvalid', field: String(path), message: withDetail(`Invalid value: ${quoteValue(value)}`, detail) }
+}
+
+export function duplicate(path: FieldPath, value: unknown): FieldError {
+  return { type: 'FieldValueDuplicate', field: String(path), message: `Duplicate value: ${quoteValue(value)}` }
+}
+
+export function notSupported(path: FieldPath, value: unknown, supported: readonly string[]): FieldError {
+  const list = supported.map((word) => JSON.stringify(word)).join(', ')
+  const detail = supported.length === 0 ? '' : `supported values: ${list}`
+  return { type: 'FieldValueNotSupported', field: String(path), message: withDetail(`Unsupported value: ${quoteValue(value)}`, detail) }
+}
+
+export function forbiddenField(path: FieldPath, detail: string): FieldError {
+  return { type: 'FieldValueForbidden', field: String(path), message: withDetail('Forbidden', detail) }
+}
+
+/** For a field that names something which does not exist. */
+export function notFoundValue(path: FieldPath, value: unknown): FieldError {
+  return { type: 'FieldValueNotFound', field: String(path), message: `Not found: ${quoteValue(value)}` }
+}
+
+export function tooLong(path: FieldPath, maxLength: number): FieldError {
+  return { type: 'FieldValueTooLong', field: String(path), message: `Too long: may not be more than ${maxLength} bytes` }
+}
+
+export function tooMany(path: FieldPath, actual: number, max: number): FieldError {
+  const noun = max === 1 ? 'item' : 'items'
+  return { type: 'FieldValueTooMany', field: String(path), message: `Too many: ${actual}: must have at most ${max} ${noun}` }
+}
+
+/** 422 with every error of an object, worded as upstream does. `errors` must not be empty. */
+export function invalidObject(
+  kind: { readonly group: string; readonly kind: string },
+  name: string,
+  errors: readonly FieldError[],
+): StatusError {
+  const lines = errors.map((error) => `${error.field}: ${error.message}`)
+  const text = lines.length === 1 ? lines[0]! : `[${[...new Set(lines)].join(', ')}]`
+  const kindName = formatResource({ group: kind.group, resource: kind.kind })
+  const details = {
+    name,
+    kind: kind.kind,
+    causes: errors.map((error) => ({ reason: error.type, message: error.message, field: error.field })),
+    ...(kind.group === '' ? {} : { group: kind.group }),
+  }
+  return new StatusError({ reason: 'Invalid', message: `${kindName} "${name}" is invalid: ${text}`, details })
+}
+
+function withDetail(head: string, detail: string): string {
+  return detail === '' ? head : `${head}: ${detail}`
+}
+
+function quoteValue(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (value === undefined || value === null) return 'null'
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}

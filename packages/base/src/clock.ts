@@ -1,0 +1,98 @@
+/** Time as a dependency: pass one in, so that a test or a simulation can own it. */
+export interface Clock {
+  /** Wall clock, milliseconds since the epoch. */
+  now(): number
+  /** Milliseconds from an arbitrary start; never goes back. Use it for durations. */
+  monotonicMs(): number
+  /** Resolves after `ms`; rejects with the signal's reason when `signal` aborts first. */
+  sleep(ms: number, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
+  /** Calls `fire` once after `ms`. The timer does not keep the process alive. */
+  setTimer(ms: number, fire: () => void): Timer
+}
+
+export interface Timer {
+  cancel(): void
+}
+
+/** The machine's own clock. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (ms, options) => sleepOn(systemClock, ms, options?.signal),
+  setTimer(ms, fire) {
+    const handle: unknown = setTimeout(fire, ms)
+    if (typeof handle === 'object' && handle !== null && 'unref' in handle && typeof handle.unref === 'function') {
+      handle.unref() // a browser's timers are numbers
+    }
+    return { cancel: () => clearTimeout(handle as number) }
+  },
+}
+
+/** A clock that moves only when {@link ManualClock.advance} is called. */
+export interface ManualClock extends Clock {
+  /** Moves time on by `ms`, firing what falls due in order, and lets the woken tasks run in between. */
+  advance(ms: number): Promise<void>
+}
+
+interface PendingTimer {
+  readonly at: number
+  readonly order: number
+  readonly fire: () => void
+}
+
+/** A manual clock that starts at `startMs` since the epoch (default: 2026-01-01T00:00:00Z). */
+export function createManualClock(startMs: number = Date.UTC(2026, 0, 1)): ManualClock {
+  let now = startMs
+  let order = 0
+  const pending = new Set<PendingTimer>()
+  const next = (limit: number): PendingTimer | undefined => {
+    let best: PendingTimer | undefined
+    for (const timer of pending) {
+      if (timer.at > limit) continue
+      if (best === undefined || timer.at < best.at || (timer.at === best.at && timer.order < best.order)) best = timer
+    }
+    return best
+  }
+  const clock: ManualClock = {
+    now: () => now,
+    monotonicMs: () => now - startMs,
+    sleep: (ms, options) => sleepOn(clock, ms, options?.signal),
+    setTimer(ms, fire) {
+      const timer = { at: now + Math.max(0, ms), order: order++, fire }
+      pending.add(timer)
+      return { cancel: () => pending.delete(timer) }
+    },
+    async advance(ms) {
+      const end = now + ms
+      for (let timer = next(end); timer !== undefined; timer = next(end)) {
+        pending.delete(timer)
+        now = Math.max(now, timer.at)
+        timer.fire()
+        await settle()
+      }
+      now = end
+      await settle()
+    },
+  }
+  return clock
+}
+
+function sleepOn(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason as Error)
+    const onAbort = (): void => {
+      timer.cancel()
+      reject(signal!.reason as Error)
+    }
+    const timer = clock.setTimer(ms, () => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    })
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}
+
+/** Lets promise callbacks that are already queued run, a few levels deep. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await Promise.resolve()
+}

@@ -1,0 +1,140 @@
+/**
+ * The Store contract: a revisioned, ordered key-value store whose revision, compaction and watch semantics are etcd v3's.
+ *
+ * One revision numbers one commit (which may touch many keys). Revisions are integers that grow by one a commit, start at 1
+ * for an empty store, and never exceed `Number.MAX_SAFE_INTEGER`. Keys are non-empty text ordered by their UTF-8 bytes.
+ * `compactedRevision ≤ any readable revision ≤ current revision`.
+ */
+export interface Store {
+  /** Revision of the newest durable commit. Linearizable: it waits for what other writers were told is done. */
+  currentRevision(): Promise<number>
+  /** The value of `key`, or `value: undefined` when there is none at that revision. */
+  get(key: string, options?: ReadOptions): Promise<GetResult>
+  /** Keys with a prefix, in order. Throws {@link CompactedError} or {@link FutureRevisionError} for `atRevision`. */
+  range(prefix: string, options?: RangeOptions): Promise<RangeResult>
+  /**
+   * Checks every comparison, then makes all changes in one revision, durably, before it resolves. When a comparison fails it
+   * changes nothing. A commit that changes nothing (only deletes of keys that do not exist) takes no revision.
+   * A key may appear in `changes` once. Throws {@link StoreFullError} when the disk has no room: nothing was changed.
+   */
+  commit(transaction: Transaction): Promise<CommitResult>
+  /**
+   * Delivers every change under `prefix` with revision ≥ `fromRevision` in order, those of one commit together, then goes on
+   * with new ones. `fromRevision` 0 or absent: from the next commit on.
+   */
+  watch(prefix: string, options: WatchOptions): StoreWatch
+  /** Forgets what was overwritten or deleted before or at `revision`; older reads and watches get {@link CompactedError}. */
+  compact(revision: number): Promise<void>
+  /** Ends watches (with `onEnd`) and releases what the engine holds. Commits in flight are finished first. */
+  close(): Promise<void>
+}
+
+export interface KeyValue {
+  readonly key: string
+  /** Owned by the store: read only. */
+  readonly value: Uint8Array
+  /** Revision of the commit that created the key (again, after a delete). */
+  readonly createRevision: number
+  /** Revision of the commit that last changed the key. */
+  readonly modRevision: number
+  /** 1 when created, plus one each change. */
+  readonly version: number
+}
+
+export interface ReadOptions {
+  /** Absent: the newest, linearizable. */
+  readonly atRevision?: number | undefined
+}
+
+export interface GetResult {
+  /** The store's revision when it was read. */
+  readonly revision: number
+  readonly entry: KeyValue | undefined
+}
+
+export interface RangeOptions extends ReadOptions {
+  /** First key to return, inclusive; must start with the prefix. For paging: the last key seen plus `'\0'`. */
+  readonly from?: string | undefined
+  /** At most so many entries; 0 or absent: all. */
+  readonly limit?: number | undefined
+  /** Leaves `value` empty. */
+  readonly keysOnly?: boolean | undefined
+}
+
+export interface RangeResult {
+  /** The store's revision when it was read (`atRevision` if that was given). */
+  readonly revision: number
+  readonly entries: readonly KeyValue[]
+  /** True when `limit` cut the answer. */
+  readonly more: boolean
+  /** How many entries there are from `from` on, those that `limit` cut included. */
+  readonly count: number
+}
+
+export interface Transaction {
+  readonly compare?: readonly Comparison[] | undefined
+  readonly changes: readonly Change[]
+}
+
+/** Holds when the key's `modRevision` equals this; 0: the key must not exist. */
+export interface Comparison {
+  readonly key: string
+  readonly modRevision: number
+}
+
+export type Change =
+  | { readonly type: 'put'; readonly key: string; readonly value: Uint8Array }
+  | { readonly type: 'delete'; readonly key: string }
+
+export type CommitResult =
+  | { readonly committed: true; readonly revision: number }
+  /** `found` holds, in the order of `compare`, what the compared keys hold now. */
+  | { readonly committed: false; readonly revision: number; readonly found: readonly (KeyValue | undefined)[] }
+
+export type StoreEvent =
+  | { readonly type: 'put'; readonly entry: KeyValue; readonly previous: KeyValue | undefined }
+  | { readonly type: 'delete'; readonly key: string; readonly modRevision: number; readonly previous: KeyValue | undefined }
+
+export interface WatchOptions {
+  readonly fromRevision?: number | undefined
+  /** All events of one revision under the prefix, at once; never called re-entrantly, always in order of revision. */
+  readonly onEvents: (events: readonly StoreEvent[], revision: number) => void
+  /** Everything up to `revision` was delivered, though nothing under the prefix may have changed. Sent when asked for and now and then. */
+  readonly onProgress?: ((revision: number) => void) | undefined
+  /** Called once, last: with the reason ({@link CompactedError}, an engine's error) or undefined after `close`. */
+  readonly onEnd: (error: Error | undefined) => void
+}
+
+export interface StoreWatch {
+  /** Asks for `onProgress` with a revision that is at least the store's current one at the time of asking. */
+  requestProgress(): void
+  close(): void
+}
+
+/** The revision was compacted: list again, and watch from the revision of that list. */
+export class CompactedError extends Error {
+  override readonly name = 'CompactedError'
+  readonly compactedRevision: number
+  constructor(requested: number, compactedRevision: number) {
+    super(`Revision ${requested} has been compacted; the oldest readable one is ${compactedRevision}`)
+    this.compactedRevision = compactedRevision
+  }
+}
+
+/** A read asked for a revision that does not exist yet. */
+export class FutureRevisionError extends Error {
+  override readonly name = 'FutureRevisionError'
+  constructor(requested: number, current: number) {
+    super(`Revision ${requested} is in the future; the current one is ${current}`)
+  }
+}
+
+/** No room on the disk, or the engine's size limit is reached. Nothing was changed: free some space and try again. */
+export class StoreFullError extends Error {
+  override readonly name = 'StoreFullError'
+}
+
+/** The store was closed, or its disk can no longer be trusted. */
+export class StoreClosedError extends Error {
+  override readonly name = 'StoreClosedError'
+}
