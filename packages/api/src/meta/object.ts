@@ -15,10 +15,12 @@ export type Stored<T> = T & { metadata: StoredMeta }
 /** Identity of an object within a resource: `namespace/name`, or `name` when it has no namespace. */
 export type ObjectKey = string
 
+/** Key of an object by its metadata. */
 export function objectKey(object: KubeObject): ObjectKey {
   return formatKey(object.metadata.namespace ?? '', object.metadata.name ?? '')
 }
 
+/** `namespace/name`, or `name` when the namespace is `''`. */
 export function formatKey(namespace: string, name: string): ObjectKey {
   return namespace === '' ? name : `${namespace}/${name}`
 }

@@ -115,10 +115,12 @@ export function applyConflict(message: string, causes: StatusCause[]): StatusErr
   return new StatusError({ reason: 'Conflict', message, details: { causes } })
 }
 
+/** 400: the request cannot be understood. */
 export function badRequest(message: string): StatusError {
   return new StatusError({ reason: 'BadRequest', message })
 }
 
+/** 401: no credentials, or bad ones. */
 export function unauthorized(): StatusError {
   return new StatusError({ reason: 'Unauthorized', message: 'Unauthorized' })
 }
@@ -130,6 +132,7 @@ export function forbidden(resource: GroupResource, name: string, why: string): S
   return new StatusError({ reason: 'Forbidden', message, details: objectDetails(resource, name) })
 }
 
+/** 405: the resource has no such verb. */
 export function methodNotAllowed(resource: GroupResource, verb: string): StatusError {
   return new StatusError({
     reason: 'MethodNotAllowed',
@@ -143,6 +146,7 @@ export function expired(message: string): StatusError {
   return new StatusError({ reason: 'Expired', message })
 }
 
+/** 406: none of the media types in `Accept` can be served. */
 export function notAcceptable(mediaTypes: readonly string[]): StatusError {
   return new StatusError({
     reason: 'NotAcceptable',
@@ -150,6 +154,7 @@ export function notAcceptable(mediaTypes: readonly string[]): StatusError {
   })
 }
 
+/** 415: the body has a media type that the server does not read. */
 export function unsupportedMediaType(mediaTypes: readonly string[]): StatusError {
   return new StatusError({
     reason: 'UnsupportedMediaType',
@@ -157,14 +162,17 @@ export function unsupportedMediaType(mediaTypes: readonly string[]): StatusError
   })
 }
 
+/** 413: the body or the object exceeds a limit, which `message` names. */
 export function requestEntityTooLarge(message: string): StatusError {
   return new StatusError({ reason: 'RequestEntityTooLarge', message: `Request entity is too large: ${message}` })
 }
 
+/** 429: come back after `retryAfterSeconds`. */
 export function tooManyRequests(message: string, retryAfterSeconds: number): StatusError {
   return new StatusError({ reason: 'TooManyRequests', message, details: { retryAfterSeconds } })
 }
 
+/** 500: a failure that is not the client's; `cause` is kept for the log. */
 export function internalError(cause: unknown): StatusError {
   const text = cause instanceof Error ? cause.message : String(cause)
   return new StatusError({
@@ -175,6 +183,7 @@ export function internalError(cause: unknown): StatusError {
   })
 }
 
+/** 503: not now; the client may try again. */
 export function serviceUnavailable(message: string): StatusError {
   return new StatusError({ reason: 'ServiceUnavailable', message })
 }

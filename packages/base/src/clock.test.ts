@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { createManualClock, systemClock } from './clock.ts'
+
+describe('a manual clock', () => {
+  it('fires timers in order of their time, then of their creation', async () => {
+    const clock = createManualClock(0)
+    const fired: string[] = []
+    clock.setTimer(20, () => fired.push('late'))
+    clock.setTimer(10, () => fired.push('first'))
+    clock.setTimer(10, () => fired.push('second'))
+    await clock.advance(15)
+    assert.deepEqual(fired, ['first', 'second'])
+    await clock.advance(5)
+    assert.deepEqual(fired, ['first', 'second', 'late'])
+  })
+
+  it('shows each timer its own time', async () => {
+    const clock = createManualClock(1000)
+    const seen: number[] = []
+    clock.setTimer(5, () => {
+      seen.push(clock.now())
+      clock.setTimer(5, () => seen.push(clock.now()))
+    })
+    await clock.advance(100)
+    assert.deepEqual(seen, [1005, 1010])
+    assert.equal(clock.now(), 1100)
+    assert.equal(clock.monotonicMs(), 100)
+  })
+
+  it('forgets a cancelled timer', async () => {
+    const clock = createManualClock()
+    clock.setTimer(1, () => assert.fail('fired')).cancel()
+    await clock.advance(10)
+  })
+})
+
+describe('sleep', () => {
+  it('rejects with the reason when the signal aborts', async () => {
+    for (const clock of [createManualClock(), systemClock]) {
+      const abort = new AbortController()
+      const sleeping = clock.sleep(60_000, { signal: abort.signal })
+      abort.abort(new Error('enough'))
+      await assert.rejects(sleeping, /enough/)
+      await assert.rejects(clock.sleep(1, { signal: abort.signal }), /enough/)
+    }
+  })
+})
