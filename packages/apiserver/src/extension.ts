@@ -1,0 +1,76 @@
+import type { Clock, Logger, Random } from '@centaurus/base'
+import type { KubeObject } from '@centaurus/api'
+import type { Client } from '@centaurus/client'
+import type { Authenticator, Authorizer } from './access/access.ts'
+import type { Exchange } from './http/exchange.ts'
+import type { RequestInfo, UserInfo } from './request/request-info.ts'
+import type { ObjectReader } from './resource/object-reader.ts'
+import type { ResourceDefinition, ResourceRegistry } from './resource/registry.ts'
+
+/** What the core of the server offers to its extensions when it is made. Nothing is loaded yet: see {@link ApiServerExtension.start}. */
+export interface ApiServerCore {
+  readonly registry: ResourceRegistry
+  readonly reader: ObjectReader
+  /** In-process client that acts as `system:apiserver` in group `system:masters`. */
+  readonly client: Client
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+/** A part of the server that plugs into the core: authentication, authorization, discovery, proxying … All fields are optional. */
+export interface ApiServerExtension {
+  /** Asked in the order of the extensions until one knows the caller. */
+  readonly authenticator?: Authenticator | undefined
+  /** Asked in the order of the extensions until one allows. */
+  readonly authorizer?: Authorizer | undefined
+  readonly routes?: readonly NonResourceRoute[] | undefined
+  readonly connectors?: readonly Connector[] | undefined
+  readonly actions?: readonly ObjectAction[] | undefined
+  /** Checks for `/readyz/<name>`; a thrown error's message is the reason. */
+  readonly readiness?: Readonly<Record<string, () => void>> | undefined
+  /** Runs after the cache is loaded and before requests are taken. */
+  start?(): Promise<void>
+  close?(): Promise<void>
+}
+
+export type CreateExtension = (core: ApiServerCore) => ApiServerExtension
+
+/** Who asks for what; authenticated and authorized. */
+export interface RequestContext {
+  readonly user: UserInfo
+  readonly info: RequestInfo
+}
+
+/** A path that is not a resource: `/openapi/v2`, `/apis`, `/version`. */
+export interface NonResourceRoute {
+  /** Without the tenant's prefix. An exact path, or a prefix when it ends in `/`. The longest match wins; exact before prefix. */
+  readonly path: string
+  readonly methods: readonly string[]
+  handle(exchange: Exchange, context: RequestContext): void | Promise<void>
+}
+
+/** A subresource that takes the exchange over: `pods/log`, `pods/exec`, `nodes/proxy`. Any method. */
+export interface Connector {
+  readonly group: string
+  readonly resource: string
+  readonly subresource: string
+  connect(exchange: Exchange, context: ConnectorContext): void | Promise<void>
+}
+
+export interface ConnectorContext extends RequestContext {
+  readonly definition: ResourceDefinition
+}
+
+/**
+ * A POST whose answer is computed and not stored: `tokenreviews`, `subjectaccessreviews`, `serviceaccounts/token`. The core decodes,
+ * defaults and validates the body, and encodes the answer.
+ */
+export interface ObjectAction {
+  readonly group: string
+  readonly resource: string
+  /** `''` for the resource itself. */
+  readonly subresource: string
+  /** `body` is the caller's own; it may be changed and returned. Throws `StatusError`. */
+  run(body: KubeObject, context: RequestContext): KubeObject | Promise<KubeObject>
+}

@@ -1,0 +1,129 @@
+import type { FieldError, KindBehavior, KubeObject, ResourceInfo } from '@centaurus/api'
+
+/**
+ * One resource in one version, as the server serves it: what discovery shows, how its objects behave, and where they are kept.
+ * Built-in ones are made from the catalog of `@centaurus/api`; those of CustomResourceDefinitions are added while the server runs.
+ */
+export interface ResourceDefinition {
+  readonly info: ResourceInfo
+  readonly behavior: KindBehavior
+  /** Objects of all served versions share one place in the store and one form there. */
+  readonly storage: StorageForm
+  /**
+   * Stored form → this version's form. Absent: they are the same, and stored bytes are served as they are. Gets a private copy
+   * that it may change and return.
+   */
+  readonly fromStorage?: ((object: KubeObject) => KubeObject) | undefined
+  /** This version's form → stored form. Gets an object that it may change and return. */
+  readonly toStorage?: ((object: KubeObject) => KubeObject) | undefined
+  /**
+   * Prunes and defaults a freshly parsed object of this version in place (CustomResourceDefinitions: structural pruning and
+   * defaults); returns the paths of fields that were dropped. Absent: `decodeObject` with `info.schema`.
+   */
+  readonly prune?: ((object: KubeObject) => readonly string[]) | undefined
+  /** Validation that the schema demands, beyond `behavior.validate` (CustomResourceDefinitions: OpenAPI and CEL rules). */
+  readonly validateSchema?: ((object: KubeObject, old: KubeObject | undefined) => FieldError[]) | undefined
+  /** Where `/scale` finds its numbers; absent for built-in kinds, which the server knows. */
+  readonly scale?: ScalePaths | undefined
+}
+
+export interface StorageForm {
+  readonly group: string
+  readonly resource: string
+  readonly version: string
+  readonly kind: string
+  /** First part of the store's keys: `/registry/<tenant>/<keyGroup>/<resource>/`; the group, or `core`. */
+  readonly keyGroup: string
+  readonly namespaced: boolean
+}
+
+/** JSON paths such as `.spec.replicas`. Source: apiextensions.k8s.io/v1 CustomResourceSubresourceScale. */
+export interface ScalePaths {
+  readonly specReplicasPath: string
+  readonly statusReplicasPath: string
+  readonly labelSelectorPath?: string | undefined
+}
+
+export type RegistryListener = () => void
+
+/** What the server serves right now. Lookups are two map accesses; changes are rare and tell every listener. */
+export class ResourceRegistry {
+  readonly #byVersion = new Map<string, Map<string, ResourceDefinition>>()
+  readonly #listeners = new Set<RegistryListener>()
+  #generation = 0
+
+  constructor(definitions: Iterable<ResourceDefinition> = []) {
+    for (const definition of definitions) this.#put(definition)
+  }
+
+  /** Grows by one with each change: the version of what discovery serves. */
+  get generation(): number {
+    return this.#generation
+  }
+
+  find(group: string, version: string, resource: string): ResourceDefinition | undefined {
+    return this.#byVersion.get(versionKey(group, version))?.get(resource)
+  }
+
+  /** The definition for a kind, such as `apps/v1 Deployment`. */
+  findKind(group: string, version: string, kind: string): ResourceDefinition | undefined {
+    const resources = this.#byVersion.get(versionKey(group, version))
+    if (resources === undefined) return undefined
+    for (const definition of resources.values()) if (definition.info.kind === kind) return definition
+    return undefined
+  }
+
+  /** Any version's definition of a group's resource; the storage version's where it is served. */
+  findResource(group: string, resource: string): ResourceDefinition | undefined {
+    let found: ResourceDefinition | undefined
+    for (const resources of this.#byVersion.values()) {
+      const definition = resources.get(resource)
+      if (definition === undefined || definition.info.group !== group) continue
+      if (definition.info.version === definition.storage.version) return definition
+      found ??= definition
+    }
+    return found
+  }
+
+  hasGroupVersion(group: string, version: string): boolean {
+    return this.#byVersion.has(versionKey(group, version))
+  }
+
+  /** In the order of registration. */
+  list(): readonly ResourceDefinition[] {
+    return [...this.#byVersion.values()].flatMap((resources) => [...resources.values()])
+  }
+
+  /** Adds or replaces all of `added` and removes all of `removed` as one change. */
+  change(change: {
+    readonly added?: readonly ResourceDefinition[]
+    readonly removed?: readonly Pick<ResourceInfo, 'group' | 'version' | 'resource'>[]
+  }): void {
+    for (const { group, version, resource } of change.removed ?? []) {
+      const resources = this.#byVersion.get(versionKey(group, version))
+      resources?.delete(resource)
+      if (resources?.size === 0) this.#byVersion.delete(versionKey(group, version))
+    }
+    for (const definition of change.added ?? []) this.#put(definition)
+    this.#generation++
+    for (const listener of this.#listeners) listener()
+  }
+
+  /** Calls `listener` after each change. Returns the function that removes it. */
+  onChange(listener: RegistryListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  #put(definition: ResourceDefinition): void {
+    const { group, version, resource } = definition.info
+    const key = versionKey(group, version)
+    let resources = this.#byVersion.get(key)
+    if (resources === undefined) this.#byVersion.set(key, (resources = new Map()))
+    resources.set(resource, definition)
+  }
+}
+
+function versionKey(group: string, version: string): string {
+  return `${group}/${version}`
+}
