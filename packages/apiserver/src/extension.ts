@@ -27,6 +27,7 @@ export interface ApiServerExtension {
   readonly routes?: readonly NonResourceRoute[] | undefined
   readonly connectors?: readonly Connector[] | undefined
   readonly actions?: readonly ObjectAction[] | undefined
+  readonly writeChecks?: readonly WriteCheck[] | undefined
   /** Checks for `/readyz/<name>`; a thrown error's message is the reason. */
   readonly readiness?: Readonly<Record<string, () => void>> | undefined
   /** Runs after the cache is loaded and before requests are taken. */
@@ -73,4 +74,23 @@ export interface ObjectAction {
   readonly subresource: string
   /** `body` is the caller's own; it may be changed and returned. Throws `StatusError`. */
   run(body: KubeObject, context: RequestContext): KubeObject | Promise<KubeObject>
+}
+
+/**
+ * Looks at a write of one resource after validation and before it is stored, for rules that need more than the object: no
+ * escalation by roles, nodes change only their own objects. Called for create, update, patch, delete and subresource writes.
+ */
+export interface WriteCheck {
+  readonly group: string
+  readonly resource: string
+  /** Throws `StatusError` to refuse. Reads caches only. */
+  check(write: CheckedWrite): void
+}
+
+export interface CheckedWrite extends RequestContext {
+  readonly operation: 'create' | 'update' | 'delete'
+  /** The new object, or undefined for a delete. For `pods/eviction` and `pods/binding`: the body. */
+  readonly object: KubeObject | undefined
+  /** The stored object; undefined for a create. For `pods/eviction` and `serviceaccounts/token`: the Pod or ServiceAccount. */
+  readonly old: KubeObject | undefined
 }

@@ -4,7 +4,9 @@ import type { UserInfo } from '../request/request-info.ts'
 /** Finds out who calls. */
 export interface Authenticator {
   /** Undefined: no credentials were given (the caller is anonymous). Throws `unauthorized()` for bad ones. */
-  authenticate(exchange: Pick<Exchange, 'headers' | 'clientCertificate'>): UserInfo | undefined | Promise<UserInfo | undefined>
+  authenticate(
+    exchange: Pick<Exchange, 'headers' | 'clientCertificate'>,
+  ): UserInfo | undefined | Promise<UserInfo | undefined>
 }
 
 /** What an authorizer is asked. Source: authorization.k8s.io/v1 SubjectAccessReviewSpec. */
@@ -20,6 +22,8 @@ export interface AuthorizationAttributes {
   readonly subresource: string
   readonly namespace: string
   readonly name: string
+  /** As in the query, of `list`, `watch` and `deletecollection`; for authorizers that allow a caller only its own share. */
+  readonly fieldSelector?: string | undefined
 }
 
 export type AuthorizationDecision =
