@@ -45,3 +45,61 @@ export {
   type StatusErrorInit,
   type StatusReason,
 } from './status/status-error.ts'
+export { findCondition, isConditionTrue, setCondition, type AnyCondition } from './meta/conditions.ts'
+export { generateName, randomSuffix, safeEncode } from './meta/generate-name.ts'
+export {
+  checkDns1035Label,
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkLabelValue,
+  checkPathSegment,
+  checkQualifiedName,
+  describePattern,
+  type NameRule,
+} from './meta/names.ts'
+export { controllerOf, isControlledBy, isDeleting, ownerReferenceTo } from './meta/owners.ts'
+export { formatMicroTime, formatTime, normalizeMicroTime, normalizeTime, parseTime } from './meta/time.ts'
+export {
+  keepServerMetadata,
+  validateAnnotations,
+  validateFieldManager,
+  validateLabels,
+  validateObjectMeta,
+  validateObjectMetaUpdate,
+  validateOwnerReferences,
+  type ObjectMetaRules,
+} from './meta/validate-object-meta.ts'
+export { deepClone, deepEqual, deepFreeze, defineMember, isRecord } from './meta/values.ts'
+export {
+  addQuantities,
+  compareQuantities,
+  createQuantity,
+  formatQuantity,
+  parseQuantity,
+  quantityMilliValue,
+  quantityOfMillis,
+  quantityOfUnits,
+  quantityValue,
+  subtractQuantities,
+  type Quantity,
+  type QuantityFormat,
+} from './quantity/quantity.ts'
+export {
+  checkFieldLabels,
+  escapeFieldValue,
+  everyField,
+  FieldSelector,
+  parseFieldSelector,
+  type FieldRequirement,
+} from './selector/field-selector.ts'
+export {
+  createRequirement,
+  everything,
+  LabelSelector,
+  nothing,
+  selectorFromLabels,
+  selectorFromObject,
+  type Labels,
+} from './selector/label-selector.ts'
+export { parseLabelSelector } from './selector/parse-label-selector.ts'
+export { checkRequirement, formatRequirement, type Requirement, type SelectorOperator } from './selector/requirement.ts'
