@@ -14,17 +14,43 @@ export interface Client {
   /** Replaces; fails with Conflict when `metadata.resourceVersion` is set and stale. */
   update<T extends KubeObject>(type: ResourceType<T>, object: T, options?: WriteOptions): Promise<Stored<T>>
   updateStatus<T extends KubeObject>(type: ResourceType<T>, object: T, options?: WriteOptions): Promise<Stored<T>>
-  patch<T extends KubeObject>(type: ResourceType<T>, name: ObjectName, patch: Patch, options?: PatchOptions): Promise<Stored<T>>
+  patch<T extends KubeObject>(
+    type: ResourceType<T>,
+    name: ObjectName,
+    patch: Patch,
+    options?: PatchOptions,
+  ): Promise<Stored<T>>
   /** Resolves to the object when it still exists (grace, finalizers), else to the server's Status. */
-  delete<T extends KubeObject>(type: ResourceType<T>, name: ObjectName, options?: DeleteOptions): Promise<Stored<T> | Status>
+  delete<T extends KubeObject>(
+    type: ResourceType<T>,
+    name: ObjectName,
+    options?: DeleteOptions,
+  ): Promise<Stored<T> | Status>
   deleteCollection<T extends KubeObject>(type: ResourceType<T>, options?: ListOptions & DeleteOptions): Promise<void>
   watch<T extends KubeObject>(type: ResourceType<T>, options: ClientWatchOptions<T>): ClientWatch
   /** POST to a subresource such as `binding`, `eviction` or `token`; `Out` is what the server answers. */
-  createSubresource<In, Out>(type: ResourceType<KubeObject>, name: ObjectName, subresource: string, body: In, options?: WriteOptions): Promise<Out>
+  createSubresource<In, Out>(
+    type: ResourceType<KubeObject>,
+    name: ObjectName,
+    subresource: string,
+    body: In,
+    options?: WriteOptions,
+  ): Promise<Out>
   /** GET of a subresource such as `scale`. */
-  getSubresource<Out>(type: ResourceType<KubeObject>, name: ObjectName, subresource: string, options?: CallOptions): Promise<Out>
+  getSubresource<Out>(
+    type: ResourceType<KubeObject>,
+    name: ObjectName,
+    subresource: string,
+    options?: CallOptions,
+  ): Promise<Out>
   /** PUT of a subresource such as `scale`. */
-  updateSubresource<In, Out>(type: ResourceType<KubeObject>, name: ObjectName, subresource: string, body: In, options?: WriteOptions): Promise<Out>
+  updateSubresource<In, Out>(
+    type: ResourceType<KubeObject>,
+    name: ObjectName,
+    subresource: string,
+    body: In,
+    options?: WriteOptions,
+  ): Promise<Out>
   /** Ends connections; watches end. */
   close(): Promise<void>
 }
@@ -86,7 +112,9 @@ export interface PatchOptions extends WriteOptions {
 export interface DeleteOptions extends CallOptions {
   readonly gracePeriodSeconds?: number | undefined
   readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground' | undefined
-  readonly preconditions?: { readonly uid?: string | undefined; readonly resourceVersion?: string | undefined } | undefined
+  readonly preconditions?:
+    | { readonly uid?: string | undefined; readonly resourceVersion?: string | undefined }
+    | undefined
   readonly dryRun?: boolean | undefined
 }
 

@@ -34,6 +34,8 @@ export interface InformerHandler<T extends KubeObject> {
 export interface InformerFactory {
   /** Starts it on first use. */
   informer<T extends KubeObject>(type: ResourceType<T>, select?: SelectOptions): Informer<T>
+  /** Stops and forgets the informer of that selection, as when a CustomResourceDefinition goes away. Its users get no more events. */
+  release<T extends KubeObject>(type: ResourceType<T>, select?: SelectOptions): void
   /** Resolves when every informer asked for so far is synced. */
   whenSynced(signal?: AbortSignal): Promise<void>
   close(): Promise<void>

@@ -1,0 +1,120 @@
+import { assert, type Clock, type Timer } from '@centaurus/base'
+
+/** Back-off of a failing key. Source: client-go util/workqueue DefaultTypedControllerRateLimiter (5 ms doubling to 1000 s). */
+const BACKOFF_BASE_MS = 5
+const BACKOFF_MAX_MS = 1_000_000
+
+export interface WorkQueueOptions {
+  readonly clock: Clock
+  readonly backoffBaseMs?: number | undefined
+  readonly backoffMaxMs?: number | undefined
+}
+
+export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
+  return new WorkQueue(options)
+}
+
+/**
+ * Keys that need work. A key waits at most once; one that is added while a worker has it is handed out again after `done`, so no two
+ * workers ever have the same key. Bounded by the number of distinct keys.
+ */
+export class WorkQueue {
+  readonly #clock: Clock
+  readonly #baseMs: number
+  readonly #maxMs: number
+  /** Waiting, in order. */
+  readonly #ready = new Set<string>()
+  readonly #working = new Set<string>()
+  /** Added again while a worker had them. */
+  readonly #dirty = new Set<string>()
+  readonly #delayed = new Map<string, { readonly atMs: number; readonly timer: Timer }>()
+  readonly #failures = new Map<string, number>()
+  readonly #takers: ((key: string | undefined) => void)[] = []
+  #closed = false
+
+  constructor({ clock, backoffBaseMs = BACKOFF_BASE_MS, backoffMaxMs = BACKOFF_MAX_MS }: WorkQueueOptions) {
+    this.#clock = clock
+    this.#baseMs = backoffBaseMs
+    this.#maxMs = backoffMaxMs
+  }
+
+  /** Keys that wait for a worker now. */
+  get length(): number {
+    return this.#ready.size
+  }
+
+  /** True when nothing waits, is delayed by at most `withinMs`, or is worked on. */
+  isIdle({ withinMs = 0 }: { readonly withinMs?: number } = {}): boolean {
+    if (this.#ready.size > 0 || this.#working.size > 0) return false
+    const horizonMs = this.#clock.monotonicMs() + withinMs
+    return [...this.#delayed.values()].every((entry) => entry.atMs > horizonMs)
+  }
+
+  add(key: string): void {
+    if (this.#closed || this.#ready.has(key)) return
+    if (this.#working.has(key)) return void this.#dirty.add(key)
+    const taker = this.#takers.shift()
+    if (taker === undefined) return void this.#ready.add(key)
+    this.#working.add(key)
+    taker(key)
+  }
+
+  /** Adds after `delayMs`. Of several delays of one key the earliest counts. */
+  addAfter(key: string, delayMs: number): void {
+    if (this.#closed) return
+    if (delayMs <= 0) return this.add(key)
+    const atMs = this.#clock.monotonicMs() + delayMs
+    const pending = this.#delayed.get(key)
+    if (pending !== undefined) {
+      if (pending.atMs <= atMs) return
+      pending.timer.cancel()
+    }
+    const timer = this.#clock.setTimer(delayMs, () => {
+      this.#delayed.delete(key)
+      this.add(key)
+    })
+    this.#delayed.set(key, { atMs, timer })
+  }
+
+  /** Adds after this key's back-off, which doubles with each call until {@link forget}. */
+  addRateLimited(key: string): void {
+    const failures = this.#failures.get(key) ?? 0
+    this.#failures.set(key, failures + 1)
+    this.addAfter(key, Math.min(this.#maxMs, this.#baseMs * 2 ** Math.min(failures, 60)))
+  }
+
+  /** How often the key was added by {@link addRateLimited} since it was forgotten. */
+  failures(key: string): number {
+    return this.#failures.get(key) ?? 0
+  }
+
+  forget(key: string): void {
+    this.#failures.delete(key)
+  }
+
+  /** The next key, in order of arrival; undefined once the queue is shut down. Each key taken must be given to {@link done}. */
+  take(): Promise<string | undefined> {
+    if (this.#closed) return Promise.resolve(undefined)
+    for (const key of this.#ready) {
+      this.#ready.delete(key)
+      this.#working.add(key)
+      return Promise.resolve(key)
+    }
+    return new Promise((resolve) => this.#takers.push(resolve))
+  }
+
+  done(key: string): void {
+    assert(this.#working.delete(key), 'a key is done that nobody works on')
+    if (this.#dirty.delete(key)) this.add(key)
+  }
+
+  /** Drops what waits; workers get undefined. */
+  shutDown(): void {
+    this.#closed = true
+    for (const { timer } of this.#delayed.values()) timer.cancel()
+    this.#delayed.clear()
+    this.#ready.clear()
+    this.#dirty.clear()
+    for (const taker of this.#takers.splice(0)) taker(undefined)
+  }
+}

@@ -1,0 +1,1 @@
+export { describeClientContract, type ClientUnderTest } from './client-contract.ts'
