@@ -1,3 +1,5 @@
+export { COMPACTION_INTERVAL_MS, type AutomaticCompaction } from './compaction.ts'
+export { createMemoryStore, type MemoryStoreOptions } from './memory/memory-store.ts'
 export {
   CompactedError,
   FutureRevisionError,

@@ -15,7 +15,8 @@ export interface Store {
   /**
    * Checks every comparison, then makes all changes in one revision, durably, before it resolves. When a comparison fails it
    * changes nothing. A commit that changes nothing (only deletes of keys that do not exist) takes no revision.
-   * A key may appear in `changes` once. Throws {@link StoreFullError} when the disk has no room: nothing was changed.
+   * A key may appear in `changes` once (`TypeError`, as for an empty or ill-formed key). The values are the store's from now on:
+   * do not write to them. Throws {@link StoreFullError} when the disk has no room: nothing was changed.
    */
   commit(transaction: Transaction): Promise<CommitResult>
   /**
@@ -23,7 +24,11 @@ export interface Store {
    * with new ones. `fromRevision` 0 or absent: from the next commit on.
    */
   watch(prefix: string, options: WatchOptions): StoreWatch
-  /** Forgets what was overwritten or deleted before or at `revision`; older reads and watches get {@link CompactedError}. */
+  /**
+   * Forgets what was overwritten or deleted before or at `revision`; older reads and watches get {@link CompactedError}. Reads at
+   * `revision` and watches from it go on working; of its own changes, `previous` may be forgotten. Throws {@link CompactedError} when
+   * that is done already (another caller was faster: nothing to do) and {@link FutureRevisionError} beyond the current revision.
+   */
   compact(revision: number): Promise<void>
   /** Ends watches (with `onEnd`) and releases what the engine holds. Commits in flight are finished first. */
   close(): Promise<void>
@@ -42,7 +47,7 @@ export interface KeyValue {
 }
 
 export interface ReadOptions {
-  /** Absent: the newest, linearizable. */
+  /** 0 or absent: the newest, linearizable. */
   readonly atRevision?: number | undefined
 }
 
@@ -93,15 +98,23 @@ export type CommitResult =
 
 export type StoreEvent =
   | { readonly type: 'put'; readonly entry: KeyValue; readonly previous: KeyValue | undefined }
-  | { readonly type: 'delete'; readonly key: string; readonly modRevision: number; readonly previous: KeyValue | undefined }
+  | {
+      readonly type: 'delete'
+      readonly key: string
+      readonly modRevision: number
+      readonly previous: KeyValue | undefined
+    }
 
 export interface WatchOptions {
   readonly fromRevision?: number | undefined
-  /** All events of one revision under the prefix, at once; never called re-entrantly, always in order of revision. */
+  /**
+   * All events of one revision under the prefix, at once; never called re-entrantly, always in order of revision. A callback that
+   * throws ends its watch with what it threw. Be quick: all watches are called in turn, and nothing is buffered for a slow one.
+   */
   readonly onEvents: (events: readonly StoreEvent[], revision: number) => void
   /** Everything up to `revision` was delivered, though nothing under the prefix may have changed. Sent when asked for and now and then. */
   readonly onProgress?: ((revision: number) => void) | undefined
-  /** Called once, last: with the reason ({@link CompactedError}, an engine's error) or undefined after `close`. */
+  /** Called once, last, never inside another callback: with the reason ({@link CompactedError}, an engine's error) or undefined after `close` (its own or the store's). */
   readonly onEnd: (error: Error | undefined) => void
 }
 

@@ -1,0 +1,56 @@
+import { systemClock, type Clock, type Timer } from '@centaurus/base'
+import type { Mvcc } from './mvcc/mvcc.ts'
+
+/** Source: kube-apiserver's `--etcd-compaction-interval`, default 5 minutes (Kubernetes v1.37). */
+export const COMPACTION_INTERVAL_MS = 5 * 60_000
+
+/** Which history a store keeps by itself. With neither field set it keeps everything until `compact`. */
+export interface AutomaticCompaction {
+  /** Every so often forget what was overwritten before the last time: history reaches back one to two intervals. */
+  readonly intervalMs?: number | undefined
+  /** At most so many revisions (a quarter more for a while): bounds memory under heavy writing. */
+  readonly revisionsMax?: number | undefined
+}
+
+/** Compacts as `policy` says. `compact` must not throw. */
+export class CompactionSchedule {
+  readonly #deps: CompactionScheduleDeps
+  #timer: Timer | undefined
+  #revisionAtLastTick: number
+
+  constructor(deps: CompactionScheduleDeps) {
+    this.#deps = deps
+    this.#revisionAtLastTick = deps.mvcc.visibleRevision
+    this.#arm()
+  }
+
+  /** To be called when a commit has become visible. */
+  onCommit(): void {
+    const { mvcc, policy, compact } = this.#deps
+    const kept = mvcc.visibleRevision - mvcc.compactedRevision
+    const max = policy.revisionsMax
+    if (max !== undefined && kept > max + max / 4) compact(mvcc.visibleRevision - max)
+  }
+
+  close(): void {
+    this.#timer?.cancel()
+  }
+
+  #arm(): void {
+    const { policy, clock, mvcc, compact } = this.#deps
+    if (policy.intervalMs === undefined) return
+    this.#timer = (clock ?? systemClock).setTimer(policy.intervalMs, () => {
+      const revision = this.#revisionAtLastTick
+      this.#revisionAtLastTick = mvcc.visibleRevision
+      if (revision > mvcc.compactedRevision) compact(revision)
+      this.#arm()
+    })
+  }
+}
+
+export interface CompactionScheduleDeps {
+  readonly mvcc: Mvcc
+  readonly policy: AutomaticCompaction
+  readonly compact: (revision: number) => void
+  readonly clock?: Clock | undefined
+}
