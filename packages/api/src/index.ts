@@ -1,7 +1,9 @@
 export type { BehaviorContext, KindBehavior, KubeObject, TableColumn } from './kinds/behavior.ts'
 export { formatKey, objectKey, parseKey, type ObjectKey, type Stored, type StoredMeta } from './meta/object.ts'
 export type { ResourceType } from './resource-type.ts'
-export type { ResourceInfo, SubresourceInfo } from './schema/catalog.ts'
+export { KUBERNETES_VERSION } from './generated/definitions.ts'
+export { schemaOfDefinition, schemaOfKind } from './schema/builtin.ts'
+export { findKind, findResource, resources, type ResourceInfo, type SubresourceInfo } from './schema/catalog.ts'
 export type { FieldSchema, ScalarType, StructSchema, ValueSchema } from './schema/schema.ts'
 export {
   duplicate,
@@ -103,3 +105,11 @@ export {
 } from './selector/label-selector.ts'
 export { parseLabelSelector } from './selector/parse-label-selector.ts'
 export { checkRequirement, formatRequirement, type Requirement, type SelectorOperator } from './selector/requirement.ts'
+export { isPodActive, isPodReady, isPodTerminal, podCondition } from './kinds/pod/phase.ts'
+export { podQosClass, type PodQOSClass } from './kinds/pod/qos.ts'
+export { isSidecar, podLimits, podRequests, type ResourceAmounts } from './kinds/pod/resources.ts'
+export { podStatusText } from './kinds/pod/table.ts'
+export { podTemplateHash } from './kinds/pod/template-hash.ts'
+export { behaviorOf } from './kinds/registry.ts'
+export { formatAge, formatDuration } from './kinds/shared/duration.ts'
+export { semanticEqual } from './kinds/shared/deep-equal.ts'

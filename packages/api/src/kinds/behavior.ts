@@ -1,3 +1,4 @@
+import type { NameRule } from '../meta/names.ts'
 import type { FieldError } from '../status/field-error.ts'
 import type { ObjectMeta } from '../generated/types/meta/v1.ts'
 
@@ -25,6 +26,8 @@ export interface BehaviorContext {
  * everything but `status` and metadata on update of `/status`, and validation of metadata, types and required fields.
  */
 export interface KindBehavior<T extends KubeObject = KubeObject> {
+  /** What `metadata.name` must look like; absent means a DNS subdomain, as most kinds have it. */
+  readonly nameRule?: NameRule | undefined
   /** Fills what is absent, as upstream's defaulting does. Idempotent. */
   readonly setDefaults?: ((draft: T) => void) | undefined
   /** Runs before validation on create, after the server's own preparation: sets what only the server decides. */

@@ -1,0 +1,19 @@
+import type { Node } from '../../generated/types/core/v1.ts'
+import type { KindBehavior } from '../behavior.ts'
+import { roundUpResources } from '../pod/default-containers.ts'
+import { nodeColumns, nodeRow } from './table.ts'
+
+/** Nodes. Source: pkg/registry/core/node/strategy.go and SetDefaults_NodeStatus, pkg/apis/core/v1 v1.37. */
+export const nodeBehavior: KindBehavior<Node> = {
+  hasGeneration: false,
+  setDefaults: ({ status }) => {
+    if (status === undefined) return
+    roundUpResources(status.capacity)
+    roundUpResources(status.allocatable)
+    if (status.capacity !== undefined) status.allocatable ??= { ...status.capacity }
+  },
+  selectableFields: ({ spec }) => ({ 'spec.unschedulable': String(spec?.unschedulable ?? false) }),
+  selectableFieldNames: ['spec.unschedulable'],
+  columns: nodeColumns,
+  row: nodeRow,
+}
