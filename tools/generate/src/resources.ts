@@ -27,8 +27,14 @@ export interface SubresourceFacts {
 
 const ROOT = /^\/(?:api\/(?<core>v\w+)|apis\/(?<group>[^/]+)\/(?<version>v\w+))\/(?<rest>.+)$/
 const ACTION_VERBS: Record<string, string> = {
-  get: 'get', list: 'list', post: 'create', put: 'update', patch: 'patch', delete: 'delete',
-  deletecollection: 'deletecollection', connect: 'connect',
+  get: 'get',
+  list: 'list',
+  post: 'create',
+  put: 'update',
+  patch: 'patch',
+  delete: 'delete',
+  deletecollection: 'deletecollection',
+  connect: 'connect',
 }
 
 interface Draft {
@@ -71,7 +77,13 @@ function addPath(drafts: Map<string, Draft>, path: string, operations: OpenApiDo
   const version = groups['version'] ?? groups['core']!
   const key = `${group}/${version}/${resource}`
   const draft = drafts.get(key) ?? {
-    group, version, resource, namespaced: false, gvk: undefined, verbs: new Set<string>(), subresources: new Map(),
+    group,
+    version,
+    resource,
+    namespaced: false,
+    gvk: undefined,
+    verbs: new Set<string>(),
+    subresources: new Map(),
   }
   draft.namespaced ||= namespaced
   drafts.set(key, draft)
@@ -85,7 +97,10 @@ function addPath(drafts: Map<string, Draft>, path: string, operations: OpenApiDo
   }
 }
 
-function addOperation(draft: Draft, { sub, verb, gvk }: { sub: string | undefined; verb: string; gvk: GroupVersionKind }): void {
+function addOperation(
+  draft: Draft,
+  { sub, verb, gvk }: { sub: string | undefined; verb: string; gvk: GroupVersionKind },
+): void {
   if (sub === undefined || sub === '{path}') {
     if (verb === 'connect') return
     draft.gvk = gvk
@@ -104,8 +119,14 @@ function toFacts(draft: Draft, byGvk: Map<string, string>): ResourceFacts {
     .map(([name, { gvk: sub, verbs }]) => ({ name, ...sub, verbs: [...verbs].sort() }))
     .sort((a, b) => compare(a.name, b.name))
   return {
-    group: draft.group, version: draft.version, resource: draft.resource, kind: gvk.kind, namespaced: draft.namespaced,
-    verbs: [...draft.verbs].sort(), subresources, definition: byGvk.get(gvkKey(gvk)) ?? '',
+    group: draft.group,
+    version: draft.version,
+    resource: draft.resource,
+    kind: gvk.kind,
+    namespaced: draft.namespaced,
+    verbs: [...draft.verbs].sort(),
+    subresources,
+    definition: byGvk.get(gvkKey(gvk)) ?? '',
     kindOwner: gvk.group === draft.group && gvk.version === draft.version,
   }
 }

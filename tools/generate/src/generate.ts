@@ -1,0 +1,18 @@
+import { collectDefinitions } from './definitions.ts'
+import { definitionsSource, resourcesSource } from './facts-text.ts'
+import { KUBERNETES_VERSION } from './modules.ts'
+import { readDiscovery, readOpenApi, readOpenApiV3 } from './openapi.ts'
+import { generateTypes } from './types.ts'
+
+/**
+ * Everything that is generated, by path below `packages/api/src/generated`. Pure apart from reading the published sources,
+ * which `go` fetches. Takes about a second.
+ */
+export function generateAll(): Map<string, string> {
+  const openApi = readOpenApi()
+  const files = new Map<string, string>()
+  for (const [module, source] of generateTypes(openApi)) files.set(`types/${module}.ts`, source)
+  files.set('definitions.ts', definitionsSource(collectDefinitions(openApi, readOpenApiV3()), KUBERNETES_VERSION))
+  files.set('resources.ts', resourcesSource(readDiscovery()))
+  return files
+}
