@@ -1,0 +1,5 @@
+export { ClusterState } from './core/cluster-state.ts'
+export { decide, formatFitFailure, type DecideOptions, type Decision, type FitFailure } from './core/decide.ts'
+export { compilePod, type CompileInput, type PodRequirements } from './core/pod-requirements.ts'
+export { planPreemption, type PreemptionPlan } from './core/preempt.ts'
+export { DEFAULT_SCHEDULER_NAME, startScheduler, type RunningScheduler, type SchedulerDeps } from './loop/scheduler.ts'
