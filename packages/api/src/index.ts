@@ -113,3 +113,13 @@ export { podTemplateHash } from './kinds/pod/template-hash.ts'
 export { behaviorOf } from './kinds/registry.ts'
 export { formatAge, formatDuration } from './kinds/shared/duration.ts'
 export { semanticEqual } from './kinds/shared/deep-equal.ts'
+export {
+  decodeObject,
+  formatGroupVersion,
+  parseGroupVersion,
+  type Decoded,
+  type DecodeOptions,
+  type GroupVersionKind,
+} from './decode/decode-object.ts'
+export { DecodeError, decodeStruct, type DecodeReport } from './decode/decode-values.ts'
+export { parseBody, type FieldValidation, type ParseBodyOptions, type ParsedBody } from './decode/parse-body.ts'

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { createSeededRandom } from '@centaurus/base'
 import * as fc from 'fast-check'
 import type { ObjectMeta } from '../generated/types/meta/v1.ts'
-import { findCondition, isConditionTrue, setCondition } from './conditions.ts'
+import { findCondition, isConditionTrue, setCondition, type AnyCondition } from './conditions.ts'
 import { generateName } from './generate-name.ts'
 import {
   checkDns1035Label,
@@ -188,17 +188,19 @@ describe('owners', () => {
 })
 
 describe('setCondition', () => {
+  const ready = (status: string, reason: string): AnyCondition => ({ type: 'Ready', status, reason })
+
   it('moves the transition time only when the status changes, and keeps the list when nothing does', () => {
-    const first = setCondition(undefined, { type: 'Ready', status: 'False', reason: 'A' }, 0)
+    const first = setCondition(undefined, ready('False', 'A'), 0)
     assert.deepEqual(first, [
       { type: 'Ready', status: 'False', reason: 'A', lastTransitionTime: '1970-01-01T00:00:00Z' },
     ])
-    const second = setCondition(first, { type: 'Ready', status: 'False', reason: 'B' }, 1000)
+    const second = setCondition(first, ready('False', 'B'), 1000)
     assert.equal(findCondition(second, 'Ready')?.lastTransitionTime, '1970-01-01T00:00:00Z')
-    const third = setCondition(second, { type: 'Ready', status: 'True', reason: 'B' }, 2000)
+    const third = setCondition(second, ready('True', 'B'), 2000)
     assert.equal(findCondition(third, 'Ready')?.lastTransitionTime, '1970-01-01T00:00:02Z')
     assert.equal(isConditionTrue(third, 'Ready'), true)
-    assert.equal(setCondition(third, { type: 'Ready', status: 'True', reason: 'B' }, 3000), third)
+    assert.equal(setCondition(third, ready('True', 'B'), 3000), third)
   })
 })
 
