@@ -123,3 +123,8 @@ export {
 } from './decode/decode-object.ts'
 export { DecodeError, decodeStruct, type DecodeReport } from './decode/decode-values.ts'
 export { parseBody, type FieldValidation, type ParseBodyOptions, type ParsedBody } from './decode/parse-body.ts'
+export { createStrategicMergePatch } from './patch/create-strategic-merge-patch.ts'
+export { decodePatched } from './patch/decode-patched.ts'
+export { applyJsonPatch, parseJsonPatch, type JsonPatchOperation } from './patch/json-patch.ts'
+export { applyMergePatch, createMergePatch } from './patch/merge-patch.ts'
+export { applyStrategicMergePatch } from './patch/strategic-merge-patch.ts'

@@ -195,12 +195,12 @@ describe('setCondition', () => {
     assert.deepEqual(first, [
       { type: 'Ready', status: 'False', reason: 'A', lastTransitionTime: '1970-01-01T00:00:00Z' },
     ])
-    const second = setCondition(first, ready('False', 'B'), 1000)
+    const second = setCondition<AnyCondition>(first, ready('False', 'B'), 1000)
     assert.equal(findCondition(second, 'Ready')?.lastTransitionTime, '1970-01-01T00:00:00Z')
-    const third = setCondition(second, ready('True', 'B'), 2000)
+    const third = setCondition<AnyCondition>(second, ready('True', 'B'), 2000)
     assert.equal(findCondition(third, 'Ready')?.lastTransitionTime, '1970-01-01T00:00:02Z')
     assert.equal(isConditionTrue(third, 'Ready'), true)
-    assert.equal(setCondition(third, ready('True', 'B'), 3000), third)
+    assert.equal(setCondition<AnyCondition>(third, ready('True', 'B'), 3000), third)
   })
 })
 
