@@ -1,0 +1,113 @@
+import type { ApiServerCore, ApiServerExtension, CreateExtension } from '../extension.ts'
+import { SYSTEM_TENANT } from '../request/request-info.ts'
+import { clusterroles } from '@centaurus/api/rbac/v1'
+import { createOpenIdRoutes } from '../tokens/openid-metadata.ts'
+import type { TokenSigner } from '../tokens/signing-key.ts'
+import { createTokenAuthenticator } from '../tokens/token-authenticator.ts'
+import { createTokenRequestAction } from '../tokens/token-request.ts'
+import type { Authenticator } from './access.ts'
+import { createCertificateAuthenticator } from './authentication/client-certificate.ts'
+import { createUnionAuthorizer, mastersAuthorizer } from './authorizer.ts'
+import { createNodeAuthorizer } from './node/node-authorizer.ts'
+import { followNodeGraph, type NodeGraph } from './node/node-graph.ts'
+import { createNodeRestriction } from './node/node-restriction.ts'
+import { createEscalationChecks } from './rbac/escalation.ts'
+import { followRbac, RbacPolicy } from './rbac/policy.ts'
+import { reconcileAggregation, reconcileDefaultRbac } from './rbac/reconcile.ts'
+import { createReviewActions } from './reviews.ts'
+
+/** Source: kubeadm's --service-account-issuer. */
+export const DEFAULT_ISSUER = 'https://kubernetes.default.svc.cluster.local'
+
+export interface AccessOptions {
+  /** Signs and checks service-account tokens. */
+  readonly signer: TokenSigner
+  /** Default {@link DEFAULT_ISSUER}; also the audience of the API server. */
+  readonly issuer?: string | undefined
+  /** Further audiences that the API server answers to. */
+  readonly audiences?: readonly string[] | undefined
+  /** Asked first, such as a file of static tokens. */
+  readonly authenticators?: readonly Authenticator[] | undefined
+}
+
+/**
+ * Who may come in and do what: client certificates and service-account tokens; system:masters, node authorizer and RBAC with its
+ * default roles; reviews, token requests and the documents with which others check our tokens. Nothing is allowed before `start`
+ * has read the roles, except to system:masters.
+ */
+export function createAccessExtension(options: AccessOptions): CreateExtension {
+  return (core) => {
+    const issuer = options.issuer ?? DEFAULT_ISSUER
+    const { signer } = options
+    const deps = { ...core, signer, audiences: [issuer, ...(options.audiences ?? [])] }
+    const policy = new RbacPolicy()
+    const noPolicy = new RbacPolicy()
+    const policyOf = (tenant: string): RbacPolicy => (tenant === SYSTEM_TENANT ? policy : noPolicy)
+    let graph: NodeGraph | undefined
+    const authorizer = createUnionAuthorizer([
+      mastersAuthorizer,
+      createNodeAuthorizer((tenant) => (tenant === SYSTEM_TENANT ? graph : undefined)),
+      { authorize: (attributes) => policyOf(attributes.tenant).authorize(attributes) },
+    ])
+    const tokens = createTokenAuthenticator(deps)
+    const stops: (() => void)[] = []
+    const extension: ApiServerExtension = {
+      authenticator: unionAuthenticator([
+        ...(options.authenticators ?? []),
+        createCertificateAuthenticator(core.clock),
+        tokens,
+      ]),
+      authorizer,
+      routes: createOpenIdRoutes({ signer, issuer }),
+      actions: [
+        ...createReviewActions({ authorizer, tokens, policyOf, audiences: deps.audiences }),
+        createTokenRequestAction(deps),
+      ],
+      writeChecks: [...createEscalationChecks({ policyOf, authorizer }), ...createNodeRestriction(core.reader)],
+      async start() {
+        const followed = followNodeGraph(core.reader, SYSTEM_TENANT)
+        graph = followed.graph
+        stops.push(followRbac(policy, core.reader, SYSTEM_TENANT), followed.stop, followAggregation(core))
+        await reconcileDefaultRbac(core)
+      },
+      async close() {
+        for (const stop of stops) stop()
+      },
+    }
+    return extension
+  }
+}
+
+/** The first that knows the caller decides. */
+function unionAuthenticator(authenticators: readonly Authenticator[]): Authenticator {
+  return {
+    async authenticate(exchange) {
+      for (const authenticator of authenticators) {
+        const user = await authenticator.authenticate(exchange)
+        if (user !== undefined) return user
+      }
+      return undefined
+    },
+  }
+}
+
+/** Brings aggregated roles up to date after each change of a cluster role, one run at a time. */
+function followAggregation(core: ApiServerCore): () => void {
+  let isRunning = false
+  let isWanted = false
+  const run = async (): Promise<void> => {
+    isWanted = true
+    if (isRunning) return
+    isRunning = true
+    while (isWanted) {
+      isWanted = false
+      try {
+        await reconcileAggregation(core)
+      } catch (error) {
+        core.logger.warn('Could not aggregate cluster roles', { error })
+      }
+    }
+    isRunning = false
+  }
+  return core.reader.onChange(clusterroles, () => void run())
+}

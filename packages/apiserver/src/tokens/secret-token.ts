@@ -1,0 +1,66 @@
+import type { Secret, ServiceAccount } from '@centaurus/api/core/v1'
+import { LEGACY_ISSUER, serviceAccountUserName, type LegacyClaims } from './service-account-claims.ts'
+import type { TokenSigner } from './signing-key.ts'
+
+export const SERVICE_ACCOUNT_TOKEN_TYPE = 'kubernetes.io/service-account-token'
+const NAME_ANNOTATION = 'kubernetes.io/service-account.name'
+const UID_ANNOTATION = 'kubernetes.io/service-account.uid'
+
+export interface SecretTokenDeps {
+  readonly signer: TokenSigner
+  /** PEM that goes under `ca.crt`. */
+  readonly caPem: string
+}
+
+/** Name of the service account for which a Secret of this type holds a token; undefined for other Secrets. */
+export function tokenSecretAccount(secret: Readonly<Secret>): string | undefined {
+  return secret.type === SERVICE_ACCOUNT_TOKEN_TYPE ? secret.metadata.annotations?.[NAME_ANNOTATION] : undefined
+}
+
+/**
+ * A token Secret with what it lacks filled in (`token`, `ca.crt`, `namespace`, the account's uid), or undefined when it lacks nothing.
+ * The Secret must name the account and not another one of its uid; delete it otherwise.
+ * Source: pkg/controller/serviceaccount/tokens_controller.go generateTokenIfNeeded (v1.37).
+ */
+export function fillTokenSecret(
+  secret: Readonly<Secret>,
+  account: Readonly<ServiceAccount>,
+  deps: SecretTokenDeps,
+): Secret | undefined {
+  const { namespace = '', name = '' } = secret.metadata
+  const uid = account.metadata.uid ?? ''
+  const data = secret.data ?? {}
+  const ca = toBase64(deps.caPem)
+  const isWhole =
+    data['ca.crt'] === ca &&
+    (data.token ?? '') !== '' &&
+    (data.namespace ?? '') !== '' &&
+    secret.metadata.annotations?.[UID_ANNOTATION] === uid
+  if (isWhole) return undefined
+  const accountName = account.metadata.name ?? ''
+  const claims: LegacyClaims = {
+    iss: LEGACY_ISSUER,
+    sub: serviceAccountUserName(namespace, accountName),
+    'kubernetes.io/serviceaccount/namespace': namespace,
+    'kubernetes.io/serviceaccount/secret.name': name,
+    'kubernetes.io/serviceaccount/service-account.name': accountName,
+    'kubernetes.io/serviceaccount/service-account.uid': uid,
+  }
+  return {
+    ...secret,
+    metadata: {
+      ...secret.metadata,
+      annotations: { ...secret.metadata.annotations, [NAME_ANNOTATION]: accountName, [UID_ANNOTATION]: uid },
+    },
+    data: {
+      ...data,
+      'ca.crt': ca,
+      namespace: (data.namespace ?? '') === '' ? toBase64(namespace) : (data.namespace ?? ''),
+      token: (data.token ?? '') === '' ? toBase64(deps.signer.sign(claims)) : (data.token ?? ''),
+    },
+  }
+}
+
+function toBase64(text: string): string {
+  return Buffer.from(text).toString('base64')
+}
