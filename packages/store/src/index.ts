@@ -1,4 +1,6 @@
 export { COMPACTION_INTERVAL_MS, type AutomaticCompaction } from './compaction.ts'
+export { openEmbeddedStore, type EmbeddedStoreOptions } from './embedded/embedded-store.ts'
+export { StoreFileError, StoreLockedError } from './embedded/errors.ts'
 export { createMemoryStore, type MemoryStoreOptions } from './memory/memory-store.ts'
 export {
   CompactedError,

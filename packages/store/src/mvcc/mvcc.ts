@@ -93,6 +93,11 @@ export class Mvcc {
     return this.#keys.head(key)
   }
 
+  /** Drops a key that turned out to be deleted and compacted, while loading. */
+  forget(key: string): void {
+    this.#keys.remove(key)
+  }
+
   /** Takes back every commit after `revision`, as if it had never been applied. */
   rollBack(revision: number): void {
     assert(revision >= this.#visibleRevision, 'what is visible stays')
@@ -167,8 +172,14 @@ export class Mvcc {
   }
 }
 
-/** Throws `TypeError` when a key is not usable or appears twice in `changes`. */
+/** Changes in one commit: what fits the slot of an embedded record. etcd's default is 128 (`--max-txn-ops`). */
+const CHANGES_MAX = 32_767
+
+/** Throws `TypeError` when a key is not usable or appears twice in `changes`, and `RangeError` when there are too many. */
 export function checkTransaction(compare: readonly Comparison[], changes: readonly Change[]): void {
+  if (changes.length > CHANGES_MAX) {
+    throw new RangeError(`Cannot make ${changes.length} changes in one commit: ${CHANGES_MAX} is the most`)
+  }
   for (const { key } of compare) checkKey(key)
   for (const { key } of changes) checkKey(key)
   if (changes.length < 2) return

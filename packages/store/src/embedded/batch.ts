@@ -1,0 +1,124 @@
+import { toKeyValue, type ReadValue, type Version } from '../mvcc/version.ts'
+import type { Mvcc } from '../mvcc/mvcc.ts'
+import type { CommitResult, Transaction } from '../store.ts'
+import {
+  commitRecordBytes,
+  RECORD_KEY_BYTES,
+  RECORD_KINDS,
+  valueRecordBytes,
+  valueSlot,
+  writeCommitRecord,
+  writeRecordKey,
+  writeValueRecord,
+} from './record.ts'
+import { PUT_HEADER_BYTES } from './writer-protocol.ts'
+
+/** A commit that waits for its turn. */
+export interface PendingCommit {
+  readonly transaction: Transaction
+  resolve(result: CommitResult): void
+  reject(error: Error): void
+}
+
+/** Commits that go to disk together, with what each will be told then. */
+export interface Batch {
+  readonly items: readonly { readonly pending: PendingCommit; readonly result: CommitResult }[]
+  /** What they change, a commit each. Empty when nothing has to be written. */
+  readonly commits: readonly (readonly Version[])[]
+}
+
+/**
+ * Applies the commits in order: each sees those before it, though none is on disk yet. A commit whose refusal can't be told,
+ * because a found value is damaged on disk, is rejected alone.
+ */
+export function applyBatch(mvcc: Mvcc, pending: readonly PendingCommit[], readValue: ReadValue): Batch {
+  const commits: (readonly Version[])[] = []
+  const items: Batch['items'][number][] = []
+  for (const item of pending) {
+    const refused = refuseStale(mvcc, item, readValue)
+    if (refused === 'rejected') continue
+    if (refused !== undefined) {
+      items.push({ pending: item, result: refused })
+      continue
+    }
+    const versions = mvcc.apply(item.transaction.changes)
+    if (versions.length > 0) commits.push(versions)
+    items.push({ pending: item, result: { committed: true, revision: mvcc.appliedRevision } })
+  }
+  return { items, commits }
+}
+
+/**
+ * Answers a batch that could not be written, after its roll-back: a commit whose comparison fails against what is on disk is told
+ * so, one that changes nothing succeeds, the others get `error`.
+ */
+export function refuseBatch(
+  mvcc: Mvcc,
+  batch: Batch,
+  options: { readonly error: Error; readonly readValue: ReadValue },
+): void {
+  for (const { pending } of batch.items) {
+    const refused = refuseStale(mvcc, pending, options.readValue)
+    if (refused === 'rejected') continue
+    if (refused !== undefined) pending.resolve(refused)
+    else if (changesNothing(mvcc, pending)) pending.resolve({ committed: true, revision: mvcc.visibleRevision })
+    else pending.reject(options.error)
+  }
+}
+
+/** The refusal of a commit whose comparison fails; `undefined` when all hold; `'rejected'` when that was the answer. */
+function refuseStale(mvcc: Mvcc, pending: PendingCommit, readValue: ReadValue): CommitResult | 'rejected' | undefined {
+  const found = mvcc.failedComparison(pending.transaction.compare ?? [])
+  if (found === undefined) return undefined
+  try {
+    const entries = found.map((version) => version && toKeyValue(version, readValue))
+    return { committed: false, revision: mvcc.appliedRevision, found: entries }
+  } catch (error) {
+    pending.reject(error as Error)
+    return 'rejected'
+  }
+}
+
+function changesNothing(mvcc: Mvcc, pending: PendingCommit): boolean {
+  const { changes } = pending.transaction
+  return changes.every(({ type, key }) => type === 'delete' && mvcc.get(key, mvcc.visibleRevision) === undefined)
+}
+
+/** The records of `commits`, as the writer wants them. Copies each value once, into the buffer that is moved to the writer. */
+export function encodePuts(commits: readonly (readonly Version[])[]): Uint8Array {
+  const bytes = commits.reduce((sum, versions) => sum + putBytes(versions), 0)
+  const into = Buffer.allocUnsafeSlow(bytes) // a buffer of its own: it can be moved, and every byte is written below
+  let at = 0
+  for (const versions of commits) {
+    const revision = versions[0]!.modRevision
+    for (const version of versions) {
+      if (version.value === undefined) continue
+      writeRecordKey(into, at, { kind: RECORD_KINDS.value, revision, slot: valueSlot(version) })
+      const start = at + PUT_HEADER_BYTES
+      at = writeLength(into, at, writeValueRecord(into, start, version.value))
+    }
+    writeRecordKey(into, at, { kind: RECORD_KINDS.commit, revision, slot: 0 })
+    at = writeLength(into, at, writeCommitRecord(into, at + PUT_HEADER_BYTES, versions))
+  }
+  return into
+}
+
+/** One record that is not part of a commit, as the writer wants it. */
+export function encodePut(key: Buffer, value: Buffer): Uint8Array {
+  const into = Buffer.allocUnsafeSlow(PUT_HEADER_BYTES + value.byteLength)
+  into.set(key, 0)
+  into.set(value, PUT_HEADER_BYTES)
+  writeLength(into, 0, into.byteLength)
+  return into
+}
+
+function writeLength(into: Buffer, record: number, end: number): number {
+  into.writeUInt32LE(end - record - PUT_HEADER_BYTES, record + RECORD_KEY_BYTES)
+  return end
+}
+
+function putBytes(versions: readonly Version[]): number {
+  let bytes = PUT_HEADER_BYTES + commitRecordBytes(versions)
+  for (const { value } of versions) if (value !== undefined) bytes += PUT_HEADER_BYTES + valueRecordBytes(value)
+  return bytes
+}
