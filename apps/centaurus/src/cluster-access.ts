@@ -1,0 +1,27 @@
+import { nodes, type Node } from '@centaurus/api/core/v1'
+import type { Stored } from '@centaurus/api'
+import type { Client } from '@centaurus/client'
+import { createHttpClient, loadKubeconfig } from '@centaurus/client/http'
+import type { Home } from './home.ts'
+
+/** The administrator's client of the cluster in `home`. Throws when there is no kubeconfig yet. */
+export async function connectAsAdmin(home: Home): Promise<Client> {
+  const config = await loadKubeconfig(home.kubeconfig)
+  return createHttpClient({ ...config.config, userAgent: 'centaurus-cli' })
+}
+
+/** All nodes, or undefined while the API server does not answer. */
+export async function tryListNodes(client: Client, timeoutMs: number): Promise<readonly Stored<Node>[] | undefined> {
+  try {
+    return (await client.list(nodes, { signal: AbortSignal.timeout(timeoutMs) })).items
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether the node's Ready condition is True. */
+export function isNodeReady(node: Readonly<Node>): boolean {
+  return (
+    node.status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true
+  )
+}

@@ -1,0 +1,34 @@
+import { existsSync, rmSync } from 'node:fs'
+import { createInterface } from 'node:readline/promises'
+import { silentLogger } from '@centaurus/base'
+import type { Home } from '../home.ts'
+import { UserError } from '../user-error.ts'
+import { down } from './down.ts'
+
+/** Deletes the cluster: its processes, containers, objects, volumes, certificates and logs. */
+export async function reset(home: Home, { yes }: { yes: boolean }): Promise<void> {
+  if (!existsSync(home.dir)) {
+    process.stdout.write(`There is no cluster in ${home.dir}.\n`)
+    return
+  }
+  if (!yes && !(await confirm(`Delete the cluster in ${home.dir} with all its objects and volumes? [y/N] `))) {
+    process.stdout.write('Nothing was deleted.\n')
+    return
+  }
+  await down(home)
+  const { removeContainers } = await import('../containers.ts')
+  await removeContainers(home, silentLogger)
+  rmSync(home.dir, { recursive: true, force: true })
+  process.stdout.write(`Deleted ${home.dir}.\n`)
+}
+
+async function confirm(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY)
+    throw new UserError('Nobody is there to confirm. Run ./centaurus reset --yes to delete without asking')
+  const prompt = createInterface({ input: process.stdin, output: process.stdout })
+  try {
+    return /^y(es)?$/i.test((await prompt.question(question)).trim())
+  } finally {
+    prompt.close()
+  }
+}

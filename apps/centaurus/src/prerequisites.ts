@@ -1,0 +1,75 @@
+import { execFile } from 'node:child_process'
+import { accessSync, constants, existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+import { UserError } from './user-error.ts'
+
+/** A program or file that real containers need, and the Debian package that has it. */
+interface Prerequisite {
+  readonly what: string
+  readonly debianPackage: string
+  readonly present: () => boolean
+}
+
+const CNI_DIRS = ['/opt/cni/bin', '/usr/lib/cni']
+
+const PREREQUISITES: readonly Prerequisite[] = [
+  { what: 'containerd', debianPackage: 'containerd', present: () => hasProgram('containerd') },
+  { what: 'runc', debianPackage: 'runc', present: () => hasProgram('runc') },
+  { what: 'ip', debianPackage: 'iproute2', present: () => hasProgram('ip') },
+  { what: 'nft', debianPackage: 'nftables', present: () => hasProgram('nft') },
+  { what: 'iptables', debianPackage: 'iptables', present: () => hasProgram('iptables') },
+  { what: 'busybox', debianPackage: 'busybox-static', present: () => hasProgram('busybox') },
+  {
+    what: 'CNI plugins',
+    debianPackage: 'containernetworking-plugins',
+    present: () => CNI_DIRS.some((dir) => existsSync(join(dir, 'bridge'))),
+  },
+]
+
+const run = promisify(execFile)
+
+/** Debian packages that real containers need and this machine lacks. */
+export function missingPackages(): string[] {
+  return PREREQUISITES.filter((item) => !item.present()).map((item) => item.debianPackage)
+}
+
+/** Installs Debian packages. Throws {@link UserError} with the command to run by hand when it can't. */
+export async function installPackages(packages: readonly string[], report: (line: string) => void): Promise<void> {
+  const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`
+  if (!hasProgram('apt-get')) {
+    throw new UserError(
+      `Cannot install ${packages.join(', ')}: there is no apt-get here. Install them by your system's own means, or try ./centaurus up --nodes simulated:5`,
+    )
+  }
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  try {
+    report('apt-get update')
+    await run('apt-get', ['-qq', 'update'], { env })
+    report(command)
+    await run('apt-get', ['-qq', ...command.split(' ').slice(1)], { env, maxBuffer: 64 * 1024 * 1024 })
+  } catch (cause) {
+    const output = (cause as { stderr?: string }).stderr?.trim().split('\n').slice(-5).join('\n') ?? ''
+    throw new UserError(`Cannot install Debian packages. Run this to see why: ${command}\n${output}`, { cause })
+  }
+}
+
+/** Whether `name` is an executable on PATH or in the system's own folders. */
+function hasProgram(name: string): boolean {
+  const dirs = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin']
+  return dirs.some((dir) => {
+    try {
+      accessSync(join(dir, name), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+/** Why real containers can't run here, in words; undefined when they can. */
+export function whyNoContainers(): string | undefined {
+  if (process.platform !== 'linux') return `real containers need Linux, and this is ${process.platform}`
+  if (process.getuid?.() !== 0) return 'real containers need root'
+  return undefined
+}

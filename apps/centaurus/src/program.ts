@@ -1,0 +1,110 @@
+import { Command } from 'commander'
+import { importImage, listImages } from './commands/image.ts'
+import { down } from './commands/down.ts'
+import { kubectl } from './commands/kubectl.ts'
+import { showLogs } from './commands/logs.ts'
+import { reset } from './commands/reset.ts'
+import { status } from './commands/status.ts'
+import { runTests } from './commands/test.ts'
+import { up } from './commands/up.ts'
+import { DAEMONS } from './daemons.ts'
+import { findHome } from './home.ts'
+import { formatNodes, parseNodes, parsePort } from './settings.ts'
+
+/** The command line. Each action is a function of its own under `commands/`; heavy parts are imported when they run. */
+export function createProgram(): Command {
+  const program = new Command('centaurus')
+    .description('A cluster that speaks the Kubernetes API, from one command.')
+    .addHelpText('after', HELP)
+    .showHelpAfterError('Run ./centaurus --help to see what there is.')
+    .enablePositionalOptions()
+  addCluster(program)
+  addImage(program)
+  addTools(program)
+  addDaemons(program)
+  return program
+}
+
+const HELP = `
+Environment:
+  CENTAURUS_HOME   folder that holds the cluster (default ~/.centaurus)
+
+Examples:
+  ./centaurus up                          a cluster with real containers on this machine (root)
+  ./centaurus up --nodes simulated:5      one with five simulated nodes: no root, no containerd
+  ./centaurus kubectl get pods -A         the bundled kubectl, with this cluster's kubeconfig
+  ./centaurus down && ./centaurus up      everything that was acknowledged is still there`
+
+function addCluster(program: Command): void {
+  program
+    .command('up')
+    .description('start the cluster, setting up what is missing; safe to run again')
+    .option('--port <port>', 'port of the API server (default 6443)', parsePort)
+    .option('--nodes <kind>', 'local, simulated:N or none (default local)', parseNodes)
+    .action((options: UpFlags) => up(findHome(), options))
+  program
+    .command('down')
+    .description('stop the cluster and its containers; its state stays')
+    .action(() => down(findHome()))
+  program
+    .command('status')
+    .description('what runs, and whether it is well')
+    .option('--json', 'print one JSON object')
+    .action((options: { json?: boolean }) => status(findHome(), { json: options.json === true }))
+  program
+    .command('logs')
+    .description('print the log of a process of the cluster')
+    .argument('[name]', `one of: ${DAEMONS.join(', ')}, containerd (default: all)`)
+    .option('-f, --follow', 'go on as lines come')
+    .option('-n, --lines <count>', 'lines from the end', '100')
+    .action((name: string | undefined, options: { follow?: boolean; lines: string }) =>
+      showLogs(findHome(), name, { follow: options.follow === true, lines: options.lines }),
+    )
+  program
+    .command('reset')
+    .description('stop the cluster and delete everything in it')
+    .option('-y, --yes', 'do not ask')
+    .action((options: { yes?: boolean }) => reset(findHome(), { yes: options.yes === true }))
+}
+
+type UpFlags = { port?: ReturnType<typeof parsePort>; nodes?: ReturnType<typeof parseNodes> }
+
+function addImage(program: Command): void {
+  const image = program.command('image').description('container images on this node')
+  image
+    .command('import')
+    .description('load an OCI or Docker archive, so that pods can use its images without a registry')
+    .argument('<file>', 'such as app.tar, or - for standard input')
+    .action((file: string) => importImage(findHome(), file))
+  image
+    .command('list')
+    .description('images that pods can use')
+    .action(() => listImages(findHome()))
+}
+
+function addTools(program: Command): void {
+  program
+    .command('kubectl')
+    .description('run the bundled kubectl against this cluster')
+    .argument('[args...]')
+    .passThroughOptions()
+    .allowUnknownOption()
+    .helpOption(false)
+    .action((args: string[]) => kubectl(findHome(), args))
+  program
+    .command('test')
+    .description('install what the tests need and run them all')
+    .argument('[steps...]', 'only these steps')
+    .action((steps: string[]) => runTests(steps))
+}
+
+function addDaemons(program: Command): void {
+  program
+    .command('control-plane', { hidden: true })
+    .description('run the control plane in the foreground')
+    .action(async () => (await import('./commands/control-plane.ts')).runControlPlane(findHome()))
+  program
+    .command('node', { hidden: true })
+    .description(`run the node agents in the foreground (${formatNodes({ type: 'local' })} or simulated, as set up)`)
+    .action(async () => (await import('./commands/node.ts')).runNode(findHome()))
+}

@@ -1,0 +1,135 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ChildProcess } from 'node:child_process'
+import { bundledTool, type BundledMinor } from '../../apps/centaurus/src/bundled-kubectl.ts'
+import { createNetworkNamespace, type NetworkNamespace } from './network-namespace.ts'
+import { mustRun, run, start, waitFor, type Finished, type RunOptions } from './processes.ts'
+
+export const ROOT = join(import.meta.dirname, '../..')
+
+/** A cluster that `./centaurus` runs for a test, and the clients that use it. */
+export class TestCluster {
+  readonly home: string
+  readonly network: NetworkNamespace | undefined
+  readonly #prefix: readonly string[]
+
+  private constructor(home: string, network: NetworkNamespace | undefined, prefix: readonly string[]) {
+    this.home = home
+    this.network = network
+    this.#prefix = prefix
+  }
+
+  /** A home and, for real containers, a network namespace. Nothing runs yet: see {@link up}. */
+  static async create(
+    label: string,
+    { containers, prefix = [] }: { containers: boolean; prefix?: readonly string[] },
+  ): Promise<TestCluster> {
+    const home = await mkdtemp(join(tmpdir(), `ctr-${label}-`))
+    const network = containers ? await createNetworkNamespace(label) : undefined
+    return new TestCluster(home, network, [...(network?.enter ?? []), ...prefix])
+  }
+
+  get kubeconfig(): string {
+    return join(this.home, 'kubeconfig')
+  }
+
+  get #env(): NodeJS.ProcessEnv {
+    return { ...process.env, CENTAURUS_HOME: this.home, KUBECONFIG: this.kubeconfig, HOME: this.home, NODE_OPTIONS: '' }
+  }
+
+  /** `./centaurus …`, whatever its code. */
+  centaurus(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
+    return run([...this.#prefix, join(ROOT, 'centaurus'), ...args], {
+      timeoutMs: 300_000,
+      ...options,
+      env: { ...this.#env, ...options.env },
+    })
+  }
+
+  /** `./centaurus …`; throws when it fails. */
+  mustCentaurus(args: readonly string[], options: RunOptions = {}): Promise<string> {
+    return mustRun([...this.#prefix, join(ROOT, 'centaurus'), ...args], {
+      timeoutMs: 300_000,
+      ...options,
+      env: this.#env,
+    })
+  }
+
+  async up(...args: string[]): Promise<string> {
+    return this.mustCentaurus(['up', ...args])
+  }
+
+  /** Output of a kubectl that must succeed. */
+  kubectl(args: string | readonly string[], options: RunOptions & { minor?: BundledMinor } = {}): Promise<string> {
+    return mustRun(this.#tool('kubectl', args, options.minor), { ...options, env: this.#env, cwd: ROOT })
+  }
+
+  /** A kubectl that may fail. */
+  tryKubectl(args: string | readonly string[], options: RunOptions & { minor?: BundledMinor } = {}): Promise<Finished> {
+    return run(this.#tool('kubectl', args, options.minor), { ...options, env: this.#env, cwd: ROOT })
+  }
+
+  /** A kubectl that goes on, such as `port-forward`; end it with `kill`. */
+  startKubectl(args: string | readonly string[], minor?: BundledMinor): ChildProcess {
+    return start(this.#tool('kubectl', args, minor), { env: this.#env, cwd: ROOT })
+  }
+
+  helm(args: readonly string[]): Promise<string> {
+    return mustRun(this.#tool('helm', args, undefined), { env: this.#env, cwd: ROOT })
+  }
+
+  /** Runs a command in the cluster's network. */
+  inNetwork(command: readonly string[], options: RunOptions = {}): Promise<string> {
+    return mustRun([...(this.network?.enter ?? []), ...command], options)
+  }
+
+  async json<T>(args: string): Promise<T> {
+    return JSON.parse(await this.kubectl(`${args} -o json`)) as T
+  }
+
+  /** Waits until a kubectl's output (of a successful run) satisfies `accept`. */
+  async eventually(args: string, accept: (stdout: string) => boolean, timeoutMs = 60_000): Promise<string> {
+    let last: Finished | undefined
+    return waitFor(
+      `kubectl ${args}`,
+      async () => {
+        last = await this.tryKubectl(args)
+        return last.code === 0 && accept(last.stdout) ? last.stdout : undefined
+      },
+      { timeoutMs, describe: async () => `${last?.stdout}\n${last?.stderr}\n${await this.diagnose()}` },
+    )
+  }
+
+  /** What a person would look at first when something hangs. */
+  async diagnose(): Promise<string> {
+    const parts = [
+      await this.tryKubectl('get pods -A -o wide'),
+      await this.tryKubectl('get events -A --sort-by=.metadata.creationTimestamp'),
+      await this.centaurus(['logs', '-n', '40']),
+    ]
+    return parts.map(({ stdout, stderr }) => stdout.slice(-6000) + stderr.slice(-1000)).join('\n')
+  }
+
+  /** Ends and deletes everything that the test made. */
+  async remove(): Promise<void> {
+    await this.centaurus(['reset', '--yes'])
+    await this.network?.remove()
+    await rm(this.home, { recursive: true, force: true })
+  }
+
+  /** The command line of a kubectl in the cluster's network, for tests that wrap it. */
+  kubectlCommand(args: string | readonly string[]): string[] {
+    return ['env', `KUBECONFIG=${this.kubeconfig}`, ...this.#tool('kubectl', args, undefined)]
+  }
+
+  #tool(tool: 'kubectl' | 'helm', args: string | readonly string[], minor: BundledMinor | undefined): string[] {
+    const list = typeof args === 'string' ? args.split(' ').filter((word) => word !== '') : args
+    return [...(this.network?.enter ?? []), bundledTool(tool, minor), ...list]
+  }
+}
+
+/** Why real containers can't be tested here; false when they can. For `describe(…, { skip })`. */
+export function whyNoRoot(): string | false {
+  return process.getuid?.() === 0 ? false : 'not root: real containers need it'
+}
