@@ -1,5 +1,16 @@
 export type { BehaviorContext, KindBehavior, KubeObject, TableColumn } from './kinds/behavior.ts'
 export { formatKey, objectKey, parseKey, type ObjectKey, type Stored, type StoredMeta } from './meta/object.ts'
+export { ProtobufError } from './protobuf/error.ts'
+export {
+  decodeProtobuf,
+  decodeWatchEvent,
+  encodeProtobuf,
+  encodeWatchEvent,
+  hasProtobuf,
+  isProtobuf,
+  type DecodeOptions,
+  type ProtobufObject,
+} from './protobuf/protobuf.ts'
 export type { ResourceType } from './resource-type.ts'
 export { KUBERNETES_VERSION } from './generated/definitions.ts'
 export { schemaOfDefinition, schemaOfKind } from './schema/builtin.ts'

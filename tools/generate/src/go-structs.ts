@@ -86,7 +86,7 @@ export function parseGoStructs(source: string): GoStruct[] {
     }
     const match = FIELD.exec(line)
     if (match === null || line.startsWith('\t//')) continue
-    if (match[1] === undefined && /^(metav1\.)?TypeMeta$/.test(match[2]!)) open.isKind = true
+    if (match[1] === undefined && /^(?:\w+\.)?TypeMeta$/.test(match[2]!)) open.isKind = true
     else addField(open.fields, { type: match[2]!, tag: match[3]! })
   }
   return structs

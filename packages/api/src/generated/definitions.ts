@@ -492,6 +492,34 @@ expression 2 s r
 url 3 s *o
 service 1 $ServiceReference *o
 caBundle 2 y o
+=api.apidiscovery.v2.APIGroupDiscovery u
+kind 0 s o
+apiVersion 0 s o
+metadata 1 $apimachinery.pkg.apis.meta.v1.ObjectMeta o
+versions 2 [$APIVersionDiscovery o
+=api.apidiscovery.v2.APIGroupDiscoveryList u
+kind 0 s o
+apiVersion 0 s o
+metadata 1 $apimachinery.pkg.apis.meta.v1.ListMeta o
+items 2 [$APIGroupDiscovery -
+=api.apidiscovery.v2.APIResourceDiscovery u
+resource 1 s -
+responseKind 2 $apimachinery.pkg.apis.meta.v1.GroupVersionKind *o
+scope 3 s -
+singularResource 4 s -
+verbs 5 [s -
+shortNames 6 [s o
+categories 7 [s o
+subresources 8 [$APISubresourceDiscovery o
+=api.apidiscovery.v2.APISubresourceDiscovery u
+subresource 1 s -
+responseKind 2 $apimachinery.pkg.apis.meta.v1.GroupVersionKind *o
+acceptedTypes 3 [$apimachinery.pkg.apis.meta.v1.GroupVersionKind o
+verbs 4 [s -
+=api.apidiscovery.v2.APIVersionDiscovery u
+version 1 s -
+resources 2 [$APIResourceDiscovery o
+freshness 3 s o
 =api.apiserverinternal.v1alpha1.ServerStorageVersion -
 apiServerID 1 s or
 encodingVersion 2 s or
@@ -4765,6 +4793,8 @@ admissionregistration.k8s.io/v1beta1/ValidatingAdmissionPolicyBindingList api.ad
 admissionregistration.k8s.io/v1beta1/ValidatingAdmissionPolicyList api.admissionregistration.v1beta1.ValidatingAdmissionPolicyList
 admissionregistration.k8s.io/v1beta1/ValidatingWebhookConfiguration api.admissionregistration.v1beta1.ValidatingWebhookConfiguration
 admissionregistration.k8s.io/v1beta1/ValidatingWebhookConfigurationList api.admissionregistration.v1beta1.ValidatingWebhookConfigurationList
+apidiscovery.k8s.io/v2/APIGroupDiscovery api.apidiscovery.v2.APIGroupDiscovery
+apidiscovery.k8s.io/v2/APIGroupDiscoveryList api.apidiscovery.v2.APIGroupDiscoveryList
 apiextensions.k8s.io/v1/ConversionReview apiextensions-apiserver.pkg.apis.apiextensions.v1.ConversionReview
 apiextensions.k8s.io/v1/CustomResourceDefinition apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition
 apiextensions.k8s.io/v1/CustomResourceDefinitionList apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionList
