@@ -8,7 +8,7 @@ export {
   encodeWatchEvent,
   hasProtobuf,
   isProtobuf,
-  type DecodeOptions,
+  type ProtobufDecodeOptions,
   type ProtobufObject,
 } from './protobuf/protobuf.ts'
 export type { ResourceType } from './resource-type.ts'

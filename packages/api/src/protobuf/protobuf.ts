@@ -23,7 +23,7 @@ export interface ProtobufObject {
   kind?: string | undefined
 }
 
-export interface DecodeOptions {
+export interface ProtobufDecodeOptions {
   /** Kind to assume for bytes that do not name theirs, as bodies of known requests may. */
   readonly defaultKind?: { readonly group: string; readonly version: string; readonly kind: string } | undefined
 }
@@ -58,7 +58,10 @@ export function encodeProtobuf(object: ProtobufObject): Uint8Array {
  * dropped. Throws {@link ProtobufError} for anything malformed and for kinds that are not built in; memory stays in proportion
  * to the length of `bytes`. The result does not refer to `bytes`.
  */
-export function decodeProtobuf(bytes: Uint8Array, { defaultKind }: DecodeOptions = {}): JsonObject & ProtobufObject {
+export function decodeProtobuf(
+  bytes: Uint8Array,
+  { defaultKind }: ProtobufDecodeOptions = {},
+): JsonObject & ProtobufObject {
   const fallback = defaultKind && {
     apiVersion: formatApiVersion(defaultKind.group, defaultKind.version),
     kind: defaultKind.kind,
