@@ -138,7 +138,7 @@ describe('default role updates', () => {
       ),
       'replace',
     )
-    assert.deepEqual(planBindingUpdate({ metadata: meta, roleRef }, { metadata: meta, roleRef, subjects }), {
+    assert.deepEqual(planBindingUpdate({ metadata: meta, roleRef, subjects: [] }, { metadata: meta, roleRef, subjects }), {
       metadata: meta,
       roleRef,
       subjects,
