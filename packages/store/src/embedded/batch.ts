@@ -2,12 +2,12 @@ import { toKeyValue, type ReadValue, type Version } from '../mvcc/version.ts'
 import type { Mvcc } from '../mvcc/mvcc.ts'
 import type { CommitResult, Transaction } from '../store.ts'
 import {
-  commitRecordBytes,
+  changeRecordBytes,
   RECORD_KEY_BYTES,
   RECORD_KINDS,
+  recordSlot,
   valueRecordBytes,
-  valueSlot,
-  writeCommitRecord,
+  writeChangeRecord,
   writeRecordKey,
   writeValueRecord,
 } from './record.ts'
@@ -90,15 +90,16 @@ export function encodePuts(commits: readonly (readonly Version[])[]): Uint8Array
   const into = Buffer.allocUnsafeSlow(bytes) // a buffer of its own: it can be moved, and every byte is written below
   let at = 0
   for (const versions of commits) {
-    const revision = versions[0]!.modRevision
     for (const version of versions) {
-      if (version.value === undefined) continue
-      writeRecordKey(into, at, { kind: RECORD_KINDS.value, revision, slot: valueSlot(version) })
-      const start = at + PUT_HEADER_BYTES
-      at = writeLength(into, at, writeValueRecord(into, start, version.value))
+      const place = { revision: version.modRevision, slot: recordSlot(version) }
+      if (version.value !== undefined) {
+        writeRecordKey(into, at, { kind: RECORD_KINDS.value, ...place })
+        at = writeLength(into, at, writeValueRecord(into, at + PUT_HEADER_BYTES, version.value))
+      }
+      writeRecordKey(into, at, { kind: RECORD_KINDS.change, ...place })
+      const change = { version, count: versions.length }
+      at = writeLength(into, at, writeChangeRecord(into, at + PUT_HEADER_BYTES, change))
     }
-    writeRecordKey(into, at, { kind: RECORD_KINDS.commit, revision, slot: 0 })
-    at = writeLength(into, at, writeCommitRecord(into, at + PUT_HEADER_BYTES, versions))
   }
   return into
 }
@@ -118,7 +119,10 @@ function writeLength(into: Buffer, record: number, end: number): number {
 }
 
 function putBytes(versions: readonly Version[]): number {
-  let bytes = PUT_HEADER_BYTES + commitRecordBytes(versions)
-  for (const { value } of versions) if (value !== undefined) bytes += PUT_HEADER_BYTES + valueRecordBytes(value)
+  let bytes = 0
+  for (const version of versions) {
+    bytes += PUT_HEADER_BYTES + changeRecordBytes(version)
+    if (version.value !== undefined) bytes += PUT_HEADER_BYTES + valueRecordBytes(version.value)
+  }
   return bytes
 }

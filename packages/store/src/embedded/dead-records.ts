@@ -1,59 +1,39 @@
-import type { Mvcc } from '../mvcc/mvcc.ts'
 import type { Version } from '../mvcc/version.ts'
-import type { Database } from './database.ts'
-import {
-  readCommitRecord,
-  RECORD_KEY_BYTES,
-  RECORD_KINDS,
-  recordKey,
-  valueSlot,
-  writeRecordKey,
-  type RecordKey,
-} from './record.ts'
+import { RECORD_KEY_BYTES, RECORD_KINDS, recordSlot, writeRecordKey } from './record.ts'
 
-/** Records that compaction has made useless, waiting to be deleted a few at a time. */
+/** Versions whose records compaction has made useless, waiting to be deleted a few at a time: a key's oldest first. */
 export class DeadRecords {
-  readonly #database: Database
-  readonly #mvcc: Mvcc
-  readonly #keys: RecordKey[] = []
-
-  constructor(database: Database, mvcc: Mvcc) {
-    this.#database = database
-    this.#mvcc = mvcc
-  }
+  #versions: Version[] = []
 
   get size(): number {
-    return this.#keys.length
+    return this.#versions.length
   }
 
-  /** Queues what `version` left on disk. Its commit record goes with the last of its changes. */
-  add(version: Version): void {
-    const revision = version.modRevision
-    if (version.version > 0) this.#keys.push({ kind: RECORD_KINDS.value, revision, slot: valueSlot(version) })
-    if (version.slot < 0 || this.#isWhollyDead(revision))
-      this.#keys.push({ kind: RECORD_KINDS.commit, revision, slot: 0 })
+  /** Queues what died in one step of a sweep. A later step never brings an older version of the same key. */
+  add(versions: readonly Version[]): void {
+    for (const version of versions.toSorted((a, b) => a.modRevision - b.modRevision)) this.#versions.push(version)
   }
 
-  /** Takes up to `countMax` keys, as the writer wants them. */
-  take(countMax: number): { readonly encoded: Uint8Array; readonly keys: readonly RecordKey[] } {
-    const keys = this.#keys.splice(-countMax)
-    const encoded = Buffer.allocUnsafeSlow(keys.length * RECORD_KEY_BYTES)
-    keys.forEach((key, i) => writeRecordKey(encoded, i * RECORD_KEY_BYTES, key))
-    return { encoded, keys }
+  /** Takes up to `countMax` versions. */
+  take(countMax: number): readonly Version[] {
+    return this.#versions.splice(0, countMax)
   }
 
-  /** Puts keys back that could not be deleted. */
-  putBack(keys: readonly RecordKey[]): void {
-    for (const key of keys) this.#keys.push(key)
+  /** Puts versions back that could not be deleted. */
+  putBack(versions: readonly Version[]): void {
+    this.#versions = [...versions, ...this.#versions]
   }
+}
 
-  #isWhollyDead(revision: number): boolean {
-    const record = this.#database.get(recordKey({ kind: RECORD_KINDS.commit, revision, slot: 0 }))
-    const changes = (record && readCommitRecord(record)) ?? []
-    return changes.every(({ key }) => {
-      let version = this.#mvcc.head(key)
-      while (version !== undefined && version.modRevision > revision) version = version.previous
-      return version?.modRevision !== revision
-    })
+/** Keys of the records of `versions`, as the writer wants them: each value before its change. */
+export function encodeDeletes(versions: readonly Version[]): Uint8Array {
+  const encoded = Buffer.allocUnsafeSlow(versions.length * 2 * RECORD_KEY_BYTES)
+  let at = 0
+  for (const version of versions) {
+    const place = { revision: version.modRevision, slot: recordSlot(version) }
+    writeRecordKey(encoded, at, { kind: RECORD_KINDS.value, ...place })
+    writeRecordKey(encoded, at + RECORD_KEY_BYTES, { kind: RECORD_KINDS.change, ...place })
+    at += 2 * RECORD_KEY_BYTES
   }
+  return encoded
 }

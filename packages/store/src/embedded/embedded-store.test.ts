@@ -97,7 +97,7 @@ describe('The embedded store, opened again', () => {
       if ((await store.currentRevision()) > 0) await store.compact(501).catch(() => {})
     })
     const database = openDatabase(join(path, 'store.mdb'))
-    const commits = database.getKeysCount({ start: recordKey({ kind: RECORD_KINDS.commit, revision: 0, slot: 0 }) })
+    const commits = database.getKeysCount({ start: recordKey({ kind: RECORD_KINDS.change, revision: 0, slot: 0 }) })
     await database.close()
     assert(commits <= 1_000)
   })

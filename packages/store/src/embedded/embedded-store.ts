@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { silentLogger, type Clock, type Logger } from '@centaurus/base'
 import { CompactionSchedule, type AutomaticCompaction } from '../compaction.ts'
@@ -25,7 +25,7 @@ import { damagedFile } from './errors.ts'
 import { loadStore } from './load.ts'
 import { takeLockFile, type LockFile } from './lock-file.ts'
 import { checkStoreFile } from './open-file.ts'
-import { readValueRecord, RECORD_KEY_BYTES, RECORD_KINDS, valueSlot, writeRecordKey } from './record.ts'
+import { readValueRecord, RECORD_KEY_BYTES, RECORD_KINDS, recordSlot, writeRecordKey } from './record.ts'
 import { WriteQueue } from './write-queue.ts'
 import { Writer } from './writer.ts'
 
@@ -50,7 +50,7 @@ export interface EmbeddedStoreOptions {
  * Opens a durable store in a directory: `commit` resolves when the change is on disk, and what was acknowledged survives the end
  * of the process at any moment. Keys and revisions are in memory (about 230 bytes a key, 100 an old version); values are on disk.
  * Throws `StoreLockedError` (another process has it) and `StoreFileError` (damaged, or of an unknown format), whose messages name
- * the file and the way out. Cost: about 2 µs a commit that is kept, plus 40 ms.
+ * the file and the way out. Cost: about 2 µs a change that is kept, plus 40 ms.
  */
 export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<Store> {
   mkdirSync(options.path, { recursive: true, mode: 0o700 })
@@ -63,6 +63,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     rmSync(join(options.path, FILES.readers), { force: true }) // a killed process's readers would keep pages from being reused
     database = openDatabase(file)
     checkStamp(database, file)
+    syncDirectory(options.path)
     const starting = Writer.start(file)
     starting.catch(() => {}) // awaited below, when the load has not thrown
     const loaded = loadStore(database, file)
@@ -73,6 +74,16 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     await database?.close()
     lock.release()
     throw error
+  }
+}
+
+/** Makes the file's name durable too: flushing a new file does not (fsync(2)). */
+function syncDirectory(path: string): void {
+  const descriptor = openSync(path, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
   }
 }
 
@@ -196,7 +207,7 @@ class EmbeddedStore implements Store {
     if (version.value !== undefined) return version.value
     const { database, file } = this.#deps
     const revision = version.modRevision
-    writeRecordKey(this.#valueKey, 0, { kind: RECORD_KINDS.value, revision, slot: valueSlot(version) })
+    writeRecordKey(this.#valueKey, 0, { kind: RECORD_KINDS.value, revision, slot: recordSlot(version) })
     const record = database.get(this.#valueKey)
     const value = record && readValueRecord(record)
     if (value === undefined) throw damagedFile(file, `the value of ${version.key} at revision ${revision} is damaged`)

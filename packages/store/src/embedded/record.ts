@@ -1,25 +1,25 @@
 /**
  * What the embedded store writes. Three kinds of records in one key space, each key 9 bytes: kind, revision (6), slot (2).
  *
- *   meta    0, 0, slot       slot 0: format stamp; slot 1: compacted revision
- *   commit  1, revision, 0   crc32, count, then for each change: type, slot, create revision, version, key length, key
- *   value   2, revision, i   crc32, then the value of the i-th change
+ *   meta    0, 0, slot         slot 0: format stamp; slot 1: compacted revision
+ *   change  1, revision, slot  crc32, changes in the commit (2), create revision (6), version (6; 0 is a delete), key
+ *   value   2, revision, slot  crc32, then the value
  *
- * Commits and values are both written in order of revision, so that a batch fills a few pages at two edges of the tree, and
- * opening the store reads the small commit records alone. One commit record a revision: a commit is there wholly or not at all.
+ * All records of a commit go to disk in one transaction. Changes and values are both written in order of revision, so that a batch
+ * fills a few pages at two edges of the tree, and opening the store reads the small change records alone.
+ *
+ * Compaction deletes a key's records from the oldest on, each value before its change record: whatever is left when the process
+ * dies in between, the newest change of a key that is found is the newest one there was.
  */
 import { crc32 } from 'node:zlib'
 import type { Version } from '../mvcc/version.ts'
 
 export const RECORD_KEY_BYTES = 9
-export const RECORD_KINDS = { meta: 0, commit: 1, value: 2 } as const
+export const RECORD_KINDS = { meta: 0, change: 1, value: 2 } as const
 export const META_SLOTS = { format: 0, compacted: 1 } as const
 
 const CRC_BYTES = 4
-const CHANGE_HEADER_BYTES = 1 + 2 + 6 + 6 + 4
-const COMMIT_HEADER_BYTES = CRC_BYTES + 4
-const CHANGE_PUT = 1
-const CHANGE_DELETE = 2
+const CHANGE_HEADER_BYTES = CRC_BYTES + 2 + 6 + 6
 
 export type RecordKind = (typeof RECORD_KINDS)[keyof typeof RECORD_KINDS]
 
@@ -32,7 +32,8 @@ export interface RecordKey {
 /** One change as it is read back: a version without its value and without its past. */
 export interface StoredChange {
   readonly key: string
-  readonly slot: number
+  /** How many changes its commit made. */
+  readonly count: number
   readonly createRevision: number
   /** 0: the key was deleted. */
   readonly version: number
@@ -57,47 +58,46 @@ export function revisionOf(key: Buffer): number {
   return key.readUIntBE(1, 6)
 }
 
-/** Where a version's value is: its slot, or 0 when it was alone in its commit. */
-export function valueSlot(version: { readonly slot: number }): number {
+/** Slot inside a record key. */
+export function slotOf(key: Buffer): number {
+  return key.readUInt16BE(7)
+}
+
+/** Which slot a version's records have: 0 when it was alone in its commit. */
+export function recordSlot(version: { readonly slot: number }): number {
   return Math.max(0, version.slot)
 }
 
-/** Bytes of the commit record of `versions`. */
-export function commitRecordBytes(versions: readonly Version[]): number {
-  return versions.reduce((sum, { key }) => sum + CHANGE_HEADER_BYTES + Buffer.byteLength(key), COMMIT_HEADER_BYTES)
+/** Bytes of the change record of `version`. */
+export function changeRecordBytes(version: Version): number {
+  return CHANGE_HEADER_BYTES + Buffer.byteLength(version.key)
 }
 
-/** Writes the commit record of `versions` (all of one revision) at `offset`; returns the offset after it. */
-export function writeCommitRecord(into: Buffer, offset: number, versions: readonly Version[]): number {
-  let at = into.writeUInt32LE(versions.length, offset + CRC_BYTES)
-  for (const version of versions) {
-    at = into.writeUInt8(version.version === 0 ? CHANGE_DELETE : CHANGE_PUT, at)
-    at = into.writeInt16LE(version.slot, at)
-    at = into.writeUIntLE(version.createRevision, at, 6)
-    at = into.writeUIntLE(version.version, at, 6)
-    const keyBytes = into.write(version.key, at + 4, 'utf8')
-    at = into.writeUInt32LE(keyBytes, at) + keyBytes
-  }
+/** Writes the change record of `version`, one of `count` in its commit, at `offset`; returns the offset after it. */
+export function writeChangeRecord(
+  into: Buffer,
+  offset: number,
+  change: { readonly version: Version; readonly count: number },
+): number {
+  const { version, count } = change
+  let at = into.writeUInt16LE(count, offset + CRC_BYTES)
+  at = into.writeUIntLE(version.createRevision, at, 6)
+  at = into.writeUIntLE(version.version, at, 6)
+  at += into.write(version.key, at, 'utf8')
   into.writeUInt32LE(crc32(into.subarray(offset + CRC_BYTES, at)), offset)
   return at
 }
 
-/** Reads a commit record; `undefined` when it is damaged. */
-export function readCommitRecord(record: Buffer): StoredChange[] | undefined {
-  if (record.byteLength < COMMIT_HEADER_BYTES) return undefined
+/** Reads a change record; `undefined` when it is damaged. */
+export function readChangeRecord(record: Buffer): StoredChange | undefined {
+  if (record.byteLength <= CHANGE_HEADER_BYTES) return undefined
   if (crc32(record.subarray(CRC_BYTES)) !== record.readUInt32LE(0)) return undefined
-  const count = record.readUInt32LE(CRC_BYTES)
-  const changes: StoredChange[] = []
-  let at = COMMIT_HEADER_BYTES
-  while (changes.length < count) {
-    const slot = record.readInt16LE(at + 1)
-    const createRevision = record.readUIntLE(at + 3, 6)
-    const version = record.readUIntLE(at + 9, 6)
-    const start = at + CHANGE_HEADER_BYTES
-    at = start + record.readUInt32LE(at + 15)
-    changes.push({ key: record.toString('utf8', start, at), slot, createRevision, version })
+  return {
+    key: record.toString('utf8', CHANGE_HEADER_BYTES),
+    count: record.readUInt16LE(CRC_BYTES),
+    createRevision: record.readUIntLE(CRC_BYTES + 2, 6),
+    version: record.readUIntLE(CRC_BYTES + 8, 6),
   }
-  return changes
 }
 
 /** Bytes of the record of `value`. */

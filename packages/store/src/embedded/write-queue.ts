@@ -10,7 +10,7 @@ import type { ReadValue, Version } from '../mvcc/version.ts'
 import { StoreFullError, type CommitResult, type Transaction } from '../store.ts'
 import { applyBatch, encodePut, encodePuts, refuseBatch, type Batch, type PendingCommit } from './batch.ts'
 import { compactedKey, compactedValue, readCompactedRevision, type Database } from './database.ts'
-import { DeadRecords } from './dead-records.ts'
+import { DeadRecords, encodeDeletes } from './dead-records.ts'
 import { RecentValues } from './recent-values.ts'
 import type { Writer } from './writer.ts'
 
@@ -25,6 +25,8 @@ const DELETES_ALONE_MAX = 1_024
 /** Values of the newest commits kept in memory: events and overwritten values of busy keys then need no read. */
 const RECENT_VALUES_BYTES_MAX = 4 * 2 ** 20
 
+const NO_BYTES = new Uint8Array(0)
+
 export interface WriteQueueDeps {
   readonly mvcc: Mvcc
   readonly database: Database
@@ -37,7 +39,7 @@ export interface WriteQueueDeps {
 
 export class WriteQueue {
   readonly #deps: WriteQueueDeps
-  readonly #dead: DeadRecords
+  readonly #dead = new DeadRecords()
   readonly #recent = new RecentValues(RECENT_VALUES_BYTES_MAX)
   #pending: PendingCommit[] = []
   #compactedOnDisk: number
@@ -46,7 +48,6 @@ export class WriteQueue {
 
   constructor(deps: WriteQueueDeps) {
     this.#deps = deps
-    this.#dead = new DeadRecords(deps.database, deps.mvcc)
     this.#compactedOnDisk = readCompactedRevision(deps.database)
   }
 
@@ -60,7 +61,7 @@ export class WriteQueue {
 
   /** Queues the records of dead versions for deletion, in the background. */
   addDead(versions: readonly Version[]): void {
-    for (const version of versions) this.#dead.add(version)
+    this.#dead.add(versions)
     if (this.#dead.size > 0) this.#start()
   }
 
@@ -151,19 +152,18 @@ export class WriteQueue {
     const { mvcc, writer } = this.#deps
     const compacted = mvcc.compactedRevision
     const mustCompact = compacted > this.#compactedOnDisk
-    const { encoded: deletes, keys } = this.#dead.take(
-      commits.length > 0 ? DELETES_BESIDE_COMMITS_MAX : DELETES_ALONE_MAX,
-    )
-    if (commits.length === 0 && keys.length === 0 && !mustCompact) return
+    const dead = this.#dead.take(commits.length > 0 ? DELETES_BESIDE_COMMITS_MAX : DELETES_ALONE_MAX)
+    if (commits.length === 0 && dead.length === 0 && !mustCompact) return
     try {
-      // The compacted revision reaches the disk before, or with, the first deletion that it allows.
-      if (mustCompact) await writer.write({ puts: encodePut(compactedKey(), compactedValue(compacted)), deletes })
-      if (mustCompact) this.#compactedOnDisk = compacted
-      if (commits.length > 0 || !mustCompact) {
-        await writer.write({ puts: encodePuts(commits), deletes: mustCompact ? new Uint8Array(0) : deletes })
+      // On disk before the first deletion that it allows, or a reopened store would miss revisions that it promises.
+      if (mustCompact)
+        await writer.write({ puts: encodePut(compactedKey(), compactedValue(compacted)), deletes: NO_BYTES })
+      this.#compactedOnDisk = compacted
+      if (commits.length > 0 || dead.length > 0) {
+        await writer.write({ puts: encodePuts(commits), deletes: encodeDeletes(dead) })
       }
     } catch (error) {
-      this.#dead.putBack(keys)
+      this.#dead.putBack(dead)
       throw error
     }
   }

@@ -1,3 +1,4 @@
+export { runCrashRounds, type CrashOptions, type CrashRound } from './crash.ts'
 export { describeStoreContract, type OpenStore, type StoreContractOptions } from './contract.ts'
 export { runCommands, storeCommands, type StoreCommand } from './equivalence.ts'
 export { recordWatch, type WatchRecord } from './fixtures.ts'
