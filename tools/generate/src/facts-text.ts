@@ -96,7 +96,10 @@ const STORAGE_VERSIONS: Readonly<Record<string, string>> = {
 }
 
 /** Source of the committed catalog: a line a resource, followed by its subresources, each after a space. */
-export function resourcesSource(groupVersions: readonly DiscoveredGroupVersion[]): string {
+export function resourcesSource(
+  groupVersions: readonly DiscoveredGroupVersion[],
+  returnsDeleted: ReadonlySet<string>,
+): string {
   const lines: string[] = []
   for (const { group, version, resources } of groupVersions) {
     lines.push(`=${group}/${version}\n`)
@@ -114,7 +117,7 @@ export function resourcesSource(groupVersions: readonly DiscoveredGroupVersion[]
         name,
         singularName,
         kind,
-        namespaced ? 'n' : 'c',
+        `${namespaced ? 'n' : 'c'}${returnsDeleted.has(`${group}/${version}/${name}`) ? 'd' : ''}`,
         shared,
         list(shortNames),
         list(categories),

@@ -2,6 +2,7 @@ import { collectDefinitions } from './definitions.ts'
 import { definitionsSource, resourcesSource } from './facts-text.ts'
 import { KUBERNETES_VERSION } from './modules.ts'
 import { readDiscovery, readOpenApi, readOpenApiV3 } from './openapi.ts'
+import { collectReturnsDeleted } from './resources.ts'
 import { generateTypes } from './types.ts'
 
 /**
@@ -13,6 +14,6 @@ export function generateAll(): Map<string, string> {
   const files = new Map<string, string>()
   for (const [module, source] of generateTypes(openApi)) files.set(`types/${module}.ts`, source)
   files.set('definitions.ts', definitionsSource(collectDefinitions(openApi, readOpenApiV3()), KUBERNETES_VERSION))
-  files.set('resources.ts', resourcesSource(readDiscovery()))
+  files.set('resources.ts', resourcesSource(readDiscovery(), collectReturnsDeleted(openApi)))
   return files
 }

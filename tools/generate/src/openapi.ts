@@ -31,6 +31,7 @@ export interface OpenApiOperation {
   'x-kubernetes-action'?: string
   'x-kubernetes-group-version-kind'?: GroupVersionKind
   parameters?: unknown[]
+  responses?: Record<string, { schema?: OpenApiSchema }>
 }
 
 export interface OpenApiDocument {

@@ -142,3 +142,17 @@ function sortKey({ group, version, resource }: ResourceFacts): string {
 function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
 }
+
+/** `group/version/resource` of those whose deletion answers with the object and not with a Status. */
+export function collectReturnsDeleted(document: OpenApiDocument): Set<string> {
+  const names = new Set<string>()
+  for (const [path, operations] of Object.entries(document.paths)) {
+    const operation = operations['delete']
+    const groups = ROOT.exec(path)?.groups
+    if (operation?.['x-kubernetes-action'] !== 'delete' || groups === undefined) continue
+    if (operation.responses?.['200']?.schema?.$ref?.endsWith('.Status') !== false) continue
+    const resource = groups['rest']!.split('/').at(-2)!
+    names.add(`${groups['group'] ?? ''}/${groups['version'] ?? groups['core']!}/${resource}`)
+  }
+  return names
+}

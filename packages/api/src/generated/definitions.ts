@@ -4393,7 +4393,7 @@ description 4 s o
 type 5 s o
 format 6 s o
 title 7 s o
-default 8 x *o
+default 8 j *o
 maximum 9 d *o
 exclusiveMaximum 10 b o
 minimum 11 d *o
@@ -4405,7 +4405,7 @@ maxItems 16 l *o
 minItems 17 l *o
 uniqueItems 18 b o
 multipleOf 19 d *o
-enum 20 [x o l:atomic
+enum 20 [j o l:atomic
 maxProperties 21 l *o
 minProperties 22 l *o
 required 23 [s o l:atomic
@@ -4421,7 +4421,7 @@ dependencies 32 {C o
 additionalItems 33 B *o
 definitions 34 {$JSONSchemaProps o
 externalDocs 35 $ExternalDocumentation *o
-example 36 x *o
+example 36 j *o
 nullable 37 b o
 x-kubernetes-preserve-unknown-fields 38 b *o
 x-kubernetes-embedded-resource 39 b o
@@ -4571,7 +4571,7 @@ operation 2 s o
 apiVersion 3 s o
 time 4 t *o
 fieldsType 6 s o
-fieldsV1 7 x *o
+fieldsV1 7 f *o
 subresource 8 s o
 =apimachinery.pkg.apis.meta.v1.ObjectMeta -
 name 1 s o

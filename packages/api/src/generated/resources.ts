@@ -15,11 +15,11 @@ namespaces namespace Namespace c create,delete,get,list,patch,update,watch ns - 
 nodes node Node c create,delete,deletecollection,get,list,patch,update,watch no - v1
  proxy /v1/NodeProxyOptions create,delete,get,patch,update
  status /v1/Node get,patch,update
-persistentvolumeclaims persistentvolumeclaim PersistentVolumeClaim n create,delete,deletecollection,get,list,patch,update,watch pvc - v1
+persistentvolumeclaims persistentvolumeclaim PersistentVolumeClaim nd create,delete,deletecollection,get,list,patch,update,watch pvc - v1
  status /v1/PersistentVolumeClaim get,patch,update
-persistentvolumes persistentvolume PersistentVolume c create,delete,deletecollection,get,list,patch,update,watch pv - v1
+persistentvolumes persistentvolume PersistentVolume cd create,delete,deletecollection,get,list,patch,update,watch pv - v1
  status /v1/PersistentVolume get,patch,update
-pods pod Pod n create,delete,deletecollection,get,list,patch,update,watch po all v1
+pods pod Pod nd create,delete,deletecollection,get,list,patch,update,watch po all v1
  attach /v1/PodAttachOptions create,get
  binding /v1/Binding create
  ephemeralcontainers /v1/Pod get,patch,update
@@ -30,16 +30,16 @@ pods pod Pod n create,delete,deletecollection,get,list,patch,update,watch po all
  proxy /v1/PodProxyOptions create,delete,get,patch,update
  resize /v1/Pod get,patch,update
  status /v1/Pod get,patch,update
-podtemplates podtemplate PodTemplate n create,delete,deletecollection,get,list,patch,update,watch - - v1
+podtemplates podtemplate PodTemplate nd create,delete,deletecollection,get,list,patch,update,watch - - v1
 replicationcontrollers replicationcontroller ReplicationController n create,delete,deletecollection,get,list,patch,update,watch rc all v1
  scale autoscaling/v1/Scale get,patch,update
  status /v1/ReplicationController get,patch,update
-resourcequotas resourcequota ResourceQuota n create,delete,deletecollection,get,list,patch,update,watch quota - v1
+resourcequotas resourcequota ResourceQuota nd create,delete,deletecollection,get,list,patch,update,watch quota - v1
  status /v1/ResourceQuota get,patch,update
 secrets secret Secret n create,delete,deletecollection,get,list,patch,update,watch - - v1
-serviceaccounts serviceaccount ServiceAccount n create,delete,deletecollection,get,list,patch,update,watch sa - v1
+serviceaccounts serviceaccount ServiceAccount nd create,delete,deletecollection,get,list,patch,update,watch sa - v1
  token authentication.k8s.io/v1/TokenRequest create
-services service Service n create,delete,deletecollection,get,list,patch,update,watch svc all v1
+services service Service nd create,delete,deletecollection,get,list,patch,update,watch svc all v1
  proxy /v1/ServiceProxyOptions create,delete,get,patch,update
  status /v1/Service get,patch,update
 =apiregistration.k8s.io/v1
@@ -107,14 +107,14 @@ clusterroles clusterrole ClusterRole c create,delete,deletecollection,get,list,p
 rolebindings rolebinding RoleBinding n create,delete,deletecollection,get,list,patch,update,watch - - v1
 roles role Role n create,delete,deletecollection,get,list,patch,update,watch - - v1
 =storage.k8s.io/v1
-csidrivers csidriver CSIDriver c create,delete,deletecollection,get,list,patch,update,watch - - v1
-csinodes csinode CSINode c create,delete,deletecollection,get,list,patch,update,watch - - v1
+csidrivers csidriver CSIDriver cd create,delete,deletecollection,get,list,patch,update,watch - - v1
+csinodes csinode CSINode cd create,delete,deletecollection,get,list,patch,update,watch - - v1
  status storage.k8s.io/v1/CSINode get,patch,update
 csistoragecapacities csistoragecapacity CSIStorageCapacity n create,delete,deletecollection,get,list,patch,update,watch - - v1
-storageclasses storageclass StorageClass c create,delete,deletecollection,get,list,patch,update,watch sc - v1
-volumeattachments volumeattachment VolumeAttachment c create,delete,deletecollection,get,list,patch,update,watch - - v1
+storageclasses storageclass StorageClass cd create,delete,deletecollection,get,list,patch,update,watch sc - v1
+volumeattachments volumeattachment VolumeAttachment cd create,delete,deletecollection,get,list,patch,update,watch - - v1
  status storage.k8s.io/v1/VolumeAttachment get,patch,update
-volumeattributesclasses volumeattributesclass VolumeAttributesClass c create,delete,deletecollection,get,list,patch,update,watch vac - v1
+volumeattributesclasses volumeattributesclass VolumeAttributesClass cd create,delete,deletecollection,get,list,patch,update,watch vac - v1
 =admissionregistration.k8s.io/v1
 mutatingadmissionpolicies mutatingadmissionpolicy MutatingAdmissionPolicy c create,delete,deletecollection,get,list,patch,update,watch - api-extensions v1
 mutatingadmissionpolicybindings mutatingadmissionpolicybinding MutatingAdmissionPolicyBinding c create,delete,deletecollection,get,list,patch,update,watch - api-extensions v1
@@ -155,31 +155,31 @@ runtimeclasses runtimeclass RuntimeClass c create,delete,deletecollection,get,li
 =discovery.k8s.io/v1
 endpointslices endpointslice EndpointSlice n create,delete,deletecollection,get,list,patch,update,watch - - v1
 =resource.k8s.io/v1
-deviceclasses deviceclass DeviceClass c create,delete,deletecollection,get,list,patch,update,watch - - v1
+deviceclasses deviceclass DeviceClass cd create,delete,deletecollection,get,list,patch,update,watch - - v1
 devicetaintrules devicetaintrule DeviceTaintRule c create,delete,deletecollection,get,list,patch,update,watch - - v1beta2
  status resource.k8s.io/v1/DeviceTaintRule get,patch,update
-resourceclaims resourceclaim ResourceClaim n create,delete,deletecollection,get,list,patch,update,watch - - v1
+resourceclaims resourceclaim ResourceClaim nd create,delete,deletecollection,get,list,patch,update,watch - - v1
  status resource.k8s.io/v1/ResourceClaim get,patch,update
-resourceclaimtemplates resourceclaimtemplate ResourceClaimTemplate n create,delete,deletecollection,get,list,patch,update,watch - - v1
-resourceslices resourceslice ResourceSlice c create,delete,deletecollection,get,list,patch,update,watch - - v1
+resourceclaimtemplates resourceclaimtemplate ResourceClaimTemplate nd create,delete,deletecollection,get,list,patch,update,watch - - v1
+resourceslices resourceslice ResourceSlice cd create,delete,deletecollection,get,list,patch,update,watch - - v1
 =resource.k8s.io/v1beta2
-deviceclasses deviceclass DeviceClass c create,delete,deletecollection,get,list,patch,update,watch - - v1
-devicetaintrules devicetaintrule DeviceTaintRule c create,delete,deletecollection,get,list,patch,update,watch - - v1beta2
+deviceclasses deviceclass DeviceClass cd create,delete,deletecollection,get,list,patch,update,watch - - v1
+devicetaintrules devicetaintrule DeviceTaintRule cd create,delete,deletecollection,get,list,patch,update,watch - - v1beta2
  status resource.k8s.io/v1beta2/DeviceTaintRule get,patch,update
-resourceclaims resourceclaim ResourceClaim n create,delete,deletecollection,get,list,patch,update,watch - - v1
+resourceclaims resourceclaim ResourceClaim nd create,delete,deletecollection,get,list,patch,update,watch - - v1
  status resource.k8s.io/v1beta2/ResourceClaim get,patch,update
-resourceclaimtemplates resourceclaimtemplate ResourceClaimTemplate n create,delete,deletecollection,get,list,patch,update,watch - - v1
-resourceslices resourceslice ResourceSlice c create,delete,deletecollection,get,list,patch,update,watch - - v1
+resourceclaimtemplates resourceclaimtemplate ResourceClaimTemplate nd create,delete,deletecollection,get,list,patch,update,watch - - v1
+resourceslices resourceslice ResourceSlice cd create,delete,deletecollection,get,list,patch,update,watch - - v1
 =resource.k8s.io/v1beta1
-deviceclasses deviceclass DeviceClass c create,delete,deletecollection,get,list,patch,update,watch - - v1
-resourceclaims resourceclaim ResourceClaim n create,delete,deletecollection,get,list,patch,update,watch - - v1
+deviceclasses deviceclass DeviceClass cd create,delete,deletecollection,get,list,patch,update,watch - - v1
+resourceclaims resourceclaim ResourceClaim nd create,delete,deletecollection,get,list,patch,update,watch - - v1
  status resource.k8s.io/v1beta1/ResourceClaim get,patch,update
-resourceclaimtemplates resourceclaimtemplate ResourceClaimTemplate n create,delete,deletecollection,get,list,patch,update,watch - - v1
-resourceslices resourceslice ResourceSlice c create,delete,deletecollection,get,list,patch,update,watch - - v1
+resourceclaimtemplates resourceclaimtemplate ResourceClaimTemplate nd create,delete,deletecollection,get,list,patch,update,watch - - v1
+resourceslices resourceslice ResourceSlice cd create,delete,deletecollection,get,list,patch,update,watch - - v1
 =resource.k8s.io/v1alpha3
-devicetaintrules devicetaintrule DeviceTaintRule c create,delete,deletecollection,get,list,patch,update,watch - - v1beta2
+devicetaintrules devicetaintrule DeviceTaintRule cd create,delete,deletecollection,get,list,patch,update,watch - - v1beta2
  status resource.k8s.io/v1alpha3/DeviceTaintRule get,patch,update
-resourcepoolstatusrequests resourcepoolstatusrequest ResourcePoolStatusRequest c create,delete,deletecollection,get,list,patch,update,watch - - v1alpha3
+resourcepoolstatusrequests resourcepoolstatusrequest ResourcePoolStatusRequest cd create,delete,deletecollection,get,list,patch,update,watch - - v1alpha3
  status resource.k8s.io/v1alpha3/ResourcePoolStatusRequest get,patch,update
 =flowcontrol.apiserver.k8s.io/v1
 flowschemas flowschema FlowSchema c create,delete,deletecollection,get,list,patch,update,watch - - v1

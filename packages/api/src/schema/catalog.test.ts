@@ -23,6 +23,7 @@ describe('the catalog of built-in resources', () => {
       listKind: 'PodList',
       namespaced: true,
       verbs: ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'],
+      returnsDeleted: true,
       shortNames: ['po'],
       categories: ['all'],
       storageVersion: 'v1',

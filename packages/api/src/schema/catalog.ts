@@ -14,6 +14,8 @@ export interface ResourceInfo {
   readonly namespaced: boolean
   /** As discovery lists them; empty when only subresources can be used. */
   readonly verbs: readonly string[]
+  /** A delete answers with the object as it was, not with a Status. */
+  readonly returnsDeleted: boolean
   readonly shortNames: readonly string[]
   readonly categories: readonly string[]
   readonly subresources: readonly SubresourceInfo[]
@@ -84,8 +86,9 @@ function parseResource(line: string, { group, version }: { group: string; versio
     singular,
     kind,
     listKind: `${kind}List`,
-    namespaced: scope === 'n',
+    namespaced: scope.startsWith('n'),
     verbs: parseList(verbs),
+    returnsDeleted: scope.endsWith('d'),
     shortNames: parseList(shortNames),
     categories: parseList(categories),
     subresources: [],

@@ -12,7 +12,7 @@ import { DEFINITIONS } from '../generated/definitions.ts'
 
 /**
  * `s` string, `i` int32, `l` int64, `d` double, `b` bool, `y` bytes, `t` Time, `T` MicroTime, `u` Duration, `q` Quantity,
- * `n` IntOrString, `x` raw JSON, `v` a list of strings that protobuf wraps in a message, `A`/`B`/`C`
+ * `n` IntOrString, `x` raw JSON (in the text `x` RawExtension, `f` FieldsV1, `j` JSON, all the same on the wire), `v` a list of strings that protobuf wraps in a message, `A`/`B`/`C`
  * JSONSchemaPropsOrArray/OrBool/OrStringArray, `$` struct.
  */
 export type ValueCode =
@@ -50,7 +50,7 @@ export interface FieldFacts {
   readonly number: number
   readonly container: '' | '[' | '{'
   readonly code: ValueCode
-  /** Full name of the struct when `code` is `$`. */
+  /** Full name of the struct when `code` is `$`, of the definition when it is one of the wire types; else empty. */
   readonly ref: string
   readonly pointer: boolean
   readonly omitEmpty: boolean
@@ -63,6 +63,23 @@ export interface FieldFacts {
   readonly patchMergeKey: string | undefined
   /** Undefined when the published default is the zero value of the Go type, or there is none. */
   readonly default: unknown
+}
+
+const META = 'io.k8s.apimachinery.pkg.apis.meta.v1'
+const EXTENSIONS = 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1'
+
+/** Definitions without fields, by their letter in the text. */
+export const WIRE_DEFINITIONS: Readonly<Record<string, string>> = {
+  t: `${META}.Time`,
+  T: `${META}.MicroTime`,
+  q: 'io.k8s.apimachinery.pkg.api.resource.Quantity',
+  n: 'io.k8s.apimachinery.pkg.util.intstr.IntOrString',
+  x: 'io.k8s.apimachinery.pkg.runtime.RawExtension',
+  f: `${META}.FieldsV1`,
+  j: `${EXTENSIONS}.JSON`,
+  A: `${EXTENSIONS}.JSONSchemaPropsOrArray`,
+  B: `${EXTENSIONS}.JSONSchemaPropsOrBool`,
+  C: `${EXTENSIONS}.JSONSchemaPropsOrStringArray`,
 }
 
 const PREFIX = 'io.k8s.'
@@ -114,8 +131,8 @@ function parseField(line: string, packageName: string): FieldFacts {
     json: json === '~' ? '' : json,
     number: Number(number),
     container,
-    code: item[0] as ValueCode,
-    ref: item[0] === '$' ? resolveName(item.slice(1), packageName) : '',
+    code: (item[0] === 'f' || item[0] === 'j' ? 'x' : item[0]) as ValueCode,
+    ref: item[0] === '$' ? resolveName(item.slice(1), packageName) : (WIRE_DEFINITIONS[item[0]!] ?? ''),
     pointer: flags.includes('*'),
     omitEmpty: flags.includes('o'),
     omitZero: flags.includes('z'),
