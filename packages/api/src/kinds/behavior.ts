@@ -35,6 +35,8 @@ export interface KindBehavior<T extends KubeObject = KubeObject> {
   readonly prepareForUpdate?: ((draft: T, old: Readonly<T>, context: BehaviorContext) => void) | undefined
   readonly prepareForStatusUpdate?: ((draft: T, old: Readonly<T>, context: BehaviorContext) => void) | undefined
   readonly validate?: ((object: Readonly<T>) => FieldError[]) | undefined
+  /** Checks only what a create may not do; `validate` has run as well. */
+  readonly validateCreate?: ((object: Readonly<T>) => FieldError[]) | undefined
   /** Checks only what an update may not do; `validate` has run as well. */
   readonly validateUpdate?: ((object: Readonly<T>, old: Readonly<T>) => FieldError[]) | undefined
   readonly validateStatusUpdate?: ((object: Readonly<T>, old: Readonly<T>) => FieldError[]) | undefined

@@ -5,6 +5,9 @@ import { defaultPodSpec } from './default-spec.ts'
 import { isPodTerminal } from './phase.ts'
 import { preparePodForCreate, preparePodForStatusUpdate, preparePodForUpdate } from './prepare.ts'
 import { podColumns, podRow } from './table.ts'
+import { validatePod, validatePodCreate } from './validate.ts'
+import { validatePodStatusUpdate } from './validate-status.ts'
+import { validatePodUpdate } from './validate-update.ts'
 
 const SELECTABLE = [
   'spec.hostNetwork',
@@ -23,6 +26,10 @@ export const podBehavior: KindBehavior<Pod> = {
   prepareForCreate: preparePodForCreate,
   prepareForUpdate: preparePodForUpdate,
   prepareForStatusUpdate: preparePodForStatusUpdate,
+  validate: validatePod,
+  validateCreate: validatePodCreate,
+  validateUpdate: validatePodUpdate,
+  validateStatusUpdate: validatePodStatusUpdate,
   selectableFields: podSelectableFields,
   selectableFieldNames: SELECTABLE,
   columns: podColumns,
