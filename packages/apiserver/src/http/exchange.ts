@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 
 /**
@@ -25,6 +26,12 @@ export interface Exchange {
   write(chunk: Uint8Array): void
   /** Bytes written and not yet taken by the network. */
   readonly queuedBytes: number
+  /** Resolves when little is queued, or when the client is gone: wait for it between the chunks of a long body. */
+  drained(): Promise<void>
+  /** True when the client is gone or the answer is complete: nothing that is written arrives. */
+  readonly closed: boolean
+  /** Calls `listener` once when the exchange closes; cheaper than {@link signal}, which each idle watch would have to keep. */
+  onClose(listener: () => void): void
   end(): void
   /** Ends the connection (HTTP/1.1) or resets the stream (HTTP/2): for a slow watcher. */
   destroy(): void
@@ -42,5 +49,5 @@ export interface UpgradedConnection {
   /** Bytes that came after the headers. */
   readonly head: Buffer
   /** Node's request, as `ws` wants it. */
-  readonly request: import('node:http').IncomingMessage
+  readonly request: IncomingMessage
 }

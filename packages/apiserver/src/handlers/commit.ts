@@ -1,0 +1,110 @@
+import { alreadyExists, conflict, serviceUnavailable, type KubeObject } from '@centaurus/api'
+import { StoreFullError, type Change, type CommitResult, type Comparison, type KeyValue } from '@centaurus/store'
+import { reserveByAdmission, type AdmittedWrite } from '../admission/admission.ts'
+import { groupResource, type Target } from '../resource/target.ts'
+import { encodeStored } from '../storage/encoding.ts'
+import { CachedObject } from '../watch-cache/cached-object.ts'
+import type { WriteDeps } from './write-deps.ts'
+
+/** How often a write is tried again when something that it reserved was taken meanwhile. */
+const RESERVE_ATTEMPTS_MAX = 20
+
+export interface CommitOptions {
+  readonly target: Target
+  /** `namespace/name`, or `name`. */
+  readonly key: string
+  /** Revision that the object must have; 0: it must not exist. */
+  readonly atRevision: number
+}
+
+/** The write happened; or another came first, and `found` is what is there now. */
+export type CommitOutcome =
+  | { readonly committed: true; readonly object: CachedObject }
+  | { readonly committed: false; readonly found: CachedObject | undefined }
+
+/**
+ * Puts `write.draft`, together with what admission reserves for it, in one revision. When only a reservation was lost it reserves
+ * anew. The draft belongs to the cache afterwards: do not change it.
+ */
+export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: CommitOptions): Promise<CommitOutcome> {
+  const storeKey = options.target.prefix + options.key
+  return tryCommit(deps, options, async () => {
+    const reservation = reserveByAdmission(deps.admission, write, deps.admissionContext)
+    const value = encodeStored(write.draft)
+    const expected = { value, object: write.draft }
+    deps.cache.expect(storeKey, expected)
+    try {
+      const result = await commit(deps, {
+        compare: [{ key: storeKey, modRevision: options.atRevision }, ...reservation.compare],
+        changes: [{ type: 'put', key: storeKey, value }, ...reservation.changes],
+      })
+      if (!result.committed) deps.cache.forget(storeKey, expected)
+      return { result, object: result.committed ? new CachedObject(options.key, value, result.revision) : undefined }
+    } catch (error) {
+      deps.cache.forget(storeKey, expected)
+      throw error
+    }
+  })
+}
+
+/** Removes the object, together with what admission releases, in one revision. `object` is what it was, at that revision. */
+export async function commitDelete(
+  deps: WriteDeps,
+  write: AdmittedWrite,
+  options: CommitOptions & { readonly current: CachedObject },
+): Promise<CommitOutcome> {
+  const storeKey = options.target.prefix + options.key
+  return tryCommit(deps, options, async () => {
+    const reservation = reserveByAdmission(deps.admission, write, deps.admissionContext)
+    const result = await commit(deps, {
+      compare: [{ key: storeKey, modRevision: options.atRevision }, ...reservation.compare],
+      changes: [{ type: 'delete', key: storeKey }, ...reservation.changes],
+    })
+    return { result, object: result.committed ? options.current.atRevision(result.revision) : undefined }
+  })
+}
+
+interface Attempt {
+  readonly result: CommitResult
+  readonly object: CachedObject | undefined
+}
+
+async function tryCommit(
+  deps: WriteDeps,
+  options: CommitOptions,
+  attempt: () => Promise<Attempt>,
+): Promise<CommitOutcome> {
+  for (let i = 0; i < RESERVE_ATTEMPTS_MAX; i++) {
+    const { result, object } = await attempt()
+    if (result.committed) return { committed: true, object: object! }
+    const found = result.found[0]
+    if ((found?.modRevision ?? 0) !== options.atRevision) {
+      return { committed: false, found: found === undefined ? undefined : toCached(options.key, found) }
+    }
+    // The object is as expected, so a reservation lost a race: look at the cluster as it is now.
+    await deps.cache.waitRevision(result.revision)
+  }
+  throw conflict(groupResource(options.target), options.key, 'too many concurrent writes; please try again')
+}
+
+async function commit(
+  deps: WriteDeps,
+  transaction: { readonly compare: readonly Comparison[]; readonly changes: readonly Change[] },
+): Promise<CommitResult> {
+  try {
+    return await deps.store.commit(transaction)
+  } catch (error) {
+    if (!(error instanceof StoreFullError)) throw error
+    deps.logger.error('Could not write: the store is full', { error })
+    throw serviceUnavailable('the store has no room left; free some space and try again')
+  }
+}
+
+function toCached(key: string, entry: KeyValue): CachedObject {
+  return new CachedObject(key, entry.value, entry.modRevision)
+}
+
+/** What a create answers when the name is taken. */
+export function nameTaken(target: Target, draft: KubeObject): Error {
+  return alreadyExists(groupResource(target), draft.metadata.name ?? '')
+}

@@ -1,0 +1,54 @@
+import { generateName, type KubeObject } from '@centaurus/api'
+import { mutateByAdmission, validateByAdmission, type AdmittedWrite } from '../admission/admission.ts'
+import type { WriteRequest } from '../resource/target.ts'
+import { encodeStored } from '../storage/encoding.ts'
+import { CachedObject } from '../watch-cache/cached-object.ts'
+import { commitPut, nameTaken } from './commit.ts'
+import { behaviorContext, fillNewMetadata, setNamespace, validateNew } from './prepare.ts'
+import type { WriteDeps } from './write-deps.ts'
+import { runWriteChecks } from './write-checks.ts'
+
+/** How many names are tried for a `generateName`. Source: apiserver pkg/registry/generic/registry/store.go maxNameGenerationCreateAttempts. */
+const GENERATED_NAMES_MAX = 8
+
+/**
+ * Creates an object. `draft` is decoded, defaulted and in the stored form; it belongs to the server from now on. Throws
+ * AlreadyExists, Invalid, Forbidden, BadRequest.
+ */
+export async function createObject(deps: WriteDeps, request: WriteRequest, draft: KubeObject): Promise<CachedObject> {
+  const { target } = request
+  const { definition } = target
+  setNamespace(draft, request)
+  const isGenerated = (draft.metadata.name ?? '') === ''
+  fillNewMetadata(deps, draft, request)
+  const write: AdmittedWrite = { request, operation: 'create', subresource: '', draft, old: undefined }
+  mutateByAdmission(deps.admission, write, deps.admissionContext)
+  definition.behavior.prepareForCreate?.(draft, behaviorContext(deps, request))
+  validateNew(definition, draft)
+  for (const warning of definition.behavior.warnings?.(draft) ?? []) request.warn(warning)
+  validateByAdmission(deps.admission, write, deps.admissionContext)
+  runWriteChecks(deps, write)
+  for (let attempt = 1; ; attempt++) {
+    const created = await putNew(deps, write)
+    if (created !== undefined) return created
+    if (!isGenerated || attempt === GENERATED_NAMES_MAX) throw nameTaken(target, draft)
+    draft.metadata.name = generateName(draft.metadata.generateName ?? '', deps.random)
+  }
+}
+
+/** Undefined when the name is taken. */
+async function putNew(deps: WriteDeps, write: AdmittedWrite): Promise<CachedObject | undefined> {
+  const { request, draft } = write
+  const key = keyOf(draft)
+  if (request.dryRun) {
+    if (request.target.cache.get(key) !== undefined) return undefined
+    return new CachedObject(key, encodeStored(draft), 0)
+  }
+  const outcome = await commitPut(deps, write, { target: request.target, key, atRevision: 0 })
+  return outcome.committed ? outcome.object : undefined
+}
+
+function keyOf({ metadata }: KubeObject): string {
+  const name = metadata.name ?? ''
+  return metadata.namespace === undefined || metadata.namespace === '' ? name : `${metadata.namespace}/${name}`
+}

@@ -1,0 +1,147 @@
+import { badRequest, methodNotAllowed, notFoundPath } from '@centaurus/api'
+import type { RequestContext } from '../extension.ts'
+import type { Exchange } from '../http/exchange.ts'
+import { readCount, readDryRun, readFieldValidation, readSelection } from '../request/query.ts'
+import { isTrue } from '../request/parse-request-info.ts'
+import { respondList, respondObject, respondValue } from '../respond/respond.ts'
+import { WatchStream } from '../respond/watch-stream.ts'
+import { createTarget } from '../resource/target.ts'
+import { addWarning, encoderOptions, namespaceOf, serveGet, writeRequest, type ResourceCall } from './call.ts'
+import { createObject } from './create.ts'
+import { expectedKind, readDeleteOptions, readObject, toStored } from './decode-body.ts'
+import { deleteAnswer, deleteObject } from './delete.ts'
+import { deleteCollection } from './delete-collection.ts'
+import { listObjects } from './list.ts'
+import { mainStrategy } from './prepare.ts'
+import type { ServeDeps } from './serve-deps.ts'
+import { serveSubresource } from './subresources.ts'
+import { servePatch } from './serve-patch.ts'
+import { serveUpdate } from './serve-update.ts'
+import { startWatch } from './watch.ts'
+
+/** Handles a request for a resource; authorized already. Throws `StatusError`. */
+export async function serveResource(deps: ServeDeps, exchange: Exchange, context: RequestContext): Promise<void> {
+  const { info } = context
+  const definition = deps.registry.find(info.group, info.version, info.resource)
+  if (definition === undefined) throw notFoundPath()
+  if (definition.info.namespaced && info.namespace === '' && !COLLECTION_VERBS.has(info.verb)) throw notFoundPath()
+  const target = createTarget(deps.cache, definition, info.tenant)
+  const call: ResourceCall = { ...context, exchange, target, definition }
+  if (info.subresource !== '') return serveSubresource(deps, call)
+  if (!definition.info.verbs.includes(info.verb)) throw methodNotAllowed(definition.info, info.verb)
+  switch (info.verb) {
+    case 'get':
+      return serveGet(deps, call)
+    case 'list':
+      return serveList(deps, call)
+    case 'watch':
+      return serveWatch(deps, call)
+    case 'create':
+      return serveCreate(deps, call)
+    case 'update':
+      return serveUpdate(deps, call, mainStrategy(deps, definition))
+    case 'patch':
+      return servePatch(deps, call, mainStrategy(deps, definition))
+    case 'delete':
+      return serveDelete(deps, call)
+    case 'deletecollection':
+      return serveDeleteCollection(deps, call)
+    default:
+      throw methodNotAllowed(definition.info, info.verb)
+  }
+}
+
+/** Verbs that a namespaced resource knows across namespaces; upstream answers the others with "not found". */
+const COLLECTION_VERBS = new Set(['list', 'watch', 'deletecollection'])
+
+async function serveList(deps: ServeDeps, call: ResourceCall): Promise<void> {
+  const { exchange, target, definition } = call
+  const { query } = exchange
+  const options = encoderOptions(deps, call)
+  const list = await listObjects(deps, {
+    target,
+    selection: readSelection(query, definition, namespaceOf(call)),
+    limit: readCount(query, 'limit'),
+    continueToken: query.get('continue') ?? '',
+    resourceVersion: query.get('resourceVersion') ?? '',
+    resourceVersionMatch: query.get('resourceVersionMatch') ?? '',
+  })
+  await respondList(exchange, list, options)
+}
+
+async function serveWatch(deps: ServeDeps, call: ResourceCall): Promise<void> {
+  const { exchange, target, definition, info } = call
+  const { query } = exchange
+  const options = encoderOptions(deps, call)
+  const selection = readSelection(query, definition, namespaceOf(call), info.name)
+  const resourceVersion = query.get('resourceVersion') ?? ''
+  const sendInitialEvents = isTrue(query.get('sendInitialEvents'))
+  if (sendInitialEvents && query.get('resourceVersionMatch') !== 'NotOlderThan') {
+    throw badRequest('sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
+  }
+  const stream = new WatchStream(exchange, options)
+  const watcher = await startWatch(deps, {
+    target,
+    selection,
+    sink: stream,
+    resourceVersion,
+    bookmarks: isTrue(query.get('allowWatchBookmarks')),
+    sendInitialEvents,
+    timeoutSeconds: readCount(query, 'timeoutSeconds'),
+  })
+  stream.start()
+  exchange.onClose(() => watcher.close())
+}
+
+async function serveCreate(deps: ServeDeps, call: ResourceCall): Promise<void> {
+  const { exchange, definition, info } = call
+  const options = encoderOptions(deps, call)
+  if (info.name !== '') throw methodNotAllowed(definition.info, 'create')
+  const { object, warnings } = await readObject(exchange, {
+    expected: expectedKind(definition),
+    schema: definition.info.schema(),
+    fieldValidation: readFieldValidation(exchange.query),
+  })
+  for (const warning of warnings) addWarning(exchange, warning)
+  const action = deps.actions.find((entry) => isActionOf(entry, call))
+  if (action !== undefined) {
+    const value = await action.run(toStored(definition, object), call)
+    respondValue(exchange, 201, { value, representation: options.representation })
+    return
+  }
+  const created = await createObject(deps, writeRequest(call), toStored(definition, object))
+  respondObject(exchange, 201, { ...options, object: created })
+}
+
+function isActionOf(
+  entry: { readonly group: string; readonly resource: string; readonly subresource: string },
+  { info }: ResourceCall,
+): boolean {
+  return entry.group === info.group && entry.resource === info.resource && entry.subresource === info.subresource
+}
+
+async function serveDelete(deps: ServeDeps, call: ResourceCall): Promise<void> {
+  const { exchange, info } = call
+  const encoding = encoderOptions(deps, call)
+  const options = await readDeleteOptions(exchange)
+  const dryRun = (options.dryRun ?? []).includes('All') || readDryRun(exchange.query)
+  const deleted = await deleteObject(deps, writeRequest(call, { dryRun }), { name: info.name, options })
+  const answer = deleteAnswer(call.definition, deleted)
+  const code = !deleted.gone && options.orphanDependents === false ? 202 : 200
+  if (answer === 'object') respondObject(exchange, code, { ...encoding, object: deleted.object })
+  else respondValue(exchange, code, { value: answer, representation: { ...encoding.representation, as: '' } })
+}
+
+async function serveDeleteCollection(deps: ServeDeps, call: ResourceCall): Promise<void> {
+  const { exchange, definition } = call
+  const { query } = exchange
+  const encoding = encoderOptions(deps, call)
+  const options = await readDeleteOptions(exchange)
+  const dryRun = (options.dryRun ?? []).includes('All') || readDryRun(query)
+  const deleted = await deleteCollection(deps, writeRequest(call, { dryRun }), {
+    selection: readSelection(query, definition, namespaceOf(call)),
+    limit: readCount(query, 'limit'),
+    options,
+  })
+  await respondList(exchange, deleted, encoding)
+}

@@ -1,0 +1,54 @@
+import type { Clock, Random } from '@centaurus/base'
+import type { Target } from '../resource/target.ts'
+import type { Selection } from '../watch-cache/selection.ts'
+import type { WatchCache } from '../watch-cache/watch-cache.ts'
+import type { Watcher, WatchSink } from '../watch-cache/watcher.ts'
+import { parseRevision } from './list.ts'
+
+/** Watches without a timeout end after this, and up to as much again. Source: apiserver's MinRequestTimeout (30 min). */
+const WATCH_TIMEOUT_MIN_MS = 30 * 60_000
+const BOOKMARK_INTERVAL_MS = 60_000
+
+export interface WatchRequest {
+  readonly target: Target
+  readonly selection: Selection
+  readonly sink: WatchSink
+  readonly resourceVersion: string
+  readonly bookmarks: boolean
+  /** Send what is there first, then a bookmark that says so (watch-list). */
+  readonly sendInitialEvents: boolean
+  /** 0: the server chooses. */
+  readonly timeoutSeconds: number
+}
+
+export interface WatchDeps {
+  readonly cache: WatchCache
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/**
+ * Opens a watch with upstream's meaning of resourceVersion: absent or `0` starts with what is there, a number with what came after
+ * it. Throws Expired when the history is gone.
+ */
+export async function startWatch(deps: WatchDeps, request: WatchRequest): Promise<Watcher> {
+  const { cache, clock, random } = deps
+  const revision = parseRevision(request.resourceVersion)
+  const startsWithState = request.sendInitialEvents || revision === 0
+  if (request.resourceVersion === '') await cache.waitCurrent()
+  else if (request.sendInitialEvents) await cache.waitRevision(revision)
+  const timeoutMs =
+    request.timeoutSeconds > 0 ? request.timeoutSeconds * 1000 : WATCH_TIMEOUT_MIN_MS * (1 + random.next())
+  const nowMs = clock.monotonicMs()
+  const watcher = request.target.cache.watch({
+    selection: request.selection,
+    sink: request.sink,
+    bookmarks: request.bookmarks,
+    deadlineMs: nowMs + timeoutMs,
+    afterRevision: startsWithState ? undefined : revision,
+  })
+  watcher.bookmarkDueMs = nowMs + BOOKMARK_INTERVAL_MS
+  if (request.sendInitialEvents && request.bookmarks) watcher.bookmark(cache.revision, { initialEventsEnd: true })
+  cache.keepTime()
+  return watcher
+}

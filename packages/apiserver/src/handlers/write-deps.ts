@@ -1,0 +1,18 @@
+import type { Clock, Logger, Random } from '@centaurus/base'
+import type { Store } from '@centaurus/store'
+import type { AdmissionContext, AdmissionStep } from '../admission/admission.ts'
+import type { WriteCheck } from '../extension.ts'
+import type { WatchCache } from '../watch-cache/watch-cache.ts'
+
+/** What every write needs. */
+export interface WriteDeps {
+  readonly store: Store
+  readonly cache: WatchCache
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly admission: readonly AdmissionStep[]
+  readonly admissionContext: AdmissionContext
+  /** Filled while extensions are set up. */
+  readonly writeChecks: readonly WriteCheck[]
+}

@@ -1,0 +1,252 @@
+import {
+  deepClone,
+  formatKey,
+  notFound,
+  notFoundPath,
+  type KubeObject,
+  type ResourceType,
+  type Stored,
+} from '@centaurus/api'
+import type { Status } from '@centaurus/api/meta/v1'
+import type {
+  Client,
+  ClientWatch,
+  ClientWatchOptions,
+  DeleteOptions,
+  ListOptions,
+  ObjectList,
+  ObjectName,
+  WriteOptions,
+} from '@centaurus/client'
+import { createObject } from '../handlers/create.ts'
+import { toStored } from '../handlers/decode-body.ts'
+import { deleteCollection } from '../handlers/delete-collection.ts'
+import { deleteAnswer, deleteObject } from '../handlers/delete.ts'
+import { listObjects } from '../handlers/list.ts'
+import { mainStrategy, statusStrategy, type UpdateStrategy } from '../handlers/prepare.ts'
+import type { ServeDeps } from '../handlers/serve-deps.ts'
+import { updateObject } from '../handlers/update.ts'
+import { startWatch } from '../handlers/watch.ts'
+import { createSelection } from '../request/query.ts'
+import type { UserInfo } from '../request/request-info.ts'
+import { createTarget, groupResource, type Target, type WriteRequest } from '../resource/target.ts'
+import { toServed } from '../respond/encoder.ts'
+import type { CachedObject } from '../watch-cache/cached-object.ts'
+import { CallbackSink } from './callback-sink.ts'
+
+/**
+ * The API without HTTP, encoding and authorization: reads and watches hand out the cache's own decoded objects, frozen and shared.
+ * Validation, admission and everything else that a write goes through is the same.
+ */
+export function createInProcessClient(deps: ServeDeps, user: UserInfo): Client {
+  return new InProcessClient(deps, user)
+}
+
+class InProcessClient implements Client {
+  readonly #deps: ServeDeps
+  readonly #user: UserInfo
+  readonly #watches = new Set<ClientWatch>()
+
+  constructor(deps: ServeDeps, user: UserInfo) {
+    this.#deps = deps
+    this.#user = user
+  }
+
+  async get<T extends KubeObject>(type: ResourceType<T>, name: ObjectName): Promise<Stored<T>> {
+    const target = this.#target(type)
+    await this.#deps.cache.waitCurrent()
+    const object = target.cache.get(formatKey(namespaceOf(type, name.namespace), name.name))
+    if (object === undefined) throw notFound(groupResource(target), name.name)
+    return served<T>(target, object)
+  }
+
+  async list<T extends KubeObject>(type: ResourceType<T>, options: ListOptions = {}): Promise<ObjectList<T>> {
+    const target = this.#target(type)
+    const list = await listObjects(this.#deps, {
+      target,
+      selection: createSelection(target.definition, selectionText(type, options)),
+      limit: options.limit ?? 0,
+      continueToken: options.continue ?? '',
+      resourceVersion: options.resourceVersion ?? '',
+      resourceVersionMatch: '',
+    })
+    return {
+      items: list.objects.map((object) => served<T>(target, object)),
+      resourceVersion: String(list.revision),
+      continue: list.continueToken === '' ? undefined : list.continueToken,
+    }
+  }
+
+  async create<T extends KubeObject>(type: ResourceType<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
+    const target = this.#target(type)
+    const request = this.#request(target, { verb: 'create', namespace: object.metadata.namespace, options })
+    return served<T>(target, await createObject(this.#deps, request, stored(target, object)))
+  }
+
+  update<T extends KubeObject>(type: ResourceType<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
+    const target = this.#target(type)
+    return this.#update(target, { object, options, strategy: mainStrategy(this.#deps, target.definition) })
+  }
+
+  updateStatus<T extends KubeObject>(type: ResourceType<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
+    const target = this.#target(type)
+    return this.#update(target, { object, options, strategy: statusStrategy(this.#deps, target.definition) })
+  }
+
+  async patch<T extends KubeObject>(): Promise<Stored<T>> {
+    throw notFoundPath()
+  }
+
+  async delete<T extends KubeObject>(
+    type: ResourceType<T>,
+    name: ObjectName,
+    options: DeleteOptions = {},
+  ): Promise<Stored<T> | Status> {
+    const target = this.#target(type)
+    const request = this.#request(target, { verb: 'delete', namespace: name.namespace, name: name.name, options })
+    const deleted = await deleteObject(this.#deps, request, { name: name.name, options: deleteBody(options) })
+    const answer = deleteAnswer(target.definition, deleted)
+    return answer === 'object' ? served<T>(target, deleted.object) : answer
+  }
+
+  async deleteCollection<T extends KubeObject>(
+    type: ResourceType<T>,
+    options: ListOptions & DeleteOptions = {},
+  ): Promise<void> {
+    const target = this.#target(type)
+    const request = this.#request(target, { verb: 'deletecollection', namespace: options.namespace, options })
+    await deleteCollection(this.#deps, request, {
+      selection: createSelection(target.definition, selectionText(type, options)),
+      limit: options.limit ?? 0,
+      options: deleteBody(options),
+    })
+  }
+
+  watch<T extends KubeObject>(type: ResourceType<T>, options: ClientWatchOptions<T>): ClientWatch {
+    const target = this.#target(type)
+    const sink = new CallbackSink<T>(options, (object) => served<T>(target, object))
+    const watch: ClientWatch = { close: () => sink.close() }
+    this.#watches.add(watch)
+    sink.onClosed = () => this.#watches.delete(watch)
+    void sink.run(() =>
+      startWatch(this.#deps, {
+        target,
+        selection: createSelection(target.definition, selectionText(type, options)),
+        sink,
+        resourceVersion: options.resourceVersion ?? '',
+        bookmarks: options.onBookmark !== undefined,
+        sendInitialEvents: false,
+        timeoutSeconds: IN_PROCESS_WATCH_SECONDS,
+      }),
+    )
+    return watch
+  }
+
+  createSubresource<Out>(): Promise<Out> {
+    throw notFoundPath()
+  }
+
+  getSubresource<Out>(): Promise<Out> {
+    throw notFoundPath()
+  }
+
+  updateSubresource<Out>(): Promise<Out> {
+    throw notFoundPath()
+  }
+
+  async close(): Promise<void> {
+    for (const watch of this.#watches) watch.close()
+  }
+
+  async #update<T extends KubeObject>(
+    target: Target,
+    { object, options, strategy }: { object: T; options: WriteOptions; strategy: UpdateStrategy },
+  ): Promise<Stored<T>> {
+    const { namespace, name = '' } = object.metadata
+    const subresource = strategy.subresource
+    const request = this.#request(target, { verb: 'update', namespace, name, subresource, options })
+    const change = (): KubeObject => stored(target, object)
+    const updated = await updateObject(this.#deps, request, { name, strategy, change })
+    return served<T>(target, updated.object)
+  }
+
+  #target({ group, version, resource }: ResourceType<KubeObject>): Target {
+    const definition = this.#deps.registry.find(group, version, resource)
+    if (definition === undefined) throw notFoundPath()
+    return createTarget(this.#deps.cache, definition, this.#user.tenant)
+  }
+
+  #request(target: Target, call: CallFacts): WriteRequest {
+    const { info } = target.definition
+    const namespace = info.namespaced ? (call.namespace ?? '') : ''
+    return {
+      target,
+      user: this.#user,
+      namespace,
+      dryRun: call.options.dryRun === true,
+      fieldManager: ('fieldManager' in call.options && call.options.fieldManager) || this.#user.name,
+      warn: () => {},
+      info: {
+        tenant: target.tenant,
+        isResourceRequest: true,
+        verb: call.verb,
+        path: '',
+        group: info.group,
+        version: info.version,
+        namespace,
+        resource: info.resource,
+        subresource: call.subresource ?? '',
+        name: call.name ?? '',
+        rest: [],
+      },
+    }
+  }
+}
+
+/** Nothing is lost when such a watch ends, so it may go on for a day. */
+const IN_PROCESS_WATCH_SECONDS = 24 * 3600
+
+interface CallFacts {
+  readonly verb: string
+  readonly namespace: string | undefined
+  readonly name?: string | undefined
+  readonly subresource?: string | undefined
+  readonly options: WriteOptions | DeleteOptions
+}
+
+function namespaceOf(type: ResourceType<KubeObject>, namespace: string | undefined): string {
+  return type.namespaced ? (namespace ?? '') : ''
+}
+
+function selectionText(
+  type: ResourceType<KubeObject>,
+  options: { namespace?: string | undefined; labelSelector?: string | undefined; fieldSelector?: string | undefined },
+): { namespace: string; labelSelector: string; fieldSelector: string } {
+  return {
+    namespace: namespaceOf(type, options.namespace),
+    labelSelector: options.labelSelector ?? '',
+    fieldSelector: options.fieldSelector ?? '',
+  }
+}
+
+/** A private, defaulted copy in the stored form. */
+function stored(target: Target, object: KubeObject): KubeObject {
+  const { info } = target.definition
+  const draft = deepClone(object)
+  draft.kind = info.kind
+  draft.apiVersion = info.group === '' ? info.version : `${info.group}/${info.version}`
+  return toStored(target.definition, draft)
+}
+
+/** The cast is the caller's word that `type` describes its objects. */
+function served<T extends KubeObject>(target: Target, object: CachedObject): Stored<T> {
+  return toServed(target.definition, object.object()) as Stored<T>
+}
+
+function deleteBody({ gracePeriodSeconds, propagationPolicy, preconditions }: DeleteOptions): {
+  gracePeriodSeconds?: number | undefined
+  propagationPolicy?: string | undefined
+  preconditions?: { uid?: string | undefined; resourceVersion?: string | undefined } | undefined
+} {
+  return { gracePeriodSeconds, propagationPolicy, preconditions }
+}

@@ -1,0 +1,20 @@
+export type { AuthorizationAttributes, AuthorizationDecision, Authenticator, Authorizer } from './access/access.ts'
+export type { AdmissionOptions } from './admission/built-in.ts'
+export type {
+  ApiServerCore,
+  ApiServerExtension,
+  CheckedWrite,
+  Connector,
+  ConnectorContext,
+  CreateExtension,
+  NonResourceRoute,
+  ObjectAction,
+  RequestContext,
+  WriteCheck,
+} from './extension.ts'
+export type { Exchange, ResponseHeaders, UpgradedConnection } from './http/exchange.ts'
+export type { Listener, ListenerOptions, TlsMaterial } from './http/listener.ts'
+export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/request-info.ts'
+export type { GroupResourceName, NamespacedName, ObjectChange, ObjectReader } from './resource/object-reader.ts'
+export { ResourceRegistry, type ResourceDefinition, type ScalePaths, type StorageForm } from './resource/registry.ts'
+export { createApiServer, SERVER_USER, type ApiServer, type ApiServerDeps } from './server.ts'

@@ -1,0 +1,90 @@
+import { badRequest } from '@centaurus/api'
+import type { AuthorizationAttributes, Authorizer } from '../access/access.ts'
+import type { Exchange } from '../http/exchange.ts'
+import { authorize } from './authenticate.ts'
+import { SYSTEM_TENANT, type UserInfo } from './request-info.ts'
+
+const EXTRA_PREFIX = 'impersonate-extra-'
+const SERVICE_ACCOUNT_PREFIX = 'system:serviceaccount:'
+
+/**
+ * The user that the request wants to be taken for; `user` itself without the headers. Throws Forbidden unless `user` may impersonate
+ * each part. Source: apiserver pkg/endpoints/filters/impersonation.go, v0.37.
+ */
+export function impersonate(authorizers: readonly Authorizer[], user: UserInfo, { headers }: Exchange): UserInfo {
+  const name = headers['impersonate-user'] ?? ''
+  const groups = splitHeader(headers['impersonate-group'])
+  const uid = headers['impersonate-uid'] ?? ''
+  const extra = readExtra(headers)
+  if (name === '') {
+    if (groups.length > 0 || uid !== '' || Object.keys(extra).length > 0) {
+      throw badRequest('requested impersonation without impersonating a user')
+    }
+    return user
+  }
+  const check = (part: Partial<AuthorizationAttributes>): void => {
+    authorize(authorizers, { ...IMPERSONATE, ...part, user, tenant: user.tenant })
+  }
+  const account = readServiceAccount(name)
+  if (account !== undefined) check({ resource: 'serviceaccounts', namespace: account.namespace, name: account.name })
+  else check({ resource: 'users', name })
+  for (const group of groups) check({ resource: 'groups', name: group })
+  if (uid !== '') check({ group: 'authentication.k8s.io', resource: 'uids', name: uid })
+  for (const [key, values] of Object.entries(extra)) {
+    for (const value of values) {
+      check({ group: 'authentication.k8s.io', resource: 'userextras', subresource: key, name: value })
+    }
+  }
+  return { name, uid, groups: impersonatedGroups(name, groups, account), extra, tenant: SYSTEM_TENANT }
+}
+
+const IMPERSONATE: Omit<AuthorizationAttributes, 'user'> = {
+  tenant: SYSTEM_TENANT,
+  verb: 'impersonate',
+  isResourceRequest: true,
+  path: '',
+  group: '',
+  version: 'v1',
+  resource: '',
+  subresource: '',
+  namespace: '',
+  name: '',
+}
+
+function impersonatedGroups(name: string, groups: readonly string[], account: Account | undefined): readonly string[] {
+  const own =
+    account !== undefined && groups.length === 0
+      ? ['system:serviceaccounts', `system:serviceaccounts:${account.namespace}`]
+      : groups
+  if (name === 'system:anonymous')
+    return own.includes('system:unauthenticated') ? own : [...own, 'system:unauthenticated']
+  return own.includes('system:authenticated') ? own : [...own, 'system:authenticated']
+}
+
+interface Account {
+  readonly namespace: string
+  readonly name: string
+}
+
+function readServiceAccount(user: string): Account | undefined {
+  if (!user.startsWith(SERVICE_ACCOUNT_PREFIX)) return undefined
+  const [namespace = '', name = '', ...more] = user.slice(SERVICE_ACCOUNT_PREFIX.length).split(':')
+  return namespace === '' || name === '' || more.length > 0 ? undefined : { namespace, name }
+}
+
+function readExtra(headers: Exchange['headers']): Record<string, string[]> {
+  const extra: Record<string, string[]> = {}
+  for (const [header, value] of Object.entries(headers)) {
+    if (!header.startsWith(EXTRA_PREFIX)) continue
+    extra[decodeURIComponent(header.slice(EXTRA_PREFIX.length))] = splitHeader(value)
+  }
+  return extra
+}
+
+/** Repeated headers come joined. */
+function splitHeader(value: string | undefined): string[] {
+  return (value ?? '')
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+}

@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto'
+import { methodNotAllowed, notFoundPath } from '@centaurus/api'
+import type { Logger } from '@centaurus/base'
+import type { Authenticator, Authorizer } from '../access/access.ts'
+import type { NonResourceRoute, RequestContext } from '../extension.ts'
+import type { Exchange } from '../http/exchange.ts'
+import { respondError } from '../respond/respond.ts'
+import { attributesOf, authenticate, authorize } from './authenticate.ts'
+import { impersonate } from './impersonate.ts'
+import { parseRequestInfo } from './parse-request-info.ts'
+import { SYSTEM_TENANT } from './request-info.ts'
+import type { RouteTable } from './routes.ts'
+
+export interface PipelineDeps {
+  readonly authenticators: readonly Authenticator[]
+  readonly authorizers: readonly Authorizer[]
+  readonly routes: RouteTable
+  readonly logger: Logger
+  readonly serveResource: (exchange: Exchange, context: RequestContext) => Promise<void>
+  /** Told of each request when it was answered. */
+  readonly observe: (exchange: Exchange, context: RequestContext | undefined) => void
+}
+
+/** The function that takes each exchange from the listener to its answer. It never throws. */
+export function createPipeline(deps: PipelineDeps): (exchange: Exchange) => void {
+  return (exchange) => void handle(deps, exchange)
+}
+
+async function handle(deps: PipelineDeps, exchange: Exchange): Promise<void> {
+  let context: RequestContext | undefined
+  try {
+    exchange.addHeader('Audit-Id', exchange.headers['audit-id'] ?? randomUUID())
+    const info = parseRequestInfo(exchange)
+    const caller = await authenticate(deps.authenticators, exchange)
+    if (info.tenant !== SYSTEM_TENANT) throw notFoundPath()
+    const user = impersonate(deps.authorizers, caller, exchange)
+    context = { user, info }
+    deps.observe(exchange, context)
+    authorize(deps.authorizers, attributesOf(user, info, exchange))
+    const route = deps.routes.find(info.path)
+    if (route !== undefined) await serveRoute(route, exchange, context)
+    else if (info.isResourceRequest) await deps.serveResource(exchange, context)
+    else throw notFoundPath()
+  } catch (error) {
+    respondError(exchange, error, deps.logger)
+  }
+}
+
+async function serveRoute(route: NonResourceRoute, exchange: Exchange, context: RequestContext): Promise<void> {
+  if (!route.methods.includes(exchange.method)) {
+    throw methodNotAllowed({ group: '', resource: exchange.path }, exchange.method.toLowerCase())
+  }
+  await route.handle(exchange, context)
+}

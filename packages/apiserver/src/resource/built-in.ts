@@ -1,0 +1,39 @@
+import { behaviorOf, resources, type KubeObject, type ResourceInfo } from '@centaurus/api'
+import { keyGroupOf } from '../storage/keys.ts'
+import type { ResourceDefinition } from './registry.ts'
+
+/** `v1`, `apps/v1`. */
+export function formatApiVersion({ group, version }: Pick<ResourceInfo, 'group' | 'version'>): string {
+  return group === '' ? version : `${group}/${version}`
+}
+
+/** Every built-in resource in every version, with its behaviour and the form that the store holds. */
+export function builtInDefinitions(): ResourceDefinition[] {
+  return resources().map(defineBuiltIn)
+}
+
+function defineBuiltIn(info: ResourceInfo): ResourceDefinition {
+  const storage = {
+    group: info.storageGroup,
+    resource: info.resource,
+    version: info.storageVersion,
+    kind: info.kind,
+    keyGroup: keyGroupOf(info.storageGroup),
+    namespaced: info.namespaced,
+  }
+  const definition = { info, storage, behavior: behaviorOf(info.group, info.kind) }
+  const servedVersion = formatApiVersion(info)
+  const storedVersion = formatApiVersion(storage)
+  if (servedVersion === storedVersion) return definition
+  return {
+    ...definition,
+    fromStorage: (object) => relabel(object, servedVersion),
+    toStorage: (object) => relabel(object, storedVersion),
+  }
+}
+
+/** For versions that differ in nothing but their name. */
+function relabel(object: KubeObject, apiVersion: string): KubeObject {
+  object.apiVersion = apiVersion
+  return object
+}

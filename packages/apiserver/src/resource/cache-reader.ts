@@ -1,0 +1,44 @@
+import type { KubeObject, Stored } from '@centaurus/api'
+import { SYSTEM_TENANT } from '../request/request-info.ts'
+import { keyGroupOf, resourcePrefix } from '../storage/keys.ts'
+import type { CacheEvent } from '../watch-cache/cache-event.ts'
+import type { ResourceCache } from '../watch-cache/resource-cache.ts'
+import type { WatchCache } from '../watch-cache/watch-cache.ts'
+import type { GroupResourceName, ObjectChange, ObjectReader, ReaderOptions } from './object-reader.ts'
+
+/** Reads decoded objects straight from the cache. Types are the caller's word: objects are in the stored version. */
+export function createReader(cache: WatchCache): ObjectReader {
+  const cacheOf = ({ group, resource }: GroupResourceName, options: ReaderOptions | undefined): ResourceCache =>
+    cache.resource(resourcePrefix(options?.tenant ?? SYSTEM_TENANT, { keyGroup: keyGroupOf(group), resource }))
+  return {
+    get<T extends KubeObject>(
+      type: GroupResourceName<T>,
+      { namespace, name }: { readonly namespace?: string | undefined; readonly name: string },
+      options?: ReaderOptions,
+    ) {
+      const key = namespace === undefined || namespace === '' ? name : `${namespace}/${name}`
+      return cacheOf(type, options).get(key)?.object() as Stored<T> | undefined
+    },
+    list<T extends KubeObject>(type: GroupResourceName<T>, namespace?: string, options?: ReaderOptions) {
+      const prefix = namespace === undefined || namespace === '' ? '' : `${namespace}/`
+      return Array.from(cacheOf(type, options).range(prefix), (object) => object.object() as Stored<T>)
+    },
+    onChange<T extends KubeObject>(
+      type: GroupResourceName<T>,
+      listener: (event: ObjectChange<T>) => void,
+      options?: ReaderOptions,
+    ) {
+      return cacheOf(type, options).listen((event) => listener(toChange<T>(event)))
+    },
+  }
+}
+
+function toChange<T extends KubeObject>(event: CacheEvent): ObjectChange<T> {
+  return {
+    type: event.type,
+    namespace: event.object.namespace,
+    name: event.object.name,
+    object: () => event.object.object() as Stored<T>,
+    old: () => event.previous?.object() as Stored<T> | undefined,
+  }
+}

@@ -1,0 +1,76 @@
+import type { KubeObject } from '@centaurus/api'
+
+const METADATA_START = Buffer.from('"metadata":{')
+const RESOURCE_VERSION_START = '"resourceVersion":"'
+
+/**
+ * Bytes that the store holds for an object: JSON with `kind`, `apiVersion` and `metadata` first and no resourceVersion, which is the
+ * revision of the write that stores it. {@link writeWithRevision} splices it in, so that serving needs no parse.
+ */
+export function encodeStored(object: KubeObject): Buffer {
+  const { kind, apiVersion, metadata, ...rest } = object
+  const { resourceVersion: _, ...storedMetadata } = metadata
+  const text = JSON.stringify({ kind, apiVersion, metadata: storedMetadata, ...rest })
+  return encodeExact(text)
+}
+
+/** UTF-8 in an array of its own: `Buffer.from` would keep an 8 KiB pool alive for a small one. */
+export function encodeExact(text: string): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text))
+  bytes.write(text)
+  return bytes
+}
+
+/** Where the resourceVersion goes in stored bytes: after `"metadata":{`. */
+export function findSplice(value: Uint8Array): number {
+  const at = asBuffer(value).indexOf(METADATA_START)
+  return at < 0 ? -1 : at + METADATA_START.length
+}
+
+/** Text that makes stored bytes served bytes when it is put at {@link findSplice}. */
+export function revisionText(revision: number): string {
+  return `${RESOURCE_VERSION_START}${revision}",`
+}
+
+/** Served bytes: stored ones with the resourceVersion. */
+export function spliceRevision(value: Uint8Array, revision: number): Buffer {
+  const text = revisionText(revision)
+  const served = Buffer.allocUnsafe(value.byteLength + text.length)
+  writeServed(served, 0, { value, splice: findSplice(value), text })
+  return served
+}
+
+interface Spliced {
+  readonly value: Uint8Array
+  readonly splice: number
+  /** ASCII. */
+  readonly text: string
+}
+
+/** Writes served bytes into `target` at `offset`; returns where they end. `target` must have the room. */
+export function writeServed(target: Buffer, offset: number, { value, splice, text }: Spliced): number {
+  target.set(splice === value.byteLength ? value : value.subarray(0, splice), offset)
+  target.write(text, offset + splice, 'latin1')
+  target.set(value.subarray(splice), offset + splice + text.length)
+  return offset + value.byteLength + text.length
+}
+
+/** The same memory as a Buffer. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** Parses stored bytes; the object is the caller's own. */
+export function parseStored(value: Uint8Array, revision: number): KubeObject {
+  const object = JSON.parse(asBuffer(value).toString('utf8')) as KubeObject
+  object.metadata.resourceVersion = String(revision)
+  return object
+}
+
+/** Freezes an object and everything in it; shared objects must not change. */
+export function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  Object.freeze(value)
+  for (const child of Object.values(value)) deepFreeze(child)
+  return value
+}

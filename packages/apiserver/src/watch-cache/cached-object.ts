@@ -1,0 +1,93 @@
+import type { KubeObject, Stored } from '@centaurus/api'
+import { deepFreeze, findSplice, parseStored, revisionText, writeServed } from '../storage/encoding.ts'
+
+export type SelectableFields = Readonly<Record<string, string>>
+export type FieldsOf = (object: KubeObject) => SelectableFields
+
+/**
+ * One object at one revision: its stored bytes (shared with the memory engine), and on demand what selectors need and the decoded
+ * object. Costs about 200 bytes beside the value. The decoded object lives only as long as somebody else holds it.
+ */
+export class CachedObject {
+  /** `namespace/name`, or `name`. */
+  readonly key: string
+  /** The resourceVersion that is served. */
+  readonly revision: number
+  /** Stored bytes: without the resourceVersion. Never changed. */
+  readonly value: Uint8Array
+  readonly #splice: number
+  #decoded: WeakRef<Stored<KubeObject>> | undefined
+  #labels: Readonly<Record<string, string>> | undefined | null = null
+  #fields: SelectableFields | undefined
+
+  constructor(key: string, value: Uint8Array, revision: number) {
+    this.key = key
+    this.revision = revision
+    this.value = value
+    this.#splice = findSplice(value)
+  }
+
+  /** The same content under another resourceVersion, as a DELETED event shows it. */
+  atRevision(revision: number): CachedObject {
+    return new CachedObject(this.key, this.value, revision)
+  }
+
+  get namespace(): string {
+    const slash = this.key.indexOf('/')
+    return slash < 0 ? '' : this.key.slice(0, slash)
+  }
+
+  get name(): string {
+    return this.key.slice(this.key.indexOf('/') + 1)
+  }
+
+  /** Length of what {@link writeTo} writes. */
+  get servedBytes(): number {
+    return this.value.byteLength + RESOURCE_VERSION_OVERHEAD_BYTES + digits(this.revision)
+  }
+
+  /** Writes JSON with the resourceVersion; returns the end. */
+  writeTo(target: Buffer, offset: number): number {
+    return writeServed(target, offset, { value: this.value, splice: this.#splice, text: revisionText(this.revision) })
+  }
+
+  /** JSON with the resourceVersion, a new buffer. */
+  served(): Buffer {
+    const text = revisionText(this.revision)
+    const bytes = Buffer.allocUnsafe(this.value.byteLength + text.length)
+    writeServed(bytes, 0, { value: this.value, splice: this.#splice, text })
+    return bytes
+  }
+
+  /** Decoded in the storage version, frozen, shared. */
+  object(): Stored<KubeObject> {
+    const known = this.#decoded?.deref()
+    if (known !== undefined) return known
+    return this.adopt(parseStored(this.value, this.revision))
+  }
+
+  /** Takes an object that equals the bytes, so that they need not be parsed. It is frozen and shared from now on. */
+  adopt(object: KubeObject): Stored<KubeObject> {
+    // What is stored has been through the server's preparation, so it has all of StoredMeta.
+    const frozen = deepFreeze(object) as Stored<KubeObject>
+    this.#decoded = new WeakRef(frozen)
+    return frozen
+  }
+
+  get labels(): Readonly<Record<string, string>> | undefined {
+    if (this.#labels === null) this.#labels = this.object().metadata.labels
+    return this.#labels
+  }
+
+  /** Selectable fields beyond name and namespace. `fieldsOf` must be the same function of the object each time. */
+  fields(fieldsOf: FieldsOf): SelectableFields {
+    return (this.#fields ??= fieldsOf(this.object()))
+  }
+}
+
+/** `"resourceVersion":"",` */
+const RESOURCE_VERSION_OVERHEAD_BYTES = revisionText(0).length - 1
+
+function digits(revision: number): number {
+  return String(revision).length
+}

@@ -1,0 +1,270 @@
+import { StatusError, type KubeObject } from '@centaurus/api'
+import type { Clock, Logger } from '@centaurus/base'
+import type { KeyValue, Store, StoreEvent, StoreWatch } from '@centaurus/store'
+import { asBuffer } from '../storage/encoding.ts'
+import { REGISTRY_PREFIX, splitStoreKey } from '../storage/keys.ts'
+import { CachedObject } from './cached-object.ts'
+import { ResourceCache } from './resource-cache.ts'
+
+/** Entries read at once when the cache is filled. */
+const LOAD_PAGE_ENTRIES = 10_000
+/** How long a read waits for the cache to reach a revision. Source: apiserver's watch cache, blockTimeout (3 s). */
+const FRESHNESS_TIMEOUT_MS = 3_000
+/** How often watches are looked at for bookmarks and deadlines. */
+const TICK_MS = 1_000
+/** Source: apiserver's defaultBookmarkFrequency (1 min). */
+const BOOKMARK_INTERVAL_MS = 60_000
+const RELOAD_DELAY_MS = 500
+
+export interface WatchCacheDeps {
+  readonly store: Store
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** An object that is about to be written, so that its event need not be parsed when it comes back. */
+export interface ExpectedWrite {
+  readonly value: Uint8Array
+  readonly object: KubeObject
+}
+
+interface Waiter {
+  readonly revision: number
+  readonly resolve: () => void
+}
+
+/**
+ * Every object of the partition as stored bytes, fed by one watch of the store. `revision` ≤ the store's; everything up to it was
+ * applied and offered to watchers, in order.
+ */
+export class WatchCache {
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #resources = new Map<string, ResourceCache>()
+  readonly #expected = new Map<string, ExpectedWrite>()
+  #waiters: Waiter[] = []
+  #revision = 0
+  #loadedAt = 0
+  #watch: StoreWatch | undefined
+  #closed = false
+  #ticking = false
+
+  constructor({ store, clock, logger }: WatchCacheDeps) {
+    this.#store = store
+    this.#clock = clock
+    this.#logger = logger
+  }
+
+  get revision(): number {
+    return this.#revision
+  }
+
+  /** True while events arrive; false before {@link start} and while a lost watch is repaired. */
+  get live(): boolean {
+    return this.#watch !== undefined
+  }
+
+  /** Fills the cache and follows the store from there. */
+  async start(): Promise<void> {
+    await this.#load()
+  }
+
+  /** The cache of one resource; made when there is none. `prefix` is that of {@link resourcePrefix}. */
+  resource(prefix: string): ResourceCache {
+    let cache = this.#resources.get(prefix)
+    if (cache === undefined) {
+      cache = new ResourceCache(this.#loadedAt, () => this.#revision)
+      this.#resources.set(prefix, cache)
+    }
+    return cache
+  }
+
+  /** Prefix and cache of everything that was ever seen, for metrics. */
+  entries(): IterableIterator<[string, ResourceCache]> {
+    return this.#resources.entries()
+  }
+
+  /** Resolves when the cache holds everything that was committed before the call. */
+  async waitCurrent(): Promise<void> {
+    const revision = await this.#store.currentRevision()
+    if (this.#revision >= revision) return
+    this.#watch?.requestProgress()
+    await this.#waitFor(revision)
+  }
+
+  /** Resolves when the cache has reached `revision`; throws Timeout when that is in the future for too long. */
+  async waitRevision(revision: number): Promise<void> {
+    if (this.#revision >= revision) return
+    this.#watch?.requestProgress()
+    await this.#waitFor(revision)
+  }
+
+  /** Announces what is about to be put at `storeKey`; the object belongs to the cache from now on, if the write succeeds. */
+  expect(storeKey: string, write: ExpectedWrite): void {
+    this.#expected.set(storeKey, write)
+  }
+
+  /** The write did not happen. */
+  forget(storeKey: string, write: ExpectedWrite): void {
+    if (this.#expected.get(storeKey) === write) this.#expected.delete(storeKey)
+  }
+
+  /** Starts the ticking that bookmarks and deadlines need; it stops by itself when nobody watches. */
+  keepTime(): void {
+    if (this.#ticking || this.#closed) return
+    this.#ticking = true
+    this.#clock.setTimer(TICK_MS, () => {
+      this.#ticking = false
+      const nowMs = this.#clock.monotonicMs()
+      let watched = false
+      for (const cache of this.#resources.values()) {
+        if (cache.watcherCount === 0) continue
+        watched = true
+        cache.tick(nowMs, BOOKMARK_INTERVAL_MS)
+      }
+      if (watched) this.keepTime()
+    })
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#watch?.close()
+    this.#watch = undefined
+    for (const cache of this.#resources.values()) cache.closeWatchers()
+  }
+
+  async #load(): Promise<void> {
+    const entries = await this.#readAll()
+    if (this.#closed) return
+    const byPrefix = new Map<string, CachedObject[]>()
+    for (const { key, value, modRevision } of entries.list) {
+      const split = splitStoreKey(key)
+      if (split === undefined) continue
+      const object = new CachedObject(split.objectKey, value, modRevision)
+      const objects = byPrefix.get(split.prefix)
+      if (objects === undefined) byPrefix.set(split.prefix, [object])
+      else objects.push(object)
+    }
+    this.#loadedAt = entries.revision
+    for (const prefix of this.#resources.keys()) if (!byPrefix.has(prefix)) byPrefix.set(prefix, [])
+    for (const [prefix, objects] of byPrefix) this.#fill(this.resource(prefix), objects, entries.revision)
+    this.#follow(entries.revision)
+    this.#advance(entries.revision)
+  }
+
+  async #readAll(): Promise<{ list: KeyValue[]; revision: number }> {
+    const first = await this.#store.range(REGISTRY_PREFIX, { limit: LOAD_PAGE_ENTRIES })
+    const list = [...first.entries]
+    for (let page = first; page.more;) {
+      const from = `${list.at(-1)!.key}\0`
+      page = await this.#store.range(REGISTRY_PREFIX, { atRevision: first.revision, from, limit: LOAD_PAGE_ENTRIES })
+      list.push(...page.entries)
+    }
+    return { list, revision: first.revision }
+  }
+
+  /** Fills an empty cache, or brings one that missed events up to date; listeners hear of the differences. */
+  #fill(cache: ResourceCache, objects: readonly CachedObject[], revision: number): void {
+    const sorted = objects.toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    if (cache.size === 0 && !cache.isListened) {
+      cache.load(sorted)
+      cache.forgetHistory(revision)
+      return
+    }
+    cache.closeWatchers()
+    const present = new Set(sorted.map((object) => object.key))
+    for (const old of Array.from(cache.range(''))) if (!present.has(old.key)) cache.delete(old.key, revision)
+    for (const object of sorted) {
+      if (cache.get(object.key)?.revision !== object.revision) cache.put(object)
+    }
+    cache.forgetHistory(revision)
+  }
+
+  #follow(revision: number): void {
+    this.#watch = this.#store.watch(REGISTRY_PREFIX, {
+      fromRevision: revision + 1,
+      onEvents: (events, at) => this.#apply(events, at),
+      onProgress: (at) => this.#advance(at),
+      onEnd: (error) => this.#onWatchEnd(error),
+    })
+  }
+
+  #apply(events: readonly StoreEvent[], revision: number): void {
+    for (const event of events) {
+      const storeKey = event.type === 'put' ? event.entry.key : event.key
+      const split = splitStoreKey(storeKey)
+      if (split === undefined) continue
+      if (event.type === 'delete') this.resource(split.prefix).delete(split.objectKey, revision)
+      else this.resource(split.prefix).put(this.#cachedObject(split.objectKey, event.entry))
+    }
+    this.#advance(revision)
+  }
+
+  #cachedObject(objectKey: string, entry: KeyValue): CachedObject {
+    const expected = this.#expected.get(entry.key)
+    if (expected === undefined) return new CachedObject(objectKey, entry.value, entry.modRevision)
+    const isSame = expected.value === entry.value || asBuffer(expected.value).equals(entry.value)
+    if (!isSame) return new CachedObject(objectKey, entry.value, entry.modRevision)
+    this.#expected.delete(entry.key)
+    const cached = new CachedObject(objectKey, expected.value, entry.modRevision)
+    expected.object.metadata.resourceVersion = String(entry.modRevision)
+    cached.adopt(expected.object)
+    return cached
+  }
+
+  #advance(revision: number): void {
+    if (revision <= this.#revision) return
+    this.#revision = revision
+    if (this.#waiters.length === 0) return
+    const due = this.#waiters.filter((waiter) => waiter.revision <= revision)
+    if (due.length === 0) return
+    this.#waiters = this.#waiters.filter((waiter) => waiter.revision > revision)
+    for (const waiter of due) waiter.resolve()
+  }
+
+  #waitFor(revision: number): Promise<void> {
+    if (this.#revision >= revision) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimer(FRESHNESS_TIMEOUT_MS, () => {
+        this.#waiters = this.#waiters.filter((waiter) => waiter !== entry)
+        reject(tooLargeRevision(revision, this.#revision))
+      })
+      const entry: Waiter = {
+        revision,
+        resolve: () => {
+          timer.cancel()
+          resolve()
+        },
+      }
+      this.#waiters.push(entry)
+    })
+  }
+
+  #onWatchEnd(error: Error | undefined): void {
+    this.#watch = undefined
+    if (this.#closed) return
+    this.#logger.warn('Lost the watch of the store, loading again', { error })
+    this.#clock.setTimer(RELOAD_DELAY_MS, () => void this.#reload())
+  }
+
+  async #reload(): Promise<void> {
+    try {
+      await this.#load()
+    } catch (error) {
+      this.#onWatchEnd(error as Error)
+    }
+  }
+}
+
+/** Source: apiserver pkg/storage/errors.go NewTooLargeResourceVersionError. */
+function tooLargeRevision(requested: number, current: number): StatusError {
+  return new StatusError({
+    reason: 'Timeout',
+    message: `Timeout: Too large resource version: ${requested}, current: ${current}`,
+    details: {
+      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+      retryAfterSeconds: 1,
+    },
+  })
+}
