@@ -1,0 +1,17 @@
+export { startDeploymentController } from './deployment/reconcile.ts'
+export { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
+export { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
+export { startEndpointsController } from './endpoints/reconcile.ts'
+export type { ControllerDeps } from './frame/controller.ts'
+export type { ResourceDiscovery, ServedResource } from './frame/discovery.ts'
+export { startGarbageCollector } from './garbage-collector/reconcile.ts'
+export { startNamespaceController } from './namespace/reconcile.ts'
+export { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
+export { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
+export {
+  controllerNames,
+  startControllers,
+  type ControllerName,
+  type RunningControllers,
+  type StartControllersOptions,
+} from './start.ts'

@@ -1,0 +1,58 @@
+import type { RunningController } from '@centaurus/client'
+import { startDeploymentController } from './deployment/reconcile.ts'
+import { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
+import { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
+import { startEndpointsController } from './endpoints/reconcile.ts'
+import type { ControllerDeps } from './frame/controller.ts'
+import type { ResourceDiscovery } from './frame/discovery.ts'
+import { startGarbageCollector } from './garbage-collector/reconcile.ts'
+import { startNamespaceController } from './namespace/reconcile.ts'
+import { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
+import { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
+
+export interface StartControllersOptions extends ControllerDeps {
+  readonly discovery: ResourceDiscovery
+  /** PEM certificates by which pods verify the API server. */
+  readonly rootCa: string
+  /** Those to run; absent: all. */
+  readonly names?: readonly ControllerName[] | undefined
+}
+
+/** Every controller by its name, which is upstream's. */
+const CONTROLLERS = {
+  'deployment-controller': startDeploymentController,
+  'replicaset-controller': startReplicaSetController,
+  'replicationcontroller-controller': startReplicationController,
+  'endpointslice-controller': startEndpointSliceController,
+  'endpointslice-mirroring-controller': startEndpointSliceMirroringController,
+  'endpoints-controller': startEndpointsController,
+  'namespace-controller': startNamespaceController,
+  'serviceaccount-controller': startServiceAccountController,
+  'root-ca-certificate-publisher-controller': startRootCaPublisher,
+  'garbage-collector-controller': startGarbageCollector,
+} satisfies Record<string, (options: StartControllersOptions) => RunningController>
+
+export type ControllerName = keyof typeof CONTROLLERS
+
+/** All that {@link startControllers} can run. */
+export const controllerNames: readonly ControllerName[] = Object.keys(CONTROLLERS) as ControllerName[]
+
+export interface RunningControllers {
+  readonly running: readonly RunningController[]
+  /** True when no controller has work now or within `withinMs`. */
+  isIdle(options?: { readonly withinMs?: number }): boolean
+  /** Resolves when none works any more. Informers and client belong to the caller. */
+  close(): Promise<void>
+}
+
+/** Starts the controllers of a partition over one set of informers. Returns at once; each begins when its informers are synced. */
+export function startControllers(options: StartControllersOptions): RunningControllers {
+  const running = (options.names ?? controllerNames).map((name) => CONTROLLERS[name](options))
+  return {
+    running,
+    isIdle: (idle = {}) => running.every(({ queue }) => queue.isIdle(idle)),
+    async close() {
+      await Promise.all(running.map((controller) => controller.close()))
+    },
+  }
+}
