@@ -57,7 +57,7 @@ class Decoder {
         if (field.nullable === true) out[key] = null
       } else {
         const decoded = this.#value(member, field.value, { parent: place, step: key, struct })
-        if (decoded !== undefined && (field.required === true || !isEmptyCollection(decoded, field))) out[key] = decoded
+        if (decoded !== undefined && (isKept(key, field) || !isEmptyCollection(decoded, field))) out[key] = decoded
       }
     }
     return out
@@ -108,6 +108,11 @@ class Decoder {
     }
     return out
   }
+}
+
+/** An empty list is kept where upstream writes it out, and where it asks to forget all managers. */
+function isKept(key: string, field: FieldSchema): boolean {
+  return field.required === true || key === 'managedFields'
 }
 
 function isEmptyCollection(value: unknown, field: FieldSchema): boolean {
