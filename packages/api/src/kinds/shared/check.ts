@@ -1,5 +1,6 @@
 import { parseQuantity, type Quantity } from '../../quantity/quantity.ts'
 import { describePattern } from '../../meta/names.ts'
+import { semanticEqual } from './deep-equal.ts'
 import { invalid, notSupported, required, type FieldError, type FieldPath } from '../../status/field-error.ts'
 
 export const INT32_MAX = 2_147_483_647
@@ -110,12 +111,25 @@ export function describeConfigKey(key: string): string[] {
 export function checkIntOrPercent(value: number | string | undefined, path: FieldPath): FieldError[] {
   if (typeof value !== 'string') return checkNonNegative(value, path)
   if (/^[0-9]+%$/.test(value)) return []
-  return [invalid(path, value, "must be an integer or percentage (e.g '5%%')")]
+  const rule = "a valid percent string must be a numeric string followed by an ending '%'"
+  return [invalid(path, value, describePattern(rule, '[0-9]+%', ['1%', '93%']))]
 }
 
-/** The number of a percentage, or undefined for a plain number. */
-export function percentOf(value: number | string | undefined): number | undefined {
-  return typeof value === 'string' && /^[0-9]+%$/.test(value) ? Number(value.slice(0, -1)) : undefined
+/** Refuses more than all. Source: IsNotMoreThan100Percent, same file. */
+export function checkAtMostAll(value: number | string | undefined, path: FieldPath): FieldError[] {
+  if (typeof value !== 'string' || intOrPercentNumber(value) <= 100) return []
+  return [invalid(path, value, 'must not be greater than 100%')]
+}
+
+/** The plain number, or that of a percentage; 0 for anything else. */
+export function intOrPercentNumber(value: number | string | undefined): number {
+  if (typeof value !== 'string') return value ?? 0
+  return /^[0-9]+%$/.test(value) ? Number(value.slice(0, -1)) : 0
+}
+
+/** An error when a field that may not change did. Source: ValidateImmutableField, apimachinery pkg/api/validation v0.37. */
+export function checkImmutable(now: unknown, before: unknown, path: FieldPath): FieldError[] {
+  return semanticEqual(now, before) ? [] : [invalid(path, now, IMMUTABLE)]
 }
 
 /** The parsed quantity, or undefined when the text is none: decoding has reported it then. */

@@ -1,11 +1,16 @@
 import type { ControllerRevision } from '../../generated/types/apps/v1.ts'
 import type { KindBehavior } from '../behavior.ts'
+import { FieldPath, required } from '../../status/field-error.ts'
+import { checkImmutable, checkNonNegative } from '../shared/check.ts'
 import { formatAge } from '../shared/duration.ts'
 import { ageColumn, column, nameColumn } from '../shared/table.ts'
 
 /** Controller revisions. Source: printControllerRevision, pkg/printers/internalversion v1.37. */
 export const controllerRevisionBehavior: KindBehavior<ControllerRevision> = {
   hasGeneration: false,
+  validate: ({ revision }) => checkNonNegative(revision, new FieldPath('revision')),
+  validateCreate: ({ data }) => (data === undefined ? [required(new FieldPath('data'), 'data is mandatory')] : []),
+  validateUpdate: (now, old) => checkImmutable(now.data, old.data, new FieldPath('data')),
   columns: [
     nameColumn,
     column('Controller', 'Object that the revision belongs to'),

@@ -12,6 +12,7 @@ import {
   templateColumns,
 } from '../shared/table.ts'
 import { defaultJobTemplate } from './job.ts'
+import { validateCronJob, validateCronJobCreate } from './validate-cron-job.ts'
 
 /** Cron jobs. Source: pkg/apis/batch/v1/defaults.go and pkg/registry/batch/cronjob/strategy.go v1.37. */
 export const cronJobBehavior: KindBehavior<CronJob> = {
@@ -23,6 +24,8 @@ export const cronJobBehavior: KindBehavior<CronJob> = {
     spec.successfulJobsHistoryLimit ??= 3
     spec.failedJobsHistoryLimit ??= 1
   },
+  validate: validateCronJob,
+  validateCreate: validateCronJobCreate,
   columns: [
     nameColumn,
     column('Schedule', 'When the jobs start, in cron format'),

@@ -13,6 +13,7 @@ import {
   nameColumn,
   templateColumns,
 } from '../shared/table.ts'
+import { validateDaemonSet, validateDaemonSetStatusUpdate, validateSelectorUpdate } from './validate-apps.ts'
 
 /** Holds what the field `templateGeneration` of older versions held. Source: apps/v1 DeprecatedTemplateGeneration. */
 const TEMPLATE_GENERATION = 'deprecated.daemonset.template.generation'
@@ -20,6 +21,9 @@ const TEMPLATE_GENERATION = 'deprecated.daemonset.template.generation'
 /** Daemon sets. Source: pkg/apis/apps/v1/{defaults,conversion}.go and pkg/registry/apps/daemonset/strategy.go v1.37. */
 export const daemonSetBehavior: KindBehavior<DaemonSet> = {
   setDefaults: defaultDaemonSet,
+  validate: validateDaemonSet,
+  validateUpdate: validateSelectorUpdate,
+  validateStatusUpdate: validateDaemonSetStatusUpdate,
   prepareForCreate: (draft) => setTemplateGeneration(draft, Math.max(1, templateGeneration(draft))),
   prepareForUpdate: (draft, old) => {
     const changed = !semanticEqual(draft.spec.template, old.spec.template)

@@ -13,10 +13,14 @@ import {
   selectorText,
   templateColumns,
 } from '../shared/table.ts'
+import { validateDeployment, validateDeploymentStatusUpdate, validateSelectorUpdate } from './validate-apps.ts'
 
 /** Deployments. Source: pkg/apis/apps/v1/defaults.go and pkg/registry/apps/deployment/strategy.go v1.37. */
 export const deploymentBehavior: KindBehavior<Deployment> = {
   setDefaults: defaultDeployment,
+  validate: validateDeployment,
+  validateUpdate: validateSelectorUpdate,
+  validateStatusUpdate: validateDeploymentStatusUpdate,
   prepareForUpdate,
   prepareForStatusUpdate: (draft, old) => {
     draft.metadata.labels = old.metadata.labels

@@ -11,6 +11,7 @@ import {
   nameColumn,
   templateColumns,
 } from '../shared/table.ts'
+import { validateJob, validateJobCreate, validateJobUpdate } from './validate-job.ts'
 
 const INT32_MAX = 2_147_483_647
 const DEFAULT_BACKOFF_LIMIT = 6
@@ -22,6 +23,9 @@ export const jobBehavior: KindBehavior<Job> = {
   prepareForCreate: (draft) => {
     if (draft.spec !== undefined && draft.spec.manualSelector !== true) generateSelector(draft, draft.spec)
   },
+  validate: validateJob,
+  validateCreate: validateJobCreate,
+  validateUpdate: validateJobUpdate,
   selectableFields: ({ status }) => ({ 'status.successful': String(status?.succeeded ?? 0) }),
   selectableFieldNames: ['status.successful'],
   columns: [

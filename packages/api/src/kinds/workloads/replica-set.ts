@@ -11,6 +11,7 @@ import {
   nameColumn,
   templateColumns,
 } from '../shared/table.ts'
+import { validateReplicaSet, validateReplicaSetStatusUpdate, validateSelectorUpdate } from './validate-apps.ts'
 
 /** Columns of replica sets and replication controllers. */
 export const replicaColumns = [
@@ -29,6 +30,9 @@ export const replicaSetBehavior: KindBehavior<ReplicaSet> = {
     defaultPodTemplate(spec.template)
     spec.replicas ??= 1
   },
+  validate: validateReplicaSet,
+  validateUpdate: validateSelectorUpdate,
+  validateStatusUpdate: validateReplicaSetStatusUpdate,
   selectableFields: ({ status }) => ({ 'status.replicas': String(status?.replicas ?? 0) }),
   selectableFieldNames: ['status.replicas'],
   columns: replicaColumns,

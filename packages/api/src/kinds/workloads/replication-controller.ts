@@ -1,13 +1,18 @@
 import type { PodTemplate, ReplicationController } from '../../generated/types/core/v1.ts'
 import { defaultPodTemplate } from '../pod/default-spec.ts'
+import { FieldPath } from '../../status/field-error.ts'
+import { validatePodTemplateSpec } from '../pod/validate-spec.ts'
 import type { KindBehavior } from '../behavior.ts'
 import { formatAge } from '../shared/duration.ts'
 import { column, containerImages, containerNames, formatLabels, nameColumn } from '../shared/table.ts'
 import { replicaColumns } from './replica-set.ts'
+import { validateReplicaSetStatusUpdate, validateReplicationController } from './validate-apps.ts'
 
 /** Replication controllers. Source: SetDefaults_ReplicationController, pkg/apis/core/v1; pkg/registry/core/replicationcontroller v1.37. */
 export const replicationControllerBehavior: KindBehavior<ReplicationController> = {
   setDefaults: defaultReplicationController,
+  validate: validateReplicationController,
+  validateStatusUpdate: validateReplicaSetStatusUpdate,
   selectableFields: ({ status }) => ({ 'status.replicas': String(status?.replicas ?? 0) }),
   selectableFieldNames: ['status.replicas'],
   columns: replicaColumns,
@@ -37,6 +42,7 @@ function defaultReplicationController(draft: ReplicationController): void {
 /** Pod templates as objects of their own. Source: pkg/registry/core/podtemplate v1.37. */
 export const podTemplateBehavior: KindBehavior<PodTemplate> = {
   setDefaults: ({ template }) => defaultPodTemplate(template),
+  validate: ({ template }) => validatePodTemplateSpec(template, new FieldPath('template')),
   columns: [
     nameColumn,
     column('Containers', 'Names of the containers'),

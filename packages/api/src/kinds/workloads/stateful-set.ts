@@ -1,14 +1,24 @@
 import type { StatefulSet } from '../../generated/types/apps/v1.ts'
+import { checkDnsLabel } from '../../meta/names.ts'
 import { roundUpResources } from '../pod/default-containers.ts'
 import { defaultPodTemplate } from '../pod/default-spec.ts'
 import { defaultClaimSpec } from '../pod/default-volumes.ts'
 import type { KindBehavior } from '../behavior.ts'
 import { formatAge } from '../shared/duration.ts'
 import { ageColumn, column, containerImages, containerNames, nameColumn, templateColumns } from '../shared/table.ts'
+import {
+  validateStatefulSet,
+  validateStatefulSetStatusUpdate,
+  validateStatefulSetUpdate,
+} from './validate-stateful-set.ts'
 
 /** Stateful sets. Source: pkg/apis/apps/v1/defaults.go and pkg/registry/apps/statefulset/strategy.go v1.37. */
 export const statefulSetBehavior: KindBehavior<StatefulSet> = {
+  nameRule: checkDnsLabel,
   setDefaults: defaultStatefulSet,
+  validate: validateStatefulSet,
+  validateUpdate: validateStatefulSetUpdate,
+  validateStatusUpdate: validateStatefulSetStatusUpdate,
   columns: [
     nameColumn,
     column('Ready', 'Pods that are ready, of those that are wanted'),
