@@ -132,7 +132,7 @@ function emptyObject({ apiVersion, kind }: ApplyInput<KubeObject>): Members {
 
 /** The object without its entries: they are not fields that someone applies. */
 function plainMembers(object: KubeObject): Members {
-  return withManagedFields(object, undefined) as unknown as Members
+  return withManagedFields<KubeObject>(object, undefined) as unknown as Members
 }
 
 /** Values that were there before anybody applied belong to an entry of their own. */
@@ -141,7 +141,11 @@ function managersBefore<T extends KubeObject>(input: ApplyInput<T>): Managers {
   const managers = readManagers(live?.metadata.managedFields)
   if (managers === undefined) throw badRequest('failed to decode managed fields: operation must be `Apply` or `Update`')
   if (managers.size > 0 || live === undefined) return managers
-  recordUpdate(managers, {}, { ...input, updated: withManagedFields(live, undefined), manager: BEFORE_FIRST_APPLY })
+  recordUpdate(
+    managers,
+    {},
+    { ...input, updated: withManagedFields<KubeObject>(live, undefined), manager: BEFORE_FIRST_APPLY },
+  )
   return managers
 }
 

@@ -95,6 +95,7 @@ function compareItems(
   after: readonly unknown[],
   schema: ListSchema,
 ): Comparison | undefined {
+  if (haveSameNames(before, after, schema)) return comparePairs(before, after, schema)
   const old = groupItems(before, schema)
   const now = groupItems(after, schema)
   let changes: ComparisonDraft | undefined
@@ -104,6 +105,32 @@ function compareItems(
   }
   for (const [element, items] of old) {
     if (!now.has(element)) changes = record(changes, element, { removed: describeWhole(items[0], schema.items) })
+  }
+  return changes
+}
+
+/** True when both lists hold the same items in the same order, which is how most writes leave most lists. */
+function haveSameNames(before: readonly unknown[], after: readonly unknown[], schema: ListSchema): boolean {
+  if (before.length !== after.length || schema.listMapKeys === undefined) return false
+  for (let i = 0; i < before.length; i++) {
+    const old = before[i]
+    const now = after[i]
+    if (old === now) continue
+    if (!isRecord(old) || !isRecord(now)) return false
+    for (const key of schema.listMapKeys) if (old[key] !== now[key]) return false
+  }
+  return true
+}
+
+function comparePairs(
+  before: readonly unknown[],
+  after: readonly unknown[],
+  schema: ListSchema,
+): Comparison | undefined {
+  let changes: ComparisonDraft | undefined
+  for (let i = 0; i < before.length; i++) {
+    const node = compareValues(before[i], after[i], schema.items)
+    if (node !== undefined) changes = record(changes, itemElement(schema, after[i]), node)
   }
   return changes
 }

@@ -5,15 +5,7 @@ import { isRecord } from '../meta/values.ts'
 import type { StructSchema } from '../schema/schema.ts'
 import { compareObjects, withoutFields, type Comparison } from './compare.ts'
 import { setOfPaths, subtractSubtrees, unionSets, type FieldSet } from './field-set.ts'
-import {
-  capUpdateManagers,
-  isReset,
-  managerKey,
-  readManagers,
-  writeManagers,
-  type ManagerEntry,
-  type Managers,
-} from './managers.ts'
+import { capUpdateManagers, isReset, managerKey, readManagers, writeManagers, type Managers } from './managers.ts'
 import { ownedEntry, takeOwnership } from './ownership.ts'
 import { FieldTypeError } from './path-element.ts'
 import { DEDUCED } from './node-schema.ts'
