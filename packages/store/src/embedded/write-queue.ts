@@ -115,7 +115,7 @@ export class WriteQueue {
     const { mvcc } = this.#deps
     const batch = applyBatch(mvcc, pending, this.#deps.readValue)
     try {
-      await this.#write(batch.commits)
+      await this.#write(batch.commits, batch.commits.length > 0 ? DELETES_BESIDE_COMMITS_MAX : DELETES_ALONE_MAX)
     } catch (error) {
       mvcc.rollBack(mvcc.visibleRevision)
       refuseBatch(mvcc, batch, { error: error as Error, readValue: this.#deps.readValue })
@@ -137,22 +137,28 @@ export class WriteQueue {
     for (const { pending, result } of batch.items) pending.resolve(result)
   }
 
-  /** Deleting what is dead needs less room than it frees, so it may work where a commit did not. */
+  /**
+   * Deletes dead records on a full disk. That needs some pages before it frees any, the fewer the less it deletes: so it tries
+   * smaller and smaller steps. False when there is nothing more to try.
+   */
   async #makeRoom(): Promise<boolean> {
     if (this.#dead.size === 0 && this.#compactedOnDisk === this.#deps.mvcc.compactedRevision) return true
-    try {
-      await this.#write([])
-      return true
-    } catch (error) {
-      return error instanceof StoreFullError ? this.#pending.length > 0 : this.#fail(error as Error)
+    for (let deletesMax = DELETES_BESIDE_COMMITS_MAX; deletesMax >= 1; deletesMax /= 4) {
+      try {
+        await this.#write([], deletesMax)
+        return true
+      } catch (error) {
+        if (!(error instanceof StoreFullError)) return this.#fail(error as Error)
+      }
     }
+    return this.#pending.length > 0
   }
 
-  async #write(commits: readonly (readonly Version[])[]): Promise<void> {
+  async #write(commits: readonly (readonly Version[])[], deletesMax: number): Promise<void> {
     const { mvcc, writer } = this.#deps
     const compacted = mvcc.compactedRevision
     const mustCompact = compacted > this.#compactedOnDisk
-    const dead = this.#dead.take(commits.length > 0 ? DELETES_BESIDE_COMMITS_MAX : DELETES_ALONE_MAX)
+    const dead = this.#dead.take(deletesMax)
     if (commits.length === 0 && dead.length === 0 && !mustCompact) return
     try {
       // On disk before the first deletion that it allows, or a reopened store would miss revisions that it promises.
