@@ -1,0 +1,87 @@
+import type { PodRuntimeState } from '../pod/runtime-state.ts'
+import type { NodeReporter } from '../node/node-reporter.ts'
+import { ANNOTATION_POD_GRACE } from '../runtime/labels.ts'
+import { collectImages } from './image-gc.ts'
+import { relievePressure } from './eviction.ts'
+import type { PodDeps } from './pod-context.ts'
+import type { PodWorker } from './pod-worker.ts'
+
+/** Ended containers of one name that are kept, for `kubectl logs --previous`. Source: kubelet maxPerPodContainer. */
+const DEAD_CONTAINERS_KEPT = 1
+const ORPHAN_GRACE_SECONDS_MAX = 30
+
+export interface HouseInput {
+  readonly deps: PodDeps
+  readonly workers: ReadonlyMap<string, PodWorker>
+  /** Whether the API (as last seen) or a worker has the pod. */
+  readonly isKnown: (podUid: string) => boolean
+  readonly reporter: NodeReporter
+}
+
+/** What must be done now and then: volumes refreshed, the dead removed, orphans ended, disk and memory watched. */
+export async function keepHouse({ deps, workers, isKnown, reporter }: HouseInput): Promise<void> {
+  for (const worker of workers.values()) {
+    await worker
+      .refreshVolumes()
+      .catch((error: unknown) => deps.logger.warn('Could not refresh volumes of Pod', { pod: worker.uid, error }))
+  }
+  await relievePressure({ deps, workers, reporter })
+  for (const uid of deps.cache.podUids()) {
+    if (isKnown(uid)) await removeDead(uid, deps)
+    else await removeOrphan(uid, deps)
+  }
+  for (const uid of await deps.host.files.podUids()) {
+    if (!isKnown(uid) && !deps.cache.podUids().includes(uid)) await deps.host.files.tearDown(uid)
+  }
+  await collectImages({ deps, reporter })
+}
+
+/** Containers that may go: all but what runs and the newest dead of each name. Pure. */
+export function planDeadContainers(state: PodRuntimeState): string[] {
+  const kept = new Map<string, number>()
+  const remove: string[] = []
+  for (const { id, name, phase } of state.containers) {
+    if (phase !== 'exited' && phase !== 'created') continue
+    const count = kept.get(name) ?? 0
+    // The newest of a name may itself be the dead one whose status counts: keep one more then.
+    const newest = state.containers.find((container) => container.name === name)
+    const allowed = DEAD_CONTAINERS_KEPT + (newest?.phase === 'running' ? 0 : 1)
+    if (count >= allowed) remove.push(id)
+    kept.set(name, count + 1)
+  }
+  return remove
+}
+
+/** Sandboxes that may go: not ready, not the newest, with no container left. Pure. */
+export function planDeadSandboxes(state: PodRuntimeState): string[] {
+  return state.sandboxes
+    .slice(1)
+    .filter(({ id, ready }) => !ready && !state.containers.some(({ sandboxId }) => sandboxId === id))
+    .map(({ id }) => id)
+}
+
+async function removeDead(uid: string, { cache, runtime }: PodDeps): Promise<void> {
+  const state = cache.get(uid)
+  const containers = planDeadContainers(state)
+  const sandboxes = planDeadSandboxes(state)
+  for (const id of containers) await runtime.removeContainer(id)
+  for (const id of sandboxes) await runtime.removeSandbox(id)
+  if (containers.length + sandboxes.length > 0) await cache.refresh(uid)
+}
+
+/** The API forgot the pod while no agent looked. */
+async function removeOrphan(uid: string, { cache, runtime, logger }: PodDeps): Promise<void> {
+  const state = cache.get(uid)
+  const annotated = Number(state.sandboxes[0]?.annotations[ANNOTATION_POD_GRACE] ?? ORPHAN_GRACE_SECONDS_MAX)
+  const grace = Math.min(Number.isFinite(annotated) ? annotated : ORPHAN_GRACE_SECONDS_MAX, ORPHAN_GRACE_SECONDS_MAX)
+  logger.info('Removing orphaned Pod', {
+    pod: state.sandboxes[0] === undefined ? uid : `${state.sandboxes[0].podNamespace}/${state.sandboxes[0].podName}`,
+  })
+  await Promise.all(
+    state.containers.filter(({ phase }) => phase === 'running').map(({ id }) => runtime.stopContainer(id, grace)),
+  )
+  for (const { id } of state.sandboxes) await runtime.stopSandbox(id)
+  for (const { id } of state.containers) await runtime.removeContainer(id)
+  for (const { id } of state.sandboxes) await runtime.removeSandbox(id)
+  await cache.refresh(uid)
+}

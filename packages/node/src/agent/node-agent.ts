@@ -1,0 +1,281 @@
+import { nodes, pods, services, type Pod, type Service } from '@centaurus/api/core/v1'
+import type { Clock, Logger, Random, Timer } from '@centaurus/base'
+import {
+  createEventRecorder,
+  createInformerFactory,
+  type Client,
+  type EventInit,
+  type EventRecorder,
+  type Informer,
+  type InformerFactory,
+} from '@centaurus/client'
+
+import type { NodeHost } from '../host/node-host.ts'
+import { createSystemHost } from '../host/system-host.ts'
+import { startNodeLease } from '../node/node-lease.ts'
+import { NodeReporter } from '../node/node-reporter.ts'
+import { admitPod } from '../pod/admit-pod.ts'
+import { measure } from '../pod/resources.ts'
+import type { ContainerRuntime } from '../runtime/container-runtime.ts'
+import { createTokenCache } from '../volumes/token-cache.ts'
+import { completeConfig, type NodeAgentConfig, type NodeAgentOptions } from './config.ts'
+import { createImagePuller } from './images.ts'
+import { keepHouse } from './housekeeping.ts'
+import { createObjectCache } from './object-cache.ts'
+import type { NodeState, PodDeps } from './pod-context.ts'
+import { PodWorker } from './pod-worker.ts'
+import { RuntimeCache } from './runtime-cache.ts'
+import { createStatusWriter, type StatusWriter } from './status-writer.ts'
+
+export interface NodeAgentDeps {
+  readonly client: Client
+  readonly runtime: ContainerRuntime
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly config: NodeAgentOptions
+  /** Shared by agents of one process, so that hundreds of nodes list services once; default: the agent's own. */
+  readonly informers?: InformerFactory | undefined
+  /** Default: this machine, below `config.rootDir`. */
+  readonly host?: NodeHost | undefined
+}
+
+export interface NodeAgent {
+  /** Registers the node, adopts what runs, then works until closed. Rejects when the runtime or the API says no. */
+  start(): Promise<void>
+  /** Ends work. Containers keep running, for the next agent to adopt. */
+  close(): Promise<void>
+  /** Pods of this node as the agent knows them, with their newest statuses. */
+  pods(): readonly Pod[]
+  /** Undefined when the pod is not here. */
+  findPod(namespace: string, name: string): Pod | undefined
+  readonly runtime: ContainerRuntime
+  readonly cache: RuntimeCache
+  readonly config: NodeAgentConfig
+}
+
+/** The agent of one node: makes the containers that the API's pods ask for, and tells how they are. */
+export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
+  return new Agent(deps)
+}
+
+class Agent implements NodeAgent {
+  readonly config: NodeAgentConfig
+  readonly runtime: ContainerRuntime
+  readonly cache: RuntimeCache
+  readonly #deps: NodeAgentDeps
+  readonly #workers = new Map<string, PodWorker>()
+  readonly #informers: InformerFactory
+  readonly #recorder: EventRecorder
+  readonly #status: StatusWriter
+  readonly #closers: (() => void | Promise<void>)[] = []
+  #reporter: NodeReporter | undefined
+  #podDeps: PodDeps | undefined
+  #podInformer: Informer<Pod> | undefined
+  #houseTimer: Timer | undefined
+  #closed = false
+
+  constructor(deps: NodeAgentDeps) {
+    const { client, clock, random, logger } = deps
+    this.#deps = deps
+    this.runtime = deps.runtime
+    this.config = completeConfig(deps.config)
+    this.#informers = deps.informers ?? createInformerFactory(client, { clock, random, logger })
+    this.#recorder = createEventRecorder({
+      client,
+      component: 'kubelet',
+      host: this.config.nodeName,
+      clock,
+      random,
+      logger,
+    })
+    this.#status = createStatusWriter({ client, clock, logger })
+    this.cache = new RuntimeCache({
+      ...this.config,
+      runtime: this.runtime,
+      clock,
+      logger,
+      onChange: (uid) => this.#runtimeChanged(uid),
+    })
+  }
+
+  pods(): readonly Pod[] {
+    return [...this.#workers.values()].map(({ pod, uid }) => {
+      const status = this.#status.latest(uid)
+      return status === undefined ? pod : { ...pod, status }
+    })
+  }
+
+  findPod(namespace: string, name: string): Pod | undefined {
+    return this.pods().find(({ metadata }) => metadata.namespace === namespace && metadata.name === name)
+  }
+
+  async start(): Promise<void> {
+    const { client, clock, random, logger } = this.#deps
+    const host = this.#deps.host ?? (await createSystemHost({ rootDir: this.config.rootDir }))
+    await this.cache.start()
+    const onReady = (ready: boolean): void => this.#nodeEvent(ready ? 'NodeReady' : 'NodeNotReady', ready)
+    const reporter = new NodeReporter({
+      client,
+      runtime: this.runtime,
+      host,
+      clock,
+      random,
+      logger,
+      config: this.config,
+      onReady,
+    })
+    this.#reporter = reporter
+    await reporter.start()
+    const { nodeName, leaseDurationSeconds: durationSeconds } = this.config
+    const lease = startNodeLease({
+      client,
+      clock,
+      random,
+      logger,
+      nodeName,
+      durationSeconds,
+      nodeUid: () => reporter.node?.metadata.uid,
+    })
+    this.#closers.push(
+      () => reporter.close(),
+      () => lease.close(),
+    )
+    this.#podDeps = this.#makePodDeps(host)
+    await this.#watch()
+    this.#scheduleHouse()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#houseTimer?.cancel()
+    this.cache.close()
+    for (const close of this.#closers) await close()
+    await Promise.all([...this.#workers.values()].map((worker) => worker.close()))
+    this.#status.close()
+    await this.#recorder.close()
+    if (this.#deps.informers === undefined) await this.#informers.close()
+  }
+
+  async #watch(): Promise<void> {
+    const informer = this.#informers.informer(pods, { fieldSelector: `spec.nodeName=${this.config.nodeName}` })
+    const nodeInformer = this.#informers.informer(nodes, { fieldSelector: `metadata.name=${this.config.nodeName}` })
+    this.#podInformer = informer
+    await Promise.all([informer.whenSynced(), this.#services().whenSynced(), nodeInformer.whenSynced()])
+    const observe = (node: Parameters<NodeReporter['observe']>[0]): void => this.#reporter?.observe(node)
+    this.#closers.push(nodeInformer.addHandler({ onAdd: observe, onUpdate: observe }))
+    this.#closers.push(
+      informer.addHandler({
+        onAdd: (pod) => this.#podChanged(pod),
+        onUpdate: (pod, old) => {
+          // Deleted and made again while the watch was away: two pods of one name.
+          if (old.metadata.uid !== pod.metadata.uid) this.#podGone(old)
+          this.#podChanged(pod)
+        },
+        onDelete: (pod) => this.#podGone(pod),
+      }),
+    )
+  }
+
+  #services(): Informer<Service> {
+    return this.#informers.informer(services)
+  }
+
+  #podChanged(pod: Pod): void {
+    const uid = pod.metadata.uid ?? ''
+    const worker = this.#workers.get(uid)
+    if (worker !== undefined) return worker.update(pod)
+    const fresh = new PodWorker(pod, this.#podDeps!)
+    this.#workers.set(uid, fresh)
+    fresh.poke()
+  }
+
+  #podGone(pod: Pod): void {
+    const worker = this.#workers.get(pod.metadata.uid ?? '')
+    worker?.update(pod)
+    worker?.remove()
+  }
+
+  #runtimeChanged(uid: string): void {
+    this.#workers.get(uid)?.poke()
+  }
+
+  #makePodDeps(host: NodeHost): PodDeps {
+    const { client, clock, random, logger } = this.#deps
+    const objects = createObjectCache({ client, clock, ttlMs: this.config.objectTtlMs })
+    return {
+      config: this.config,
+      client,
+      runtime: this.runtime,
+      cache: this.cache,
+      host,
+      status: this.#status,
+      objects,
+      images: createImagePuller({ runtime: this.runtime, clock, objects }),
+      tokens: createTokenCache({ client, clock }),
+      clock,
+      random,
+      logger,
+      recordEvent: (pod, event) => this.#recorder.record({ apiVersion: 'v1', kind: 'Pod', ...pod }, event),
+      services: () => this.#services().list(),
+      admit: (pod) => this.#admit(pod),
+      node: () => this.#nodeState(),
+      onRemoved: (uid) => void this.#workers.delete(uid),
+    }
+  }
+
+  #admit(pod: Pod): ReturnType<typeof admitPod> {
+    const others = [...this.#workers.values()]
+      .filter((worker) => worker.active && worker.uid !== pod.metadata.uid)
+      .map((worker) => worker.pod)
+    return admitPod(pod, {
+      node: this.#reporter?.node,
+      allocatable: this.#reporter?.snapshot?.status.allocatable ?? {},
+      others,
+    })
+  }
+
+  #nodeState(): NodeState {
+    const snapshot = this.#reporter!.snapshot!
+    const allocatable = Object.entries(snapshot.status.allocatable ?? {}).map(
+      ([name, quantity]) => [name, measure(name, quantity)] as const,
+    )
+    return {
+      runtimeName: snapshot.version.name,
+      networkReady: snapshot.runtime.networkReady,
+      networkMessage: snapshot.runtime.message,
+      memoryCapacityBytes: snapshot.facts.memoryBytes,
+      allocatable: new Map(allocatable),
+    }
+  }
+
+  #nodeEvent(reason: string, isGood: boolean): void {
+    const { nodeName } = this.config
+    const event: EventInit = { type: 'Normal', reason, message: `Node ${nodeName} status is now: ${reason}` }
+    const uid = this.#reporter?.node?.metadata.uid
+    this.#recorder.record(
+      { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, ...(uid === undefined ? {} : { uid }) } },
+      event,
+    )
+    if (!isGood) this.#deps.logger.warn('Node is not ready', { node: nodeName })
+  }
+
+  #scheduleHouse(): void {
+    if (this.#closed) return
+    this.#houseTimer = this.#deps.clock.setTimer(this.config.housekeepingPeriodMs, () => {
+      keepHouse({
+        deps: this.#podDeps!,
+        workers: this.#workers,
+        isKnown: (uid) => this.#isKnown(uid),
+        reporter: this.#reporter!,
+      })
+        .catch((error: unknown) => this.#deps.logger.warn('Could not tidy up', { error }))
+        .finally(() => this.#scheduleHouse())
+    })
+  }
+
+  #isKnown(uid: string): boolean {
+    if (this.#workers.has(uid)) return true
+    return this.#podInformer?.list().some(({ metadata }) => metadata.uid === uid) === true
+  }
+}

@@ -1,0 +1,103 @@
+import { isDeepStrictEqual } from 'node:util'
+
+import { isStatus } from '@centaurus/api'
+import { pods, type Pod, type PodStatus } from '@centaurus/api/core/v1'
+import type { Clock, Logger } from '@centaurus/base'
+import type { Client } from '@centaurus/client'
+
+import { podKey } from '../pod/runtime-state.ts'
+
+const RETRY_MS_MIN = 500
+const RETRY_MS_MAX = 10_000
+
+export interface StatusWriter {
+  /** Newest status, written or not; undefined when this process has not made one. */
+  latest(podUid: string): PodStatus | undefined
+  /** Writes in the background when it differs from what the API has; a newer status replaces one that waits. */
+  set(pod: Pod, status: PodStatus): void
+  /** Resolves when the API has the newest status of the pod, or the pod is gone there. */
+  flushed(podUid: string): Promise<void>
+  forget(podUid: string): void
+  close(): void
+}
+
+interface Entry {
+  pod: Pod
+  status: PodStatus
+  written: PodStatus | undefined
+  writing: Promise<void> | undefined
+}
+
+/** Sends pod statuses as small patches: only what changed, guarded by the pod's uid. Source of the form: kubelet status manager, v1.37. */
+export function createStatusWriter(options: {
+  readonly client: Client
+  readonly clock: Clock
+  readonly logger: Logger
+}): StatusWriter {
+  const { client, clock, logger } = options
+  const entries = new Map<string, Entry>()
+  const abort = new AbortController()
+  const write = async (entry: Entry): Promise<void> => {
+    let retryMs = RETRY_MS_MIN
+    while (!abort.signal.aborted && entries.get(entry.pod.metadata.uid ?? '') === entry) {
+      const { pod, status } = entry
+      const base = entry.written ?? plain(pod.status ?? {})
+      if (isDeepStrictEqual(base, status)) return
+      try {
+        const body = { metadata: { uid: pod.metadata.uid }, status: diffStatus(base, status) }
+        await client.patch(
+          pods,
+          { namespace: pod.metadata.namespace, name: pod.metadata.name ?? '' },
+          { type: 'strategic', body },
+          { subresource: 'status' },
+        )
+        entry.written = status
+        retryMs = RETRY_MS_MIN
+      } catch (error) {
+        // Gone, or replaced by another pod of the same name: nobody wants this status.
+        if (isStatus(error, 'NotFound') || isStatus(error, 'Conflict')) return
+        logger.warn('Could not write status of Pod', { pod: podKey(pod), error })
+        await clock.sleep(retryMs, { signal: abort.signal }).catch(() => undefined)
+        retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)
+      }
+    }
+  }
+  return {
+    latest: (podUid) => entries.get(podUid)?.status,
+    set(pod, status) {
+      const uid = pod.metadata.uid ?? ''
+      const entry: Entry = entries.get(uid) ?? { pod, status: {}, written: undefined, writing: undefined }
+      entries.set(uid, entry)
+      entry.pod = pod
+      entry.status = plain(status)
+      entry.writing ??= write(entry).finally(() => (entry.writing = undefined))
+    },
+    flushed: async (podUid) => entries.get(podUid)?.writing,
+    forget: (podUid) => void entries.delete(podUid),
+    close: () => abort.abort(new Error('The node agent was closed')),
+  }
+}
+
+/** Top-level fields of `after` that differ; null for those that went. Conditions merge by type on the server, so only ours that changed go. */
+function diffStatus(before: PodStatus, after: PodStatus): Record<string, unknown> {
+  const old = before as Record<string, unknown>
+  const next = after as Record<string, unknown>
+  const diff: Record<string, unknown> = {}
+  for (const key of Object.keys(old)) if (next[key] === undefined) diff[key] = null
+  for (const [key, value] of Object.entries(next)) if (!isDeepStrictEqual(old[key], value)) diff[key] = value
+  if (diff['conditions'] !== undefined && diff['conditions'] !== null) {
+    diff['conditions'] = (after.conditions ?? []).filter(
+      (condition) =>
+        !isDeepStrictEqual(
+          before.conditions?.find(({ type }) => type === condition.type),
+          condition,
+        ),
+    )
+  }
+  return diff
+}
+
+/** As JSON would carry it: no undefined fields. */
+function plain(status: PodStatus): PodStatus {
+  return JSON.parse(JSON.stringify(status)) as PodStatus
+}

@@ -1,0 +1,20 @@
+import { mkdir, readFile } from 'node:fs/promises'
+
+import { parseResolvConf } from '../pod/dns.ts'
+import { systemMounter } from '../volumes/mounts.ts'
+import { systemDialer } from './dialer.ts'
+import type { NodeHost } from './node-host.ts'
+import { readFacts, readPressure } from './system-facts.ts'
+import { createSystemFiles } from './system-files.ts'
+
+/** This machine, with the agent's files below `rootDir`. Needs root to mount volumes of memory. */
+export async function createSystemHost({ rootDir }: { readonly rootDir: string }): Promise<NodeHost> {
+  await mkdir(rootDir, { recursive: true })
+  return {
+    files: createSystemFiles({ rootDir, mounter: systemMounter }),
+    facts: () => readFacts(rootDir),
+    pressure: () => readPressure(rootDir),
+    resolvConf: async () => parseResolvConf(await readFile('/etc/resolv.conf', 'utf8').catch(() => '')),
+    dialer: systemDialer,
+  }
+}

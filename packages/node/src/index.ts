@@ -1,0 +1,35 @@
+export { NODE_AGENT_DEFAULTS, type NodeAgentConfig, type NodeAgentOptions } from './agent/config.ts'
+export { createNodeAgent, type NodeAgent, type NodeAgentDeps } from './agent/node-agent.ts'
+export { createCriRuntime, type CriRuntimeOptions } from './cri/cri-runtime.ts'
+export { importImage, startContainerd, type Containerd, type StartContainerdOptions } from './cri/containerd.ts'
+export {
+  containerdPaths,
+  formatBridgeNetwork,
+  formatContainerdConfig,
+  type BridgeNetworkOptions,
+  type ContainerdConfigOptions,
+  type ContainerdPaths,
+} from './cri/containerd-config.ts'
+export type { Dialer, HostFacts, HostPressure, HttpRequest, NodeHost, PodFiles } from './host/node-host.ts'
+export { createSystemHost } from './host/system-host.ts'
+export {
+  ExecTimeoutError,
+  RuntimeError,
+  type ContainerDetail,
+  type ContainerPhase,
+  type ContainerRuntime,
+  type ContainerStats,
+  type ContainerSummary,
+  type ExecResult,
+  type ImageFsInfo,
+  type RegistryAuth,
+  type RuntimeFilter,
+  type RuntimeImage,
+  type RuntimeStatus,
+  type RuntimeVersion,
+  type SandboxDetail,
+  type SandboxSummary,
+  type StreamRequest,
+  type StreamTarget,
+} from './runtime/container-runtime.ts'
+export type { ContainerConfig, ContainerMount, LinuxResources, SandboxConfig } from './runtime/config.ts'

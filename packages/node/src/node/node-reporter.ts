@@ -1,0 +1,158 @@
+import { isStatus } from '@centaurus/api'
+import { nodes, type Node, type NodeStatus } from '@centaurus/api/core/v1'
+import type { Clock, Logger, Random, Timer } from '@centaurus/base'
+import type { Client } from '@centaurus/client'
+
+import type { NodeAgentConfig } from '../agent/config.ts'
+import type { HostFacts, HostPressure, NodeHost } from '../host/node-host.ts'
+import { formatTime } from '../pod/container-status.ts'
+import type { ContainerRuntime, RuntimeStatus, RuntimeVersion } from '../runtime/container-runtime.ts'
+import { isSameNodeStatus, makeNode, nodeLabels, planNodeStatus } from './node-status.ts'
+
+export interface NodeReporterOptions {
+  readonly client: Client
+  readonly runtime: ContainerRuntime
+  readonly host: NodeHost
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly config: NodeAgentConfig
+  /** Readiness changed, or the first report. */
+  readonly onReady: (ready: boolean) => void
+}
+
+/** What was measured last. */
+export interface NodeSnapshot {
+  readonly facts: HostFacts
+  readonly pressure: HostPressure
+  readonly version: RuntimeVersion
+  readonly runtime: RuntimeStatus
+  readonly status: NodeStatus
+}
+
+const NOT_REACHABLE: RuntimeStatus = {
+  ready: false,
+  networkReady: false,
+  message: 'the container runtime does not answer',
+  handlers: [],
+}
+
+/** Registers the node and keeps its status true: looked at every 10 s, written when it changed or every 5 min. */
+export class NodeReporter {
+  readonly #options: NodeReporterOptions
+  #facts: HostFacts | undefined
+  #snapshot: NodeSnapshot | undefined
+  #node: Node | undefined
+  #reportedAtMs = -Infinity
+  #ready: boolean | undefined
+  #timer: Timer | undefined
+  #closed = false
+
+  constructor(options: NodeReporterOptions) {
+    this.#options = options
+  }
+
+  /** Undefined before {@link start} resolved. */
+  get snapshot(): NodeSnapshot | undefined {
+    return this.#snapshot
+  }
+
+  get node(): Node | undefined {
+    return this.#node
+  }
+
+  /** Takes what the API says of the node, for what others write there (labels, podCIDR, taints). */
+  observe(node: Node): void {
+    this.#node = node
+  }
+
+  /** Registers; rejects when the API refuses. */
+  async start(): Promise<void> {
+    await this.#register()
+    this.#schedule()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+  }
+
+  async #measure(previous: NodeStatus | undefined): Promise<NodeSnapshot> {
+    const { runtime, host, config, clock } = this.#options
+    this.#facts ??= await host.facts()
+    const [pressure, version, runtimeStatus, images] = await Promise.all([
+      host.pressure(),
+      runtime.version().catch(() => this.#snapshot?.version ?? { name: 'unknown', version: '' }),
+      runtime.status().catch(() => NOT_REACHABLE),
+      runtime.listImages().catch(() => []),
+    ])
+    const facts = this.#facts
+    const input = { config, facts, pressure, version, runtime: runtimeStatus, images, now: formatTime(clock.now()) }
+    const status = JSON.parse(JSON.stringify(planNodeStatus(input, previous))) as NodeStatus
+    const snapshot = { facts, pressure, version, runtime: runtimeStatus, status }
+    this.#snapshot = snapshot
+    return snapshot
+  }
+
+  async #register(): Promise<void> {
+    const { client, config, logger } = this.#options
+    const { facts, status } = await this.#measure(undefined)
+    try {
+      this.#node = await client.create(nodes, makeNode(facts, config, status))
+      logger.info('Registered Node', { node: config.nodeName })
+    } catch (error) {
+      if (!isStatus(error, 'AlreadyExists')) throw error
+      const labels = nodeLabels(facts, config)
+      this.#node = await client.patch(
+        nodes,
+        { name: config.nodeName },
+        { type: 'merge', body: { metadata: { labels } } },
+      )
+      logger.info('Found Node registered', { node: config.nodeName })
+    }
+    await this.#report()
+  }
+
+  async #report(): Promise<void> {
+    const { client, config, clock, onReady } = this.#options
+    const previous = this.#node?.status
+    const { status, runtime } = await this.#measure(previous)
+    const ready = runtime.ready && runtime.networkReady
+    const isDue = clock.monotonicMs() - this.#reportedAtMs >= config.nodeReportPeriodMs
+    if (isDue || !isSameNodeStatus(previous, status)) {
+      // Conditions merge by type and addresses are few: a small patch, whatever others keep in the status.
+      const body = { status: changedFields(previous, status) }
+      this.#node = await client.patch(
+        nodes,
+        { name: config.nodeName },
+        { type: 'strategic', body },
+        { subresource: 'status' },
+      )
+      this.#reportedAtMs = clock.monotonicMs()
+    }
+    if (ready !== this.#ready) {
+      this.#ready = ready
+      onReady(ready)
+    }
+  }
+
+  #schedule(): void {
+    const { clock, config, random, logger } = this.#options
+    if (this.#closed) return
+    const jitter = 1 + 0.04 * (random.next() - 0.5) // nodes that started together drift apart
+    this.#timer = clock.setTimer(config.nodeStatusPeriodMs * jitter, () => {
+      this.#report()
+        .catch((error: unknown) => (isStatus(error, 'NotFound') ? this.#register() : Promise.reject(error as Error)))
+        .catch((error: unknown) => logger.warn('Could not report Node', { node: config.nodeName, error }))
+        .finally(() => this.#schedule())
+    })
+  }
+}
+
+function changedFields(previous: NodeStatus | undefined, status: NodeStatus): Partial<NodeStatus> {
+  const old = previous as Record<string, unknown> | undefined
+  const entries = Object.entries(status).filter(
+    ([key, value]) => key === 'conditions' || JSON.stringify(old?.[key]) !== JSON.stringify(value),
+  )
+  return Object.fromEntries(entries) as Partial<NodeStatus>
+}

@@ -1,0 +1,197 @@
+import { formatQuantity, quantityOfMillis, quantityOfUnits } from '@centaurus/api'
+import type { ContainerImage, Node, NodeCondition, NodeStatus } from '@centaurus/api/core/v1'
+
+import type { NodeAgentConfig } from '../agent/config.ts'
+import type { HostFacts, HostPressure } from '../host/node-host.ts'
+import { measure } from '../pod/resources.ts'
+import type { RuntimeImage, RuntimeStatus, RuntimeVersion } from '../runtime/container-runtime.ts'
+
+/** The release whose behaviour the agent follows; what `kubectl get nodes` shows. */
+export const KUBELET_VERSION = 'v1.37.2'
+/** Source: kubelet nodeStatusMaxImages. */
+const IMAGES_MAX = 50
+const IMAGE_NAMES_MAX = 5
+const PIDS_AVAILABLE_MIN = 1_000
+
+export interface NodeStatusInput {
+  readonly config: NodeAgentConfig
+  readonly facts: HostFacts
+  readonly pressure: HostPressure
+  readonly version: RuntimeVersion
+  readonly runtime: RuntimeStatus
+  readonly images: readonly RuntimeImage[]
+  /** Heartbeat, as the API's time. */
+  readonly now: string
+}
+
+/** Capacity as quantities. */
+export function nodeCapacity(facts: HostFacts, podsMax: number): Record<string, string> {
+  const hugepages = Object.entries(facts.hugepages).map(([name, bytes]) => [name, formatBytes(bytes)])
+  return {
+    cpu: formatQuantity(quantityOfMillis(facts.cpuMillicores)),
+    'ephemeral-storage': formatBytes(facts.ephemeralStorageBytes),
+    ...Object.fromEntries(hugepages),
+    memory: formatBytes(facts.memoryBytes),
+    pods: String(podsMax),
+  }
+}
+
+/** Capacity less what is kept back and what eviction guards. Source: kubelet cm GetNodeAllocatableReservation, v1.37. */
+export function nodeAllocatable(
+  capacity: Readonly<Record<string, string>>,
+  config: NodeAgentConfig,
+): Record<string, string> {
+  const guarded: Record<string, number> = {
+    memory: config.evictionMemoryBytesMin,
+    'ephemeral-storage': Math.ceil(
+      (measure('ephemeral-storage', capacity['ephemeral-storage'] ?? '0') * config.evictionDiskPercentMin) / 100,
+    ),
+  }
+  return Object.fromEntries(
+    Object.entries(capacity).map(([name, quantity]) => {
+      const reserved = config.reserved[name] === undefined ? 0 : measure(name, config.reserved[name])
+      const left = Math.max(0, measure(name, quantity) - reserved - (guarded[name] ?? 0))
+      return [
+        name,
+        name === 'cpu' ? formatQuantity(quantityOfMillis(left)) : name === 'pods' ? String(left) : formatBytes(left),
+      ]
+    }),
+  )
+}
+
+/** Labels that every node has. */
+export function nodeLabels(facts: HostFacts, config: NodeAgentConfig): Record<string, string> {
+  const { architecture, operatingSystem } = facts.nodeInfo
+  return {
+    'beta.kubernetes.io/arch': architecture,
+    'beta.kubernetes.io/os': operatingSystem,
+    'kubernetes.io/arch': architecture,
+    'kubernetes.io/hostname': config.nodeName,
+    'kubernetes.io/os': operatingSystem,
+    ...config.labels,
+  }
+}
+
+/** Status of the node; condition times carry over from `previous` where nothing changed. Source: kubelet nodestatus/setters.go, v1.37. */
+export function planNodeStatus(input: NodeStatusInput, previous: NodeStatus | undefined): NodeStatus {
+  const { config, facts, version, runtime, images } = input
+  const capacity = { ...previous?.capacity, ...nodeCapacity(facts, config.podsMax) }
+  return {
+    addresses: [
+      ...config.hostIps.map((address) => ({ type: 'InternalIP', address })),
+      { type: 'Hostname', address: config.nodeName },
+    ],
+    capacity,
+    allocatable: { ...previous?.allocatable, ...nodeAllocatable(capacity, config) },
+    conditions: planNodeConditions(input, previous?.conditions ?? []),
+    ...(config.kubeletPort === 0 ? {} : { daemonEndpoints: { kubeletEndpoint: { Port: config.kubeletPort } } }),
+    images: listImages(images),
+    nodeInfo: {
+      ...facts.nodeInfo,
+      containerRuntimeVersion: `${version.name}://${version.version}`,
+      kubeletVersion: KUBELET_VERSION,
+      kubeProxyVersion: '',
+    },
+    ...(runtime.handlers.length === 0
+      ? {}
+      : {
+          runtimeHandlers: runtime.handlers.map((name) => ({
+            name,
+            features: { recursiveReadOnlyMounts: false, userNamespaces: false },
+          })),
+        }),
+  }
+}
+
+interface Judgement {
+  readonly type: string
+  readonly bad: boolean
+  readonly reasons: readonly [good: string, bad: string]
+  readonly messages: readonly [good: string, bad: string]
+}
+
+function planNodeConditions(
+  { config, pressure, runtime, now }: NodeStatusInput,
+  previous: readonly NodeCondition[],
+): NodeCondition[] {
+  const disk = Math.min(pressure.diskAvailablePercent, pressure.inodesAvailablePercent * 2)
+  const pressures: Judgement[] = [
+    {
+      type: 'MemoryPressure',
+      bad: pressure.memoryAvailableBytes < config.evictionMemoryBytesMin,
+      reasons: ['KubeletHasSufficientMemory', 'KubeletHasInsufficientMemory'],
+      messages: ['kubelet has sufficient memory available', 'kubelet has insufficient memory available'],
+    },
+    {
+      type: 'DiskPressure',
+      bad: disk < config.evictionDiskPercentMin,
+      reasons: ['KubeletHasNoDiskPressure', 'KubeletHasDiskPressure'],
+      messages: ['kubelet has no disk pressure', 'kubelet has disk pressure'],
+    },
+    {
+      type: 'PIDPressure',
+      bad: pressure.pidsAvailable < PIDS_AVAILABLE_MIN,
+      reasons: ['KubeletHasSufficientPID', 'KubeletHasInsufficientPID'],
+      messages: ['kubelet has sufficient PID available', 'kubelet has insufficient PID available'],
+    },
+  ]
+  const ready = runtime.ready && runtime.networkReady
+  const conditions = pressures.map(({ type, bad, reasons, messages }) => ({
+    type,
+    status: bad ? 'True' : 'False',
+    reason: reasons[bad ? 1 : 0],
+    message: messages[bad ? 1 : 0],
+  }))
+  const readiness = {
+    type: 'Ready',
+    status: ready ? 'True' : 'False',
+    reason: ready ? 'KubeletReady' : 'KubeletNotReady',
+    message: ready ? 'kubelet is posting ready status' : `container runtime network not ready: ${runtime.message}`,
+  }
+  const ours = [...conditions, readiness].map((condition): NodeCondition => {
+    const old = previous.find(({ type }) => type === condition.type)
+    const lastTransitionTime =
+      old?.status === condition.status && old.lastTransitionTime !== undefined ? old.lastTransitionTime : now
+    return { ...condition, lastHeartbeatTime: now, lastTransitionTime }
+  })
+  const types = new Set(ours.map(({ type }) => type))
+  return [...previous.filter(({ type }) => !types.has(type)), ...ours]
+}
+
+/** Largest first, digests before tags. */
+function listImages(images: readonly RuntimeImage[]): ContainerImage[] {
+  return images
+    .toSorted((a, b) => b.sizeBytes - a.sizeBytes)
+    .slice(0, IMAGES_MAX)
+    .map(({ repoDigests, repoTags, sizeBytes }) => ({
+      names: [...repoDigests, ...repoTags].slice(0, IMAGE_NAMES_MAX),
+      sizeBytes,
+    }))
+}
+
+/** The parts that count as a change; heartbeats and image lists alone do not make a write. */
+export function isSameNodeStatus(a: NodeStatus | undefined, b: NodeStatus): boolean {
+  const strip = (status: NodeStatus | undefined): string =>
+    JSON.stringify({
+      ...status,
+      conditions: status?.conditions
+        ?.map((condition) => ({ ...condition, lastHeartbeatTime: undefined }))
+        .toSorted((x, y) => (x.type < y.type ? -1 : 1)),
+    })
+  return strip(a) === strip(b)
+}
+
+/** The Node object of a first registration. */
+export function makeNode(facts: HostFacts, config: NodeAgentConfig, status: NodeStatus): Node {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: config.nodeName, labels: nodeLabels(facts, config) },
+    spec: config.registerTaints.length === 0 ? {} : { taints: [...config.registerTaints] },
+    status,
+  }
+}
+
+function formatBytes(bytes: number): string {
+  return bytes % 1024 === 0 && bytes > 0 ? `${bytes / 1024}Ki` : formatQuantity(quantityOfUnits(Math.floor(bytes)))
+}

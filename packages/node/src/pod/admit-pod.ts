@@ -1,0 +1,143 @@
+import type { Node, Pod } from '@centaurus/api/core/v1'
+
+import { measure, podRequests } from './resources.ts'
+import { hostPorts } from './ports.ts'
+
+export interface AdmissionInput {
+  readonly node: Node | undefined
+  /** Allocatable of the node: quantities. */
+  readonly allocatable: Readonly<Record<string, string>>
+  /** Pods that were admitted and are not over. */
+  readonly others: readonly Pod[]
+}
+
+export type Admission =
+  | { readonly admit: true }
+  | { readonly admit: false; readonly reason: string; readonly message: string }
+
+const ADMIT: Admission = { admit: true }
+
+/** Whether the node takes a pod that the scheduler gave it. Source: kubelet lifecycle/predicate.go, v1.37. */
+export function admitPod(pod: Pod, { node, allocatable, others }: AdmissionInput): Admission {
+  return (
+    checkSelector(pod, node) ??
+    checkPorts(pod, others) ??
+    checkResources(pod, allocatable, others) ??
+    checkSystem(pod) ??
+    ADMIT
+  )
+}
+
+function refuse(reason: string, message: string): Admission {
+  return { admit: false, reason, message }
+}
+
+function checkSelector(pod: Pod, node: Node | undefined): Admission | undefined {
+  if (node === undefined) return undefined
+  const labels = node.metadata.labels ?? {}
+  const selector = Object.entries(pod.spec?.nodeSelector ?? {}).every(([key, value]) => labels[key] === value)
+  const terms = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms
+  const affinity = terms === undefined || terms.some((term) => matchesTerm(term, labels, node.metadata.name ?? ''))
+  return selector && affinity
+    ? undefined
+    : refuse(
+        'NodeAffinity',
+        "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+      )
+}
+
+interface Requirement {
+  readonly key: string
+  readonly operator: string
+  readonly values?: readonly string[] | undefined
+}
+
+function matchesTerm(
+  term: {
+    readonly matchExpressions?: readonly Requirement[] | undefined
+    readonly matchFields?: readonly Requirement[] | undefined
+  },
+  labels: Readonly<Record<string, string>>,
+  nodeName: string,
+): boolean {
+  const expressions = term.matchExpressions ?? []
+  const fields = term.matchFields ?? []
+  if (expressions.length + fields.length === 0) return false
+  return (
+    expressions.every((requirement) => matches(requirement, labels[requirement.key])) &&
+    fields.every((requirement) => matches(requirement, nodeName))
+  )
+}
+
+function matches({ operator, values = [] }: Requirement, value: string | undefined): boolean {
+  switch (operator) {
+    case 'In':
+      return value !== undefined && values.includes(value)
+    case 'NotIn':
+      return value === undefined || !values.includes(value)
+    case 'Exists':
+      return value !== undefined
+    case 'DoesNotExist':
+      return value === undefined
+    case 'Gt':
+      return value !== undefined && Number(value) > Number(values[0])
+    case 'Lt':
+      return value !== undefined && Number(value) < Number(values[0])
+    default:
+      return false
+  }
+}
+
+function checkPorts(pod: Pod, others: readonly Pod[]): Admission | undefined {
+  const taken = others.flatMap(hostPorts)
+  const isAny = (ip: string): boolean => ip === '' || ip === '0.0.0.0'
+  const clash = hostPorts(pod).some((mine) =>
+    taken.some(
+      (other) =>
+        other.port === mine.port &&
+        other.protocol === mine.protocol &&
+        (isAny(other.ip) || isAny(mine.ip) || other.ip === mine.ip),
+    ),
+  )
+  return clash
+    ? refuse(
+        'NodePorts',
+        "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+      )
+    : undefined
+}
+
+function checkResources(
+  pod: Pod,
+  allocatable: Readonly<Record<string, string>>,
+  others: readonly Pod[],
+): Admission | undefined {
+  const podsMax = Number(allocatable['pods'] ?? '110')
+  if (others.length + 1 > podsMax) return outOf('pods', { requested: 1, used: others.length, capacity: podsMax })
+  const used = new Map<string, number>()
+  for (const other of others)
+    for (const [name, value] of podRequests(other)) used.set(name, (used.get(name) ?? 0) + value)
+  for (const [name, requested] of podRequests(pod)) {
+    if (requested === 0) continue
+    const capacity = allocatable[name] === undefined ? 0 : measure(name, allocatable[name])
+    if (requested + (used.get(name) ?? 0) > capacity)
+      return outOf(name, { requested, used: used.get(name) ?? 0, capacity })
+  }
+  return undefined
+}
+
+function outOf(
+  name: string,
+  { requested, used, capacity }: { readonly requested: number; readonly used: number; readonly capacity: number },
+): Admission {
+  return refuse(
+    `OutOf${name}`,
+    `Pod was rejected: Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
+  )
+}
+
+function checkSystem(pod: Pod): Admission | undefined {
+  const os = pod.spec?.os?.name ?? pod.spec?.nodeSelector?.['kubernetes.io/os']
+  if (os === undefined || os === 'linux') return undefined
+  return refuse('PodOSNotSupported', "Failed to admit pod as the OS field doesn't match node OS")
+}

@@ -1,0 +1,11 @@
+/** Labels and annotations on sandboxes and containers, from which everything is found again. Source: kubelet pkg/types/labels.go and kuberuntime/labels.go, v1.37. */
+export const LABEL_POD_NAME = 'io.kubernetes.pod.name'
+export const LABEL_POD_NAMESPACE = 'io.kubernetes.pod.namespace'
+export const LABEL_POD_UID = 'io.kubernetes.pod.uid'
+export const LABEL_CONTAINER_NAME = 'io.kubernetes.container.name'
+export const ANNOTATION_HASH = 'io.kubernetes.container.hash'
+export const ANNOTATION_RESTART_COUNT = 'io.kubernetes.container.restartCount'
+export const ANNOTATION_TERMINATION_PATH = 'io.kubernetes.container.terminationMessagePath'
+export const ANNOTATION_TERMINATION_POLICY = 'io.kubernetes.container.terminationMessagePolicy'
+export const ANNOTATION_PRE_STOP = 'io.kubernetes.container.preStopHandler'
+export const ANNOTATION_POD_GRACE = 'io.kubernetes.pod.terminationGracePeriod'
