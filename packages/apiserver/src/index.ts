@@ -1,5 +1,15 @@
+export { createAccessExtension, DEFAULT_ISSUER, type AccessOptions } from './access/access-extension.ts'
 export type { AuthorizationAttributes, AuthorizationDecision, Authenticator, Authorizer } from './access/access.ts'
 export type { AdmissionOptions } from './admission/built-in.ts'
+export {
+  createKubeconfig,
+  hostAlternativeNames,
+  KUBELET_CLIENT_IDENTITY,
+  openClusterCertificates,
+  type CertificateAndKey,
+  type ClusterCertificates,
+  type ClusterCertificatesOptions,
+} from './certificates/index.ts'
 export type {
   ApiServerCore,
   ApiServerExtension,
@@ -18,3 +28,4 @@ export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/reques
 export type { GroupResourceName, NamespacedName, ObjectChange, ObjectReader } from './resource/object-reader.ts'
 export { ResourceRegistry, type ResourceDefinition, type ScalePaths, type StorageForm } from './resource/registry.ts'
 export { createApiServer, SERVER_USER, type ApiServer, type ApiServerDeps } from './server.ts'
+export { createTokenSigner, type TokenSigner } from './tokens/signing-key.ts'

@@ -27,14 +27,15 @@ export async function importImage(home: Home, file: string): Promise<void> {
 export async function listImages(home: Home): Promise<void> {
   const node = await openNode(home)
   const images = await node.listImages()
-  for (const { tags, sizeBytes } of images) {
-    for (const tag of tags) process.stdout.write(`${tag.padEnd(60)} ${(sizeBytes / 1e6).toFixed(1).padStart(8)} MB\n`)
+  for (const { repoTags, sizeBytes } of images) {
+    for (const tag of repoTags)
+      process.stdout.write(`${tag.padEnd(60)} ${(sizeBytes / 1e6).toFixed(1).padStart(8)} MB\n`)
   }
 }
 
 interface NodeImages {
   importImage(file: string): Promise<readonly string[]>
-  listImages(): Promise<readonly { readonly tags: readonly string[]; readonly sizeBytes: number }[]>
+  listImages(): Promise<readonly { readonly repoTags: readonly string[]; readonly sizeBytes: number }[]>
 }
 
 async function openNode(home: Home): Promise<NodeImages> {

@@ -1,0 +1,62 @@
+import { openClusterCertificates } from '@centaurus/apiserver'
+import { silentLogger, systemClock, systemRandom, type Logger } from '@centaurus/base'
+import type { Client } from '@centaurus/client'
+import { createMemoryStore } from '@centaurus/store'
+import { startControlPlane } from './control-plane.ts'
+import { startSimulatedNodes } from './simulated-nodes.ts'
+
+/** Revisions of history that a cluster for a test keeps: watches resume across so many writes. */
+const HISTORY_REVISIONS_MAX = 100_000
+
+/** Everything has a default that suits a test. */
+export interface ClusterOptions {
+  /** Nodes that pretend to run pods; default 0. */
+  readonly simulatedNodes?: number | undefined
+  /** Default: any free port. */
+  readonly port?: number | undefined
+  /** Default: nothing is logged. */
+  readonly logger?: Logger | undefined
+}
+
+/** A cluster in this process. */
+export interface Cluster {
+  /** Such as `https://127.0.0.1:41873`. */
+  readonly url: string
+  /** YAML for kubectl, helm, `@kubernetes/client-node` …, as an administrator. */
+  readonly kubeconfig: string
+  /** May do everything; shares the server's objects and encodes nothing. */
+  readonly client: Client
+  /** Ends everything; leaves no handle open. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts a control plane, with simulated nodes on request, inside the caller's process: in memory, on a free port of 127.0.0.1,
+ * without root. Resolves when the API answers and the nodes are registered.
+ */
+export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
+  const logger = options.logger ?? silentLogger
+  const store = createMemoryStore({ automaticCompaction: { revisionsMax: HISTORY_REVISIONS_MAX } })
+  const certificates = await openClusterCertificates()
+  const plane = await startControlPlane({
+    store,
+    certificates,
+    port: options.port ?? 0,
+    host: '127.0.0.1',
+    advertiseAddress: '127.0.0.1',
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+  })
+  const nodes = await startSimulatedNodes({ client: plane.client, count: options.simulatedNodes ?? 0, logger })
+  return {
+    url: plane.url,
+    kubeconfig: plane.kubeconfig,
+    client: plane.client,
+    async close() {
+      await nodes.close()
+      await plane.close()
+      await store.close()
+    },
+  }
+}

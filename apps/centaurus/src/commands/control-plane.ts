@@ -1,0 +1,89 @@
+import { renameSync, writeFileSync } from 'node:fs'
+import { hostAlternativeNames, openClusterCertificates } from '@centaurus/apiserver'
+import { systemClock, systemRandom } from '@centaurus/base'
+import {
+  COMPACTION_INTERVAL_MS,
+  openEmbeddedStore,
+  StoreFileError,
+  StoreLockedError,
+  type Store,
+} from '@centaurus/store'
+import { startControlPlane } from '../control-plane.ts'
+import { createHome, type Home } from '../home.ts'
+import { primaryAddress } from '../host-address.ts'
+import { createLogger } from '../logger.ts'
+import { DEFAULT_SETTINGS, readSettings, type Settings } from '../settings.ts'
+import { untilStopped } from '../signals.ts'
+import { UserError } from '../user-error.ts'
+
+const KUBECONFIG_MODE = 0o600
+
+/** Runs the control plane until it is told to stop. */
+export async function runControlPlane(home: Home): Promise<void> {
+  createHome(home)
+  const settings = readSettings(home) ?? DEFAULT_SETTINGS
+  const logger = createLogger()
+  const clock = systemClock
+  const stopped = untilStopped()
+  const [store, certificates] = await Promise.all([
+    openStore(home),
+    openClusterCertificates({
+      directory: home.pkiDir,
+      alternativeNames: [...hostAlternativeNames(), SERVICE_ADDRESS],
+      clock,
+    }),
+  ])
+  try {
+    const plane = await startControlPlane({
+      store,
+      certificates,
+      port: settings.port,
+      advertiseAddress: primaryAddress(),
+      clock,
+      random: systemRandom,
+      logger,
+    }).catch((error: unknown) => explainStart(error, settings))
+    writeKubeconfig(home, plane.kubeconfig)
+    logger.info('Started control plane', { url: plane.url })
+    await stopped
+    logger.info('Stopping control plane')
+    await plane.close()
+  } finally {
+    await store.close()
+  }
+}
+
+/** Address of the `kubernetes` Service: the first of the default service range. */
+const SERVICE_ADDRESS = '10.96.0.1'
+
+async function openStore(home: Home): Promise<Store> {
+  try {
+    return await openEmbeddedStore({ path: home.storeDir, automaticCompaction: { intervalMs: COMPACTION_INTERVAL_MS } })
+  } catch (error) {
+    if (error instanceof StoreFileError || error instanceof StoreLockedError)
+      throw new UserError(error.message, { cause: error })
+    throw error
+  }
+}
+
+function explainStart(error: unknown, { port }: Settings): never {
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'EADDRINUSE') {
+    throw new UserError(
+      `Cannot listen on port ${port}: it is in use by another program. Stop that program (ss -ltnp shows it) or choose another port: ./centaurus up --port 7443`,
+      { cause: error },
+    )
+  }
+  if (code === 'EACCES') {
+    throw new UserError(
+      `Cannot listen on port ${port}: ports below 1024 need root. Choose another: ./centaurus up --port 7443`,
+      { cause: error },
+    )
+  }
+  throw error
+}
+
+function writeKubeconfig(home: Home, text: string): void {
+  writeFileSync(`${home.kubeconfig}.new`, text, { mode: KUBECONFIG_MODE })
+  renameSync(`${home.kubeconfig}.new`, home.kubeconfig)
+}

@@ -1,0 +1,110 @@
+import {
+  createAccessExtension,
+  createApiServer,
+  createKubeconfig,
+  createTokenSigner,
+  type ApiServer,
+  type ClusterCertificates,
+} from '@centaurus/apiserver'
+import type { Clock, Logger, Random } from '@centaurus/base'
+import { createInformerFactory, type Client } from '@centaurus/client'
+import { discoverFrom, startControllers } from '@centaurus/controllers'
+import { startScheduler } from '@centaurus/scheduler'
+import type { Store } from '@centaurus/store'
+
+/** User of the administrator's kubeconfig: member of `system:masters`. */
+const ADMIN = { commonName: 'kubernetes-admin', organizations: ['system:masters'] }
+
+export interface ControlPlaneOptions {
+  readonly store: Store
+  readonly certificates: ClusterCertificates
+  /** 0: any free port. */
+  readonly port: number
+  /** Address to listen on; absent: all. */
+  readonly host?: string | undefined
+  /** Address at which pods and nodes reach the API server. */
+  readonly advertiseAddress: string
+  /** Host part of the kubeconfig's URL; default 127.0.0.1. */
+  readonly clientHost?: string | undefined
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+/** API server, controllers and scheduler of one partition in this process. */
+export interface ControlPlane {
+  readonly server: ApiServer
+  readonly port: number
+  readonly url: string
+  /** Acts as the server itself: may do everything. */
+  readonly client: Client
+  /** YAML for an administrator. */
+  readonly kubeconfig: string
+  /** Ends everything but the store, which is the caller's. */
+  close(): Promise<void>
+}
+
+/** Starts them; ready when it resolves. */
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { store, certificates, clock, random, logger } = options
+  const signer = createTokenSigner({ keyPem: certificates.serviceAccountKeyPem })
+  const server = createApiServer({
+    store,
+    clock,
+    random,
+    logger,
+    extensions: [createAccessExtension({ signer })],
+    admission: { advertiseAddress: options.advertiseAddress, advertisePort: options.port },
+  })
+  await server.start()
+  const listener = await server.listen({
+    port: options.port,
+    ...(options.host === undefined ? {} : { host: options.host }),
+    tls: {
+      key: certificates.serving.keyPem,
+      certificate: certificates.serving.certificatePem,
+      clientAuthority: certificates.authority.certificatePem,
+    },
+  })
+  const parts = startParts(server, options)
+  const url = `https://${options.clientHost ?? '127.0.0.1'}:${listener.port}`
+  const admin = await certificates.client('admin', ADMIN)
+  return {
+    server,
+    port: listener.port,
+    url,
+    client: server.client(),
+    kubeconfig: createKubeconfig({
+      server: url,
+      ca: certificates.authority.certificatePem,
+      cert: admin.certificatePem,
+      key: admin.keyPem,
+    }),
+    async close() {
+      await parts.close()
+      await server.close()
+    },
+  }
+}
+
+/** Controllers and scheduler share one set of informers, over a client that shares the server's own decoded objects. */
+function startParts(
+  server: ApiServer,
+  { certificates, clock, random, logger }: ControlPlaneOptions,
+): { close(): Promise<void> } {
+  const client = server.client()
+  const informers = createInformerFactory(client, { clock, random, logger })
+  const deps = { client, informers, clock, random, logger }
+  const controllers = startControllers({
+    ...deps,
+    discovery: discoverFrom(server.registry),
+    rootCa: certificates.authority.certificatePem,
+  })
+  const scheduler = startScheduler(deps)
+  return {
+    async close() {
+      await Promise.all([controllers.close(), scheduler.close()])
+      await informers.close()
+    },
+  }
+}
