@@ -11,7 +11,7 @@ export interface DefinitionFacts {
   readonly fields: readonly FieldFacts[]
   /** Whether the published description has it; the others are only written and read. */
   readonly published: boolean
-  readonly atomic: boolean
+  readonly mapType: 'atomic' | 'granular' | undefined
   readonly unions: unknown
   readonly kinds: readonly GroupVersionKind[]
 }
@@ -116,7 +116,7 @@ function toFacts(
     name: draft.name,
     fields: draft.fields,
     published: schema !== undefined,
-    atomic: schema?.['x-kubernetes-map-type'] === 'atomic',
+    mapType: schema?.['x-kubernetes-map-type'],
     unions: schema?.['x-kubernetes-unions'],
     kinds,
   }

@@ -26,7 +26,7 @@ export function definitionsSource(definitions: readonly DefinitionFacts[], versi
 
 function definitionText(definition: DefinitionFacts): string {
   const packageName = definition.name.slice(0, definition.name.lastIndexOf('.'))
-  const flags = [definition.published ? '' : 'u', definition.atomic ? 'a' : ''].join('')
+  const flags = [definition.published ? '' : 'u', definition.mapType?.[0] ?? ''].join('')
   const union = definition.unions === undefined ? '' : ` ${JSON.stringify(definition.unions)}`
   const header = `=${shorten(definition.name)} ${flags === '' ? '-' : flags}${union}\n`
   return header + definition.fields.map((field) => `${fieldText(field, packageName)}\n`).join('')

@@ -2854,7 +2854,7 @@ pod 1 $EvictionPodReference *o
 =api.lifecycle.v1alpha1.Requester a
 name 1 s r
 intent 2 s r
-=api.lifecycle.v1alpha1.ResponderStatus -
+=api.lifecycle.v1alpha1.ResponderStatus g
 name 1 s r
 startTime 2 t *o
 heartbeatTime 3 t *o

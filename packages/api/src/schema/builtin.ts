@@ -39,14 +39,40 @@ let definitionsOfKinds: Map<string, string> | undefined
  * Status, Scale and the like as well. `group` is `''` for the core group.
  */
 export function definitionOfKind(group: string, version: string, kind: string): string | undefined {
-  definitionsOfKinds ??= new Map(
-    KINDS.trim()
-      .split('\n')
-      .map((line) => line.split(' ') as [string, string]),
-  )
+  definitionsOfKinds ??= new Map(parseKinds())
   const definition = definitionsOfKinds.get(`${group}/${version}/${kind}`)
   if (definition !== undefined) return `io.k8s.${definition}`
   return UNIVERSAL_KINDS.has(kind) ? `${META}.${kind}` : undefined
+}
+
+function parseKinds(): [kind: string, definition: string][] {
+  return KINDS.trim()
+    .split('\n')
+    .map((line) => line.split(' ') as [string, string])
+}
+
+interface GroupVersionKind {
+  readonly group: string
+  readonly kind: string
+  readonly version: string
+}
+
+let kindsByDefinition: Map<string, GroupVersionKind[]> | undefined
+
+/** The kinds that a definition is the shape of, such as `apps/v1 Deployment`; usually one or none. */
+export function kindsOfDefinition(definition: string): readonly GroupVersionKind[] {
+  kindsByDefinition ??= collectKinds()
+  return kindsByDefinition.get(definition) ?? []
+}
+
+function collectKinds(): Map<string, GroupVersionKind[]> {
+  const kinds = new Map<string, GroupVersionKind[]>()
+  for (const [key, definition] of parseKinds()) {
+    const [group, version, kind] = key.split('/') as [string, string, string]
+    const name = `io.k8s.${definition}`
+    kinds.set(name, [...(kinds.get(name) ?? []), { group, kind, version }])
+  }
+  return kinds
 }
 
 /** Fields of a built-in kind, also of one that is no resource (Scale, Eviction, DeleteOptions, Status, lists …). */
@@ -104,7 +130,7 @@ function toItemSchema({ code, ref }: FieldFacts, mapType: 'atomic' | undefined):
   if (scalar !== undefined) return { type: scalar }
   if (code === 'v') return { type: 'list', items: STRING }
   if (code !== '$') return { type: 'any' }
-  const atomic = mapType ?? (readDefinition(ref)?.atomic === true ? 'atomic' : undefined)
+  const atomic = mapType ?? (readDefinition(ref)?.mapType === 'atomic' ? 'atomic' : undefined)
   return { type: 'struct', struct: () => schemaOfDefinition(ref)!, mapType: atomic }
 }
 

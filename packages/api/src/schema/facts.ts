@@ -2,7 +2,8 @@
  * Reads the committed field tables. They are one text, so that a process which uses twenty kinds pays for twenty kinds: the
  * text costs its length in memory, the index one map entry a struct, and a struct is taken apart when somebody asks for it.
  *
- * A struct: `=NAME FLAGS [UNIONS]`, where NAME lacks `io.k8s.`; flag `u`: not in the published OpenAPI, `a`: an atomic map.
+ * A struct: `=NAME FLAGS [UNIONS]`, where NAME lacks `io.k8s.`; flag `u`: not in the published OpenAPI, `a`: an
+ * atomic map, `g`: a granular one.
  * A field: `JSON NUMBER TYPE FLAGS [l:LISTTYPE[:KEYS]] [m:MAPTYPE] [p:STRATEGY] [k:MERGEKEY] [d:DEFAULT]`, where JSON `~`
  * means that the fields of TYPE stand beside those of the struct, NUMBER 0 that protobuf does not have it, and flags are `*` a
  * Go pointer, `o` omitempty, `z` omitzero, `r` required. A DEFAULT that follows from the Go type (zero value) is left out.
@@ -38,7 +39,7 @@ export interface DefinitionFacts {
   /** Full name, such as `io.k8s.api.core.v1.PodSpec`. */
   readonly name: string
   readonly published: boolean
-  readonly atomic: boolean
+  readonly mapType: 'atomic' | 'granular' | undefined
   /** Value of `x-kubernetes-unions`. */
   readonly unions: unknown
   readonly fields: readonly FieldFacts[]
@@ -114,7 +115,7 @@ export function readDefinition(name: string): DefinitionFacts | undefined {
   return {
     name,
     published: !flags!.includes('u'),
-    atomic: flags!.includes('a'),
+    mapType: flags!.includes('a') ? 'atomic' : flags!.includes('g') ? 'granular' : undefined,
     unions: union.length === 0 ? undefined : JSON.parse(union.join(' ')),
     fields: rest.map((line) => parseField(line, packageName)),
   }
