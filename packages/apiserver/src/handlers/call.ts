@@ -3,7 +3,7 @@ import type { RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { readDryRun, readIncludeObject, readPretty } from '../request/query.ts'
 import { negotiate } from '../respond/accept.ts'
-import type { EncoderOptions } from '../respond/encoder.ts'
+import { possibleRepresentation, type EncoderOptions } from '../respond/encoder.ts'
 import { respondObject } from '../respond/respond.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import { groupResource, type Target, type WriteRequest } from '../resource/target.ts'
@@ -22,7 +22,10 @@ export function encoderOptions(deps: ServeDeps, { exchange, definition }: Resour
   const { headers, query } = exchange
   return {
     definition,
-    representation: negotiate(headers['accept'], { pretty: readPretty(query, headers['user-agent']) }),
+    representation: possibleRepresentation(
+      negotiate(headers['accept'], { pretty: readPretty(query, headers['user-agent']) }),
+      definition,
+    ),
     includeObject: readIncludeObject(query),
     nowMs: deps.clock.now(),
   }

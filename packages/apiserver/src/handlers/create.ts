@@ -5,6 +5,7 @@ import { encodeStored } from '../storage/encoding.ts'
 import { CachedObject } from '../watch-cache/cached-object.ts'
 import { commitPut, nameTaken } from './commit.ts'
 import { behaviorContext, fillNewMetadata, setNamespace, validateNew } from './prepare.ts'
+import { trackFields } from './managed-fields.ts'
 import type { WriteDeps } from './write-deps.ts'
 import { runWriteChecks } from './write-checks.ts'
 
@@ -12,15 +13,16 @@ import { runWriteChecks } from './write-checks.ts'
 const GENERATED_NAMES_MAX = 8
 
 /**
- * Creates an object. `draft` is decoded, defaulted and in the stored form; it belongs to the server from now on. Throws
+ * Creates an object. `object` is decoded, defaulted and in the stored form; it belongs to the server from now on. Throws
  * AlreadyExists, Invalid, Forbidden, BadRequest.
  */
-export async function createObject(deps: WriteDeps, request: WriteRequest, draft: KubeObject): Promise<CachedObject> {
+export async function createObject(deps: WriteDeps, request: WriteRequest, object: KubeObject): Promise<CachedObject> {
   const { target } = request
   const { definition } = target
-  setNamespace(draft, request)
-  const isGenerated = (draft.metadata.name ?? '') === ''
-  fillNewMetadata(deps, draft, request)
+  setNamespace(object, request)
+  const isGenerated = (object.metadata.name ?? '') === ''
+  fillNewMetadata(deps, object, request)
+  const draft = trackFields(request, { live: undefined, updated: object, subresource: '', nowMs: deps.clock.now() })
   const write: AdmittedWrite = { request, operation: 'create', subresource: '', draft, old: undefined }
   mutateByAdmission(deps.admission, write, deps.admissionContext)
   definition.behavior.prepareForCreate?.(draft, behaviorContext(deps, request))

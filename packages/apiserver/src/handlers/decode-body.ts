@@ -1,6 +1,14 @@
 import {
   badRequest,
   decodeObject,
+  decodePatched,
+  decodeProtobuf,
+  deepClone,
+  FieldPath,
+  invalid,
+  invalidObject,
+  ProtobufError,
+  schemaOfDefinition,
   schemaOfKind,
   unsupportedMediaType,
   type GroupVersionKind,
@@ -42,8 +50,72 @@ export function readContentType(header: string | undefined): MediaType {
 
 export function decodeBytes(bytes: Uint8Array, media: MediaType, options: DecodeBodyOptions): DecodedBody {
   const { expected, schema, fieldValidation } = options
-  if (media === 'protobuf') throw unsupportedMediaType([CONTENT_TYPES.json, CONTENT_TYPES.yaml])
+  if (media === 'protobuf') return decodeObject(parseProtobuf(bytes, expected), schema, { expected, fieldValidation })
   return decodeObject(bytes, schema, { expected, fieldValidation, format: media })
+}
+
+function parseProtobuf(bytes: Uint8Array, expected: GroupVersionKind): Record<string, unknown> {
+  try {
+    return decodeProtobuf(bytes, { defaultKind: expected }) as Record<string, unknown>
+  } catch (cause) {
+    if (!(cause instanceof ProtobufError)) throw cause
+    throw badRequest(`the object provided is unrecognized (must be of type ${expected.kind}): ${cause.message}`)
+  }
+}
+
+/** Reads the body as an object of the definition. */
+export async function readDefined(
+  exchange: Exchange,
+  definition: ResourceDefinition,
+  fieldValidation: DecodeBodyOptions['fieldValidation'],
+): Promise<DecodedBody> {
+  const schema = definition.prune === undefined ? definition.info.schema() : UNPRUNED
+  const decoded = await readObject(exchange, { expected: expectedKind(definition), schema, fieldValidation })
+  if (definition.prune === undefined) return decoded
+  const dropped = describeDropped(definition.prune(decoded.object))
+  if (fieldValidation === 'Strict' && dropped.length > 0) {
+    const { kind, version } = definition.info
+    const why = `strict decoding error: ${dropped.join(', ')}`
+    throw badRequest(`${kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind}: ${why}`)
+  }
+  return { object: decoded.object, warnings: fieldValidation === 'Warn' ? [...decoded.warnings, ...dropped] : [] }
+}
+
+/** Gives a patched object of the definition its served form, as a body would have it. */
+export function decodeChanged(
+  definition: ResourceDefinition,
+  patched: Record<string, unknown>,
+  options: { readonly fieldValidation: DecodeBodyOptions['fieldValidation']; readonly patchErrors: readonly string[] },
+): DecodedBody {
+  const schema = definition.prune === undefined ? definition.info.schema() : UNPRUNED
+  const decoded = decodePatched(patched, schema, options)
+  if (definition.prune === undefined) return decoded
+  const object = deepClone(decoded.object)
+  const dropped = describeDropped(definition.prune(object))
+  if (options.fieldValidation !== 'Strict' || dropped.length === 0) {
+    return { object, warnings: options.fieldValidation === 'Warn' ? [...decoded.warnings, ...dropped] : [] }
+  }
+  const why = `strict decoding error: ${dropped.join(', ')}`
+  throw invalidObject({ group: '', kind: '' }, '', [invalid(new FieldPath('patch'), JSON.stringify(patched), why)])
+}
+
+function describeDropped(paths: readonly string[]): string[] {
+  return paths.map((path) => `unknown field ${JSON.stringify(path)}`)
+}
+
+/** Custom resources: only metadata has a shape that is known here; the definition's own pruning sees to the rest. */
+const UNPRUNED: StructSchema = {
+  name: '',
+  preserveUnknownFields: true,
+  fields: new Map([
+    ['apiVersion', { value: { type: 'string' as const } }],
+    ['kind', { value: { type: 'string' as const } }],
+    ['metadata', { value: { type: 'struct' as const, struct: requireMetadataSchema } }],
+  ]),
+}
+
+function requireMetadataSchema(): StructSchema {
+  return schemaOfDefinition('io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta')!
 }
 
 /** What a definition's own objects are decoded as. */

@@ -112,31 +112,9 @@ function planNamespaceDelete(old: AnyObject, options: DeleteOptions, context: De
   return { type: 'mark', draft }
 }
 
-/** Kinds whose last state is the answer to a delete that removed them. Source: `ReturnDeletedObject` of v1.37's registries. */
-const RETURNS_DELETED = new Set([
-  '/namespaces',
-  '/persistentvolumeclaims',
-  '/persistentvolumes',
-  '/pods',
-  '/podtemplates',
-  '/resourcequotas',
-  '/serviceaccounts',
-  '/services',
-  'resource.k8s.io/deviceclasses',
-  'resource.k8s.io/resourceclaims',
-  'resource.k8s.io/resourceclaimtemplates',
-  'resource.k8s.io/resourcepoolstatusrequests',
-  'resource.k8s.io/resourceslices',
-  'storage.k8s.io/csidrivers',
-  'storage.k8s.io/csinodes',
-  'storage.k8s.io/storageclasses',
-  'storage.k8s.io/volumeattachments',
-  'storage.k8s.io/volumeattributesclasses',
-])
-
 /** What a delete answers: the object, or a Status that says it is gone. */
 export function deleteAnswer({ info }: ResourceDefinition, { object, gone }: Deleted): 'object' | Status {
-  if (!gone || RETURNS_DELETED.has(`${info.group}/${info.resource}`)) return 'object'
+  if (!gone || info.returnsDeleted) return 'object'
   return {
     kind: 'Status',
     apiVersion: 'v1',

@@ -8,7 +8,7 @@ import { WatchStream } from '../respond/watch-stream.ts'
 import { createTarget } from '../resource/target.ts'
 import { addWarning, encoderOptions, namespaceOf, serveGet, writeRequest, type ResourceCall } from './call.ts'
 import { createObject } from './create.ts'
-import { expectedKind, readDeleteOptions, readObject, toStored } from './decode-body.ts'
+import { readDefined, readDeleteOptions, toStored } from './decode-body.ts'
 import { deleteAnswer, deleteObject } from './delete.ts'
 import { deleteCollection } from './delete-collection.ts'
 import { listObjects } from './list.ts'
@@ -97,11 +97,7 @@ async function serveCreate(deps: ServeDeps, call: ResourceCall): Promise<void> {
   const { exchange, definition, info } = call
   const options = encoderOptions(deps, call)
   if (info.name !== '') throw methodNotAllowed(definition.info, 'create')
-  const { object, warnings } = await readObject(exchange, {
-    expected: expectedKind(definition),
-    schema: definition.info.schema(),
-    fieldValidation: readFieldValidation(exchange.query),
-  })
+  const { object, warnings } = await readDefined(exchange, definition, readFieldValidation(exchange.query))
   for (const warning of warnings) addWarning(exchange, warning)
   const action = deps.actions.find((entry) => isActionOf(entry, call))
   if (action !== undefined) {

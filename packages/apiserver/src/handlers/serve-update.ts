@@ -2,7 +2,7 @@ import { isStatus } from '@centaurus/api'
 import { readFieldValidation } from '../request/query.ts'
 import { respondObject } from '../respond/respond.ts'
 import { createObject } from './create.ts'
-import { expectedKind, readObject, toStored } from './decode-body.ts'
+import { readDefined, toStored } from './decode-body.ts'
 import { addWarning, encoderOptions, writeRequest, type ResourceCall } from './call.ts'
 import { copyOf, updateObject } from './update.ts'
 import type { UpdateStrategy } from './prepare.ts'
@@ -12,11 +12,7 @@ import type { ServeDeps } from './serve-deps.ts'
 export async function serveUpdate(deps: ServeDeps, call: ResourceCall, strategy: UpdateStrategy): Promise<void> {
   const { exchange, definition, info } = call
   const options = encoderOptions(deps, call)
-  const { object, warnings } = await readObject(exchange, {
-    expected: expectedKind(definition),
-    schema: definition.info.schema(),
-    fieldValidation: readFieldValidation(exchange.query),
-  })
+  const { object, warnings } = await readDefined(exchange, definition, readFieldValidation(exchange.query))
   for (const warning of warnings) addWarning(exchange, warning)
   const draft = toStored(definition, object)
   const request = writeRequest(call)

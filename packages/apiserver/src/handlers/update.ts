@@ -15,6 +15,7 @@ import { asBuffer, encodeStored } from '../storage/encoding.ts'
 import { CachedObject } from '../watch-cache/cached-object.ts'
 import { commitDelete, commitPut } from './commit.ts'
 import { fillUpdatedMetadata, setNamespace, validateUpdated, type AnyObject, type UpdateStrategy } from './prepare.ts'
+import { trackFields } from './managed-fields.ts'
 import type { WriteDeps } from './write-deps.ts'
 import { runWriteChecks } from './write-checks.ts'
 
@@ -66,15 +67,17 @@ async function updateOnce(
   const { target } = request
   const { definition } = target
   const old = current.object() as AnyObject
-  const draft = (await change(old)) as AnyObject
-  if (draft === old) return { done: true, updated: { object: current, deleted: false } }
-  checkIdentity(target, draft, old)
-  if ((draft.metadata.name ?? name) !== name) {
-    throw badRequest(`the name of the object (${draft.metadata.name}) does not match the name on the URL (${name})`)
+  const changed = (await change(old)) as AnyObject
+  if (changed === old) return { done: true, updated: { object: current, deleted: false } }
+  checkIdentity(target, changed, old)
+  if ((changed.metadata.name ?? name) !== name) {
+    throw badRequest(`the name of the object (${changed.metadata.name}) does not match the name on the URL (${name})`)
   }
-  setNamespace(draft, request)
-  fillUpdatedMetadata(draft, old)
-  const write: AdmittedWrite = { request, operation: 'update', subresource: strategy.subresource, draft, old }
+  setNamespace(changed, request)
+  fillUpdatedMetadata(changed, old)
+  const { subresource } = strategy
+  const draft = trackFields(request, { live: old, updated: changed, subresource, nowMs: deps.clock.now() })
+  const write: AdmittedWrite = { request, operation: 'update', subresource, draft, old }
   mutateByAdmission(deps.admission, write, deps.admissionContext)
   strategy.prepare(draft, old, request)
   validateUpdated(definition, draft, { old, strategy })

@@ -7,7 +7,10 @@ import {
   type ResourceType,
   type Stored,
 } from '@centaurus/api'
+import type { Scale } from '@centaurus/api/autoscaling/v1'
+import type { Binding } from '@centaurus/api/core/v1'
 import type { Status } from '@centaurus/api/meta/v1'
+import type { Eviction } from '@centaurus/api/policy/v1'
 import type {
   Client,
   ClientWatch,
@@ -16,13 +19,20 @@ import type {
   ListOptions,
   ObjectList,
   ObjectName,
+  Patch,
+  PatchOptions,
   WriteOptions,
 } from '@centaurus/client'
+import { bindPod } from '../handlers/binding.ts'
 import { createObject } from '../handlers/create.ts'
 import { toStored } from '../handlers/decode-body.ts'
 import { deleteCollection } from '../handlers/delete-collection.ts'
 import { deleteAnswer, deleteObject } from '../handlers/delete.ts'
+import { evictPod } from '../handlers/eviction.ts'
 import { listObjects } from '../handlers/list.ts'
+import { patchObject } from '../handlers/patch.ts'
+import { getScale, patchScale, updateScale } from '../handlers/scale.ts'
+import { strategyFor } from '../handlers/strategies.ts'
 import { mainStrategy, statusStrategy, type UpdateStrategy } from '../handlers/prepare.ts'
 import type { ServeDeps } from '../handlers/serve-deps.ts'
 import { updateObject } from '../handlers/update.ts'
@@ -83,18 +93,43 @@ class InProcessClient implements Client {
     return served<T>(target, await createObject(this.#deps, request, stored(target, object)))
   }
 
-  update<T extends KubeObject>(type: ResourceType<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
+  async update<T extends KubeObject>(type: ResourceType<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
     const target = this.#target(type)
     return this.#update(target, { object, options, strategy: mainStrategy(this.#deps, target.definition) })
   }
 
-  updateStatus<T extends KubeObject>(type: ResourceType<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
+  async updateStatus<T extends KubeObject>(
+    type: ResourceType<T>,
+    object: T,
+    options: WriteOptions = {},
+  ): Promise<Stored<T>> {
     const target = this.#target(type)
     return this.#update(target, { object, options, strategy: statusStrategy(this.#deps, target.definition) })
   }
 
-  async patch<T extends KubeObject>(): Promise<Stored<T>> {
-    throw notFoundPath()
+  async patch<T extends KubeObject>(
+    type: ResourceType<T>,
+    name: ObjectName,
+    patch: Patch,
+    options: PatchOptions = {},
+  ): Promise<Stored<T>> {
+    const target = this.#target(type)
+    const { namespace } = name
+    const subresource = options.subresource ?? ''
+    const request = this.#request(target, { verb: 'patch', namespace, name: name.name, subresource, options })
+    const body = { type: patch.type, value: patch.body, errors: [] }
+    if (subresource === 'scale') {
+      const change = (scale: Scale): Scale => patchScale(scale, body)
+      return (await updateScale(this.#deps, request, { name: name.name, change })) as unknown as Stored<T>
+    }
+    const { object } = await patchObject(this.#deps, request, {
+      name: name.name,
+      patch: body,
+      strategy: this.#strategy(target, subresource),
+      fieldValidation: 'Ignore',
+      force: options.force === true,
+    })
+    return served<T>(target, object)
   }
 
   async delete<T extends KubeObject>(
@@ -142,16 +177,53 @@ class InProcessClient implements Client {
     return watch
   }
 
-  createSubresource<Out>(): Promise<Out> {
-    throw notFoundPath()
+  async createSubresource<In, Out>(
+    type: ResourceType<KubeObject>,
+    name: ObjectName,
+    subresource: string,
+    body: In,
+    options: WriteOptions = {},
+  ): Promise<Out> {
+    const target = this.#target(type)
+    const { namespace } = name
+    const request = this.#request(target, { verb: 'create', namespace, name: name.name, subresource, options })
+    const { info } = target.definition
+    if (info.group === '' && info.resource === 'pods' && subresource === 'binding') {
+      return (await bindPod(this.#deps, request, { name: name.name, binding: body as Binding })) as Out
+    }
+    if (info.group === '' && info.resource === 'pods' && subresource === 'eviction') {
+      return (await evictPod(this.#deps, request, { name: name.name, eviction: deepClone(body) as Eviction })) as Out
+    }
+    const action = this.#deps.actions.find(
+      (entry) => entry.group === info.group && entry.resource === info.resource && entry.subresource === subresource,
+    )
+    if (action === undefined) throw notFoundPath()
+    return (await action.run(deepClone(body) as KubeObject, { user: this.#user, info: request.info })) as Out
   }
 
-  getSubresource<Out>(): Promise<Out> {
-    throw notFoundPath()
+  async getSubresource<Out>(type: ResourceType<KubeObject>, name: ObjectName, subresource: string): Promise<Out> {
+    const target = this.#target(type)
+    const key = formatKey(namespaceOf(type, name.namespace), name.name)
+    if (subresource === 'scale') return (await getScale(this.#deps, target, key)) as Out
+    if (strategyFor(this.#deps, target.definition, subresource) === undefined) throw notFoundPath()
+    return (await this.get(type, name)) as Out
   }
 
-  updateSubresource<Out>(): Promise<Out> {
-    throw notFoundPath()
+  async updateSubresource<In, Out>(
+    type: ResourceType<KubeObject>,
+    name: ObjectName,
+    subresource: string,
+    body: In,
+    options: WriteOptions = {},
+  ): Promise<Out> {
+    const target = this.#target(type)
+    if (subresource === 'scale') {
+      const { namespace } = name
+      const request = this.#request(target, { verb: 'update', namespace, name: name.name, subresource, options })
+      return (await updateScale(this.#deps, request, { name: name.name, change: () => body as Scale })) as Out
+    }
+    const strategy = this.#strategy(target, subresource)
+    return (await this.#update(target, { object: body as KubeObject, options, strategy })) as Out
   }
 
   async close(): Promise<void> {
@@ -168,6 +240,13 @@ class InProcessClient implements Client {
     const change = (): KubeObject => stored(target, object)
     const updated = await updateObject(this.#deps, request, { name, strategy, change })
     return served<T>(target, updated.object)
+  }
+
+  #strategy(target: Target, subresource: string): UpdateStrategy {
+    if (subresource === '') return mainStrategy(this.#deps, target.definition)
+    const strategy = strategyFor(this.#deps, target.definition, subresource)
+    if (strategy === undefined) throw notFoundPath()
+    return strategy
   }
 
   #target({ group, version, resource }: ResourceType<KubeObject>): Target {

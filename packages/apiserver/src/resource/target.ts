@@ -28,6 +28,8 @@ export interface WriteRequest extends ObjectRequest {
   readonly dryRun: boolean
   /** `''`: from the user agent. */
   readonly fieldManager: string
+  /** A server-side apply has settled `metadata.managedFields` already. */
+  readonly applied?: boolean | undefined
   /** Adds a `Warning` header to the answer. */
   readonly warn: (text: string) => void
 }

@@ -76,7 +76,9 @@ function readClause(text: string): Clause[] {
   const parameters = new Map(rest.map((part) => part.split('=', 2) as [string, string]))
   const as = parameters.get('as') ?? ''
   const asVersion = parameters.get('v') ?? ''
-  const isKnown = TRANSFORMS.has(as) && parameters.get('g') === 'meta.k8s.io' && META_VERSIONS.has(asVersion)
+  // Tables and the like have no protobuf form here; every client that asks for one lists JSON as well.
+  const isKnown =
+    TRANSFORMS.has(as) && parameters.get('g') === 'meta.k8s.io' && META_VERSIONS.has(asVersion) && media !== 'protobuf'
   if (as !== '' && !isKnown) return []
   const quality = Number(parameters.get('q') ?? 1)
   if (!(quality > 0)) return []

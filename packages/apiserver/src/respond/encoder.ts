@@ -1,4 +1,4 @@
-import { deepClone, type KubeObject, type Stored } from '@centaurus/api'
+import { deepClone, encodeProtobuf, encodeWatchEvent, hasProtobuf, type KubeObject, type Stored } from '@centaurus/api'
 import { dump } from 'js-yaml'
 import { formatApiVersion } from '../resource/built-in.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
@@ -61,6 +61,7 @@ export function encodeValue(value: object, { media, pretty }: Representation): U
     case 'yaml':
       return Buffer.from(dump(value, { noRefs: true, lineWidth: -1 }))
     case 'protobuf':
+      return encodeProtobuf(value)
     case 'json':
       return Buffer.from(pretty ? `${JSON.stringify(value, null, 2)}\n` : JSON.stringify(value))
   }
@@ -81,6 +82,22 @@ export function encodeVerbatimEvent(type: EventType, object: CachedObject): Buff
   const end = object.writeTo(bytes, head.length)
   bytes.set(EVENT_TAIL, end)
   return bytes
+}
+
+/** One event of a watch in any form: a line of JSON, or a length and protobuf. */
+export function encodeEvent(type: string, object: object, { media }: Representation): Uint8Array {
+  if (media !== 'protobuf') return Buffer.from(`${JSON.stringify({ type, object })}\n`)
+  const event = encodeWatchEvent(type, encodeProtobuf(object))
+  const frame = Buffer.allocUnsafe(4 + event.byteLength)
+  frame.writeUInt32BE(event.byteLength)
+  frame.set(event, 4)
+  return frame
+}
+
+/** The representation that the kind can have: JSON for those without a protobuf form, such as custom resources. */
+export function possibleRepresentation(representation: Representation, { info }: ResourceDefinition): Representation {
+  if (representation.media !== 'protobuf' || hasProtobuf(info.group, info.version, info.kind)) return representation
+  return { ...representation, media: 'json' }
 }
 
 /** A bookmark in the shape of the watched kind. Source: apiserver's watch cache; the annotation is KEP-3157's. */

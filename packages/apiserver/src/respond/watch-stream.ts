@@ -4,12 +4,19 @@ import type { CacheEvent, EventType } from '../watch-cache/cache-event.ts'
 import type { CachedObject } from '../watch-cache/cached-object.ts'
 import type { WatchSink } from '../watch-cache/watcher.ts'
 import { CONTENT_TYPES } from './accept.ts'
-import { bookmarkObject, encodeVerbatimEvent, isVerbatim, shapeObject, type EncoderOptions } from './encoder.ts'
+import {
+  bookmarkObject,
+  encodeEvent,
+  encodeVerbatimEvent,
+  isVerbatim,
+  shapeObject,
+  type EncoderOptions,
+} from './encoder.ts'
 
 /** A watcher that lets more than this pile up is dropped; it resumes from its last resourceVersion, or lists again. */
 export const WATCH_QUEUE_BYTES_MAX = 16 * 1024 * 1024
 
-/** Sends a watch over HTTP, one JSON line an event. Encodings are shared with the other watchers of the same form. */
+/** Sends a watch over HTTP, one JSON line or protobuf frame an event. Encodings are shared with the other watchers of the same form. */
 export class WatchStream implements WatchSink {
   readonly #exchange: Exchange
   readonly #options: EncoderOptions
@@ -32,7 +39,7 @@ export class WatchStream implements WatchSink {
 
   /** Sends the headers, and what came meanwhile. */
   start(): void {
-    this.#exchange.startStream(200, { 'content-type': CONTENT_TYPES.json, 'cache-control': 'no-cache, private' })
+    this.#exchange.startStream(200, { 'content-type': this.#contentType(), 'cache-control': 'no-cache, private' })
     const early = this.#early ?? []
     this.#early = undefined
     for (const chunk of early) this.#exchange.write(chunk)
@@ -55,13 +62,13 @@ export class WatchStream implements WatchSink {
 
   bookmark(revision: number, options: { readonly initialEventsEnd: boolean }): void {
     const object = bookmarkObject(this.#options, revision, options)
-    this.#write(Buffer.from(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`))
+    this.#write(encodeEvent('BOOKMARK', object, this.#options.representation))
   }
 
   end(error: Error | undefined): void {
     if (error !== undefined) {
       const status = error instanceof StatusError ? error : internalError(error)
-      this.#write(Buffer.from(`${JSON.stringify({ type: 'ERROR', object: status.toStatus() })}\n`))
+      this.#write(encodeEvent('ERROR', status.toStatus(), this.#options.representation))
     }
     if (this.#early !== undefined) this.start()
     if (this.overloaded) this.#exchange.destroy()
@@ -70,6 +77,11 @@ export class WatchStream implements WatchSink {
 
   get overloaded(): boolean {
     return this.#exchange.queuedBytes > WATCH_QUEUE_BYTES_MAX + this.#initialBytes
+  }
+
+  #contentType(): string {
+    const { media } = this.#options.representation
+    return media === 'protobuf' ? `${CONTENT_TYPES.protobuf};stream=watch` : CONTENT_TYPES.json
   }
 
   #write(chunk: Uint8Array): void {
@@ -81,6 +93,6 @@ export class WatchStream implements WatchSink {
     if (this.#verbatim) return encodeVerbatimEvent(type, object)
     const shaped = shapeObject(object, { ...this.#options, withColumns: !this.#columnsSent })
     this.#columnsSent = true
-    return Buffer.from(`${JSON.stringify({ type, object: shaped })}\n`)
+    return encodeEvent(type, shaped, this.#options.representation)
   }
 }
