@@ -1,5 +1,5 @@
 import { renameSync, writeFileSync } from 'node:fs'
-import { hostAlternativeNames, openClusterCertificates } from '@centaurus/apiserver'
+import { hostAlternativeNames, openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import { systemClock, systemRandom } from '@centaurus/base'
 import {
   COMPACTION_INTERVAL_MS,
@@ -15,6 +15,7 @@ import { createLogger } from '../logger.ts'
 import { DEFAULT_SETTINGS, readSettings, type Settings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
 import { UserError } from '../user-error.ts'
+import { localNodeName, NODE_CLIENT_FILE, NODE_SERVING_FILE } from '../node-identity.ts'
 
 const KUBECONFIG_MODE = 0o600
 
@@ -43,6 +44,7 @@ export async function runControlPlane(home: Home): Promise<void> {
       random: systemRandom,
       logger,
     }).catch((error: unknown) => explainStart(error, settings))
+    await issueNodeCertificates(certificates, primaryAddress())
     writeKubeconfig(home, plane.kubeconfig)
     logger.info('Started control plane', { url: plane.url })
     await stopped
@@ -55,6 +57,14 @@ export async function runControlPlane(home: Home): Promise<void> {
 
 /** Address of the `kubernetes` Service: the first of the default service range. */
 const SERVICE_ADDRESS = '10.96.0.1'
+
+/** The node agent of this machine finds them beside the authority's certificate; it never sees the authority's key. */
+async function issueNodeCertificates(certificates: ClusterCertificates, address: string): Promise<void> {
+  const nodeName = localNodeName()
+  const identity = { commonName: `system:node:${nodeName}`, organizations: ['system:nodes'] }
+  await certificates.client(NODE_CLIENT_FILE, identity)
+  await certificates.server(NODE_SERVING_FILE, { ...identity, alternativeNames: [nodeName, address, '127.0.0.1'] })
+}
 
 async function openStore(home: Home): Promise<Store> {
   try {

@@ -1,0 +1,77 @@
+import { join } from 'node:path'
+import { systemClock, systemRandom, type Logger } from '@centaurus/base'
+import { createHttpClient } from '@centaurus/client/http'
+import { createCriRuntime, createNodeAgent } from '@centaurus/node'
+import { connectAsAdmin } from '../cluster-access.ts'
+import { openContainerd } from '../containers.ts'
+import type { Home } from '../home.ts'
+import { primaryAddress } from '../host-address.ts'
+import { createLogger } from '../logger.ts'
+import { localNodeName, readNodeIdentity } from '../node-identity.ts'
+import { DEFAULT_SETTINGS, readSettings, type Settings } from '../settings.ts'
+import { untilStopped } from '../signals.ts'
+import { startSimulatedNodes } from '../simulated-nodes.ts'
+
+/** Source: the kubelet's own default. */
+const KUBELET_PORT = 10_250
+
+/** Runs this machine's node agent, or the simulated ones, until told to stop. Containers go on without it. */
+export async function runNode(home: Home): Promise<void> {
+  const settings = readSettings(home) ?? DEFAULT_SETTINGS
+  const logger = createLogger()
+  const stopped = untilStopped()
+  const running =
+    settings.nodes.type === 'simulated'
+      ? await runSimulated(home, settings.nodes.count, logger)
+      : await runLocal(home, settings, logger)
+  logger.info('Started nodes')
+  await stopped
+  logger.info('Stopping nodes')
+  await running.close()
+}
+
+interface Running {
+  close(): Promise<void>
+}
+
+async function runSimulated(home: Home, count: number, logger: Logger): Promise<Running> {
+  const client = await connectAsAdmin(home)
+  const nodes = await startSimulatedNodes({ client, count, logger })
+  return {
+    async close() {
+      await nodes.close()
+      await client.close()
+    },
+  }
+}
+
+async function runLocal(home: Home, settings: Settings, logger: Logger): Promise<Running> {
+  const containerd = await openContainerd(home, logger)
+  const runtime = createCriRuntime({ endpoint: containerd.endpoint })
+  const nodeName = localNodeName()
+  const { ca, cert, key } = readNodeIdentity(home)
+  const client = createHttpClient({ server: `https://127.0.0.1:${settings.port}`, ca, cert, key, userAgent: 'kubelet' })
+  const agent = createNodeAgent({
+    client,
+    runtime,
+    clock: systemClock,
+    random: systemRandom,
+    logger,
+    config: {
+      nodeName,
+      hostIps: [primaryAddress()],
+      rootDir: home.nodeDir,
+      podLogsDir: join(home.nodeDir, 'logs'),
+      seccompDir: join(home.nodeDir, 'seccomp'),
+      kubeletPort: KUBELET_PORT,
+    },
+  })
+  await agent.start()
+  return {
+    async close() {
+      await agent.close()
+      await runtime.close()
+      await client.close()
+    },
+  }
+}
