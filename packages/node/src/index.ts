@@ -32,4 +32,11 @@ export {
   type StreamRequest,
   type StreamTarget,
 } from './runtime/container-runtime.ts'
+export {
+  ANNOTATION_ROLE,
+  LABEL_CONTAINER_NAME,
+  LABEL_POD_NAME,
+  LABEL_POD_NAMESPACE,
+  LABEL_POD_UID,
+} from './runtime/labels.ts'
 export type { ContainerConfig, ContainerMount, LinuxResources, SandboxConfig } from './runtime/config.ts'

@@ -5,13 +5,14 @@ import { hashContainer } from '../pod/container-hash.ts'
 import { ContainerConfigError } from '../pod/environment.ts'
 import { expandReferences } from '../pod/expand.ts'
 import { containerResources } from '../pod/resources.ts'
-import { isHostNetwork } from '../pod/runtime-state.ts'
+import { isHostNetwork, isSidecar } from '../pod/runtime-state.ts'
 import { containerSecurity } from '../pod/security.ts'
 import type { ContainerConfig, ContainerMount } from '../runtime/config.ts'
 import type { RuntimeImage } from '../runtime/container-runtime.ts'
 import {
   ANNOTATION_HASH,
   ANNOTATION_RESTART_COUNT,
+  ANNOTATION_ROLE,
   ANNOTATION_TERMINATION_PATH,
   ANNOTATION_TERMINATION_POLICY,
   LABEL_CONTAINER_NAME,
@@ -64,6 +65,7 @@ export async function makeContainerConfig(
     annotations: {
       [ANNOTATION_HASH]: hashContainer(container),
       [ANNOTATION_RESTART_COUNT]: String(input.attempt),
+      [ANNOTATION_ROLE]: roleOf(pod, container),
       [ANNOTATION_TERMINATION_PATH]: container.terminationMessagePath ?? TERMINATION_PATH_DEFAULT,
       [ANNOTATION_TERMINATION_POLICY]: container.terminationMessagePolicy ?? 'File',
     },
@@ -76,6 +78,12 @@ export async function makeContainerConfig(
       securityContext: containerSecurity(pod, container, input),
     },
   }
+}
+
+function roleOf(pod: Pod, container: Container): 'init' | 'sidecar' | 'service' | 'task' {
+  if (pod.spec?.initContainers?.some(({ name }) => name === container.name) === true)
+    return isSidecar(container) ? 'sidecar' : 'init'
+  return (container.restartPolicy ?? pod.spec?.restartPolicy ?? 'Always') === 'Always' ? 'service' : 'task'
 }
 
 async function makeMounts(pod: Pod, container: Container, input: ContainerConfigInput): Promise<ContainerMount[]> {

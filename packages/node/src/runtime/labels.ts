@@ -7,5 +7,6 @@ export const ANNOTATION_HASH = 'io.kubernetes.container.hash'
 export const ANNOTATION_RESTART_COUNT = 'io.kubernetes.container.restartCount'
 export const ANNOTATION_TERMINATION_PATH = 'io.kubernetes.container.terminationMessagePath'
 export const ANNOTATION_TERMINATION_POLICY = 'io.kubernetes.container.terminationMessagePolicy'
-export const ANNOTATION_PRE_STOP = 'io.kubernetes.container.preStopHandler'
+/** Ours: what the container is for: `init`, `sidecar`, `service` (runs for ever) or `task` (comes to an end). */
+export const ANNOTATION_ROLE = 'centaurus.io/container-role'
 export const ANNOTATION_POD_GRACE = 'io.kubernetes.pod.terminationGracePeriod'
