@@ -16,6 +16,7 @@ export {
 export type { ResourceType } from './resource-type.ts'
 export { KUBERNETES_VERSION } from './generated/definitions.ts'
 export { schemaOfDefinition, schemaOfKind } from './schema/builtin.ts'
+export { definitionNames } from './schema/facts.ts'
 export { findKind, findResource, resources, type ResourceInfo, type SubresourceInfo } from './schema/catalog.ts'
 export type { FieldSchema, ScalarType, StructSchema, ValueSchema } from './schema/schema.ts'
 export {

@@ -8,7 +8,7 @@ import {
   type ValueCode,
 } from '../schema/facts.ts'
 import { resources } from '../schema/catalog.ts'
-import { refPrefix, type DefinitionTexts, type Dialect, type SchemaJson } from './types.ts'
+import { refPrefix, type Descriptions, type Dialect, type SchemaJson } from './types.ts'
 
 const META = 'io.k8s.apimachinery.pkg.apis.meta.v1'
 export const PATCH_DEFINITION = `${META}.Patch`
@@ -63,9 +63,9 @@ function fieldsOf(facts: DefinitionFacts): FieldFacts[] {
 /** Schema of a built-in definition; undefined for a name that is none. */
 export function definitionSchema(
   name: string,
-  { dialect, texts }: { dialect: Dialect; texts?: DefinitionTexts | undefined },
+  { dialect, descriptions }: { dialect: Dialect; descriptions?: Descriptions | undefined },
 ): SchemaJson | undefined {
-  const description = texts?.description
+  const description = descriptions?.[name]?.description
   const wire = WIRE_SCHEMAS[name]?.[dialect]
   if (wire !== undefined) return description === undefined ? wire : { description, ...wire }
   const facts = readDefinition(name)
@@ -77,20 +77,24 @@ export function definitionSchema(
     ...(description === undefined ? undefined : { description }),
     type: 'object',
     ...(required.length > 0 ? { required } : undefined),
-    ...(fields.length > 0 ? { properties: properties(fields, dialect, texts?.fields) } : undefined),
+    ...(fields.length > 0 ? { properties: properties(fields, dialect, fieldTexts(name, descriptions)) } : undefined),
     ...(kinds.length > 0 ? { 'x-kubernetes-group-version-kind': kinds } : undefined),
     ...(facts.mapType === undefined ? undefined : { 'x-kubernetes-map-type': facts.mapType }),
     ...(facts.unions === undefined ? undefined : { 'x-kubernetes-unions': facts.unions }),
   }
 }
 
-function properties(
-  fields: readonly FieldFacts[],
-  dialect: Dialect,
-  texts: Readonly<Record<string, string>> | undefined,
-): SchemaJson {
+/** Finds the text of a field: its own, or that of the definition it refers to. */
+type FieldTexts = (field: FieldFacts) => string | undefined
+
+function fieldTexts(name: string, descriptions: Descriptions | undefined): FieldTexts {
+  const own = descriptions?.[name]?.fields
+  return ({ json, ref }) => own?.[json] ?? descriptions?.[ref]?.description
+}
+
+function properties(fields: readonly FieldFacts[], dialect: Dialect, textOf: FieldTexts): SchemaJson {
   const result: Record<string, unknown> = {}
-  for (const field of fields) result[field.json] = propertySchema(field, dialect, texts?.[field.json])
+  for (const field of fields) result[field.json] = propertySchema(field, dialect, textOf(field))
   return result
 }
 

@@ -116,7 +116,7 @@ function collectSchemas(items: readonly PathItem[], { dialect, customs, descript
   // A set may grow while it is walked; each name is visited once.
   for (const name of pending) {
     if (schemas.has(name)) continue
-    const schema = definitionSchema(name, { dialect, texts: descriptions?.[name] })
+    const schema = definitionSchema(name, { dialect, descriptions })
     if (schema === undefined) continue
     schemas.set(name, schema)
     for (const reference of referencesOf(name)) pending.add(reference)
