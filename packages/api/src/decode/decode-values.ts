@@ -52,6 +52,7 @@ class Decoder {
     for (const key in value) {
       const field = struct.fields.get(key)
       const member = value[key]
+      if (member === undefined) continue // objects made in this process may say "absent" that way
       if (field === undefined) this.#takeUnknown(out, key, member, struct, place)
       else if (member === null) {
         if (field.nullable === true) out[key] = null
