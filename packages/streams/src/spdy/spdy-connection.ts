@@ -63,7 +63,10 @@ export class SpdyConnection {
     this.#options = options
     this.#nextId = options.side === 'client' ? 1 : 2
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
-    socket.on('end', () => this.#finish())
+    socket.on('end', () => {
+      this.#finish()
+      socket.end() // sockets of HTTP servers stay half open by themselves
+    })
     socket.on('close', () => this.#finish())
     socket.on('error', () => this.#finish())
     if (options.head !== undefined && options.head.length > 0) this.#receive(options.head)
