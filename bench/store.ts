@@ -136,8 +136,8 @@ async function eventsPerSecond(
     writes++
   })
   const deadline = performance.now() + DRAIN_MS_MAX
-  while (events < writes * WATCHERS && performance.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 5))
+  const isDone = (): boolean => events >= writes * WATCHERS || performance.now() > deadline
+  while (!isDone()) await new Promise((resolve) => setTimeout(resolve, 5))
   const rate = (events * 1000) / (performance.now() - start)
   for (const open of watches) open.close()
   return rate

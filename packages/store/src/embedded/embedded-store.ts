@@ -48,7 +48,7 @@ export interface EmbeddedStoreOptions {
 
 /**
  * Opens a durable store in a directory: `commit` resolves when the change is on disk, and what was acknowledged survives the end
- * of the process at any moment. Keys and revisions are in memory (about 230 bytes a key, 100 an old version); values are on disk.
+ * of the process at any moment. Keys and revisions are in memory (about 180 bytes a key, 100 an old version); values are on disk.
  * Throws `StoreLockedError` (another process has it) and `StoreFileError` (damaged, or of an unknown format), whose messages name
  * the file and the way out. Cost: about 2 µs a change that is kept, plus 40 ms.
  */

@@ -31,7 +31,7 @@ export interface MemoryStoreOptions {
 
 /**
  * A store in this process's memory, gone with it: for tests, simulations and throw-away clusters. Keeps the very value arrays it
- * is given (no copy). Costs about 250 bytes a key and 90 bytes an old version beside the values.
+ * is given (no copy). Costs about 180 bytes a key and 100 an old version beside the values.
  */
 export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
   return new MemoryStore(options)

@@ -88,9 +88,10 @@ export class OrderedVersions {
     const sortFrom = toSortKey(from)
     const versions: Version[] = []
     let count = 0
-    let index = this.#leafIndex(sortFrom)
-    for (let leaf = this.#leaves[index]; leaf !== undefined; leaf = this.#leaves[++index]) {
-      const start = lowerBound(leaf.keys, sortFrom)
+    const first = this.#leafIndex(sortFrom)
+    for (let index = first; index < this.#leaves.length; index++) {
+      const leaf = this.#leaves[index]!
+      const start = index === first ? lowerBound(leaf.keys, sortFrom) : 0
       const isWhole = start === 0 && leaf.keys.at(-1)!.startsWith(sortPrefix)
       if (isWhole && versions.length >= options.limit && leaf.newestRevision <= options.revision) {
         count += leaf.live
