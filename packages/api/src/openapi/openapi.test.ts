@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module'
 import { describe, it } from 'node:test'
 import assert from 'node:assert/strict'
 import { buildOpenApiV2, buildOpenApiV3, documentPaths } from './documents.ts'
@@ -104,56 +103,43 @@ describe('createOpenApi', () => {
 
 describe('the protobuf form of the v2 document', () => {
   it('holds the paths, definitions and extensions of the JSON form', () => {
-    const root = readGnostic()
-    const document = root.lookupType('openapi.v2.Document').decode(createOpenApi().v2Protobuf()) as unknown as Gnostic
-    const json = buildOpenApiV2() as { paths: Json; definitions: Json; parameters: Json }
-    assert.deepEqual(names(document.paths.path), Object.keys(json.paths))
-    assert.deepEqual(names(document.definitions.additionalProperties), Object.keys(json.definitions))
-    const deployment = document.definitions.additionalProperties.find(({ name }) => name.endsWith('apps.v1.Deployment'))
-    const kinds = deployment?.value.vendorExtension.find(({ name }) => name === 'x-kubernetes-group-version-kind')
-    assert.deepEqual(JSON.parse(kinds!.value.yaml), [{ group: 'apps', kind: 'Deployment', version: 'v1' }])
-    const properties = names(deployment!.value.properties.additionalProperties)
+    const [document, json] = [createOpenApi().v2Protobuf(), buildOpenApiV2()]
+    // Document.paths.path and Document.definitions.additional_properties: lists of name and value.
+    const paths = fieldsAt(document, [8, 2, 1]).map((bytes) => bytes.toString())
+    const definitions = fieldsAt(document, [9, 1])
+    assert.deepEqual(paths, Object.keys(json['paths'] as Json))
+    const names = definitions.map((bytes) => fieldsAt(bytes, [1]).toString())
+    assert.deepEqual(names, Object.keys(json['definitions'] as Json))
+    const deployment = definitions[names.indexOf('io.k8s.api.apps.v1.Deployment')]!
+    const properties = fieldsAt(deployment, [2, 25, 1, 1]).map((bytes) => bytes.toString())
     assert.deepEqual(properties, ['apiVersion', 'kind', 'metadata', 'spec', 'status'])
+    const kinds = fieldsAt(deployment, [2, 31, 2, 2]).toString()
+    assert.deepEqual(JSON.parse(kinds), [{ group: 'apps', kind: 'Deployment', version: 'v1' }])
   })
 })
 
-interface Named {
-  readonly name: string
-  readonly value: { vendorExtension: NamedAny[]; properties: { additionalProperties: Named[] } }
+/** Contents of the fields with a length that `path`'s numbers lead to: a reader of its own, as plain as can be. */
+function fieldsAt(bytes: Uint8Array, path: readonly number[]): Buffer[] {
+  const [wanted, ...rest] = path
+  if (wanted === undefined) return [Buffer.from(bytes)]
+  const found: Buffer[] = []
+  for (let at = 0; at < bytes.length;) {
+    const tag = varintAt(bytes, at)
+    const value = varintAt(bytes, tag.next)
+    const isText = tag.value % 8 === 2
+    if (isText && Math.floor(tag.value / 8) === wanted) {
+      found.push(...fieldsAt(bytes.subarray(value.next, value.next + value.value), rest))
+    }
+    at = value.next + (isText ? value.value : 0)
+  }
+  return found
 }
 
-interface NamedAny {
-  readonly name: string
-  readonly value: { yaml: string }
-}
-
-interface Gnostic {
-  readonly paths: { path: Named[] }
-  readonly definitions: { additionalProperties: Named[] }
-}
-
-function names(list: readonly Named[]): string[] {
-  return list.map(({ name }) => name)
-}
-
-interface ProtobufRoot {
-  lookupType(name: string): { decode(bytes: Uint8Array): object }
-}
-
-/** An independent reader of protobuf with the few messages that the test looks at. */
-function readGnostic(): ProtobufRoot {
-  const require = createRequire(import.meta.url)
-  const { parse: parseProto } = require('protobufjs') as { parse(source: string): { root: ProtobufRoot } }
-  return parseProto(`
-    syntax = "proto3"; package openapi.v2;
-    message Document { string swagger = 1; Paths paths = 8; Definitions definitions = 9; }
-    message Paths { repeated NamedPathItem path = 2; }
-    message NamedPathItem { string name = 1; }
-    message Definitions { repeated NamedSchema additional_properties = 1; }
-    message NamedSchema { string name = 1; Schema value = 2; }
-    message Schema { Properties properties = 25; repeated NamedAny vendor_extension = 31; }
-    message Properties { repeated NamedSchema additional_properties = 1; }
-    message NamedAny { string name = 1; Any value = 2; }
-    message Any { string yaml = 2; }
-  `).root
+function varintAt(bytes: Uint8Array, start: number): { value: number; next: number } {
+  let value = 0
+  for (let i = 0; ; i++) {
+    const byte = bytes[start + i]!
+    value += (byte & 0x7f) * 2 ** (7 * i)
+    if (byte < 0x80) return { value, next: start + i + 1 }
+  }
 }

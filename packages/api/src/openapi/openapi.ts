@@ -37,6 +37,10 @@ export const DOCUMENTS_FINGERPRINT = '839438F165DE636F'
 
 const encoder = new TextEncoder()
 
+/**
+ * Documents of the built-in kinds and of `customResources`, made when they are asked for. Cheap to create: the index and the
+ * hashes need no document, so make a new one whenever a CustomResourceDefinition changes.
+ */
 export function createOpenApi({ customResources = [], descriptions }: OpenApiOptions = {}): OpenApi {
   const cached = new Map<string, WeakRef<Uint8Array>>()
   const paths = documentPaths(customResources)

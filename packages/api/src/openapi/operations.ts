@@ -306,7 +306,7 @@ function common(
   resource: DescribedResource,
   method: Operation['method'],
   action: string,
-  { id = method as string, suffix = '' }: { id?: string; suffix?: string } = {},
+  { id = method, suffix = '' }: { id?: string; suffix?: string } = {},
 ): Operation {
   const { group, kind, version } = resource
   return {

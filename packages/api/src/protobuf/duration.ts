@@ -28,8 +28,8 @@ export function formatDuration(nanoseconds: number): string {
   const total = Math.abs(nanoseconds)
   if (total === 0) return '0s'
   if (total < 1e9) {
-    const [unit, size] = total < 1e3 ? ['ns', 1] : total < 1e6 ? ['µs', 1e3] : ['ms', 1e6]
-    return `${sign}${decimal(total, Number(size))}${unit}`
+    const unit = total < 1e3 ? 'ns' : total < 1e6 ? 'µs' : 'ms'
+    return `${sign}${decimal(total, NANOSECONDS[unit]!)}${unit}`
   }
   const hours = Math.floor(total / 3600e9)
   const minutes = Math.floor((total % 3600e9) / 60e9)

@@ -8,7 +8,7 @@ import type { StructSchema, ValueSchema } from './schema.ts'
 function listOf(schema: StructSchema | undefined, field: string): Extract<ValueSchema, { type: 'list' }> {
   const value = schema?.fields.get(field)?.value
   assert.equal(value?.type, 'list')
-  return value as Extract<ValueSchema, { type: 'list' }>
+  return value
 }
 
 describe('the catalog of built-in resources', () => {
