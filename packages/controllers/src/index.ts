@@ -1,9 +1,15 @@
+export { startDaemonSetController } from './daemon-set/reconcile.ts'
 export { startDeploymentController } from './deployment/reconcile.ts'
 export { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
 export { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
 export { startEndpointsController } from './endpoints/reconcile.ts'
 export type { ControllerDeps } from './frame/controller.ts'
-export type { ResourceDiscovery, ServedResource } from './frame/discovery.ts'
+export {
+  discoverFrom,
+  type ResourceDiscovery,
+  type ResourceRegistryLike,
+  type ServedResource,
+} from './frame/discovery.ts'
 export { startGarbageCollector } from './garbage-collector/reconcile.ts'
 export { startNamespaceController } from './namespace/reconcile.ts'
 export { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'

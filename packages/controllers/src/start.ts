@@ -1,4 +1,5 @@
 import type { RunningController } from '@centaurus/client'
+import { startDaemonSetController } from './daemon-set/reconcile.ts'
 import { startDeploymentController } from './deployment/reconcile.ts'
 import { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
 import { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
@@ -23,6 +24,7 @@ const CONTROLLERS = {
   'deployment-controller': startDeploymentController,
   'replicaset-controller': startReplicaSetController,
   'replicationcontroller-controller': startReplicationController,
+  'daemonset-controller': startDaemonSetController,
   'endpointslice-controller': startEndpointSliceController,
   'endpointslice-mirroring-controller': startEndpointSliceMirroringController,
   'endpoints-controller': startEndpointsController,

@@ -1,0 +1,100 @@
+import { createApiServer, type ApiServer } from '@centaurus/apiserver'
+import type { Stored } from '@centaurus/api'
+import { pods, type Pod } from '@centaurus/api/core/v1'
+import { createSeededRandom, silentLogger, systemClock, type Logger } from '@centaurus/base'
+import { createInformerFactory, type Client, type InformerFactory } from '@centaurus/client'
+import { createMemoryStore } from '@centaurus/store'
+import { discoverFrom } from '../frame/discovery.ts'
+import { startControllers, type ControllerName, type RunningControllers } from '../start.ts'
+
+/** Longer than any state of these tests takes on a busy machine. */
+const WAIT_MS = 10_000
+const POLL_MS = 5
+
+/** A real API server in this process with a memory store, and the controllers that a test names. */
+export interface ControlPlane {
+  readonly client: Client
+  readonly server: ApiServer
+  readonly informers: InformerFactory
+  readonly controllers: RunningControllers
+  /** Resolves to what `check` returns once it returns something; its failures are shown when the time is over. */
+  eventually<T>(check: () => Promise<T | undefined | false>): Promise<T>
+  close(): Promise<void>
+}
+
+export interface ControlPlaneOptions {
+  readonly controllers: readonly ControllerName[]
+  readonly logger?: Logger | undefined
+}
+
+export async function startControlPlane({
+  controllers: names,
+  logger = silentLogger,
+}: ControlPlaneOptions): Promise<ControlPlane> {
+  const random = createSeededRandom(1)
+  const store = createMemoryStore()
+  const server = createApiServer({ store, clock: systemClock, random, logger })
+  await server.start()
+  const client = server.client()
+  const informers = createInformerFactory(client, { logger, random })
+  const controllers = startControllers({
+    client,
+    informers,
+    logger,
+    random,
+    clock: systemClock,
+    discovery: discoverFrom(server.registry),
+    rootCa: 'CA',
+    names,
+  })
+  return {
+    client,
+    server,
+    informers,
+    controllers,
+    eventually,
+    async close() {
+      await controllers.close()
+      await informers.close()
+      await server.close()
+      await store.close()
+    },
+  }
+}
+
+async function eventually<T>(check: () => Promise<T | undefined | false>): Promise<T> {
+  const deadlineMs = systemClock.monotonicMs() + WAIT_MS
+  let failure: unknown
+  for (;;) {
+    try {
+      const value = await check()
+      if (value !== undefined && value !== false) return value
+    } catch (error) {
+      failure = error
+    }
+    if (systemClock.monotonicMs() > deadlineMs) throw new Error('State was not reached in time', { cause: failure })
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
+}
+
+/** Plays the node agent: makes every pod that is not yet so running and ready. Returns the function that stops it. */
+export function runPods({ client, informers }: Pick<ControlPlane, 'client' | 'informers'>): () => void {
+  const informer = informers.informer(pods)
+  let next = 1
+  const settle = async (pod: Stored<Pod>): Promise<void> => {
+    if (pod.status?.phase === 'Running') return
+    const now = new Date().toISOString()
+    const podIP = `10.1.${Math.floor(next / 250)}.${(next++ % 250) + 1}`
+    const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime: now }]
+    const status = { ...pod.status, phase: 'Running', podIP, podIPs: [{ ip: podIP }], conditions }
+    await client.updateStatus(pods, { ...pod, status }).catch(() => {}) // changed or gone: its event comes
+  }
+  const remove = async (pod: Stored<Pod>): Promise<void> => {
+    await client
+      .delete(pods, { namespace: pod.metadata.namespace, name: pod.metadata.name }, { gracePeriodSeconds: 0 })
+      .catch(() => {})
+  }
+  const onPod = (pod: Stored<Pod>): void =>
+    void (pod.metadata.deletionTimestamp === undefined ? settle(pod) : remove(pod))
+  return informer.addHandler({ onAdd: onPod, onUpdate: onPod })
+}
