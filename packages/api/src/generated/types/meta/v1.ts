@@ -42,6 +42,14 @@ export interface APIVersions {
   versions: string[]
 }
 
+export interface ApplyOptions {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  dryRun?: string[] | undefined
+  force: boolean
+  fieldManager: string
+}
+
 export interface Condition {
   lastTransitionTime: string
   message: string
@@ -49,6 +57,14 @@ export interface Condition {
   reason: string
   status: string
   type: string
+}
+
+export interface CreateOptions {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  dryRun?: string[] | undefined
+  fieldManager?: string | undefined
+  fieldValidation?: string | undefined
 }
 
 export interface DeleteOptions {
@@ -68,6 +84,12 @@ export interface FieldSelectorRequirement {
   values?: string[] | undefined
 }
 
+export interface GetOptions {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  resourceVersion?: string | undefined
+}
+
 export interface GroupResource {
   group: string
   resource: string
@@ -76,6 +98,18 @@ export interface GroupResource {
 export interface GroupVersionForDiscovery {
   groupVersion: string
   version: string
+}
+
+export interface GroupVersionKind {
+  group: string
+  version: string
+  kind: string
+}
+
+export interface GroupVersionResource {
+  group: string
+  version: string
+  resource: string
 }
 
 export interface LabelSelector {
@@ -89,12 +123,35 @@ export interface LabelSelectorRequirement {
   values?: string[] | undefined
 }
 
+export interface List {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  metadata: ListMeta
+  items: Record<string, unknown>[]
+}
+
 export interface ListMeta {
   continue?: string | undefined
   remainingItemCount?: number | undefined
   resourceVersion?: string | undefined
   selfLink?: string | undefined
   shardInfo?: ShardInfo | undefined
+}
+
+export interface ListOptions {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  labelSelector?: string | undefined
+  fieldSelector?: string | undefined
+  watch?: boolean | undefined
+  allowWatchBookmarks?: boolean | undefined
+  resourceVersion?: string | undefined
+  resourceVersionMatch?: string | undefined
+  timeoutSeconds?: number | undefined
+  limit?: number | undefined
+  continue?: string | undefined
+  sendInitialEvents?: boolean | undefined
+  shardSelector?: string | undefined
 }
 
 export interface ManagedFieldsEntry {
@@ -132,6 +189,28 @@ export interface OwnerReference {
   kind: string
   name: string
   uid: string
+}
+
+export interface PartialObjectMetadata {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  metadata: ObjectMeta
+}
+
+export interface PartialObjectMetadataList {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  metadata: ListMeta
+  items: PartialObjectMetadata[]
+}
+
+export interface PatchOptions {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  dryRun?: string[] | undefined
+  force?: boolean | undefined
+  fieldManager?: string | undefined
+  fieldValidation?: string | undefined
 }
 
 export interface Preconditions {
@@ -172,6 +251,20 @@ export interface StatusDetails {
   name?: string | undefined
   retryAfterSeconds?: number | undefined
   uid?: string | undefined
+}
+
+export interface TableOptions {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  includeObject?: string | undefined
+}
+
+export interface UpdateOptions {
+  kind?: string | undefined
+  apiVersion?: string | undefined
+  dryRun?: string[] | undefined
+  fieldManager?: string | undefined
+  fieldValidation?: string | undefined
 }
 
 export interface WatchEvent {
