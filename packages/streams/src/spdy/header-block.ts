@@ -11,6 +11,8 @@ const WINDOW_BYTES = 32 * 1024
 /** zlib's two-byte header with FDICT set, then the Adler-32 of the dictionary. Source: RFC 1950 section 2.2. */
 const ZLIB_HEADER = Buffer.from([0x78, 0xbb, 0xe3, 0xc6, 0xa7, 0xc2])
 const STORED_BLOCK_BYTES_MAX = 0xffff
+/** An empty stored block. Go's inflate hands out what it has only when it meets one, as after a flush. */
+const FLUSH_MARKER = Buffer.from([0x00, 0x00, 0x00, 0xff, 0xff])
 
 /**
  * Unpacks the header blocks of one direction of a connection, in order. They are one zlib stream that is flushed to a byte boundary
@@ -45,7 +47,7 @@ export class HeaderEncoder {
     head.writeUInt8(0, 0) // not the last block, stored. Source: RFC 1951 section 3.2.4
     head.writeUInt16LE(plain.length, 1)
     head.writeUInt16LE(plain.length ^ 0xffff, 3)
-    const parts = this.#isFirst ? [ZLIB_HEADER, head, plain] : [head, plain]
+    const parts = this.#isFirst ? [ZLIB_HEADER, head, plain, FLUSH_MARKER] : [head, plain, FLUSH_MARKER]
     this.#isFirst = false
     return Buffer.concat(parts)
   }

@@ -39,6 +39,11 @@ describe('header blocks', () => {
     )
   })
 
+  it('end in a flush marker, without which Go hands nothing out', () => {
+    const encoder = new HeaderEncoder()
+    for (let i = 0; i < 2; i++) assert.equal(encoder.encode({ a: 'b' }).subarray(-5).toString('hex'), '000000ffff')
+  })
+
   it('refuse a block that unpacks to too much', () => {
     const encoder = new HeaderEncoder()
     assert.throws(() => encoder.encode({ a: 'x'.repeat(70_000) }), RangeError)
