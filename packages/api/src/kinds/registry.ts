@@ -1,4 +1,5 @@
 import type { KindBehavior } from './behavior.ts'
+import { clusterRoleBehavior, clusterRoleBindingBehavior, roleBehavior, roleBindingBehavior } from './access/rbac.ts'
 import { namespaceBehavior } from './cluster/namespace.ts'
 import { nodeBehavior } from './node/behavior.ts'
 import { podBehavior } from './pod/behavior.ts'
@@ -30,6 +31,10 @@ const BEHAVIORS: ReadonlyMap<string, KindBehavior> = new Map([
   ['apps/StatefulSet', defineKind(statefulSetBehavior)],
   ['batch/CronJob', defineKind(cronJobBehavior)],
   ['batch/Job', defineKind(jobBehavior)],
+  ['rbac.authorization.k8s.io/Role', defineKind(roleBehavior)],
+  ['rbac.authorization.k8s.io/ClusterRole', defineKind(clusterRoleBehavior)],
+  ['rbac.authorization.k8s.io/RoleBinding', defineKind(roleBindingBehavior)],
+  ['rbac.authorization.k8s.io/ClusterRoleBinding', defineKind(clusterRoleBindingBehavior)],
 ])
 
 /**
