@@ -37,10 +37,10 @@ async function handle(deps: PipelineDeps, exchange: Exchange): Promise<void> {
     context = { user, info }
     deps.observe(exchange, context)
     authorize(deps.authorizers, attributesOf(user, info, exchange))
+    if (info.isResourceRequest) return await deps.serveResource(exchange, context)
     const route = deps.routes.find(info.path)
-    if (route !== undefined) await serveRoute(route, exchange, context)
-    else if (info.isResourceRequest) await deps.serveResource(exchange, context)
-    else throw notFoundPath()
+    if (route === undefined) throw notFoundPath()
+    await serveRoute(route, exchange, context)
   } catch (error) {
     respondError(exchange, error, deps.logger)
   }
