@@ -40,3 +40,4 @@ export {
   LABEL_POD_UID,
 } from './runtime/labels.ts'
 export type { ContainerConfig, ContainerMount, LinuxResources, SandboxConfig } from './runtime/config.ts'
+export { startKubeletServer, type KubeletServer, type KubeletServerOptions } from './server/kubelet-server.ts'

@@ -1,0 +1,257 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+
+import type { Pod } from '@centaurus/api/core/v1'
+import type { Clock, Logger } from '@centaurus/base'
+
+import type { NodeAgent } from '../agent/node-agent.ts'
+import type { StreamRequest } from '../runtime/container-runtime.ts'
+import { findLogContainer, findRunningContainer, KubeletApiError } from './find-container.ts'
+import { isTrue, parseLogOptions } from './log-options.ts'
+import { createLineFilter, readLog } from './log-reader.ts'
+import { formatResourceMetrics, makeStatsSummary } from './stats.ts'
+import { proxyUpgrade, refuseUpgrade } from './stream-proxy.ts'
+
+export interface KubeletServerOptions {
+  /** PEM. The certificate must name the node's addresses. */
+  readonly tls: { readonly key: string | Buffer; readonly cert: string | Buffer; readonly clientCa: string | Buffer }
+  /** Whose pods it serves: one agent, or all simulated nodes of a process. */
+  readonly agents: () => readonly NodeAgent[]
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Default: all addresses. */
+  readonly host?: string | undefined
+  /** 0: a free one. */
+  readonly port: number
+}
+
+export interface KubeletServer {
+  readonly port: number
+  close(): Promise<void>
+}
+
+/** The port that the API server dials for logs, exec, attach, port-forward and stats. Clients must show a certificate of the cluster's CA. */
+export async function startKubeletServer(options: KubeletServerOptions): Promise<KubeletServer> {
+  const { tls, host, port, logger } = options
+  const server = createServer({
+    key: tls.key,
+    cert: tls.cert,
+    ca: tls.clientCa,
+    requestCert: true,
+    rejectUnauthorized: true,
+  })
+  const abort = new AbortController()
+  const streams = new Set<Duplex>()
+  server.on('request', (request, response) => {
+    serve(options, request, response, abort.signal).catch((error: unknown) => {
+      if (!(error instanceof KubeletApiError))
+        logger.warn('Could not serve kubelet request', { path: request.url, error })
+      refuse(response, error)
+    })
+  })
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    streams.add(socket)
+    socket.once('close', () => streams.delete(socket))
+    socket.on('error', () => socket.destroy())
+    openStream(options, request).then(
+      (url) => proxyUpgrade(request, socket, head, url),
+      (error: unknown) =>
+        refuseUpgrade(socket, error instanceof KubeletApiError ? error.status : 500, messageOf(error)),
+    )
+  })
+  await listen(server, port, host)
+  return {
+    port: (server.address() as AddressInfo).port,
+    close() {
+      abort.abort(new Error('The kubelet server was closed'))
+      for (const socket of streams) socket.destroy()
+      server.closeAllConnections()
+      return new Promise((resolve) => server.close(() => resolve()))
+    },
+  }
+}
+
+async function listen(server: Server, port: number, host: string | undefined): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const advice =
+        cause.code === 'EADDRINUSE'
+          ? 'another process (a kubelet?) has it; stop that or choose another port'
+          : cause.message
+      reject(new Error(`Cannot listen on port ${port} for the kubelet API: ${advice}`, { cause }))
+    })
+    server.listen({ port, ...(host === undefined ? {} : { host }) }, resolve)
+  })
+}
+
+async function serve(
+  options: KubeletServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  closed: AbortSignal,
+): Promise<void> {
+  const url = new URL(request.url ?? '/', 'https://kubelet')
+  const [, route, ...parts] = url.pathname.split('/').map(decodeURIComponent)
+  switch (route) {
+    case 'healthz':
+      return send(response, 'text/plain; charset=utf-8', 'ok')
+    case 'pods':
+      return send(
+        response,
+        'application/json',
+        JSON.stringify({
+          kind: 'PodList',
+          apiVersion: 'v1',
+          metadata: {},
+          items: options.agents().flatMap((agent) => agent.pods()),
+        }),
+      )
+    case 'containerLogs':
+      return sendLog(options, { url, parts, response, closed })
+    case 'stats':
+      return send(response, 'application/json', JSON.stringify(makeStatsSummary(await collectStats(options))))
+    case 'metrics':
+      return send(
+        response,
+        'text/plain; version=0.0.4; charset=utf-8',
+        formatResourceMetrics(await collectStats(options)),
+      )
+    case 'exec':
+    case 'attach':
+    case 'portForward':
+      throw new KubeletApiError(400, 'unable to upgrade: missing upgrade headers in request')
+    default:
+      throw new KubeletApiError(404, '404 page not found')
+  }
+}
+
+interface LogRequest {
+  readonly url: URL
+  readonly parts: readonly string[]
+  readonly response: ServerResponse
+  readonly closed: AbortSignal
+}
+
+async function sendLog(
+  { agents, clock }: KubeletServerOptions,
+  { url, parts, response, closed }: LogRequest,
+): Promise<void> {
+  const [namespace = '', name = '', containerName = ''] = parts
+  const { agent, pod } = findPod(agents(), namespace, name)
+  let logOptions: ReturnType<typeof parseLogOptions>
+  try {
+    logOptions = parseLogOptions(url.searchParams, clock.now())
+  } catch (error) {
+    throw new KubeletApiError(400, messageOf(error))
+  }
+  const uid = pod.metadata.uid ?? ''
+  const container = findLogContainer(pod, containerName, agent.cache.get(uid), logOptions)
+  response.writeHead(200, { 'Content-Type': 'text/plain' })
+  response.flushHeaders()
+  if (agent.runtime.readLog !== undefined) {
+    const filter = createLineFilter(logOptions)
+    response.end((await agent.runtime.readLog(container.id)).split('\n').map(filter.take).join(''))
+    return
+  }
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new Error('The reader went away')))
+  const isRunning = (): boolean =>
+    agent.cache.get(uid).containers.some(({ id, phase }) => id === container.id && phase === 'running')
+  const source = { path: container.logPath, clock, isRunning, signal: AbortSignal.any([gone.signal, closed]) }
+  for await (const text of readLog(source, logOptions)) {
+    if (gone.signal.aborted) break
+    if (!response.write(text)) await drained(response, gone.signal)
+  }
+  response.end()
+}
+
+/** A slow reader holds the file, not the memory. */
+async function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => {
+    response.once('drain', resolve)
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+async function openStream({ agents }: KubeletServerOptions, request: IncomingMessage): Promise<string> {
+  const url = new URL(request.url ?? '/', 'https://kubelet')
+  const [, route, namespace = '', name = '', ...rest] = url.pathname.split('/').map(decodeURIComponent)
+  const { agent, pod } = findPod(agents(), namespace, name)
+  const target = await agent.runtime.openStream(
+    toStreamRequest(route, rest.at(-1), { agent, pod, query: url.searchParams }),
+  )
+  if (target.kind === 'unsupported') throw new KubeletApiError(501, target.message)
+  return target.url
+}
+
+/** Query names are the kubelet's (`input`, `output`, `error`); the API's own are taken too. Source: kubelet remotecommand.NewOptions, v1.37. */
+function toStreamRequest(
+  route: string | undefined,
+  containerName: string | undefined,
+  { agent, pod, query }: { readonly agent: NodeAgent; readonly pod: Pod; readonly query: URLSearchParams },
+): StreamRequest {
+  const state = agent.cache.get(pod.metadata.uid ?? '')
+  const flag = (...names: readonly string[]): boolean => names.some((name) => isTrue(query.get(name)))
+  if (route === 'portForward') {
+    const sandbox = state.sandboxes[0]
+    if (sandbox?.ready !== true)
+      throw new KubeletApiError(
+        500,
+        `unable to do port forwarding: pod is not running. Current status=${pod.status?.phase ?? 'Pending'}`,
+      )
+    return {
+      kind: 'portForward',
+      sandboxId: sandbox.id,
+      ports: query.getAll('port').concat(query.getAll('ports')).map(Number),
+    }
+  }
+  const containerId = findRunningContainer(pod, containerName ?? '', state).id
+  const tty = flag('tty')
+  const streams = {
+    tty,
+    stdin: flag('input', 'stdin'),
+    stdout: flag('output', 'stdout'),
+    stderr: flag('error', 'stderr') && !tty,
+  }
+  if (!streams.stdin && !streams.stdout && !streams.stderr)
+    throw new KubeletApiError(400, 'you must specify at least 1 of stdin, stdout, stderr')
+  if (route === 'exec') return { kind: 'exec', containerId, command: query.getAll('command'), ...streams }
+  if (route === 'attach') return { kind: 'attach', containerId, ...streams }
+  throw new KubeletApiError(404, '404 page not found')
+}
+
+function findPod(agents: readonly NodeAgent[], namespace: string, name: string): { agent: NodeAgent; pod: Pod } {
+  for (const agent of agents) {
+    const pod = agent.findPod(namespace, name)
+    if (pod !== undefined) return { agent, pod }
+  }
+  throw new KubeletApiError(404, `pod "${name}" does not exist`)
+}
+
+async function collectStats({ agents, clock }: KubeletServerOptions): Promise<Parameters<typeof makeStatsSummary>[0]> {
+  const all = agents()
+  const stats = (await Promise.all(all.map((agent) => agent.runtime.listContainerStats()))).flat()
+  return {
+    nodeName: all[0]?.config.nodeName ?? '',
+    pods: all.flatMap((agent) => agent.pods()),
+    stats,
+    nowMs: clock.now(),
+  }
+}
+
+function send(response: ServerResponse, type: string, body: string): void {
+  response.writeHead(200, { 'Content-Type': type }).end(body)
+}
+
+function refuse(response: ServerResponse, error: unknown): void {
+  if (response.headersSent) return void response.destroy()
+  const status = error instanceof KubeletApiError ? error.status : 500
+  response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' }).end(messageOf(error))
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
