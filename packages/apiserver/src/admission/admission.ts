@@ -40,6 +40,8 @@ export interface AdmissionStep {
   readonly name: string
   /** Cheap test whether the step has anything to say. */
   readonly handles: (write: AdmittedWrite) => boolean
+  /** Waits, a bounded time, for what the step will need to see in the cache. */
+  readonly ready?: ((write: AdmittedWrite, context: AdmissionContext) => Promise<void>) | undefined
   /** Before preparation and validation: fills `write.draft`. */
   readonly mutate?: ((write: AdmittedWrite, context: AdmissionContext) => void) | undefined
   /** After validation. */
@@ -51,11 +53,14 @@ export interface AdmissionStep {
   readonly reserve?: ((write: AdmittedWrite, context: AdmissionContext) => Reservation | undefined) | undefined
 }
 
-export function mutateByAdmission(
+export async function mutateByAdmission(
   steps: readonly AdmissionStep[],
   write: AdmittedWrite,
   context: AdmissionContext,
-): void {
+): Promise<void> {
+  for (const step of steps) {
+    if (step.ready !== undefined && step.handles(write)) await step.ready(write, context)
+  }
   for (const step of steps) if (step.mutate !== undefined && step.handles(write)) step.mutate(write, context)
 }
 

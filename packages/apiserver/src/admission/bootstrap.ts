@@ -1,21 +1,92 @@
-import { isStatus } from '@centaurus/api'
-import { namespaces } from '@centaurus/api/core/v1'
+import { isStatus, type KubeObject, type ResourceType } from '@centaurus/api'
+import { endpoints, namespaces, serviceaccounts, services, type Service } from '@centaurus/api/core/v1'
+import { endpointslices } from '@centaurus/api/discovery/v1'
+import { servicecidrs } from '@centaurus/api/networking/v1'
+import { priorityclasses } from '@centaurus/api/scheduling/v1'
 import type { Client } from '@centaurus/client'
 import type { AdmissionOptions } from './built-in.ts'
+import { formatIpv4, parseIpRange } from './ip-range.ts'
+import { DEFAULT_SERVICE_RANGE } from './service-allocation.ts'
 
-const NAMESPACES = ['kube-system', 'kube-public', 'kube-node-lease', 'default']
+/** Source: kubernetes pkg/controlplane/controller/systemnamespaces, v1.37. */
+const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
+/** Source: kubernetes pkg/apis/scheduling/v1/helpers.go SystemPriorityClasses. */
+const PRIORITY_CLASSES = [
+  {
+    name: 'system-node-critical',
+    value: 2_000_001_000,
+    description: 'Used for system critical pods that must not be moved from their current node.',
+  },
+  {
+    name: 'system-cluster-critical',
+    value: 2_000_000_000,
+    description:
+      'Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.',
+  },
+]
+const DEFAULT_PORT = 6443
+const SERVICE_LABELS = { component: 'apiserver', provider: 'kubernetes' }
 
-/** Makes the objects that every cluster has. Safe to run at each start. */
-export async function bootstrapObjects(client: Client, _options: AdmissionOptions): Promise<void> {
-  for (const name of NAMESPACES) {
-    await ensure(client.create(namespaces, { metadata: { name } }))
+/** Makes the objects that every cluster has. Safe to run at each start; what people changed stays as it is. */
+export async function bootstrapObjects(client: Client, options: AdmissionOptions): Promise<void> {
+  await Promise.all(NAMESPACES.map((name) => ensure(client, namespaces, { metadata: { name } })))
+  // A controller would make them a moment later; this way the first Pod need not wait.
+  await Promise.all(
+    NAMESPACES.map((namespace) => ensure(client, serviceaccounts, { metadata: { name: 'default', namespace } })),
+  )
+  await Promise.all(
+    PRIORITY_CLASSES.map(({ name, ...rest }) => ensure(client, priorityclasses, { metadata: { name }, ...rest })),
+  )
+  await ensureKubernetesService(client, options)
+}
+
+async function ensureKubernetesService(client: Client, options: AdmissionOptions): Promise<void> {
+  const range = options.serviceRange ?? DEFAULT_SERVICE_RANGE
+  await ensure(client, servicecidrs, { metadata: { name: 'kubernetes' }, spec: { cidrs: [range] } })
+  const port = options.advertisePort ?? DEFAULT_PORT
+  const metadata = { name: 'kubernetes', namespace: 'default', labels: SERVICE_LABELS }
+  const service: Service = {
+    metadata,
+    spec: {
+      type: 'ClusterIP',
+      clusterIP: formatIpv4(parseIpRange(range).first + 1),
+      ports: [{ name: 'https', port: 443, targetPort: port, protocol: 'TCP' }],
+    },
+  }
+  await ensure(client, services, service)
+  if (options.advertiseAddress !== undefined) await putEndpoints(client, options.advertiseAddress, port)
+}
+
+/** Source: kubernetes pkg/controlplane/reconcilers/instancecount.go; the server's address may differ at each start. */
+async function putEndpoints(client: Client, address: string, port: number): Promise<void> {
+  const metadata = {
+    name: 'kubernetes',
+    namespace: 'default',
+    labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' },
+  }
+  const ports = [{ name: 'https', port, protocol: 'TCP' }]
+  await put(client, endpoints, { metadata, subsets: [{ addresses: [{ ip: address }], ports }] })
+  await put(client, endpointslices, {
+    metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+    addressType: address.includes(':') ? 'IPv6' : 'IPv4',
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    ports,
+  })
+}
+
+async function ensure<T extends KubeObject>(client: Client, type: ResourceType<T>, object: T): Promise<void> {
+  try {
+    await client.create(type, object)
+  } catch (error) {
+    if (!isStatus(error, 'AlreadyExists')) throw error
   }
 }
 
-async function ensure(creation: Promise<unknown>): Promise<void> {
+async function put<T extends KubeObject>(client: Client, type: ResourceType<T>, object: T): Promise<void> {
   try {
-    await creation
+    await client.create(type, object)
   } catch (error) {
     if (!isStatus(error, 'AlreadyExists')) throw error
+    await client.update(type, object)
   }
 }

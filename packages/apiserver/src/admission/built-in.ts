@@ -1,12 +1,32 @@
 import type { AdmissionStep } from './admission.ts'
+import { defaultIngressClass, defaultStorageClass } from './default-classes.ts'
+import { limitRanger } from './limit-ranger.ts'
+import { namespaceLifecycle } from './namespace-lifecycle.ts'
+import { defaultTolerationSeconds, priority, runtimeClass, taintNodesByCondition } from './pod-defaults.ts'
+import { resourceQuota } from './resource-quota.ts'
+import { createServiceAllocation, type ServiceAllocationOptions } from './service-allocation.ts'
+import { serviceAccount } from './service-account.ts'
 
-export interface AdmissionOptions {
-  /** Address at which pods and clients reach this server; names the endpoints of the `kubernetes` Service. */
+export interface AdmissionOptions extends ServiceAllocationOptions {
+  /** Address at which pods and clients reach this server; names the endpoints of the `kubernetes` Service. Absent: it has none. */
   readonly advertiseAddress?: string | undefined
+  /** Default 6443. */
   readonly advertisePort?: number | undefined
 }
 
-/** The admission steps in the order in which they run. */
-export function builtInAdmission(_options: AdmissionOptions): readonly AdmissionStep[] {
-  return []
+/** The admission steps in the order in which they run; upstream's default plugins, as far as this server has them. */
+export function builtInAdmission(options: AdmissionOptions): readonly AdmissionStep[] {
+  return [
+    namespaceLifecycle,
+    limitRanger,
+    serviceAccount,
+    taintNodesByCondition,
+    priority,
+    defaultTolerationSeconds,
+    defaultStorageClass,
+    runtimeClass,
+    defaultIngressClass,
+    createServiceAllocation(options),
+    resourceQuota, // last: nothing may refuse the write after it was charged
+  ]
 }

@@ -29,9 +29,11 @@ export type CommitOutcome =
 export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: CommitOptions): Promise<CommitOutcome> {
   const storeKey = options.target.prefix + options.key
   return tryCommit(deps, options, async () => {
-    const reservation = reserveByAdmission(deps.admission, write, deps.admissionContext)
-    const value = encodeStored(write.draft)
-    const expected = { value, object: write.draft }
+    // Each attempt starts from what the caller wanted, not from an address that the one before did not get.
+    const draft = { ...write.draft }
+    const reservation = reserveByAdmission(deps.admission, { ...write, draft }, deps.admissionContext)
+    const value = encodeStored(draft)
+    const expected = { value, object: draft }
     deps.cache.expect(storeKey, expected)
     try {
       const result = await commit(deps, {

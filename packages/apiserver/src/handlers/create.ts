@@ -24,7 +24,7 @@ export async function createObject(deps: WriteDeps, request: WriteRequest, objec
   fillNewMetadata(deps, object, request)
   const draft = trackFields(request, { live: undefined, updated: object, subresource: '', nowMs: deps.clock.now() })
   const write: AdmittedWrite = { request, operation: 'create', subresource: '', draft, old: undefined }
-  mutateByAdmission(deps.admission, write, deps.admissionContext)
+  await mutateByAdmission(deps.admission, write, deps.admissionContext)
   definition.behavior.prepareForCreate?.(draft, behaviorContext(deps, request))
   validateNew(definition, draft)
   for (const warning of definition.behavior.warnings?.(draft) ?? []) request.warn(warning)
@@ -42,8 +42,9 @@ export async function createObject(deps: WriteDeps, request: WriteRequest, objec
 async function putNew(deps: WriteDeps, write: AdmittedWrite): Promise<CachedObject | undefined> {
   const { request, draft } = write
   const key = keyOf(draft)
+  // The commit decides; but reservations must not refuse what is refused for its name anyway.
+  if (request.target.cache.get(key) !== undefined) return undefined
   if (request.dryRun) {
-    if (request.target.cache.get(key) !== undefined) return undefined
     return new CachedObject(key, encodeStored(draft), 0)
   }
   const outcome = await commitPut(deps, write, { target: request.target, key, atRevision: 0 })

@@ -78,7 +78,7 @@ async function updateOnce(
   const { subresource } = strategy
   const draft = trackFields(request, { live: old, updated: changed, subresource, nowMs: deps.clock.now() })
   const write: AdmittedWrite = { request, operation: 'update', subresource, draft, old }
-  mutateByAdmission(deps.admission, write, deps.admissionContext)
+  await mutateByAdmission(deps.admission, write, deps.admissionContext)
   strategy.prepare(draft, old, request)
   validateUpdated(definition, draft, { old, strategy })
   for (const warning of definition.behavior.warnings?.(draft) ?? []) request.warn(warning)

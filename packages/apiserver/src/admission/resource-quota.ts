@@ -1,0 +1,130 @@
+/**
+ * Keeps namespaces within their ResourceQuotas. `status.used` is changed in the same commit as the object, at the quota's revision:
+ * two creates can never both take the last of an amount, and a delete gives back at once.
+ * Messages: apiserver pkg/admission/plugin/resourcequota/controller.go, v0.37.
+ */
+import {
+  compareQuantities,
+  createQuantity,
+  deepEqual,
+  parseQuantity,
+  type KubeObject,
+  type Quantity,
+  type Stored,
+} from '@centaurus/api'
+import { pods, resourcequotas, type Pod, type ResourceQuota } from '@centaurus/api/core/v1'
+import type { Change, Comparison } from '@centaurus/store'
+import { encodeStored } from '../storage/encoding.ts'
+import { resourcePrefix } from '../storage/keys.ts'
+import type { AdmissionContext, AdmissionStep, AdmittedWrite } from './admission.ts'
+import { addUsage, isInScope, isPodCharged, subtractUsage, usageOf, type Usage } from './quota-usage.ts'
+import { isWriteTo, refuseAdmission } from './refuse.ts'
+
+const NOTHING: Usage = new Map()
+/** What a Pod must state when a quota limits it. */
+const STATED = new Set(['cpu', 'memory', 'requests.cpu', 'requests.memory', 'limits.cpu', 'limits.memory'])
+
+export const resourceQuota: AdmissionStep = {
+  name: 'ResourceQuota',
+  handles: ({ request }) => request.target.definition.info.namespaced,
+  reserve(write, context) {
+    if (isWriteTo(write, resourcequotas)) {
+      countUsed(write, context)
+      return undefined
+    }
+    const { namespace, target } = write.request
+    const quotas = context.reader.list(resourcequotas, namespace, { tenant: target.tenant })
+    if (quotas.length === 0) return undefined
+    const compare: Comparison[] = []
+    const changes: Change[] = []
+    for (const quota of quotas) {
+      const charged = charge(write, quota)
+      if (charged === undefined) continue
+      const key = `${resourcePrefix(target.tenant, { keyGroup: 'core', resource: 'resourcequotas' })}${namespace}/${quota.metadata.name}`
+      compare.push({ key, modRevision: Number(quota.metadata.resourceVersion) })
+      changes.push({ type: 'put', key, value: encodeStored(charged) })
+    }
+    return { compare, changes }
+  },
+}
+
+/** The quota after the write; undefined when it does not change. Throws Forbidden when the write does not fit. */
+function charge(write: AdmittedWrite, quota: Stored<ResourceQuota>): ResourceQuota | undefined {
+  const { draft, old, operation, request } = write
+  const form = request.target.definition.storage
+  const next = operation === 'delete' ? undefined : draft
+  const usedBy = (object: KubeObject | undefined): Usage =>
+    object === undefined || !isInScope(quota, form, object) ? NOTHING : usageOf(form, object)
+  const usage = usedBy(next)
+  if (operation === 'create' && usage !== NOTHING) requireStated(write, quota)
+  const delta = subtractUsage(usage, usedBy(old))
+  const hard = quota.spec?.hard ?? {}
+  const used: Record<string, string> = { ...quota.status?.used }
+  const exceeded: string[] = []
+  for (const [name, amount] of delta) {
+    if (hard[name] === undefined) continue
+    const before = parseQuantity(used[name] ?? '0')
+    const after = atLeastZero(before.nanos + amount.nanos, used[name] === undefined ? amount : before)
+    if (amount.nanos > 0n && compareQuantities(after, parseQuantity(hard[name])) > 0) exceeded.push(name)
+    used[name] = after.text
+  }
+  if (exceeded.length > 0) throw refuseAdmission(write, describeExceeded(quota, delta, exceeded))
+  if (deepEqual(used, quota.status?.used ?? {})) return undefined
+  return { ...quota, status: { ...quota.status, hard: quota.status?.hard ?? hard, used } }
+}
+
+function atLeastZero(nanos: bigint, like: Quantity): Quantity {
+  return createQuantity(nanos < 0n ? 0n : nanos, like.format)
+}
+
+function describeExceeded(quota: Stored<ResourceQuota>, delta: Usage, exceeded: readonly string[]): string {
+  const names = exceeded.toSorted()
+  const list = (amount: (name: string) => string): string => names.map((name) => `${name}=${amount(name)}`).join(',')
+  const requested = list((name) => delta.get(name)!.text)
+  const used = list((name) => quota.status?.used?.[name] ?? '0')
+  const limited = list((name) => quota.spec?.hard?.[name] ?? '0')
+  return `exceeded quota: ${quota.metadata.name}, requested: ${requested}, used: ${used}, limited: ${limited}`
+}
+
+/** A Pod whose amounts are limited must say them, for each container. */
+function requireStated(write: AdmittedWrite, quota: Stored<ResourceQuota>): void {
+  if (!isWriteTo(write, pods)) return
+  const pod = write.draft as Pod
+  if (!isPodCharged(pod)) return
+  const containers = [...(pod.spec?.containers ?? []), ...(pod.spec?.initContainers ?? [])]
+  const missing = Object.keys(quota.spec?.hard ?? {})
+    .filter((name) => STATED.has(name))
+    .toSorted()
+    .flatMap((name) => {
+      const part = name.startsWith('limits.') ? 'limits' : 'requests'
+      const bare = name.replace(/^(limits|requests)\./, '')
+      const without = containers.filter((container) => container.resources?.[part]?.[bare] === undefined)
+      if (without.length === 0 || pod.spec?.resources?.[part]?.[bare] !== undefined) return []
+      return [`${name} for: ${without.map((container) => container.name).join(',')}`]
+    })
+  if (missing.length === 0) return
+  throw refuseAdmission(write, `failed quota: ${quota.metadata.name}: must specify ${missing.join('; ')}`)
+}
+
+/** A quota begins with what is there. Source: what kube-controller-manager's resourcequota controller does a moment later. */
+function countUsed(write: AdmittedWrite, { cache, registry }: AdmissionContext): void {
+  const quota = write.draft as ResourceQuota
+  const { namespace, target } = write.request
+  const hard = quota.spec?.hard ?? {}
+  const isNew = write.operation === 'create' || !deepEqual(hard, (write.old as ResourceQuota | undefined)?.spec?.hard)
+  if (write.operation === 'delete' || !isNew) return
+  const total = new Map<string, Quantity>()
+  const seen = new Set<string>()
+  for (const { info, storage } of registry.list()) {
+    const prefix = resourcePrefix(target.tenant, storage)
+    if (!info.namespaced || seen.has(prefix)) continue
+    seen.add(prefix)
+    for (const cached of cache.resource(prefix).range(`${namespace}/`)) {
+      const object = cached.object()
+      if (isInScope(quota, storage, object)) addUsage(total, usageOf(storage, object))
+    }
+  }
+  const used: Record<string, string> = {}
+  for (const name of Object.keys(hard)) used[name] = total.get(name)?.text ?? '0'
+  quota.status = { hard, used }
+}

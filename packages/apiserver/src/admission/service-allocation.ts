@@ -1,0 +1,288 @@
+/**
+ * Gives Services their addresses and node ports. What is taken stands in the store: an IPAddress object for each address and a
+ * key for each port, put in the same commit as the Service and only if absent. So two Services never get the same one,
+ * whatever runs at the same time and whatever crashes, and nothing has to be repaired.
+ * Messages: kubernetes pkg/registry/core/service/storage/alloc.go, ipallocator and portallocator, v1.37.
+ */
+import { randomUUID } from 'node:crypto'
+import { FieldPath, formatTime, invalid, invalidObject, type FieldError, type KubeObject } from '@centaurus/api'
+import { services, type Service, type ServicePort, type ServiceSpec } from '@centaurus/api/core/v1'
+import type { IPAddressSpec } from '@centaurus/api/networking/v1'
+import type { Change, Comparison } from '@centaurus/store'
+import { encodeExact, encodeStored } from '../storage/encoding.ts'
+import { REGISTRY_PREFIX, resourcePrefix } from '../storage/keys.ts'
+import type { AdmissionContext, AdmissionStep, AdmittedWrite, Reservation } from './admission.ts'
+import { formatIpv4, isUsable, parseIpRange, parseIpv4, staticCount, type IpRange } from './ip-range.ts'
+import { isWriteTo } from './refuse.ts'
+
+export interface ServiceAllocationOptions {
+  /** CIDR; default `10.96.0.0/16`. */
+  readonly serviceRange?: string | undefined
+  /** Inclusive; default 30000–32767. */
+  readonly nodePorts?: { readonly first: number; readonly last: number } | undefined
+}
+
+export const DEFAULT_SERVICE_RANGE = '10.96.0.0/16'
+const DEFAULT_NODE_PORTS = { first: 30_000, last: 32_767 }
+const PORTS_PREFIX = 'allocations/nodeports/'
+
+interface Ranges {
+  readonly addresses: IpRange
+  readonly ports: { readonly first: number; readonly last: number }
+}
+
+export function createServiceAllocation(options: ServiceAllocationOptions): AdmissionStep {
+  const ranges: Ranges = {
+    addresses: parseIpRange(options.serviceRange ?? DEFAULT_SERVICE_RANGE),
+    ports: options.nodePorts ?? DEFAULT_NODE_PORTS,
+  }
+  return {
+    name: 'ServiceAllocation',
+    handles: (write) => isWriteTo(write, services),
+    reserve: (write, context) => new Allocation(write, context, ranges).reserve(),
+  }
+}
+
+/** One attempt to find what one write needs. */
+class Allocation {
+  readonly #write: AdmittedWrite
+  readonly #context: AdmissionContext
+  readonly #ranges: Ranges
+  readonly #errors: FieldError[] = []
+  readonly #compare: Comparison[] = []
+  readonly #changes: Change[] = []
+
+  constructor(write: AdmittedWrite, context: AdmissionContext, ranges: Ranges) {
+    this.#write = write
+    this.#context = context
+    this.#ranges = ranges
+  }
+
+  reserve(): Reservation {
+    const { operation, draft, old } = this.#write
+    const next = operation === 'delete' ? undefined : (draft as Service)
+    const before = old as Service | undefined
+    if (next !== undefined) {
+      next.spec = { ...next.spec } // the draft may share its spec with the stored object
+      this.#assignAddress(next.spec, before?.spec)
+      this.#assignPorts(next.spec, before?.spec)
+    }
+    this.#release(before?.spec, next?.spec)
+    if (this.#errors.length > 0) {
+      throw invalidObject({ group: '', kind: 'Service' }, draft.metadata.name ?? '', this.#errors)
+    }
+    return { compare: this.#compare, changes: this.#changes }
+  }
+
+  #assignAddress(spec: ServiceSpec, before: ServiceSpec | undefined): void {
+    if (spec.type === 'ExternalName') return
+    if (!this.#checkFamilies(spec)) return
+    const given = spec.clusterIP ?? spec.clusterIPs?.[0] ?? ''
+    const isHeadless = given === 'None'
+    const hasBothFamilies = isHeadless && spec.selector === undefined
+    spec.ipFamilies ??= hasBothFamilies ? ['IPv4', 'IPv6'] : ['IPv4']
+    spec.ipFamilyPolicy ??= hasBothFamilies ? 'RequireDualStack' : 'SingleStack'
+    if (isHeadless) {
+      spec.clusterIP = 'None'
+      spec.clusterIPs = ['None']
+      return
+    }
+    if (given !== '' && given === before?.clusterIP) {
+      spec.clusterIP = given
+      spec.clusterIPs ??= [given]
+      return
+    }
+    const address = given === '' ? this.#freeAddress() : this.#claimAddress(given)
+    if (address === undefined) return
+    spec.clusterIP = address
+    spec.clusterIPs = [address]
+    this.#take(this.#addressKey(address), this.#addressValue(address))
+  }
+
+  /** This cluster's Services are IPv4. */
+  #checkFamilies(spec: ServiceSpec): boolean {
+    const path = new FieldPath('spec')
+    if (spec.clusterIP === 'None') return true
+    if (spec.ipFamilyPolicy === 'RequireDualStack') {
+      const detail = 'this cluster is not configured for dual-stack services'
+      this.#errors.push(invalid(path.child('ipFamilyPolicy'), spec.ipFamilyPolicy, detail))
+      return false
+    }
+    const at = (spec.ipFamilies ?? []).findIndex((family) => family !== 'IPv4')
+    if (at < 0) return true
+    const family = spec.ipFamilies![at]
+    this.#errors.push(invalid(path.child('ipFamilies').index(at), family, 'not configured on this cluster'))
+    return false
+  }
+
+  #claimAddress(text: string): string | undefined {
+    const { addresses } = this.#ranges
+    const value = parseIpv4(text)
+    let why: string | undefined
+    if (value === undefined || !isUsable(addresses, value)) {
+      why = `the provided IP (${text}) is not in the valid range. The range of valid IPs is ${addresses.text}`
+    } else if (this.#isTaken(this.#addressKey(text))) why = 'provided IP is already allocated'
+    if (why === undefined) return text
+    const path = new FieldPath('spec').child('clusterIPs')
+    this.#errors.push(invalid(path, [text], `failed to allocate IP ${text}: ${why}`))
+    return undefined
+  }
+
+  /** A random free address, from the part of the range that nobody names by hand as long as there is one. */
+  #freeAddress(): string | undefined {
+    const { addresses } = this.#ranges
+    const reserved = staticCount(addresses)
+    const found =
+      this.#search(addresses.first + reserved, addresses.size - reserved) ?? this.#search(addresses.first, reserved)
+    if (found !== undefined) return found
+    const path = new FieldPath('spec').child('clusterIPs')
+    this.#errors.push(invalid(path, [], 'failed to allocate a serviceIP: range is full'))
+    return undefined
+  }
+
+  #search(first: number, count: number): string | undefined {
+    const start = count === 0 ? 0 : this.#context.random.integer(count)
+    for (let i = 0; i < count; i++) {
+      const address = first + ((start + i) % count)
+      if (!isUsable(this.#ranges.addresses, address)) continue
+      const text = formatIpv4(address)
+      if (!this.#isTaken(this.#addressKey(text))) return text
+    }
+    return undefined
+  }
+
+  #assignPorts(spec: ServiceSpec, before: ServiceSpec | undefined): void {
+    const wantsPorts = needsNodePorts(spec)
+    const had = portsOf(before)
+    const mine = new Set<number>()
+    spec.ports = spec.ports?.map((port, i) => {
+      const path = new FieldPath('spec').child('ports').index(i).child('nodePort')
+      const given = port.nodePort ?? 0
+      if (given !== 0) {
+        this.#claimPort(given, { path, had, mine })
+        return port
+      }
+      if (!wantsPorts) return port
+      return { ...port, nodePort: this.#siblingPort(spec.ports!, i, mine) ?? this.#freePort(path, mine) }
+    })
+    const needsHealthPort = spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local'
+    const path = new FieldPath('spec').child('healthCheckNodePort')
+    if ((spec.healthCheckNodePort ?? 0) !== 0) this.#claimPort(spec.healthCheckNodePort!, { path, had, mine })
+    else if (needsHealthPort) spec.healthCheckNodePort = this.#freePort(path, mine)
+  }
+
+  /** Ports of one number and different protocols, such as DNS, share a node port. */
+  #siblingPort(ports: readonly ServicePort[], at: number, mine: ReadonlySet<number>): number | undefined {
+    const { port, protocol } = ports[at]!
+    const sibling = ports.find(
+      (other, i) => i !== at && other.port === port && other.protocol !== protocol && mine.has(other.nodePort ?? 0),
+    )
+    return sibling?.nodePort
+  }
+
+  #claimPort(
+    port: number,
+    { path, had, mine }: { path: FieldPath; had: ReadonlySet<number>; mine: Set<number> },
+  ): void {
+    const { first, last } = this.#ranges.ports
+    if (mine.has(port) || had.has(port)) {
+      mine.add(port)
+      return
+    }
+    if (port < first || port > last) {
+      const detail = `provided port is not in the valid range. The range of valid ports is ${first}-${last}`
+      this.#errors.push(invalid(path, port, detail))
+    } else if (this.#isTaken(this.#portKey(port))) {
+      this.#errors.push(invalid(path, port, 'provided port is already allocated'))
+    } else this.#takePort(port, mine)
+  }
+
+  #freePort(path: FieldPath, mine: Set<number>): number | undefined {
+    const { first, last } = this.#ranges.ports
+    const count = last - first + 1
+    const start = this.#context.random.integer(count)
+    for (let i = 0; i < count; i++) {
+      const port = first + ((start + i) % count)
+      if (mine.has(port) || this.#isTaken(this.#portKey(port))) continue
+      this.#takePort(port, mine)
+      return port
+    }
+    this.#errors.push(invalid(path, 0, 'failed to allocate a nodePort: range is full'))
+    return undefined
+  }
+
+  #takePort(port: number, mine: Set<number>): void {
+    mine.add(port)
+    const { namespace, name } = this.#write.draft.metadata
+    this.#take(this.#portKey(port), encodeExact(JSON.stringify({ service: `${namespace}/${name}` })))
+  }
+
+  /** Gives back what the Service had and has no more. */
+  #release(before: ServiceSpec | undefined, next: ServiceSpec | undefined): void {
+    const kept = portsOf(next)
+    for (const port of portsOf(before)) if (!kept.has(port)) this.#giveBack(this.#portKey(port))
+    const address = addressOf(before)
+    if (address !== undefined && address !== addressOf(next)) this.#giveBack(this.#addressKey(address))
+  }
+
+  #take(key: string, value: Uint8Array): void {
+    this.#compare.push({ key, modRevision: 0 })
+    this.#changes.push({ type: 'put', key, value })
+  }
+
+  #giveBack(key: string): void {
+    this.#changes.push({ type: 'delete', key })
+  }
+
+  #isTaken(key: string): boolean {
+    const slash = key.lastIndexOf('/') + 1
+    return this.#context.cache.resource(key.slice(0, slash)).get(key.slice(slash)) !== undefined
+  }
+
+  #portKey(port: number): string {
+    return `${REGISTRY_PREFIX}${this.#write.request.target.tenant}/${PORTS_PREFIX}${port}`
+  }
+
+  #addressKey(address: string): string {
+    const { tenant } = this.#write.request.target
+    return resourcePrefix(tenant, { keyGroup: 'networking.k8s.io', resource: 'ipaddresses' }) + address
+  }
+
+  /** Source: kubernetes pkg/registry/core/service/ipallocator/ipallocator.go newIPAddress, v1.37. */
+  #addressValue(address: string): Uint8Array {
+    const { namespace, name } = this.#write.draft.metadata
+    const ipAddress: KubeObject & { spec: IPAddressSpec } = {
+      kind: 'IPAddress',
+      apiVersion: 'networking.k8s.io/v1',
+      metadata: {
+        name: address,
+        uid: randomUUID(),
+        creationTimestamp: formatTime(this.#context.clock.now()),
+        labels: {
+          'ipaddress.kubernetes.io/ip-family': 'IPv4',
+          'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io',
+        },
+      },
+      spec: { parentRef: { group: '', resource: 'services', namespace: namespace!, name: name! } },
+    }
+    return encodeStored(ipAddress)
+  }
+}
+
+function needsNodePorts({ type, allocateLoadBalancerNodePorts }: ServiceSpec): boolean {
+  return type === 'NodePort' || (type === 'LoadBalancer' && allocateLoadBalancerNodePorts !== false)
+}
+
+function portsOf(spec: ServiceSpec | undefined): Set<number> {
+  const ports = new Set((spec?.ports ?? []).map((port) => port.nodePort ?? 0))
+  ports.add(spec?.healthCheckNodePort ?? 0)
+  ports.delete(0)
+  return ports
+}
+
+/** Undefined for Services without an address of their own. */
+function addressOf(spec: ServiceSpec | undefined): string | undefined {
+  if (spec === undefined || spec.type === 'ExternalName') return undefined
+  const address = spec.clusterIP ?? ''
+  return address === '' || address === 'None' ? undefined : address
+}
