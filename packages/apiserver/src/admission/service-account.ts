@@ -1,5 +1,6 @@
 import { generateName, type Stored } from '@centaurus/api'
 import {
+  namespaces,
   pods,
   serviceaccounts,
   type Container,
