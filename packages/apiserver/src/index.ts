@@ -22,6 +22,8 @@ export type {
   RequestContext,
   WriteCheck,
 } from './extension.ts'
+export { createDiscoveryExtension, type DiscoveryOptions } from './discovery/discovery-extension.ts'
+export { createOpenApiExtension, type OpenApiExtensionOptions } from './discovery/openapi-extension.ts'
 export type { Exchange, ResponseHeaders, UpgradedConnection } from './http/exchange.ts'
 export type { Listener, ListenerOptions, TlsMaterial } from './http/listener.ts'
 export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/request-info.ts'

@@ -1,0 +1,117 @@
+import {
+  createOpenApi,
+  notFoundPath,
+  type CustomResourceDescription,
+  type OpenApi,
+  type OpenApiOptions,
+} from '@centaurus/api'
+import type { CreateExtension } from '../extension.ts'
+import type { Exchange } from '../http/exchange.ts'
+import type { ResourceRegistry } from '../resource/registry.ts'
+import { createDocument, respondDocument, type CachedDocument } from './cached-document.ts'
+
+const V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
+/** Clients write the version behind an at sign. */
+const V2_PROTOBUF_ASKED = /application\/com\.github\.proto-openapi\.spec\.v2[.@]v1\.0\+protobuf/
+const V3_PREFIX = '/openapi/v3/'
+/** A document under a URL with its hash never changes. */
+const IMMUTABLE = 'public, immutable, max-age=31536000'
+/** Compressed documents that are kept; a client asks for the few groups that it uses. */
+const DOCUMENTS_MAX = 32
+
+export interface OpenApiExtensionOptions {
+  /** Texts for `kubectl explain`. */
+  readonly descriptions?: OpenApiOptions['descriptions']
+  /** Every served version of every CustomResourceDefinition, now. */
+  readonly customResources?: (() => readonly CustomResourceDescription[]) | undefined
+}
+
+/** `/openapi/v2` and `/openapi/v3`. Source: kube-openapi pkg/handler and pkg/handler3. */
+export function createOpenApiExtension(options: OpenApiExtensionOptions = {}): CreateExtension {
+  return ({ registry }) => {
+    const documents = createDocuments(registry, options)
+    return {
+      routes: [
+        {
+          path: '/openapi/v2',
+          methods: ['GET', 'HEAD'],
+          handle: (exchange) => respondDocument(exchange, documents.v2(exchange)),
+        },
+        {
+          path: '/openapi/v3',
+          methods: ['GET', 'HEAD'],
+          handle: (exchange) => respondDocument(exchange, documents.index()),
+        },
+        {
+          path: V3_PREFIX,
+          methods: ['GET', 'HEAD'],
+          handle: (exchange, { info }) => serveV3(exchange, info.path.slice(V3_PREFIX.length), documents),
+        },
+      ],
+    }
+  }
+}
+
+interface Documents {
+  v2(exchange: Exchange): CachedDocument
+  index(): CachedDocument
+  v3(path: string): CachedDocument | undefined
+  v3Hash(path: string): string | undefined
+}
+
+function createDocuments(registry: ResourceRegistry, options: OpenApiExtensionOptions): Documents {
+  let generation = -1
+  let openApi: OpenApi | undefined
+  const kept = new Map<string, CachedDocument>()
+  const current = (): OpenApi => {
+    if (openApi === undefined || generation !== registry.generation) {
+      generation = registry.generation
+      openApi = createOpenApi({
+        customResources: options.customResources?.() ?? [],
+        descriptions: options.descriptions,
+      })
+      kept.clear()
+    }
+    return openApi
+  }
+  const keep = (key: string, make: (api: OpenApi) => CachedDocument | undefined): CachedDocument | undefined => {
+    const api = current()
+    const known = kept.get(key)
+    if (known !== undefined) return known
+    const made = make(api)
+    if (made === undefined) return undefined
+    if (kept.size >= DOCUMENTS_MAX) kept.delete(kept.keys().next().value ?? '')
+    kept.set(key, made)
+    return made
+  }
+  return {
+    v2(exchange) {
+      const wantsProtobuf = V2_PROTOBUF_ASKED.test(exchange.headers.accept ?? '')
+      const make = (api: OpenApi): CachedDocument =>
+        wantsProtobuf
+          ? createDocument(V2_PROTOBUF, api.v2Protobuf(), api.v2Hash())
+          : createDocument('application/json', api.v2(), api.v2Hash())
+      return keep(wantsProtobuf ? 'v2 protobuf' : 'v2', make)!
+    },
+    index: () => keep('index', (api) => createDocument('application/json', api.v3Index()))!,
+    v3: (path) =>
+      keep(`v3 ${path}`, (api) => {
+        const bytes = api.v3(path)
+        return bytes === undefined ? undefined : createDocument('application/json', bytes, api.v3Hash(path))
+      }),
+    v3Hash: (path) => current().v3Hash(path),
+  }
+}
+
+/** A URL with an old hash is sent on to the present one. */
+function serveV3(exchange: Exchange, path: string, documents: Documents): void {
+  const hash = documents.v3Hash(path)
+  if (hash === undefined) throw notFoundPath()
+  const asked = exchange.query.get('hash')
+  if (asked !== null && asked !== hash) {
+    return exchange.respond(301, { location: `${V3_PREFIX}${path}?hash=${encodeURIComponent(hash)}` }, '')
+  }
+  const document = documents.v3(path)
+  if (document === undefined) throw notFoundPath()
+  respondDocument(exchange, document, asked === null ? 'no-cache, private' : IMMUTABLE)
+}
