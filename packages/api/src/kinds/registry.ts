@@ -1,10 +1,31 @@
 import type { KindBehavior } from './behavior.ts'
 import { clusterRoleBehavior, clusterRoleBindingBehavior, roleBehavior, roleBindingBehavior } from './access/rbac.ts'
+import { componentStatusBehavior, priorityClassBehavior, runtimeClassBehavior } from './cluster/classes.ts'
+import { eventBehavior, eventV1Behavior } from './cluster/event.ts'
+import { leaseBehavior, leaseCandidateBehavior } from './cluster/lease.ts'
+import { limitRangeBehavior } from './cluster/limit-range.ts'
 import { namespaceBehavior } from './cluster/namespace.ts'
+import { resourceQuotaBehavior } from './cluster/resource-quota.ts'
+import { configMapBehavior } from './config/config-map.ts'
+import { secretBehavior } from './config/secret.ts'
+import { serviceAccountBehavior } from './config/service-account.ts'
+import { endpointsBehavior, endpointSliceBehavior } from './network/endpoints.ts'
+import { ingressBehavior, ingressClassBehavior } from './network/ingress.ts'
+import { ipAddressBehavior, networkPolicyBehavior, serviceCIDRBehavior } from './network/policy.ts'
 import { nodeBehavior } from './node/behavior.ts'
 import { podBehavior } from './pod/behavior.ts'
 import { serviceBehavior } from './service/behavior.ts'
 import { defineKind } from './shared/define.ts'
+import { persistentVolumeClaimBehavior } from './storage/claim.ts'
+import {
+  csiDriverBehavior,
+  csiNodeBehavior,
+  csiStorageCapacityBehavior,
+  storageClassBehavior,
+  volumeAttachmentBehavior,
+  volumeAttributesClassBehavior,
+} from './storage/classes.ts'
+import { persistentVolumeBehavior } from './storage/volume.ts'
 import { controllerRevisionBehavior } from './workloads/controller-revision.ts'
 import { cronJobBehavior } from './workloads/cron-job.ts'
 import { daemonSetBehavior } from './workloads/daemon-set.ts'
@@ -18,12 +39,22 @@ const NO_BEHAVIOR: KindBehavior = {}
 
 /** By `group/Kind`, the core group being empty. */
 const BEHAVIORS: ReadonlyMap<string, KindBehavior> = new Map([
+  ['/ComponentStatus', defineKind(componentStatusBehavior)],
+  ['/ConfigMap', defineKind(configMapBehavior)],
+  ['/Endpoints', defineKind(endpointsBehavior)],
+  ['/Event', defineKind(eventBehavior)],
+  ['/LimitRange', defineKind(limitRangeBehavior)],
   ['/Namespace', defineKind(namespaceBehavior)],
   ['/Node', defineKind(nodeBehavior)],
+  ['/PersistentVolume', defineKind(persistentVolumeBehavior)],
+  ['/PersistentVolumeClaim', defineKind(persistentVolumeClaimBehavior)],
   ['/Pod', defineKind(podBehavior)],
   ['/PodTemplate', defineKind(podTemplateBehavior)],
   ['/ReplicationController', defineKind(replicationControllerBehavior)],
+  ['/ResourceQuota', defineKind(resourceQuotaBehavior)],
+  ['/Secret', defineKind(secretBehavior)],
   ['/Service', defineKind(serviceBehavior)],
+  ['/ServiceAccount', defineKind(serviceAccountBehavior)],
   ['apps/ControllerRevision', defineKind(controllerRevisionBehavior)],
   ['apps/DaemonSet', defineKind(daemonSetBehavior)],
   ['apps/Deployment', defineKind(deploymentBehavior)],
@@ -31,10 +62,27 @@ const BEHAVIORS: ReadonlyMap<string, KindBehavior> = new Map([
   ['apps/StatefulSet', defineKind(statefulSetBehavior)],
   ['batch/CronJob', defineKind(cronJobBehavior)],
   ['batch/Job', defineKind(jobBehavior)],
-  ['rbac.authorization.k8s.io/Role', defineKind(roleBehavior)],
+  ['coordination.k8s.io/Lease', defineKind(leaseBehavior)],
+  ['coordination.k8s.io/LeaseCandidate', defineKind(leaseCandidateBehavior)],
+  ['discovery.k8s.io/EndpointSlice', defineKind(endpointSliceBehavior)],
+  ['events.k8s.io/Event', defineKind(eventV1Behavior)],
+  ['networking.k8s.io/IPAddress', defineKind(ipAddressBehavior)],
+  ['networking.k8s.io/Ingress', defineKind(ingressBehavior)],
+  ['networking.k8s.io/IngressClass', defineKind(ingressClassBehavior)],
+  ['networking.k8s.io/NetworkPolicy', defineKind(networkPolicyBehavior)],
+  ['networking.k8s.io/ServiceCIDR', defineKind(serviceCIDRBehavior)],
+  ['node.k8s.io/RuntimeClass', defineKind(runtimeClassBehavior)],
   ['rbac.authorization.k8s.io/ClusterRole', defineKind(clusterRoleBehavior)],
-  ['rbac.authorization.k8s.io/RoleBinding', defineKind(roleBindingBehavior)],
   ['rbac.authorization.k8s.io/ClusterRoleBinding', defineKind(clusterRoleBindingBehavior)],
+  ['rbac.authorization.k8s.io/Role', defineKind(roleBehavior)],
+  ['rbac.authorization.k8s.io/RoleBinding', defineKind(roleBindingBehavior)],
+  ['scheduling.k8s.io/PriorityClass', defineKind(priorityClassBehavior)],
+  ['storage.k8s.io/CSIDriver', defineKind(csiDriverBehavior)],
+  ['storage.k8s.io/CSINode', defineKind(csiNodeBehavior)],
+  ['storage.k8s.io/CSIStorageCapacity', defineKind(csiStorageCapacityBehavior)],
+  ['storage.k8s.io/StorageClass', defineKind(storageClassBehavior)],
+  ['storage.k8s.io/VolumeAttachment', defineKind(volumeAttachmentBehavior)],
+  ['storage.k8s.io/VolumeAttributesClass', defineKind(volumeAttributesClassBehavior)],
 ])
 
 /**

@@ -2,6 +2,7 @@ import type { Node } from '../../generated/types/core/v1.ts'
 import type { KindBehavior } from '../behavior.ts'
 import { roundUpResources } from '../pod/default-containers.ts'
 import { nodeColumns, nodeRow } from './table.ts'
+import { validateNode, validateNodeStatusUpdate, validateNodeUpdate } from './validate.ts'
 
 /** Nodes. Source: pkg/registry/core/node/strategy.go and SetDefaults_NodeStatus, pkg/apis/core/v1 v1.37. */
 export const nodeBehavior: KindBehavior<Node> = {
@@ -12,6 +13,9 @@ export const nodeBehavior: KindBehavior<Node> = {
     roundUpResources(status.allocatable)
     if (status.capacity !== undefined) status.allocatable ??= { ...status.capacity }
   },
+  validate: validateNode,
+  validateUpdate: validateNodeUpdate,
+  validateStatusUpdate: validateNodeStatusUpdate,
   selectableFields: ({ spec }) => ({ 'spec.unschedulable': String(spec?.unschedulable ?? false) }),
   selectableFieldNames: ['spec.unschedulable'],
   columns: nodeColumns,

@@ -39,6 +39,21 @@ export function checkIpStrict(text: string, path: FieldPath): FieldError[] {
   return ip.mapped ? [invalid(path, text, 'must not be an IPv4-mapped IPv6 address')] : []
 }
 
+/** Address that others can send to. Source: ValidateEndpointIP, pkg/apis/core/validation v1.37. */
+export function checkEndpointIp(text: string, path: FieldPath): FieldError[] {
+  const ip = parseIp(text)
+  if (ip === undefined) return [invalid(path, text, 'must be a valid IP address')]
+  const errors: FieldError[] = []
+  if (ip.bits === 0n) errors.push(invalid(path, text, `may not be unspecified (${text})`))
+  for (const { cidrs, detail } of RESERVED) {
+    const isInside = cidrs.some(
+      (cidr) => cidr.ip.family === ip.family && networkBits({ ip, prefix: cidr.prefix }) === networkBits(cidr),
+    )
+    if (isInside) errors.push(invalid(path, text, detail))
+  }
+  return errors
+}
+
 /** Network with its prefix length. */
 export interface ParsedCidr {
   readonly ip: ParsedIp
@@ -73,6 +88,16 @@ export function checkCidr(text: string, path: FieldPath): FieldError[] {
 export function isStrictSubnet(inner: ParsedCidr, outer: ParsedCidr): boolean {
   if (inner.ip.family !== outer.ip.family || inner.prefix <= outer.prefix) return false
   return networkBits({ ip: inner.ip, prefix: outer.prefix }) === networkBits(outer)
+}
+
+const RESERVED: readonly { readonly cidrs: readonly ParsedCidr[]; readonly detail: string }[] = [
+  reserve(['127.0.0.0/8', '::1/128'], 'loopback range'),
+  reserve(['169.254.0.0/16', 'fe80::/10'], 'link-local range'),
+  reserve(['224.0.0.0/24', 'ff02::/10'], 'link-local multicast range'),
+]
+
+function reserve(texts: readonly string[], name: string): { cidrs: readonly ParsedCidr[]; detail: string } {
+  return { cidrs: texts.map((text) => parseCidr(text)!), detail: `may not be in the ${name} (${texts.join(', ')})` }
 }
 
 function networkBits({ ip, prefix }: ParsedCidr): bigint {
