@@ -54,7 +54,9 @@ async function ensureKubernetesService(client: Client, options: AdmissionOptions
     },
   }
   await ensure(client, services, service)
-  if (options.advertiseAddress !== undefined) await putEndpoints(client, options.advertiseAddress, port)
+  const address = options.advertiseAddress ?? ''
+  // Endpoints may not be on the loopback: a server that only this machine reaches, as in tests, has none.
+  if (address !== '' && !/^(127\.|::1$)/.test(address)) await putEndpoints(client, address, port)
 }
 
 /** Source: kubernetes pkg/controlplane/reconcilers/instancecount.go; the server's address may differ at each start. */
