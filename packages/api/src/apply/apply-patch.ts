@@ -123,7 +123,7 @@ function applyChecked<T extends KubeObject>(input: ApplyInput<T>): Applied<T> {
   else managers.set(key, entry)
   const result = deepClone(object)
   if (manager === 'kubectl') updateLastApplied(result, input.patch)
-  return { object: withManagedFields(result as unknown as T, writeManagers(managers)), changed }
+  return { object: withManagedFields<T>(result as unknown as T, writeManagers(managers)), changed }
 }
 
 function emptyObject({ apiVersion, kind }: ApplyInput<KubeObject>): Members {

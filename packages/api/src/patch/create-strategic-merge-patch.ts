@@ -9,11 +9,19 @@ type Members = Record<string, unknown>
  * The strategic merge patch that makes `modified` of `original` (kubectl's two-way diff). Shares values with `modified`.
  * Source of the shape: apimachinery strategicpatch CreateTwoWayMergePatch.
  */
-export function createStrategicMergePatch(original: Readonly<Members>, modified: Readonly<Members>, schema: StructSchema): Members {
+export function createStrategicMergePatch(
+  original: Readonly<Members>,
+  modified: Readonly<Members>,
+  schema: StructSchema,
+): Members {
   return diffMembers(original, modified, schema)
 }
 
-function diffMembers(original: Readonly<Members>, modified: Readonly<Members>, schema: StructSchema | undefined): Members {
+function diffMembers(
+  original: Readonly<Members>,
+  modified: Readonly<Members>,
+  schema: StructSchema | undefined,
+): Members {
   const patch: Members = {}
   for (const key of Object.keys(original)) if (modified[key] === undefined) patch[key] = null
   for (const key of Object.keys(modified)) {
@@ -32,7 +40,11 @@ function diffMembers(original: Readonly<Members>, modified: Readonly<Members>, s
   return patch
 }
 
-function diffList(patch: Members, key: string, lists: { before: unknown[]; after: unknown[]; field: FieldSchema }): void {
+function diffList(
+  patch: Members,
+  key: string,
+  lists: { before: unknown[]; after: unknown[]; field: FieldSchema },
+): void {
   const { before, after, field } = lists
   const mergeKey = field.patchMergeKey
   if (mergeKey === undefined) {
@@ -43,7 +55,8 @@ function diffList(patch: Members, key: string, lists: { before: unknown[]; after
     patch[ORDER_PREFIX + key] = after
     return
   }
-  const struct = field.value.type === 'list' && field.value.items.type === 'struct' ? field.value.items.struct() : undefined
+  const struct =
+    field.value.type === 'list' && field.value.items.type === 'struct' ? field.value.items.struct() : undefined
   const items: Members[] = []
   for (const item of after as Members[]) {
     const at = findItem(before as Members[], mergeKey, item[mergeKey])

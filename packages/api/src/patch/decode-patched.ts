@@ -12,7 +12,10 @@ import { FieldPath, invalid, invalidObject } from '../status/field-error.ts'
 export function decodePatched<T = KubeObject>(
   patched: Record<string, unknown>,
   schema: StructSchema,
-  options: { readonly fieldValidation?: FieldValidation | undefined; readonly patchErrors?: readonly string[] | undefined },
+  options: {
+    readonly fieldValidation?: FieldValidation | undefined
+    readonly patchErrors?: readonly string[] | undefined
+  },
 ): { object: T; warnings: readonly string[] } {
   const refuse = (why: string): Error =>
     invalidObject({ group: '', kind: '' }, '', [invalid(new FieldPath('patch'), JSON.stringify(patched), why)])
@@ -26,7 +29,8 @@ export function decodePatched<T = KubeObject>(
   }
   const strictErrors = [...(options.patchErrors ?? []), ...report.strictErrors]
   const validation = options.fieldValidation ?? 'Strict'
-  if (validation === 'Strict' && strictErrors.length > 0) throw refuse(`strict decoding error: ${strictErrors.join(', ')}`)
+  if (validation === 'Strict' && strictErrors.length > 0)
+    throw refuse(`strict decoding error: ${strictErrors.join(', ')}`)
   object['metadata'] ??= {}
   return { object: object as T, warnings: validation === 'Warn' ? strictErrors : [] }
 }

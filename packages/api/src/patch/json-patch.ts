@@ -19,7 +19,9 @@ export interface JsonPatchOperation {
  */
 export function parseJsonPatch(patch: unknown): readonly JsonPatchOperation[] {
   if (!Array.isArray(patch)) {
-    throw badRequest(`error decoding patch: json: cannot unmarshal ${describe(patch)} into Go value of type []handlers.jsonPatchOp`)
+    throw badRequest(
+      `error decoding patch: json: cannot unmarshal ${describe(patch)} into Go value of type []handlers.jsonPatchOp`,
+    )
   }
   if (patch.length > JSON_PATCH_OPERATIONS_MAX) {
     const text = `The allowed maximum operations in a JSON patch is ${JSON_PATCH_OPERATIONS_MAX}, got ${patch.length}`
@@ -27,7 +29,9 @@ export function parseJsonPatch(patch: unknown): readonly JsonPatchOperation[] {
   }
   for (const operation of patch as unknown[]) {
     if (isRecord(operation)) continue
-    throw badRequest(`error decoding patch: json: cannot unmarshal ${describe(operation)} into Go value of type handlers.jsonPatchOp`)
+    throw badRequest(
+      `error decoding patch: json: cannot unmarshal ${describe(operation)} into Go value of type handlers.jsonPatchOp`,
+    )
   }
   return patch as JsonPatchOperation[]
 }
@@ -92,12 +96,17 @@ function applyOperation(session: PatchSession, operation: JsonPatchOperation): v
 
 function fromPointer(operation: JsonPatchOperation): readonly string[] {
   if (typeof operation.from === 'string') return parsePointer(operation.from)
-  throw new PatchFailure(`${operation.op} operation failed to decode from: operation, missing from field: missing value`)
+  throw new PatchFailure(
+    `${operation.op} operation failed to decode from: operation, missing from field: missing value`,
+  )
 }
 
 function parsePointer(text: string): readonly string[] {
   if (text === '') return []
-  return text.split('/').slice(1).map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'))
+  return text
+    .split('/')
+    .slice(1)
+    .map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
 const formatPointer = (path: readonly string[]): string =>
@@ -127,12 +136,15 @@ function replace(session: PatchSession, path: readonly string[], value: unknown)
 }
 
 function removeAt(session: PatchSession, path: readonly string[], op: string): unknown {
-  if (path.length === 0) throw new PatchFailure(`${op} operation does not apply: doc is missing path: "": missing value`)
+  if (path.length === 0)
+    throw new PatchFailure(`${op} operation does not apply: doc is missing path: "": missing value`)
   const parent = openParent(session, path, op)
   const key = path.at(-1)!
   if (Array.isArray(parent)) return parent.splice(listIndex(parent, key, { path, max: parent.length - 1 }), 1)[0]
   if (!Object.hasOwn(parent, key)) {
-    throw new PatchFailure(`error in ${op} for path: '${formatPointer(path)}': Unable to remove nonexistent key: ${key}: missing value`)
+    throw new PatchFailure(
+      `error in ${op} for path: '${formatPointer(path)}': Unable to remove nonexistent key: ${key}: missing value`,
+    )
   }
   const value = parent[key]
   delete parent[key]
@@ -142,11 +154,15 @@ function removeAt(session: PatchSession, path: readonly string[], op: string): u
 function copy(session: PatchSession, path: readonly string[], from: readonly string[]): void {
   const value = read(session.root, from)
   if (value === undefined) {
-    throw new PatchFailure(`copy operation does not apply: doc is missing from path: ${formatPointer(from)}: missing value`)
+    throw new PatchFailure(
+      `copy operation does not apply: doc is missing from path: ${formatPointer(from)}: missing value`,
+    )
   }
   session.copiedBytes += JSON.stringify(value).length
   if (session.copiedBytes > COPIED_BYTES_MAX) {
-    throw new PatchFailure(`Unable to complete the copy, the accumulated size increase of copy is ${session.copiedBytes}, exceeding the limit ${COPIED_BYTES_MAX}`)
+    throw new PatchFailure(
+      `Unable to complete the copy, the accumulated size increase of copy is ${session.copiedBytes}, exceeding the limit ${COPIED_BYTES_MAX}`,
+    )
   }
   add(session, path, deepClone(value))
 }
@@ -206,7 +222,11 @@ function wrapIndex(list: readonly unknown[], key: string): number {
   return index < 0 ? index + list.length : index
 }
 
-function listIndex(list: readonly unknown[], key: string, { path, max }: { path: readonly string[]; max: number }): number {
+function listIndex(
+  list: readonly unknown[],
+  key: string,
+  { path, max }: { path: readonly string[]; max: number },
+): number {
   const index = Number.isNaN(wrapIndex(list, key)) ? undefined : Number(key)
   const pointer = formatPointer(path)
   if (index === undefined) {
@@ -214,7 +234,9 @@ function listIndex(list: readonly unknown[], key: string, { path, max }: { path:
   }
   const wrapped = index < 0 ? index + max + 1 : index
   if (wrapped >= 0 && wrapped <= max) return wrapped
-  throw new PatchFailure(`error in add for path: '${pointer}': Unable to access invalid index: ${index}: invalid index referenced`)
+  throw new PatchFailure(
+    `error in add for path: '${pointer}': Unable to access invalid index: ${index}: invalid index referenced`,
+  )
 }
 
 function describe(value: unknown): string {

@@ -52,7 +52,11 @@ export function arrangeItems({ patchItems, serverItems, patchOrder, serverOrder,
   return all
 }
 
-function sortBy(items: readonly unknown[], order: ReadonlyMap<unknown, number>, mergeKey: string | undefined): unknown[] {
+function sortBy(
+  items: readonly unknown[],
+  order: ReadonlyMap<unknown, number>,
+  mergeKey: string | undefined,
+): unknown[] {
   const rank = (item: unknown): number => order.get(identity(item, mergeKey)) ?? -1
   return items.toSorted((a, b) => rank(a) - rank(b))
 }

@@ -29,8 +29,20 @@ describe('applyJsonPatch', () => {
     [[{ op: 'replace', path: '/x~1y', value: 5 }], { a: { b: [1, 2, 3] }, 'x/y': 5, 'm~n': 2 }],
     [[{ op: 'replace', path: '/new', value: 5 }], { a: { b: [1, 2, 3] }, 'x/y': 1, 'm~n': 2, new: 5 }],
     [[{ op: 'move', from: '/m~0n', path: '/a/c' }], { a: { b: [1, 2, 3], c: 2 }, 'x/y': 1 }],
-    [[{ op: 'copy', from: '/a/b', path: '/c' }, { op: 'add', path: '/c/0', value: 0 }], { ...document, c: [0, 1, 2, 3] }],
-    [[{ op: 'test', path: '/a/b/0', value: 1 }, { op: 'test', path: '/missing', value: null }], document],
+    [
+      [
+        { op: 'copy', from: '/a/b', path: '/c' },
+        { op: 'add', path: '/c/0', value: 0 },
+      ],
+      { ...document, c: [0, 1, 2, 3] },
+    ],
+    [
+      [
+        { op: 'test', path: '/a/b/0', value: 1 },
+        { op: 'test', path: '/missing', value: null },
+      ],
+      document,
+    ],
     [[{ op: 'replace', path: '', value: { z: 1 } }], { z: 1 }],
   ]
 
@@ -42,7 +54,10 @@ describe('applyJsonPatch', () => {
     const failing: readonly (readonly [JsonPatchOperation, RegExp])[] = [
       [{ op: 'test', path: '/a/b/0', value: 2 }, /^testing value \/a\/b\/0 failed: test failed$/],
       [{ op: 'remove', path: '/nope' }, /Unable to remove nonexistent key: nope/],
-      [{ op: 'add', path: '/no/pe', value: 1 }, /^add operation does not apply: doc is missing path: "\/no\/pe": missing value$/],
+      [
+        { op: 'add', path: '/no/pe', value: 1 },
+        /^add operation does not apply: doc is missing path: "\/no\/pe": missing value$/,
+      ],
       [{ op: 'add', path: '/a/b/9', value: 1 }, /Unable to access invalid index: 9/],
       [{ op: 'add', path: '/a/b/x', value: 1 }, /value was not a proper array index: 'x'/],
       [{ op: 'jump', path: '/a' }, /^Unexpected kind: jump$/],
@@ -114,14 +129,29 @@ describe('applyStrategicMergePatch', () => {
     applyStrategicMergePatch(pod, patch, podSchema) as unknown as PatchedPod
 
   it('merges lists by their key and keeps the rest', () => {
-    const { spec } = patched({ spec: { containers: [{ name: 'two', image: 'i:3' }, { name: 'three', image: 'i' }] } })
-    assert.deepEqual(spec.containers.map((item) => `${item.name}=${item.image}`), ['one=i:1', 'two=i:3', 'three=i'])
+    const { spec } = patched({
+      spec: {
+        containers: [
+          { name: 'two', image: 'i:3' },
+          { name: 'three', image: 'i' },
+        ],
+      },
+    })
+    assert.deepEqual(
+      spec.containers.map((item) => `${item.name}=${item.image}`),
+      ['one=i:1', 'two=i:3', 'three=i'],
+    )
   })
 
   it('removes members by null and items by $patch: delete', () => {
     const { metadata, spec } = patched({
       metadata: { labels: { a: null } },
-      spec: { containers: [{ name: 'one', $patch: 'delete' }, { name: 'two', image: null }] },
+      spec: {
+        containers: [
+          { name: 'one', $patch: 'delete' },
+          { name: 'two', image: null },
+        ],
+      },
     })
     assert.deepEqual(metadata.labels, { b: '2' })
     assert.deepEqual(spec.containers, [{ name: 'two' }])
@@ -150,41 +180,67 @@ describe('applyStrategicMergePatch', () => {
         containers: [{ name: 'three', image: 'x' }],
       },
     })
-    assert.deepEqual(spec.containers.map((item) => item.name), ['three', 'two', 'one'])
+    assert.deepEqual(
+      spec.containers.map((item) => item.name),
+      ['three', 'two', 'one'],
+    )
   })
 
   it('retains only the keys that $retainKeys names', () => {
-    const { spec } = patched({ spec: { volumes: [{ $retainKeys: ['name', 'hostPath'], name: 'v', hostPath: { path: '/x' } }] } })
+    const { spec } = patched({
+      spec: { volumes: [{ $retainKeys: ['name', 'hostPath'], name: 'v', hostPath: { path: '/x' } }] },
+    })
     assert.deepEqual(spec.volumes, [{ name: 'v', hostPath: { path: '/x' } }])
-    const error = errorOf(() => patched({ spec: { volumes: [{ $retainKeys: ['name'], name: 'v', hostPath: { path: '/x' } }] } }))
+    const error = errorOf(() =>
+      patched({ spec: { volumes: [{ $retainKeys: ['name'], name: 'v', hostPath: { path: '/x' } }] } }),
+    )
     assert.equal(error.message, 'invalid patch format of retainKeys')
   })
 
   it('refuses items without their key and orders that contradict the patch', () => {
-    assert.match(errorOf(() => patched({ spec: { containers: [{ image: 'x' }] } })).message, /does not contain declared merge key: name$/)
-    const order = { '$setElementOrder/containers': [{ name: 'two' }, { name: 'one' }], containers: [{ name: 'one' }, { name: 'two' }] }
+    assert.match(
+      errorOf(() => patched({ spec: { containers: [{ image: 'x' }] } })).message,
+      /does not contain declared merge key: name$/,
+    )
+    const order = {
+      '$setElementOrder/containers': [{ name: 'two' }, { name: 'one' }],
+      containers: [{ name: 'one' }, { name: 'two' }],
+    }
     assert.match(errorOf(() => patched({ spec: order })).message, /^The order in patch list:/)
     assert.match(errorOf(() => patched({ spec: { $patch: 'guess' } })).message, /^unknown patch type: guess in map/)
   })
 
   it('applies what kubectl apply sends for a changed Deployment', () => {
     const deployment = {
-      spec: { replicas: 3, strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: '25%' } }, template: { spec: { containers: [{ name: 'web', image: 'web:1' }] } } },
+      spec: {
+        replicas: 3,
+        strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: '25%' } },
+        template: { spec: { containers: [{ name: 'web', image: 'web:1' }] } },
+      },
     }
     const patch = {
       spec: {
         strategy: { $retainKeys: ['type'], rollingUpdate: null, type: 'Recreate' },
-        template: { spec: { '$setElementOrder/containers': [{ name: 'web' }], containers: [{ image: 'web:2', name: 'web' }] } },
+        template: {
+          spec: { '$setElementOrder/containers': [{ name: 'web' }], containers: [{ image: 'web:2', name: 'web' }] },
+        },
       },
     }
     assert.deepEqual(applyStrategicMergePatch(deployment, patch, deploymentSchema), {
-      spec: { replicas: 3, strategy: { type: 'Recreate' }, template: { spec: { containers: [{ name: 'web', image: 'web:2' }] } } },
+      spec: {
+        replicas: 3,
+        strategy: { type: 'Recreate' },
+        template: { spec: { containers: [{ name: 'web', image: 'web:2' }] } },
+      },
     })
   })
 
   it('is undone by the two-way patch between two pods', () => {
     const name = fc.constantFrom('a', 'b', 'c', 'd')
-    const env = fc.uniqueArray(fc.record({ name, value: fc.constantFrom('1', '2') }), { selector: (item) => item.name, maxLength: 3 })
+    const env = fc.uniqueArray(fc.record({ name, value: fc.constantFrom('1', '2') }), {
+      selector: (item) => item.name,
+      maxLength: 3,
+    })
     const container = fc.record({ name, image: fc.constantFrom('x', 'y'), env }, { requiredKeys: ['name'] })
     const object = fc.record({
       metadata: fc.record({
@@ -207,7 +263,12 @@ describe('decodePatched', () => {
   it('answers 422 about the field patch', () => {
     const error = errorOf(() => decodePatched({ spec: { foo: 1 } }, podSchema, {}))
     assert.equal(error.code, 422)
-    assert.match(error.message, /^ "" is invalid: patch: Invalid value: .*: strict decoding error: unknown field "spec\.foo"$/)
-    assert.deepEqual(decodePatched({ spec: { foo: 1 } }, podSchema, { fieldValidation: 'Warn' }).warnings, ['unknown field "spec.foo"'])
+    assert.match(
+      error.message,
+      /^ "" is invalid: patch: Invalid value: .*: strict decoding error: unknown field "spec\.foo"$/,
+    )
+    assert.deepEqual(decodePatched({ spec: { foo: 1 } }, podSchema, { fieldValidation: 'Warn' }).warnings, [
+      'unknown field "spec.foo"',
+    ])
   })
 })

@@ -19,14 +19,19 @@ type Members = Record<string, unknown>
  * Throws BadRequest (or Invalid for a patch that contradicts its `$retainKeys`) with upstream's words. Where upstream answers 500
  * to a malformed patch, this answers 400.
  */
-export function applyStrategicMergePatch(original: Readonly<Members>, patch: Readonly<Members>, schema: StructSchema): Members {
+export function applyStrategicMergePatch(
+  original: Readonly<Members>,
+  patch: Readonly<Members>,
+  schema: StructSchema,
+): Members {
   return mergeMembers(deepClone(original), deepClone(patch), schema)
 }
 
 function mergeMembers(original: Members, patch: Members, schema: StructSchema | undefined): Members {
   if (Object.hasOwn(patch, PATCH_DIRECTIVE)) return applyMapDirective(patch)
   retainKeys(original, patch)
-  for (const key of Object.keys(patch)) if (key.startsWith(ORDER_PREFIX)) mergeOrderedList(original, patch, { key, schema })
+  for (const key of Object.keys(patch))
+    if (key.startsWith(ORDER_PREFIX)) mergeOrderedList(original, patch, { key, schema })
   for (const key of Object.keys(patch)) {
     if (key.startsWith(DELETE_PREFIX)) deletePrimitives(original, key.slice(DELETE_PREFIX.length), patch[key])
     else mergeMember(original, key, { value: patch[key], field: schema?.fields.get(key) })
@@ -57,7 +62,11 @@ function retainKeys(original: Members, patch: Members): void {
   for (const key of Object.keys(original)) if (!kept.has(key)) delete original[key]
 }
 
-function mergeMember(original: Members, key: string, { value, field }: { value: unknown; field: FieldSchema | undefined }): void {
+function mergeMember(
+  original: Members,
+  key: string,
+  { value, field }: { value: unknown; field: FieldSchema | undefined },
+): void {
   if (value === null) {
     delete original[key]
     return
@@ -92,7 +101,13 @@ function mergeList(original: unknown[], patch: unknown[], field: FieldSchema | u
   if (!isRecord(first)) {
     const merged = [...new Set([...original, ...patch])]
     const { present, absent } = splitByPresence(merged, patch, undefined)
-    return arrangeItems({ patchItems: present, serverItems: absent, patchOrder: patch, serverOrder: original, mergeKey: undefined })
+    return arrangeItems({
+      patchItems: present,
+      serverItems: absent,
+      patchOrder: patch,
+      serverOrder: original,
+      mergeKey: undefined,
+    })
   }
   const mergeKey = field?.patchMergeKey
   if (mergeKey === undefined) throw badRequest('cannot merge lists without merge key for struct')
@@ -128,7 +143,11 @@ function mergeItems(
 }
 
 /** `$setElementOrder/x`: merges list `x` now, then puts it in the order that the client saw. */
-function mergeOrderedList(original: Members, patch: Members, { key, schema }: { key: string; schema: StructSchema | undefined }): void {
+function mergeOrderedList(
+  original: Members,
+  patch: Members,
+  { key, schema }: { key: string; schema: StructSchema | undefined },
+): void {
   const name = key.slice(ORDER_PREFIX.length)
   const order = patch[key]
   delete patch[key]
@@ -139,7 +158,12 @@ function mergeOrderedList(original: Members, patch: Members, { key, schema }: { 
   if (before === undefined && change === undefined) return
   const mergeKey = field?.patchMergeKey
   checkOrder(change ?? [], order, mergeKey)
-  const merged = before === undefined ? dropDirectives(change) : change === undefined ? before : mergeList([...before], change, field)
+  const merged =
+    before === undefined
+      ? dropDirectives(change)
+      : change === undefined
+        ? before
+        : mergeList([...before], change, field)
   delete patch[name]
   if (!Array.isArray(merged)) return
   const { present, absent } = splitByPresence(merged, order, mergeKey)
@@ -154,18 +178,23 @@ function mergeOrderedList(original: Members, patch: Members, { key, schema }: { 
 
 function listOrNothing(value: unknown): unknown[] | undefined {
   if (value === undefined || Array.isArray(value)) return value
-  throw badRequest(`expected a []interface {}, but received a ${isRecord(value) ? 'map[string]interface {}' : typeof value}`)
+  throw badRequest(
+    `expected a []interface {}, but received a ${isRecord(value) ? 'map[string]interface {}' : typeof value}`,
+  )
 }
 
 /** The items of the patch must stand in the order that the directive gives. */
 function checkOrder(patch: readonly unknown[], order: readonly unknown[], mergeKey: string | undefined): void {
   if (patch.length === 0 || order.length === 0) return
-  const keyOf = (item: unknown): unknown => (mergeKey === undefined ? item : isRecord(item) ? item[mergeKey] : undefined)
+  const keyOf = (item: unknown): unknown =>
+    mergeKey === undefined ? item : isRecord(item) ? item[mergeKey] : undefined
   const items = patch.filter((item) => !isRecord(item) || !Object.hasOwn(item, PATCH_DIRECTIVE))
   let at = 0
   for (const place of order) if (at < items.length && deepEqual(keyOf(items[at]), keyOf(place))) at++
   if (at < items.length) {
-    throw badRequest(`The order in patch list:\n${formatGo(patch)}\n doesn't match $setElementOrder list:\n${formatGo(order)}\n`)
+    throw badRequest(
+      `The order in patch list:\n${formatGo(patch)}\n doesn't match $setElementOrder list:\n${formatGo(order)}\n`,
+    )
   }
 }
 
@@ -176,7 +205,8 @@ function requireKey(item: Members, mergeKey: string): unknown {
 }
 
 function asMaps(list: readonly unknown[]): Members[] {
-  for (const item of list) if (!isRecord(item)) throw badRequest(`list element types are not identical: ${formatGo(list)}`)
+  for (const item of list)
+    if (!isRecord(item)) throw badRequest(`list element types are not identical: ${formatGo(list)}`)
   return list as Members[]
 }
 
