@@ -1,3 +1,4 @@
+export { startCronJobController } from './cron-job/reconcile.ts'
 export { startDaemonSetController } from './daemon-set/reconcile.ts'
 export { startDeploymentController } from './deployment/reconcile.ts'
 export { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
@@ -11,7 +12,9 @@ export {
   type ServedResource,
 } from './frame/discovery.ts'
 export { startGarbageCollector } from './garbage-collector/reconcile.ts'
+export { startJobController } from './job/reconcile.ts'
 export { startNamespaceController } from './namespace/reconcile.ts'
+export { startPodGarbageCollector } from './pod-gc/reconcile.ts'
 export { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 export { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
 export {
@@ -21,3 +24,4 @@ export {
   type RunningControllers,
   type StartControllersOptions,
 } from './start.ts'
+export { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'

@@ -1,4 +1,5 @@
 import type { RunningController } from '@centaurus/client'
+import { startCronJobController } from './cron-job/reconcile.ts'
 import { startDaemonSetController } from './daemon-set/reconcile.ts'
 import { startDeploymentController } from './deployment/reconcile.ts'
 import { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
@@ -7,9 +8,12 @@ import { startEndpointsController } from './endpoints/reconcile.ts'
 import type { ControllerDeps } from './frame/controller.ts'
 import type { ResourceDiscovery } from './frame/discovery.ts'
 import { startGarbageCollector } from './garbage-collector/reconcile.ts'
+import { startJobController } from './job/reconcile.ts'
 import { startNamespaceController } from './namespace/reconcile.ts'
+import { startPodGarbageCollector } from './pod-gc/reconcile.ts'
 import { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 import { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
+import { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
 
 export interface StartControllersOptions extends ControllerDeps {
   readonly discovery: ResourceDiscovery
@@ -25,6 +29,10 @@ const CONTROLLERS = {
   'replicaset-controller': startReplicaSetController,
   'replicationcontroller-controller': startReplicationController,
   'daemonset-controller': startDaemonSetController,
+  'job-controller': startJobController,
+  'cronjob-controller': startCronJobController,
+  'ttl-after-finished-controller': startTtlAfterFinishedController,
+  'pod-garbage-collector-controller': startPodGarbageCollector,
   'endpointslice-controller': startEndpointSliceController,
   'endpointslice-mirroring-controller': startEndpointSliceMirroringController,
   'endpoints-controller': startEndpointsController,
