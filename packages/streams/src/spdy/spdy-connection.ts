@@ -126,7 +126,7 @@ export class SpdyConnection {
         if ((flags & FLAG_FIN) !== 0) this.#handleData(streamIdOf(payload), FLAG_FIN, Buffer.alloc(0))
         return
       case FRAME.RST_STREAM:
-        return this.#handleReset(streamIdOf(payload))
+        return this.#handleReset(streamIdOf(payload), payload.length < 8 ? 0 : payload.readUInt32BE(4))
       case FRAME.PING: {
         const isOwn = payload.readUInt32BE(0) % 2 === (this.#options.side === 'client' ? 1 : 0)
         if (!isOwn) this.#send(encodeControl(FRAME.PING, 0, payload))
@@ -169,13 +169,17 @@ export class SpdyConnection {
     this.#forget(stream)
   }
 
-  #handleReset(id: number): void {
+  #handleReset(id: number, status: number): void {
     const stream = this.#streams.get(id)
     if (stream === undefined) return
     this.#streams.delete(id)
     stream.sentFin = true
+    // Go's servers reset every stream when they are done: what came before, an exit code say, is still to be read.
+    // Source: apimachinery pkg/util/httpstream/spdy connection.Close, v0.37.
+    if (!stream.receivedFin) stream.duplex.push(null)
     stream.receivedFin = true
-    stream.duplex.destroy()
+    if (status === RESET.REFUSED_STREAM) stream.duplex.destroy()
+    else stream.duplex.end()
   }
 
   #addStream(id: number, headers: SpdyHeaders): OpenStream {
