@@ -153,12 +153,17 @@ export class RuntimeCache {
           logger.debug('Could not read a Pod from the runtime', { error }),
         )
       },
-      () => (this.#unsubscribe = undefined),
+      () => {
+        // Events are missed from now on: list at once, and often.
+        this.#unsubscribe = undefined
+        this.#schedule()
+      },
     )
   }
 
   #schedule(): void {
     const { clock, logger, relistPeriodMs, relistWithEventsPeriodMs } = this.#options
+    this.#timer?.cancel()
     if (this.#closed) return
     const period = this.#unsubscribe === undefined ? relistPeriodMs : relistWithEventsPeriodMs
     this.#timer = clock.setTimer(period, () => {

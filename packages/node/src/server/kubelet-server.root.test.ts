@@ -63,6 +63,7 @@ if (!isInNamespaces()) {
       })
 
     it('serves logs', async () => {
+      while (!(await get('/containerLogs/default/web/main')).body.includes('three')) await systemClock.sleep(20)
       assert.equal((await get('/containerLogs/default/web/main')).body, 'one\ntwo\nthree\n')
       assert.equal((await get('/containerLogs/default/web/main?tailLines=1')).body, 'three\n')
       assert.equal((await get('/containerLogs/default/web/main?limitBytes=5')).body, 'one\nt')
@@ -95,7 +96,10 @@ if (!isInNamespaces()) {
       const [stdout, stderr, status] = await Promise.all([text(client.stdout!), text(client.stderr!), client.status])
       assert.equal(stdout, 'typed')
       assert.equal(stderr, 'oops\n')
-      assert.equal(status.details?.causes?.find(({ reason }) => reason === 'ExitCode')?.message, '3')
+      assert.deepEqual(
+        [status.reason, status.details?.causes],
+        ['NonZeroExitCode', [{ reason: 'ExitCode', message: '3' }]],
+      )
       client.close()
     })
 

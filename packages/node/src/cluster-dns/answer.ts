@@ -1,0 +1,164 @@
+import type { Answer, Question } from 'dns-packet'
+import type { Service } from '@centaurus/api/core/v1'
+import type { EndpointSlice } from '@centaurus/api/discovery/v1'
+
+/** What names are made of. */
+export interface DnsLookups {
+  readonly service: (namespace: string, name: string) => Readonly<Service> | undefined
+  /** IPv4 slices of one Service. */
+  readonly slices: (namespace: string, service: string) => readonly Readonly<EndpointSlice>[]
+  /** The Service that has this ClusterIP. */
+  readonly serviceByAddress: (address: string) => Readonly<Service> | undefined
+  /** `pod.service.namespace` names of a pod's address: those with a hostname. */
+  readonly hostnameByAddress: (address: string) => { hostname: string; service: string; namespace: string } | undefined
+}
+
+export type DnsAnswer =
+  /** Ours: no answers means that the name exists without this type. */
+  | { readonly type: 'answer'; readonly answers: Answer[]; readonly additionals: Answer[] }
+  | { readonly type: 'notFound' }
+  /** Not a name of the cluster: ask upstream. */
+  | { readonly type: 'forward' }
+
+/** Source: CoreDNS' kubernetes plugin as kubeadm configures it. */
+const TTL_SECONDS = 30
+const NOT_FOUND: DnsAnswer = { type: 'notFound' }
+const FORWARD: DnsAnswer = { type: 'forward' }
+
+/**
+ * Answers one question about the cluster's names. Pure. Source: kubernetes/dns specification 1.1.0: A, SRV, PTR and CNAME for
+ * services, headless services, their named endpoints, and pods by address.
+ */
+export function answerQuestion(question: Question, domain: string, lookups: DnsLookups): DnsAnswer {
+  const name = question.name.toLowerCase().replace(/\.$/, '')
+  if (name.endsWith('.in-addr.arpa')) return answerReverse(name, domain, lookups)
+  if (name !== domain && !name.endsWith(`.${domain}`)) return FORWARD
+  const labels = name === domain ? [] : name.slice(0, -domain.length - 1).split('.')
+  const kind = labels.at(-1)
+  if (kind === 'pod' && labels.length === 3) return answerPod(question, labels[0]!)
+  if (kind !== 'svc') return labels.length === 0 ? nothing() : NOT_FOUND
+  const [namespace, service, ...rest] = labels.slice(0, -1).reverse()
+  if (namespace === undefined || service === undefined) return nothing()
+  const found = lookups.service(namespace, service)
+  if (found === undefined) return NOT_FOUND
+  return answerService(question, { service: found, rest: rest.reverse(), domain, lookups })
+}
+
+interface ServiceQuery {
+  readonly service: Readonly<Service>
+  /** Labels before the service's name: none, `[hostname]`, or `[_port, _protocol]`. */
+  readonly rest: readonly string[]
+  readonly domain: string
+  readonly lookups: DnsLookups
+}
+
+function answerService(question: Question, query: ServiceQuery): DnsAnswer {
+  const { service, rest } = query
+  if (service.spec?.type === 'ExternalName') {
+    if (rest.length > 0) return NOT_FOUND
+    return answers([{ type: 'CNAME', name: question.name, ttl: TTL_SECONDS, data: service.spec.externalName ?? '' }])
+  }
+  if (rest.length === 2 && rest.every((label) => label.startsWith('_'))) return answerPort(question, query)
+  const targets = targetsOf(query).filter(
+    (target) => rest.length === 0 || (rest.length === 1 && target.hostname === rest[0]),
+  )
+  if (targets.length === 0) return rest.length === 0 && !isHeadless(service) ? nothing() : NOT_FOUND
+  if (question.type !== 'A' && question.type !== 'ANY') return nothing()
+  const addresses = [...new Set(targets.map((target) => target.address))]
+  return answers(addresses.map((address) => addressRecord(question.name, address)))
+}
+
+function answerPort(question: Question, query: ServiceQuery): DnsAnswer {
+  const { service, rest, domain } = query
+  const [portName, protocol] = rest.map((label) => label.slice(1))
+  const matching = targetsOf(query).flatMap((target) =>
+    target.ports
+      .filter((port) => port.name === portName && port.protocol.toLowerCase() === protocol)
+      .map((port) => ({ target, port })),
+  )
+  if (matching.length === 0) return NOT_FOUND
+  if (question.type !== 'SRV' && question.type !== 'ANY') return nothing()
+  const base = `${service.metadata.name}.${service.metadata.namespace}.svc.${domain}`
+  const records = matching.map(({ target, port }) => ({
+    target: isHeadless(service) ? `${target.hostname ?? target.address.replaceAll('.', '-')}.${base}` : base,
+    port: port.port,
+    address: target.address,
+  }))
+  const weight = Math.max(1, Math.floor(100 / records.length))
+  return {
+    type: 'answer',
+    answers: records.map((record) => ({
+      type: 'SRV',
+      name: question.name,
+      ttl: TTL_SECONDS,
+      data: { priority: 0, weight, port: record.port, target: record.target },
+    })),
+    additionals: records.map((record) => addressRecord(record.target, record.address)),
+  }
+}
+
+interface Target {
+  readonly address: string
+  readonly hostname: string | undefined
+  readonly ports: readonly { readonly name: string; readonly protocol: string; readonly port: number }[]
+}
+
+/** Where a name of the service leads: its ClusterIP, or each ready endpoint of a headless one. */
+function targetsOf({ service, lookups }: ServiceQuery): Target[] {
+  const { namespace = '', name = '' } = service.metadata
+  if (!isHeadless(service)) {
+    const ports = (service.spec?.ports ?? []).map((port) => ({
+      name: port.name ?? '',
+      protocol: port.protocol ?? 'TCP',
+      port: port.port,
+    }))
+    return service.spec?.clusterIP ? [{ address: service.spec.clusterIP, hostname: undefined, ports }] : []
+  }
+  return lookups.slices(namespace, name).flatMap((slice) =>
+    (slice.endpoints ?? [])
+      .filter((endpoint) => endpoint.conditions?.ready !== false)
+      .flatMap((endpoint) =>
+        (endpoint.addresses ?? []).map((address) => ({
+          address,
+          hostname: endpoint.hostname,
+          ports: (slice.ports ?? []).map((port) => ({
+            name: port.name ?? '',
+            protocol: port.protocol ?? 'TCP',
+            port: port.port ?? 0,
+          })),
+        })),
+      ),
+  )
+}
+
+/** `10-244-0-5.default.pod`: the address is in the name. */
+function answerPod(question: Question, label: string): DnsAnswer {
+  const address = label.replaceAll('-', '.')
+  if (!/^(\d{1,3}\.){3}\d{1,3}$/.test(address)) return NOT_FOUND
+  return question.type === 'A' || question.type === 'ANY' ? answers([addressRecord(question.name, address)]) : nothing()
+}
+
+function answerReverse(name: string, domain: string, lookups: DnsLookups): DnsAnswer {
+  const address = name.slice(0, -'.in-addr.arpa'.length).split('.').reverse().join('.')
+  const pointer = (data: string): DnsAnswer => answers([{ type: 'PTR', name, ttl: TTL_SECONDS, data }])
+  const service = lookups.serviceByAddress(address)
+  if (service !== undefined) return pointer(`${service.metadata.name}.${service.metadata.namespace}.svc.${domain}`)
+  const pod = lookups.hostnameByAddress(address)
+  return pod === undefined ? FORWARD : pointer(`${pod.hostname}.${pod.service}.${pod.namespace}.svc.${domain}`)
+}
+
+function isHeadless(service: Readonly<Service>): boolean {
+  return service.spec?.clusterIP === 'None'
+}
+
+function addressRecord(name: string, address: string): Answer {
+  return { type: 'A', name, ttl: TTL_SECONDS, data: address }
+}
+
+function answers(list: Answer[]): DnsAnswer {
+  return { type: 'answer', answers: list, additionals: [] }
+}
+
+function nothing(): DnsAnswer {
+  return answers([])
+}

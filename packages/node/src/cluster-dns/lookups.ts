@@ -1,0 +1,41 @@
+import { formatKey } from '@centaurus/api'
+import { services } from '@centaurus/api/core/v1'
+import { endpointslices } from '@centaurus/api/discovery/v1'
+import type { InformerFactory } from '@centaurus/client'
+import type { DnsLookups } from './answer.ts'
+
+const SERVICE_LABEL = 'kubernetes.io/service-name'
+const BY_ADDRESS = 'cluster-dns/address'
+const BY_SERVICE = 'cluster-dns/service'
+
+/** Names from the informers' caches: an answer costs a few look-ups, however large the cluster. */
+export function createDnsLookups(informers: InformerFactory): DnsLookups {
+  const serviceInformer = informers.informer(services)
+  const sliceInformer = informers.informer(endpointslices)
+  serviceInformer.addIndex(BY_ADDRESS, (service) => (service.spec?.clusterIP ? [service.spec.clusterIP] : []))
+  sliceInformer.addIndex(BY_SERVICE, ({ metadata, addressType }) =>
+    addressType === 'IPv4' ? [`${metadata.namespace}/${metadata.labels?.[SERVICE_LABEL] ?? ''}`] : [],
+  )
+  sliceInformer.addIndex(BY_ADDRESS, (slice) =>
+    (slice.endpoints ?? [])
+      .filter((endpoint) => endpoint.hostname !== undefined)
+      .flatMap((endpoint) => endpoint.addresses ?? []),
+  )
+  return {
+    service: (namespace, name) => serviceInformer.get(formatKey(namespace, name)),
+    slices: (namespace, service) => sliceInformer.byIndex(BY_SERVICE, `${namespace}/${service}`),
+    serviceByAddress: (address) => (address === 'None' ? undefined : serviceInformer.byIndex(BY_ADDRESS, address)[0]),
+    hostnameByAddress(address) {
+      const slice = sliceInformer.byIndex(BY_ADDRESS, address)[0]
+      const endpoint = slice?.endpoints?.find(
+        (item) => item.hostname !== undefined && item.addresses?.includes(address),
+      )
+      if (slice === undefined || endpoint?.hostname === undefined) return undefined
+      return {
+        hostname: endpoint.hostname,
+        service: slice.metadata.labels?.[SERVICE_LABEL] ?? '',
+        namespace: slice.metadata.namespace ?? '',
+      }
+    },
+  }
+}
