@@ -63,7 +63,7 @@ function answerService(question: Question, query: ServiceQuery): DnsAnswer {
     (target) => rest.length === 0 || (rest.length === 1 && target.hostname === rest[0]),
   )
   if (targets.length === 0) return rest.length === 0 && !isHeadless(service) ? nothing() : NOT_FOUND
-  if (question.type !== 'A' && question.type !== 'ANY') return nothing()
+  if (!asksFor(question, 'A')) return nothing()
   const addresses = [...new Set(targets.map((target) => target.address))]
   return answers(addresses.map((address) => addressRecord(question.name, address)))
 }
@@ -77,7 +77,7 @@ function answerPort(question: Question, query: ServiceQuery): DnsAnswer {
       .map((port) => ({ target, port })),
   )
   if (matching.length === 0) return NOT_FOUND
-  if (question.type !== 'SRV' && question.type !== 'ANY') return nothing()
+  if (!asksFor(question, 'SRV')) return nothing()
   const base = `${service.metadata.name}.${service.metadata.namespace}.svc.${domain}`
   const records = matching.map(({ target, port }) => ({
     target: isHeadless(service) ? `${target.hostname ?? target.address.replaceAll('.', '-')}.${base}` : base,
@@ -135,7 +135,7 @@ function targetsOf({ service, lookups }: ServiceQuery): Target[] {
 function answerPod(question: Question, label: string): DnsAnswer {
   const address = label.replaceAll('-', '.')
   if (!/^(\d{1,3}\.){3}\d{1,3}$/.test(address)) return NOT_FOUND
-  return question.type === 'A' || question.type === 'ANY' ? answers([addressRecord(question.name, address)]) : nothing()
+  return asksFor(question, 'A') ? answers([addressRecord(question.name, address)]) : nothing()
 }
 
 function answerReverse(name: string, domain: string, lookups: DnsLookups): DnsAnswer {
@@ -145,6 +145,12 @@ function answerReverse(name: string, domain: string, lookups: DnsLookups): DnsAn
   if (service !== undefined) return pointer(`${service.metadata.name}.${service.metadata.namespace}.svc.${domain}`)
   const pod = lookups.hostnameByAddress(address)
   return pod === undefined ? FORWARD : pointer(`${pod.hostname}.${pod.service}.${pod.namespace}.svc.${domain}`)
+}
+
+/** `ANY` is missing from the library's types but not from the wire. */
+function asksFor(question: Question, type: 'A' | 'SRV'): boolean {
+  const asked: string = question.type
+  return asked === type || asked === 'ANY'
 }
 
 function isHeadless(service: Readonly<Service>): boolean {

@@ -139,14 +139,17 @@ function serveTcp(socket: TcpSocket, responder: Responder): void {
       const end = 2 + pending.readUInt16BE(0)
       const message = pending.subarray(2, end)
       pending = pending.subarray(end)
-      void responder.respond(message).then((answer) => {
-        if (answer === undefined || socket.destroyed) return
-        const length = Buffer.alloc(2)
-        length.writeUInt16BE(answer.byteLength)
-        socket.write(Buffer.concat([length, answer]))
-      })
+      void answerTcp(socket, responder, message)
     }
   })
+}
+
+async function answerTcp(socket: TcpSocket, responder: Responder, message: Buffer): Promise<void> {
+  const answer = await responder.respond(message)
+  if (answer === undefined || socket.destroyed) return
+  const length = Buffer.alloc(2)
+  length.writeUInt16BE(answer.byteLength)
+  socket.write(Buffer.concat([length, answer]))
 }
 
 async function closeServers(udp: Socket, tcp: Server): Promise<void> {
