@@ -1,5 +1,7 @@
 export { NODE_AGENT_DEFAULTS, type NodeAgentConfig, type NodeAgentOptions } from './agent/config.ts'
 export { createNodeAgent, type NodeAgent, type NodeAgentDeps } from './agent/node-agent.ts'
+export { removeClusterDns, startClusterDns, type ClusterDnsOptions } from './cluster-dns/cluster-dns.ts'
+export type { DnsServer } from './cluster-dns/dns-server.ts'
 export { createCriRuntime, type CriRuntimeOptions } from './cri/cri-runtime.ts'
 export { importImage, startContainerd, type Containerd, type StartContainerdOptions } from './cri/containerd.ts'
 export {
@@ -41,3 +43,4 @@ export {
 } from './runtime/labels.ts'
 export type { ContainerConfig, ContainerMount, LinuxResources, SandboxConfig } from './runtime/config.ts'
 export { startKubeletServer, type KubeletServer, type KubeletServerOptions } from './server/kubelet-server.ts'
+export { removeServiceProxy, startServiceProxy, type ServiceProxy, type ServiceProxyDeps } from './service-proxy/service-proxy.ts'
