@@ -11,7 +11,7 @@ import {
 } from '@centaurus/api'
 import { mutateByAdmission, validateByAdmission, type AdmittedWrite } from '../admission/admission.ts'
 import { groupResource, type Target, type WriteRequest } from '../resource/target.ts'
-import { asBuffer, encodeStored } from '../storage/encoding.ts'
+import { encodeStored } from '../storage/encoding.ts'
 import { CachedObject } from '../watch-cache/cached-object.ts'
 import { commitDelete, commitPut } from './commit.ts'
 import { fillUpdatedMetadata, setNamespace, validateUpdated, type AnyObject, type UpdateStrategy } from './prepare.ts'
@@ -91,8 +91,8 @@ async function store(deps: WriteDeps, write: AdmittedWrite, current: CachedObjec
   const { request, draft, old } = write
   const options = { target: request.target, key: current.key, atRevision: current.revision }
   const deletes = isFinallyDeleted(draft)
-  if (!deletes && isSameContent(draft, old!, current))
-    return { done: true, updated: { object: current, deleted: false } }
+  // Nothing would change: no write, so that watchers are left in peace.
+  if (!deletes && deepEqual(draft, old)) return { done: true, updated: { object: current, deleted: false } }
   if (request.dryRun) {
     const object = new CachedObject(current.key, encodeStored(draft), current.revision)
     return { done: true, updated: { object, deleted: deletes } }
@@ -142,12 +142,6 @@ export function isFinallyDeleted({
   if ((metadata.finalizers?.length ?? 0) > 0) return false
   if (kind === 'Namespace') return ((rest.spec?.finalizers as unknown[] | undefined)?.length ?? 0) === 0
   return (metadata.deletionGracePeriodSeconds ?? 0) === 0
-}
-
-/** Nothing would change: no write, so that watchers are left in peace. */
-function isSameContent(draft: KubeObject, old: KubeObject, current: CachedObject): boolean {
-  if (deepEqual(draft, old)) return true
-  return asBuffer(encodeStored(draft)).equals(current.value)
 }
 
 /** A private copy, for a `change` that edits a little. */

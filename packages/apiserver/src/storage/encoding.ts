@@ -66,11 +66,3 @@ export function parseStored(value: Uint8Array, revision: number): KubeObject {
   object.metadata.resourceVersion = String(revision)
   return object
 }
-
-/** Freezes an object and everything in it; shared objects must not change. */
-export function deepFreeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  Object.freeze(value)
-  for (const child of Object.values(value)) deepFreeze(child)
-  return value
-}
