@@ -26,6 +26,7 @@ export { createDiscoveryExtension, type DiscoveryOptions } from './discovery/dis
 export { createOpenApiExtension, type OpenApiExtensionOptions } from './discovery/openapi-extension.ts'
 export type { Exchange, ResponseHeaders, UpgradedConnection } from './http/exchange.ts'
 export type { Listener, ListenerOptions, TlsMaterial } from './http/listener.ts'
+export { createProxyExtension, type ProxyOptions } from './proxy/proxy-extension.ts'
 export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/request-info.ts'
 export type { GroupResourceName, NamespacedName, ObjectChange, ObjectReader } from './resource/object-reader.ts'
 export { ResourceRegistry, type ResourceDefinition, type ScalePaths, type StorageForm } from './resource/registry.ts'
