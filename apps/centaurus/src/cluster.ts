@@ -48,7 +48,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     random: systemRandom,
     logger,
   })
-  const nodes = await startSimulatedNodes({ client: plane.client, count: options.simulatedNodes ?? 0, logger })
+  const serving = await certificates.server('node-serving', {
+    commonName: 'system:node:simulated',
+    alternativeNames: ['127.0.0.1'],
+  })
+  const tls = { key: serving.keyPem, cert: serving.certificatePem, clientCa: certificates.authority.certificatePem }
+  const nodes = await startSimulatedNodes({ client: plane.client, count: options.simulatedNodes ?? 0, logger, tls })
   return {
     url: plane.url,
     kubeconfig: plane.kubeconfig,

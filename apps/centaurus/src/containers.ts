@@ -1,11 +1,22 @@
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { promisify } from 'node:util'
 import { systemClock, type Logger } from '@centaurus/base'
-import { containerdPaths, createCriRuntime, startContainerd, type Containerd } from '@centaurus/node'
+import {
+  containerdPaths,
+  createCriRuntime,
+  removeClusterDns,
+  removeServiceProxy,
+  startContainerd,
+  type Containerd,
+} from '@centaurus/node'
 import type { Home } from './home.ts'
 import { PAUSE_IMAGE } from './node-images.ts'
 
 /** Addresses of this node's pods, until nodes get theirs from the control plane. */
 export const POD_CIDR = '10.244.0.0/24'
+/** Where pods ask for names. Source: kubeadm's tenth address of the service range. */
+export const CLUSTER_DNS = '10.96.0.10'
 export const POD_BRIDGE = 'centaurus0'
 
 /** Starts this cluster's containerd, or adopts the one that runs. */
@@ -33,6 +44,13 @@ export async function stopContainers(home: Home, logger: Logger): Promise<boolea
   }
   await containerd.stop()
   return true
+}
+
+/** Takes this node's traces off the host's network: the services' table, the resolver's address and the pods' bridge. */
+export async function removeNetwork(): Promise<void> {
+  await removeServiceProxy().catch(() => {}) // without nft there is no table
+  await removeClusterDns(CLUSTER_DNS)
+  await promisify(execFile)('ip', ['link', 'delete', POD_BRIDGE]).catch(() => {}) // it was never made
 }
 
 /** Removes what {@link stopContainers} leaves for the next `up`: the sandboxes and containers themselves. */

@@ -1,16 +1,22 @@
 import {
   createAccessExtension,
   createApiServer,
+  createDiscoveryExtension,
   createKubeconfig,
+  createOpenApiExtension,
+  createProxyExtension,
   createTokenSigner,
+  KUBELET_CLIENT_IDENTITY,
   type ApiServer,
   type ClusterCertificates,
+  type CreateExtension,
 } from '@centaurus/apiserver'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
 import { discoverFrom, startControllers } from '@centaurus/controllers'
 import { startScheduler } from '@centaurus/scheduler'
 import type { Store } from '@centaurus/store'
+import { readDescriptions } from './descriptions.ts'
 
 /** User of the administrator's kubeconfig: member of `system:masters`. */
 const ADMIN = { commonName: 'kubernetes-admin', organizations: ['system:masters'] }
@@ -47,13 +53,13 @@ export interface ControlPlane {
 /** Starts them; ready when it resolves. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { store, certificates, clock, random, logger } = options
-  const signer = createTokenSigner({ keyPem: certificates.serviceAccountKeyPem })
+  const extensions = await createExtensions(options)
   const server = createApiServer({
     store,
     clock,
     random,
     logger,
-    extensions: [createAccessExtension({ signer })],
+    extensions,
     admission: { advertiseAddress: options.advertiseAddress, advertisePort: options.port },
   })
   await server.start()
@@ -85,6 +91,22 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       await server.close()
     },
   }
+}
+
+async function createExtensions({
+  certificates,
+  advertiseAddress,
+  port,
+}: ControlPlaneOptions): Promise<CreateExtension[]> {
+  const toNodes = await certificates.client('apiserver-kubelet-client', KUBELET_CLIENT_IDENTITY)
+  return [
+    createAccessExtension({ signer: createTokenSigner({ keyPem: certificates.serviceAccountKeyPem }) }),
+    createDiscoveryExtension({ serverAddress: `${advertiseAddress}:${port}` }),
+    createOpenApiExtension({ descriptions: readDescriptions }),
+    createProxyExtension({
+      tls: { ca: certificates.authority.certificatePem, cert: toNodes.certificatePem, key: toNodes.keyPem },
+    }),
+  ]
 }
 
 /** Controllers and scheduler share one set of informers, over a client that shares the server's own decoded objects. */

@@ -1,15 +1,24 @@
 import { join } from 'node:path'
 import { systemClock, systemRandom, type Logger } from '@centaurus/base'
 import { createHttpClient } from '@centaurus/client/http'
-import { createCriRuntime, createNodeAgent } from '@centaurus/node'
+import { createInformerFactory } from '@centaurus/client'
+import {
+  createCriRuntime,
+  createNodeAgent,
+  startClusterDns,
+  startKubeletServer,
+  startServiceProxy,
+  type KubeletServerOptions,
+} from '@centaurus/node'
 import { connectAsAdmin } from '../cluster-access.ts'
-import { openContainerd } from '../containers.ts'
+import { CLUSTER_DNS, openContainerd, POD_CIDR } from '../containers.ts'
 import type { Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
-import { localNodeName, readNodeIdentity } from '../node-identity.ts'
+import { localNodeName, readNodeIdentity, type NodeIdentity } from '../node-identity.ts'
 import { DEFAULT_SETTINGS, readSettings, type Settings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
+import { UserError } from '../user-error.ts'
 import { startSimulatedNodes } from '../simulated-nodes.ts'
 
 /** Source: the kubelet's own default. */
@@ -36,7 +45,7 @@ interface Running {
 
 async function runSimulated(home: Home, count: number, logger: Logger): Promise<Running> {
   const client = await connectAsAdmin(home)
-  const nodes = await startSimulatedNodes({ client, count, logger })
+  const nodes = await startSimulatedNodes({ client, count, logger, tls: servingTls(readNodeIdentity(home)) })
   return {
     async close() {
       await nodes.close()
@@ -49,14 +58,15 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
   const containerd = await openContainerd(home, logger)
   const runtime = createCriRuntime({ endpoint: containerd.endpoint })
   const nodeName = localNodeName()
-  const { ca, cert, key } = readNodeIdentity(home)
+  const identity = readNodeIdentity(home)
+  const { ca, cert, key } = identity
   const client = createHttpClient({ server: `https://127.0.0.1:${settings.port}`, ca, cert, key, userAgent: 'kubelet' })
+  const deps = { client, clock: systemClock, random: systemRandom, logger }
+  const informers = createInformerFactory(client, deps)
   const agent = createNodeAgent({
-    client,
+    ...deps,
     runtime,
-    clock: systemClock,
-    random: systemRandom,
-    logger,
+    informers,
     config: {
       nodeName,
       hostIps: [primaryAddress()],
@@ -66,12 +76,36 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
       kubeletPort: KUBELET_PORT,
     },
   })
+  const server = await startKubeletServer({
+    ...deps,
+    agents: () => [agent],
+    tls: servingTls(identity),
+    port: KUBELET_PORT,
+  }).catch(explainPort)
+  const proxy = startServiceProxy({ ...deps, informers, nodeName, podCIDR: POD_CIDR })
+  const dns = await startClusterDns({ informers, logger, address: CLUSTER_DNS, domain: 'cluster.local' })
   await agent.start()
   return {
     async close() {
       await agent.close()
+      await server.close()
+      await proxy.close()
+      await dns.close()
+      await informers.close()
       await runtime.close()
       await client.close()
     },
   }
+}
+
+function servingTls({ ca, servingCert, servingKey }: NodeIdentity): KubeletServerOptions['tls'] {
+  return { key: servingKey, cert: servingCert, clientCa: ca }
+}
+
+function explainPort(cause: unknown): never {
+  if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause
+  throw new UserError(
+    `Cannot listen on port ${KUBELET_PORT}: it is in use, perhaps by another kubelet. Stop that program, then run ./centaurus up again`,
+    { cause },
+  )
 }

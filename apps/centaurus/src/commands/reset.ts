@@ -2,6 +2,7 @@ import { existsSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { silentLogger } from '@centaurus/base'
 import type { Home } from '../home.ts'
+import { readSettings } from '../settings.ts'
 import { UserError } from '../user-error.ts'
 import { down } from './down.ts'
 
@@ -16,8 +17,11 @@ export async function reset(home: Home, { yes }: { yes: boolean }): Promise<void
     return
   }
   await down(home)
-  const { removeContainers } = await import('../containers.ts')
-  await removeContainers(home, silentLogger)
+  const { removeContainers, removeNetwork } = await import('../containers.ts')
+  if (readSettings(home)?.nodes.type === 'local') {
+    await removeContainers(home, silentLogger)
+    await removeNetwork()
+  }
   rmSync(home.dir, { recursive: true, force: true })
   process.stdout.write(`Deleted ${home.dir}.\n`)
 }
