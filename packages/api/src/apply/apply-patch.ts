@@ -17,7 +17,7 @@ import {
 import { fieldSetOf, withDeclaredParents } from './field-set-of.ts'
 import { managerKey, readManagers, writeManagers, type Managers } from './managers.ts'
 import { mergeObjects } from './merge-objects.ts'
-import { DEDUCED } from './node-schema.ts'
+import { DEDUCED, withoutEmptied } from './node-schema.ts'
 import { findConflicts, ownedEntry, takeOwnership } from './ownership.ts'
 import { FieldTypeError } from './path-element.ts'
 import { removeFields } from './remove-fields.ts'
@@ -107,12 +107,13 @@ function applyChecked<T extends KubeObject>(input: ApplyInput<T>): Applied<T> {
   const set = withoutReset(fieldSetOf(input.patch, schema), resetFields)
   managers.set(key, { ...identity, time: previous?.time, fields: set })
   const merged = mergeObjects(live, input.patch, schema)
-  const object = prune(merged, { schema, managers, set, last: previous?.fields ?? EMPTY_SET })
+  const pruned = prune(merged, { schema, managers, set, last: previous?.fields ?? EMPTY_SET })
 
-  const change = withoutFields(compareObjects(live, object, schema), resetFields)
+  const change = withoutFields(compareObjects(live, pruned, schema), resetFields)
   const conflicts = findConflicts(managers, key, change)
   if (conflicts.length > 0 && input.force !== true) refuseConflicts(conflicts, live, input)
   takeOwnership(managers, key, change)
+  const object = withoutEmptied(pruned) as Members
   const changed = !deepEqual(live, object)
   const entry = ownedEntry({
     ...identity,

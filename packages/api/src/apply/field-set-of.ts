@@ -1,7 +1,7 @@
 import { isRecord } from '../meta/values.ts'
 import type { StructSchema, ValueSchema } from '../schema/schema.ts'
 import { EMPTY_SET, isEmptySet, MEMBER, SELF, type FieldSet, type MutableFieldSet } from './field-set.ts'
-import { granularityOf, isDeclared, itemsOf, memberSchema, membersOf } from './node-schema.ts'
+import { EMPTIED, granularityOf, isDeclared, itemsOf, memberSchema, membersOf } from './node-schema.ts'
 import { itemElement, type ListSchema } from './path-element.ts'
 
 /**
@@ -17,7 +17,7 @@ function describeMembers(members: Readonly<Record<string, unknown>>, schema: Val
   for (const key in members) {
     const value = members[key]
     if (value === undefined) continue
-    const isSelfMember = value === null || isEmptyRecord(value) || !isDeclared(schema, key)
+    const isSelfMember = value === null || value === EMPTIED || isEmptyRecord(value) || !isDeclared(schema, key)
     const node = describe(value, memberSchema(schema, key), isSelfMember)
     if (node !== undefined) set[`f:${key}`] = node
   }

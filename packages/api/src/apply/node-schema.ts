@@ -6,6 +6,12 @@ import { isAssociative } from './path-element.ts'
 export const DEDUCED: StructSchema = { name: '', fields: new Map(), preserveUnknownFields: true }
 export const DEDUCED_VALUE: ValueSchema = { type: 'struct', struct: () => DEDUCED }
 
+/**
+ * Stands where a struct, map or list lost its last member: it is still there for whoever owns it, and gone in the end.
+ * Upstream has a null there, which its typed objects then forget.
+ */
+export const EMPTIED: unique symbol = Symbol('emptied')
+
 /** How the walkers treat a value. */
 export type Granularity = 'leaf' | 'members' | 'items'
 
@@ -14,7 +20,7 @@ export function granularityOf(schema: ValueSchema, value: unknown): Granularity 
   switch (schema.type) {
     case 'struct':
       if (schema.mapType === 'atomic') return 'leaf'
-      return value === null || value === undefined || isRecord(value) ? 'members' : 'leaf'
+      return value === null || value === undefined || value === EMPTIED || isRecord(value) ? 'members' : 'leaf'
     case 'map':
       return schema.mapType === 'atomic' ? 'leaf' : 'members'
     case 'list':
@@ -41,4 +47,12 @@ export function membersOf(value: unknown): Record<string, unknown> {
 
 export function itemsOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? (value as unknown[]) : []
+}
+
+/** A copy without what was emptied; shares the rest. */
+export function withoutEmptied(value: unknown): unknown {
+  if (Array.isArray(value)) return (value as unknown[]).map(withoutEmptied)
+  if (!isRecord(value)) return value
+  const kept = Object.entries(value).filter(([, member]) => member !== EMPTIED)
+  return Object.fromEntries(kept.map(([key, member]) => [key, withoutEmptied(member)]))
 }

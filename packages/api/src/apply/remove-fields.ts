@@ -1,11 +1,12 @@
 import { isRecord } from '../meta/values.ts'
 import type { StructSchema, ValueSchema } from '../schema/schema.ts'
 import { isEmptySet, isMember, type FieldSet } from './field-set.ts'
-import { granularityOf, itemsOf, memberSchema } from './node-schema.ts'
+import { EMPTIED, granularityOf, itemsOf, memberSchema } from './node-schema.ts'
 import { itemElement, type ListSchema } from './path-element.ts'
 
 /**
- * `object` without the members of `fields`; structs and lists that become empty go with them. Shares what it keeps.
+ * `object` without the members of `fields`; structs and lists that become empty are {@link EMPTIED}. Shares what
+ * it keeps.
  * Source: structured-merge-diff/v6 typed/remove.go.
  */
 export function removeFields(
@@ -26,9 +27,8 @@ function removeMembers(
     const key = element.slice(2)
     if (!element.startsWith('f:') || !Object.hasOwn(kept, key)) continue
     const node = fields[element]!
-    const rest = isMember(node) ? undefined : removeBelow(kept[key], node, memberSchema(schema, key))
-    if (rest === undefined) delete kept[key]
-    else kept[key] = rest
+    if (isMember(node)) delete kept[key]
+    else kept[key] = removeBelow(kept[key], node, memberSchema(schema, key)) ?? EMPTIED
   }
   return kept
 }

@@ -32,7 +32,8 @@ export interface TrackUpdateInput<T extends KubeObject> {
  * `updated` with `metadata.managedFields` as they are after a create, an update or a patch that is no apply: the manager owns what
  * it added or changed, the others lose it. Shares everything but `metadata` with `updated`; where nothing changed that is all.
  * Entries of other versions are compared as if the fields had the same names in both.
- * Costs about 15 µs for a status patch of a 3 KB Pod and 40 µs for its creation.
+ * Costs about 15 µs for a status change of a 2.6 KB Pod that shares the rest with `live`, 40 µs for its creation or when nothing
+ * is shared.
  * Source: apimachinery pkg/util/managedfields (fieldmanager.go and the managers it stacks), structured-merge-diff/v6 merge/update.go.
  */
 export function trackUpdate<T extends KubeObject>(input: TrackUpdateInput<T>): T {
@@ -143,6 +144,6 @@ export function withManagedFields<T extends KubeObject>(
   object: Readonly<T>,
   entries: ManagedFieldsEntry[] | undefined,
 ): T {
-  const { managedFields: _old, ...metadata } = object.metadata
+  const { managedFields: _old, ...metadata } = object.metadata ?? {}
   return { ...object, metadata: entries === undefined ? metadata : { ...metadata, managedFields: entries } }
 }

@@ -1,6 +1,13 @@
 import type { JSONSchemaProps, ValidationRule } from '../generated/types/apiextensions/v1.ts'
 import { isRecord } from '../meta/values.ts'
-import { FieldPath, forbiddenField, invalid, notSupported, required, type FieldError } from '../status/field-error.ts'
+import {
+  forbiddenField,
+  invalid,
+  notSupported,
+  required,
+  type FieldError,
+  type FieldPath,
+} from '../status/field-error.ts'
 import { compileProblems } from './cel-rules.ts'
 import { defaultObject } from './defaults.ts'
 import { pruneObject } from './prune.ts'
