@@ -88,6 +88,7 @@ export function checkQualifiedName(value: string): readonly string[] {
   return errors
 }
 
+/** Value of a label: empty, or alphanumeric with dashes, dots and underscores inside. */
 export function checkLabelValue(value: string): readonly string[] {
   const isShort = value.length <= LABEL_VALUE_BYTES_MAX
   const hasShape = labelValuePattern.test(value)

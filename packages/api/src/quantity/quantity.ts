@@ -100,10 +100,12 @@ export function compareQuantities(a: Quantity, b: Quantity): number {
   return a.nanos < b.nanos ? -1 : 1
 }
 
+/** Exact sum, in the format of `a` (of `b` when `a` is zero). */
 export function addQuantities(a: Quantity, b: Quantity): Quantity {
   return createQuantity(a.nanos + b.nanos, resultFormat(a, b))
 }
 
+/** Exact difference, in the format of `a` (of `b` when `a` is zero). */
 export function subtractQuantities(a: Quantity, b: Quantity): Quantity {
   return createQuantity(a.nanos - b.nanos, resultFormat(a, b))
 }
