@@ -24,4 +24,5 @@ export {
   type RunningControllers,
   type StartControllersOptions,
 } from './start.ts'
+export { startStatefulSetController } from './stateful-set/reconcile.ts'
 export { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'

@@ -13,6 +13,7 @@ import { startNamespaceController } from './namespace/reconcile.ts'
 import { startPodGarbageCollector } from './pod-gc/reconcile.ts'
 import { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 import { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
+import { startStatefulSetController } from './stateful-set/reconcile.ts'
 import { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
 
 export interface StartControllersOptions extends ControllerDeps {
@@ -29,6 +30,7 @@ const CONTROLLERS = {
   'replicaset-controller': startReplicaSetController,
   'replicationcontroller-controller': startReplicationController,
   'daemonset-controller': startDaemonSetController,
+  'statefulset-controller': startStatefulSetController,
   'job-controller': startJobController,
   'cronjob-controller': startCronJobController,
   'ttl-after-finished-controller': startTtlAfterFinishedController,

@@ -4,7 +4,7 @@ import { formatTime, type Stored } from '@centaurus/api'
 import type { Job, JobSpec } from '@centaurus/api/batch/v1'
 import type { Pod } from '@centaurus/api/core/v1'
 import { array, assert as assertProperty, integer, property, uniqueArray } from 'fast-check'
-import { formatIndexes, parseIndexes } from './indexes.ts'
+import { formatIndexes, parseIndexes } from './index-ranges.ts'
 import { planJob, type JobPlan } from './plan.ts'
 import { buildJobPod, INDEX_ANNOTATION, TRACKING_FINALIZER } from './pod.ts'
 

@@ -1,366 +1,219 @@
-import { formatTime, isPodActive, isPodReady, type Stored } from '@centaurus/api'
-import type { Job, JobCondition, JobStatus } from '@centaurus/api/batch/v1'
+import { findCondition, formatTime, type Stored } from '@centaurus/api'
+import type { JobCondition, JobStatus } from '@centaurus/api/batch/v1'
 import type { Pod } from '@centaurus/api/core/v1'
-import { isPodTerminating } from '../frame/pods.ts'
-import { choosePodsToDelete } from '../replica-set/plan.ts'
-import { conditionOf, createCondition, deadlineInMs, isFinished, planOutcome, type JobCounts } from './finish.ts'
-import { formatIndexes, parseIndexes } from './indexes.ts'
-import {
-  finishedAtMs,
-  hasTrackingFinalizer,
-  indexFailures,
-  indexOf,
-  isIndexed,
-  isPodFailed,
-  isPodSucceeded,
-  replacesOnlyFailed,
-  type JobPodInit,
-} from './pod.ts'
-import { judgeFailure } from './policy.ts'
+import { trueCondition } from './finished.ts'
+import { completionIndexOf, hasTrackingFinalizer, isFailedPod, isIndexed, validIndexOf } from './indexes.ts'
+import { countIndexes, formatIntervals, hasIndex, withIndexes } from './intervals.ts'
+import { judgeFailure } from './policies.ts'
+import { createCondition, type JobSurvey } from './survey.ts'
 
-/** Sources: DefaultJobPodFailureBackOff, MaxJobPodFailureBackOff, MaxUncountedPods, MaxPodCreateDeletePerSync, job_controller.go v1.37. */
-const BACKOFF_BASE_MS = 10_000
-const BACKOFF_MAX_MS = 600_000
+export { planPods, type PodPlan } from './pods.ts'
+export { surveyJob, type JobSurvey, type SurveyInput } from './survey.ts'
+
+/** Keeps the status below about 20 kB, and a big job from starving others. Source: MaxUncountedPods, job_controller.go v1.37. */
 const UNCOUNTED_PODS_MAX = 500
-const PODS_PER_STEP_MAX = 500
 
-export interface JobEvent {
-  readonly type: 'Normal' | 'Warning'
-  readonly reason: string
-  readonly message: string
+/** What creating and deleting came to. */
+export interface PodsOutcome {
+  readonly active: number
+  readonly ready: number
+  readonly terminating: number
+  /** Whether pods were created or removed as the spec asks, so that suspension can be told. False for a job that ends or is being deleted. */
+  readonly isManaged: boolean
+  /** False: some pods of a job that ends are still there, so that it can't be called finished. */
+  readonly isSettled: boolean
 }
 
-export interface JobPlan {
-  readonly create: readonly JobPodInit[]
-  readonly remove: readonly Stored<Pod>[]
-  /** To be written before anything of {@link release} happens: it remembers those pods until they are counted. */
+export interface TrackingPlan {
+  /** Write this first: it lists the pods that are released next, so that a crash in between loses none and counts none twice. */
   readonly status: JobStatus
-  /** Counted, or of a finished job: they lose the finalizer. */
+  /** To be freed of the tracking finalizer. */
   readonly release: readonly Stored<Pod>[]
-  readonly events: readonly JobEvent[]
-  readonly requeueAfterMs: number | undefined
+  /** `Complete` or `Failed`, to be set when nothing is left to count; see {@link planFinish}. */
+  readonly finish: JobCondition | undefined
+  readonly suspension: 'Suspended' | 'Resumed' | undefined
 }
 
-export interface JobPlanInput {
-  readonly job: Stored<Job>
-  /** All it controls. */
-  readonly pods: readonly Stored<Pod>[]
-  readonly nowMs: number
-}
-
-/**
- * One step of a job. Each ended pod is counted exactly once: its uid goes into `uncountedTerminatedPods` while it holds the finalizer,
- * then the finalizer goes, then the uid turns into a count. Source: syncJob and trackJobStatusAndRemoveFinalizers, job_controller.go v1.37.
- */
-export function planJob(input: JobPlanInput): JobPlan {
-  const { job, pods, nowMs } = input
-  if (isFinished(job)) {
-    return {
-      create: [],
-      remove: [],
-      status: job.status!,
-      release: pods.filter(hasTrackingFinalizer),
-      events: [],
-      requeueAfterMs: undefined,
-    }
-  }
-  const tracking = planTracking(input)
-  const started = planStart(job, tracking.status, nowMs)
-  const outcome = planOutcome({ ...job, status: started }, pods, { counts: tracking.counts, nowMs })
-  const active = pods.filter(isPodActive)
-  const changes = outcome === undefined ? planPods(input, active, tracking.counts) : { ...NO_CHANGES, remove: active }
-  const isDone = outcome === undefined && isComplete(job, active, tracking.counts)
-  const success = { reason: 'CompletionsReached', message: 'Reached expected number of succeeded pods' }
-  const target = isDone ? createCondition('SuccessCriteriaMet', success, nowMs) : outcome
-  const status = { ...started, ...describePods(pods, active, changes) }
-  const isSettled = active.length === 0 && !pods.some(isPodTerminating) && !hasUncounted(status)
-  const ended = target === undefined ? undefined : planEnd(status, target, { isSettled, nowMs })
-  const suspension = target === undefined ? planSuspension(job, status, nowMs) : undefined
-  const deadlineMs = target === undefined ? deadlineInMs({ ...job, status: started }, nowMs) : undefined
-  const waits = [changes.retryMs, deadlineMs].filter((wait) => wait !== undefined)
+/** Source: the second half of syncJob and trackJobStatusAndRemoveFinalizers, job_controller.go v1.37. */
+export function planTracking(survey: JobSurvey, outcome: PodsOutcome): TrackingPlan {
+  const { job } = survey
+  const reached = survey.finish ?? (isComplete(survey, outcome) ? completionsReached(survey) : undefined)
+  const ending = survey.finish !== undefined && !outcome.isSettled ? undefined : reached
+  const suspension = ending === undefined && outcome.isManaged ? planSuspension(survey) : undefined
+  const counted = countFinished(survey, ending)
+  const status = withCounts(
+    {
+      ...job.status,
+      startTime: survey.startTime,
+      ...suspension?.fields,
+      active: outcome.active,
+      ready: outcome.ready,
+      terminating: outcome.terminating,
+      ...counted.fields,
+    },
+    ending?.type === 'SuccessCriteriaMet' && trueCondition(job, ending.type) !== undefined ? undefined : ending,
+  )
   return {
-    create: target === undefined ? changes.create : [],
-    remove: changes.remove.slice(0, PODS_PER_STEP_MAX),
-    status: ended?.status ?? suspension?.status ?? status,
-    release: tracking.release,
-    events: [...(ended?.events ?? []), ...(suspension?.events ?? [])],
-    requeueAfterMs: waits.length === 0 ? undefined : Math.max(1, Math.min(...waits)),
+    status,
+    release: counted.release,
+    finish: counted.isPartial ? undefined : finalCondition(ending, survey.nowMs),
+    suspension: suspension?.event,
   }
 }
 
-function hasUncounted({ uncountedTerminatedPods: uncounted }: JobStatus): boolean {
-  return (uncounted?.succeeded ?? []).length + (uncounted?.failed ?? []).length > 0
+/** The status once the pods with these uids have lost the finalizer: what was listed is counted. */
+export function planCounted(status: JobStatus, isTracked: (uid: string) => boolean): JobStatus {
+  const { succeeded = [], failed = [] } = status.uncountedTerminatedPods ?? {}
+  const left = { succeeded: succeeded.filter(isTracked), failed: failed.filter(isTracked) }
+  return withCounts({
+    ...status,
+    succeeded: (status.succeeded ?? 0) + succeeded.length - left.succeeded.length,
+    failed: (status.failed ?? 0) + failed.length - left.failed.length,
+    uncountedTerminatedPods: left,
+  })
 }
 
-interface Tracking {
-  readonly status: JobStatus
-  readonly counts: JobCounts
-  readonly release: Stored<Pod>[]
+/** The status with its final condition; undefined while pods are not counted or still terminate. Source: enactJobFinished. */
+export function planFinish(status: JobStatus, finish: JobCondition | undefined, nowMs: number): JobStatus | undefined {
+  const uncounted = status.uncountedTerminatedPods
+  const isOpen = (uncounted?.succeeded ?? []).length + (uncounted?.failed ?? []).length + (status.terminating ?? 0) > 0
+  if (finish === undefined || isOpen) return undefined
+  const completion = finish.type === 'Complete' ? { completionTime: formatTime(nowMs) } : {}
+  return { ...withCounts(status, finish), ...completion }
 }
 
-function planTracking({ job, pods }: JobPlanInput): Tracking {
-  const old = job.status ?? {}
-  const held = new Map(pods.filter(hasTrackingFinalizer).map((pod) => [pod.metadata.uid, pod]))
-  const wasHeld = {
-    succeeded: old.uncountedTerminatedPods?.succeeded ?? [],
-    failed: old.uncountedTerminatedPods?.failed ?? [],
-  }
-  const still = {
-    succeeded: wasHeld.succeeded.filter((uid) => held.has(uid)),
-    failed: wasHeld.failed.filter((uid) => held.has(uid)),
-  }
-  const known = new Set([...wasHeld.succeeded, ...wasHeld.failed])
-  const fresh = [...held.values()].filter(({ metadata }) => !known.has(metadata.uid))
-  const room = UNCOUNTED_PODS_MAX - still.succeeded.length - still.failed.length
-  const ended = fresh.filter((pod) => isPodSucceeded(pod) || isPodFailed(pod, job))
-  const taken = ended.slice(0, room)
-  const isIgnored = (pod: Pod): boolean => judgeFailure(job, pod)?.action === 'Ignore'
-  const newSucceeded = taken.filter(isPodSucceeded)
-  const newFailed = taken.filter((pod) => !isPodSucceeded(pod) && !isIgnored(pod))
-  const uncounted = {
-    succeeded: isIndexed(job) ? [] : [...still.succeeded, ...uids(newSucceeded)],
-    failed: [...still.failed, ...uids(newFailed)],
-  }
-  const indexes = isIndexed(job) ? planIndexes(job, pods) : NO_INDEXES
-  const counted = {
-    succeeded: (old.succeeded ?? 0) + wasHeld.succeeded.length - still.succeeded.length,
-    failed: (old.failed ?? 0) + wasHeld.failed.length - still.failed.length,
-  }
-  const succeeded = isIndexed(job) ? indexes.succeeded.size : counted.succeeded
-  const status: JobStatus = {
-    ...old,
-    succeeded,
-    failed: counted.failed,
-    uncountedTerminatedPods: compact(uncounted),
-    ...(isIndexed(job) ? { completedIndexes: formatIndexes(indexes.succeeded) } : {}),
-    ...(job.spec?.backoffLimitPerIndex === undefined ? {} : { failedIndexes: formatIndexes(indexes.failed) }),
-  }
-  const counts = {
-    succeeded: succeeded + uncounted.succeeded.length,
-    failed: counted.failed + uncounted.failed.length,
-    succeededIndexes: indexes.succeeded,
-    failedIndexes: indexes.failed,
-  }
-  const release = [...held.values()].filter((pod) => known.has(pod.metadata.uid) || taken.includes(pod))
-  return { status, counts, release }
+function isComplete({ spec, succeeded }: JobSurvey, { active }: PodsOutcome): boolean {
+  return active === 0 && succeeded >= (spec.completions ?? 1)
 }
 
-function uids(list: readonly Stored<Pod>[]): string[] {
-  return list.map(({ metadata }) => metadata.uid)
+function completionsReached({ nowMs }: JobSurvey): JobCondition {
+  const text = { reason: 'CompletionsReached', message: 'Reached expected number of succeeded pods' }
+  return createCondition('SuccessCriteriaMet', text, nowMs)
 }
 
-function compact({
-  succeeded,
-  failed,
-}: {
-  succeeded: string[]
-  failed: string[]
-}): NonNullable<JobStatus['uncountedTerminatedPods']> {
-  return { ...(succeeded.length === 0 ? {} : { succeeded }), ...(failed.length === 0 ? {} : { failed }) }
+function finalCondition(ending: JobCondition | undefined, nowMs: number): JobCondition | undefined {
+  if (ending === undefined || ending.type === 'Failed') return ending
+  return createCondition(ending.type === 'FailureTarget' ? 'Failed' : 'Complete', ending, nowMs)
 }
 
-interface Indexes {
-  readonly succeeded: Set<number>
-  readonly failed: Set<number>
+interface Suspension {
+  readonly fields: Pick<JobStatus, 'conditions' | 'startTime'>
+  readonly event: 'Suspended' | 'Resumed'
 }
 
-const NO_INDEXES: Indexes = { succeeded: new Set(), failed: new Set() }
-
-function planIndexes(job: Job, pods: readonly Pod[]): Indexes {
-  const completions = job.spec?.completions ?? 0
-  const succeeded = parseIndexes(job.status?.completedIndexes, completions)
-  const failed = parseIndexes(job.status?.failedIndexes, completions)
-  const limit = job.spec?.backoffLimitPerIndex
-  for (const pod of pods) {
-    const index = indexOf(pod)
-    if (index === undefined || index >= completions) continue
-    if (isPodSucceeded(pod)) succeeded.add(index)
-    else if (limit !== undefined && isPodFailed(pod, job) && hasIndexFailed(job, pod, limit)) failed.add(index)
-  }
-  for (const index of succeeded) failed.delete(index)
-  return { succeeded, failed }
-}
-
-function hasIndexFailed(job: Job, pod: Pod, limit: number): boolean {
-  const action = judgeFailure(job, pod)?.action
-  return action === 'FailIndex' || (action !== 'Ignore' && indexFailures(pod) >= limit)
-}
-
-function planStart({ spec }: Job, status: JobStatus, nowMs: number): JobStatus {
-  return status.startTime === undefined && spec?.suspend !== true ? { ...status, startTime: formatTime(nowMs) } : status
-}
-
-interface PodChanges {
-  readonly create: readonly JobPodInit[]
-  readonly remove: readonly Stored<Pod>[]
-  readonly retryMs: number | undefined
-}
-
-const NO_CHANGES: PodChanges = { create: [], remove: [], retryMs: undefined }
-
-/** Source: manageJob, job_controller.go v1.37. */
-function planPods({ job, pods, nowMs }: JobPlanInput, active: readonly Stored<Pod>[], counts: JobCounts): PodChanges {
-  if (job.metadata.deletionTimestamp !== undefined) return NO_CHANGES
-  if (job.spec?.suspend === true) return { ...NO_CHANGES, remove: active }
-  const wanted = wantedActive(job, active.length, counts)
-  const surplus = planSurplus(job, active, { wanted, counts, nowMs })
-  if (surplus.length > 0) return { ...NO_CHANGES, remove: surplus }
-  const occupied = active.length + (replacesOnlyFailed(job) ? pods.filter(isPodTerminating).length : 0)
-  const missing = Math.min(wanted - occupied, PODS_PER_STEP_MAX)
-  if (missing <= 0) return NO_CHANGES
-  if (isIndexed(job)) return planMissingIndexes({ job, pods, nowMs }, { active, counts, missing })
-  const retryMs = backoffLeftMs(job, pods, nowMs)
-  if (retryMs > 0) return { ...NO_CHANGES, retryMs }
-  return { ...NO_CHANGES, create: Array.from({ length: missing }, () => ({ index: undefined, failures: undefined })) }
-}
-
-function wantedActive({ spec }: Job, active: number, { succeeded, failedIndexes }: JobCounts): number {
-  const parallelism = spec?.parallelism ?? 1
-  if (spec?.completions === undefined) return succeeded > 0 ? Math.min(active, parallelism) : parallelism
-  return Math.max(0, Math.min(spec.completions - succeeded - failedIndexes.size, parallelism))
-}
-
-function planSurplus(
-  job: Job,
-  active: readonly Stored<Pod>[],
-  { wanted, counts, nowMs }: { readonly wanted: number; readonly counts: JobCounts; readonly nowMs: number },
-): Stored<Pod>[] {
-  const misplaced = isIndexed(job) ? duplicateIndexes(job, active, counts) : []
-  const rest = active.filter((pod) => !misplaced.includes(pod))
-  const count = rest.length - wanted
-  return count <= 0 ? misplaced : [...misplaced, ...choosePodsToDelete(rest, { relatedPods: [], count, nowMs })]
-}
-
-/** Pods without a valid index, of an index that is done, or a second one of it (the younger). */
-function duplicateIndexes(
-  { spec }: Job,
-  active: readonly Stored<Pod>[],
-  { succeededIndexes, failedIndexes }: JobCounts,
-): Stored<Pod>[] {
-  const seen = new Set<number>()
-  return active
-    .toSorted((a, b) => (a.metadata.creationTimestamp < b.metadata.creationTimestamp ? -1 : 1))
-    .filter((pod) => {
-      const index = indexOf(pod)
-      if (
-        index === undefined ||
-        index >= (spec?.completions ?? 0) ||
-        succeededIndexes.has(index) ||
-        failedIndexes.has(index)
-      )
-        return true
-      if (seen.has(index)) return true
-      seen.add(index)
-      return false
-    })
-}
-
-interface MissingInput {
-  readonly active: readonly Stored<Pod>[]
-  readonly counts: JobCounts
-  readonly missing: number
-}
-
-/** The lowest indexes that have no pod, each after its own back-off where failures are counted by index. */
-function planMissingIndexes({ job, pods, nowMs }: JobPlanInput, { active, counts, missing }: MissingInput): PodChanges {
-  const perIndex = job.spec?.backoffLimitPerIndex !== undefined
-  const jobRetryMs = perIndex ? 0 : backoffLeftMs(job, pods, nowMs)
-  if (jobRetryMs > 0) return { ...NO_CHANGES, retryMs: jobRetryMs }
-  const taken = new Set(active.map(indexOf))
-  if (replacesOnlyFailed(job)) for (const pod of pods.filter(isPodTerminating)) taken.add(indexOf(pod))
-  const byIndex = perIndex ? Map.groupBy(pods, indexOf) : new Map<number | undefined, Stored<Pod>[]>()
-  const create: JobPodInit[] = []
-  let retryMs: number | undefined
-  for (let index = 0; index < (job.spec?.completions ?? 0) && create.length < missing; index++) {
-    if (taken.has(index) || counts.succeededIndexes.has(index) || counts.failedIndexes.has(index)) continue
-    if (!perIndex) {
-      create.push({ index, failures: undefined })
-      continue
-    }
-    const { failures, waitMs } = indexBackoff(job, byIndex.get(index) ?? [], nowMs)
-    if (waitMs === 0) create.push({ index, failures })
-    else retryMs = Math.min(retryMs ?? waitMs, waitMs)
-  }
-  return { create, remove: [], retryMs }
-}
-
-function indexBackoff(job: Job, pods: readonly Stored<Pod>[], nowMs: number): { failures: number; waitMs: number } {
-  const failed = pods.filter((pod) => isPodFailed(pod, job))
-  if (failed.length === 0) return { failures: 0, waitMs: 0 }
-  const last = failed.reduce((best, pod) => (indexFailures(pod) >= indexFailures(best) ? pod : best))
-  const isIgnored = judgeFailure(job, last)?.action === 'Ignore'
-  const failures = indexFailures(last) + (isIgnored ? 0 : 1)
-  return { failures, waitMs: backoffAfter(failures, finishedAtMs(last), nowMs) }
-}
-
-/** Failures since the last success delay the next pod. Source: backoff_utils.go v1.37; here read from the pods, so that a restart forgets nothing. */
-function backoffLeftMs(job: Job, pods: readonly Stored<Pod>[], nowMs: number): number {
-  const lastSuccessMs = Math.max(-1, ...pods.filter(isPodSucceeded).map(finishedAtMs))
-  const ends = pods
-    .filter((pod) => isPodFailed(pod, job))
-    .map(finishedAtMs)
-    .filter((ms) => ms > lastSuccessMs)
-  return ends.length === 0 ? 0 : backoffAfter(ends.length, Math.max(...ends), nowMs)
-}
-
-function backoffAfter(failures: number, lastMs: number, nowMs: number): number {
-  if (failures === 0) return 0
-  const delayMs = Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** Math.min(failures - 1, 30))
-  return Math.max(0, lastMs + delayMs - nowMs)
-}
-
-function isComplete({ spec }: Job, active: readonly Pod[], { succeeded }: JobCounts): boolean {
-  if (active.length > 0) return false
-  return spec?.completions === undefined ? succeeded > 0 : succeeded >= spec.completions
-}
-
-function describePods(
-  pods: readonly Pod[],
-  active: readonly Stored<Pod>[],
-  { create, remove }: PodChanges,
-): Pick<JobStatus, 'active' | 'ready' | 'terminating'> {
-  const left = active.filter((pod) => !remove.includes(pod))
-  return {
-    active: left.length + create.length,
-    ready: left.filter((pod) => isPodReady(pod)).length,
-    terminating: pods.filter(isPodTerminating).length + active.length - left.length,
-  }
-}
-
-/** The job has its outcome at once, and is finished when all its pods have ended and are counted. */
-function planEnd(
-  status: JobStatus,
-  target: JobCondition,
-  { isSettled, nowMs }: { readonly isSettled: boolean; readonly nowMs: number },
-): { status: JobStatus; events: JobEvent[] } {
-  const conditions = status.conditions ?? []
-  const withTarget = conditions.includes(target) ? conditions : [...conditions, target]
-  if (!isSettled) return { status: { ...status, conditions: withTarget }, events: [] }
-  const { reason = '', message = '' } = target
-  const isSuccess = target.type === 'SuccessCriteriaMet'
-  const final = createCondition(isSuccess ? 'Complete' : 'Failed', { reason, message }, nowMs)
-  const completion = isSuccess ? { completionTime: formatTime(nowMs) } : {}
-  const event: JobEvent = isSuccess
-    ? { type: 'Normal', reason: 'Completed', message: 'Job completed' }
-    : { type: 'Warning', reason, message }
-  return { status: { ...status, ...completion, conditions: [...withTarget, final] }, events: [event] }
-}
-
-function planSuspension(
-  job: Job,
-  status: JobStatus,
-  nowMs: number,
-): { status: JobStatus; events: JobEvent[] } | undefined {
-  const isSuspended = conditionOf(job, 'Suspended') !== undefined
-  const wants = job.spec?.suspend === true
-  if (wants === isSuspended || job.metadata.deletionTimestamp !== undefined) return undefined
-  const others = (status.conditions ?? []).filter(({ type }) => type !== 'Suspended')
-  const outcome = wants
+/** A suspended job loses its start time and gets a new one when it goes on: the active deadline counts uninterrupted time. */
+function planSuspension({ job, spec, nowMs }: JobSurvey): Suspension | undefined {
+  const isSuspended = spec.suspend === true
+  const old = findCondition(job.status?.conditions, 'Suspended')
+  if (isSuspended ? old?.status === 'True' : old === undefined || old.status === 'False') return undefined
+  const text = isSuspended
     ? { reason: 'JobSuspended', message: 'Job suspended' }
     : { reason: 'JobResumed', message: 'Job resumed' }
-  const condition = { ...createCondition('Suspended', outcome, nowMs), status: wants ? 'True' : 'False' }
-  const { startTime: _startTime, ...rest } = status
-  const next = wants ? rest : { ...status, startTime: formatTime(nowMs) }
-  const event: JobEvent = { type: 'Normal', reason: wants ? 'Suspended' : 'Resumed', message: outcome.message }
-  return { status: { ...next, conditions: [...others, condition] }, events: [event] }
+  const condition = { ...createCondition('Suspended', text, nowMs), status: isSuspended ? 'True' : 'False' }
+  const conditions = replaceCondition(job.status?.conditions, condition)
+  return {
+    fields: { conditions, startTime: isSuspended ? undefined : formatTime(nowMs) },
+    event: isSuspended ? 'Suspended' : 'Resumed',
+  }
+}
+
+interface Counted {
+  readonly fields: JobStatus
+  readonly release: readonly Stored<Pod>[]
+  /** True when there are more than one round can count. */
+  readonly isPartial: boolean
+}
+
+/** Lists finished pods as uncounted, and chooses those whose finalizer can go. An index counts once, so that its pods need no list. */
+function countFinished(survey: JobSurvey, ending: JobCondition | undefined): Counted {
+  const { job, pods, indexes } = survey
+  const tracked = pods.filter(hasTrackingFinalizer)
+  const trackedUids = new Set(tracked.map(({ metadata }) => metadata.uid))
+  const base = planCounted(job.status ?? {}, (uid) => trackedUids.has(uid))
+  const listed = {
+    succeeded: new Set(base.uncountedTerminatedPods?.succeeded),
+    failed: new Set(base.uncountedTerminatedPods?.failed),
+  }
+  const newIndexes = new Set<number>()
+  const release: Stored<Pod>[] = []
+  let isPartial = false
+  for (const pod of tracked) {
+    if (!canRelease(survey, pod, ending)) continue
+    release.push(pod)
+    countPod(survey, pod, { ending, listed, newIndexes })
+    isPartial = newIndexes.size + listed.succeeded.size + listed.failed.size >= UNCOUNTED_PODS_MAX
+    if (isPartial) break
+  }
+  const uncountedTerminatedPods = { succeeded: [...listed.succeeded], failed: [...listed.failed] }
+  const fields = { succeeded: base.succeeded, failed: base.failed, uncountedTerminatedPods }
+  if (indexes === undefined) return { fields, release, isPartial }
+  const completed = withIndexes(indexes.previous, newIndexes)
+  return {
+    fields: {
+      ...fields,
+      succeeded: countIndexes(completed),
+      completedIndexes: formatIntervals(completed),
+      ...(indexes.failed === undefined ? {} : { failedIndexes: formatIntervals(indexes.failed) }),
+    },
+    release,
+    isPartial,
+  }
+}
+
+/** Source: canRemoveFinalizer, job_controller.go v1.37. */
+function canRelease({ job, indexes }: JobSurvey, pod: Stored<Pod>, ending: JobCondition | undefined): boolean {
+  if (job.metadata.deletionTimestamp !== undefined || ending !== undefined) return true
+  if (pod.status?.phase === 'Succeeded') return true
+  if (!isFailedPod(job, pod)) return false
+  const index = completionIndexOf(pod)
+  return index === undefined || indexes?.awaitingReplacement.get(index)?.metadata.uid !== pod.metadata.uid
+}
+
+interface Tally {
+  readonly ending: JobCondition | undefined
+  readonly listed: { readonly succeeded: Set<string>; readonly failed: Set<string> }
+  readonly newIndexes: Set<number>
+}
+
+function countPod({ job, indexes }: JobSurvey, pod: Stored<Pod>, { ending, listed, newIndexes }: Tally): void {
+  const { uid } = pod.metadata
+  const index = validIndexOf(job, pod)
+  if (pod.status?.phase === 'Succeeded' && !listed.failed.has(uid)) {
+    if (indexes === undefined) listed.succeeded.add(uid)
+    else if (index !== undefined && !hasIndex(indexes.previous, index)) newIndexes.add(index)
+    return
+  }
+  // A job that fails counts all that has not ended well as failed.
+  const isFailed = isFailedPod(job, pod) || (ending !== undefined && ending.type !== 'SuccessCriteriaMet')
+  if (!isFailed || (isIndexed(job) && index === undefined)) return
+  if (judgeFailure(job.spec?.podFailurePolicy, pod).counts) listed.failed.add(uid)
+}
+
+/** Zeros and empty texts are left out where upstream's fields do not tell them from absence. */
+function withCounts(status: JobStatus, added?: JobCondition): JobStatus {
+  const { active, succeeded, failed, completedIndexes, startTime, uncountedTerminatedPods, ...rest } = status
+  const lists = uncountedTerminatedPods ?? {}
+  return {
+    ...rest,
+    ...(active ? { active } : {}),
+    ...(succeeded ? { succeeded } : {}),
+    ...(failed ? { failed } : {}),
+    ...(completedIndexes ? { completedIndexes } : {}),
+    ...(startTime === undefined ? {} : { startTime }),
+    ...(added === undefined ? {} : { conditions: replaceCondition(status.conditions, added) }),
+    uncountedTerminatedPods: {
+      ...(lists.succeeded?.length ? { succeeded: lists.succeeded } : {}),
+      ...(lists.failed?.length ? { failed: lists.failed } : {}),
+    },
+  }
+}
+
+/** The same condition keeps its times. */
+function replaceCondition(list: readonly JobCondition[] = [], condition: JobCondition): JobCondition[] {
+  const at = list.findIndex(({ type }) => type === condition.type)
+  const old = list[at]
+  if (old === undefined) return [...list, condition]
+  const isSame =
+    old.status === condition.status && old.reason === condition.reason && old.message === condition.message
+  return isSame ? [...list] : list.with(at, condition)
 }

@@ -1,6 +1,6 @@
 import type { Job, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule } from '@centaurus/api/batch/v1'
 import type { ContainerStatus, Pod } from '@centaurus/api/core/v1'
-import { parseIndexes } from './indexes.ts'
+import { parseIndexes } from './index-ranges.ts'
 
 export interface FailureVerdict {
   readonly action: 'FailJob' | 'FailIndex' | 'Count' | 'Ignore'
