@@ -18,6 +18,7 @@ import type { ServeDeps } from './handlers/serve-deps.ts'
 import type { Exchange } from './http/exchange.ts'
 import { listen, type Listener, type ListenerOptions } from './http/listener.ts'
 import { createInProcessClient } from './in-process-client/in-process-client.ts'
+import { createServerMetrics } from './metrics/server-metrics.ts'
 import { createPipeline } from './request/pipeline.ts'
 import { SYSTEM_TENANT, type UserInfo } from './request/request-info.ts'
 import { RouteTable } from './request/routes.ts'
@@ -68,6 +69,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const registry = new ResourceRegistry(builtInDefinitions())
   const reader = createReader(cache)
   const parts = emptyParts()
+  const metrics = createServerMetrics({ cache, registry, clock })
   const serveDeps: ServeDeps = {
     store,
     cache,
@@ -83,14 +85,19 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   }
   const client = (user: UserInfo = SERVER_USER): Client => createInProcessClient(serveDeps, user)
   addExtensions(parts, deps.extensions ?? [], { registry, reader, client: client(), clock, random, logger })
-  parts.routes.add([...healthRoutes(() => healthChecks(cache, parts)), versionRoute, rootRoute(parts.routes)])
+  parts.routes.add([
+    ...healthRoutes(() => healthChecks(cache, parts)),
+    versionRoute,
+    metrics.route,
+    rootRoute(parts.routes),
+  ])
   const handle = createPipeline({
     authenticators: parts.authenticators,
     authorizers: parts.authorizers.length > 0 ? parts.authorizers : [ALLOW_ALL],
     routes: parts.routes,
     logger,
     serveResource: (exchange, context) => serveResource(serveDeps, exchange, context),
-    observe: () => {},
+    observe: metrics.observe,
   })
   const listeners: Listener[] = []
   return {

@@ -131,10 +131,11 @@ export function requireSchema({ group, version, kind }: GroupVersionKind): Struc
   return schema
 }
 
-/** Fills in defaults and turns the served form into the stored one. `object` may be changed. */
+/** Turns the served form into the stored one, which is what behaviors know, and fills in defaults. `object` may be changed. */
 export function toStored(definition: ResourceDefinition, object: KubeObject): KubeObject {
-  definition.behavior.setDefaults?.(object)
-  return definition.toStorage === undefined ? object : definition.toStorage(object)
+  const stored = definition.toStorage === undefined ? object : definition.toStorage(object)
+  definition.behavior.setDefaults?.(stored)
+  return stored
 }
 
 /** Options of a delete, from the body where there is one, else from the query. */

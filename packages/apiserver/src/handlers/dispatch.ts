@@ -1,4 +1,5 @@
 import { badRequest, methodNotAllowed, notFoundPath } from '@centaurus/api'
+import type { Binding } from '@centaurus/api/core/v1'
 import type { RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { readCount, readDryRun, readFieldValidation, readSelection } from '../request/query.ts'
@@ -7,6 +8,7 @@ import { respondList, respondObject, respondValue } from '../respond/respond.ts'
 import { WatchStream } from '../respond/watch-stream.ts'
 import { createTarget } from '../resource/target.ts'
 import { addWarning, encoderOptions, namespaceOf, serveGet, writeRequest, type ResourceCall } from './call.ts'
+import { bindPod } from './binding.ts'
 import { createObject } from './create.ts'
 import { readDefined, readDeleteOptions, toStored } from './decode-body.ts'
 import { deleteAnswer, deleteObject } from './delete.ts'
@@ -99,6 +101,7 @@ async function serveCreate(deps: ServeDeps, call: ResourceCall): Promise<void> {
   if (info.name !== '') throw methodNotAllowed(definition.info, 'create')
   const { object, warnings } = await readDefined(exchange, definition, readFieldValidation(exchange.query))
   for (const warning of warnings) addWarning(exchange, warning)
+  if (info.group === '' && info.resource === 'bindings') return serveLegacyBinding(deps, call, object as Binding)
   const action = deps.actions.find((entry) => isActionOf(entry, call))
   if (action !== undefined) {
     const value = await action.run(toStored(definition, object), call)
@@ -107,6 +110,15 @@ async function serveCreate(deps: ServeDeps, call: ResourceCall): Promise<void> {
   }
   const created = await createObject(deps, writeRequest(call), toStored(definition, object))
   respondObject(exchange, 201, { ...options, object: created })
+}
+
+/** POST to `bindings` is what `pods/{name}/binding` is, with the name in the body. */
+async function serveLegacyBinding(deps: ServeDeps, call: ResourceCall, binding: Binding): Promise<void> {
+  const definition = deps.registry.find('', 'v1', 'pods')!
+  const target = createTarget(deps.cache, definition, call.info.tenant)
+  const name = binding.metadata?.name ?? ''
+  const value = await bindPod(deps, { ...writeRequest(call), target }, { name, binding })
+  respondValue(call.exchange, 201, { value })
 }
 
 function isActionOf(

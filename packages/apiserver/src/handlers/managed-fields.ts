@@ -1,4 +1,11 @@
-import { resetFieldsOf, trackUpdate, type FieldSet, type KubeObject } from '@centaurus/api'
+import {
+  resetFieldsOf,
+  schemaOfKind,
+  trackUpdate,
+  type FieldSet,
+  type KubeObject,
+  type StructSchema,
+} from '@centaurus/api'
 import { formatApiVersion } from '../resource/built-in.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import type { WriteRequest } from '../resource/target.ts'
@@ -22,13 +29,19 @@ export function trackFields(request: WriteRequest, change: TrackedChange): AnyOb
   return trackUpdate({
     live,
     updated,
-    schema: definition.info.schema(),
+    schema: storedSchema(definition),
     manager: request.fieldManager,
     nowMs,
-    apiVersion: formatApiVersion(definition.info),
+    apiVersion: formatApiVersion(definition.prune === undefined ? definition.storage : definition.info),
     subresource,
     resetFields: resetFields(definition, subresource),
   }) as AnyObject
+}
+
+/** Fields are tracked in the stored form of built-in kinds, and in the served one of custom ones, which differ in their version only. */
+function storedSchema({ info, storage, prune, fromStorage }: ResourceDefinition): StructSchema {
+  if (prune !== undefined || fromStorage === undefined) return info.schema()
+  return schemaOfKind(storage.group, storage.version, storage.kind) ?? info.schema()
 }
 
 /** What a write to this subresource can't set, and so does not own. */

@@ -37,6 +37,8 @@ export interface Exchange {
   destroy(): void
   /** Adds a header to whatever answer follows (`Warning`, `Audit-Id`); a repeated name is sent repeatedly. */
   addHeader(name: string, value: string): void
+  /** Told of the code when the answer begins. Set it before answering. */
+  onAnswer?: ((code: number) => void) | undefined
   /** Present when the client asked to upgrade an HTTP/1.1 connection; calling it hands the raw socket over and ends the exchange. */
   readonly upgrade: (() => UpgradedConnection) | undefined
 }

@@ -18,6 +18,7 @@ export class Http1Exchange implements Exchange {
   readonly path: string
   readonly query: URLSearchParams
   readonly headers: Readonly<Record<string, string | undefined>>
+  onAnswer: ((code: number) => void) | undefined
   readonly upgrade: (() => UpgradedConnection) | undefined
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
@@ -84,12 +85,14 @@ export class Http1Exchange implements Exchange {
 
   respond(code: number, headers: ResponseHeaders, body: Uint8Array | string): void {
     if (this.#response.headersSent || this.#response.destroyed) return
+    this.onAnswer?.(code)
     this.#sendHeaders(code, { 'content-length': Buffer.byteLength(body), ...headers })
     this.#response.end(this.method === 'HEAD' ? undefined : body)
   }
 
   startStream(code: number, headers: ResponseHeaders): void {
     if (this.#response.headersSent || this.#response.destroyed) return
+    this.onAnswer?.(code)
     this.#sendHeaders(code, headers)
     this.#response.flushHeaders()
   }

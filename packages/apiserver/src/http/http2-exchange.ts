@@ -16,6 +16,7 @@ export class Http2Exchange implements Exchange {
   readonly method: string
   readonly path: string
   readonly headers: Readonly<Record<string, string | undefined>>
+  onAnswer: ((code: number) => void) | undefined
   readonly upgrade: (() => UpgradedConnection) | undefined = undefined
   readonly #stream: ServerHttp2Stream
   readonly #facts: ConnectionFacts
@@ -94,6 +95,7 @@ export class Http2Exchange implements Exchange {
 
   respond(code: number, headers: ResponseHeaders, body: Uint8Array | string): void {
     if (this.#stream.destroyed || this.#stream.headersSent) return
+    this.onAnswer?.(code)
     this.#stream.respond(this.#merge(code, headers))
     if (this.method === 'HEAD') this.#stream.end()
     else this.#stream.end(body)
@@ -101,6 +103,7 @@ export class Http2Exchange implements Exchange {
 
   startStream(code: number, headers: ResponseHeaders): void {
     if (this.#stream.destroyed || this.#stream.headersSent) return
+    this.onAnswer?.(code)
     this.#stream.respond(this.#merge(code, headers))
   }
 

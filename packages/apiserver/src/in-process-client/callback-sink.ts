@@ -21,6 +21,7 @@ export class CallbackSink<T extends KubeObject> implements WatchSink {
   /** Opens the watch; an error ends it. */
   async run(open: () => Promise<Watcher>): Promise<void> {
     try {
+      await Promise.resolve() // no event comes before the caller has its watch in hand
       const watcher = await open()
       if (this.#closed) watcher.close()
       else this.#watcher = watcher

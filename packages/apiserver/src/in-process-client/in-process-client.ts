@@ -62,7 +62,12 @@ class InProcessClient implements Client {
     this.#user = user
   }
 
-  async get<T extends KubeObject>(type: ResourceType<T>, name: ObjectName): Promise<Stored<T>> {
+  async get<T extends KubeObject>(
+    type: ResourceType<T>,
+    name: ObjectName,
+    options: CallOptions = {},
+  ): Promise<Stored<T>> {
+    options.signal?.throwIfAborted()
     const target = this.#target(type)
     await this.#deps.cache.waitCurrent()
     const object = target.cache.get(formatKey(namespaceOf(type, name.namespace), name.name))
@@ -71,6 +76,7 @@ class InProcessClient implements Client {
   }
 
   async list<T extends KubeObject>(type: ResourceType<T>, options: ListOptions = {}): Promise<ObjectList<T>> {
+    options.signal?.throwIfAborted()
     const target = this.#target(type)
     const list = await listObjects(this.#deps, {
       target,
@@ -256,6 +262,7 @@ class InProcessClient implements Client {
   }
 
   #request(target: Target, call: CallFacts): WriteRequest {
+    call.options.signal?.throwIfAborted()
     const { info } = target.definition
     const namespace = info.namespaced ? (call.namespace ?? '') : ''
     return {

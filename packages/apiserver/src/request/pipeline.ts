@@ -17,7 +17,7 @@ export interface PipelineDeps {
   readonly routes: RouteTable
   readonly logger: Logger
   readonly serveResource: (exchange: Exchange, context: RequestContext) => Promise<void>
-  /** Told of each request when it was answered. */
+  /** Told of each request before it is answered; without a context when it could not be understood. */
   readonly observe: (exchange: Exchange, context: RequestContext | undefined) => void
 }
 
@@ -42,6 +42,7 @@ async function handle(deps: PipelineDeps, exchange: Exchange): Promise<void> {
     if (route === undefined) throw notFoundPath()
     await serveRoute(route, exchange, context)
   } catch (error) {
+    if (context === undefined) deps.observe(exchange, undefined)
     respondError(exchange, error, deps.logger)
   }
 }

@@ -1,4 +1,5 @@
 import { behaviorOf, resources, type KubeObject, type ResourceInfo } from '@centaurus/api'
+import { CONVERSIONS } from './conversions.ts'
 import { keyGroupOf } from '../storage/keys.ts'
 import type { ResourceDefinition } from './registry.ts'
 
@@ -21,19 +22,20 @@ function defineBuiltIn(info: ResourceInfo): ResourceDefinition {
     keyGroup: keyGroupOf(info.storageGroup),
     namespaced: info.namespaced,
   }
-  const definition = { info, storage, behavior: behaviorOf(info.group, info.kind) }
+  const definition = { info, storage, behavior: behaviorOf(info.storageGroup, info.kind) }
   const servedVersion = formatApiVersion(info)
   const storedVersion = formatApiVersion(storage)
   if (servedVersion === storedVersion) return definition
+  const conversion = CONVERSIONS.get(`${servedVersion}/${info.resource}`)
   return {
     ...definition,
-    fromStorage: (object) => relabel(object, servedVersion),
-    toStorage: (object) => relabel(object, storedVersion),
+    fromStorage: (object) => relabel(object, servedVersion, conversion?.fromStorage),
+    toStorage: (object) => relabel(object, storedVersion, conversion?.toStorage),
   }
 }
 
-/** For versions that differ in nothing but their name. */
-function relabel(object: KubeObject, apiVersion: string): KubeObject {
+function relabel(object: KubeObject, apiVersion: string, convert?: (object: KubeObject) => void): KubeObject {
   object.apiVersion = apiVersion
+  convert?.(object)
   return object
 }

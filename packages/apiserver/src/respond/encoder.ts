@@ -40,7 +40,7 @@ export function shapeObject(object: CachedObject, options: EncoderOptions & { re
   const served = toServed(definition, object.object())
   switch (representation.as) {
     case 'Table':
-      return createTable(definition, [served], {
+      return createTable(definition, [{ stored: object.object(), served }], {
         includeObject: options.includeObject,
         version: representation.asVersion,
         nowMs: options.nowMs,

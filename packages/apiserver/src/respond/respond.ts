@@ -145,14 +145,16 @@ export function shapeList(list: ListResult, options: EncoderOptions): object {
   const served = list.objects.map((object) => toServed(definition, object.object()))
   const metadata = listMetadata(list)
   switch (representation.as) {
-    case 'Table':
-      return createTable(definition, served, {
+    case 'Table': {
+      const objects = served.map((object, i) => ({ stored: list.objects[i]!.object(), served: object }))
+      return createTable(definition, objects, {
         includeObject: options.includeObject,
         version: representation.asVersion,
         nowMs: options.nowMs,
         withColumns: true,
         metadata,
       })
+    }
     case 'PartialObjectMetadata':
     case 'PartialObjectMetadataList': {
       const items = served.map((object) => partialMetadata(object, representation.asVersion))

@@ -30,10 +30,16 @@ export interface TableMetadata {
   readonly remainingItemCount?: number | undefined
 }
 
+/** One object in both of its forms; mostly they are the same. */
+export interface TableObject {
+  readonly stored: KubeObject
+  readonly served: KubeObject
+}
+
 /** A `meta.k8s.io` Table of objects in the served version. */
 export function createTable(
   definition: ResourceDefinition,
-  objects: readonly KubeObject[],
+  objects: readonly TableObject[],
   options: TableOptions & { readonly metadata: TableMetadata },
 ): object {
   const columns = definition.behavior.columns ?? DEFAULT_COLUMNS
@@ -50,9 +56,10 @@ export function createTable(
           priority,
         }))
       : null,
-    rows: objects.map((object) => ({
-      cells: createCells(definition, object, options.nowMs),
-      ...rowObject(object, options),
+    rows: objects.map(({ stored, served }) => ({
+      // A built-in kind's behavior knows the stored form; that of a custom one belongs to its version.
+      cells: createCells(definition, definition.prune === undefined ? stored : served, options.nowMs),
+      ...rowObject(served, options),
     })),
   }
 }
