@@ -12,6 +12,7 @@ import type { Binding } from '@centaurus/api/core/v1'
 import type { Status } from '@centaurus/api/meta/v1'
 import type { Eviction } from '@centaurus/api/policy/v1'
 import type {
+  CallOptions,
   Client,
   ClientWatch,
   ClientWatchOptions,
