@@ -47,8 +47,8 @@ interface Peers {
 async function measure(peers: Peers): Promise<BenchResult[]> {
   const { store, etcd, context } = peers
   context.log(`writing ${KEYS} keys of 2 to 3 KB to each`)
-  await eachKey(64, async (key) => void (await commit(store, key)))
-  await eachKey(64, async (key) => void (await etcd.put(key, newValue())))
+  await eachKey(64, (key) => commit(store, key))
+  await eachKey(64, (key) => etcd.put(key, newValue()))
   const results: BenchResult[] = []
   for (const inFlight of [1, 64, 256]) {
     const options = { inFlight, durationMs: DURATION_MS }

@@ -25,11 +25,29 @@ export interface Etcd {
   close(): Promise<void>
 }
 
-/** Starts etcd with its data in `directory`. Throws with the way to install it when it is missing. */
+/** Starts etcd with its data in `directory`, and connects to it. */
 export async function startEtcd(directory: string): Promise<Etcd> {
+  const etcd = await startEtcdProcess(directory)
+  return connect(etcd, etcd.url.replace('http://', ''))
+}
+
+/** Paths of PEM files with which etcd serves over TLS and asks for client certificates. */
+export interface EtcdTlsFiles {
+  readonly certificate: string
+  readonly key: string
+  readonly clientAuthority: string
+}
+
+/** Starts etcd with its data in `directory`. Throws with the way to install it when it is missing. */
+export async function startEtcdProcess(
+  directory: string,
+  options: { readonly tls?: EtcdTlsFiles | undefined } = {},
+): Promise<BenchProcess & { readonly url: string }> {
   if (!existsSync(ETCD)) throw new Error(`Cannot find ${ETCD}, the peer of this bench: apt-get install etcd-server`)
-  const clientUrl = `http://127.0.0.1:${await freePort()}`
+  const { tls } = options
+  const clientUrl = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${await freePort()}`
   const peerUrl = `http://127.0.0.1:${await freePort()}`
+  const metricsUrl = `http://127.0.0.1:${await freePort()}`
   const flags = {
     'data-dir': join(directory, 'etcd'),
     'listen-client-urls': clientUrl,
@@ -37,16 +55,28 @@ export async function startEtcd(directory: string): Promise<Etcd> {
     'listen-peer-urls': peerUrl,
     'initial-advertise-peer-urls': peerUrl,
     'initial-cluster': `default=${peerUrl}`,
+    'listen-metrics-urls': metricsUrl,
     'quota-backend-bytes': String(8 * 2 ** 30),
+    ...(tls === undefined ? {} : tlsFlags(tls)),
   }
   const args = Object.entries(flags).map(([name, value]) => `--${name}=${value}`)
   const isReady = (): Promise<boolean> =>
-    fetch(`${clientUrl}/health`).then(
+    fetch(`${metricsUrl}/health`).then(
       async (response) => (await response.text()).includes('true'),
       () => false,
     )
   const etcd = await startProcess([ETCD, ...args], { isReady, timeoutMs: READY_MS_MAX })
-  return connect(etcd, clientUrl.replace('http://', ''))
+  return { ...etcd, url: clientUrl }
+}
+
+function tlsFlags({ certificate, key, clientAuthority }: EtcdTlsFiles): Record<string, string> {
+  return {
+    'cert-file': certificate,
+    'key-file': key,
+    'trusted-ca-file': clientAuthority,
+    'client-cert-auth': 'true',
+    'enable-grpc-gateway': 'false', // it calls etcd itself, with a server's certificate
+  }
 }
 
 type Callback<T> = (error: Error | null, response: T) => void

@@ -17,11 +17,27 @@ export async function alternate<Name extends string>(
   candidates: Readonly<Record<Name, () => Promise<number>>>,
 ): Promise<Record<Name, number>> {
   const names = Object.keys(candidates) as Name[]
-  const values = new Map<Name, number[]>(names.map((name) => [name, []]))
+  const toFigures = (name: Name) => [name, async () => ({ value: await candidates[name]() })] as const
+  const medians = await alternateFigures(rounds, Object.fromEntries(names.map(toFigures)))
+  return Object.fromEntries(names.map((name) => [name, medians[name]!.value])) as Record<Name, number>
+}
+
+/** Like {@link alternate} for candidates that give several figures: the median of each. */
+export async function alternateFigures<Name extends string, Figures extends Readonly<Record<keyof Figures, number>>>(
+  rounds: number,
+  candidates: Readonly<Record<Name, () => Promise<Figures>>>,
+): Promise<Record<Name, Figures>> {
+  const names = Object.keys(candidates) as Name[]
+  const samples = new Map<Name, Figures[]>(names.map((name) => [name, []]))
   for (let round = 0; round < rounds; round++) {
-    for (const name of names) values.get(name)!.push(await candidates[name]())
+    for (const name of names) samples.get(name)!.push(await candidates[name]())
   }
-  return Object.fromEntries(names.map((name) => [name, median(values.get(name)!)])) as Record<Name, number>
+  return Object.fromEntries(names.map((name) => [name, medianFigures(samples.get(name)!)])) as Record<Name, Figures>
+}
+
+function medianFigures<Figures extends Readonly<Record<keyof Figures, number>>>(samples: readonly Figures[]): Figures {
+  const figures = Object.keys(samples[0] ?? {}) as (keyof Figures)[]
+  return Object.fromEntries(figures.map((figure) => [figure, median(samples.map((each) => each[figure]))])) as Figures
 }
 
 /** Keeps `inFlight` calls of `operation` under way for `durationMs`. Returns completed calls a second. */

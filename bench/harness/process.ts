@@ -1,12 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 
 /** How long a stopped process may take before it is killed, milliseconds. */
 const STOP_MS_MAX = 5_000
 
-/** The kernel's clock ticks a second, as /proc counts CPU time (`getconf CLK_TCK`; 100 on Linux). */
-const TICKS_PER_SECOND = 100
+const READY_POLL_MS = 5
 
 /** A process that the bench started. */
 export interface BenchProcess {
@@ -36,7 +35,7 @@ export async function startProcess(
       await stopChild(child)
       throw new Error(`Cannot start ${file}: ${problem}\n${output}`)
     }
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS))
   }
   return { pid: child.pid!, stop: () => stopChild(child) }
 }
@@ -50,12 +49,12 @@ async function stopChild(child: ChildProcess): Promise<void> {
   clearTimeout(timer)
 }
 
-/** What a process uses now. Source: proc_pid_status(5) and proc_pid_stat(5). */
+/** What a process uses now. Source: proc_pid_status(5) and, for nanoseconds of each thread, the kernel's sched-stats.rst. */
 export interface ProcessSample {
   readonly residentBytes: number
   /** Without files that are mapped: what the machine could not take back. */
   readonly anonymousBytes: number
-  /** CPU time since it started, user and system. */
+  /** CPU time of its live threads since they started, user and system. */
   readonly cpuMs: number
 }
 
@@ -63,12 +62,18 @@ export interface ProcessSample {
 export function sampleProcess(pid: number = process.pid): ProcessSample {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8')
   const kilobytes = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0)
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return {
     residentBytes: kilobytes('VmRSS') * 1024,
     anonymousBytes: kilobytes('RssAnon') * 1024,
-    cpuMs: ((Number(fields[11]) + Number(fields[12])) * 1000) / TICKS_PER_SECOND,
+    cpuMs: readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + threadCpuMs(pid, thread), 0),
+  }
+}
+
+function threadCpuMs(pid: number, thread: string): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ', 1)[0]) / 1e6
+  } catch {
+    return 0 // it ended meanwhile
   }
 }
 

@@ -1,6 +1,6 @@
 /** Run with `--expose-gc`, a directory and a count: fills an embedded store and prints what a key costs in this process, as JSON. */
 import { openEmbeddedStore, type Change } from '@centaurus/store'
-import { sampleProcess } from './process.ts'
+import { settleMemory } from './memory.ts'
 
 const VALUE_BYTES = 3_000
 const CHANGES_A_COMMIT = 50
@@ -9,9 +9,9 @@ const directory = process.argv[2] ?? ''
 const keys = Number(process.argv[3])
 const store = await openEmbeddedStore({ path: directory })
 await fill(0, 10_000) // what the process needs at all
-const before = await settle()
+const before = await settleMemory()
 await fill(10_000, 10_000 + keys)
-const after = await settle()
+const after = await settleMemory()
 process.stdout.write(
   JSON.stringify({
     objectBytes: (after.objectBytes - before.objectBytes) / keys,
@@ -30,13 +30,4 @@ async function fill(first: number, end: number): Promise<void> {
     }))
     await store.commit({ changes })
   }
-}
-
-async function settle(): Promise<{ objectBytes: number; anonymousBytes: number; residentBytes: number }> {
-  for (let i = 0; i < 3; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 50))
-    globalThis.gc?.()
-  }
-  const { heapUsed, external } = process.memoryUsage()
-  return { objectBytes: heapUsed + external, ...sampleProcess() }
 }
