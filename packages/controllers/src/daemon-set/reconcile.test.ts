@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { controllerrevisions, daemonsets, type DaemonSet } from '@centaurus/api/apps/v1'
 import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
+import { startDaemonSetController } from './reconcile.ts'
 import { runPods, startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
 import { targetNode } from './pod.ts'
 
@@ -10,7 +11,7 @@ const AT = { namespace: 'default', name: 'agent' }
 describe('daemon sets on a real API server', () => {
   let plane: ControlPlane
   before(async () => {
-    plane = await startControlPlane({ controllers: ['daemonset-controller'] })
+    plane = await startControlPlane({ controllers: [startDaemonSetController] })
     runPods(plane)
     for (const name of ['n1', 'n2']) await addNode(name)
   })

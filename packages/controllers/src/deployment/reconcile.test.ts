@@ -4,6 +4,11 @@ import { isStatus } from '@centaurus/api'
 import { deployments, replicasets, type Deployment } from '@centaurus/api/apps/v1'
 import { endpoints, events, nodes, pods, services, type Pod } from '@centaurus/api/core/v1'
 import { endpointslices } from '@centaurus/api/discovery/v1'
+import { startDeploymentController } from './reconcile.ts'
+import { startReplicaSetController } from '../replica-set/reconcile.ts'
+import { startEndpointSliceController } from '../endpoint-slice/reconcile.ts'
+import { startEndpointsController } from '../endpoints/reconcile.ts'
+import { startGarbageCollector } from '../garbage-collector/reconcile.ts'
 import { runPods, startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
 
 const NAMESPACE = 'default'
@@ -27,11 +32,11 @@ describe('deployments and replica sets on a real API server', () => {
   before(async () => {
     plane = await startControlPlane({
       controllers: [
-        'deployment-controller',
-        'replicaset-controller',
-        'endpointslice-controller',
-        'endpoints-controller',
-        'garbage-collector-controller',
+        startDeploymentController,
+        startReplicaSetController,
+        startEndpointSliceController,
+        startEndpointsController,
+        startGarbageCollector,
       ],
     })
     runPods(plane)

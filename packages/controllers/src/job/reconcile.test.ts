@@ -3,6 +3,11 @@ import { after, before, describe, it } from 'node:test'
 import { formatTime, isStatus } from '@centaurus/api'
 import { cronjobs, jobs, type Job, type JobSpec } from '@centaurus/api/batch/v1'
 import { events, pods, type Pod } from '@centaurus/api/core/v1'
+import { startCronJobController } from '../cron-job/reconcile.ts'
+import { startGarbageCollector } from '../garbage-collector/reconcile.ts'
+import { startPodGarbageCollector } from '../pod-gc/reconcile.ts'
+import { startTtlAfterFinishedController } from '../ttl-after-finished/reconcile.ts'
+import { startJobController } from './reconcile.ts'
 import { startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
 import { TRACKING_FINALIZER } from './pod.ts'
 
@@ -13,11 +18,11 @@ describe('jobs on a real API server', () => {
   before(async () => {
     plane = await startControlPlane({
       controllers: [
-        'job-controller',
-        'cronjob-controller',
-        'ttl-after-finished-controller',
-        'garbage-collector-controller',
-        'pod-garbage-collector-controller',
+        startJobController,
+        startCronJobController,
+        startTtlAfterFinishedController,
+        startGarbageCollector,
+        startPodGarbageCollector,
       ],
     })
   })

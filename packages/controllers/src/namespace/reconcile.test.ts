@@ -2,13 +2,15 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { isStatus } from '@centaurus/api'
 import { configmaps, namespaces, serviceaccounts } from '@centaurus/api/core/v1'
+import { startNamespaceController } from './reconcile.ts'
+import { startServiceAccountController, startRootCaPublisher } from '../service-account/reconcile.ts'
 import { startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
 
 describe('namespaces on a real API server', () => {
   let plane: ControlPlane
   before(async () => {
     plane = await startControlPlane({
-      controllers: ['namespace-controller', 'serviceaccount-controller', 'root-ca-certificate-publisher-controller'],
+      controllers: [startNamespaceController, startServiceAccountController, startRootCaPublisher],
     })
   })
   after(() => plane.close())

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { statefulsets, type StatefulSet } from '@centaurus/api/apps/v1'
 import { persistentvolumeclaims, pods, type Pod } from '@centaurus/api/core/v1'
+import { startGarbageCollector } from '../garbage-collector/reconcile.ts'
+import { startStatefulSetController } from './reconcile.ts'
 import { runPods, startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
 
 const AT = { namespace: 'default', name: 'db' }
@@ -9,7 +11,7 @@ const AT = { namespace: 'default', name: 'db' }
 describe('stateful sets on a real API server', () => {
   let plane: ControlPlane
   before(async () => {
-    plane = await startControlPlane({ controllers: ['statefulset-controller', 'garbage-collector-controller'] })
+    plane = await startControlPlane({ controllers: [startStatefulSetController, startGarbageCollector] })
     runPods(plane)
   })
   after(() => plane.close())

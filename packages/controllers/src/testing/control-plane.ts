@@ -2,10 +2,10 @@ import { createApiServer, type ApiServer } from '@centaurus/apiserver'
 import type { Stored } from '@centaurus/api'
 import { pods, type Pod } from '@centaurus/api/core/v1'
 import { createSeededRandom, silentLogger, systemClock, type Logger } from '@centaurus/base'
-import { createInformerFactory, type Client, type InformerFactory } from '@centaurus/client'
+import { createInformerFactory, type Client, type InformerFactory, type RunningController } from '@centaurus/client'
 import { createMemoryStore } from '@centaurus/store'
-import { discoverFrom } from '../frame/discovery.ts'
-import { startControllers, type ControllerName, type RunningControllers } from '../start.ts'
+import { discoverFrom, type ResourceDiscovery } from '../frame/discovery.ts'
+import type { ControllerDeps } from '../frame/controller.ts'
 
 /** Longer than any state of these tests takes on a busy machine. */
 const WAIT_MS = 10_000
@@ -16,19 +16,25 @@ export interface ControlPlane {
   readonly client: Client
   readonly server: ApiServer
   readonly informers: InformerFactory
-  readonly controllers: RunningControllers
   /** Resolves to what `check` returns once it returns something; its failures are shown when the time is over. */
   eventually<T>(check: () => Promise<T | undefined | false>): Promise<T>
   close(): Promise<void>
 }
 
+/** What any controller may ask for. */
+export interface TestDeps extends ControllerDeps {
+  readonly discovery: ResourceDiscovery
+  readonly rootCa: string
+}
+
 export interface ControlPlaneOptions {
-  readonly controllers: readonly ControllerName[]
+  /** Their start functions. */
+  readonly controllers: readonly ((deps: TestDeps) => RunningController)[]
   readonly logger?: Logger | undefined
 }
 
 export async function startControlPlane({
-  controllers: names,
+  controllers,
   logger = silentLogger,
 }: ControlPlaneOptions): Promise<ControlPlane> {
   const random = createSeededRandom(1)
@@ -37,24 +43,16 @@ export async function startControlPlane({
   await server.start()
   const client = server.client()
   const informers = createInformerFactory(client, { logger, random })
-  const controllers = startControllers({
-    client,
-    informers,
-    logger,
-    random,
-    clock: systemClock,
-    discovery: discoverFrom(server.registry),
-    rootCa: 'CA',
-    names,
-  })
+  const discovery = discoverFrom(server.registry)
+  const deps: TestDeps = { client, informers, logger, random, clock: systemClock, discovery, rootCa: 'CA' }
+  const running = controllers.map((start) => start(deps))
   return {
     client,
     server,
     informers,
-    controllers,
     eventually,
     async close() {
-      await controllers.close()
+      await Promise.all(running.map((controller) => controller.close()))
       await informers.close()
       await server.close()
       await store.close()
