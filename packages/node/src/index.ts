@@ -43,4 +43,9 @@ export {
 } from './runtime/labels.ts'
 export type { ContainerConfig, ContainerMount, LinuxResources, SandboxConfig } from './runtime/config.ts'
 export { startKubeletServer, type KubeletServer, type KubeletServerOptions } from './server/kubelet-server.ts'
-export { removeServiceProxy, startServiceProxy, type ServiceProxy, type ServiceProxyDeps } from './service-proxy/service-proxy.ts'
+export {
+  removeServiceProxy,
+  startServiceProxy,
+  type ServiceProxy,
+  type ServiceProxyDeps,
+} from './service-proxy/service-proxy.ts'

@@ -34,8 +34,7 @@ if (!isInNamespaces()) {
         host: '127.0.0.1',
         port: 0,
       })
-      const script =
-        'echo one; echo two >&2; echo three; mkdir /www; echo page > /www/index.html; httpd -f -p 8080 -h /www'
+      const script = 'echo one; echo two; echo three; mkdir /www; echo page > /www/index.html; httpd -f -p 8080 -h /www'
       await world.createPod('web', { containers: [{ name: 'main', image: BUSYBOX, command: ['sh', '-c', script] }] })
       await world.createPod('again', {
         containers: [{ name: 'main', image: BUSYBOX, command: ['sh', '-c', 'echo run; exit 1'] }],
