@@ -4,7 +4,7 @@ export interface Clock {
   now(): number
   /** Milliseconds from an arbitrary start; never goes back. Use it for durations. */
   monotonicMs(): number
-  /** Resolves after `ms`; rejects with the signal's reason when `signal` aborts first. */
+  /** Resolves after `ms`, and keeps the process alive until then; rejects with the signal's reason when `signal` aborts first. */
   sleep(ms: number, options?: { readonly signal?: AbortSignal | undefined }): Promise<void>
   /** Calls `fire` once after `ms`. The timer does not keep the process alive. */
   setTimer(ms: number, fire: () => void): Timer
@@ -18,7 +18,7 @@ export interface Timer {
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
-  sleep: (ms, options) => sleepOn(systemClock, ms, options?.signal),
+  sleep: (ms, options) => sleepOn(setLastingTimer, ms, options?.signal),
   setTimer(ms, fire) {
     const handle: unknown = setTimeout(fire, ms)
     if (typeof handle === 'object' && handle !== null && 'unref' in handle && typeof handle.unref === 'function') {
@@ -56,7 +56,7 @@ export function createManualClock(startMs: number = Date.UTC(2026, 0, 1)): Manua
   const clock: ManualClock = {
     now: () => now,
     monotonicMs: () => now - startMs,
-    sleep: (ms, options) => sleepOn(clock, ms, options?.signal),
+    sleep: (ms, options) => sleepOn(clock.setTimer, ms, options?.signal),
     setTimer(ms, fire) {
       const timer = { at: now + Math.max(0, ms), order: order++, fire }
       pending.add(timer)
@@ -77,14 +77,19 @@ export function createManualClock(startMs: number = Date.UTC(2026, 0, 1)): Manua
   return clock
 }
 
-function sleepOn(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+function setLastingTimer(ms: number, fire: () => void): Timer {
+  const handle = setTimeout(fire, ms)
+  return { cancel: () => clearTimeout(handle) }
+}
+
+function sleepOn(setTimer: Clock['setTimer'], ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason as Error)
     const onAbort = (): void => {
       timer.cancel()
       reject(signal!.reason as Error)
     }
-    const timer = clock.setTimer(ms, () => {
+    const timer = setTimer(ms, () => {
       signal?.removeEventListener('abort', onAbort)
       resolve()
     })
