@@ -22,6 +22,8 @@ export type {
   RequestContext,
   WriteCheck,
 } from './extension.ts'
+export { createApiServicesExtension } from './crd/api-services.ts'
+export { createCrdExtension, servedCustomResources } from './crd/crd-extension.ts'
 export { createDiscoveryExtension, type DiscoveryOptions } from './discovery/discovery-extension.ts'
 export { createOpenApiExtension, type OpenApiExtensionOptions } from './discovery/openapi-extension.ts'
 export type { Exchange, ResponseHeaders, UpgradedConnection } from './http/exchange.ts'

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:https'
 import { text } from 'node:stream/consumers'
-import { exitStatus, servePortForward, serveRemoteCommand } from '@centaurus/streams'
+import { exitStatus, servePortForward, serveRemoteCommand, type RemoteCommandSession } from '@centaurus/streams'
 import type { CertificateAndKey } from '../certificates/key-pair.ts'
 
 export interface TestNode {
@@ -51,12 +51,13 @@ export async function startTestNode(authority: CertificateAndKey, serving: Certi
     }
     const flag = (name: string): boolean => url.searchParams.get(name) === '1'
     const streams = { stdin: flag('input'), stdout: flag('output'), stderr: flag('error'), tty: flag('tty') }
-    void serveRemoteCommand(upgraded, streams).then(async (session) => {
+    const run = async (session: RemoteCommandSession): Promise<void> => {
       const input =
         session.stdin === undefined ? url.searchParams.getAll('command').join(' ') : await text(session.stdin)
       session.stdout?.write(input.toUpperCase())
       await session.finish(exitStatus(input === 'fail' ? 7 : 0))
-    })
+    }
+    void serveRemoteCommand(upgraded, streams).then(run, () => {})
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return {
