@@ -7,6 +7,7 @@ import {
 } from '@centaurus/api/apiextensions/v1'
 import { apiservices } from '@centaurus/api/apiregistration/v1'
 import { createDiscoveryExtension } from '../discovery/discovery-extension.ts'
+import { createOpenApiExtension } from '../discovery/openapi-extension.ts'
 import { startTestServer, type TestObject, type TestServer } from '../testing/test-server.ts'
 import { createApiServicesExtension } from './api-services.ts'
 import { createCrdExtension } from './crd-extension.ts'
@@ -62,7 +63,12 @@ describe('custom resources', () => {
   let test: TestServer
   before(async () => {
     test = await startTestServer({
-      extensions: [createDiscoveryExtension(), createCrdExtension(), createApiServicesExtension()],
+      extensions: [
+        createDiscoveryExtension(),
+        createOpenApiExtension(),
+        createCrdExtension(),
+        createApiServicesExtension(),
+      ],
     })
   })
   after(() => test.close())

@@ -1,12 +1,8 @@
-import {
-  createOpenApi,
-  notFoundPath,
-  type CustomResourceDescription,
-  type OpenApi,
-  type OpenApiOptions,
-} from '@centaurus/api'
+import { createOpenApi, notFoundPath, type OpenApi, type OpenApiOptions } from '@centaurus/api'
+import { servedCustomResources } from '../crd/crd-extension.ts'
 import type { CreateExtension } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
+import type { ObjectReader } from '../resource/object-reader.ts'
 import type { ResourceRegistry } from '../resource/registry.ts'
 import { createDocument, respondDocument, type CachedDocument } from './cached-document.ts'
 
@@ -22,14 +18,12 @@ const DOCUMENTS_MAX = 32
 export interface OpenApiExtensionOptions {
   /** Texts for `kubectl explain`. */
   readonly descriptions?: OpenApiOptions['descriptions']
-  /** Every served version of every CustomResourceDefinition, now. */
-  readonly customResources?: (() => readonly CustomResourceDescription[]) | undefined
 }
 
-/** `/openapi/v2` and `/openapi/v3`. Source: kube-openapi pkg/handler and pkg/handler3. */
+/** `/openapi/v2` and `/openapi/v3`, custom resources included. Source: kube-openapi pkg/handler and pkg/handler3. */
 export function createOpenApiExtension(options: OpenApiExtensionOptions = {}): CreateExtension {
-  return ({ registry }) => {
-    const documents = createDocuments(registry, options)
+  return ({ registry, reader }) => {
+    const documents = createDocuments(registry, reader, options)
     return {
       routes: [
         {
@@ -59,7 +53,11 @@ interface Documents {
   v3Hash(path: string): string | undefined
 }
 
-function createDocuments(registry: ResourceRegistry, options: OpenApiExtensionOptions): Documents {
+function createDocuments(
+  registry: ResourceRegistry,
+  reader: ObjectReader,
+  options: OpenApiExtensionOptions,
+): Documents {
   let generation = -1
   let openApi: OpenApi | undefined
   const kept = new Map<string, CachedDocument>()
@@ -67,7 +65,7 @@ function createDocuments(registry: ResourceRegistry, options: OpenApiExtensionOp
     if (openApi === undefined || generation !== registry.generation) {
       generation = registry.generation
       openApi = createOpenApi({
-        customResources: options.customResources?.() ?? [],
+        customResources: servedCustomResources(reader),
         descriptions: options.descriptions,
       })
       kept.clear()
