@@ -1,6 +1,8 @@
 import {
   createAccessExtension,
+  createApiServicesExtension,
   createApiServer,
+  createCrdExtension,
   createDiscoveryExtension,
   createKubeconfig,
   createOpenApiExtension,
@@ -103,6 +105,8 @@ async function createExtensions({
     createAccessExtension({ signer: createTokenSigner({ keyPem: certificates.serviceAccountKeyPem }) }),
     createDiscoveryExtension({ serverAddress: `${advertiseAddress}:${port}` }),
     createOpenApiExtension({ descriptions: readDescriptions }),
+    createCrdExtension(),
+    createApiServicesExtension(),
     createProxyExtension({
       tls: { ca: certificates.authority.certificatePem, cert: toNodes.certificatePem, key: toNodes.keyPem },
     }),
