@@ -52,6 +52,8 @@ export interface ClaimOptions<O extends KubeObject, T extends KubeObject> {
   readonly type: ResourceType<T>
   readonly informer: Informer<T>
   readonly selector: LabelSelector
+  /** Set on what is adopted, and taken from what is released. */
+  readonly finalizer?: string | undefined
 }
 
 /** Adopts and releases, and returns what the owner has then. Asks the server itself before it adopts, as the cached owner may be gone. */
@@ -68,7 +70,8 @@ export async function reconcileClaim<O extends KubeObject, T extends KubeObject>
   if (plan.adopt.length === 0) return claimed
   await requireAlive(context, owner, options.ownerType)
   for (const object of plan.adopt) {
-    const body = { metadata: { ownerReferences: [ownerReferenceTo(owner)], uid: object.metadata.uid } }
+    const finalizers = options.finalizer === undefined ? {} : { finalizers: [options.finalizer] }
+    const body = { metadata: { ownerReferences: [ownerReferenceTo(owner)], uid: object.metadata.uid, ...finalizers } }
     try {
       const adopted = await context.client.patch(type, nameOf(object), { type: 'strategic', body })
       context.writes.wrote(options.key, informer, adopted)
@@ -107,11 +110,12 @@ async function release<O extends KubeObject, T extends KubeObject>(
     key,
     type,
     informer,
+    finalizer,
   }: ClaimOptions<O, T> & { readonly object: Stored<T>; readonly owner: Stored<O> },
 ): Promise<void> {
-  const body = {
-    metadata: { ownerReferences: [{ $patch: 'delete', uid: owner.metadata.uid }], uid: object.metadata.uid },
-  }
+  const finalizers = finalizer === undefined ? {} : { '$deleteFromPrimitiveList/finalizers': [finalizer] }
+  const ownerReferences = [{ $patch: 'delete', uid: owner.metadata.uid }]
+  const body = { metadata: { ownerReferences, uid: object.metadata.uid, ...finalizers } }
   try {
     writes.wrote(key, informer, await client.patch(type, nameOf(object), { type: 'strategic', body }))
   } catch (error) {

@@ -32,7 +32,7 @@ function ownerIndexValues(object: KubeObject): readonly string[] {
 }
 
 export interface OwnerWatch<O extends KubeObject, T extends KubeObject> {
-  readonly queue: WorkQueue
+  readonly queue: Pick<WorkQueue, 'add'>
   readonly owners: Informer<O>
   readonly owned: Informer<T>
   /** Group of the owner's API version, and its kind. */

@@ -3,20 +3,26 @@ import { describe, it } from 'node:test'
 import { formatTime, type Stored } from '@centaurus/api'
 import type { Job, JobSpec } from '@centaurus/api/batch/v1'
 import type { Pod } from '@centaurus/api/core/v1'
-import { array, assert as assertProperty, integer, property, uniqueArray } from 'fast-check'
-import { formatIndexes, parseIndexes } from './index-ranges.ts'
-import { planJob, type JobPlan } from './plan.ts'
-import { buildJobPod, INDEX_ANNOTATION, TRACKING_FINALIZER } from './pod.ts'
+import { array, assert as assertProperty, constantFrom, integer, property, record } from 'fast-check'
+import type { FailureRecord } from './backoff.ts'
+import { isJobFinished } from './finished.ts'
+import { COMPLETION_INDEX, hasTrackingFinalizer, INDEX_FAILURE_COUNT, TRACKING_FINALIZER } from './indexes.ts'
+import { planCounted, planFinish, planPods, planTracking, surveyJob } from './plan.ts'
 
 const START_MS = Date.UTC(2026, 0, 1)
 
-/** A job and its pods, and a node that ends them as it is told. */
+/** Where a round of the controller dies. */
+type Crash = 'afterStatus' | 'afterRelease' | 'never'
+
+/** A job and its pods, a node that ends them as it is told, and the controller's rounds without its I/O. */
 class World {
   job: Stored<Job>
   pods: Stored<Pod>[] = []
   nowMs = START_MS
   readonly events: string[] = []
   created = 0
+  retryInMs: number | undefined
+  #failures: FailureRecord | undefined
 
   constructor(spec: Partial<JobSpec>) {
     this.job = {
@@ -34,33 +40,61 @@ class World {
     }
   }
 
-  step(): JobPlan {
+  step({ crash = 'never' as Crash } = {}): void {
     this.nowMs += 1000
-    const plan = planJob({ job: this.job, pods: this.pods, nowMs: this.nowMs })
-    this.job = { ...this.job, status: plan.status }
-    this.events.push(...plan.events.map(({ reason }) => reason))
-    for (const init of plan.create) {
-      const pod = buildJobPod(this.job, init)
-      const name = `p${this.created++}`
-      const metadata = {
-        ...pod.metadata,
-        name,
-        uid: name,
-        resourceVersion: '1',
-        creationTimestamp: formatTime(this.nowMs),
-      }
-      this.pods.push({ ...pod, metadata, status: { phase: 'Running' } } as Stored<Pod>)
-    }
-    const released = new Set(plan.release.map(({ metadata }) => metadata.uid))
-    const removed = new Set(plan.remove.map(({ metadata }) => metadata.uid))
-    this.pods = this.pods
-      .map((pod) => (released.has(pod.metadata.uid) ? { ...pod, metadata: { ...pod.metadata, finalizers: [] } } : pod))
-      .map((pod) =>
-        removed.has(pod.metadata.uid)
-          ? { ...pod, metadata: { ...pod.metadata, deletionTimestamp: formatTime(this.nowMs) } }
-          : pod,
-      )
-    return plan
+    if (isJobFinished(this.job)) return
+    const survey = surveyJob({ job: this.job, pods: this.pods, failures: this.#failures, nowMs: this.nowMs })
+    const isManaged = survey.finish === undefined
+    const plan = isManaged ? planPods(survey) : { create: [], remove: survey.activePods, retryInMs: undefined }
+    this.retryInMs = plan.retryInMs
+    for (const pod of plan.create) this.#create(pod)
+    this.#remove(
+      plan.remove.map(({ metadata }) => metadata.uid),
+      { untrack: isManaged },
+    )
+    const tracking = planTracking(survey, {
+      active: survey.activePods.length + plan.create.length - plan.remove.length,
+      ready: survey.ready,
+      terminating: survey.terminating + plan.remove.length,
+      isManaged,
+      isSettled: true,
+    })
+    this.job = { ...this.job, status: tracking.status }
+    if (tracking.suspension !== undefined) this.events.push(tracking.suspension)
+    if (crash === 'afterStatus') return this.#restart()
+    this.#failures = survey.failures
+    const released = new Set(tracking.release.map(({ metadata }) => metadata.uid))
+    this.pods = this.pods.map((pod) => (released.has(pod.metadata.uid) ? untracked(pod) : pod))
+    if (crash === 'afterRelease') return this.#restart()
+    const tracked = new Set(this.pods.filter(hasTrackingFinalizer).map(({ metadata }) => metadata.uid))
+    const counted = planCounted(tracking.status, (uid) => tracked.has(uid))
+    const final = planFinish(counted, tracking.finish, this.nowMs)
+    this.job = { ...this.job, status: final ?? counted }
+    if (final !== undefined) this.events.push(tracking.finish!.type)
+  }
+
+  #restart(): void {
+    this.#failures = undefined
+  }
+
+  #create(pod: Pod): void {
+    const name = `p${this.created++}`
+    const creationTimestamp = formatTime(this.nowMs)
+    const metadata = { ...pod.metadata, name, uid: name, resourceVersion: '1', creationTimestamp }
+    this.pods.push({ ...pod, metadata, status: { phase: 'Running' } } as Stored<Pod>)
+  }
+
+  #remove(uids: readonly string[], { untrack }: { readonly untrack: boolean }): void {
+    this.pods = this.pods.map((pod) => {
+      if (!uids.includes(pod.metadata.uid)) return pod
+      const { metadata } = untrack ? untracked(pod) : pod
+      return { ...pod, metadata: { ...metadata, deletionTimestamp: formatTime(this.nowMs) } }
+    })
+  }
+
+  /** What a node does with pods that are being deleted. */
+  reap(): void {
+    this.pods = this.pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
   }
 
   end(phase: 'Succeeded' | 'Failed', name: string, exitCode = phase === 'Failed' ? 1 : 0): void {
@@ -84,7 +118,16 @@ class World {
   }
 }
 
-describe('planJob', () => {
+function untracked(pod: Stored<Pod>): Stored<Pod> {
+  const finalizers = pod.metadata.finalizers?.filter((finalizer) => finalizer !== TRACKING_FINALIZER)
+  return { ...pod, metadata: { ...pod.metadata, finalizers } }
+}
+
+function isRunning(pod: Pod): boolean {
+  return pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
+}
+
+describe('a job', () => {
   it('runs one pod and completes, counting it once', () => {
     const world = new World({})
     world.settle()
@@ -92,38 +135,44 @@ describe('planJob', () => {
     assert.deepEqual(world.pods[0]?.metadata.finalizers, [TRACKING_FINALIZER])
     assert.equal(world.job.status?.active, 1)
     world.end('Succeeded', 'p0')
-    world.step()
+    world.step({ crash: 'afterStatus' })
     assert.deepEqual(world.job.status?.uncountedTerminatedPods, { succeeded: ['p0'] })
+    assert.deepEqual(world.pods[0]?.metadata.finalizers, [TRACKING_FINALIZER])
     world.settle()
     assert.equal(world.job.status?.succeeded, 1)
     assert.equal(world.condition('Complete'), 'CompletionsReached: Reached expected number of succeeded pods')
     assert.notEqual(world.job.status?.completionTime, undefined)
-    assert.deepEqual(world.events, ['Completed'])
+    assert.deepEqual(world.events, ['Complete'])
     assert.equal(world.created, 1)
   })
 
-  it('counts every ended pod exactly once, whatever ends when', () => {
+  it('counts every ended pod exactly once, whatever ends when and wherever the controller dies', () => {
+    const moves = array(
+      record({
+        ends: constantFrom('Succeeded' as const, 'Failed' as const, undefined),
+        crash: constantFrom<Crash>('never', 'never', 'afterStatus', 'afterRelease'),
+        isReaped: constantFrom(true, false),
+      }),
+      { minLength: 10, maxLength: 40 },
+    )
     assertProperty(
-      property(
-        array(integer({ min: 0, max: 2 }), { minLength: 10, maxLength: 40 }),
-        integer({ min: 1, max: 4 }),
-        (moves, parallelism) => {
-          const world = new World({ parallelism, completions: 8, backoffLimit: 1000 })
-          const ended = { Succeeded: 0, Failed: 0 }
-          for (const move of moves) {
-            world.step()
-            world.nowMs += 600_000
-            const running = world.pods.find((pod) => pod.status?.phase === 'Running')
-            if (running === undefined || move === 0) continue
-            const phase = move === 1 ? 'Succeeded' : 'Failed'
-            world.end(phase, running.metadata.name)
-            ended[phase]++
-          }
-          world.settle()
-          assert.deepEqual([world.job.status?.succeeded, world.job.status?.failed], [ended.Succeeded, ended.Failed])
-          assert.ok(world.pods.filter((pod) => pod.status?.phase === 'Running').length <= parallelism)
-        },
-      ),
+      property(moves, integer({ min: 1, max: 4 }), constantFrom('Indexed', 'NonIndexed'), (list, parallelism, mode) => {
+        const world = new World({ parallelism, completions: 50, backoffLimit: 1000, completionMode: mode })
+        const ended = { Succeeded: 0, Failed: 0 }
+        for (const { ends, crash, isReaped } of list) {
+          world.step({ crash })
+          world.nowMs += 600_000
+          if (isReaped) world.pods = world.pods.filter((pod) => isRunning(pod) || hasTrackingFinalizer(pod))
+          const running = world.pods.find(isRunning)
+          if (running === undefined || ends === undefined) continue
+          world.end(ends, running.metadata.name)
+          ended[ends]++
+        }
+        world.settle()
+        const { succeeded = 0, failed = 0 } = world.job.status!
+        assert.deepEqual([succeeded, failed], [ended.Succeeded, ended.Failed])
+        assert.ok(world.pods.filter(isRunning).length <= parallelism)
+      }),
     )
   })
 
@@ -131,7 +180,8 @@ describe('planJob', () => {
     const world = new World({ backoffLimit: 1 })
     world.settle()
     world.end('Failed', 'p0')
-    assert.ok(world.step().requeueAfterMs! <= 10_000)
+    world.step()
+    assert.ok(world.retryInMs! > 8_000 && world.retryInMs! <= 10_000)
     assert.equal(world.created, 1)
     world.nowMs += 10_000
     world.settle()
@@ -141,21 +191,21 @@ describe('planJob', () => {
     assert.equal(world.condition('FailureTarget'), 'BackoffLimitExceeded: Job has reached the specified backoff limit')
     assert.equal(world.condition('Failed'), 'BackoffLimitExceeded: Job has reached the specified backoff limit')
     assert.equal(world.job.status?.failed, 2)
-    assert.deepEqual(world.events, ['BackoffLimitExceeded'])
+    assert.deepEqual(world.events, ['Failed'])
   })
 
   it('runs each index once, and says which are done', () => {
     const world = new World({ completionMode: 'Indexed', completions: 4, parallelism: 2 })
     world.settle()
     assert.deepEqual(
-      world.pods.map((pod) => pod.metadata.annotations?.[INDEX_ANNOTATION]),
+      world.pods.map((pod) => pod.metadata.annotations?.[COMPLETION_INDEX]),
       ['0', '1'],
     )
     assert.equal(world.pods[1]?.spec?.hostname, 'j-1')
     world.end('Succeeded', 'p1')
     world.settle()
     assert.equal(world.job.status?.completedIndexes, '1')
-    assert.equal(world.pods[2]?.metadata.annotations?.[INDEX_ANNOTATION], '2')
+    assert.equal(world.pods[2]?.metadata.annotations?.[COMPLETION_INDEX], '2')
     for (const name of ['p0', 'p2']) world.end('Succeeded', name)
     world.settle()
     world.end('Succeeded', 'p3')
@@ -212,8 +262,10 @@ describe('planJob', () => {
     world.step()
     assert.equal(world.condition('SuccessCriteriaMet'), 'SuccessPolicy: Matched rules at index 0')
     assert.equal(world.condition('Complete'), undefined)
-    for (const name of ['p1', 'p2']) world.end('Failed', name)
+    assert.equal(world.job.status?.terminating, 2)
+    world.reap()
     world.settle()
+    assert.equal(world.job.status?.failed, undefined)
     assert.notEqual(world.condition('Complete'), undefined)
   })
 
@@ -233,14 +285,93 @@ describe('planJob', () => {
     suspended.settle()
     assert.deepEqual([suspended.created, suspended.events], [1, ['Suspended', 'Resumed']])
   })
-})
 
-describe('completion indexes', () => {
-  it('are read back as they were written', () => {
-    assertProperty(
-      property(uniqueArray(integer({ min: 0, max: 200 })), (indexes) => {
-        assert.deepEqual(parseIndexes(formatIndexes(indexes), 1000), new Set(indexes.toSorted((a, b) => a - b)))
-      }),
+  it('keeps a failed pod of an index until its replacement has taken over the count', () => {
+    const spec = { completionMode: 'Indexed', completions: 1, backoffLimitPerIndex: 2, backoffLimit: 1000 }
+    const world = new World(spec)
+    world.settle()
+    world.end('Failed', 'p0')
+    world.step()
+    assert.ok(hasTrackingFinalizer(world.pods[0]!))
+    assert.ok(world.retryInMs! > 0)
+    world.nowMs += 10_000
+    world.settle()
+    assert.equal(world.pods[1]?.metadata.annotations?.[INDEX_FAILURE_COUNT], '1')
+    assert.ok(!hasTrackingFinalizer(world.pods[0]!))
+    assert.equal(world.job.status?.failed, 1)
+    world.end('Failed', 'p1')
+    world.step()
+    const retryInMs = world.retryInMs!
+    assert.ok(retryInMs > 18_000 && retryInMs <= 20_000)
+  })
+
+  it('replaces terminating pods at once, or when they have ended', () => {
+    for (const [policy, created] of [
+      ['TerminatingOrFailed', 2],
+      ['Failed', 1],
+    ] as const) {
+      const world = new World({ podReplacementPolicy: policy })
+      world.settle()
+      world.pods[0] = {
+        ...world.pods[0]!,
+        metadata: {
+          ...world.pods[0]!.metadata,
+          deletionTimestamp: formatTime(world.nowMs),
+          deletionGracePeriodSeconds: 30,
+        },
+      }
+      world.settle()
+      world.nowMs += 20_000
+      world.settle()
+      assert.equal(world.created, created, policy)
+      assert.equal(world.job.status?.terminating, 1)
+    }
+  })
+
+  it('runs on without completions until one pod succeeds, then lets the rest end', () => {
+    const world = new World({ parallelism: 3 })
+    delete world.job.spec!.completions
+    world.settle()
+    world.end('Succeeded', 'p0')
+    world.settle()
+    assert.deepEqual([world.created, world.job.status?.active, world.condition('Complete')], [3, 2, undefined])
+    for (const name of ['p1', 'p2']) world.end('Succeeded', name)
+    world.settle()
+    assert.deepEqual([world.job.status?.succeeded, world.events], [3, ['Complete']])
+  })
+
+  it('removes pods that are too many, the least advanced first, without counting them', () => {
+    const world = new World({ parallelism: 3, completions: 3 })
+    world.settle()
+    world.pods = world.pods.map((pod, i) => (i === 1 ? { ...pod, status: { phase: 'Pending' } } : pod))
+    world.job = { ...world.job, spec: { ...world.job.spec!, parallelism: 2 } }
+    world.step()
+    assert.deepEqual(
+      world.pods
+        .filter(({ metadata }) => metadata.deletionTimestamp !== undefined)
+        .map(({ metadata }) => metadata.name),
+      ['p1'],
     )
+    world.settle()
+    assert.deepEqual([world.job.status?.failed, world.job.status?.active], [undefined, 2])
+  })
+
+  it('counts restarts in place against the limit', () => {
+    const world = new World({ backoffLimit: 2 })
+    world.job.spec!.template.spec!.restartPolicy = 'OnFailure'
+    world.settle()
+    world.pods = world.pods.map((pod) => ({
+      ...pod,
+      status: { phase: 'Running', containerStatuses: [{ name: 'c', restartCount: 2 } as never] },
+    }))
+    world.step()
+    assert.match(world.condition('FailureTarget')!, /^BackoffLimitExceeded/)
+    assert.deepEqual([world.job.status?.failed, world.job.status?.terminating], [1, 1])
+    world.settle()
+    assert.equal(world.condition('Failed'), undefined)
+    world.reap()
+    world.settle()
+    assert.match(world.condition('Failed')!, /^BackoffLimitExceeded/)
+    assert.equal(world.job.status?.failed, 1)
   })
 })

@@ -51,7 +51,7 @@ export function planTracking(survey: JobSurvey, outcome: PodsOutcome): TrackingP
       terminating: outcome.terminating,
       ...counted.fields,
     },
-    ending?.type === 'SuccessCriteriaMet' && trueCondition(job, ending.type) !== undefined ? undefined : ending,
+    isTold(survey, ending) ? undefined : ending,
   )
   return {
     status,
@@ -80,6 +80,11 @@ export function planFinish(status: JobStatus, finish: JobCondition | undefined, 
   if (finish === undefined || isOpen) return undefined
   const completion = finish.type === 'Complete' ? { completionTime: formatTime(nowMs) } : {}
   return { ...withCounts(status, finish), ...completion }
+}
+
+/** `Failed` comes last, by {@link planFinish}: its FailureTarget is there already. */
+function isTold({ job }: JobSurvey, ending: JobCondition | undefined): boolean {
+  return ending?.type === 'Failed' || (ending !== undefined && trueCondition(job, ending.type) !== undefined)
 }
 
 function isComplete({ spec, succeeded }: JobSurvey, { active }: PodsOutcome): boolean {
@@ -213,7 +218,6 @@ function replaceCondition(list: readonly JobCondition[] = [], condition: JobCond
   const at = list.findIndex(({ type }) => type === condition.type)
   const old = list[at]
   if (old === undefined) return [...list, condition]
-  const isSame =
-    old.status === condition.status && old.reason === condition.reason && old.message === condition.message
+  const isSame = old.status === condition.status && old.reason === condition.reason && old.message === condition.message
   return isSame ? [...list] : list.with(at, condition)
 }

@@ -9,7 +9,7 @@ import { startPodGarbageCollector } from '../pod-gc/reconcile.ts'
 import { startTtlAfterFinishedController } from '../ttl-after-finished/reconcile.ts'
 import { startJobController } from './reconcile.ts'
 import { startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
-import { TRACKING_FINALIZER } from './pod.ts'
+import { TRACKING_FINALIZER } from './indexes.ts'
 
 const NAMESPACE = 'default'
 
@@ -58,7 +58,7 @@ describe('jobs on a real API server', () => {
       return condition('indexed', 'Complete')
     })
     const { status } = await plane.client.get(jobs, { namespace: NAMESPACE, name: 'indexed' })
-    assert.deepEqual([status?.succeeded, status?.completedIndexes, status?.active], [3, '0-2', 0])
+    assert.deepEqual([status?.succeeded, status?.completedIndexes, status?.active ?? 0], [3, '0-2', 0])
     await plane.eventually(async () =>
       (await podsOf('indexed')).every(({ metadata }) => (metadata.finalizers ?? []).length === 0),
     )
@@ -69,7 +69,7 @@ describe('jobs on a real API server', () => {
   })
 
   it('fails at its limit and is removed after its time to live', async () => {
-    await plane.client.create(jobs, jobOf('failing', { backoffLimit: 0, ttlSecondsAfterFinished: 1 }))
+    await plane.client.create(jobs, jobOf('failing', { backoffLimit: 0, ttlSecondsAfterFinished: 2 }))
     await plane.eventually(async () => (await podsOf('failing')).length === 1)
     await endPods('failing', 'Failed')
     assert.equal(await plane.eventually(() => condition('failing', 'Failed')), 'BackoffLimitExceeded')
