@@ -1,6 +1,7 @@
-import { formatTime, isStatus } from '@centaurus/api'
+import { formatTime, isStatus, type KindBehavior } from '@centaurus/api'
 import { apiservices, type APIService } from '@centaurus/api/apiregistration/v1'
 import type { ApiServerCore, CreateExtension } from '../extension.ts'
+import { API_SERVICE_BEHAVIOR } from './api-service-behavior.ts'
 import { compareVersions } from '../discovery/documents.ts'
 
 const AUTO_MANAGED_LABEL = 'kube-aggregator.kubernetes.io/automanaged'
@@ -16,6 +17,12 @@ const GROUP_PRIORITY_STEP = 50
  */
 export function createApiServicesExtension(): CreateExtension {
   return (core) => {
+    const own = core.registry.find('apiregistration.k8s.io', 'v1', 'apiservices')
+    if (own !== undefined) {
+      core.registry.change({
+        added: [{ ...own, behavior: { ...own.behavior, ...(API_SERVICE_BEHAVIOR as unknown as KindBehavior) } }],
+      })
+    }
     const builtIn = new Set(core.registry.list().map(({ info }) => `${info.group}/${info.version}`))
     const work = createWork(core, () => reconcileApiServices(core, builtIn))
     const stops: (() => void)[] = []

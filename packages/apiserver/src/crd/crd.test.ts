@@ -151,6 +151,10 @@ describe('custom resources', () => {
       [group.versions.map(({ version }) => version), group.preferredVersion.version],
       [['v2', 'v1'], 'v2'],
     )
+    const all = (await test.request('GET', '/apis'))
+      .json<{ groups: { name: string }[] }>()
+      .groups.map(({ name }) => name)
+    assert.deepEqual([all[0], all.at(-1)], ['apiregistration.k8s.io', 'example.com'])
     await test.request('POST', pathOf('gizmos'), { body: object('Gizmo', 'a', { size: 1 }) })
     const newer = (await test.request('GET', '/apis/example.com/v2/namespaces/default/gizmos/a')).json<
       TestObject & { apiVersion: string }
@@ -208,6 +212,18 @@ describe('custom resources', () => {
     })
     assert.equal(response.status, 422)
     assert.match(response.json().message, /must be spec.names.plural\+"\."\+spec.group/)
+  })
+
+  it('leave the core group its APIService', async () => {
+    await until(() => test.server.reader.get(apiservices, { name: 'v1.' })?.status?.conditions?.[0]?.status === 'True')
+    const wrong = {
+      metadata: { name: 'v1.x' },
+      spec: { group: 'y.example.com', version: 'v1', groupPriorityMinimum: 1, versionPriority: 1 },
+    }
+    await assert.rejects(
+      test.client.create(apiservices, wrong),
+      /must be `spec.version\+"."\+spec.group`: "v1.y.example.com"/,
+    )
   })
 
   it('tell a remote APIService that it is not available here', async () => {

@@ -60,14 +60,15 @@ interface DocumentCache {
 }
 
 function createDocumentCache(registry: ResourceRegistry, serverAddress: string): DocumentCache {
-  const builtIn = new Set<ResourceDefinition>(registry.list())
+  // by name: extensions may put other definitions in the place of built-in ones
+  const builtIn = new Set(registry.list().map(nameOf))
   let generation = -1
   let groups: readonly DiscoveredGroup[] = []
   const documents = new Map<string, CachedDocument>()
   const refresh = (): void => {
     if (generation === registry.generation) return
     generation = registry.generation
-    groups = groupResources(registry.list(), (definition) => !builtIn.has(definition))
+    groups = groupResources(registry.list(), (definition) => !builtIn.has(nameOf(definition)))
     documents.clear()
   }
   return {
@@ -82,6 +83,10 @@ function createDocumentCache(registry: ResourceRegistry, serverAddress: string):
       return made
     },
   }
+}
+
+function nameOf({ info }: ResourceDefinition): string {
+  return `${info.group}/${info.version}/${info.resource}`
 }
 
 function makeAggregated(path: string, groups: readonly DiscoveredGroup[], version: DiscoveryVersion): CachedDocument {
