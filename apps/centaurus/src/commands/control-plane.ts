@@ -15,7 +15,7 @@ import { createLogger } from '../logger.ts'
 import { DEFAULT_SETTINGS, readSettings, type Settings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
 import { UserError } from '../user-error.ts'
-import { localNodeName, NODE_CLIENT_FILE, NODE_SERVING_FILE } from '../node-identity.ts'
+import { localNodeName, NODE_CLIENT_FILE, NODE_PROXY_FILE, NODE_SERVING_FILE } from '../node-identity.ts'
 
 const KUBECONFIG_MODE = 0o600
 
@@ -63,6 +63,7 @@ async function issueNodeCertificates(certificates: ClusterCertificates, address:
   const nodeName = localNodeName()
   const identity = { commonName: `system:node:${nodeName}`, organizations: ['system:nodes'] }
   await certificates.client(NODE_CLIENT_FILE, identity)
+  await certificates.client(NODE_PROXY_FILE, { commonName: 'system:kube-proxy' })
   await certificates.server(NODE_SERVING_FILE, { ...identity, alternativeNames: [nodeName, address, '127.0.0.1'] })
 }
 

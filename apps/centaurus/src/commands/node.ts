@@ -59,14 +59,15 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
   const runtime = createCriRuntime({ endpoint: containerd.endpoint })
   const nodeName = localNodeName()
   const identity = readNodeIdentity(home)
-  const { ca, cert, key } = identity
-  const client = createHttpClient({ server: `https://127.0.0.1:${settings.port}`, ca, cert, key, userAgent: 'kubelet' })
+  const { ca, cert, key, proxyCert, proxyKey } = identity
+  const server = `https://127.0.0.1:${settings.port}`
+  const client = createHttpClient({ server, ca, cert, key, userAgent: 'kubelet' })
+  const proxyClient = createHttpClient({ server, ca, cert: proxyCert, key: proxyKey, userAgent: 'kube-proxy' })
   const deps = { client, clock: systemClock, random: systemRandom, logger }
-  const informers = createInformerFactory(client, deps)
+  const informers = createInformerFactory(proxyClient, deps)
   const agent = createNodeAgent({
     ...deps,
     runtime,
-    informers,
     config: {
       nodeName,
       hostIps: [primaryAddress()],
@@ -76,7 +77,7 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
       kubeletPort: KUBELET_PORT,
     },
   })
-  const server = await startKubeletServer({
+  const kubelet = await startKubeletServer({
     ...deps,
     agents: () => [agent],
     tls: servingTls(identity),
@@ -88,11 +89,12 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
   return {
     async close() {
       await agent.close()
-      await server.close()
+      await kubelet.close()
       await proxy.close()
       await dns.close()
       await informers.close()
       await runtime.close()
+      await proxyClient.close()
       await client.close()
     },
   }

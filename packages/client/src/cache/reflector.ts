@@ -48,7 +48,9 @@ export async function runReflector<T extends KubeObject>(
       if (options.clock.monotonicMs() - startedMs > HEALTHY_WATCH_MS) failures = 0
       failures++
       const { group, resource } = options.type
-      options.logger.debug('Lost a watch', { group, resource, attempt: failures, error })
+      const fields = { group, resource, attempt: failures, error }
+      if (error instanceof WatchFailedError) options.logger.debug('Lost a watch', fields)
+      else options.logger.warn('Could not list', fields)
     }
     await pause(options, failures, signal)
   }
