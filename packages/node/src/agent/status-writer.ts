@@ -78,23 +78,35 @@ export function createStatusWriter(options: {
   }
 }
 
-/** Top-level fields of `after` that differ; null for those that went. Conditions merge by type on the server, so only ours that changed go. */
-function diffStatus(before: PodStatus, after: PodStatus): Record<string, unknown> {
+/**
+ * Top-level fields of `after` that differ; null for those that went. Conditions merge by type on the server, so only those that changed go,
+ * with null for what they no longer say; addresses would merge too, and are replaced. Pure.
+ */
+export function diffStatus(before: PodStatus, after: PodStatus): Record<string, unknown> {
   const old = before as Record<string, unknown>
   const next = after as Record<string, unknown>
   const diff: Record<string, unknown> = {}
   for (const key of Object.keys(old)) if (next[key] === undefined) diff[key] = null
   for (const [key, value] of Object.entries(next)) if (!isDeepStrictEqual(old[key], value)) diff[key] = value
-  if (diff['conditions'] !== undefined && diff['conditions'] !== null) {
-    diff['conditions'] = (after.conditions ?? []).filter(
-      (condition) =>
-        !isDeepStrictEqual(
-          before.conditions?.find(({ type }) => type === condition.type),
-          condition,
-        ),
-    )
-  }
+  if (Array.isArray(diff['conditions']))
+    diff['conditions'] = diffConditions(before.conditions ?? [], after.conditions ?? [])
+  for (const key of MERGED_LISTS)
+    if (Array.isArray(diff[key]) && old[key] !== undefined) diff[key] = [{ $patch: 'replace' }, ...diff[key]]
   return diff
+}
+
+/** Lists that the strategic merge patch would merge by `ip`. */
+const MERGED_LISTS = ['podIPs', 'hostIPs'] as const
+
+type Condition = NonNullable<PodStatus['conditions']>[number]
+
+function diffConditions(before: readonly Condition[], after: readonly Condition[]): object[] {
+  return after.flatMap((condition) => {
+    const old = before.find(({ type }) => type === condition.type)
+    if (isDeepStrictEqual(old, condition)) return []
+    const gone = Object.keys(old ?? {}).filter((key) => !(key in condition))
+    return [{ ...condition, ...Object.fromEntries(gone.map((key) => [key, null])) }]
+  })
 }
 
 /** As JSON would carry it: no undefined fields. */

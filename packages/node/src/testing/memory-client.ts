@@ -154,6 +154,7 @@ function merge(target: Json, patch: Json): Json {
     else if (key === 'conditions' && Array.isArray(value))
       result[key] = mergeByType((old as Json[] | undefined) ?? [], value as Json[])
     else if (isRecord(value) && isRecord(old)) result[key] = merge(old, value)
+    else if (Array.isArray(value)) result[key] = value.filter((item) => (item as Json | null)?.['$patch'] !== 'replace')
     else result[key] = value
   }
   return result
@@ -161,7 +162,8 @@ function merge(target: Json, patch: Json): Json {
 
 function mergeByType(old: readonly Json[], patch: readonly Json[]): Json[] {
   const types = new Set(patch.map(({ type }) => type))
-  return [...old.filter(({ type }) => !types.has(type)), ...patch]
+  const merged = patch.map((item) => merge(old.find(({ type }) => type === item['type']) ?? {}, item))
+  return [...old.filter(({ type }) => !types.has(type)), ...merged]
 }
 
 function isRecord(value: unknown): value is Json {
