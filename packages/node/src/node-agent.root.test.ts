@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile } from 'node:fs/promises'
 import { after, before, describe, it } from 'node:test'
 
 import { configmaps, events, pods, secrets, type Pod } from '@centaurus/api/core/v1'
@@ -17,7 +17,13 @@ if (!isInNamespaces()) {
     let world: ContainerdWorld
     before(async () => {
       world = await startContainerdWorld({
-        config: { volumeRefreshPeriodMs: 500, housekeepingPeriodMs: 500, objectTtlMs: 100 },
+        config: {
+          volumeRefreshPeriodMs: 500,
+          housekeepingPeriodMs: 500,
+          objectTtlMs: 100,
+          logBytesMax: 20_000,
+          logFilesMax: 2,
+        },
       })
     })
     after(() => world?.close())
@@ -252,6 +258,19 @@ if (!isInNamespaces()) {
       world.client.deleteGracefully(pods, { namespace: 'default', name: 'hooked' }, 2)
       await world.waitUntilGone('hooked')
       await readFile(`${folder}/stopping`)
+    })
+
+    it('rotates logs', async () => {
+      await world.createPod('chatty', {
+        containers: [sh('i=0; while true; do i=$((i+1)); echo line-of-the-log-$i; usleep 1000; done')],
+      })
+      const pod = await world.waitForPod('chatty', isReady)
+      const folder = `${world.dir}/logs/default_chatty_${pod.metadata.uid}/main`
+      while ((await readdir(folder)).length < 2) await systemClock.sleep(50)
+      const kept = (await readdir(folder)).toSorted()
+      assert.match(kept.join(' '), /^0\.log 0\.log\.\d{14}$/)
+      world.client.deleteGracefully(pods, { namespace: 'default', name: 'chatty' }, 1)
+      await world.waitUntilGone('chatty')
     })
 
     it('adopts running containers after the agent was replaced', async () => {

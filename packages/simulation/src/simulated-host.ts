@@ -85,6 +85,7 @@ const SIMULATED_FILES: PodFiles = {
   readLogTail: () => Promise.resolve(''),
   prepareLogs: () => Promise.resolve(),
   removeLogs: () => Promise.resolve(),
+  rotateLog: () => Promise.resolve(false),
 }
 
 function makeFacts(nodeName: string, capacity: SimulatedCapacity): HostFacts {

@@ -27,8 +27,11 @@ export async function keepHouse({ deps, workers, isKnown, reporter }: HouseInput
   }
   await relievePressure({ deps, workers, reporter })
   for (const uid of deps.cache.podUids()) {
-    if (isKnown(uid)) await removeDead(uid, deps)
-    else await removeOrphan(uid, deps)
+    if (!isKnown(uid)) await removeOrphan(uid, deps)
+    else {
+      await removeDead(uid, deps)
+      await rotateLogs(uid, deps)
+    }
   }
   for (const uid of await deps.host.files.podUids()) {
     if (!isKnown(uid) && !deps.cache.podUids().includes(uid)) await deps.host.files.tearDown(uid)
@@ -67,6 +70,14 @@ async function removeDead(uid: string, { cache, runtime }: PodDeps): Promise<voi
   for (const id of containers) await runtime.removeContainer(id)
   for (const id of sandboxes) await runtime.removeSandbox(id)
   if (containers.length + sandboxes.length > 0) await cache.refresh(uid)
+}
+
+async function rotateLogs(uid: string, { cache, runtime, host, config }: PodDeps): Promise<void> {
+  const limits = { bytesMax: config.logBytesMax, filesMax: config.logFilesMax }
+  for (const { id, phase, logPath } of cache.get(uid).containers) {
+    if (phase === 'running' && logPath !== '' && (await host.files.rotateLog(logPath, limits)))
+      await runtime.reopenContainerLog(id)
+  }
 }
 
 /** The API forgot the pod while no agent looked. */

@@ -36,6 +36,8 @@ export interface PodFiles {
   readLogTail(logPath: string): Promise<string>
   prepareLogs(directory: string, containerName: string): Promise<void>
   removeLogs(directory: string): Promise<void>
+  /** Moves a log of at least `bytesMax` away and keeps `filesMax` in all; true: the runtime must open the path afresh. */
+  rotateLog(logPath: string, limits: { readonly bytesMax: number; readonly filesMax: number }): Promise<boolean>
 }
 
 export interface HostFacts {
