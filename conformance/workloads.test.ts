@@ -66,7 +66,7 @@ describe('a cluster with real containers', { skip: whyNoRoot() }, () => {
       await cluster.kubectl(['-n', 'web', 'exec', '-i', pod, '--', 'cat'], { input: 'through stdin' }),
       'through stdin',
     )
-    const failed = await cluster.tryKubectl(`-n web exec ${pod} -- sh -c ${'exit${IFS}7'}`)
+    const failed = await cluster.tryKubectl(['-n', 'web', 'exec', pod, '--', 'sh', '-c', 'exit 7'])
     assert.equal(failed.code, 7)
     assert.match(await cluster.kubectl(`-n web exec ${pod} -- cat /etc/credentials/user`), /^shop$/)
     const file = join(cluster.home, 'note.txt')

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { describe, it } from 'node:test'
 import { findUndocumented } from './documentation.ts'
 import { findLayerViolations } from './layers.ts'
-import { readSourceFiles, type SourceFile } from './source-files.ts'
+import { importsOf, readSourceFiles, type SourceFile } from './source-files.ts'
 import { ROOT } from './steps.ts'
 
 const LINES_MAX = 600
@@ -120,10 +120,18 @@ function undeclared(dir: string): string[] {
   const imported = new Set<string>()
   for (const file of files) {
     if (!file.path.startsWith(`${dir}/`) || file.isTest) continue
-    for (const match of file.text.matchAll(/(?:from|import)\s*\(?\s*'((?:@[^/']+\/)?[^/'.][^/']*)/g))
-      imported.add(match[1]!)
+    for (const specifier of importsOf(file)) if (!specifier.startsWith('.')) imported.add(packageName(specifier))
+    imported.add(match[1]!)
   }
   return [...imported]
     .filter((name) => !name.startsWith('node:') && !declared.has(name))
     .map((name) => `${dir} imports ${name}`)
+}
+
+/** `@scope/name/door` → `@scope/name`. */
+function packageName(specifier: string): string {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
 }

@@ -1,4 +1,4 @@
-import { isStatus, type KubeObject, type Stored } from '@centaurus/api'
+import { isStatus, type Stored } from '@centaurus/api'
 import { pods, type Binding, type Pod, type PodCondition } from '@centaurus/api/core/v1'
 import type { Status } from '@centaurus/api/meta/v1'
 import type { Client } from '@centaurus/client'
@@ -12,12 +12,7 @@ export async function bindPod(client: Client, pod: Stored<Pod>, nodeName: string
     metadata: { name, uid, ...(namespace === undefined ? {} : { namespace }) },
     target: { apiVersion: 'v1', kind: 'Node', name: nodeName },
   }
-  await client.createSubresource<Binding, Status>(
-    pods as typeof pods & { objectType?: KubeObject },
-    { namespace, name },
-    'binding',
-    binding,
-  )
+  await client.createSubresource<Binding, Status>(pods, { namespace, name }, 'binding', binding)
 }
 
 export interface UnschedulableReport {
