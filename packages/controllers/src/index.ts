@@ -1,6 +1,7 @@
 export { startCronJobController } from './cron-job/reconcile.ts'
 export { startDaemonSetController } from './daemon-set/reconcile.ts'
 export { startDeploymentController } from './deployment/reconcile.ts'
+export { startDisruptionController } from './disruption/reconcile.ts'
 export { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
 export { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
 export { startEndpointsController } from './endpoints/reconcile.ts'
@@ -16,13 +17,17 @@ export { startJobController } from './job/reconcile.ts'
 export { startNamespaceController } from './namespace/reconcile.ts'
 export { startPodGarbageCollector } from './pod-gc/reconcile.ts'
 export { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
+export { startResourceQuotaController, type QuotaRules, type ResourceQuotaDeps } from './resource-quota/reconcile.ts'
 export { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
 export {
   controllerNames,
   startControllers,
+  type ControllerInputs,
   type ControllerName,
   type RunningControllers,
   type StartControllersOptions,
 } from './start.ts'
 export { startStatefulSetController } from './stateful-set/reconcile.ts'
+export { startTokenSecretController, type TokenSecretDeps } from './token-secret/reconcile.ts'
 export { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
+export { startVolumeBindingController } from './volume-binding/reconcile.ts'

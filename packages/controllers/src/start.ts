@@ -2,6 +2,7 @@ import type { RunningController } from '@centaurus/client'
 import { startCronJobController } from './cron-job/reconcile.ts'
 import { startDaemonSetController } from './daemon-set/reconcile.ts'
 import { startDeploymentController } from './deployment/reconcile.ts'
+import { startDisruptionController } from './disruption/reconcile.ts'
 import { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
 import { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
 import { startEndpointsController } from './endpoints/reconcile.ts'
@@ -12,14 +13,25 @@ import { startJobController } from './job/reconcile.ts'
 import { startNamespaceController } from './namespace/reconcile.ts'
 import { startPodGarbageCollector } from './pod-gc/reconcile.ts'
 import { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
+import { startResourceQuotaController, type QuotaRules } from './resource-quota/reconcile.ts'
 import { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
 import { startStatefulSetController } from './stateful-set/reconcile.ts'
+import { startTokenSecretController, type TokenSecretDeps } from './token-secret/reconcile.ts'
 import { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
+import { startVolumeBindingController } from './volume-binding/reconcile.ts'
 
-export interface StartControllersOptions extends ControllerDeps {
+/** What the controllers need together. */
+export interface ControllerInputs extends ControllerDeps {
   readonly discovery: ResourceDiscovery
   /** PEM certificates by which pods verify the API server. */
   readonly rootCa: string
+  /** How objects are charged to quotas; absent: `resourcequota-controller` does not run. */
+  readonly quotaRules?: QuotaRules | undefined
+  /** Signs the tokens of Secrets; absent: `serviceaccount-token-controller` does not run. */
+  readonly fillTokenSecret?: TokenSecretDeps['fillTokenSecret'] | undefined
+}
+
+export interface StartControllersOptions extends ControllerInputs {
   /** Those to run; absent: all. */
   readonly names?: readonly ControllerName[] | undefined
 }
@@ -42,7 +54,13 @@ const CONTROLLERS = {
   'serviceaccount-controller': startServiceAccountController,
   'root-ca-certificate-publisher-controller': startRootCaPublisher,
   'garbage-collector-controller': startGarbageCollector,
-} satisfies Record<string, (options: StartControllersOptions) => RunningController>
+  'disruption-controller': startDisruptionController,
+  'persistentvolume-binder-controller': startVolumeBindingController,
+  'resourcequota-controller': ({ quotaRules, ...deps }) =>
+    quotaRules === undefined ? undefined : startResourceQuotaController({ ...deps, quotaRules }),
+  'serviceaccount-token-controller': ({ fillTokenSecret, ...deps }) =>
+    fillTokenSecret === undefined ? undefined : startTokenSecretController({ ...deps, fillTokenSecret }),
+} satisfies Record<string, (inputs: ControllerInputs) => RunningController | undefined>
 
 export type ControllerName = keyof typeof CONTROLLERS
 
@@ -59,7 +77,7 @@ export interface RunningControllers {
 
 /** Starts the controllers of a partition over one set of informers. Returns at once; each begins when its informers are synced. */
 export function startControllers(options: StartControllersOptions): RunningControllers {
-  const running = (options.names ?? controllerNames).map((name) => CONTROLLERS[name](options))
+  const running = (options.names ?? controllerNames).flatMap((name) => CONTROLLERS[name](options) ?? [])
   return {
     running,
     isIdle: (idle = {}) => running.every(({ queue }) => queue.isIdle(idle)),
