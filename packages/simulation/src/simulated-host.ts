@@ -10,6 +10,7 @@ export interface SimulatedCapacity {
   readonly ephemeralStorageBytes: number
 }
 
+/** What a simulated node has unless told otherwise. */
 export const SIMULATED_CAPACITY: SimulatedCapacity = {
   cpuMillicores: 4_000,
   memoryBytes: 16 * GIB,

@@ -1,7 +1,10 @@
 /** Labels and annotations on sandboxes and containers, from which everything is found again. Source: kubelet pkg/types/labels.go and kuberuntime/labels.go, v1.37. */
 export const LABEL_POD_NAME = 'io.kubernetes.pod.name'
+/** Namespace of the pod. */
 export const LABEL_POD_NAMESPACE = 'io.kubernetes.pod.namespace'
+/** Uid of the pod; what has none is not a pod's. */
 export const LABEL_POD_UID = 'io.kubernetes.pod.uid'
+/** Name of the container in the pod's spec. */
 export const LABEL_CONTAINER_NAME = 'io.kubernetes.container.name'
 export const ANNOTATION_HASH = 'io.kubernetes.container.hash'
 export const ANNOTATION_RESTART_COUNT = 'io.kubernetes.container.restartCount'
