@@ -35,7 +35,7 @@ const LEGACY_COUNTS = new Set([
 ])
 
 /** What one object counts for. Source: kubernetes pkg/quota/v1/evaluator/core, v1.37. */
-export function usageOf({ group, resource }: StorageForm, object: KubeObject): Usage {
+export function usageOf({ group, resource }: Pick<StorageForm, 'group' | 'resource'>, object: KubeObject): Usage {
   const usage = new Map<string, Quantity>([[`count/${resource}${group === '' ? '' : `.${group}`}`, ONE]])
   if (group !== '') return usage
   if (LEGACY_COUNTS.has(resource)) usage.set(resource, ONE)
@@ -106,7 +106,11 @@ export function addUsage(total: Map<string, Quantity>, usage: Usage): void {
 }
 
 /** Whether a quota speaks of this object: quotas with scopes see only the Pods in all of them. */
-export function isInScope({ spec }: ResourceQuota, { resource, group }: StorageForm, object: KubeObject): boolean {
+export function isInScope(
+  { spec }: ResourceQuota,
+  { resource, group }: Pick<StorageForm, 'group' | 'resource'>,
+  object: KubeObject,
+): boolean {
   const requirements: ScopedResourceSelectorRequirement[] = [
     ...(spec?.scopes ?? []).map((scopeName) => ({ scopeName, operator: 'Exists' })),
     ...(spec?.scopeSelector?.matchExpressions ?? []),
