@@ -49,6 +49,18 @@ describe('planCronJob', () => {
     assert.deepEqual(reasons(plan(at(10 * 200), cronJobOf())), ['TooManyMissedTimes'])
   })
 
+  it('waits for the next time when the last that passed is beyond the deadline', () => {
+    const { create, requeueAfterMs } = plan(at(35), cronJobOf({ startingDeadlineSeconds: 60 }))
+    assert.deepEqual([create, requeueAfterMs], [undefined, 300_100])
+  })
+
+  it('finds the latest time of schedules that come in bursts, and keeps the beat of intervals', () => {
+    const burst = plan(at(24 * 60 + 8 * 60), cronJobOf({ schedule: '* 9 * * *' }))
+    assert.equal(burst.scheduledAtMs, at(9 * 60 + 59))
+    const beat = plan(at(100, 30), cronJobOf({ schedule: '@every 7m' }))
+    assert.deepEqual([beat.scheduledAtMs, beat.requeueAfterMs], [at(98), 270_100])
+  })
+
   it('does not start one time twice', () => {
     assert.equal(plan(at(11), cronJobOf({}, { lastScheduleTime: formatTime(at(10)) })).create, undefined)
   })
@@ -60,10 +72,10 @@ describe('planCronJob', () => {
     assert.deepEqual([forbid.create, reasons(forbid)], [undefined, ['JobAlreadyActive']])
     const replace = plan(at(11), cronJobOf({ concurrencyPolicy: 'Replace' }, status), [jobOf('old')])
     assert.deepEqual(
-      replace.remove.map(({ metadata }) => metadata.name),
+      replace.replace.map(({ metadata }) => metadata.name),
       ['old'],
     )
-    assert.deepEqual(replace.status.active, [])
+    assert.equal(replace.status.active, undefined)
   })
 
   it('forgets finished and missing jobs, and keeps as much history as it should', () => {
@@ -95,6 +107,8 @@ describe('planCronJob', () => {
     assert.equal(plan(at(11), cronJobOf({ suspend: true })).create, undefined)
     assert.deepEqual(reasons(plan(at(11), cronJobOf({ schedule: 'often' }))), ['UnparseableSchedule'])
     assert.deepEqual(reasons(plan(at(11), cronJobOf({ timeZone: 'Mars/Base' }))), ['UnknownTimeZone'])
+    assert.deepEqual(reasons(plan(at(11), cronJobOf({ schedule: '59 23 31 2 *' }))), ['InvalidSchedule'])
+    assert.deepEqual(reasons(plan(at(1), cronJobOf({ schedule: 'TZ=UTC 0 0 1 1 *' }))), ['UnsupportedSchedule'])
   })
 
   it('tells the time of the schedule in its zone', () => {

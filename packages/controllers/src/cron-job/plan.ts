@@ -1,19 +1,11 @@
-import {
-  cronNext,
-  formatTime,
-  ownerReferenceTo,
-  parseCron,
-  parseTime,
-  type CronSchedule,
-  type Stored,
-} from '@centaurus/api'
+import { formatTime, ownerReferenceTo, type Stored } from '@centaurus/api'
 import type { CronJob, CronJobStatus, Job } from '@centaurus/api/batch/v1'
 import type { ObjectReference } from '@centaurus/api/core/v1'
+import { finishedCondition } from '../job/finished.ts'
+import { findDue, readSchedule } from './schedule.ts'
 
 /** Source: nextScheduleDelta, pkg/controller/cronjob v1.37: clocks of several machines differ a little. */
 const START_DELAY_MS = 100
-/** Source: mostRecentScheduleTime v1.37. */
-const MANY_MISSED = 100
 const SCHEDULED_ANNOTATION = 'batch.kubernetes.io/cronjob-scheduled-timestamp'
 
 export interface CronEvent {
@@ -32,6 +24,9 @@ export interface CronJobPlanInput {
 export interface CronJobPlan {
   readonly create: Job | undefined
   readonly scheduledAtMs: number | undefined
+  /** Running jobs that make room for the new one: it is created only when they are gone. */
+  readonly replace: readonly Stored<Job>[]
+  /** Finished jobs beyond the history limits. */
   readonly remove: readonly Stored<Job>[]
   /** Before the new job is added to `active`. */
   readonly status: CronJobStatus
@@ -43,57 +38,75 @@ export interface CronJobPlan {
 export function planCronJob({ cronJob, jobs, nowMs }: CronJobPlanInput): CronJobPlan {
   const events: CronEvent[] = []
   const status = planStatus({ cronJob, jobs, nowMs }, events)
-  const history = planHistory(cronJob, jobs)
   const idle: CronJobPlan = {
     create: undefined,
     scheduledAtMs: undefined,
-    remove: history,
+    replace: [],
+    remove: planHistory(cronJob, jobs),
     status,
     events,
     requeueAfterMs: undefined,
   }
   if (cronJob.metadata.deletionTimestamp !== undefined || cronJob.spec.suspend === true) return idle
-  const schedule = readSchedule(cronJob, events)
-  if (schedule === undefined) return idle
-  const due = findDue(cronJob, schedule, nowMs)
-  const next = schedule.next(due.scheduledAtMs ?? due.earliestMs)
-  const requeueAfterMs = next === undefined ? undefined : Math.max(START_DELAY_MS, next - nowMs + START_DELAY_MS)
-  const waiting = { ...idle, requeueAfterMs }
-  const { scheduledAtMs } = due
+  if (cronJob.spec.schedule.includes('TZ')) events.push(unsupportedZone(cronJob))
+  const schedule = readSchedule(cronJob)
+  if ('reason' in schedule) {
+    events.push({ type: 'Warning', ...schedule })
+    return idle
+  }
+  const { scheduledAtMs, hasMissedMany, nextMs } = findDue(cronJob, schedule, nowMs)
+  const waiting = { ...idle, requeueAfterMs: nextMs === undefined ? undefined : nextMs - nowMs + START_DELAY_MS }
   if (scheduledAtMs === undefined) return waiting
-  if (due.hasMissedMany) {
+  if (hasMissedMany) {
     const message = 'too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew'
     events.push({ type: 'Warning', reason: 'TooManyMissedTimes', message })
-  }
-  const { startingDeadlineSeconds, concurrencyPolicy = 'Allow' } = cronJob.spec
-  if (startingDeadlineSeconds !== undefined && scheduledAtMs + startingDeadlineSeconds * 1000 < nowMs) {
-    events.push({
-      type: 'Warning',
-      reason: 'MissSchedule',
-      message: `Missed scheduled time to start a job: ${formatRfc1123(scheduledAtMs)}`,
-    })
-    return waiting
   }
   const active = status.active ?? []
   const name = jobName(cronJob, scheduledAtMs)
   if (active.some((job) => job.name === name) || cronJob.status?.lastScheduleTime === formatTime(scheduledAtMs))
     return waiting
-  if (concurrencyPolicy === 'Forbid' && active.length > 0) {
-    const message = 'Not starting job because prior execution is running and concurrency policy is Forbid'
-    events.push({ type: 'Normal', reason: 'JobAlreadyActive', message })
+  const refusal = refuseStart(cronJob, { scheduledAtMs, isActive: active.length > 0, nowMs })
+  if (refusal !== undefined) {
+    events.push(refusal)
     return waiting
   }
-  const replaced =
-    concurrencyPolicy === 'Replace' ? jobs.filter(({ metadata }) => active.some(({ uid }) => uid === metadata.uid)) : []
-  const kept = active.filter(({ uid }) => !replaced.some(({ metadata }) => metadata.uid === uid))
-  const next2 = { ...status, active: kept }
+  const isReplacing = cronJob.spec.concurrencyPolicy === 'Replace'
   return {
     ...waiting,
     create: buildJob(cronJob, scheduledAtMs),
     scheduledAtMs,
-    remove: [...history, ...replaced],
-    status: next2,
+    replace: isReplacing ? jobs.filter(({ metadata }) => active.some(({ uid }) => uid === metadata.uid)) : [],
+    status: isReplacing ? withActive(status, []) : status,
   }
+}
+
+interface StartInput {
+  readonly scheduledAtMs: number
+  readonly isActive: boolean
+  readonly nowMs: number
+}
+
+/** Why the job whose time has come does not start. */
+function refuseStart({ spec }: CronJob, { scheduledAtMs, isActive, nowMs }: StartInput): CronEvent | undefined {
+  const { startingDeadlineSeconds, concurrencyPolicy } = spec
+  if (startingDeadlineSeconds !== undefined && scheduledAtMs + startingDeadlineSeconds * 1000 < nowMs) {
+    const message = `Missed scheduled time to start a job: ${formatRfc1123(scheduledAtMs)}`
+    return { type: 'Warning', reason: 'MissSchedule', message }
+  }
+  if (concurrencyPolicy !== 'Forbid' || !isActive) return undefined
+  const message = 'Not starting job because prior execution is running and concurrency policy is Forbid'
+  return { type: 'Normal', reason: 'JobAlreadyActive', message }
+}
+
+function unsupportedZone({ spec }: CronJob): CronEvent {
+  const url = 'https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/'
+  const message = `CRON_TZ or TZ used in schedule ${JSON.stringify(spec.schedule)} is not officially supported, see ${url} for more details`
+  return { type: 'Warning', reason: 'UnsupportedSchedule', message }
+}
+
+function withActive(status: CronJobStatus, active: readonly ObjectReference[]): CronJobStatus {
+  const { active: _active, ...rest } = status
+  return active.length === 0 ? rest : { ...rest, active: [...active] }
 }
 
 function planStatus({ cronJob, jobs }: CronJobPlanInput, events: CronEvent[]): CronJobStatus {
@@ -101,7 +114,7 @@ function planStatus({ cronJob, jobs }: CronJobPlanInput, events: CronEvent[]): C
   let lastSuccessfulTime = cronJob.status?.lastSuccessfulTime
   for (const job of jobs) {
     const isListed = active.some(({ uid }) => uid === job.metadata.uid)
-    const finished = finishedAs(job)
+    const finished = finishedCondition(job)?.type
     if (finished === undefined && !isListed) {
       const message = `Saw a job that the controller did not create or forgot: ${job.metadata.name}`
       events.push({ type: 'Warning', reason: 'UnexpectedJob', message })
@@ -123,81 +136,8 @@ function planStatus({ cronJob, jobs }: CronJobPlanInput, events: CronEvent[]): C
     active = active.filter((job) => job.uid !== uid)
     events.push({ type: 'Normal', reason: 'MissingJob', message: `Active job went missing: ${name}` })
   }
-  const { active: _active, ...rest } = cronJob.status ?? {}
-  return {
-    ...rest,
-    ...(active.length === 0 ? {} : { active: [...active] }),
-    ...(lastSuccessfulTime === undefined ? {} : { lastSuccessfulTime }),
-  }
-}
-
-export function finishedAs({ status }: Job): 'Complete' | 'Failed' | undefined {
-  const found = status?.conditions?.find(
-    ({ type, status: value }) => value === 'True' && (type === 'Complete' || type === 'Failed'),
-  )
-  return found?.type as 'Complete' | 'Failed' | undefined
-}
-
-interface Schedule {
-  readonly next: (afterMs: number) => number | undefined
-}
-
-function readSchedule({ spec }: CronJob, events: CronEvent[]): Schedule | undefined {
-  const { zone, text } = splitZone(spec.schedule, spec.timeZone)
-  let parsed: CronSchedule
-  try {
-    parsed = parseCron(text)
-  } catch (error) {
-    const message = `unparseable schedule: ${JSON.stringify(spec.schedule)} : ${(error as Error).message}`
-    events.push({ type: 'Warning', reason: 'UnparseableSchedule', message })
-    return undefined
-  }
-  try {
-    cronNext(parsed, zone, 0)
-  } catch (error) {
-    events.push({
-      type: 'Warning',
-      reason: 'UnknownTimeZone',
-      message: `invalid timeZone: ${JSON.stringify(zone)}: ${(error as Error).message}`,
-    })
-    return undefined
-  }
-  return { next: (afterMs) => cronNext(parsed, zone, afterMs) }
-}
-
-/** `TZ=Europe/Berlin 0 * * * *` is an old way to say the zone. */
-function splitZone(schedule: string, timeZone: string | undefined): { zone: string | undefined; text: string } {
-  const match = /^(?:CRON_)?TZ=(\S+)\s+(.*)$/.exec(schedule)
-  return match === null ? { zone: timeZone, text: schedule } : { zone: match[1], text: match[2]! }
-}
-
-interface Due {
-  readonly scheduledAtMs: number | undefined
-  readonly earliestMs: number
-  readonly hasMissedMany: boolean
-}
-
-/** The latest time that has come since the last run; runs that were missed before it are not made up for. */
-function findDue({ metadata, spec, status }: Stored<CronJob>, { next }: Schedule, nowMs: number): Due {
-  const lastMs = parseTime(status?.lastScheduleTime ?? metadata.creationTimestamp) ?? nowMs
-  const deadlineMs =
-    spec.startingDeadlineSeconds === undefined ? undefined : nowMs - spec.startingDeadlineSeconds * 1000
-  const earliestMs = Math.max(lastMs, deadlineMs ?? lastMs)
-  const first = next(earliestMs)
-  if (first === undefined || first > nowMs)
-    return { scheduledAtMs: undefined, earliestMs: lastMs, hasMissedMany: false }
-  const second = next(first)
-  if (second === undefined || second > nowMs) return { scheduledAtMs: first, earliestMs, hasMissedMany: false }
-  const gapMs = Math.max(1000, second - first)
-  const missed = Math.floor((nowMs - first) / gapMs) + 1
-  let latest = first
-  for (
-    let at = next(first + (missed - 2) * gapMs), guard = 0;
-    at !== undefined && at <= nowMs && guard < 2 * MANY_MISSED;
-    at = next(at), guard++
-  )
-    latest = at
-  return { scheduledAtMs: latest, earliestMs, hasMissedMany: missed > MANY_MISSED }
+  const status = withActive(cronJob.status ?? {}, active)
+  return lastSuccessfulTime === undefined ? status : { ...status, lastSuccessfulTime }
 }
 
 /** One name for one time: a second try for it fails instead of running twice. */
@@ -242,7 +182,9 @@ function formatRfc1123(ms: number): string {
 /** Finished jobs beyond the limits, oldest first. Source: cleanupFinishedJobs v1.37. */
 function planHistory({ spec }: CronJob, jobs: readonly Stored<Job>[]): Stored<Job>[] {
   const beyond = (outcome: 'Complete' | 'Failed', limit: number): Stored<Job>[] => {
-    const finished = jobs.filter((job) => finishedAs(job) === outcome && job.metadata.deletionTimestamp === undefined)
+    const finished = jobs.filter(
+      (job) => finishedCondition(job)?.type === outcome && job.metadata.deletionTimestamp === undefined,
+    )
     const start = (job: Job): string => job.status?.startTime ?? '9'
     const sorted = finished.toSorted((a, b) => (start(a) + a.metadata.name < start(b) + b.metadata.name ? -1 : 1))
     return sorted.slice(0, Math.max(0, sorted.length - limit))

@@ -1,6 +1,6 @@
 import { deepEqual, formatTime, isStatus, type Stored } from '@centaurus/api'
 import { cronjobs, jobs, type CronJob, type CronJobStatus, type Job } from '@centaurus/api/batch/v1'
-import type { Informer, ReconcileResult, RunningController } from '@centaurus/client'
+import type { Client, Informer, ReconcileResult, RunningController } from '@centaurus/client'
 import { nameOf } from '../frame/claim.ts'
 import { startReconciler, type ControllerDeps, type ReconcilerContext } from '../frame/controller.ts'
 import { addOwnerIndex, ownedBy, watchOwned, watchSelf } from '../frame/owners.ts'
@@ -36,14 +36,36 @@ async function reconcileCronJob(
 ): Promise<ReconcileResult> {
   const cronJob = owners.get(key)
   if (cronJob === undefined) return context.writes.forget(key)
-  const plan = planCronJob({ cronJob, jobs: ownedBy(jobCache, cronJob), nowMs: context.clock.now() })
+  const owned = await withMissing(context.client, cronJob, ownedBy(jobCache, cronJob))
+  const plan = planCronJob({ cronJob, jobs: owned, nowMs: context.clock.now() })
   for (const event of plan.events) context.events.record(cronJob, event)
-  for (const job of plan.remove) await removeJob(key, context, { cronJob, job, jobCache })
+  for (const job of plan.replace) await removeJob(key, context, { cronJob, job, jobCache })
   const status = plan.create === undefined ? plan.status : await startJob(key, context, { cronJob, plan, jobCache })
   if (!deepEqual(cronJob.status ?? {}, status)) {
     context.writes.wrote(key, owners, await context.client.updateStatus(cronjobs, { ...cronJob, status }))
   }
+  // Last, as history that can't be removed must not stop the next run.
+  for (const job of plan.remove) await removeJob(key, context, { cronJob, job, jobCache })
   return plan.requeueAfterMs === undefined ? undefined : { requeueAfterMs: plan.requeueAfterMs }
+}
+
+/** Asks the server about active jobs that the cache does not have: it may be behind, as after a change of leader. */
+async function withMissing(
+  client: Client,
+  cronJob: Stored<CronJob>,
+  owned: readonly Stored<Job>[],
+): Promise<readonly Stored<Job>[]> {
+  const found: Stored<Job>[] = []
+  for (const { namespace, name = '', uid } of cronJob.status?.active ?? []) {
+    if (owned.some(({ metadata }) => metadata.uid === uid)) continue
+    try {
+      const job = await client.get(jobs, { namespace, name })
+      if (job.metadata.uid === uid) found.push(job)
+    } catch (error) {
+      if (!isStatus(error, 'NotFound')) throw error
+    }
+  }
+  return found.length === 0 ? owned : [...owned, ...found]
 }
 
 interface StartInput {
