@@ -1,9 +1,10 @@
-import { isStatus, parseTime } from '@centaurus/api'
-import { jobs, type Job } from '@centaurus/api/batch/v1'
+import { isStatus } from '@centaurus/api'
+import { jobs } from '@centaurus/api/batch/v1'
 import type { RunningController } from '@centaurus/client'
 import { nameOf } from '../frame/claim.ts'
 import { startReconciler, type ControllerDeps } from '../frame/controller.ts'
 import { watchSelf } from '../frame/owners.ts'
+import { planExpiry } from './plan.ts'
 
 /** Deletes finished Jobs after their `ttlSecondsAfterFinished`. Source: pkg/controller/ttlafterfinished v1.37. */
 export function startTtlAfterFinishedController(deps: ControllerDeps): RunningController {
@@ -14,12 +15,12 @@ export function startTtlAfterFinishedController(deps: ControllerDeps): RunningCo
     watch: ({ queue }) => [watchSelf(informer, queue)],
     async reconcile(key, { client, clock }) {
       const cached = informer.get(key)
-      const leftMs = cached === undefined ? undefined : remainingMs(cached, clock.now())
+      const leftMs = cached === undefined ? undefined : planExpiry(cached, clock.now())
       if (cached === undefined || leftMs === undefined) return undefined
       if (leftMs > 0) return { requeueAfterMs: leftMs }
       try {
         const job = await client.get(jobs, nameOf(cached)) // its TTL may have been raised meanwhile
-        const stillMs = remainingMs(job, clock.now())
+        const stillMs = planExpiry(job, clock.now())
         if (stillMs === undefined || job.metadata.uid !== cached.metadata.uid) return undefined
         if (stillMs > 0) return { requeueAfterMs: stillMs }
         const { uid, resourceVersion } = job.metadata
@@ -33,15 +34,4 @@ export function startTtlAfterFinishedController(deps: ControllerDeps): RunningCo
       return undefined
     },
   })
-}
-
-/** Undefined for jobs that are not finished, have no TTL, or are going already. */
-export function remainingMs({ metadata, spec, status }: Job, nowMs: number): number | undefined {
-  const ttl = spec?.ttlSecondsAfterFinished
-  if (ttl === undefined || metadata.deletionTimestamp !== undefined) return undefined
-  const finished = status?.conditions?.find(
-    ({ type, status: value }) => value === 'True' && (type === 'Complete' || type === 'Failed'),
-  )
-  const sinceMs = parseTime(finished?.lastTransitionTime ?? '')
-  return sinceMs === undefined ? undefined : Math.max(0, sinceMs + ttl * 1000 - nowMs)
 }
