@@ -11,7 +11,7 @@ import { validateIssue } from './validate-update.ts'
 
 /**
  * Requests for certificates. The `approval` subresource differs from `status`:
- * use {@link prepareApproval} and {@link validateApproval} for it.
+ * use {@link prepareCertificateApproval} and {@link validateCertificateApproval} for it.
  * Source: pkg/registry/certificates/certificates/strategy.go v1.37.
  */
 export const certificateSigningRequestBehavior: KindBehavior<CertificateSigningRequest> = {
@@ -60,7 +60,7 @@ export const certificateSigningRequestBehavior: KindBehavior<CertificateSigningR
 }
 
 /** Leaves to an update of `approval` nothing but the conditions. */
-export function prepareApproval(
+export function prepareCertificateApproval(
   draft: CertificateSigningRequest,
   old: Readonly<CertificateSigningRequest>,
   { nowMs }: Pick<BehaviorContext, 'nowMs'>,

@@ -11,7 +11,7 @@ const conditionsPath = new FieldPath('status.conditions')
 const certificatePath = new FieldPath('status.certificate')
 
 /** Checks what an update of the `approval` subresource may not do. Source: pkg/apis/certificates/validation v1.37. */
-export function validateApproval(
+export function validateCertificateApproval(
   now: Readonly<CertificateSigningRequest>,
   old: Readonly<CertificateSigningRequest>,
 ): FieldError[] {
