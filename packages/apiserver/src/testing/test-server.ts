@@ -13,6 +13,8 @@ export interface TestServerOptions {
   readonly logger?: Logger | undefined
   readonly extensions?: readonly CreateExtension[] | undefined
   readonly admission?: AdmissionOptions | undefined
+  /** Default: one set for all tests of the process. */
+  readonly certificates?: ClusterCertificates | undefined
 }
 
 /** A server over TLS on a free port, with the memory store. */
@@ -67,7 +69,8 @@ let certificates: Promise<ClusterCertificates> | undefined
 
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   certificates ??= openClusterCertificates()
-  const { authority, serving } = await certificates
+  const used = options.certificates ?? (await certificates)
+  const { authority, serving } = used
   const store = options.store ?? createMemoryStore()
   const server = createApiServer({
     store,
@@ -93,7 +96,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     store,
     client: server.client(),
     port: listener.port,
-    certificates: await certificates,
+    certificates: used,
     request: (method, path, request = {}) => sendRequest(open(), { method, path, ...request }),
     watch: (path) => openWatch(open(), path),
     async close() {

@@ -150,12 +150,13 @@ export class SpdyConnection {
     }
     this.#lastPeerId = id
     const stream = this.#addStream(id, headers)
+    // before anything else on the stream: Go's library drops data that comes ahead of the reply
+    this.#send(encodeControl(FRAME.SYN_REPLY, 0, Buffer.concat([encodeWords(id), this.#encoder.encode({})])))
     try {
       this.#options.onStream(stream)
     } catch {
       return void stream.duplex.destroy()
     }
-    this.#send(encodeControl(FRAME.SYN_REPLY, 0, Buffer.concat([encodeWords(id), this.#encoder.encode({})])))
     if ((flags & FLAG_FIN) !== 0) this.#handleData(id, FLAG_FIN, Buffer.alloc(0))
   }
 

@@ -89,9 +89,7 @@ describe('SpdyConnection', () => {
   const open: Socket[] = []
   after(() => open.forEach((socket) => socket.destroy()))
 
-  async function pair(
-    onStream: (stream: SpdyStream) => void,
-  ): Promise<{ client: SpdyConnection; server: SpdyConnection }> {
+  async function sockets(): Promise<{ near: Socket; far: Socket }> {
     const listener = createServer()
     await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
     const accepted = new Promise<Socket>((resolve) => listener.once('connection', resolve))
@@ -99,6 +97,13 @@ describe('SpdyConnection', () => {
     const far = await accepted
     listener.close()
     open.push(near, far)
+    return { near, far }
+  }
+
+  async function pair(
+    onStream: (stream: SpdyStream) => void,
+  ): Promise<{ client: SpdyConnection; server: SpdyConnection }> {
+    const { near, far } = await sockets()
     return {
       server: new SpdyConnection(far, { side: 'server', onStream }),
       client: new SpdyConnection(near, { side: 'client' }),
@@ -156,6 +161,28 @@ describe('SpdyConnection', () => {
     duplex.resume()
     await new Promise((resolve) => duplex.once('close', resolve))
     client.close()
+  })
+
+  it('accepts a stream before it says anything on it', async () => {
+    const { near, far } = await sockets()
+    const server = new SpdyConnection(far, { side: 'server', onStream: ({ duplex }) => void duplex.write('early') })
+    const kinds: string[] = []
+    const reader = new FrameReader()
+    const seen = new Promise<void>((resolve) => {
+      near.on('data', (chunk: Buffer) => {
+        reader.push(chunk)
+        for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
+          kinds.push(frame.type === 'data' ? 'data' : `control ${frame.kind}`)
+          if (frame.type === 'data') resolve()
+        }
+      })
+    })
+    const opening = Buffer.concat([Buffer.from([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]), new HeaderEncoder().encode({})])
+    near.write(encodeControl(1, 0, opening))
+    await seen
+    assert.deepEqual(kinds, ['control 2', 'data'])
+    server.close()
+    near.destroy()
   })
 
   it('ends its streams when the connection breaks', async () => {

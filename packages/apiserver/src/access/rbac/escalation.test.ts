@@ -138,11 +138,14 @@ describe('default role updates', () => {
       ),
       'replace',
     )
-    assert.deepEqual(planBindingUpdate({ metadata: meta, roleRef, subjects: [] }, { metadata: meta, roleRef, subjects }), {
-      metadata: meta,
-      roleRef,
-      subjects,
-    })
+    assert.deepEqual(
+      planBindingUpdate({ metadata: meta, roleRef, subjects: [] }, { metadata: meta, roleRef, subjects }),
+      {
+        metadata: meta,
+        roleRef,
+        subjects,
+      },
+    )
     assert.equal(
       planBindingUpdate({ metadata: meta, roleRef, subjects }, { metadata: meta, roleRef, subjects }),
       undefined,

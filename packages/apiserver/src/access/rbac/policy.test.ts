@@ -12,7 +12,7 @@ import fc from 'fast-check'
 import { SYSTEM_TENANT, type UserInfo } from '../../request/request-info.ts'
 import { createTestReader, type TestReader } from '../../testing/object-reader.ts'
 import type { AuthorizationAttributes } from '../access.ts'
-import { forbiddenRequest } from '../forbidden.ts'
+import { forbiddenRequest } from '../../request/authenticate.ts'
 import { defaultRbacObjects } from './bootstrap/default-objects.ts'
 import { followRbac, RbacPolicy } from './policy.ts'
 
