@@ -70,13 +70,17 @@ export class LeaderElector {
       if (!signal.aborted) logger.warn('Leader stopped by itself', { error })
     })
     void work.then(() => lost.abort(new Error('Leader returned')))
-    let renewedMs = clock.monotonicMs()
+    const lose = (): void => lost.abort(new Error('Leader lease was lost'))
+    let deadline = clock.setTimer(renewDeadlineMs, lose)
     while (!signal.aborted) {
       await this.#pause(signal)
-      if (signal.aborted) break
-      if (await this.#tryHold()) renewedMs = clock.monotonicMs()
-      else if (clock.monotonicMs() - renewedMs >= renewDeadlineMs) lost.abort(new Error('Leader lease was lost'))
+      const startedMs = clock.monotonicMs()
+      if (signal.aborted || !(await this.#tryHold())) continue
+      // Counted from before the request: the lease may be as old as that.
+      deadline.cancel()
+      deadline = clock.setTimer(renewDeadlineMs - (clock.monotonicMs() - startedMs), lose)
     }
+    deadline.cancel()
     this.#isLeader = false
     await work
     await this.#release()
