@@ -121,7 +121,6 @@ function undeclared(dir: string): string[] {
   for (const file of files) {
     if (!file.path.startsWith(`${dir}/`) || file.isTest) continue
     for (const specifier of importsOf(file)) if (!specifier.startsWith('.')) imported.add(packageName(specifier))
-    imported.add(match[1]!)
   }
   return [...imported]
     .filter((name) => !name.startsWith('node:') && !declared.has(name))
