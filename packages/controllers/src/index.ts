@@ -15,7 +15,7 @@ export {
 export { startGarbageCollector } from './garbage-collector/reconcile.ts'
 export { startJobController } from './job/reconcile.ts'
 export { startNamespaceController } from './namespace/reconcile.ts'
-export { startPodGarbageCollector } from './pod-gc/reconcile.ts'
+export { startPodGarbageCollector } from './pod-garbage-collector/reconcile.ts'
 export { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 export { startResourceQuotaController, type QuotaRules, type ResourceQuotaDeps } from './resource-quota/reconcile.ts'
 export { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
