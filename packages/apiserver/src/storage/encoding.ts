@@ -60,9 +60,7 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Parses stored bytes; the object is the caller's own. */
-export function parseStored(value: Uint8Array, revision: number): KubeObject {
-  const object = JSON.parse(asBuffer(value).toString('utf8')) as KubeObject
-  object.metadata.resourceVersion = String(revision)
-  return object
+/** Parses stored bytes, which have no resourceVersion; the object is the caller's own. */
+export function parseStored(value: Uint8Array): KubeObject {
+  return JSON.parse(asBuffer(value).toString('utf8')) as KubeObject
 }

@@ -63,11 +63,16 @@ export class CachedObject {
   object(): Stored<KubeObject> {
     const known = this.#decoded?.deref()
     if (known !== undefined) return known
-    return this.adopt(parseStored(this.value, this.revision))
+    return this.adopt(parseStored(this.value))
   }
 
-  /** Takes an object that equals the bytes, so that they need not be parsed. It is shared from now on, and frozen outside of production. */
+  /**
+   * Takes an object that equals the bytes, so that they need not be parsed. It is shared from now on, and frozen outside of
+   * production. Entries of one revision may share it.
+   */
   adopt(object: KubeObject): Stored<KubeObject> {
+    const resourceVersion = String(this.revision)
+    if (object.metadata.resourceVersion !== resourceVersion) object.metadata.resourceVersion = resourceVersion
     // What is stored has been through the server's preparation, so it has all of StoredMeta.
     const frozen = (FREEZES ? deepFreeze(object) : object) as Stored<KubeObject>
     this.#decoded = new WeakRef(frozen)

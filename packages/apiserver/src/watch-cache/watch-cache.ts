@@ -208,7 +208,6 @@ export class WatchCache {
     if (!isSame) return new CachedObject(objectKey, entry.value, entry.modRevision)
     this.#expected.delete(entry.key)
     const cached = new CachedObject(objectKey, expected.value, entry.modRevision)
-    expected.object.metadata.resourceVersion = String(entry.modRevision)
     cached.adopt(expected.object)
     return cached
   }
