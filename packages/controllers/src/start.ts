@@ -11,6 +11,7 @@ import type { ResourceDiscovery } from './frame/discovery.ts'
 import { startGarbageCollector } from './garbage-collector/reconcile.ts'
 import { startJobController } from './job/reconcile.ts'
 import { startNamespaceController } from './namespace/reconcile.ts'
+import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts'
 import { startPodGarbageCollector } from './pod-garbage-collector/reconcile.ts'
 import { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 import { startResourceQuotaController, type QuotaRules } from './resource-quota/reconcile.ts'
@@ -46,6 +47,7 @@ const CONTROLLERS = {
   'job-controller': startJobController,
   'cronjob-controller': startCronJobController,
   'ttl-after-finished-controller': startTtlAfterFinishedController,
+  'node-lifecycle-controller': startNodeLifecycleController,
   'pod-garbage-collector-controller': startPodGarbageCollector,
   'endpointslice-controller': startEndpointSliceController,
   'endpointslice-mirroring-controller': startEndpointSliceMirroringController,
