@@ -8,10 +8,16 @@ import {
   createOpenApiExtension,
   createProxyExtension,
   createTokenSigner,
+  fillTokenSecret,
+  isInQuotaScope,
   KUBELET_CLIENT_IDENTITY,
+  quotaUsageOf,
+  SYSTEM_TENANT,
   type ApiServer,
   type ClusterCertificates,
   type CreateExtension,
+  type TokenSigner,
+  type UserInfo,
 } from '@centaurus/apiserver'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
@@ -55,7 +61,8 @@ export interface ControlPlane {
 /** Starts them; ready when it resolves. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { store, certificates, clock, random, logger } = options
-  const extensions = await createExtensions(options)
+  const signer = createTokenSigner({ keyPem: certificates.serviceAccountKeyPem })
+  const extensions = await createExtensions(options, signer)
   const server = createApiServer({
     store,
     clock,
@@ -74,7 +81,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clientAuthority: certificates.authority.certificatePem,
     },
   })
-  const parts = startParts(server, options)
+  const parts = startParts(server, options, signer)
   const url = `https://${options.clientHost ?? '127.0.0.1'}:${listener.port}`
   const admin = await certificates.client('admin', ADMIN)
   return {
@@ -95,14 +102,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
 }
 
-async function createExtensions({
-  certificates,
-  advertiseAddress,
-  port,
-}: ControlPlaneOptions): Promise<CreateExtension[]> {
+async function createExtensions(
+  { certificates, advertiseAddress, port }: ControlPlaneOptions,
+  signer: TokenSigner,
+): Promise<CreateExtension[]> {
   const toNodes = await certificates.client('apiserver-kubelet-client', KUBELET_CLIENT_IDENTITY)
   return [
-    createAccessExtension({ signer: createTokenSigner({ keyPem: certificates.serviceAccountKeyPem }) }),
+    createAccessExtension({ signer }),
     createDiscoveryExtension({ serverAddress: `${advertiseAddress}:${port}` }),
     createOpenApiExtension({ descriptions: readDescriptions }),
     createCrdExtension(),
@@ -117,20 +123,29 @@ async function createExtensions({
 function startParts(
   server: ApiServer,
   { certificates, clock, random, logger }: ControlPlaneOptions,
+  signer: TokenSigner,
 ): { close(): Promise<void> } {
-  const client = server.client()
-  const informers = createInformerFactory(client, { clock, random, logger })
-  const deps = { client, informers, clock, random, logger }
+  const informers = createInformerFactory(server.client(), { clock, random, logger })
+  const deps = { informers, clock, random, logger }
+  const caPem = certificates.authority.certificatePem
   const controllers = startControllers({
     ...deps,
+    client: server.client(componentUser('kube-controller-manager')),
     discovery: discoverFrom(server.registry),
-    rootCa: certificates.authority.certificatePem,
+    rootCa: caPem,
+    quotaRules: { usageOf: quotaUsageOf, isInScope: isInQuotaScope },
+    fillTokenSecret: (secret, account) => fillTokenSecret(secret, account, { signer, caPem }),
   })
-  const scheduler = startScheduler(deps)
+  const scheduler = startScheduler({ ...deps, client: server.client(componentUser('kube-scheduler')) })
   return {
     async close() {
       await Promise.all([controllers.close(), scheduler.close()])
       await informers.close()
     },
   }
+}
+
+/** Who writes what in managed fields and in the log. Calls inside the process are not authorized again. */
+function componentUser(name: string): UserInfo {
+  return { name: `system:${name}`, uid: '', groups: ['system:authenticated'], extra: {}, tenant: SYSTEM_TENANT }
 }

@@ -271,7 +271,7 @@ class InProcessClient implements Client {
       user: this.#user,
       namespace,
       dryRun: call.options.dryRun === true,
-      fieldManager: ('fieldManager' in call.options && call.options.fieldManager) || this.#user.name,
+      fieldManager: ('fieldManager' in call.options && call.options.fieldManager) || defaultManager(this.#user.name),
       warn: () => {},
       info: {
         tenant: target.tenant,
@@ -336,4 +336,9 @@ function deleteBody({ gracePeriodSeconds, propagationPolicy, preconditions }: De
   preconditions?: { uid?: string | undefined; resourceVersion?: string | undefined } | undefined
 } {
   return { gracePeriodSeconds, propagationPolicy, preconditions }
+}
+
+/** What others would send as the first part of their user agent: `kube-scheduler` for `system:kube-scheduler`. */
+function defaultManager(userName: string): string {
+  return userName.slice(userName.lastIndexOf(':') + 1)
 }
