@@ -18,6 +18,7 @@ import { startResourceQuotaController, type QuotaRules } from './resource-quota/
 import { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
 import { startStatefulSetController } from './stateful-set/reconcile.ts'
 import { startTokenSecretController, type TokenSecretDeps } from './token-secret/reconcile.ts'
+import { startTaintEvictionController } from './taint-eviction/reconcile.ts'
 import { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
 import { startVolumeBindingController } from './volume-binding/reconcile.ts'
 
@@ -49,6 +50,7 @@ const CONTROLLERS = {
   'ttl-after-finished-controller': startTtlAfterFinishedController,
   'node-lifecycle-controller': startNodeLifecycleController,
   'pod-garbage-collector-controller': startPodGarbageCollector,
+  'taint-eviction-controller': startTaintEvictionController,
   'endpointslice-controller': startEndpointSliceController,
   'endpointslice-mirroring-controller': startEndpointSliceMirroringController,
   'endpoints-controller': startEndpointsController,
