@@ -3,6 +3,8 @@ import { assert, type Clock, type Timer } from '@centaurus/base'
 /** Back-off of a failing key. Source: client-go util/workqueue DefaultTypedControllerRateLimiter (5 ms doubling to 1000 s). */
 const BACKOFF_BASE_MS = 5
 const BACKOFF_MAX_MS = 1_000_000
+/** What a timer can hold (24.8 days). A key that waits for longer is looked at in between. */
+const DELAY_MAX_MS = 2 ** 31 - 1
 
 export interface WorkQueueOptions {
   readonly clock: Clock
@@ -63,13 +65,14 @@ export class WorkQueue {
   addAfter(key: string, delayMs: number): void {
     if (this.#closed) return
     if (delayMs <= 0) return this.add(key)
-    const atMs = this.#clock.monotonicMs() + delayMs
+    const waitMs = Math.min(delayMs, DELAY_MAX_MS)
+    const atMs = this.#clock.monotonicMs() + waitMs
     const pending = this.#delayed.get(key)
     if (pending !== undefined) {
       if (pending.atMs <= atMs) return
       pending.timer.cancel()
     }
-    const timer = this.#clock.setTimer(delayMs, () => {
+    const timer = this.#clock.setTimer(waitMs, () => {
       this.#delayed.delete(key)
       this.add(key)
     })
