@@ -63,6 +63,10 @@ export interface ApiServer {
   close(): Promise<void>
 }
 
+/**
+ * Makes the server; nothing is read or served before `start`. Extensions are set up in their order. The store belongs to the caller,
+ * and may be shared with other servers of the same partition.
+ */
 export function createApiServer(deps: ApiServerDeps): ApiServer {
   const { store, clock, random, logger } = deps
   const cache = new WatchCache({ store, clock, logger })

@@ -1,5 +1,4 @@
-import { behaviorOf, resources, type KubeObject, type ResourceInfo } from '@centaurus/api'
-import { CONVERSIONS } from './conversions.ts'
+import { behaviorOf, convertObject, resources, type ResourceInfo } from '@centaurus/api'
 import { keyGroupOf } from '../storage/keys.ts'
 import type { ResourceDefinition } from './registry.ts'
 
@@ -26,16 +25,9 @@ function defineBuiltIn(info: ResourceInfo): ResourceDefinition {
   const servedVersion = formatApiVersion(info)
   const storedVersion = formatApiVersion(storage)
   if (servedVersion === storedVersion) return definition
-  const conversion = CONVERSIONS.get(`${servedVersion}/${info.resource}`)
   return {
     ...definition,
-    fromStorage: (object) => relabel(object, servedVersion, conversion?.fromStorage),
-    toStorage: (object) => relabel(object, storedVersion, conversion?.toStorage),
+    fromStorage: (object) => convertObject(object, servedVersion),
+    toStorage: (object) => convertObject(object, storedVersion),
   }
-}
-
-function relabel(object: KubeObject, apiVersion: string, convert?: (object: KubeObject) => void): KubeObject {
-  object.apiVersion = apiVersion
-  convert?.(object)
-  return object
 }

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { isStatus, parseFieldSelector, parseLabelSelector } from '@centaurus/api'
+import { createManualClock, silentLogger } from '@centaurus/base'
+import { createMemoryStore } from '@centaurus/store'
+import fc from 'fast-check'
+import { encodeStored } from '../storage/encoding.ts'
+import { CachedObject } from './cached-object.ts'
+import type { ResourceCache } from './resource-cache.ts'
+import { Selection } from './selection.ts'
+import { SortedObjects } from './sorted-objects.ts'
+import { WatchCache } from './watch-cache.ts'
+import type { WatchSink } from './watcher.ts'
+
+const PREFIX = '/registry/system/core/pods/'
+
+function bytesOf(
+  namespace: string,
+  name: string,
+  rest: { labels?: Record<string, string>; nodeName?: string } = {},
+): Uint8Array {
+  const metadata = { name, namespace, labels: rest.labels }
+  const object = { kind: 'Pod', apiVersion: 'v1', metadata, spec: { nodeName: rest.nodeName ?? '' } }
+  return encodeStored(object)
+}
+
+function select(options: { namespace?: string; labels?: string; fields?: string } = {}): Selection {
+  return new Selection({
+    namespace: options.namespace ?? '',
+    labels: parseLabelSelector(options.labels ?? ''),
+    fields: parseFieldSelector(options.fields ?? ''),
+    fieldsOf: (object) => ({ 'spec.nodeName': (object as { spec?: { nodeName?: string } }).spec?.nodeName ?? '' }),
+  })
+}
+
+class Recorder implements WatchSink {
+  readonly seen: string[] = []
+  overloaded = false
+  ended = false
+  send(type: string, object: CachedObject): void {
+    this.seen.push(`${type} ${object.key}`)
+  }
+  bookmark(revision: number): void {
+    this.seen.push(`BOOKMARK ${revision > 0}`)
+  }
+  end(): void {
+    this.ended = true
+  }
+}
+
+async function openCache(): Promise<{
+  store: ReturnType<typeof createMemoryStore>
+  cache: WatchCache
+  pods: ResourceCache
+  clock: ReturnType<typeof createManualClock>
+  put: (...put: Parameters<typeof bytesOf>) => Promise<void>
+  remove: (key: string) => Promise<void>
+}> {
+  const store = createMemoryStore()
+  const clock = createManualClock()
+  const cache = new WatchCache({ store, clock, logger: silentLogger })
+  await cache.start()
+  return {
+    store,
+    cache,
+    clock,
+    pods: cache.resource(PREFIX),
+    async put(namespace, name, rest) {
+      const key = `${PREFIX}${namespace}/${name}`
+      await store.commit({ changes: [{ type: 'put', key, value: bytesOf(namespace, name, rest) }] })
+      await cache.waitCurrent()
+    },
+    async remove(key) {
+      await store.commit({ changes: [{ type: 'delete', key: PREFIX + key }] })
+      await cache.waitCurrent()
+    },
+  }
+}
+
+function watch(pods: ResourceCache, selection: Selection, afterRevision?: number): Recorder {
+  const sink = new Recorder()
+  pods.watch({ selection, sink, bookmarks: true, deadlineMs: Number.MAX_SAFE_INTEGER, afterRevision })
+  return sink
+}
+
+describe('SortedObjects', () => {
+  it('holds what a plain map holds, in order', () => {
+    const steps = fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 0, max: 1_500 })), { maxLength: 3_000 })
+    fc.assert(
+      fc.property(steps, (list) => {
+        const sorted = new SortedObjects()
+        const reference = new Set<string>()
+        for (const [adds, number] of list) {
+          const key = `n${number % 3}/p${number}`
+          if (adds) {
+            sorted.put(new CachedObject(key, new Uint8Array(), 1))
+            reference.add(key)
+          } else {
+            sorted.delete(key)
+            reference.delete(key)
+          }
+        }
+        const expected = [...reference].toSorted()
+        assert.deepEqual(
+          Array.from(sorted.range(''), (object) => object.key),
+          expected,
+        )
+        const inside = expected.filter((key) => key.startsWith('n1/') && key >= 'n1/p5')
+        assert.deepEqual(
+          Array.from(sorted.range('n1/', 'n1/p5'), (object) => object.key),
+          inside,
+        )
+        assert.equal(sorted.size, expected.length)
+      }),
+      { numRuns: 20 },
+    )
+  })
+})
+
+describe('CachedObject', () => {
+  it('serves the stored bytes with the resourceVersion in them', () => {
+    const object = new CachedObject('ns/a', bytesOf('ns', 'a'), 42)
+    const served = JSON.parse(object.served().toString()) as { metadata: { resourceVersion: string; name: string } }
+    assert.equal(served.metadata.resourceVersion, '42')
+    assert.equal(object.served().length, object.servedBytes)
+    assert.deepEqual(served, object.object())
+  })
+})
+
+describe('the watch cache', () => {
+  it('tells each watcher of what it selects and of nothing else', async () => {
+    const { pods, put, remove, cache } = await openCache()
+    const all = watch(pods, select())
+    const inA = watch(pods, select({ namespace: 'a' }))
+    const named = watch(pods, select({ namespace: 'a', fields: 'metadata.name=one' }))
+    const onNode = watch(pods, select({ fields: 'spec.nodeName=n1' }))
+    const labelled = watch(pods, select({ labels: 'x=y' }))
+    await put('a', 'one')
+    await put('b', 'two', { nodeName: 'n1', labels: { x: 'y' } })
+    await put('b', 'two', { nodeName: 'n2', labels: { x: 'y' } })
+    await remove('a/one')
+    assert.deepEqual(all.seen, ['ADDED a/one', 'ADDED b/two', 'MODIFIED b/two', 'DELETED a/one'])
+    assert.deepEqual(inA.seen, ['ADDED a/one', 'DELETED a/one'])
+    assert.deepEqual(named.seen, ['ADDED a/one', 'DELETED a/one'])
+    assert.deepEqual(onNode.seen, ['ADDED b/two', 'DELETED b/two'])
+    assert.deepEqual(labelled.seen, ['ADDED b/two', 'MODIFIED b/two'])
+    cache.close()
+  })
+
+  it('resumes from a revision and refuses one that it has forgotten', async () => {
+    const { pods, put, cache } = await openCache()
+    await put('a', 'one')
+    const revision = cache.revision
+    await put('a', 'two')
+    assert.deepEqual(watch(pods, select(), revision).seen, ['ADDED a/two'])
+    pods.forgetHistory(cache.revision)
+    assert.throws(
+      () => watch(pods, select(), revision),
+      (error) => isStatus(error, 'Expired'),
+    )
+    cache.close()
+  })
+
+  it('drops a watcher that does not keep up', async () => {
+    const { pods, put, cache } = await openCache()
+    const slow = watch(pods, select())
+    slow.overloaded = true
+    await put('a', 'one')
+    assert.ok(slow.ended)
+    assert.equal(pods.watcherCount, 0)
+    cache.close()
+  })
+
+  it('bookmarks each minute and ends a watch at its deadline', async () => {
+    const { pods, cache, clock } = await openCache()
+    const sink = new Recorder()
+    const deadlineMs = clock.monotonicMs() + 90_000
+    const watcher = pods.watch({ selection: select(), sink, bookmarks: true, deadlineMs, afterRevision: undefined })
+    watcher.bookmarkDueMs = clock.monotonicMs() + 60_000
+    cache.keepTime()
+    await clock.advance(61_000)
+    assert.deepEqual(sink.seen, ['BOOKMARK true'])
+    await clock.advance(30_000)
+    assert.deepEqual(sink.seen, ['BOOKMARK true', 'BOOKMARK true'])
+    assert.ok(sink.ended)
+    cache.close()
+  })
+
+  it('waits for a revision, and gives up on one that does not come', async () => {
+    const { cache, clock } = await openCache()
+    const waiting = assert.rejects(cache.waitRevision(1_000), /Too large resource version: 1000/)
+    await clock.advance(3_000)
+    await waiting
+    cache.close()
+  })
+})
