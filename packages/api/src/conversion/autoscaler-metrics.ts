@@ -148,7 +148,7 @@ function identifierFromV1(source: Readonly<MetricV1>): unknown {
 
 function isZero(quantity: unknown): boolean {
   try {
-    return parseQuantity(String(quantity ?? '0')).nanos === 0n
+    return typeof quantity !== 'string' || parseQuantity(quantity).nanos === 0n
   } catch {
     return false
   }

@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { KubeObject } from '../kinds/behavior.ts'
 import { convertObject } from './convert.ts'
 
 function convert(object: object, toVersion: string): Record<string, unknown> {
-  return convertObject({ metadata: { name: 'x' }, ...object } as KubeObject, toVersion) as unknown as Record<
-    string,
-    unknown
-  >
+  return convertObject({ metadata: { name: 'x' }, ...object }, toVersion) as unknown as Record<string, unknown>
 }
 
 describe('converting', () => {

@@ -30,9 +30,9 @@ type Change = 'flatten' | 'nest'
 export function convertDevices(object: Readonly<KubeObject>, change: Change): KubeObject {
   switch (object.kind) {
     case 'ResourceClaim':
-      return convertClaimObject(object as ResourceClaim, change)
+      return convertClaimObject(object, change)
     case 'ResourceClaimTemplate':
-      return convertTemplate(object as ResourceClaimTemplate, change)
+      return convertTemplate(object, change)
     case 'ResourceSlice':
       return convertSlice(object as ResourceSlice, change)
     default:
@@ -53,7 +53,7 @@ function convertSlice(slice: ResourceSlice, change: Change): ResourceSlice {
   const devices = slice.spec?.devices
   if (devices === undefined) return slice
   const converted = devices.map((device) => (change === 'flatten' ? nestDevice(device) : flattenDevice(device)))
-  return { ...slice, spec: { ...slice.spec, devices: converted as DeviceV1[] } }
+  return { ...slice, spec: { ...slice.spec, devices: converted } }
 }
 
 function convertClaim(spec: ResourceClaimSpec, change: Change): ResourceClaimSpec {
@@ -62,7 +62,7 @@ function convertClaim(spec: ResourceClaimSpec, change: Change): ResourceClaimSpe
   const converted = requests.map((request) =>
     change === 'flatten' ? flattenRequest(request) : nestRequest(request as RequestV1beta1),
   )
-  return { ...spec, devices: { ...spec.devices, requests: converted as RequestV1[] } }
+  return { ...spec, devices: { ...spec.devices, requests: converted } }
 }
 
 function flattenRequest({ exactly, ...others }: RequestV1): RequestV1beta1 {

@@ -102,7 +102,8 @@ function validateRules(rules: readonly PolicyRule[] | undefined, scope: Scope): 
 }
 
 function validateRule(rule: PolicyRule, path: FieldPath, { namespaced }: Scope): FieldError[] {
-  const { verbs = [], apiGroups = [], resources = [], resourceNames = [], nonResourceURLs = [] } = rule
+  const { apiGroups = [], resources = [], resourceNames = [], nonResourceURLs = [] } = rule
+  const verbs = rule.verbs ?? []
   const errors: FieldError[] = []
   if (verbs.length === 0) errors.push(required(path.child('verbs'), 'verbs must contain at least one value'))
   if (nonResourceURLs.length > 0) {

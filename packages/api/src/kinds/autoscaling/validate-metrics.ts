@@ -35,7 +35,7 @@ export function validateMetrics(
 }
 
 function validateMetric(metric: Readonly<MetricSpec>, path: FieldPath): FieldError[] {
-  const { type = '' } = metric
+  const type = metric.type ?? ''
   const errors: FieldError[] = []
   const present = Object.values(SOURCES).filter((source) => metric[source] !== undefined)
   const expected = Object.hasOwn(SOURCES, type) ? SOURCES[type as keyof typeof SOURCES] : undefined

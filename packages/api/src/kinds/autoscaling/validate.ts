@@ -13,7 +13,8 @@ const STABILIZATION_SECONDS_MAX = 3600
 
 /** All of an autoscaler's spec but its metrics. Source: pkg/apis/autoscaling/validation v1.37. */
 export function validateAutoscalerSpec(spec: Readonly<HorizontalPodAutoscalerSpec>, path: FieldPath): FieldError[] {
-  const { minReplicas, maxReplicas = 0, behavior } = spec
+  const { minReplicas, behavior } = spec
+  const maxReplicas = spec.maxReplicas ?? 0
   const errors = checkNonNegative(minReplicas, path.child('minReplicas'))
   const maxPath = path.child('maxReplicas')
   if (maxReplicas === 0) errors.push(required(maxPath, 'must be set and greater than 0'))
@@ -54,7 +55,10 @@ function validateRules(rules: Readonly<HPAScalingRules>, path: FieldPath): Field
   return errors
 }
 
-function validatePolicy({ type = '', value = 0, periodSeconds = 0 }: HPAScalingPolicy, path: FieldPath): FieldError[] {
+function validatePolicy(
+  { type = '', value = 0, periodSeconds = 0 }: Partial<HPAScalingPolicy>,
+  path: FieldPath,
+): FieldError[] {
   const errors: FieldError[] = []
   if (type !== 'Pods' && type !== 'Percent') errors.push(notSupported(path.child('type'), type, ['Percent', 'Pods']))
   errors.push(...checkPositive(value, path.child('value')))

@@ -54,8 +54,8 @@ export const ipAddressBehavior: KindBehavior<IPAddress> = {
   validateUpdate: (now, old) => checkImmutable(now.spec?.parentRef, old.spec?.parentRef, path.child('parentRef')),
   columns: [nameColumn, column('ParentRef', 'Object that has the address')],
   row: ({ metadata, spec }) => {
-    const { group = '', resource = '', namespace, name = '' } = spec?.parentRef ?? {}
     if (spec?.parentRef === undefined) return [metadata.name, '<none>']
+    const { group = '', resource, namespace, name } = spec.parentRef
     const type = (group === '' ? resource : `${resource}.${group}`).toLowerCase()
     return [metadata.name, `${type}/${namespace ? `${namespace}/` : ''}${name}`]
   },

@@ -1,6 +1,7 @@
 import type { Pod, PodAffinityTerm, PodCondition } from '../../generated/types/core/v1.ts'
 import type { LabelSelector } from '../../generated/types/meta/v1.ts'
 import { formatTime } from '../../meta/time.ts'
+import { deepClone } from '../../meta/values.ts'
 import type { BehaviorContext } from '../behavior.ts'
 import { podQosClass } from './qos.ts'
 import { defaultPodLevelResources } from './resources.ts'
@@ -30,7 +31,7 @@ export function preparePodForCreate(draft: Pod, context: BehaviorContext): void 
 /** Source: podStrategy.PrepareForUpdate. */
 export function preparePodForUpdate(draft: Pod, old: Readonly<Pod>): void {
   if (draft.spec !== undefined && draft.spec.resources === undefined && old.spec?.resources !== undefined) {
-    draft.spec.resources = structuredClone(old.spec.resources)
+    draft.spec.resources = deepClone(old.spec.resources)
   }
 }
 

@@ -93,8 +93,8 @@ export function validateInitContainers(path: FieldPath, context: ContainerContex
 
 /** Containers that were added to look at a running pod. Source: validateEphemeralContainers. */
 export function validateEphemeralContainers(path: FieldPath, context: ContainerContext): FieldError[] {
-  const { containers = [], initContainers = [], ephemeralContainers = [] } = context.spec
-  const others = [...containers, ...initContainers].map((container) => container.name)
+  const { containers, initContainers = [], ephemeralContainers = [] } = context.spec
+  const others = [...(containers ?? []), ...initContainers].map((container) => container.name)
   const taken = new Set(others)
   return ephemeralContainers.flatMap((container, i) => {
     const at = path.index(i)

@@ -111,13 +111,17 @@ function validateAction(handler: Handler, path: FieldPath, { name, graceSeconds 
       return checkPort(handler.tcpSocket?.port, path.child('port'))
     case 'grpc':
       return validateGRPC(handler.grpc!, path)
-    case 'sleep': {
-      const seconds = handler.sleep?.seconds ?? 0
-      if (graceSeconds === undefined || (seconds >= 0 && seconds <= graceSeconds)) return []
-      const detail = `must be non-negative and less than terminationGracePeriodSeconds (${graceSeconds})`
-      return [invalid(path, seconds, detail)]
-    }
+    case 'sleep':
+      return validateSleep(handler.sleep?.seconds ?? 0, path, graceSeconds)
+    default:
+      throw new Error(`Cannot check the handler ${String(name satisfies never)}: it is none`)
   }
+}
+
+function validateSleep(seconds: number, path: FieldPath, graceSeconds: number | undefined): FieldError[] {
+  if (graceSeconds === undefined || (seconds >= 0 && seconds <= graceSeconds)) return []
+  const detail = `must be non-negative and less than terminationGracePeriodSeconds (${graceSeconds})`
+  return [invalid(path, seconds, detail)]
 }
 
 function validateGRPC(action: GRPCAction, path: FieldPath): FieldError[] {

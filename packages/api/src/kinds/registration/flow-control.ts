@@ -112,7 +112,8 @@ function validateFlowSchema({ metadata, spec }: Readonly<FlowSchema>): FieldErro
 }
 
 function validateRules(rule: Readonly<PolicyRulesWithSubjects>, at: FieldPath): FieldError[] {
-  const { subjects = [], resourceRules = [], nonResourceRules = [] } = rule
+  const { resourceRules = [], nonResourceRules = [] } = rule
+  const subjects = rule.subjects ?? []
   const errors: FieldError[] = []
   if (subjects.length === 0) errors.push(required(at.child('subjects'), 'subjects must contain at least one value'))
   for (const [i, subject] of subjects.entries()) {

@@ -103,13 +103,14 @@ function validateMutation({ patchType, jsonPatch, applyConfiguration }: Mutation
   const errors = checkRequiredOneOf(patchType, path.child('patchType'), ['ApplyConfiguration', 'JSONPatch'])
   if (errors.length > 0) return errors
   const isPatch = patchType === 'JSONPatch'
-  const [name, other] = isPatch ? ['jsonPatch', 'applyConfiguration'] : ['applyConfiguration', 'jsonPatch']
+  const name = isPatch ? 'jsonPatch' : 'applyConfiguration'
+  const other = isPatch ? 'applyConfiguration' : 'jsonPatch'
   const [chosen, surplus] = isPatch ? [jsonPatch, applyConfiguration] : [applyConfiguration, jsonPatch]
-  const at = path.child(name!)
+  const at = path.child(name)
   if (chosen === undefined) errors.push(required(at, `must be specified when patchType is ${patchType}`))
   else errors.push(...checkRequired(chosen.expression?.trim(), at.child('expression'), 'expression is not specified'))
   if (surplus !== undefined) {
-    errors.push(invalid(path.child(other!), `{${other}}`, `must not be specified when patchType is ${patchType}`))
+    errors.push(invalid(path.child(other), `{${other}}`, `must not be specified when patchType is ${patchType}`))
   }
   return errors
 }

@@ -95,7 +95,8 @@ export function validateSlice(spec: Readonly<ResourceSliceSpec>, path: FieldPath
     ...checkDriverName(spec.driver, path.child('driver')),
     ...checkPoolName(pool?.name, poolPath.child('name')),
   ]
-  const { resourceSliceCount = 0, generation = 0 } = pool ?? {}
+  const resourceSliceCount = pool?.resourceSliceCount ?? 0
+  const generation = pool?.generation ?? 0
   if (resourceSliceCount <= 0) {
     errors.push(invalid(poolPath.child('resourceSliceCount'), resourceSliceCount, 'must be greater than zero'))
   }

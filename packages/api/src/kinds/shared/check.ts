@@ -141,14 +141,3 @@ export function tryQuantity(text: string | undefined): Quantity | undefined {
     return undefined
   }
 }
-
-/** Indexes of the values that an earlier one equals. */
-export function duplicatesOf(values: readonly string[]): number[] {
-  const seen = new Set<string>()
-  const repeated: number[] = []
-  for (const [i, value] of values.entries()) {
-    if (seen.has(value)) repeated.push(i)
-    seen.add(value)
-  }
-  return repeated
-}

@@ -85,7 +85,8 @@ function validateExitCodes(
   path: FieldPath,
   names: readonly string[],
 ): FieldError[] {
-  const { operator, containerName, values = [] } = codes
+  const { operator, containerName } = codes
+  const values = codes.values ?? []
   const errors: FieldError[] = []
   const at = path.child('operator')
   if (!operator) errors.push(required(at, 'valid values: ["In" "NotIn"]'))
