@@ -39,12 +39,16 @@ export function setCondition<T extends AnyCondition>(
   const sameStatus = old !== undefined && old.status === condition.status
   const lastTransitionTime = sameStatus ? old.lastTransitionTime : (condition.lastTransitionTime ?? formatTime(nowMs))
   if (sameStatus && hasSameText(old, condition)) return list as T[]
-  const updated = { ...old, ...condition, lastTransitionTime }
+  const updated = { ...condition, lastTransitionTime }
   return old === undefined ? [...list, updated] : list.with(at, updated)
 }
 
+/** Whether nothing but times differs: those say when, and alone are no news. */
 function hasSameText(old: AnyCondition, condition: AnyCondition): boolean {
-  return Object.entries(condition).every(
-    ([key, value]) => key === 'lastTransitionTime' || value === undefined || old[key as keyof AnyCondition] === value,
+  const keys = new Set([...Object.keys(old), ...Object.keys(condition)])
+  return [...keys].every(
+    (key) => TIMES.has(key) || old[key as keyof AnyCondition] === condition[key as keyof AnyCondition],
   )
 }
+
+const TIMES = new Set(['lastTransitionTime', 'lastUpdateTime', 'lastProbeTime', 'lastHeartbeatTime'])
