@@ -50,6 +50,8 @@ class Scheduler implements RunningScheduler {
   readonly #abort = new AbortController()
   readonly #removeHandlers: (() => void)[]
   readonly #bindings = new Set<Promise<void>>()
+  /** Refusals on their way to a pod's status: a binding of the same pod must come after them. */
+  readonly #reports = new Map<string, Promise<void>>()
   /** Pods that we bound and whose binding the cache does not show yet. */
   readonly #assumed = new Set<string>()
   /** Room kept for a pod whose victims are on their way out: uid of the pod → uid of its stand-in. */
@@ -142,6 +144,7 @@ class Scheduler implements RunningScheduler {
   async #bind(pod: Stored<Pod>, nodeName: string): Promise<void> {
     const { uid, namespace, name } = pod.metadata
     try {
+      await this.#reports.get(uid)
       await bindPod(this.#deps.client, pod, nodeName)
       this.#queue.done(uid)
       this.#recorder.record(pod, {
@@ -163,9 +166,19 @@ class Scheduler implements RunningScheduler {
   #refuse(pod: Stored<Pod>, message: string, nominatedNodeName?: string): void {
     this.#queue.fail(pod.metadata.uid, { park: true })
     this.#recorder.record(pod, { type: 'Warning', reason: 'FailedScheduling', message })
-    this.#track(
-      reportUnschedulable(this.#deps.client, pod, { message, nominatedNodeName, nowMs: this.#deps.clock.now() }),
-    )
+    const { uid } = pod.metadata
+    const report = reportUnschedulable(this.#deps.client, pod, {
+      message,
+      nominatedNodeName,
+      nowMs: this.#deps.clock.now(),
+    })
+    const settled = report
+      .catch(() => {}) // logged where it is tracked
+      .finally(() => {
+        if (this.#reports.get(uid) === settled) this.#reports.delete(uid)
+      })
+    this.#reports.set(uid, settled)
+    this.#track(report)
   }
 
   #preemptOrRefuse(pod: Stored<Pod>, requirements: PodRequirements, failure: FitFailure): void {
