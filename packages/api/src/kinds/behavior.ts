@@ -40,8 +40,8 @@ export interface KindBehavior<T extends KubeObject = KubeObject> {
   /** Checks only what an update may not do; `validate` has run as well. */
   readonly validateUpdate?: ((object: Readonly<T>, old: Readonly<T>) => FieldError[]) | undefined
   readonly validateStatusUpdate?: ((object: Readonly<T>, old: Readonly<T>) => FieldError[]) | undefined
-  /** Sentences for `Warning:` headers. */
-  readonly warnings?: ((object: Readonly<T>) => string[]) | undefined
+  /** Sentences for `Warning:` headers; `old` on updates, so that what did not change is not warned of again. */
+  readonly warnings?: ((object: Readonly<T>, old?: Readonly<T>) => string[]) | undefined
   /** False when every update bumps the generation or none does: see the kind. Default: bump when anything but metadata and status changes. */
   readonly hasGeneration?: boolean | undefined
   /** True when an update without a resourceVersion is allowed (upstream AllowUnconditionalUpdate); default true. */

@@ -8,6 +8,7 @@ import { podColumns, podRow } from './table.ts'
 import { validatePod, validatePodCreate } from './validate.ts'
 import { validatePodStatusUpdate } from './validate-status.ts'
 import { validatePodUpdate } from './validate-update.ts'
+import { podWarnings } from './warnings.ts'
 
 const SELECTABLE = [
   'spec.hostNetwork',
@@ -30,6 +31,7 @@ export const podBehavior: KindBehavior<Pod> = {
   validateCreate: validatePodCreate,
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,
+  warnings: podWarnings,
   selectableFields: podSelectableFields,
   selectableFieldNames: SELECTABLE,
   columns: podColumns,

@@ -6,9 +6,11 @@ import { prepareServiceForUpdate } from './prepare.ts'
 import { serviceColumns, serviceRow } from './table.ts'
 import { validateServiceUpdate } from './validate-cluster-ips.ts'
 import { validateService, validateServiceStatusUpdate } from './validate.ts'
+import { serviceWarnings } from './warnings.ts'
 
 /** Services. Source: pkg/registry/core/service/strategy.go v1.37. */
 export const serviceBehavior: KindBehavior<Service> = {
+  warnings: serviceWarnings,
   nameRule: checkDnsLabel,
   hasGeneration: false,
   allowCreateOnUpdate: true,

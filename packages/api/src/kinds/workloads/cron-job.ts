@@ -1,3 +1,4 @@
+import { workloadWarnings } from './warnings.ts'
 import type { CronJob } from '../../generated/types/batch/v1.ts'
 import type { KindBehavior } from '../behavior.ts'
 import { formatAge } from '../shared/duration.ts'
@@ -16,6 +17,14 @@ import { validateCronJob, validateCronJobCreate } from './validate-cron-job.ts'
 
 /** Cron jobs. Source: pkg/apis/batch/v1/defaults.go and pkg/registry/batch/cronjob/strategy.go v1.37. */
 export const cronJobBehavior: KindBehavior<CronJob> = {
+  warnings: (object, old) =>
+    workloadWarnings({
+      object,
+      path: 'spec.jobTemplate.spec.template',
+      template: object.spec.jobTemplate?.spec?.template,
+      oldTemplate: old?.spec.jobTemplate?.spec?.template,
+      isNameUsed: true,
+    }),
   setDefaults: ({ spec }) => {
     if (spec === undefined) return
     if (spec.jobTemplate?.spec !== undefined) defaultJobTemplate(spec.jobTemplate.spec)

@@ -1,3 +1,4 @@
+import { workloadWarnings } from './warnings.ts'
 import type { DaemonSet } from '../../generated/types/apps/v1.ts'
 import { defaultPodTemplate } from '../pod/default-spec.ts'
 import type { KindBehavior } from '../behavior.ts'
@@ -20,6 +21,13 @@ const TEMPLATE_GENERATION = 'deprecated.daemonset.template.generation'
 
 /** Daemon sets. Source: pkg/apis/apps/v1/{defaults,conversion}.go and pkg/registry/apps/daemonset/strategy.go v1.37. */
 export const daemonSetBehavior: KindBehavior<DaemonSet> = {
+  warnings: (object, old) =>
+    workloadWarnings({
+      object,
+      path: 'spec.template',
+      template: object.spec?.template,
+      oldTemplate: old?.spec?.template,
+    }),
   setDefaults: defaultDaemonSet,
   validate: validateDaemonSet,
   validateUpdate: validateSelectorUpdate,

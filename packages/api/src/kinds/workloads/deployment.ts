@@ -1,3 +1,4 @@
+import { workloadWarnings } from './warnings.ts'
 import type { Deployment } from '../../generated/types/apps/v1.ts'
 import { defaultPodTemplate } from '../pod/default-spec.ts'
 import type { KindBehavior } from '../behavior.ts'
@@ -17,6 +18,14 @@ import { validateDeployment, validateDeploymentStatusUpdate, validateSelectorUpd
 
 /** Deployments. Source: pkg/apis/apps/v1/defaults.go and pkg/registry/apps/deployment/strategy.go v1.37. */
 export const deploymentBehavior: KindBehavior<Deployment> = {
+  warnings: (object, old) =>
+    workloadWarnings({
+      object,
+      path: 'spec.template',
+      template: object.spec?.template,
+      oldTemplate: old?.spec?.template,
+      isNameUsed: true,
+    }),
   setDefaults: defaultDeployment,
   validate: validateDeployment,
   validateUpdate: validateSelectorUpdate,

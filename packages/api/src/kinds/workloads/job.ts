@@ -1,3 +1,4 @@
+import { workloadWarnings } from './warnings.ts'
 import type { Job, JobSpec } from '../../generated/types/batch/v1.ts'
 import { defaultPodTemplate } from '../pod/default-spec.ts'
 import type { KindBehavior } from '../behavior.ts'
@@ -19,6 +20,14 @@ const CONTROLLER_UID = 'batch.kubernetes.io/controller-uid'
 
 /** Jobs. Source: pkg/apis/batch/v1/defaults.go and pkg/registry/batch/job/strategy.go v1.37. */
 export const jobBehavior: KindBehavior<Job> = {
+  warnings: (object, old) =>
+    workloadWarnings({
+      object,
+      path: 'spec.template',
+      template: object.spec?.template,
+      oldTemplate: old?.spec?.template,
+      isNameUsed: true,
+    }),
   setDefaults: defaultJob,
   prepareForCreate: (draft) => {
     if (draft.spec !== undefined && draft.spec.manualSelector !== true) generateSelector(draft, draft.spec)

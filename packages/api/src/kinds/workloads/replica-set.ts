@@ -1,3 +1,4 @@
+import { workloadWarnings } from './warnings.ts'
 import type { ReplicaSet } from '../../generated/types/apps/v1.ts'
 import { defaultPodTemplate } from '../pod/default-spec.ts'
 import type { KindBehavior } from '../behavior.ts'
@@ -25,6 +26,14 @@ export const replicaColumns = [
 
 /** Replica sets. Source: pkg/apis/apps/v1/defaults.go and pkg/registry/apps/replicaset/strategy.go v1.37. */
 export const replicaSetBehavior: KindBehavior<ReplicaSet> = {
+  warnings: (object, old) =>
+    workloadWarnings({
+      object,
+      path: 'spec.template',
+      template: object.spec?.template,
+      oldTemplate: old?.spec?.template,
+      isNameUsed: true,
+    }),
   setDefaults: ({ spec }) => {
     if (spec === undefined) return
     defaultPodTemplate(spec.template)

@@ -1,3 +1,4 @@
+import { workloadWarnings } from './warnings.ts'
 import type { StatefulSet } from '../../generated/types/apps/v1.ts'
 import { checkDnsLabel } from '../../meta/names.ts'
 import { roundUpResources } from '../pod/default-containers.ts'
@@ -14,6 +15,13 @@ import {
 
 /** Stateful sets. Source: pkg/apis/apps/v1/defaults.go and pkg/registry/apps/statefulset/strategy.go v1.37. */
 export const statefulSetBehavior: KindBehavior<StatefulSet> = {
+  warnings: (object, old) =>
+    workloadWarnings({
+      object,
+      path: 'spec.template',
+      template: object.spec?.template,
+      oldTemplate: old?.spec?.template,
+    }),
   nameRule: checkDnsLabel,
   setDefaults: defaultStatefulSet,
   validate: validateStatefulSet,
