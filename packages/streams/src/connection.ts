@@ -9,7 +9,9 @@ export interface UpgradedConnection {
   readonly request: IncomingMessage
 }
 
+/** Value of `Upgrade` for SPDY. Source: apimachinery pkg/util/httpstream/spdy. */
 export const SPDY_UPGRADE = 'SPDY/3.1'
+/** Names the version of the channels that are spoken over SPDY. Source: apimachinery pkg/util/httpstream. */
 export const STREAM_PROTOCOL_HEADER = 'X-Stream-Protocol-Version'
 
 export type UpgradeKind = 'websocket' | 'spdy'

@@ -12,6 +12,7 @@ export interface WorkQueueOptions {
   readonly backoffMaxMs?: number | undefined
 }
 
+/** A queue of keys with back-off, deduplication and delays, on the given clock. */
 export function createWorkQueue(options: WorkQueueOptions): WorkQueue {
   return new WorkQueue(options)
 }

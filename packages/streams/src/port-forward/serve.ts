@@ -8,6 +8,7 @@ import { createWebSocketDuplex } from '../websocket/websocket-duplex.ts'
 
 /** Source: apimachinery pkg/util/portforward/constants.go (v0.37). */
 export const PORT_FORWARD_PROTOCOL = 'portforward.k8s.io'
+/** WebSocket subprotocol that carries the SPDY of a port-forward. Source: apimachinery pkg/util/portforward. */
 export const PORT_FORWARD_TUNNEL_PROTOCOL = 'SPDY/3.1+portforward.k8s.io'
 /** The older way over WebSocket: two channels for each port of the query. Source: kubelet pkg/cri/streaming/portforward/websocket.go. */
 const CHANNEL_PROTOCOLS = ['v4.channel.k8s.io', 'v4.base64.channel.k8s.io', 'v5.channel.k8s.io', ''] as const
