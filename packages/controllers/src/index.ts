@@ -32,3 +32,4 @@ export { startTokenSecretController, type TokenSecretDeps } from './token-secret
 export { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
 export { startVolumeBindingController } from './volume-binding/reconcile.ts'
 export { startTaintEvictionController } from './taint-eviction/reconcile.ts'
+export { startNodeLifecycleController, type NodeLifecycleOptions } from './node-lifecycle/reconcile.ts'

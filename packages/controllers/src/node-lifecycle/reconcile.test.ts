@@ -1,76 +1,123 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { createManualClock, type ManualClock } from '@centaurus/base'
+import type { RunningController } from '@centaurus/client'
 import { leases } from '@centaurus/api/coordination/v1'
-import { nodes, pods, type Node } from '@centaurus/api/core/v1'
+import { events, nodes, pods, type Node } from '@centaurus/api/core/v1'
 import { startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
 import { startNodeLifecycleController } from './reconcile.ts'
 
-describe('the node lifecycle controller', () => {
+const PERIOD_MS = 5_000
+const LEASES = 'kube-node-lease'
+
+describe('node lifecycle on a real API server', () => {
   let plane: ControlPlane
   let clock: ManualClock
+  let controller: RunningController
+  let renewals = 0
 
   before(async () => {
     clock = createManualClock()
-    plane = await startControlPlane({ controllers: [(deps) => startNodeLifecycleController({ ...deps, clock })] })
+    plane = await startControlPlane({
+      controllers: [(deps) => (controller = startNodeLifecycleController({ ...deps, clock }))],
+    })
   })
-  after(() => plane?.close())
+  after(() => plane.close())
 
-  const conditions = (status: string): NonNullable<Node['status']>['conditions'] => [
-    {
-      type: 'Ready',
-      status,
-      reason: 'KubeletReady',
-      message: '',
-      lastHeartbeatTime: '2026-01-01T00:00:00Z',
-      lastTransitionTime: '2026-01-01T00:00:00Z',
-    },
-  ]
+  const read = (name: string): Promise<Node> => plane.client.get(nodes, { name })
   const taintsOf = async (name: string): Promise<string[]> =>
-    ((await plane.client.get(nodes, { name })).spec?.taints ?? []).map(({ key, effect }) => `${key}:${effect}`)
+    ((await read(name)).spec?.taints ?? []).map(({ key, effect }) => `${key.split('/')[1]}:${effect}`)
+  const readyOf = async (name: string): Promise<string | undefined> =>
+    (await read(name)).status?.conditions?.find(({ type }) => type === 'Ready')?.status
+
+  const post = (name: string, status: string): Promise<unknown> => {
+    const condition = { type: 'Ready', status, lastHeartbeatTime: new Date(clock.now()).toISOString() }
+    const patch = { type: 'strategic', body: { status: { conditions: [condition] } } } as const
+    return plane.client.patch(nodes, { name }, patch, { subresource: 'status' })
+  }
   const register = async (name: string): Promise<void> => {
-    const node = await plane.client.create(nodes, { metadata: { name } })
-    await plane.client.updateStatus(nodes, { ...node, status: { conditions: conditions('True') } })
+    const labels = { 'kubernetes.io/os': 'linux' }
+    await plane.client.create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name, labels } })
+    const metadata = { name, namespace: LEASES }
+    await plane.client.create(leases, { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec: {} })
+    await post(name, 'True')
     await plane.eventually(async () => (await taintsOf(name)).length === 0)
   }
-
-  it('opens a node that is ready, and closes one that falls silent, with its pods', async () => {
-    await register('well')
-    await register('silent')
-    await plane.client.create(pods, {
-      metadata: { name: 'p', namespace: 'default' },
-      spec: { nodeName: 'silent', containers: [{ name: 'c', image: 'x' }] },
-    })
-    const pod = await plane.client.get(pods, { namespace: 'default', name: 'p' })
-    await plane.client.updateStatus(pods, {
-      ...pod,
-      status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
-    })
-    const lease = {
-      metadata: { name: 'well', namespace: 'kube-node-lease' },
-      spec: { renewTime: '2026-01-01T00:00:40.000000Z' },
+  const renew = async (name: string): Promise<void> => {
+    const renewTime = `2026-01-01T00:00:00.${String(++renewals).padStart(6, '0')}Z`
+    const patch = { type: 'merge', body: { spec: { renewTime } } } as const
+    const { metadata } = await plane.client.patch(leases, { namespace: LEASES, name }, patch)
+    const cache = plane.informers.informer(leases, { namespace: LEASES })
+    const key = `${LEASES}/${name}`
+    await plane.eventually(async () => cache.get(key)?.metadata.resourceVersion === metadata.resourceVersion)
+  }
+  /** Time goes on in monitor periods, while these nodes live. */
+  const live = async (periods: number, names: readonly string[]): Promise<void> => {
+    for (let i = 0; i < periods; i++) {
+      for (const name of names) await renew(name)
+      await clock.advance(PERIOD_MS)
+      await plane.eventually(async () => controller.queue.isIdle())
     }
-    await clock.advance(40_000)
-    await plane.client.create(leases, lease)
-    await plane.eventually(
-      async () => plane.informers.informer(leases, { namespace: 'kube-node-lease' }).list().length === 1,
-    )
-    await clock.advance(11_000)
+  }
+
+  it('opens a node that is ready, and tells that it knows it', async () => {
+    for (const name of ['a', 'b', 'c']) await register(name)
+    assert.equal((await read('a')).metadata.labels?.['beta.kubernetes.io/os'], 'linux')
+    await live(1, ['a', 'b', 'c'])
     await plane.eventually(async () => {
-      const ready = (await plane.client.get(nodes, { name: 'silent' })).status?.conditions?.find(
-        ({ type }) => type === 'Ready',
-      )
-      return ready?.status === 'Unknown' && ready.reason === 'NodeStatusUnknown'
+      const { items } = await plane.client.list(events, { namespace: 'default' })
+      return items.some(({ message }) => message === 'Node a event: Registered Node a in Controller')
     })
-    await plane.eventually(async () => (await taintsOf('silent')).length === 2)
-    assert.deepEqual(await taintsOf('silent'), [
-      'node.kubernetes.io/unreachable:NoSchedule',
-      'node.kubernetes.io/unreachable:NoExecute',
-    ])
+  })
+
+  it('calls a silent node unknown, closes it, and takes readiness from its pods', async () => {
+    const metadata = { name: 'p', namespace: 'default' }
+    const spec = { nodeName: 'b', containers: [{ name: 'c', image: 'i' }] }
+    const pod = await plane.client.create(pods, { apiVersion: 'v1', kind: 'Pod', metadata, spec })
+    const conditions = [{ type: 'Ready', status: 'True' }]
+    await plane.client.updateStatus(pods, { ...pod, status: { phase: 'Running', conditions } })
+    await live(9, ['a', 'c'])
+    assert.equal(await readyOf('b'), 'True')
+    await live(3, ['a', 'c'])
+    await plane.eventually(async () => (await readyOf('b')) === 'Unknown')
+    assert.deepEqual([await readyOf('a'), await readyOf('c')], ['True', 'True'])
+    await live(1, ['a', 'c'])
+    await plane.eventually(async () => (await taintsOf('b')).includes('unreachable:NoExecute'))
+    assert.ok((await taintsOf('b')).includes('unreachable:NoSchedule'))
     await plane.eventually(async () => {
-      const seen = await plane.client.get(pods, { namespace: 'default', name: 'p' })
-      return seen.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'False'
+      const { status } = await plane.client.get(pods, metadata)
+      return status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'False'
     })
-    assert.deepEqual(await taintsOf('well'), [], 'its lease was renewed')
+  })
+
+  it('changes the taints of a node that says it is not ready, and takes them back when it is', async () => {
+    await post('b', 'False')
+    await plane.eventually(async () => (await taintsOf('b')).includes('not-ready:NoExecute'))
+    assert.equal((await taintsOf('b')).length, 2)
+    await post('b', 'True')
+    await plane.eventually(async () => (await taintsOf('b')).length === 0)
+  })
+
+  it('keeps pods off a node that is cordoned', async () => {
+    const patch = (unschedulable: boolean): Promise<unknown> =>
+      plane.client.patch(nodes, { name: 'a' }, { type: 'merge', body: { spec: { unschedulable } } })
+    await patch(true)
+    await plane.eventually(async () => (await taintsOf('a')).join() === 'unschedulable:NoSchedule')
+    await patch(false)
+    await plane.eventually(async () => (await taintsOf('a')).length === 0)
+  })
+
+  it('evicts nobody when all nodes fall silent, and gives all new time when one is back', async () => {
+    await live(12, [])
+    for (const name of ['a', 'b', 'c']) await plane.eventually(async () => (await readyOf(name)) === 'Unknown')
+    await live(6, [])
+    for (const name of ['a', 'b', 'c']) {
+      await plane.eventually(async () => (await taintsOf(name)).join() === 'unreachable:NoSchedule')
+    }
+    await post('a', 'True')
+    await live(4, ['a'])
+    await plane.eventually(async () => (await taintsOf('a')).length === 0)
+    await live(3, ['a'])
+    await plane.eventually(async () => (await taintsOf('b')).includes('unreachable:NoExecute'))
   })
 })

@@ -1,189 +1,222 @@
-import { formatTime, isStatus, type Stored } from '@centaurus/api'
+import { formatKey, isStatus, type Stored } from '@centaurus/api'
 import { leases, type Lease } from '@centaurus/api/coordination/v1'
 import { nodes, pods, type Node, type Pod } from '@centaurus/api/core/v1'
-import type { Informer, ReconcileResult, RunningController } from '@centaurus/client'
+import {
+  compareResourceVersions,
+  type EventRecorder,
+  type Informer,
+  type ReconcileResult,
+  type RunningController,
+} from '@centaurus/client'
 import { addNodeIndex, podsOnNode } from '../endpoint-slice/reconcile.ts'
-import { nameOf } from '../frame/claim.ts'
 import { startReconciler, type ControllerDeps, type ReconcilerContext } from '../frame/controller.ts'
-import { graceMs, needsEviction, planTaints, planUnknownConditions, readyStatus, type EvictionPolicy } from './plan.ts'
-import { Zones, zoneOf } from './zones.ts'
+import { planNotReadyPod, planUnknownConditions, readyStatus, type GracePeriods } from './health.ts'
+import { planNodeLabels } from './labels.ts'
+import { NodeMemory } from './lifecycle.ts'
+import { planNodeTaints, type EvictionMode } from './taints.ts'
+import type { ZoneRates } from './zones.ts'
 
 const LEASE_NAMESPACE = 'kube-node-lease'
+/** Keys that are not nodes; no object's key starts with a slash. */
+const MONITOR_KEY = '/monitor'
+const EVICT_KEY = '/evict'
 
-/** Signs of life of one node, timed by our own clock: clocks of nodes are not to be trusted. */
-interface Health {
-  seenAtMs: number
-  renewTime: string
-  heartbeat: string
+/** Source of the defaults: pkg/controller/nodelifecycle/config/v1alpha1 and cmd/kube-controller-manager options v1.37. */
+const DEFAULTS = {
+  monitorPeriodMs: 5_000,
+  monitorGraceMs: 50_000,
+  startupGraceMs: 60_000,
+  evictionsPerSecond: 0.1,
+  secondaryEvictionsPerSecond: 0.01,
+  largeZoneNodes: 50,
+  unhealthyZoneThreshold: 0.55,
 }
 
-/** Finds out which nodes are silent, says so in their conditions, taints them, and marks their pods as not ready. */
-export function startNodeLifecycleController(deps: ControllerDeps): RunningController {
-  const nodeCache = deps.informers.informer(nodes)
-  const leaseCache = deps.informers.informer(leases, { namespace: LEASE_NAMESPACE })
-  const podCache = deps.informers.informer(pods)
+export interface NodeLifecycleOptions extends ControllerDeps, Partial<GracePeriods & ZoneRates> {
+  /** Between two looks at all nodes. */
+  readonly monitorPeriodMs?: number | undefined
+}
+
+interface Lifecycle {
+  readonly nodeCache: Informer<Node>
+  readonly podCache: Informer<Pod>
+  readonly leaseCache: Informer<Lease>
+  readonly memory: NodeMemory
+  readonly monitorPeriodMs: number
+  /** A version of a lease that the server has and the cache has not: until then silence means nothing. */
+  awaitedVersion: string | undefined
+}
+
+/** Watches the nodes' signs of life: tells who is silent, taints nodes by their conditions, and starts evictions zone by zone. */
+export function startNodeLifecycleController(options: NodeLifecycleOptions): RunningController {
+  const settings = { ...DEFAULTS, ...options }
+  const lifecycle: Lifecycle = {
+    nodeCache: options.informers.informer(nodes),
+    podCache: options.informers.informer(pods),
+    leaseCache: options.informers.informer(leases, { namespace: LEASE_NAMESPACE }),
+    memory: new NodeMemory(settings),
+    monitorPeriodMs: settings.monitorPeriodMs ?? DEFAULTS.monitorPeriodMs,
+    awaitedVersion: undefined,
+  }
+  const { nodeCache, podCache, leaseCache, memory } = lifecycle
   addNodeIndex(podCache)
-  const watcher = new NodeWatcher(deps, { nodeCache, podCache })
-  return startReconciler(deps, {
+  return startReconciler(options, {
     name: 'node-lifecycle-controller',
     component: 'node-controller',
+    workers: 8,
     informer: nodeCache,
-    needs: [leaseCache, podCache],
-    watch: (context) => [
-      nodeCache.addHandler({
-        onAdd: (node) => watcher.nodeSeen(node, context),
-        onUpdate: (node) => watcher.nodeSeen(node, context),
-        onDelete: (node) => watcher.nodeGone(node),
-      }),
-      leaseCache.addHandler({
-        onAdd: (lease) => watcher.leaseSeen(lease, context),
-        onUpdate: (lease) => watcher.leaseSeen(lease, context),
-      }),
-    ],
-    reconcile: (name, context) => watcher.reconcile(name, context),
+    needs: [podCache, leaseCache],
+    watch: ({ queue, clock, events }) => {
+      queue.add(MONITOR_KEY)
+      const observe = (name: string): void => observeNode(name, lifecycle, clock.monotonicMs())
+      const onNode = ({ metadata }: Stored<Node>): void => {
+        observe(metadata.name)
+        queue.add(metadata.name)
+      }
+      const onNodeGone = (node: Stored<Node>): void => {
+        const { name } = node.metadata
+        if (memory.knows(name)) recordNode(events, node, 'RemovingNode', `Removing Node ${name} from Controller`)
+        memory.forget(name)
+        queue.add(name)
+      }
+      const onLease = ({ metadata }: Stored<Lease>): void => observe(metadata.name)
+      return [
+        nodeCache.addHandler({ onAdd: onNode, onUpdate: onNode, onDelete: onNodeGone }),
+        leaseCache.addHandler({ onAdd: onLease, onUpdate: onLease }),
+      ]
+    },
+    reconcile(key, context) {
+      if (key === MONITOR_KEY) return monitor(context, lifecycle)
+      return key === EVICT_KEY ? evict(context, lifecycle) : reconcileNode(key, context, lifecycle)
+    },
   })
 }
 
-interface Caches {
-  readonly nodeCache: Informer<Node>
-  readonly podCache: Informer<Pod>
+/** A sign of life counts when it arrives. */
+function observeNode(name: string, { nodeCache, leaseCache, memory }: Lifecycle, nowMs: number): void {
+  const node = nodeCache.get(name)
+  if (node !== undefined && memory.knows(name)) {
+    memory.observe(node, leaseCache.get(formatKey(LEASE_NAMESPACE, name)), nowMs)
+  }
 }
 
-class NodeWatcher {
-  readonly #clock: ControllerDeps['clock']
-  readonly #caches: Caches
-  readonly #health = new Map<string, Health>()
-  readonly #zones = new Zones()
-  #wasEverythingDown = false
-
-  constructor({ clock }: ControllerDeps, caches: Caches) {
-    this.#clock = clock
-    this.#caches = caches
-  }
-
-  nodeSeen(node: Stored<Node>, { queue }: ReconcilerContext): void {
+/** A look at all nodes, in memory: who became silent, and what state the zones are in. */
+async function monitor({ queue, clock, events }: ReconcilerContext, lifecycle: Lifecycle): Promise<ReconcileResult> {
+  const { nodeCache, leaseCache, memory, monitorPeriodMs } = lifecycle
+  const nowMs = clock.monotonicMs()
+  const all = nodeCache.list()
+  for (const node of all) {
     const { name } = node.metadata
-    const heartbeat = node.status?.conditions?.find(({ type }) => type === 'Ready')?.lastHeartbeatTime ?? ''
-    const health = this.#healthOf(name)
-    if (health.heartbeat !== heartbeat) this.#alive(health)
-    health.heartbeat = heartbeat
-    this.#zones.put(name, zoneOf(node), { isReady: readyStatus(node) === 'True' })
-    queue.add(name)
-    this.#noticeDisruption(queue)
+    if (!memory.knows(name)) recordNode(events, node, 'RegisteredNode', `Registered Node ${name} in Controller`)
+    memory.observe(node, leaseCache.get(formatKey(LEASE_NAMESPACE, name)), nowMs)
+    if (memory.isSilent(name, nowMs)) queue.add(name)
   }
+  if (memory.judgeZones(all, nowMs)) for (const node of all) queue.add(node.metadata.name)
+  queue.add(EVICT_KEY)
+  return { requeueAfterMs: monitorPeriodMs }
+}
 
-  nodeGone(node: Stored<Node>): void {
-    this.#health.delete(node.metadata.name)
-    this.#zones.remove(node.metadata.name)
+/** Gives nodes their NoExecute taint as fast as their zones allow. A node that fails has lost its turn, and waits for the next. */
+async function evict(context: ReconcilerContext, { nodeCache, memory }: Lifecycle): Promise<ReconcileResult> {
+  const { due, waitMs } = memory.takeTurns((name) => nodeCache.get(name), context.clock.monotonicMs())
+  for (const name of due) {
+    const node = nodeCache.get(name)
+    if (node !== undefined) await writeTaints(context, node, { nodeCache, mode: 'add' })
   }
+  return waitMs === undefined ? undefined : { requeueAfterMs: waitMs }
+}
 
-  /** The common case costs one look-up: a renewed lease of a node that is well. */
-  leaseSeen(lease: Stored<Lease>, { queue }: ReconcilerContext): void {
-    const { name } = lease.metadata
-    const renewTime = lease.spec?.renewTime ?? ''
-    const health = this.#healthOf(name)
-    if (health.renewTime === renewTime) return
-    health.renewTime = renewTime
-    const wasSilent = this.#clock.monotonicMs() - health.seenAtMs > 0 && this.#isUnwell(name)
-    this.#alive(health)
-    if (wasSilent) queue.add(name)
+async function reconcileNode(name: string, context: ReconcilerContext, lifecycle: Lifecycle): Promise<ReconcileResult> {
+  const { nodeCache, podCache, memory, monitorPeriodMs } = lifecycle
+  const cached = nodeCache.get(name)
+  if (cached === undefined) return context.writes.forget(name)
+  let node = cached
+  if (memory.isSilent(name, context.clock.monotonicMs())) {
+    if (!(await isCacheCurrent(name, context, lifecycle))) return { requeueAfterMs: monitorPeriodMs }
+    node = await writeUnknown(context, node, nodeCache)
   }
+  const mode = memory.isAllDown ? 'remove' : 'keep'
+  node = await writeTaints(context, node, { nodeCache, mode })
+  const labels = planNodeLabels(node)
+  if (labels !== undefined) {
+    const body = { metadata: { labels } }
+    context.writes.wrote(name, nodeCache, await context.client.patch(nodes, { name }, { type: 'merge', body }))
+  }
+  if (!memory.isAllDown) memory.wait(node)
+  if (readyStatus(node) === 'Unknown') await markPodsNotReady(context, podsOnNode(podCache, name))
+  return undefined
+}
 
-  async reconcile(name: string, context: ReconcilerContext): Promise<ReconcileResult> {
-    const node = this.#caches.nodeCache.get(name)
-    if (node === undefined) return undefined
-    const silentForMs = this.#clock.monotonicMs() - this.#healthOf(name).seenAtMs
-    const leftMs = graceMs(node) - silentForMs
-    if (leftMs <= 0) {
-      const conditions = planUnknownConditions(node, formatTime(this.#clock.now()))
-      if (conditions.length > 0) {
-        await this.#writeConditions(node, conditions, context)
-        return undefined // the written node comes back through the cache
-      }
+/**
+ * Silence means something only when the cache has heard all there was. Asks the server for the lease before a node is called silent, and
+ * trusts no silence until the cache has what the server has; an error is no answer.
+ * Source: NodeControllerLeaseCircuitBreaker, node_lifecycle_controller.go v1.37.
+ */
+async function isCacheCurrent(name: string, { client }: ReconcilerContext, lifecycle: Lifecycle): Promise<boolean> {
+  const { leaseCache, awaitedVersion } = lifecycle
+  if (awaitedVersion !== undefined && compareResourceVersions(leaseCache.resourceVersion, awaitedVersion) < 0)
+    return false
+  lifecycle.awaitedVersion = undefined
+  const cached = leaseCache.get(formatKey(LEASE_NAMESPACE, name))
+  try {
+    const { metadata } = await client.get(leases, { namespace: LEASE_NAMESPACE, name })
+    if (metadata.resourceVersion === cached?.metadata.resourceVersion) return true
+    lifecycle.awaitedVersion = metadata.resourceVersion
+    return false
+  } catch (error) {
+    if (isStatus(error, 'NotFound')) return true
+    throw error
+  }
+}
+
+/** Tells that the agent is silent. Fails with a conflict when it was not, after all. */
+async function writeUnknown(
+  { client, clock, events, writes }: ReconcilerContext,
+  node: Stored<Node>,
+  nodeCache: Informer<Node>,
+): Promise<Stored<Node>> {
+  const conditions = planUnknownConditions(node, clock.now())
+  if (conditions === undefined) return node
+  const written = await client.updateStatus(nodes, { ...node, status: { ...node.status, conditions } })
+  writes.wrote(node.metadata.name, nodeCache, written)
+  if (readyStatus(node) === 'True') {
+    const message = `Node ${node.metadata.name} status is now: NodeNotReady`
+    events.record(node, { type: 'Normal', reason: 'NodeNotReady', message })
+  }
+  return written
+}
+
+async function writeTaints(
+  { client, clock, writes }: ReconcilerContext,
+  node: Stored<Node>,
+  { nodeCache, mode }: { readonly nodeCache: Informer<Node>; readonly mode: EvictionMode },
+): Promise<Stored<Node>> {
+  const taints = planNodeTaints(node, mode, clock.now())
+  if (taints === undefined) return node
+  const { name, resourceVersion } = node.metadata
+  // The list is replaced as a whole: the version keeps a taint that someone else adds meanwhile.
+  const body = { metadata: { resourceVersion }, spec: { taints } }
+  const written = await client.patch(nodes, { name }, { type: 'merge', body })
+  writes.wrote(name, nodeCache, written)
+  return written
+}
+
+async function markPodsNotReady(
+  { client, clock, events }: ReconcilerContext,
+  list: readonly Stored<Pod>[],
+): Promise<void> {
+  for (const pod of list) {
+    const conditions = planNotReadyPod(pod, clock.now())
+    if (conditions === undefined) continue
+    try {
+      await client.updateStatus(pods, { ...pod, status: { ...pod.status, conditions } })
+      events.record(pod, { type: 'Warning', reason: 'NodeNotReady', message: 'Node is not ready' })
+    } catch (error) {
+      if (!isStatus(error, 'NotFound')) throw error
     }
-    if (readyStatus(node) !== 'True') await this.#markPodsNotReady(node, context)
-    const retryAfterMs = await this.#taint(node, context)
-    const nextMs = Math.min(retryAfterMs ?? Infinity, leftMs > 0 ? leftMs : graceMs(node))
-    return { requeueAfterMs: nextMs }
   }
+}
 
-  async #writeConditions(node: Stored<Node>, conditions: object[], context: ReconcilerContext): Promise<void> {
-    const { name, uid } = node.metadata
-    const body = { metadata: { uid }, status: { conditions } }
-    const written = await context.client.patch(nodes, { name }, { type: 'strategic', body }, { subresource: 'status' })
-    context.writes.wrote(name, this.#caches.nodeCache, written)
-    context.events.record(node, {
-      type: 'Normal',
-      reason: 'NodeNotReady',
-      message: `Node ${name} status is now: NodeNotReady`,
-    })
-    context.logger.warn('Lost contact with Node', { node: name })
-  }
-
-  /** Milliseconds after which to try again, when the zone allows no eviction now. */
-  async #taint(node: Stored<Node>, context: ReconcilerContext): Promise<number | undefined> {
-    const { name, resourceVersion } = node.metadata
-    const { policy, retryAfterMs } = this.#evictionPolicy(node)
-    const taints = planTaints(node, policy, formatTime(this.#clock.now()))
-    if (taints !== undefined) {
-      const body = { metadata: { resourceVersion }, spec: { taints } }
-      const written = await context.client.patch(nodes, { name }, { type: 'merge', body })
-      context.writes.wrote(name, this.#caches.nodeCache, written)
-    }
-    return retryAfterMs
-  }
-
-  #evictionPolicy(node: Stored<Node>): { policy: EvictionPolicy; retryAfterMs: number | undefined } {
-    if (this.#zones.isEverythingDown && this.#caches.nodeCache.list().length > 1)
-      return { policy: 'never', retryAfterMs: undefined }
-    if (!needsEviction(node)) return { policy: 'allow', retryAfterMs: undefined }
-    const permit = this.#zones.takePermit(zoneOf(node), this.#clock.monotonicMs())
-    if (permit.granted) return { policy: 'allow', retryAfterMs: undefined }
-    return { policy: 'wait', retryAfterMs: permit.retryAfterMs }
-  }
-
-  /** Services must not send to pods that nobody hears of. Source: controller/util/node MarkPodsNotReady. */
-  async #markPodsNotReady(node: Stored<Node>, context: ReconcilerContext): Promise<void> {
-    for (const pod of podsOnNode(this.#caches.podCache, node.metadata.name)) {
-      const ready = pod.status?.conditions?.find(({ type }) => type === 'Ready')
-      if (ready?.status !== 'True') continue
-      const condition = { ...ready, status: 'False', lastTransitionTime: formatTime(this.#clock.now()) }
-      const body = { metadata: { uid: pod.metadata.uid }, status: { conditions: [condition] } }
-      await context.client
-        .patch(pods, nameOf(pod), { type: 'strategic', body }, { subresource: 'status' })
-        .catch((error: unknown) => {
-          if (!isStatus(error, 'NotFound') && !isStatus(error, 'Conflict')) throw error
-        })
-      context.events.record(
-        { apiVersion: 'v1', kind: 'Pod', ...pod },
-        { type: 'Warning', reason: 'NodeNotReady', message: 'Node is not ready' },
-      )
-    }
-  }
-
-  /** When everything goes down or comes back, the taints of all nodes may have to change. */
-  #noticeDisruption(queue: ReconcilerContext['queue']): void {
-    const isDown = this.#zones.isEverythingDown
-    if (isDown === this.#wasEverythingDown) return
-    this.#wasEverythingDown = isDown
-    for (const node of this.#caches.nodeCache.list()) queue.add(node.metadata.name)
-  }
-
-  #isUnwell(name: string): boolean {
-    const node = this.#caches.nodeCache.get(name)
-    return node !== undefined && readyStatus(node) !== 'True'
-  }
-
-  #alive(health: Health): void {
-    health.seenAtMs = this.#clock.monotonicMs()
-  }
-
-  /** A node that is first seen counts as alive: after a restart of this controller nobody is evicted for our own absence. */
-  #healthOf(name: string): Health {
-    const known = this.#health.get(name)
-    if (known !== undefined) return known
-    const health = { seenAtMs: this.#clock.monotonicMs(), renewTime: '', heartbeat: '' }
-    this.#health.set(name, health)
-    return health
-  }
+function recordNode(events: EventRecorder, node: Stored<Node>, reason: string, text: string): void {
+  events.record(node, { type: 'Normal', reason, message: `Node ${node.metadata.name} event: ${text}` })
 }

@@ -1,86 +1,94 @@
 import type { Node } from '@centaurus/api/core/v1'
+import { readyStatus } from './health.ts'
 
-/** How a zone is. Source: nodelifecycle ComputeZoneState, v1.37. */
-export type ZoneState = 'normal' | 'partialDisruption' | 'fullDisruption'
+const EXCLUDED_LABEL = 'node.kubernetes.io/exclude-disruption'
+/** So few failed nodes are no sign of a failed zone. Source: ComputeZoneState, node_lifecycle_controller.go v1.37. */
+const FEW_NODES = 2
 
-/** Source: NodeLifecycleControllerConfiguration defaults: UnhealthyZoneThreshold 0.55, LargeClusterSizeThreshold 50. */
-const UNHEALTHY_SHARE = 0.55
-const LARGE_ZONE_NODES = 50
-/** Nodes a second. Source: NodeEvictionRate 0.1, SecondaryNodeEvictionRate 0.01. */
-const EVICTION_RATE = 0.1
-const SECONDARY_EVICTION_RATE = 0.01
+export type ZoneState = 'Initial' | 'Normal' | 'PartialDisruption' | 'FullDisruption'
 
-interface Zone {
-  /** Ready or not, by node. */
-  readonly nodes: Map<string, boolean>
-  notReady: number
-  /** Milliseconds, monotonic, from which on the next eviction may happen. */
-  nextEvictionMs: number
+export interface ZoneRates {
+  readonly evictionsPerSecond: number
+  /** In a large zone where many nodes failed; a small one stops. */
+  readonly secondaryEvictionsPerSecond: number
+  readonly largeZoneNodes: number
+  /** Share of nodes that failed, from which a zone counts as disrupted. */
+  readonly unhealthyZoneThreshold: number
 }
 
-/** `region:\0:zone`, as upstream names it; nodes without labels share one zone. */
-export function zoneOf(node: Readonly<Node>): string {
-  const labels = node.metadata.labels ?? {}
-  return `${labels['topology.kubernetes.io/region'] ?? ''}:\0:${labels['topology.kubernetes.io/zone'] ?? ''}`
+export interface ZonePlan {
+  readonly states: ReadonlyMap<string, ZoneState>
+  /** Nodes that may be given a NoExecute taint, each second, by zone. */
+  readonly rates: ReadonlyMap<string, number>
+  /** No zone has a ready node: more likely the control plane is cut off than all nodes are dead. Nothing is evicted. */
+  readonly isAllDown: boolean
 }
 
-/** Counts nodes by zone, and hands out permits to evict at each zone's rate. Work per change is constant. */
-export class Zones {
-  readonly #zones = new Map<string, Zone>()
-  readonly #zoneByNode = new Map<string, string>()
+/** Region and zone of a node; one name for all that have neither. Source: GetZoneKey, component-helpers node/topology v0.37. */
+export function zoneOf({ metadata }: Readonly<Node>): string {
+  const labels = metadata.labels ?? {}
+  const zone = labels['failure-domain.beta.kubernetes.io/zone'] ?? labels['topology.kubernetes.io/zone'] ?? ''
+  const region = labels['failure-domain.beta.kubernetes.io/region'] ?? labels['topology.kubernetes.io/region'] ?? ''
+  return zone === '' && region === '' ? '' : `${region}:\0:${zone}`
+}
 
-  put(name: string, zone: string, options: { readonly isReady: boolean }): void {
-    const old = this.#zoneByNode.get(name)
-    if (old !== undefined && old !== zone) this.remove(name)
-    const entry = this.#zones.get(zone) ?? { nodes: new Map<string, boolean>(), notReady: 0, nextEvictionMs: 0 }
-    const was = entry.nodes.get(name)
-    if (was === false) entry.notReady--
-    if (!options.isReady) entry.notReady++
-    entry.nodes.set(name, options.isReady)
-    this.#zones.set(zone, entry)
-    this.#zoneByNode.set(name, zone)
+/** States and rates of all zones. Source: handleDisruption, node_lifecycle_controller.go v1.37. */
+export function planZones(nodes: readonly Node[], rates: ZoneRates): ZonePlan {
+  const counts = new Map<string, { ready: number; notReady: number }>()
+  for (const node of nodes) {
+    if (node.metadata.labels?.[EXCLUDED_LABEL] !== undefined) continue
+    const zone = zoneOf(node)
+    const count = counts.get(zone) ?? { ready: 0, notReady: 0 }
+    counts.set(zone, count)
+    if (readyStatus(node) === 'True') count.ready++
+    else count.notReady++
+  }
+  const states = new Map([...counts].map(([zone, count]) => [zone, zoneState(count, rates)]))
+  const isAllDown = states.size > 0 && [...states.values()].every((state) => state === 'FullDisruption')
+  const rateOf = (zone: string, state: ZoneState): number => {
+    if (isAllDown) return 0
+    if (state !== 'PartialDisruption') return rates.evictionsPerSecond
+    const { ready, notReady } = counts.get(zone)!
+    return ready + notReady > rates.largeZoneNodes ? rates.secondaryEvictionsPerSecond : 0
+  }
+  return { states, rates: new Map([...states].map(([zone, state]) => [zone, rateOf(zone, state)])), isAllDown }
+}
+
+function zoneState(
+  { ready, notReady }: { readonly ready: number; readonly notReady: number },
+  { unhealthyZoneThreshold }: ZoneRates,
+): ZoneState {
+  if (ready === 0 && notReady > 0) return 'FullDisruption'
+  if (notReady > FEW_NODES && notReady / (notReady + ready) >= unhealthyZoneThreshold) return 'PartialDisruption'
+  return 'Normal'
+}
+
+/** One at a time, with a least distance. A new rate does not give another turn at once. */
+export class RateLimit {
+  #perSecond: number
+  #lastMs = Number.NEGATIVE_INFINITY
+
+  constructor(perSecond: number) {
+    this.#perSecond = perSecond
   }
 
-  remove(name: string): void {
-    const zone = this.#zoneByNode.get(name)
-    const entry = zone === undefined ? undefined : this.#zones.get(zone)
-    if (zone === undefined || entry === undefined) return
-    if (entry.nodes.get(name) === false) entry.notReady--
-    entry.nodes.delete(name)
-    this.#zoneByNode.delete(name)
-    if (entry.nodes.size === 0) this.#zones.delete(zone)
+  set(perSecond: number, nowMs: number): void {
+    if (perSecond === this.#perSecond) return
+    // The old rate's pause starts again at the new rate. Source: SwapLimiter, nodelifecycle/scheduler v1.37.
+    if (this.waitMs(nowMs) > 0) this.#lastMs = nowMs
+    this.#perSecond = perSecond
   }
 
-  state(zone: string): ZoneState {
-    const entry = this.#zones.get(zone)
-    if (entry === undefined || entry.notReady === 0) return 'normal'
-    if (entry.notReady === entry.nodes.size) return 'fullDisruption'
-    return entry.notReady > 2 && entry.notReady / entry.nodes.size >= UNHEALTHY_SHARE ? 'partialDisruption' : 'normal'
+  /** Milliseconds until the next turn; infinite while the rate is 0. */
+  waitMs(nowMs: number): number {
+    if (this.#perSecond <= 0) return Number.POSITIVE_INFINITY
+    return Math.max(0, this.#lastMs + 1000 / this.#perSecond - nowMs)
   }
 
-  /**
-   * True when no zone has a ready node: then it is more likely that we are cut off than that all nodes died. One lone node that
-   * fails is no such case, as upstream has it.
-   */
-  get isEverythingDown(): boolean {
-    return this.#zones.size > 0 && [...this.#zones.keys()].every((zone) => this.state(zone) === 'fullDisruption')
-  }
-
-  /** Takes a permit to evict one node of the zone, or says after how many milliseconds to ask again. */
-  takePermit(
-    zone: string,
-    nowMs: number,
-  ): { readonly granted: true } | { readonly granted: false; readonly retryAfterMs: number } {
-    const entry = this.#zones.get(zone)
-    const rate = this.#rate(zone)
-    if (entry === undefined || rate === 0) return { granted: false, retryAfterMs: 1000 / SECONDARY_EVICTION_RATE }
-    if (nowMs < entry.nextEvictionMs) return { granted: false, retryAfterMs: entry.nextEvictionMs - nowMs }
-    entry.nextEvictionMs = nowMs + 1000 / rate
-    return { granted: true }
-  }
-
-  #rate(zone: string): number {
-    if (this.state(zone) !== 'partialDisruption') return EVICTION_RATE
-    return (this.#zones.get(zone)?.nodes.size ?? 0) > LARGE_ZONE_NODES ? SECONDARY_EVICTION_RATE : 0
+  /** Takes the turn if it has come. */
+  tryTake(nowMs: number): boolean {
+    if (this.waitMs(nowMs) > 0) return false
+    this.#lastMs = nowMs
+    return true
   }
 }
