@@ -77,6 +77,7 @@ export function validateNew(definition: ResourceDefinition, draft: KubeObject): 
     ...validateObjectMeta(draft.metadata, { namespaced: info.namespaced, nameRule: behavior.nameRule }),
     ...(definition.validateSchema?.(draft, undefined) ?? []),
     ...(behavior.validate?.(draft) ?? []),
+    ...(behavior.validateCreate?.(draft) ?? []),
   ])
 }
 

@@ -1,5 +1,12 @@
-import { deepEqual, FieldPath, forbiddenField, type FieldError } from '@centaurus/api'
-import type { Container, EphemeralContainer, PodSpec } from '@centaurus/api/core/v1'
+import {
+  deepEqual,
+  prepareCertificateApproval,
+  validateCertificateApproval,
+  validateEphemeralContainersUpdate,
+  type KubeObject,
+} from '@centaurus/api'
+import type { CertificateSigningRequest } from '@centaurus/api/certificates/v1'
+import type { Container, Pod, PodSpec } from '@centaurus/api/core/v1'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import { copyMember, hasStatusSubresource, statusStrategy, type AnyObject, type UpdateStrategy } from './prepare.ts'
 import type { WriteDeps } from './write-deps.ts'
@@ -19,7 +26,7 @@ export function strategyFor(
     case '/namespaces/finalize':
       return FINALIZE
     case 'certificates.k8s.io/certificatesigningrequests/approval':
-      return APPROVAL
+      return approvalStrategy(deps)
     default:
       return subresource === 'status' && hasStatusSubresource(definition) ? statusStrategy(deps, definition) : undefined
   }
@@ -47,19 +54,8 @@ const EPHEMERAL_CONTAINERS: UpdateStrategy = {
     draft['spec'] = { ...specOf(old), ephemeralContainers }
     if (!deepEqual(ephemeralContainers ?? [], specOf(old).ephemeralContainers ?? [])) bumpGeneration(draft, old)
   },
-  validate: (draft, old) => validateEphemeralContainers(specOf(draft), specOf(old)),
-}
-
-function validateEphemeralContainers(spec: PodSpec, old: PodSpec): FieldError[] {
-  const path = new FieldPath('spec').child('ephemeralContainers')
-  const byName = new Map((spec.ephemeralContainers ?? []).map((container) => [container.name, container]))
-  return (old.ephemeralContainers ?? []).flatMap((container: EphemeralContainer) => {
-    const now = byName.get(container.name)
-    const name = JSON.stringify(container.name)
-    if (now === undefined) return [forbiddenField(path, `existing ephemeral containers ${name} may not be removed\n`)]
-    if (deepEqual(now, container)) return []
-    return [forbiddenField(path, `existing ephemeral containers ${name} may not be changed\n`)]
-  })
+  // A pods' draft and old are Pods: only that resource has the subresource.
+  validate: (draft, old) => validateEphemeralContainersUpdate(draft as KubeObject as Pod, old as KubeObject as Pod),
 }
 
 /** Source: kubernetes pkg/registry/core/pod/strategy.go podResizeStrategy, v1.37: resources and resize policies, nothing else. */
@@ -107,12 +103,11 @@ const FINALIZE: UpdateStrategy = {
 }
 
 /** Source: kubernetes pkg/registry/certificates/certificates/strategy.go csrApprovalStrategy: the conditions, nothing else. */
-const APPROVAL: UpdateStrategy = {
-  subresource: 'approval',
-  prepare(draft, old) {
-    const conditions = (draft['status'] as { conditions?: Record<string, unknown>[] } | undefined)?.conditions
-    keepOld(draft, old)
-    draft['status'] = { ...(old['status'] as object | undefined), conditions }
-  },
-  validate: () => [],
+function approvalStrategy({ clock }: WriteDeps): UpdateStrategy {
+  const asRequest = (object: AnyObject): CertificateSigningRequest => object as KubeObject as CertificateSigningRequest
+  return {
+    subresource: 'approval',
+    prepare: (draft, old) => prepareCertificateApproval(asRequest(draft), asRequest(old), { nowMs: clock.now() }),
+    validate: (draft, old) => validateCertificateApproval(asRequest(draft), asRequest(old)),
+  }
 }

@@ -81,7 +81,7 @@ async function updateOnce(
   await mutateByAdmission(deps.admission, write, deps.admissionContext)
   strategy.prepare(draft, old, request)
   validateUpdated(definition, draft, { old, strategy })
-  for (const warning of definition.behavior.warnings?.(draft) ?? []) request.warn(warning)
+  for (const warning of definition.behavior.warnings?.(draft, old) ?? []) request.warn(warning)
   validateByAdmission(deps.admission, write, deps.admissionContext)
   runWriteChecks(deps, write)
   return store(deps, write, current)
