@@ -51,13 +51,27 @@ describe('an operator tested against a cluster of its own', () => {
 
   it('makes pods run for a Website, and follows its changes', async () => {
     const custom = config.makeApiClient(CustomObjectsApi)
-    const site = { apiVersion: `${GROUP}/v1`, kind: 'Website', metadata: { name: 'shop' }, spec: { page: 'hello', replicas: 2 } }
+    const site = {
+      apiVersion: `${GROUP}/v1`,
+      kind: 'Website',
+      metadata: { name: 'shop' },
+      spec: { page: 'hello', replicas: 2 },
+    }
     await custom.createNamespacedCustomObject({ ...websites, body: site })
     await until(async () => (await deployment()).status?.readyReplicas === 2)
-    await custom.patchNamespacedCustomObject({ ...websites, name: 'shop', body: [{ op: 'replace', path: '/spec/replicas', value: 3 }] })
+    await custom.patchNamespacedCustomObject({
+      ...websites,
+      name: 'shop',
+      body: [{ op: 'replace', path: '/spec/replicas', value: 3 }],
+    })
     await until(async () => (await deployment()).status?.readyReplicas === 3)
     await custom.deleteNamespacedCustomObject({ ...websites, name: 'shop' })
-    await until(() => deployment().then(() => false, (error: { code?: number }) => error.code === 404))
+    await until(() =>
+      deployment().then(
+        () => false,
+        (error: { code?: number }) => error.code === 404,
+      ),
+    )
     assert.deepEqual(errors, [])
   })
 })

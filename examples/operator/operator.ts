@@ -18,7 +18,10 @@ const NAMESPACE = 'default'
 const LIST_PATH = `/apis/${GROUP}/v1/namespaces/${NAMESPACE}/websites`
 
 /** Watches Websites and keeps their Deployments right until stopped. */
-export async function startOperator(config: KubeConfig, onError: (error: unknown) => void): Promise<() => Promise<void>> {
+export async function startOperator(
+  config: KubeConfig,
+  onError: (error: unknown) => void,
+): Promise<() => Promise<void>> {
   const apps = config.makeApiClient(AppsV1Api)
   const custom = config.makeApiClient(CustomObjectsApi)
   const informer = makeInformer<Website>(config, LIST_PATH, () =>
@@ -47,7 +50,13 @@ async function reconcileWebsite(apps: AppsV1Api, site: Website): Promise<void> {
 /** What a Website wants to exist. Pure. */
 export function planDeployment(site: Website): V1Deployment {
   const labels = { website: site.metadata!.name! }
-  const owner = { apiVersion: `${GROUP}/v1`, kind: 'Website', name: site.metadata!.name!, uid: site.metadata!.uid!, controller: true }
+  const owner = {
+    apiVersion: `${GROUP}/v1`,
+    kind: 'Website',
+    name: site.metadata!.name!,
+    uid: site.metadata!.uid!,
+    controller: true,
+  }
   return {
     metadata: { name: site.metadata!.name!, labels, ownerReferences: [owner] },
     spec: {
@@ -55,7 +64,11 @@ export function planDeployment(site: Website): V1Deployment {
       selector: { matchLabels: labels },
       template: {
         metadata: { labels },
-        spec: { containers: [{ name: 'httpd', image: 'localhost/centaurus/busybox:1', env: [{ name: 'PAGE', value: site.spec.page }] }] },
+        spec: {
+          containers: [
+            { name: 'httpd', image: 'localhost/centaurus/busybox:1', env: [{ name: 'PAGE', value: site.spec.page }] },
+          ],
+        },
       },
     },
   }

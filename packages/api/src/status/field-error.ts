@@ -55,12 +55,20 @@ export function required(path: FieldPath, detail = ''): FieldError {
 
 /** The value breaks a rule; `detail` says which, as "must be …". */
 export function invalid(path: FieldPath, value: unknown, detail: string): FieldError {
-  return { type: 'FieldValueInvalid', field: String(path), message: withDetail(`Invalid value: ${quoteValue(value)}`, detail) }
+  return {
+    type: 'FieldValueInvalid',
+    field: String(path),
+    message: withDetail(`Invalid value: ${quoteValue(value)}`, detail),
+  }
 }
 
 /** The value has another JSON type than the field. */
 export function typeInvalid(path: FieldPath, value: unknown, detail: string): FieldError {
-  return { type: 'FieldValueTypeInvalid', field: String(path), message: withDetail(`Invalid value: ${quoteValue(value)}`, detail) }
+  return {
+    type: 'FieldValueTypeInvalid',
+    field: String(path),
+    message: withDetail(`Invalid value: ${quoteValue(value)}`, detail),
+  }
 }
 
 /** The value occurs twice where it may once. */
@@ -72,7 +80,11 @@ export function duplicate(path: FieldPath, value: unknown): FieldError {
 export function notSupported(path: FieldPath, value: unknown, supported: readonly string[]): FieldError {
   const list = supported.map((word) => JSON.stringify(word)).join(', ')
   const detail = supported.length === 0 ? '' : `supported values: ${list}`
-  return { type: 'FieldValueNotSupported', field: String(path), message: withDetail(`Unsupported value: ${quoteValue(value)}`, detail) }
+  return {
+    type: 'FieldValueNotSupported',
+    field: String(path),
+    message: withDetail(`Unsupported value: ${quoteValue(value)}`, detail),
+  }
 }
 
 /** The field may not be set here; `detail` says why. */
@@ -87,13 +99,21 @@ export function notFoundValue(path: FieldPath, value: unknown): FieldError {
 
 /** The text is longer than `maxLength` bytes. */
 export function tooLong(path: FieldPath, maxLength: number): FieldError {
-  return { type: 'FieldValueTooLong', field: String(path), message: `Too long: may not be more than ${maxLength} bytes` }
+  return {
+    type: 'FieldValueTooLong',
+    field: String(path),
+    message: `Too long: may not be more than ${maxLength} bytes`,
+  }
 }
 
 /** A list or map holds more than `max` items. */
 export function tooMany(path: FieldPath, actual: number, max: number): FieldError {
   const noun = max === 1 ? 'item' : 'items'
-  return { type: 'FieldValueTooMany', field: String(path), message: `Too many: ${actual}: must have at most ${max} ${noun}` }
+  return {
+    type: 'FieldValueTooMany',
+    field: String(path),
+    message: `Too many: ${actual}: must have at most ${max} ${noun}`,
+  }
 }
 
 /** 422 with every error of an object, worded as upstream does. `errors` must not be empty. */

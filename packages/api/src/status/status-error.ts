@@ -89,7 +89,11 @@ export function notFound(resource: GroupResource, name: string): StatusError {
 
 /** 404: the server has no such path or resource. */
 export function notFoundPath(): StatusError {
-  return new StatusError({ reason: 'NotFound', message: 'the server could not find the requested resource', details: {} })
+  return new StatusError({
+    reason: 'NotFound',
+    message: 'the server could not find the requested resource',
+    details: {},
+  })
 }
 
 /** 409 on create. */
@@ -200,7 +204,8 @@ export function isStatus(error: unknown, reason: StatusReason): error is StatusE
 
 /** Rebuilds the error from a `Status` object that a server sent. */
 export function fromStatus(status: Status): StatusError {
-  const reason = (status.reason ?? '') in STATUS_CODES ? (status.reason as StatusReason) : reasonOfCode(status.code ?? 500)
+  const reason =
+    (status.reason ?? '') in STATUS_CODES ? (status.reason as StatusReason) : reasonOfCode(status.code ?? 500)
   return new StatusError({ reason, message: status.message ?? reason, details: status.details })
 }
 

@@ -32,14 +32,6 @@ export function revisionText(revision: number): string {
   return `${RESOURCE_VERSION_START}${revision}",`
 }
 
-/** Served bytes: stored ones with the resourceVersion. */
-export function spliceRevision(value: Uint8Array, revision: number): Buffer {
-  const text = revisionText(revision)
-  const served = Buffer.allocUnsafe(value.byteLength + text.length)
-  writeServed(served, 0, { value, splice: findSplice(value), text })
-  return served
-}
-
 interface Spliced {
   readonly value: Uint8Array
   readonly splice: number

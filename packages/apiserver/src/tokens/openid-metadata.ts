@@ -20,7 +20,9 @@ export function createOpenIdRoutes({ signer, issuer, jwksUri }: OpenIdOptions): 
     jwks_uri: jwksUri ?? `${issuer.replace(/\/$/, '')}${JWKS_PATH}`,
     response_types_supported: ['id_token'],
     subject_types_supported: ['public'],
-    id_token_signing_alg_values_supported: [...new Set(keys.map((key) => key.alg))].toSorted(),
+    id_token_signing_alg_values_supported: [
+      ...new Set(keys.flatMap((key) => (typeof key.alg === 'string' ? [key.alg] : []))),
+    ].toSorted(),
   })
   return [
     documentRoute('/.well-known/openid-configuration', 'application/json', configuration),

@@ -2,7 +2,6 @@ import type { Secret, ServiceAccount } from '@centaurus/api/core/v1'
 import { LEGACY_ISSUER, serviceAccountUserName, type LegacyClaims } from './service-account-claims.ts'
 import type { TokenSigner } from './signing-key.ts'
 
-export const SERVICE_ACCOUNT_TOKEN_TYPE = 'kubernetes.io/service-account-token'
 const NAME_ANNOTATION = 'kubernetes.io/service-account.name'
 const UID_ANNOTATION = 'kubernetes.io/service-account.uid'
 
@@ -10,11 +9,6 @@ export interface SecretTokenDeps {
   readonly signer: TokenSigner
   /** PEM that goes under `ca.crt`. */
   readonly caPem: string
-}
-
-/** Name of the service account for which a Secret of this type holds a token; undefined for other Secrets. */
-export function tokenSecretAccount(secret: Readonly<Secret>): string | undefined {
-  return secret.type === SERVICE_ACCOUNT_TOKEN_TYPE ? secret.metadata.annotations?.[NAME_ANNOTATION] : undefined
 }
 
 /**

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { unauthorized, type KubeObject } from '@centaurus/api'
+import { unauthorized } from '@centaurus/api'
 import type { Clock } from '@centaurus/base'
 import { nodes, pods, secrets, serviceaccounts } from '@centaurus/api/core/v1'
 import type { Authenticator } from '../access/access.ts'
@@ -182,7 +182,7 @@ function checkBound(claims: ServiceAccountClaims, deps: TokenAuthenticatorDeps):
 
 function checkObject(
   deps: TokenAuthenticatorDeps,
-  type: GroupResourceName<KubeObject>,
+  type: GroupResourceName,
   namespace: string,
   claim: ObjectClaim,
 ): void {

@@ -29,7 +29,7 @@ class SharedInformerFactory implements InformerFactory {
     const key = informerKey(type, select)
     let informer = this.#informers.get(key)
     if (informer === undefined) {
-      informer = new SharedInformer<KubeObject>(this.#deps, type as ResourceType<KubeObject>, select)
+      informer = new SharedInformer<KubeObject>(this.#deps, type, select)
       this.#informers.set(key, informer)
     }
     return informer as unknown as Informer<T> // the key names the type

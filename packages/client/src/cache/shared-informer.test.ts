@@ -41,7 +41,7 @@ function podOf(name: string, version: string, uid = name): Stored<Pod> {
       creationTimestamp: '',
       labels: { app: name[0]! },
     },
-  } as unknown as Stored<Pod>
+  }
 }
 
 function setUp() {

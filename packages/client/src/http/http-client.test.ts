@@ -60,7 +60,7 @@ describe('HTTP client', () => {
       answer(stream, { metadata: { name: headers.authorization, namespace: headers['user-agent'] } })
     })
     const pod = await client.get(pods, { namespace: 'ns', name: 'web' })
-    assert.deepEqual(pod.metadata as object, { name: 'Bearer secret', namespace: 'me' })
+    assert.deepEqual(pod.metadata, { name: 'Bearer secret', namespace: 'me' })
     await client.close()
   })
 
@@ -74,7 +74,7 @@ describe('HTTP client', () => {
     routes.set('DELETE /api/v1/namespaces/ns/pods/gone', (stream) =>
       answer(stream, notFound(pods, 'gone').toStatus(), 404),
     )
-    const pod: Pod = { metadata: { namespace: 'ns', name: 'a' } } as Pod
+    const pod: Pod = { metadata: { namespace: 'ns', name: 'a' } }
     await client.create(pods, pod, { dryRun: true, fieldManager: 'test' })
     assert.equal(seen, `/api/v1/namespaces/ns/pods?dryRun=All&fieldManager=test ${JSON.stringify(pod)}`)
     await assert.rejects(client.delete(pods, { namespace: 'ns', name: 'gone' }), (error) => isStatus(error, 'NotFound'))

@@ -59,7 +59,7 @@ function readEvents({ stream }: OpenResponse, onEvent: (event: RawEvent) => void
       try {
         split(chunk)
       } catch (error) {
-        reject(error as Error)
+        reject(error)
         stream.close(constants.NGHTTP2_CANCEL)
       }
     })

@@ -6,8 +6,9 @@ import { createManualClock } from '@centaurus/base'
 import type { Informer } from '../informer.ts'
 import { compareResourceVersions, PendingWrites } from './pending-writes.ts'
 
-const pod = (version: string): Stored<Pod> =>
-  ({ metadata: { name: 'a', uid: 'u', resourceVersion: version, creationTimestamp: '' } }) as Stored<Pod>
+const pod = (version: string): Stored<Pod> => ({
+  metadata: { name: 'a', uid: 'u', resourceVersion: version, creationTimestamp: '' },
+})
 
 describe('pending writes', () => {
   it('compares versions as numbers of any length', () => {

@@ -176,7 +176,7 @@ function withReplicaFailure(
     const known = conditions.find((condition) => condition.type === 'ReplicaFailure')
     if (known !== undefined && known.status === failure.status && known.reason === failure.reason)
       return [...conditions]
-    return [...others, { ...failure, lastUpdateTime: failure.lastTransitionTime } as DeploymentCondition]
+    return [...others, { ...failure, lastUpdateTime: failure.lastTransitionTime }]
   }
   return others
 }

@@ -32,7 +32,7 @@ function podOf(name: string, ip: string, { ready = true, deleting = false } = {}
       podIPs: [{ ip }],
       conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
     },
-  } as Stored<Pod>
+  }
 }
 
 const node = { metadata: { name: 'n1', labels: { 'topology.kubernetes.io/zone': 'z1' } } } as Node

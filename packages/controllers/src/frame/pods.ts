@@ -1,5 +1,4 @@
 import {
-  formatKey,
   isPodReady,
   isPodTerminal,
   isStatus,
@@ -152,8 +151,4 @@ export function isNamespaceTerminating(error: unknown): boolean {
 
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-export function podKey(pod: Pod): string {
-  return formatKey(pod.metadata.namespace ?? '', pod.metadata.name ?? '')
 }

@@ -47,7 +47,7 @@ export async function checkObject(uid: string, deps: CollectDeps): Promise<void>
     case 'keep':
       return
     case 'dropReferences':
-      return void (await patchOwners(client, node, object, { keep: (owner) => !plan.uids.includes(owner.uid) }))
+      return await patchOwners(client, node, object, { keep: (owner) => !plan.uids.includes(owner.uid) })
     default: {
       const latest = plan.unblock ? await unblockOwners(client, node, object) : object
       await deleteObject(client, node, latest, plan.propagationPolicy)

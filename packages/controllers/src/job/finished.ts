@@ -1,4 +1,4 @@
-import { findCondition, isConditionTrue } from '@centaurus/api'
+import { findCondition } from '@centaurus/api'
 import type { Job, JobCondition } from '@centaurus/api/batch/v1'
 
 /** `Complete` or `Failed` when it is True; undefined while the job goes on. Source: FinishedCondition, pkg/controller/job/util v1.37. */
@@ -10,10 +10,6 @@ export function finishedCondition(job: Readonly<Job>): JobCondition | undefined 
 
 export function isJobFinished(job: Readonly<Job>): boolean {
   return finishedCondition(job) !== undefined
-}
-
-export function isJobComplete(job: Readonly<Job>): boolean {
-  return isConditionTrue(job.status?.conditions, 'Complete')
 }
 
 /** The condition of that type when it is True. */

@@ -40,7 +40,7 @@ class World {
     }
   }
 
-  step({ crash = 'never' as Crash } = {}): void {
+  step({ crash = 'never' } = {}): void {
     this.nowMs += 1000
     if (isJobFinished(this.job)) return
     const survey = surveyJob({ job: this.job, pods: this.pods, failures: this.#failures, nowMs: this.nowMs })
@@ -81,7 +81,7 @@ class World {
     const name = `p${this.created++}`
     const creationTimestamp = formatTime(this.nowMs)
     const metadata = { ...pod.metadata, name, uid: name, resourceVersion: '1', creationTimestamp }
-    this.pods.push({ ...pod, metadata, status: { phase: 'Running' } } as Stored<Pod>)
+    this.pods.push({ ...pod, metadata, status: { phase: 'Running' } })
   }
 
   #remove(uids: readonly string[], { untrack }: { readonly untrack: boolean }): void {

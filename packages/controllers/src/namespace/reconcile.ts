@@ -1,5 +1,5 @@
 import { deepEqual, isStatus, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
-import { namespaces, pods, type Namespace, type Pod } from '@centaurus/api/core/v1'
+import { namespaces, pods, type Namespace } from '@centaurus/api/core/v1'
 import type { RunningController } from '@centaurus/client'
 import { startReconciler, type ControllerDeps, type ReconcilerContext } from '../frame/controller.ts'
 import { hasVerbs, type ResourceDiscovery, type ServedResource } from '../frame/discovery.ts'
@@ -101,7 +101,7 @@ async function deleteContent(
   const deletable = served.filter((resource) => resource.namespaced && hasVerbs(resource, ['delete', 'list']))
   const isPods = (resource: ResourceType<KubeObject>): boolean => resource.group === '' && resource.resource === 'pods'
   const podList = await context.client.list(pods, { namespace: namespace.metadata.name, signal })
-  const podSeconds = estimatePodSeconds(namespace, podList.items as readonly Pod[], context.clock.now())
+  const podSeconds = estimatePodSeconds(namespace, podList.items, context.clock.now())
   const first = await deleteAll(deletable.filter(isPods), namespace.metadata.name, { context, signal })
   if (first.remaining.length > 0) return { progress: { ...first, discoveryError: undefined }, podSeconds }
   const rest = await deleteAll(

@@ -126,7 +126,7 @@ async function reconcileReplicas<T extends ReplicaKind>(
     failure: failure === undefined ? undefined : messageOf(failure),
     nowMs,
   })
-  if (!deepEqual(owner.status, status)) await context.client.updateStatus(type, { ...owner, status } as T)
+  if (!deepEqual(owner.status, status)) await context.client.updateStatus(type, { ...owner, status })
   if (failure !== undefined) throw failure
   const requeueAfterMs = planAvailabilityCheck(activePods, minReadySeconds, nowMs)
   return requeueAfterMs === undefined ? undefined : { requeueAfterMs }

@@ -1,4 +1,4 @@
-import { createApiServer, type ApiServer } from '@centaurus/apiserver'
+import { createApiServer, type ApiServer, type CreateExtension } from '@centaurus/apiserver'
 import type { Stored } from '@centaurus/api'
 import { pods, type Pod } from '@centaurus/api/core/v1'
 import { createSeededRandom, silentLogger, systemClock, type Logger } from '@centaurus/base'
@@ -31,15 +31,18 @@ export interface ControlPlaneOptions {
   /** Their start functions. */
   readonly controllers: readonly ((deps: TestDeps) => RunningController)[]
   readonly logger?: Logger | undefined
+  /** Of the server; absent: everybody may do everything. */
+  readonly extensions?: readonly CreateExtension[] | undefined
 }
 
 export async function startControlPlane({
   controllers,
+  extensions,
   logger = silentLogger,
 }: ControlPlaneOptions): Promise<ControlPlane> {
   const random = createSeededRandom(1)
   const store = createMemoryStore()
-  const server = createApiServer({ store, clock: systemClock, random, logger })
+  const server = createApiServer({ store, clock: systemClock, random, logger, extensions })
   await server.start()
   const client = server.client()
   const informers = createInformerFactory(client, { logger, random })

@@ -186,7 +186,7 @@ export function readDockerConfig(text: string, registry: string): RegistryAuth[]
   } catch {
     return []
   }
-  const entries = parsed.auths ?? (parsed as Record<string, DockerEntry>)
+  const entries = parsed.auths ?? parsed
   return Object.entries(entries).flatMap(([server, entry]) => {
     const host = server.replace(/^https?:\/\//, '').split('/')[0]!
     const canonical = host === 'index.docker.io' || host === 'registry-1.docker.io' ? 'docker.io' : host

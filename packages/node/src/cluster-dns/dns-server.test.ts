@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { createSocket } from 'node:dgram'
 import { Resolver } from 'node:dns/promises'
-import type { AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import { decode, encode } from 'dns-packet'
 import { silentLogger } from '@centaurus/base'
@@ -30,7 +29,7 @@ describe('the DNS server', () => {
       )
     })
     await new Promise<void>((resolve) => upstream.bind(0, '127.0.0.1', resolve))
-    const upstreams = async (): Promise<string[]> => [`127.0.0.1:${(upstream.address() as AddressInfo).port}`]
+    const upstreams = async (): Promise<string[]> => [`127.0.0.1:${upstream.address().port}`]
     const server = await startDnsServer({
       address: '127.0.0.1',
       port: 0,

@@ -58,7 +58,9 @@ export function startServiceProxy(deps: ServiceProxyDeps): ServiceProxy {
   }
   const schedule = (delayMs: number): void => {
     timer?.cancel()
-    timer = clock.setTimer(delayMs, () => (working = working.then(apply)))
+    timer = clock.setTimer(delayMs, () => {
+      working = working.then(apply)
+    })
   }
   const changed = (): void => schedule(DEBOUNCE_MS)
   const handler = { onAdd: changed, onUpdate: changed, onDelete: changed }

@@ -79,7 +79,7 @@ export function createMemoryClient(): MemoryClient {
           apiVersion: type.group === '' ? type.version : `${type.group}/${type.version}`,
           kind: type.kind,
           metadata,
-        } as KubeObject,
+        },
         'ADDED',
       )
     },
@@ -131,7 +131,7 @@ export function createMemoryClient(): MemoryClient {
         deletionTimestamp: new Date(Date.now() + graceSeconds * 1000).toISOString(),
         deletionGracePeriodSeconds: graceSeconds,
       }
-      store(type, { ...object, metadata } as KubeObject, 'MODIFIED')
+      store(type, { ...object, metadata }, 'MODIFIED')
     },
   }
   return client as unknown as MemoryClient

@@ -1,9 +1,8 @@
 import { quantityMilliValue, quantityValue } from '@centaurus/api'
 
-/** Columns that every cluster has; extended resources get further ones as they are met. */
+/** Columns that every cluster has (2 is ephemeral storage); extended resources get further ones as they are met. */
 export const CPU = 0
 export const MEMORY = 1
-export const EPHEMERAL_STORAGE = 2
 export const PODS = 3
 
 /** Amounts by column: cpu in milli-cores, everything else in units (bytes, pods, devices). */

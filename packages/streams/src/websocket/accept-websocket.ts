@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import type { Socket } from 'node:net'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { offeredProtocols, refuseUpgrade, type UpgradedConnection } from '../connection.ts'
 
@@ -31,7 +30,7 @@ export function acceptWebSocket(
   if (protocol !== '') server.on('headers', (headers) => headers.push(`Sec-WebSocket-Protocol: ${protocol}`))
   return new Promise((resolve, reject) => {
     upgraded.socket.once('close', () => reject(new Error('the client went away during the WebSocket handshake')))
-    server.handleUpgrade(withoutProtocols(upgraded.request), upgraded.socket as Socket, upgraded.head, (socket) =>
+    server.handleUpgrade(withoutProtocols(upgraded.request), upgraded.socket, upgraded.head, (socket) =>
       resolve({ socket, protocol }),
     )
   })
