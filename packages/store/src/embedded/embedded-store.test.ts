@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -140,6 +142,21 @@ describe('The embedded store, asked to open what it must not', () => {
       writeFileSync(join(path, 'store.pid'), owner)
       await using(path, async (store) => void (await put(store, 'a', '1')))
       assert(!existsSync(join(path, 'store.pid')))
+    }
+  })
+
+  it('takes over from a process that was killed and waits to be reaped', async () => {
+    // The shell becomes a program that never asks after the child it had.
+    const parent = spawn('sh', ['-c', 'sleep 0.01 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      const [pid] = (await once(parent.stdout.setEncoding('utf8'), 'data')) as [string]
+      const stat = (): string[] => readFileSync(`/proc/${pid.trim()}/stat`, 'utf8').split(' ')
+      while (stat()[2] !== 'Z') await new Promise((resolve) => setImmediate(resolve))
+      const path = newPath()
+      writeFileSync(join(path, 'store.pid'), `${pid.trim()} ${stat()[21]}\n`)
+      await using(path, async (store) => void (await put(store, 'a', '1')))
+    } finally {
+      parent.kill('SIGKILL')
     }
   })
 

@@ -1,5 +1,5 @@
 /** One process at a time: a file that names the owner, taken over when the owner is dead. */
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { StoreLockedError } from './errors.ts'
 
 /** How often taking over may lose a race before it is given up. */
@@ -79,14 +79,29 @@ function isAlive(owner: Owner): boolean {
   } catch (error) {
     if (isErrno(error, 'ESRCH')) return false // EPERM: alive, someone else's
   }
+  if (isZombie(owner.pid)) return false
   const startTime = startTimeOf(owner.pid)
   return owner.startTime === '' || startTime === undefined || startTime === owner.startTime
 }
 
-/** Field 22 of /proc/PID/stat (proc_pid_stat(5)); counted after the command's closing bracket, as it may hold blanks. */
+/** Ended with all its threads, so that it can't write any more, but not reaped: a container's first process may never do that. */
+function isZombie(pid: number): boolean {
+  if (fieldsOf(pid)?.[0] !== 'Z') return false
+  try {
+    return readdirSync(`/proc/${pid}/task`).length === 1
+  } catch {
+    return true // reaped just now
+  }
+}
+
 function startTimeOf(pid: number): string | undefined {
+  return fieldsOf(pid)?.[19]
+}
+
+/** Fields 3 (state) to the last (22 is the start time) of /proc/PID/stat, proc_pid_stat(5): what follows the command, which may hold blanks. */
+function fieldsOf(pid: number): string[] | undefined {
   const text = readText(`/proc/${pid}/stat`)
-  return text?.slice(text.lastIndexOf(')') + 2).split(' ')[19]
+  return text?.slice(text.lastIndexOf(')') + 2).split(' ')
 }
 
 function readText(file: string): string | undefined {
