@@ -11,7 +11,7 @@ describe('real clients', () => {
   let cluster: TestCluster
 
   before(async () => {
-    cluster = await TestCluster.create('clients', { containers: false })
+    cluster = await TestCluster.create('clients')
     await cluster.up('--nodes', 'simulated:2', '--port', '16444')
   })
   after(() => cluster?.remove())

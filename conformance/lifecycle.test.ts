@@ -15,7 +15,7 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
   let cluster: TestCluster
 
   before(async () => {
-    cluster = await TestCluster.create('life', { containers: true })
+    cluster = await TestCluster.create('life')
     await cluster.up()
     await cluster.kubectl('create configmap kept --from-literal=a=1')
     await cluster.kubectl([
@@ -88,7 +88,7 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
 
 describe('a cluster that cannot start', () => {
   it('names the port that is in use and the way out', async () => {
-    const cluster = await TestCluster.create('port', { containers: false })
+    const cluster = await TestCluster.create('port')
     const holder = createServer()
     await new Promise<void>((resolve) => holder.listen(0, '0.0.0.0', resolve))
     const port = (holder.address() as { port: number }).port
@@ -103,7 +103,7 @@ describe('a cluster that cannot start', () => {
   })
 
   it('refuses what it cannot understand', async () => {
-    const cluster = await TestCluster.create('bad', { containers: false })
+    const cluster = await TestCluster.create('bad')
     for (const [args, message] of [
       [['up', '--nodes', 'imaginary'], /must be local, none or simulated:N/],
       [['up', '--port', '99999'], /must be a number from 1 to 65535/],
@@ -121,7 +121,7 @@ describe('a cluster that cannot start', () => {
 describe('a cluster without root', () => {
   it('runs simulated nodes as an ordinary user, and says that they are simulated', async () => {
     const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : []
-    const cluster = await TestCluster.create('plain', { containers: false, prefix: asNobody })
+    const cluster = await TestCluster.create('plain', { prefix: asNobody })
     await run(['chown', '-R', '65534:65534', cluster.home])
     try {
       if (asNobody.length > 0) {

@@ -10,7 +10,7 @@ describe('a cluster with real containers', { skip: whyNoRoot() }, () => {
   let cluster: TestCluster
 
   before(async () => {
-    cluster = await TestCluster.create('work', { containers: true })
+    cluster = await TestCluster.create('work')
     const output = await cluster.up()
     assert.match(output, /The cluster is up/)
     await cluster.kubectl('apply -f examples/web.yaml')

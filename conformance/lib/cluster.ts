@@ -1,33 +1,61 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { existsSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ChildProcess } from 'node:child_process'
 import { bundledTool, type BundledMinor } from '../../apps/centaurus/src/bundled-kubectl.ts'
+import { destroyHome, homePrefix, mountsUnder, processesOf, sweepLeftovers } from './leftovers.ts'
 import { createNetworkNamespace, type NetworkNamespace } from './network-namespace.ts'
 import { mustRun, run, start, waitFor, type Finished, type RunOptions } from './processes.ts'
 
 export const ROOT = join(import.meta.dirname, '../..')
 
+const RESET_TIMEOUT_MS = 60_000
+
+/** Clusters to take away when the test is told to stop. */
+const interrupted = new Set<TestCluster>()
+
+function removeWhenInterrupted(cluster: TestCluster): void {
+  if (interrupted.size === 0) {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(
+        signal,
+        () => void Promise.allSettled([...interrupted].map((one) => one.destroy())).then(() => process.exit(1)),
+      )
+    }
+  }
+  interrupted.add(cluster)
+}
+
+/** All have defaults. */
+export interface TestClusterOptions {
+  /** Checkout whose `./centaurus` runs; this one by default. */
+  readonly root?: string
+  /** Command that runs `./centaurus`, such as one that changes the user. */
+  readonly prefix?: readonly string[]
+}
+
 /** A cluster that `./centaurus` runs for a test, and the clients that use it. */
 export class TestCluster {
   readonly home: string
   readonly network: NetworkNamespace | undefined
+  readonly #root: string
   readonly #prefix: readonly string[]
 
-  private constructor(home: string, network: NetworkNamespace | undefined, prefix: readonly string[]) {
-    this.home = home
-    this.network = network
-    this.#prefix = prefix
+  private constructor(parts: Pick<TestCluster, 'home' | 'network'> & Required<TestClusterOptions>) {
+    this.home = parts.home
+    this.network = parts.network
+    this.#root = parts.root
+    this.#prefix = parts.prefix
   }
 
-  /** A home and, for real containers, a network namespace. Nothing runs yet: see {@link up}. */
-  static async create(
-    label: string,
-    { containers, prefix = [] }: { containers: boolean; prefix?: readonly string[] },
-  ): Promise<TestCluster> {
-    const home = await mkdtemp(join(tmpdir(), `ctr-${label}-`))
-    const network = containers ? await createNetworkNamespace(label) : undefined
-    return new TestCluster(home, network, [...(network?.enter ?? []), ...prefix])
+  /** A home and, as root, a network namespace. Nothing runs yet: see {@link up}. */
+  static async create(label: string, { root = ROOT, prefix = [] }: TestClusterOptions = {}): Promise<TestCluster> {
+    await sweepLeftovers()
+    const home = await mkdtemp(homePrefix(label))
+    const network = process.getuid?.() === 0 ? await createNetworkNamespace(label) : undefined
+    const cluster = new TestCluster({ home, network, root, prefix: [...(network?.enter ?? []), ...prefix] })
+    removeWhenInterrupted(cluster)
+    return cluster
   }
 
   get kubeconfig(): string {
@@ -40,7 +68,7 @@ export class TestCluster {
 
   /** `./centaurus …`, whatever its code. */
   centaurus(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
-    return run([...this.#prefix, join(ROOT, 'centaurus'), ...args], {
+    return run([...this.#prefix, join(this.#root, 'centaurus'), ...args], {
       timeoutMs: 300_000,
       ...options,
       env: { ...this.#env, ...options.env },
@@ -49,7 +77,7 @@ export class TestCluster {
 
   /** `./centaurus …`; throws when it fails. */
   mustCentaurus(args: readonly string[], options: RunOptions = {}): Promise<string> {
-    return mustRun([...this.#prefix, join(ROOT, 'centaurus'), ...args], {
+    return mustRun([...this.#prefix, join(this.#root, 'centaurus'), ...args], {
       timeoutMs: 300_000,
       ...options,
       env: this.#env,
@@ -75,8 +103,8 @@ export class TestCluster {
     return start(this.#tool('kubectl', args, minor), { env: this.#env, cwd: ROOT })
   }
 
-  helm(args: readonly string[]): Promise<string> {
-    return mustRun(this.#tool('helm', args, undefined), { env: this.#env, cwd: ROOT })
+  helm(args: readonly string[], minor?: BundledMinor): Promise<string> {
+    return mustRun(this.#tool('helm', args, minor), { env: this.#env, cwd: ROOT })
   }
 
   /** Runs a command in the cluster's network. */
@@ -111,11 +139,24 @@ export class TestCluster {
     return parts.map(({ stdout, stderr }) => stdout.slice(-6000) + stderr.slice(-1000)).join('\n')
   }
 
-  /** Ends and deletes everything that the test made. */
+  /**
+   * Ends and deletes everything that the test made. Throws when `./centaurus reset` failed or left something behind, after
+   * having taken that away.
+   */
   async remove(): Promise<void> {
-    await this.centaurus(['reset', '--yes'])
+    const { code, stdout, stderr } = await this.centaurus(['reset', '--yes'], { timeoutMs: RESET_TIMEOUT_MS })
+    const left = [...processesOf(this.home), ...mountsUnder(this.home), ...(existsSync(this.home) ? [this.home] : [])]
+    await this.destroy()
+    if (code !== 0 || left.length > 0) {
+      throw new Error(`reset ended with ${code} and left ${left.join(', ') || 'nothing'}\n${stdout}\n${stderr}`)
+    }
+  }
+
+  /** Takes everything away without asking the cluster. */
+  async destroy(): Promise<void> {
+    await destroyHome(this.home)
     await this.network?.remove()
-    await rm(this.home, { recursive: true, force: true })
+    interrupted.delete(this)
   }
 
   /** The command line of a kubectl in the cluster's network, for tests that wrap it. */

@@ -1,3 +1,4 @@
+import { networkName } from './leftovers.ts'
 import { mustRun, run } from './processes.ts'
 
 /** A network of the test's own, with one device that looks like a host's. */
@@ -14,7 +15,7 @@ const ADDRESS = '192.0.2.10'
 
 /** Makes a namespace with loopback and a device `eth0` (192.0.2.10/24, TEST-NET-1) that leads nowhere. Needs root. */
 export async function createNetworkNamespace(label: string): Promise<NetworkNamespace> {
-  const name = `centaurus-${label}-${process.pid}`
+  const name = networkName(label)
   await mustRun(['ip', 'netns', 'add', name])
   const inside = (...args: string[]): Promise<string> => mustRun(['ip', '-n', name, ...args])
   await inside('link', 'set', 'lo', 'up')
