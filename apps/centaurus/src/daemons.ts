@@ -52,7 +52,7 @@ export function startDaemon(home: Home, name: DaemonName): Daemon {
     const child = spawn(process.execPath, [...process.execArgv, main, name], {
       detached: true,
       stdio: ['ignore', log, log],
-      env: { ...process.env, CENTAURUS_HOME: home.dir },
+      env: { ...process.env, CENTAURUS_HOME: home.dir, NODE_ENV: 'production' }, // production: nothing is frozen
       cwd: home.dir,
     })
     if (child.pid === undefined) throw new Error(`Cannot start ${process.execPath}`)

@@ -104,6 +104,10 @@ function addDaemons(program: Command): void {
     .description('run the control plane in the foreground')
     .action(async () => (await import('./commands/control-plane.ts')).runControlPlane(findHome()))
   program
+    .command('prepare', { hidden: true })
+    .description('compile what the first start needs')
+    .action(async () => (await import('./commands/prepare.ts')).prepare())
+  program
     .command('node', { hidden: true })
     .description(`run the node agents in the foreground (${formatNodes({ type: 'local' })} or simulated, as set up)`)
     .action(async () => (await import('./commands/node.ts')).runNode(findHome()))
