@@ -19,6 +19,7 @@ import {
   type TokenSigner,
   type UserInfo,
 } from '@centaurus/apiserver'
+import { parseCertificateRequest, signCertificateRequest } from '@centaurus/apiserver/certificates'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
 import { discoverFrom, startControllers } from '@centaurus/controllers'
@@ -135,6 +136,10 @@ function startParts(
     rootCa: caPem,
     quotaRules: { usageOf: quotaUsageOf, isInScope: isInQuotaScope },
     fillTokenSecret: (secret, account) => fillTokenSecret(secret, account, { signer, caPem }),
+    certificateSigner: {
+      parse: parseCertificateRequest,
+      sign: (asked) => signCertificateRequest(certificates.authority, clock, asked),
+    },
   })
   const scheduler = startScheduler({ ...deps, client: server.client(componentUser('kube-scheduler')) })
   return {

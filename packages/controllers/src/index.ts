@@ -1,3 +1,15 @@
+export {
+  startCertificateApprovingController,
+  startCertificateCleanerController,
+  startCertificateSigningController,
+  type CertificateDeps,
+} from './certificate-signing/reconcile.ts'
+export type {
+  CertificateSigner,
+  RequestedIdentity,
+  SigningRequest,
+  SigningResult,
+} from './certificate-signing/signer.ts'
 export { startCronJobController } from './cron-job/reconcile.ts'
 export { startDaemonSetController } from './daemon-set/reconcile.ts'
 export { startDeploymentController } from './deployment/reconcile.ts'

@@ -1,4 +1,10 @@
 import type { RunningController } from '@centaurus/client'
+import {
+  startCertificateApprovingController,
+  startCertificateCleanerController,
+  startCertificateSigningController,
+} from './certificate-signing/reconcile.ts'
+import type { CertificateSigner } from './certificate-signing/signer.ts'
 import { startCronJobController } from './cron-job/reconcile.ts'
 import { startDaemonSetController } from './daemon-set/reconcile.ts'
 import { startDeploymentController } from './deployment/reconcile.ts'
@@ -31,6 +37,8 @@ export interface ControllerInputs extends ControllerDeps {
   readonly quotaRules?: QuotaRules | undefined
   /** Signs the tokens of Secrets; absent: `serviceaccount-token-controller` does not run. */
   readonly fillTokenSecret?: TokenSecretDeps['fillTokenSecret'] | undefined
+  /** The cluster's certificate authority; absent: certificate signing requests are neither approved nor signed. */
+  readonly certificateSigner?: CertificateSigner | undefined
 }
 
 export interface StartControllersOptions extends ControllerInputs {
@@ -51,6 +59,11 @@ const CONTROLLERS = {
   'node-lifecycle-controller': startNodeLifecycleController,
   'pod-garbage-collector-controller': startPodGarbageCollector,
   'taint-eviction-controller': startTaintEvictionController,
+  'certificatesigningrequest-approving-controller': ({ certificateSigner, ...deps }) =>
+    certificateSigner && startCertificateApprovingController({ ...deps, certificateSigner }),
+  'certificatesigningrequest-signing-controller': ({ certificateSigner, ...deps }) =>
+    certificateSigner && startCertificateSigningController({ ...deps, certificateSigner }),
+  'certificatesigningrequest-cleaner-controller': startCertificateCleanerController,
   'endpointslice-controller': startEndpointSliceController,
   'endpointslice-mirroring-controller': startEndpointSliceMirroringController,
   'endpoints-controller': startEndpointsController,

@@ -97,6 +97,10 @@ class InProcessClient implements Client {
   async create<T extends KubeObject>(type: ResourceType<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
     const target = this.#target(type)
     const request = this.#request(target, { verb: 'create', namespace: object.metadata.namespace, options })
+    const action = this.#action(target, '')
+    if (action !== undefined) {
+      return (await action.run(stored(target, object), { user: this.#user, info: request.info })) as Stored<T>
+    }
     return served<T>(target, await createObject(this.#deps, request, stored(target, object)))
   }
 
@@ -201,9 +205,7 @@ class InProcessClient implements Client {
     if (info.group === '' && info.resource === 'pods' && subresource === 'eviction') {
       return (await evictPod(this.#deps, request, { name: name.name, eviction: deepClone(body) as Eviction })) as Out
     }
-    const action = this.#deps.actions.find(
-      (entry) => entry.group === info.group && entry.resource === info.resource && entry.subresource === subresource,
-    )
+    const action = this.#action(target, subresource)
     if (action === undefined) throw notFoundPath()
     return (await action.run(deepClone(body) as KubeObject, { user: this.#user, info: request.info })) as Out
   }
@@ -235,6 +237,12 @@ class InProcessClient implements Client {
 
   async close(): Promise<void> {
     for (const watch of this.#watches) watch.close()
+  }
+
+  #action({ definition: { info } }: Target, subresource: string): ServeDeps['actions'][number] | undefined {
+    return this.#deps.actions.find(
+      (entry) => entry.group === info.group && entry.resource === info.resource && entry.subresource === subresource,
+    )
   }
 
   async #update<T extends KubeObject>(
