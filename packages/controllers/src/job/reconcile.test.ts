@@ -89,6 +89,45 @@ describe('jobs on a real API server', () => {
     await plane.eventually(async () => (await podsOf('deleted')).length === 0)
   })
 
+  it('stops the pods of a job that is suspended, and starts again', async () => {
+    await plane.client.create(jobs, jobOf('paused', { parallelism: 2, completions: 2 }))
+    await plane.eventually(async () => (await podsOf('paused')).length === 2)
+    const patch = (suspend: boolean): Promise<unknown> =>
+      plane.client.patch(jobs, { namespace: NAMESPACE, name: 'paused' }, { type: 'merge', body: { spec: { suspend } } })
+    await patch(true)
+    assert.equal(await plane.eventually(() => condition('paused', 'Suspended')), 'JobSuspended')
+    await plane.eventually(async () => (await podsOf('paused')).length === 0)
+    const { status } = await plane.client.get(jobs, { namespace: NAMESPACE, name: 'paused' })
+    assert.deepEqual([status?.startTime, status?.failed], [undefined, undefined])
+    await patch(false)
+    await plane.eventually(async () => (await podsOf('paused')).length === 2)
+  })
+
+  it('lets orphaned pods go, and adopts and tracks those that a new job selects', async () => {
+    const own = jobOf('adopting', { manualSelector: true, selector: { matchLabels: { app: 'adopted' } } })
+    own.spec!.template.metadata = { labels: { app: 'adopted' } }
+    const list = async (): Promise<readonly Pod[]> =>
+      (await plane.client.list(pods, { namespace: NAMESPACE, labelSelector: 'app=adopted' })).items
+    await plane.client.create(jobs, own)
+    await plane.eventually(async () => (await list()).length === 1)
+    await plane.client.delete(jobs, { namespace: NAMESPACE, name: 'adopting' }, { propagationPolicy: 'Orphan' })
+    await plane.eventually(async () => (await list())[0]?.metadata.finalizers === undefined)
+    const again = await plane.eventually(() => plane.client.create(jobs, own))
+    await plane.eventually(async () => {
+      const [pod] = await list()
+      const isOwned = pod?.metadata.ownerReferences?.[0]?.uid === again.metadata.uid
+      return isOwned && pod?.metadata.finalizers?.includes(TRACKING_FINALIZER)
+    })
+    assert.equal((await list()).length, 1)
+  })
+
+  it('leaves the job of another controller alone', async () => {
+    await plane.client.create(jobs, jobOf('foreign', { managedBy: 'example.com/queue' }))
+    await plane.client.create(jobs, jobOf('own'))
+    await plane.eventually(async () => (await podsOf('own')).length === 1)
+    assert.equal((await podsOf('foreign')).length, 0)
+  })
+
   it('starts the job of a cron job whose time has come', async () => {
     const spec = { schedule: '* * * * *', jobTemplate: { spec: jobOf('x').spec! } }
     const at = { namespace: NAMESPACE, name: 'minutely' }
