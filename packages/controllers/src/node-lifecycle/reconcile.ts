@@ -1,6 +1,6 @@
 import { formatKey, isStatus, type Stored } from '@centaurus/api'
 import { leases, type Lease } from '@centaurus/api/coordination/v1'
-import { nodes, pods, type Node, type Pod } from '@centaurus/api/core/v1'
+import { nodes, pods, type Node, type NodeCondition, type Pod } from '@centaurus/api/core/v1'
 import {
   compareResourceVersions,
   type EventRecorder,
@@ -131,9 +131,11 @@ async function reconcileNode(name: string, context: ReconcilerContext, lifecycle
   const cached = nodeCache.get(name)
   if (cached === undefined) return context.writes.forget(name)
   let node = cached
-  if (memory.isSilent(name, context.clock.monotonicMs())) {
+  const isSilent = memory.isSilent(name, context.clock.monotonicMs())
+  const conditions = isSilent ? planUnknownConditions(node, context.clock.now()) : undefined
+  if (conditions !== undefined) {
     if (!(await isCacheCurrent(name, context, lifecycle))) return { requeueAfterMs: monitorPeriodMs }
-    node = await writeUnknown(context, node, nodeCache)
+    node = await writeConditions(context, node, { conditions, nodeCache })
   }
   const mode = memory.isAllDown ? 'remove' : 'keep'
   node = await writeTaints(context, node, { nodeCache, mode })
@@ -170,13 +172,11 @@ async function isCacheCurrent(name: string, { client }: ReconcilerContext, lifec
 }
 
 /** Tells that the agent is silent. Fails with a conflict when it was not, after all. */
-async function writeUnknown(
-  { client, clock, events, writes }: ReconcilerContext,
+async function writeConditions(
+  { client, events, writes }: ReconcilerContext,
   node: Stored<Node>,
-  nodeCache: Informer<Node>,
+  { conditions, nodeCache }: { readonly conditions: NodeCondition[]; readonly nodeCache: Informer<Node> },
 ): Promise<Stored<Node>> {
-  const conditions = planUnknownConditions(node, clock.now())
-  if (conditions === undefined) return node
   const written = await client.updateStatus(nodes, { ...node, status: { ...node.status, conditions } })
   writes.wrote(node.metadata.name, nodeCache, written)
   if (readyStatus(node) === 'True') {
