@@ -230,6 +230,7 @@ function validateManagedFields(entries: readonly ManagedFieldsEntry[], path: Fie
 /** Name of a field manager: short and printable. Source: meta/v1/validation ValidateFieldManager. */
 export function validateFieldManager(manager: string, path: FieldPath): FieldError[] {
   const errors: FieldError[] = []
+  if (manager.length <= FIELD_MANAGER_BYTES_MAX && /^[ -~]*$/.test(manager)) return errors // nearly every one, at each write
   if (encodeText(manager).length > FIELD_MANAGER_BYTES_MAX) errors.push(tooLong(path, FIELD_MANAGER_BYTES_MAX))
   let position = 0
   for (const character of manager) {

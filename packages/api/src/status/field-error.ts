@@ -29,8 +29,8 @@ export class FieldPath {
     this.#text = text
   }
 
-  child(...names: string[]): FieldPath {
-    const tail = names.join('.')
+  child(name: string, ...more: string[]): FieldPath {
+    const tail = more.length === 0 ? name : [name, ...more].join('.')
     return new FieldPath(this.#text === '' ? tail : `${this.#text}.${tail}`)
   }
 

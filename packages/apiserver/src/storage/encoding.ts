@@ -8,10 +8,11 @@ const RESOURCE_VERSION_START = '"resourceVersion":"'
  * revision of the write that stores it. {@link writeWithRevision} splices it in, so that serving needs no parse.
  */
 export function encodeStored(object: KubeObject): Buffer {
-  const { kind, apiVersion, metadata, ...rest } = object
-  const { resourceVersion: _, ...storedMetadata } = metadata
-  const text = JSON.stringify({ kind, apiVersion, metadata: storedMetadata, ...rest })
-  return encodeExact(text)
+  const { kind, apiVersion, metadata } = object
+  // members keep the place where they stood first; leaving one out by a rest pattern would cost several microseconds
+  const stored: KubeObject = Object.assign({ kind, apiVersion, metadata }, object)
+  if (metadata.resourceVersion !== undefined) stored.metadata = { ...metadata, resourceVersion: undefined }
+  return encodeExact(JSON.stringify(stored))
 }
 
 /** UTF-8 in an array of its own: `Buffer.from` would keep an 8 KiB pool alive for a small one. */
