@@ -19,6 +19,7 @@ const CONNECTIONS = 4
 const IN_FLIGHT = 64
 const LISTS_IN_FLIGHT = 4
 const DURATION_MS = 2_000
+const WARM_UP_MS = 500
 
 export const bench: Bench = {
   summary: 'create, get, list and watch over TLS and HTTP/2 with RBAC, and memory, against the raw gRPC of etcd',
@@ -131,6 +132,9 @@ async function compare(peers: Connected, comparison: Comparison): Promise<BenchR
   const { metric, inFlight = IN_FLIGHT, perCoreMin, bytesEach } = comparison
   context.log(metric)
   const options = { inFlight, durationMs: DURATION_MS }
+  await measureLoad({ ...options, durationMs: WARM_UP_MS, pid: peers.ours.pid }, () =>
+    clients.ours.send(comparison.ours()),
+  )
   const { ours, etcd } = await alternateFigures(context.rounds, {
     ours: () => measureLoad({ ...options, pid: peers.ours.pid }, () => clients.ours.send(comparison.ours())),
     etcd: () => measureLoad({ ...options, pid: peers.etcd.pid }, () => clients.etcd.send(comparison.etcd())),
@@ -149,7 +153,7 @@ async function compare(peers: Connected, comparison: Comparison): Promise<BenchR
       target,
     })
   const perCore = { ours: 1e6 / ours.cpuMicroseconds, etcd: 1e6 / etcd.cpuMicroseconds }
-  const megabytes = ((bytesEach ?? 0) * 1) / 1e6
+  const megabytes = (bytesEach ?? 0) / 1e6
   return [
     figure(
       'a core of the server',

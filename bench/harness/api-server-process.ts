@@ -27,6 +27,7 @@ export interface ApiServerProcess extends ReadyMessage {
 export async function startApiServer(directory: string): Promise<ApiServerProcess> {
   const child = fork(fileURLToPath(new URL('api-server.ts', import.meta.url)), [directory], {
     execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', ...SERVER_FLAGS],
+    env: { ...process.env, NODE_ENV: 'production' }, // as `centaurus up` starts it
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   try {
