@@ -1,6 +1,6 @@
 import { systemClock, systemRandom, type Logger } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
-import { startKubeletServer, type KubeletServerOptions, type NodeAgent } from '@centaurus/node'
+import { createDelegatedAccess, startKubeletServer, type KubeletServerOptions, type NodeAgent } from '@centaurus/node'
 import { createSimulatedNode } from '@centaurus/simulation'
 
 export interface SimulatedNodesOptions {
@@ -21,7 +21,14 @@ export async function startSimulatedNodes(options: SimulatedNodesOptions): Promi
   const deps = { client, clock: systemClock, random: systemRandom, logger }
   const informers = createInformerFactory(client, deps)
   let agents: readonly NodeAgent[] = []
-  const server = await startKubeletServer({ ...deps, tls, agents: () => agents, host: '127.0.0.1', port: 0 })
+  const server = await startKubeletServer({
+    ...deps,
+    tls,
+    access: createDelegatedAccess(deps),
+    agents: () => agents,
+    host: '127.0.0.1',
+    port: 0,
+  })
   const config = { kubeletPort: server.port }
   agents = Array.from({ length: count }, (_, index) =>
     createSimulatedNode({ ...deps, informers, index, nodeName: `simulated-${index}`, config }),

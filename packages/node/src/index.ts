@@ -42,6 +42,7 @@ export {
   LABEL_POD_UID,
 } from './runtime/labels.ts'
 export type { ContainerConfig, ContainerMount, LinuxResources, SandboxConfig } from './runtime/config.ts'
+export { createDelegatedAccess, type KubeletAccess } from './server/access.ts'
 export { startKubeletServer, type KubeletServer, type KubeletServerOptions } from './server/kubelet-server.ts'
 export {
   removeServiceProxy,

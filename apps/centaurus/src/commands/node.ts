@@ -4,6 +4,7 @@ import { createHttpClient } from '@centaurus/client/http'
 import { createInformerFactory } from '@centaurus/client'
 import {
   createCriRuntime,
+  createDelegatedAccess,
   createNodeAgent,
   startClusterDns,
   startKubeletServer,
@@ -80,6 +81,7 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
   const kubelet = await startKubeletServer({
     ...deps,
     agents: () => [agent],
+    access: createDelegatedAccess(deps),
     tls: servingTls(identity),
     port: KUBELET_PORT,
   }).catch(explainPort)

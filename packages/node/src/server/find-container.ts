@@ -7,8 +7,8 @@ import type { ContainerDetail } from '../runtime/container-runtime.ts'
 export class KubeletApiError extends Error {
   override readonly name = 'KubeletApiError'
   readonly status: number
-  constructor(status: number, message: string) {
-    super(message)
+  constructor(status: number, message: string, options?: ErrorOptions) {
+    super(message, options)
     this.status = status
   }
 }

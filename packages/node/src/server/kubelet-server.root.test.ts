@@ -10,6 +10,8 @@ import { dialPortForward, dialRemoteCommand } from '@centaurus/streams'
 import { makeTestCertificates, type TestCertificates } from '../testing/certificates.ts'
 import { BUSYBOX, startContainerdWorld, type ContainerdWorld } from '../testing/containerd-world.ts'
 import { isInNamespaces, runInNamespaces } from '../testing/namespaces.ts'
+import { createReviewClient } from '../testing/review-client.ts'
+import { createDelegatedAccess } from './access.ts'
 import { startKubeletServer, type KubeletServer } from './kubelet-server.ts'
 
 if (!isInNamespaces()) {
@@ -29,6 +31,7 @@ if (!isInNamespaces()) {
       server = await startKubeletServer({
         tls,
         agents: () => [world.agent],
+        access: createDelegatedAccess({ client: createReviewClient({ allowed: ['127.0.0.1 *'] }), clock: systemClock }),
         clock: systemClock,
         logger: silentLogger,
         host: '127.0.0.1',
@@ -123,11 +126,15 @@ if (!isInNamespaces()) {
     })
 
     it('refuses clients without a certificate', async () => {
-      await assert.rejects(
-        new Promise((resolve, reject) => {
-          request(url('/pods'), { ca: certificates.ca, agent: false }, resolve).on('error', reject).end()
-        }),
-      )
+      const status = await new Promise((resolve, reject) => {
+        request(url('/pods'), { ca: certificates.ca, agent: false }, ({ statusCode }) => resolve(statusCode))
+          .on('error', reject)
+          .end()
+      })
+      assert.equal(status, 401)
+      const streams = { stdin: false, stdout: true, stderr: false, tty: false }
+      const target = { url: url('/exec/default/web/main?output=1&command=id'), tls: { ca: certificates.ca } }
+      await assert.rejects(dialRemoteCommand(target, streams), /Unauthorized|401/)
     })
   })
 }

@@ -8,6 +8,7 @@ import type { Clock, Logger } from '@centaurus/base'
 
 import type { NodeAgent } from '../agent/node-agent.ts'
 import type { StreamRequest } from '../runtime/container-runtime.ts'
+import type { KubeletAccess } from './access.ts'
 import { findLogContainer, findRunningContainer, KubeletApiError } from './find-container.ts'
 import { isTrue, parseLogOptions } from './log-options.ts'
 import { createLineFilter, readLog } from './log-reader.ts'
@@ -19,6 +20,8 @@ export interface KubeletServerOptions {
   readonly tls: { readonly key: string | Buffer; readonly cert: string | Buffer; readonly clientCa: string | Buffer }
   /** Whose pods it serves: one agent, or all simulated nodes of a process. */
   readonly agents: () => readonly NodeAgent[]
+  /** Who may ask: `createDelegatedAccess`. */
+  readonly access: KubeletAccess
   readonly clock: Clock
   readonly logger: Logger
   /** Default: all addresses. */
@@ -32,7 +35,10 @@ export interface KubeletServer {
   close(): Promise<void>
 }
 
-/** The port that the API server dials for logs, exec, attach, port-forward and stats. Clients must show a certificate of the cluster's CA. */
+/**
+ * The port that the API server dials for logs, exec, attach, port-forward and stats. Callers show a certificate of the cluster's CA or a
+ * bearer token, and `access` decides what they may do.
+ */
 export async function startKubeletServer(options: KubeletServerOptions): Promise<KubeletServer> {
   const { tls, host, port, logger } = options
   const server = createServer({
@@ -40,7 +46,7 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     cert: tls.cert,
     ca: tls.clientCa,
     requestCert: true,
-    rejectUnauthorized: true,
+    rejectUnauthorized: false, // those with a token have no certificate; `access` refuses the rest
   })
   const abort = new AbortController()
   const streams = new Set<Duplex>()
@@ -94,6 +100,7 @@ async function serve(
 ): Promise<void> {
   const url = new URL(request.url ?? '/', 'https://kubelet')
   const [, route, ...parts] = url.pathname.split('/').map(decodeURIComponent)
+  await checkAccess(options, request)
   switch (route) {
     case 'healthz':
       return send(response, 'text/plain; charset=utf-8', 'ok')
@@ -125,6 +132,11 @@ async function serve(
     default:
       throw new KubeletApiError(404, '404 page not found')
   }
+}
+
+/** Before anything is looked up, so that strangers learn nothing. Simulated nodes of one server share the name of the first. */
+function checkAccess({ access, agents }: KubeletServerOptions, request: IncomingMessage): Promise<void> {
+  return access.check(request, agents()[0]?.config.nodeName ?? '')
 }
 
 interface LogRequest {
@@ -176,7 +188,9 @@ async function drained(response: ServerResponse, signal: AbortSignal): Promise<v
   })
 }
 
-async function openStream({ agents }: KubeletServerOptions, request: IncomingMessage): Promise<string> {
+async function openStream(options: KubeletServerOptions, request: IncomingMessage): Promise<string> {
+  const { agents } = options
+  await checkAccess(options, request)
   const url = new URL(request.url ?? '/', 'https://kubelet')
   const [, route, namespace = '', name = '', ...rest] = url.pathname.split('/').map(decodeURIComponent)
   const { agent, pod } = findPod(agents(), namespace, name)
