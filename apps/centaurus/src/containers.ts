@@ -8,6 +8,7 @@ import {
   removeClusterDns,
   removeServiceProxy,
   startContainerd,
+  stopAllPods,
   type Containerd,
 } from '@centaurus/node'
 import type { Home } from './home.ts'
@@ -31,14 +32,16 @@ export async function openContainerd(home: Home, logger: Logger): Promise<Contai
   })
 }
 
-/** Stops every pod sandbox with its containers, then containerd. False when there was nothing to stop. */
+/** Longest time that pods get to stop, all together. */
+const STOP_SECONDS_MAX = 60
+
+/** Stops every pod with its grace and its preStop hooks, the least important first, then containerd. False when there was nothing to stop. */
 export async function stopContainers(home: Home, logger: Logger): Promise<boolean> {
   if (!existsSync(containerdPaths(home.containerdDir).pid)) return false
   const containerd = await openContainerd(home, logger)
   const runtime = createCriRuntime({ endpoint: containerd.endpoint })
   try {
-    const sandboxes = await runtime.listSandboxes()
-    await Promise.all(sandboxes.map((sandbox) => runtime.stopSandbox(sandbox.id)))
+    await stopAllPods({ runtime, clock: systemClock, logger }, { graceSecondsMax: STOP_SECONDS_MAX })
   } finally {
     await runtime.close()
   }
