@@ -11,6 +11,7 @@ import type { ContainerConfig, ContainerMount } from '../runtime/config.ts'
 import type { RuntimeImage } from '../runtime/container-runtime.ts'
 import {
   ANNOTATION_HASH,
+  ANNOTATION_PRE_STOP,
   ANNOTATION_RESTART_COUNT,
   ANNOTATION_ROLE,
   ANNOTATION_TERMINATION_PATH,
@@ -68,6 +69,7 @@ export async function makeContainerConfig(
       [ANNOTATION_ROLE]: roleOf(pod, container),
       [ANNOTATION_TERMINATION_PATH]: container.terminationMessagePath ?? TERMINATION_PATH_DEFAULT,
       [ANNOTATION_TERMINATION_POLICY]: container.terminationMessagePolicy ?? 'File',
+      ...preStopAnnotation(container),
     },
     logPath: `${container.name}/${input.attempt}.log`,
     stdin: container.stdin === true,
@@ -84,6 +86,16 @@ function roleOf(pod: Pod, container: Container): 'init' | 'sidecar' | 'service' 
   if (pod.spec?.initContainers?.some(({ name }) => name === container.name) === true)
     return isSidecar(container) ? 'sidecar' : 'init'
   return (container.restartPolicy ?? pod.spec?.restartPolicy ?? 'Always') === 'Always' ? 'service' : 'task'
+}
+
+function preStopAnnotation(container: Container): Record<string, string> {
+  const preStop = container.lifecycle?.preStop
+  if (preStop === undefined) return {}
+  const { httpGet } = preStop
+  if (httpGet === undefined) return { [ANNOTATION_PRE_STOP]: JSON.stringify(preStop) }
+  const named = container.ports?.find(({ name }) => name === httpGet.port)
+  const port = named?.containerPort ?? httpGet.port
+  return { [ANNOTATION_PRE_STOP]: JSON.stringify({ ...preStop, httpGet: { ...httpGet, port } }) }
 }
 
 async function makeMounts(pod: Pod, container: Container, input: ContainerConfigInput): Promise<ContainerMount[]> {

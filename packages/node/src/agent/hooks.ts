@@ -1,4 +1,4 @@
-import type { Container, Pod } from '@centaurus/api/core/v1'
+import type { Container } from '@centaurus/api/core/v1'
 import type { Clock } from '@centaurus/base'
 
 import type { Dialer } from '../host/node-host.ts'
@@ -22,7 +22,7 @@ export interface HookTarget {
 }
 
 /** Runs a postStart or preStop handler to its end; throws when it fails or takes too long. Source: kubelet lifecycle/handlers.go, v1.37. */
-export async function runHook(_pod: Pod, handler: LifecycleHandler, target: HookTarget, deps: HookDeps): Promise<void> {
+export async function runHook(handler: LifecycleHandler, target: HookTarget, deps: HookDeps): Promise<void> {
   const { container, containerId, podIp, timeoutMs } = target
   if (handler.exec !== undefined) {
     const command = handler.exec.command ?? []

@@ -1,10 +1,10 @@
 import type { PodRuntimeState } from '../pod/runtime-state.ts'
 import type { NodeReporter } from '../node/node-reporter.ts'
-import { ANNOTATION_POD_GRACE } from '../runtime/labels.ts'
 import { collectImages } from './image-gc.ts'
 import { relievePressure } from './eviction.ts'
 import type { PodDeps } from './pod-context.ts'
 import type { PodWorker } from './pod-worker.ts'
+import { stopKnownPod } from './stop-pods.ts'
 
 /** Ended containers of one name that are kept, for `kubectl logs --previous`. Source: kubelet maxPerPodContainer. */
 const DEAD_CONTAINERS_KEPT = 1
@@ -81,17 +81,18 @@ async function rotateLogs(uid: string, { cache, runtime, host, config }: PodDeps
 }
 
 /** The API forgot the pod while no agent looked. */
-async function removeOrphan(uid: string, { cache, runtime, logger }: PodDeps): Promise<void> {
+async function removeOrphan(uid: string, deps: PodDeps): Promise<void> {
+  const { cache, runtime, logger } = deps
   const state = cache.get(uid)
-  const annotated = Number(state.sandboxes[0]?.annotations[ANNOTATION_POD_GRACE] ?? ORPHAN_GRACE_SECONDS_MAX)
-  const grace = Math.min(Number.isFinite(annotated) ? annotated : ORPHAN_GRACE_SECONDS_MAX, ORPHAN_GRACE_SECONDS_MAX)
   logger.info('Removing orphaned Pod', {
     pod: state.sandboxes[0] === undefined ? uid : `${state.sandboxes[0].podNamespace}/${state.sandboxes[0].podName}`,
   })
-  await Promise.all(
-    state.containers.filter(({ phase }) => phase === 'running').map(({ id }) => runtime.stopContainer(id, grace)),
-  )
-  for (const { id } of state.sandboxes) await runtime.stopSandbox(id)
+  for (const sandbox of state.sandboxes) {
+    const containers = state.containers.filter(
+      ({ sandboxId, phase }) => sandboxId === sandbox.id && phase === 'running',
+    )
+    await stopKnownPod({ sandbox, containers }, ORPHAN_GRACE_SECONDS_MAX, { ...deps, dialer: deps.host.dialer })
+  }
   for (const { id } of state.containers) await runtime.removeContainer(id)
   for (const { id } of state.sandboxes) await runtime.removeSandbox(id)
   await cache.refresh(uid)

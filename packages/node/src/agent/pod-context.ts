@@ -14,6 +14,7 @@ import type { ContainerRuntime } from '../runtime/container-runtime.ts'
 import { ANNOTATION_TERMINATION_PATH, ANNOTATION_TERMINATION_POLICY } from '../runtime/labels.ts'
 import type { TokenCache } from '../volumes/token-cache.ts'
 import type { NodeAgentConfig } from './config.ts'
+import type { Grace } from './grace.ts'
 import type { ImagePuller } from './images.ts'
 import type { ObjectCache } from './object-cache.ts'
 import type { RuntimeCache } from './runtime-cache.ts'
@@ -58,11 +59,20 @@ export interface PodMemory {
   readonly messages: Map<string, string>
   /** Until when a CrashLoopBackOff was told, by container name. */
   readonly announced: Map<string, number>
+  /** Of what is being stopped right now. */
+  readonly graces: Set<Grace>
   failure: { readonly reason: string; readonly message: string } | undefined
 }
 
 export function createPodMemory(): PodMemory {
-  return { backoffs: new Map(), waiting: new Map(), messages: new Map(), announced: new Map(), failure: undefined }
+  return {
+    backoffs: new Map(),
+    waiting: new Map(),
+    messages: new Map(),
+    announced: new Map(),
+    graces: new Set(),
+    failure: undefined,
+  }
 }
 
 /** The pod with the newest status that we know: our own where we made one, others' conditions from the API. */

@@ -45,8 +45,6 @@ export class PodWorker {
   #loop: Promise<void> | undefined
   #timer: Timer | undefined
   #retryMs = RETRY_MS_MIN
-  /** Grace that the stopping containers were given; undefined while none are stopped. */
-  #graceSeconds: number | undefined
   #evictionGraceSeconds: number | undefined
 
   constructor(pod: Pod, deps: PodDeps) {
@@ -212,8 +210,7 @@ export class PodWorker {
     this.#probes.sync(pod, state, { readinessOnly: true })
     if (!this.#removed)
       reportStatus(pod, state, { memory: this.#memory, probes: this.#probes, terminal: false }, this.#deps)
-    this.#graceSeconds = this.#chooseGrace()
-    await stopPod(pod, state, { graceSeconds: this.#graceSeconds }, this.#deps)
+    await stopPod(pod, state, { graceSeconds: this.#chooseGrace(), memory: this.#memory }, this.#deps)
     state = await cache.refresh(this.uid)
     this.#refuseRunning(state)
     await readMessages(state, this.#memory, this.#deps)
@@ -242,15 +239,7 @@ export class PodWorker {
   /** Interrupts what the pod waits for, and shortens a stop that is under way when the grace has become shorter. */
   #hurry(): void {
     this.#ending.abort(new PodEndingError('The Pod is ending'))
-    const grace = this.#chooseGrace()
-    if (this.#graceSeconds === undefined || grace >= this.#graceSeconds) return
-    this.#graceSeconds = grace
-    for (const { id, phase } of this.#deps.cache.get(this.uid).containers) {
-      if (phase !== 'running') continue
-      this.#deps.runtime
-        .stopContainer(id, grace)
-        .catch((error: unknown) => this.#logger.warn('Could not stop container sooner', { error }))
-    }
+    for (const grace of this.#memory.graces) grace.shorten(this.#chooseGrace())
   }
 
   async #delete(): Promise<void> {

@@ -9,6 +9,7 @@ import type { PodProbes } from '../probes/pod-probes.ts'
 import type { SandboxConfig } from '../runtime/config.ts'
 import type { VolumePaths } from '../volumes/pod-volumes.ts'
 import { hostsContent } from './container-config.ts'
+import { createGrace, type Grace } from './grace.ts'
 import { StartError } from './images.ts'
 import { containerFieldPath } from './pod-events.ts'
 import { downwardContext, reportStatus, withLatestStatus, type PodDeps, type PodMemory } from './pod-context.ts'
@@ -40,8 +41,8 @@ export async function runPod(pod: Pod, state: PodRuntimeState, input: RunInput, 
     backoffs: memory.backoffs,
   })
   const stop = stopDeps(pod, deps)
-  const stopped = plan.killPod && (await stopPod(pod, state, { graceSeconds: graceOf(pod) }, deps))
-  if (!plan.killPod) for (const kill of plan.kill) await carryOutKill(pod, state, kill, stop)
+  const stopped = plan.killPod && (await stopPod(pod, state, { graceSeconds: graceOf(pod), memory }, deps))
+  if (!plan.killPod) for (const kill of plan.kill) await carryOutKill(pod, state, kill, { ...stop, memory })
   announceWaits(pod, plan, memory, deps)
   const wake = earliest(plan.wait.map(({ untilMs }) => untilMs))
   if (plan.start.length === 0 && plan.createSandbox === undefined) {
@@ -62,12 +63,14 @@ export async function runPod(pod: Pod, state: PodRuntimeState, input: RunInput, 
 export async function stopPod(
   pod: Pod,
   state: PodRuntimeState,
-  { graceSeconds }: { readonly graceSeconds: number },
+  { graceSeconds, memory }: { readonly graceSeconds: number; readonly memory: PodMemory },
   deps: PodDeps,
 ): Promise<boolean> {
   const running = state.containers.filter(({ phase }) => phase === 'running' || phase === 'unknown')
   const podIp = state.sandboxes[0]?.ips[0] ?? ''
-  await stopAllContainers(pod, running, { graceSeconds, podIp }, stopDeps(pod, deps))
+  await withGrace(memory, createGrace(deps.clock, graceSeconds), (grace) =>
+    stopAllContainers(pod, running, { grace, podIp }, stopDeps(pod, deps)),
+  )
   const sandboxes = state.sandboxes.filter(
     ({ id, ready }) => ready || running.some(({ sandboxId }) => sandboxId === id),
   )
@@ -89,7 +92,18 @@ function stopDeps(pod: Pod, deps: PodDeps): StopDeps {
   }
 }
 
-async function carryOutKill(pod: Pod, state: PodRuntimeState, kill: KillAction, stop: StopDeps): Promise<void> {
+/** What ends the pod sooner finds the grace in the pod's memory, and shortens it. */
+async function withGrace(memory: PodMemory, grace: Grace, stop: (grace: Grace) => Promise<void>): Promise<void> {
+  memory.graces.add(grace)
+  await stop(grace).finally(() => memory.graces.delete(grace))
+}
+
+async function carryOutKill(
+  pod: Pod,
+  state: PodRuntimeState,
+  kill: KillAction,
+  stop: StopDeps & { readonly memory: PodMemory },
+): Promise<void> {
   const running = state.containers.find(({ id }) => id === kill.containerId)
   if (running === undefined) return
   const container = findSpec(pod, kill.name)
@@ -101,11 +115,9 @@ async function carryOutKill(pod: Pod, state: PodRuntimeState, kill: KillAction, 
         : undefined
   const graceSeconds =
     probe?.terminationGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? GRACE_SECONDS_DEFAULT
-  await stopContainer(
-    pod,
-    running,
-    { graceSeconds, podIp: state.sandboxes[0]?.ips[0] ?? '', message: kill.message },
-    stop,
+  const podIp = state.sandboxes[0]?.ips[0] ?? ''
+  await withGrace(stop.memory, createGrace(stop.clock, graceSeconds), (grace) =>
+    stopContainer(pod, running, { grace, podIp, message: kill.message }, stop),
   )
 }
 

@@ -130,7 +130,7 @@ async function runPostStart(
   const handler = container.lifecycle?.postStart
   if (handler === undefined) return
   try {
-    await runHook(pod, handler, { container, containerId, podIp, timeoutMs: POST_START_TIMEOUT_MS }, deps)
+    await runHook(handler, { container, containerId, podIp, timeoutMs: POST_START_TIMEOUT_MS }, deps)
   } catch (cause) {
     deps.logger.warn('Could not run postStart hook', { pod: podKey(pod), container: container.name, error: cause })
     event({ type: 'Warning', reason: 'FailedPostStartHook', message: 'PostStartHook failed' })
