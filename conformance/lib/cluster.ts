@@ -98,6 +98,17 @@ export class TestCluster {
     return run(this.#tool('kubectl', args, options.minor), { ...options, env: this.#env, cwd: ROOT })
   }
 
+  /** Applies objects; see {@link kubectl}. */
+  apply(...objects: readonly object[]): Promise<string> {
+    const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects })
+    return this.kubectl('apply -f -', { input })
+  }
+
+  /** A shell command in a container of a pod; its standard output. */
+  exec(pod: string, script: string): Promise<string> {
+    return this.kubectl(['exec', ...pod.split(' '), '--', 'sh', '-c', script])
+  }
+
   /** A kubectl that goes on, such as `port-forward`; end it with `kill`. */
   startKubectl(args: string | readonly string[], minor?: BundledMinor): ChildProcess {
     return start(this.#tool('kubectl', args, minor), { env: this.#env, cwd: ROOT })
