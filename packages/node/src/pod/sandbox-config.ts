@@ -1,7 +1,13 @@
 import type { Pod } from '@centaurus/api/core/v1'
 
 import type { DnsConfig, SandboxConfig } from '../runtime/config.ts'
-import { ANNOTATION_POD_GRACE, LABEL_POD_NAME, LABEL_POD_NAMESPACE, LABEL_POD_UID } from '../runtime/labels.ts'
+import {
+  ANNOTATION_POD_GRACE,
+  ANNOTATION_POD_PRIORITY,
+  LABEL_POD_NAME,
+  LABEL_POD_NAMESPACE,
+  LABEL_POD_UID,
+} from '../runtime/labels.ts'
 import { portMappings } from './ports.ts'
 import { podQosClass } from './resources.ts'
 import { sandboxSecurity } from './security.ts'
@@ -28,6 +34,7 @@ export function makeSandboxConfig(pod: Pod, options: SandboxConfigOptions): Sand
     annotations: {
       ...pod.metadata.annotations,
       [ANNOTATION_POD_GRACE]: String(pod.spec?.terminationGracePeriodSeconds ?? 30),
+      [ANNOTATION_POD_PRIORITY]: String(pod.spec?.priority ?? 0),
     },
     linux: {
       cgroupParent: podCgroup(pod, options.cgroupRoot),

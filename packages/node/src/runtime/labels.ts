@@ -12,4 +12,8 @@ export const ANNOTATION_TERMINATION_PATH = 'io.kubernetes.container.terminationM
 export const ANNOTATION_TERMINATION_POLICY = 'io.kubernetes.container.terminationMessagePolicy'
 /** Ours: what the container is for: `init`, `sidecar`, `service` (runs for ever) or `task` (comes to an end). */
 export const ANNOTATION_ROLE = 'centaurus.io/container-role'
+/** A container's preStop handler as JSON, with ports as numbers: so that whoever stops it needs no API. Source: kuberuntime/labels.go. */
+export const ANNOTATION_PRE_STOP = 'io.kubernetes.container.preStopHandler'
+/** Ours: the pod's priority, on its sandbox. */
+export const ANNOTATION_POD_PRIORITY = 'centaurus.io/pod-priority'
 export const ANNOTATION_POD_GRACE = 'io.kubernetes.pod.terminationGracePeriod'

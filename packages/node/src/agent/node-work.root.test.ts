@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile } from 'node:fs/promises'
+import { after, before, describe, it } from 'node:test'
+
+import { events, pods, type Pod } from '@centaurus/api/core/v1'
+import { silentLogger, systemClock } from '@centaurus/base'
+
+import { BUSYBOX, startContainerdWorld, type ContainerdWorld } from '../testing/containerd-world.ts'
+import { isInNamespaces, runInNamespaces } from '../testing/namespaces.ts'
+import { stopAllPods } from './stop-pods.ts'
+
+if (!isInNamespaces()) {
+  describe('what a node does beside running pods', () => {
+    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
+  })
+} else {
+  describe('what a node does beside running pods', () => {
+    let world: ContainerdWorld
+    before(async () => {
+      world = await startContainerdWorld()
+    })
+    after(() => world?.close())
+
+    const sh = (script: string) => ({ name: 'main', image: BUSYBOX, command: ['sh', '-c', script] })
+    const isReady = (pod: Pod): boolean =>
+      pod.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True'
+
+    const reasons = async (name: string): Promise<string[]> =>
+      (await world.client.list(events)).items
+        .filter((event) => event.involvedObject.name === name)
+        .map((event) => event.reason ?? '')
+
+    it('cuts a preStop hook short when the grace becomes shorter', async () => {
+      const lifecycle = { preStop: { exec: { command: ['sleep', '600'] } } }
+      await world.createPod('hurried', { containers: [{ ...sh('sleep 1000'), lifecycle }] })
+      await world.waitForPod('hurried', isReady)
+      const startedMs = performance.now()
+      world.client.deleteGracefully(pods, { namespace: 'default', name: 'hurried' }, 600)
+      while (!(await reasons('hurried')).includes('Killing')) await systemClock.sleep(20)
+      world.client.deleteGracefully(pods, { namespace: 'default', name: 'hurried' }, 1)
+      await world.waitUntilGone('hurried')
+      assert.ok(performance.now() - startedMs < 10_000)
+    })
+
+    it('stops all pods by what they asked for, without the API', async () => {
+      const folder = await mkdtemp(`${world.dir}/stop-`)
+      const volumes = [{ name: 'shared', hostPath: { path: folder } }]
+      const volumeMounts = [{ name: 'shared', mountPath: '/shared' }]
+      const pod = (name: string, priority: number) => {
+        const mark = `echo ${name} >> /shared/order`
+        const lifecycle = { preStop: { exec: { command: ['sh', '-c', mark] } } }
+        const main = { ...sh('trap "exit 0" TERM; sleep 1000 & wait'), lifecycle, volumeMounts }
+        return world.createPod(name, { priority, volumes, containers: [main] })
+      }
+      await Promise.all([pod('urgent', 1000), pod('modest', 0)])
+      await Promise.all(['urgent', 'modest'].map((name) => world.waitForPod(name, isReady)))
+      await world.agent.close()
+      const { runtime } = world
+      const deps = { runtime, clock: systemClock, logger: silentLogger }
+      assert.equal(await stopAllPods(deps, { graceSecondsMax: 20 }), 2)
+      assert.equal(await readFile(`${folder}/order`, 'utf8'), 'modest\nurgent\n')
+      assert.ok((await runtime.listContainers()).every(({ phase }) => phase === 'exited'))
+      assert.ok((await runtime.listSandboxes()).every(({ ready }) => !ready))
+    })
+  })
+}
