@@ -9,6 +9,7 @@ import {
   removeServiceProxy,
   startContainerd,
   stopAllPods,
+  systemMounter,
   type Containerd,
 } from '@centaurus/node'
 import type { Home } from './home.ts'
@@ -70,4 +71,11 @@ export async function removeContainers(home: Home, logger: Logger): Promise<void
     await runtime.close()
   }
   await containerd.stop()
+}
+
+/** Unmounts the pods' volumes, file systems and network namespaces that are still mounted in the home, so that it can be deleted. */
+export async function removeMounts(home: Home): Promise<void> {
+  for (const mount of await systemMounter.listBelow(home.dir)) {
+    if (mount !== home.dir) await systemMounter.unmount(mount)
+  }
 }

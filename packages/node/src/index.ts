@@ -51,3 +51,4 @@ export {
   type ServiceProxy,
   type ServiceProxyDeps,
 } from './service-proxy/service-proxy.ts'
+export { systemMounter, type Mounter } from './volumes/mounts.ts'

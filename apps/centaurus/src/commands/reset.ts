@@ -17,10 +17,11 @@ export async function reset(home: Home, { yes }: { yes: boolean }): Promise<void
     return
   }
   await down(home)
-  const { removeContainers, removeNetwork } = await import('../containers.ts')
+  const { removeContainers, removeMounts, removeNetwork } = await import('../containers.ts')
   if (readSettings(home)?.nodes.type === 'local') {
     await removeContainers(home, silentLogger)
     await removeNetwork()
+    await removeMounts(home)
   }
   rmSync(home.dir, { recursive: true, force: true })
   process.stdout.write(`Deleted ${home.dir}.\n`)
