@@ -27,6 +27,9 @@ import { PodWorker } from './pod-worker.ts'
 import { RuntimeCache } from './runtime-cache.ts'
 import { createStatusWriter, type StatusWriter } from './status-writer.ts'
 
+/** How long closing waits for the steps of pods that are under way. */
+const CLOSE_GRACE_MS = 2_000
+
 export interface NodeAgentDeps {
   readonly client: Client
   readonly runtime: ContainerRuntime
@@ -151,10 +154,19 @@ class Agent implements NodeAgent {
     this.#houseTimer?.cancel()
     this.cache.close()
     for (const close of this.#closers) await close()
-    await Promise.all([...this.#workers.values()].map((worker) => worker.close()))
+    await this.#closeWorkers()
     this.#status.close()
     await this.#recorder.close()
     if (this.#deps.informers === undefined) await this.#informers.close()
+  }
+
+  /** A container may take its whole grace period to stop: that goes on without us, and the next agent finds how it ended. */
+  async #closeWorkers(): Promise<void> {
+    const given = new AbortController()
+    const closed = Promise.all([...this.#workers.values()].map((worker) => worker.close()))
+    const enough = this.#deps.clock.sleep(CLOSE_GRACE_MS, { signal: given.signal }).catch(() => {})
+    await Promise.race([closed, enough])
+    given.abort()
   }
 
   async #watch(): Promise<void> {

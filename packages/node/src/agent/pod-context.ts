@@ -55,6 +55,8 @@ export interface NodeState {
 export interface PodMemory {
   readonly backoffs: Map<string, RestartBackoff>
   readonly waiting: Map<string, WaitingReason>
+  /** Containers that could not be started, by name: not tried again with that image before this time (milliseconds since the epoch). */
+  readonly retries: Map<string, { readonly untilMs: number; readonly image: string | undefined }>
   /** Termination messages by container id. */
   readonly messages: Map<string, string>
   /** Until when a CrashLoopBackOff was told, by container name. */
@@ -68,6 +70,7 @@ export function createPodMemory(): PodMemory {
   return {
     backoffs: new Map(),
     waiting: new Map(),
+    retries: new Map(),
     messages: new Map(),
     announced: new Map(),
     graces: new Set(),

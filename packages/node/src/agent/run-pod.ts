@@ -231,13 +231,21 @@ async function startAll(
   }
   let retry: number | undefined
   for (const action of actions) {
-    const { name } = action.container
+    const { name, image } = action.container
     signal.throwIfAborted()
+    // Its own status write wakes a pod: what failed just now is not tried again for that.
+    const failed = memory.retries.get(name)
+    if (failed !== undefined && failed.image === image && deps.clock.now() < failed.untilMs) {
+      retry = earliest([retry, failed.untilMs])
+      if (action.role === 'init') break
+      continue
+    }
     if (action.backoff !== undefined) memory.backoffs.set(name, action.backoff)
     try {
       const startInput = { ...input, podIps, downward: downwardContext(pod, podIps, deps) }
       await startContainer(pod, action, startInput, startDeps)
       memory.waiting.delete(name)
+      memory.retries.delete(name)
     } catch (error) {
       if (!(error instanceof StartError)) throw error
       memory.waiting.set(name, { reason: error.reason, message: error.message })
@@ -247,7 +255,9 @@ async function startAll(
         reason: error.reason,
         error,
       })
-      retry = earliest([retry, error.retryAtMs ?? deps.clock.now() + CONFIG_RETRY_MS])
+      const untilMs = error.retryAtMs ?? deps.clock.now() + CONFIG_RETRY_MS
+      memory.retries.set(name, { untilMs, image })
+      retry = earliest([retry, untilMs])
       if (action.role === 'init') break
     }
     const state = await deps.cache.refresh(pod.metadata.uid ?? '')

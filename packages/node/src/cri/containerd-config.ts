@@ -57,6 +57,7 @@ export function formatContainerdConfig(options: ContainerdConfigOptions): string
     `sandbox_image = ${quote(options.sandboxImage)}`,
     `restrict_oom_score_adj = ${options.restrictOomScoreAdj}`,
     `disable_apparmor = ${options.disableApparmor}`,
+    'netns_mounts_under_state_dir = true', // else a killed cluster leaves them in the machine's /run/netns
     'stream_server_address = "127.0.0.1"',
     'stream_server_port = "0"',
     '[plugins."io.containerd.grpc.v1.cri".cni]',
