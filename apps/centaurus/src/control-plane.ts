@@ -103,7 +103,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
 }
 
-async function createExtensions(
+/** What is served beyond the built-in kinds, in the order in which it is asked. */
+export async function createExtensions(
   { certificates, advertiseAddress, port }: ControlPlaneOptions,
   signer: TokenSigner,
 ): Promise<CreateExtension[]> {

@@ -5,7 +5,7 @@ const VOLATILE: readonly (readonly [RegExp, string])[] = [
   [/kube-api-access-[a-z0-9]{5}/g, 'kube-api-access-<random>'],
   [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, '<jwt>'],
   [/\b10\.96\.\d+\.\d+\b/g, '<clusterIP>'],
-  [/127\.0\.0\.1:\d+/g, '<address>'],
+  [/(127\.0\.0\.1|192\.0\.2\.10):\d+/g, '<address>'],
   [/\b(resourceVersion|resource version): "?\d+"?/g, '$1: <rv>'],
   [/(generated-)[a-z0-9]{5}/g, '$1<random>'],
   [/too old resource version: \d+ \(\d+\)/g, 'too old resource version: <rv> (<rv>)'],
@@ -29,11 +29,25 @@ export function normalize(value: unknown, run: string): unknown {
   if (typeof value === 'string') return normalizeText(value, run)
   if (Array.isArray(value)) return value.map((item) => normalize(item, run))
   if (typeof value !== 'object' || value === null) return value
+  dropWhatDiffersOnPurpose(value as Record<string, unknown>)
   const entries = Object.entries(value as Record<string, unknown>).map(([key, item]) => [
     normalizeText(key, run),
     normalizeField(key, item, run),
   ])
   return Object.fromEntries(entries)
+}
+
+/** See docs/differences.md. */
+function dropWhatDiffersOnPurpose(object: Record<string, unknown>): void {
+  if (typeof object['kind'] === 'string' && object['kind'].endsWith('List') && Array.isArray(object['items'])) {
+    object['items'] = object['items'].map(({ kind: _kind, apiVersion: _apiVersion, ...item }: Record<string, unknown>) => item)
+  }
+  if (Array.isArray(object['columnDefinitions'])) {
+    object['columnDefinitions'] = object['columnDefinitions'].map(({ description: _text, ...column }: Record<string, unknown>) => column)
+  }
+  if (typeof object['gitVersion'] === 'string') {
+    for (const key of ['gitVersion', 'gitCommit', 'gitTreeState', 'goVersion', 'compiler', 'buildDate']) delete object[key]
+  }
 }
 
 function normalizeField(key: string, value: unknown, run: string): unknown {
