@@ -13,6 +13,7 @@ import {
 } from '@centaurus/node'
 
 import { createAddressPool, type AddressPool } from './address-pool.ts'
+import { simulateStream } from './simulated-streams.ts'
 import { readSteering, type Steering } from './steering.ts'
 
 const GRPC_NOT_FOUND = 5
@@ -186,10 +187,18 @@ class Runtime implements SimulatedRuntime {
     }
   }
 
-  openStream: ContainerRuntime['openStream'] = async () => ({
-    kind: 'unsupported',
-    message: 'this node is simulated: its containers are records without processes',
-  })
+  openStream: ContainerRuntime['openStream'] = async (request) => {
+    if (request.kind === 'portForward') {
+      const name = this.#sandboxes.get(request.sandboxId)?.detail.podName ?? ''
+      return simulateStream(request, { name, environment: new Map(), log: '', ended: new Promise(() => {}) })
+    }
+    const container = this.#find(request.containerId)
+    const sandbox = this.#sandboxes.get(container.detail.sandboxId)
+    const environment = new Map(container.config.envs.map(({ key, value }) => [key, value]))
+    const log = noticeOf(container.detail)
+    const ended = this.#whenEnded(container)
+    return simulateStream(request, { name: sandbox?.detail.podName ?? '', environment, log, ended })
+  }
 
   listContainerStats = async (): Promise<ContainerStats[]> =>
     [...this.#containers.values()]
@@ -229,7 +238,7 @@ class Runtime implements SimulatedRuntime {
   async readLog(id: string): Promise<string> {
     const { detail } = this.#find(id)
     const time = new Date(detail.startedAtMs).toISOString().replace('Z', '000000Z')
-    return `${time} stdout F This container is simulated: no process runs, and nothing was logged (container ${detail.name}, image ${detail.image})\n`
+    return `${time} stdout F ${noticeOf(detail)}`
   }
 
   isReady(ip: string): boolean | undefined {
@@ -244,6 +253,18 @@ class Runtime implements SimulatedRuntime {
   async close(): Promise<void> {
     for (const { timer } of this.#containers.values()) timer?.cancel()
     this.#listeners.clear()
+  }
+
+  #whenEnded(container: Container): Promise<number> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (container.detail.phase === 'running' && this.#containers.has(container.detail.id)) return
+        this.#listeners.delete(look)
+        resolve(container.detail.exitCode)
+      }
+      this.#listeners.add(look)
+      look()
+    })
   }
 
   #isContainerReady({ detail }: Container): boolean {
@@ -296,6 +317,10 @@ class Runtime implements SimulatedRuntime {
         .padStart(8, '0')
     return id
   }
+}
+
+function noticeOf({ name, image }: ContainerDetail): string {
+  return `This container is simulated: no process runs, and nothing was logged (container ${name}, image ${image})\n`
 }
 
 function toImage(image: string): RuntimeImage {

@@ -2,6 +2,8 @@
  * What the node agent needs of whatever runs containers: containerd through CRI, or a simulation.
  * Shapes follow CRI v1, reduced to what the agent uses; times are milliseconds since the epoch, sizes bytes.
  */
+import type { UpgradedConnection } from '@centaurus/streams'
+
 import type { ContainerConfig, LinuxResources, SandboxConfig } from './config.ts'
 
 export interface ContainerRuntime {
@@ -145,9 +147,10 @@ export type StreamRequest =
     }
   | { readonly kind: 'portForward'; readonly sandboxId: string; readonly ports: readonly number[] }
 
-/** `url`: proxy the client's connection there, upgrade and all. `unsupported`: say so. */
+/** `url`: proxy the client's connection there, upgrade and all. `serve`: the runtime answers itself. `unsupported`: say so. */
 export type StreamTarget =
   | { readonly kind: 'url'; readonly url: string }
+  | { readonly kind: 'serve'; readonly serve: (upgraded: UpgradedConnection) => Promise<void> }
   | { readonly kind: 'unsupported'; readonly message: string }
 
 export interface ContainerStats {

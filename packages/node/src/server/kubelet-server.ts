@@ -6,8 +6,10 @@ import type { Duplex } from 'node:stream'
 import type { Pod } from '@centaurus/api/core/v1'
 import type { Clock, Logger } from '@centaurus/base'
 
+import type { UpgradedConnection } from '@centaurus/streams'
+
 import type { NodeAgent } from '../agent/node-agent.ts'
-import type { StreamRequest } from '../runtime/container-runtime.ts'
+import type { StreamRequest, StreamTarget } from '../runtime/container-runtime.ts'
 import type { KubeletAccess } from './access.ts'
 import { findLogContainer, findRunningContainer, KubeletApiError } from './find-container.ts'
 import { isTrue, parseLogOptions } from './log-options.ts'
@@ -61,11 +63,12 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     streams.add(socket)
     socket.once('close', () => streams.delete(socket))
     socket.on('error', () => socket.destroy())
-    openStream(options, request).then(
-      (url) => proxyUpgrade(request, socket, head, url),
-      (error: unknown) =>
-        refuseUpgrade(socket, error instanceof KubeletApiError ? error.status : 500, messageOf(error)),
-    )
+    openStream(options, request)
+      .then((target) => connectStream(target, { request, socket, head }))
+      .catch((error: unknown) => {
+        if (!(error instanceof KubeletApiError)) logger.warn('Could not open a stream', { path: request.url, error })
+        refuseUpgrade(socket, error instanceof KubeletApiError ? error.status : 500, messageOf(error))
+      })
   })
   await listen(server, port, host)
   return {
@@ -188,7 +191,16 @@ async function drained(response: ServerResponse, signal: AbortSignal): Promise<v
   })
 }
 
-async function openStream(options: KubeletServerOptions, request: IncomingMessage): Promise<string> {
+/** A target that serves by itself has told the client before it rejects. */
+async function connectStream(target: UsableTarget, upgraded: UpgradedConnection): Promise<void> {
+  const { request, socket, head } = upgraded
+  if (target.kind === 'url') proxyUpgrade(request, socket, head, target.url)
+  else await target.serve(upgraded).catch(() => socket.destroy())
+}
+
+type UsableTarget = Exclude<StreamTarget, { kind: 'unsupported' }>
+
+async function openStream(options: KubeletServerOptions, request: IncomingMessage): Promise<UsableTarget> {
   const { agents } = options
   await checkAccess(options, request)
   const url = new URL(request.url ?? '/', 'https://kubelet')
@@ -198,7 +210,7 @@ async function openStream(options: KubeletServerOptions, request: IncomingMessag
     toStreamRequest(route, rest.at(-1), { agent, pod, query: url.searchParams }),
   )
   if (target.kind === 'unsupported') throw new KubeletApiError(501, target.message)
-  return target.url
+  return target
 }
 
 /** Query names are the kubelet's (`input`, `output`, `error`); the API's own are taken too. Source: kubelet remotecommand.NewOptions, v1.37. */
