@@ -18,9 +18,7 @@ if (!isInNamespaces()) {
     before(async () => {
       world = await startContainerdWorld({
         config: {
-          volumeRefreshPeriodMs: 500,
           housekeepingPeriodMs: 500,
-          objectTtlMs: 100,
           logBytesMax: 20_000,
           logFilesMax: 2,
         },

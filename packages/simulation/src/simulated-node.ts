@@ -31,6 +31,7 @@ export function createSimulatedNode(options: SimulatedNodeOptions): NodeAgent {
   const config = {
     nodeName,
     hostIps: ['127.0.0.1'],
+    watchObjects: false, // nothing is written to files, so a read when a pod starts is enough
     ...options.config,
     labels: { ...SIMULATED_LABELS, ...options.config?.labels },
   }

@@ -29,9 +29,9 @@ export interface NodeAgentConfig {
   readonly relistPeriodMs: number
   /** How often a runtime with events is listed. */
   readonly relistWithEventsPeriodMs: number
-  /** How often volumes that come from the API are rewritten. */
-  readonly volumeRefreshPeriodMs: number
-  /** How long a config map or secret that was read may be used again. */
+  /** Whether config maps and secrets of running pods are watched, so that their volumes change at once. */
+  readonly watchObjects: boolean
+  /** How long a config map or secret that was read, and is not watched, may be used again. */
   readonly objectTtlMs: number
   readonly housekeepingPeriodMs: number
   readonly imageGcHighPercent: number
@@ -62,7 +62,7 @@ export const NODE_AGENT_DEFAULTS: Omit<NodeAgentConfig, 'nodeName' | 'hostIps'> 
   leaseDurationSeconds: 40,
   relistPeriodMs: 1_000,
   relistWithEventsPeriodMs: 60_000,
-  volumeRefreshPeriodMs: 60_000,
+  watchObjects: true,
   objectTtlMs: 30_000,
   housekeepingPeriodMs: 60_000,
   imageGcHighPercent: 85,

@@ -22,6 +22,7 @@ import { completeConfig, type NodeAgentConfig, type NodeAgentOptions } from './c
 import { createImagePuller } from './images.ts'
 import { keepHouse } from './housekeeping.ts'
 import { createObjectCache } from './object-cache.ts'
+import { createObjectWatches, type ObjectWatches } from './object-watches.ts'
 import type { NodeState, PodDeps } from './pod-context.ts'
 import { PodWorker } from './pod-worker.ts'
 import { RuntimeCache } from './runtime-cache.ts'
@@ -214,7 +215,8 @@ class Agent implements NodeAgent {
 
   #makePodDeps(host: NodeHost): PodDeps {
     const { client, clock, random, logger } = this.#deps
-    const objects = createObjectCache({ client, clock, ttlMs: this.config.objectTtlMs })
+    const watches = this.#makeWatches()
+    const objects = createObjectCache({ client, clock, ttlMs: this.config.objectTtlMs, watches })
     return {
       config: this.config,
       client,
@@ -223,6 +225,7 @@ class Agent implements NodeAgent {
       host,
       status: this.#status,
       objects,
+      watches,
       images: createImagePuller({ runtime: this.runtime, clock, objects }),
       tokens: createTokenCache({ client, clock }),
       clock,
@@ -234,6 +237,14 @@ class Agent implements NodeAgent {
       node: () => this.#nodeState(),
       onRemoved: (uid) => void this.#workers.delete(uid),
     }
+  }
+
+  #makeWatches(): ObjectWatches | undefined {
+    const { client, clock, random, logger } = this.#deps
+    if (!this.config.watchObjects) return undefined
+    const informers = createInformerFactory(client, { clock, random, logger })
+    this.#closers.push(() => informers.close())
+    return createObjectWatches({ informers, clock, onChange: (uid) => this.#workers.get(uid)?.sourcesChanged() })
   }
 
   #admit(pod: Pod): ReturnType<typeof admitPod> {

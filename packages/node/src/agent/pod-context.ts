@@ -17,6 +17,7 @@ import type { NodeAgentConfig } from './config.ts'
 import type { Grace } from './grace.ts'
 import type { ImagePuller } from './images.ts'
 import type { ObjectCache } from './object-cache.ts'
+import type { ObjectWatches } from './object-watches.ts'
 import type { RuntimeCache } from './runtime-cache.ts'
 import type { StatusWriter } from './status-writer.ts'
 
@@ -30,6 +31,7 @@ export interface PodDeps {
   readonly status: StatusWriter
   readonly images: ImagePuller
   readonly objects: ObjectCache
+  readonly watches: ObjectWatches | undefined
   readonly tokens: TokenCache
   readonly clock: Clock
   readonly random: Random

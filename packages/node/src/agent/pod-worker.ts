@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+
 import { isStatus } from '@centaurus/api'
 import { pods, type Pod } from '@centaurus/api/core/v1'
 import type { Logger, Timer } from '@centaurus/base'
@@ -19,6 +21,8 @@ import { graceOf, runPod, stopPod } from './run-pod.ts'
 
 const RETRY_MS_MIN = 500
 const RETRY_MS_MAX = 30_000
+/** Changes of what a volume is made from that come together are written together. */
+const SOURCES_DELAY_MS = 50
 
 /** Ends the pending steps of a pod that is to stop. Not an error to tell anyone. */
 class PodEndingError extends Error {
@@ -44,6 +48,7 @@ export class PodWorker {
   #dirty = false
   #loop: Promise<void> | undefined
   #timer: Timer | undefined
+  #sourcesTimer: Timer | undefined
   #retryMs = RETRY_MS_MIN
   #evictionGraceSeconds: number | undefined
 
@@ -58,6 +63,7 @@ export class PodWorker {
       event: (event) => deps.recordEvent(this.#pod, event),
       onChange: () => this.poke(),
     })
+    deps.watches?.follow(pod)
   }
 
   get pod(): Pod {
@@ -74,9 +80,22 @@ export class PodWorker {
   }
 
   update(pod: Pod): void {
+    const old = this.#pod
     this.#pod = pod
     if (this.#isEnding()) this.#hurry()
+    else if (old.spec !== pod.spec) this.#deps.watches?.follow(pod)
+    if (!isDeepStrictEqual(downwardMeta(old), downwardMeta(pod))) this.sourcesChanged()
     this.poke()
+  }
+
+  /** What volumes are filled from has changed: writes them soon, and tries again what failed for the lack of it. */
+  sourcesChanged(): void {
+    if (this.#closed || this.#isEnding()) return
+    this.#sourcesTimer ??= this.#deps.clock.setTimer(SOURCES_DELAY_MS, () => {
+      this.#sourcesTimer = undefined
+      this.refreshVolumes().catch((error: unknown) => this.#logger.warn('Could not refresh volumes of Pod', { error }))
+      this.poke()
+    })
   }
 
   /** The API no longer has it. */
@@ -115,6 +134,7 @@ export class PodWorker {
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
+    this.#sourcesTimer?.cancel()
     this.#probes.close()
     this.#ending.abort(new PodEndingError('The node agent was closed'))
     await this.#loop
@@ -220,6 +240,7 @@ export class PodWorker {
       await status.flushed(this.uid)
     }
     await host.files.tearDown(this.uid)
+    this.#deps.watches?.forget(this.uid)
     this.#terminated = true
     this.#logger.info('Stopped Pod')
   }
@@ -264,9 +285,15 @@ export class PodWorker {
     status.forget(this.uid)
     tokens.forget(this.uid)
     images.forget(this.uid)
+    this.#deps.watches?.forget(this.uid)
     this.#closed = true
     this.#deps.onRemoved(this.uid)
   }
+}
+
+/** What a downward API volume may show of a running pod, and that can change. */
+function downwardMeta({ metadata }: Pod): unknown[] {
+  return [metadata.labels, metadata.annotations]
 }
 
 function isTerminal(phase: string | undefined): boolean {
