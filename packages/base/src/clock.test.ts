@@ -35,6 +35,14 @@ describe('a manual clock', () => {
   })
 })
 
+describe('the system clock', () => {
+  it('does not fire a timer of months at once', async () => {
+    const timer = systemClock.setTimer(100 * 24 * 60 * 60 * 1000, () => assert.fail('fired'))
+    await systemClock.sleep(5)
+    timer.cancel()
+  })
+})
+
 describe('sleep', () => {
   it('rejects with the reason when the signal aborts', async () => {
     for (const clock of [createManualClock(), systemClock]) {

@@ -14,18 +14,40 @@ export interface Timer {
   cancel(): void
 }
 
+/** Node and browsers fire a longer timer at once. */
+const TIMER_MAX_MS = 2 ** 31 - 1
+
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
-  sleep: (ms, options) => sleepOn(setLastingTimer, ms, options?.signal),
-  setTimer(ms, fire) {
-    const handle: unknown = setTimeout(fire, ms)
-    if (typeof handle === 'object' && handle !== null && 'unref' in handle && typeof handle.unref === 'function') {
-      handle.unref() // a browser's timers are numbers
-    }
-    return { cancel: () => clearTimeout(handle as number) }
-  },
+  sleep: (ms, options) => sleepOn((delayMs, fire) => setSystemTimer(delayMs, fire, () => {}), ms, options?.signal),
+  setTimer: (ms, fire) => setSystemTimer(ms, fire, letProcessEnd),
+}
+
+/** `prepare` sees each timer of the platform that it takes. */
+function setSystemTimer(ms: number, fire: () => void, prepare: (handle: unknown) => void): Timer {
+  const endMs = performance.now() + ms
+  const arm = (leftMs: number): ReturnType<typeof setTimeout> => {
+    const handle = setTimeout(
+      () => {
+        const restMs = endMs - performance.now()
+        if (leftMs > TIMER_MAX_MS && restMs > 0) current = arm(restMs)
+        else fire()
+      },
+      Math.min(leftMs, TIMER_MAX_MS),
+    )
+    prepare(handle)
+    return handle
+  }
+  let current = arm(ms)
+  return { cancel: () => clearTimeout(current) }
+}
+
+function letProcessEnd(handle: unknown): void {
+  if (typeof handle === 'object' && handle !== null && 'unref' in handle && typeof handle.unref === 'function') {
+    handle.unref() // a browser's timers are numbers
+  }
 }
 
 /** A clock that moves only when {@link ManualClock.advance} is called. */
@@ -75,11 +97,6 @@ export function createManualClock(startMs: number = Date.UTC(2026, 0, 1)): Manua
     },
   }
   return clock
-}
-
-function setLastingTimer(ms: number, fire: () => void): Timer {
-  const handle = setTimeout(fire, ms)
-  return { cancel: () => clearTimeout(handle) }
 }
 
 function sleepOn(setTimer: Clock['setTimer'], ms: number, signal: AbortSignal | undefined): Promise<void> {
