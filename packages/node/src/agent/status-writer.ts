@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { isStatus } from '@centaurus/api'
 import { pods, type Pod, type PodStatus } from '@centaurus/api/core/v1'
 import type { Clock, Logger } from '@centaurus/base'
-import type { Client } from '@centaurus/client'
+import { compareResourceVersions, type Client } from '@centaurus/client'
 
 import { podKey } from '../pod/runtime-state.ts'
 
@@ -13,7 +13,7 @@ const RETRY_MS_MAX = 10_000
 export interface StatusWriter {
   /** Newest status, written or not; undefined when this process has not made one. */
   latest(podUid: string): PodStatus | undefined
-  /** Writes in the background when it differs from what the API has; a newer status replaces one that waits. */
+  /** Writes in the background when it differs from what the API has, also when somebody else changed it there; a newer status replaces one that waits. */
   set(pod: Pod, status: PodStatus): void
   /** Resolves when the API has the newest status of the pod, or the pod is gone there. */
   flushed(podUid: string): Promise<void>
@@ -25,6 +25,8 @@ interface Entry {
   pod: Pod
   status: PodStatus
   written: PodStatus | undefined
+  /** resourceVersion of the pod with that status. */
+  writtenVersion: string
   writing: Promise<void> | undefined
 }
 
@@ -41,17 +43,18 @@ export function createStatusWriter(options: {
     let retryMs = RETRY_MS_MIN
     while (!abort.signal.aborted && entries.get(entry.pod.metadata.uid ?? '') === entry) {
       const { pod, status } = entry
-      const base = entry.written ?? plain(pod.status ?? {})
-      if (isDeepStrictEqual(base, status)) return
+      const diff = diffStatus(knownStatus(entry), status)
+      if (Object.keys(diff).length === 0) return
       try {
-        const body = { metadata: { uid: pod.metadata.uid }, status: diffStatus(base, status) }
-        await client.patch(
+        const body = { metadata: { uid: pod.metadata.uid }, status: diff }
+        const patched = await client.patch(
           pods,
           { namespace: pod.metadata.namespace, name: pod.metadata.name ?? '' },
           { type: 'strategic', body },
           { subresource: 'status' },
         )
         entry.written = status
+        entry.writtenVersion = patched.metadata.resourceVersion
         retryMs = RETRY_MS_MIN
       } catch (error) {
         // Gone, or replaced by another pod of the same name: nobody wants this status.
@@ -66,7 +69,13 @@ export function createStatusWriter(options: {
     latest: (podUid) => entries.get(podUid)?.status,
     set(pod, status) {
       const uid = pod.metadata.uid ?? ''
-      const entry: Entry = entries.get(uid) ?? { pod, status: {}, written: undefined, writing: undefined }
+      const entry: Entry = entries.get(uid) ?? {
+        pod,
+        status: {},
+        written: undefined,
+        writtenVersion: '',
+        writing: undefined,
+      }
       entries.set(uid, entry)
       entry.pod = pod
       entry.status = plain(status)
@@ -76,6 +85,12 @@ export function createStatusWriter(options: {
     forget: (podUid) => void entries.delete(podUid),
     close: () => abort.abort(new Error('The node agent was closed')),
   }
+}
+
+/** What the API has: what was written last, unless the pod was seen after that. Source: needsReconcile of kubelet's status manager, v1.37. */
+function knownStatus({ pod, written, writtenVersion }: Entry): PodStatus {
+  const seen = pod.metadata.resourceVersion ?? ''
+  return written === undefined || compareResourceVersions(seen, writtenVersion) > 0 ? plain(pod.status ?? {}) : written
 }
 
 /**
@@ -88,8 +103,11 @@ export function diffStatus(before: PodStatus, after: PodStatus): Record<string, 
   const diff: Record<string, unknown> = {}
   for (const key of Object.keys(old)) if (next[key] === undefined) diff[key] = null
   for (const [key, value] of Object.entries(next)) if (!isDeepStrictEqual(old[key], value)) diff[key] = value
-  if (Array.isArray(diff['conditions']))
-    diff['conditions'] = diffConditions(before.conditions ?? [], after.conditions ?? [])
+  if (Array.isArray(diff['conditions'])) {
+    const conditions = diffConditions(before.conditions ?? [], after.conditions ?? [])
+    if (conditions.length === 0) delete diff['conditions']
+    else diff['conditions'] = conditions
+  }
   for (const key of MERGED_LISTS)
     if (Array.isArray(diff[key]) && old[key] !== undefined) diff[key] = [{ $patch: 'replace' }, ...diff[key]]
   return diff
