@@ -1,5 +1,5 @@
 import { StatusError, type KubeObject } from '@centaurus/api'
-import type { Clock, Logger } from '@centaurus/base'
+import type { Clock, Logger, Timer } from '@centaurus/base'
 import type { KeyValue, Store, StoreEvent, StoreWatch } from '@centaurus/store'
 import { asBuffer } from '../storage/encoding.ts'
 import { REGISTRY_PREFIX, splitStoreKey } from '../storage/keys.ts'
@@ -48,7 +48,7 @@ export class WatchCache {
   #loadedAt = 0
   #watch: StoreWatch | undefined
   #closed = false
-  #ticking = false
+  #tick: Timer | undefined
 
   constructor({ store, clock, logger }: WatchCacheDeps) {
     this.#store = store
@@ -112,10 +112,9 @@ export class WatchCache {
 
   /** Starts the ticking that bookmarks and deadlines need; it stops by itself when nobody watches. */
   keepTime(): void {
-    if (this.#ticking || this.#closed) return
-    this.#ticking = true
-    this.#clock.setTimer(TICK_MS, () => {
-      this.#ticking = false
+    if (this.#tick !== undefined || this.#closed) return
+    this.#tick = this.#clock.setTimer(TICK_MS, () => {
+      this.#tick = undefined
       const nowMs = this.#clock.monotonicMs()
       let watched = false
       for (const cache of this.#resources.values()) {
@@ -129,6 +128,7 @@ export class WatchCache {
 
   close(): void {
     this.#closed = true
+    this.#tick?.cancel()
     this.#watch?.close()
     this.#watch = undefined
     for (const cache of this.#resources.values()) cache.closeWatchers()
