@@ -1,4 +1,6 @@
-import { formatQuantity, quantityOfMillis, quantityOfUnits } from '@centaurus/api'
+import { isDeepStrictEqual } from 'node:util'
+
+import { formatQuantity, parseQuantity, quantityOfMillis, quantityOfUnits } from '@centaurus/api'
 import type { ContainerImage, Node, NodeCondition, NodeStatus } from '@centaurus/api/core/v1'
 
 import type { NodeAgentConfig } from '../agent/config.ts'
@@ -171,14 +173,13 @@ function listImages(images: readonly RuntimeImage[]): ContainerImage[] {
 
 /** The parts that count as a change; heartbeats and image lists alone do not make a write. */
 export function isSameNodeStatus(a: NodeStatus | undefined, b: NodeStatus): boolean {
-  const strip = (status: NodeStatus | undefined): string =>
-    JSON.stringify({
-      ...status,
-      conditions: status?.conditions
-        ?.map((condition) => ({ ...condition, lastHeartbeatTime: undefined }))
-        .toSorted((x, y) => (x.type < y.type ? -1 : 1)),
-    })
-  return strip(a) === strip(b)
+  const strip = (status: NodeStatus | undefined): object => ({
+    ...status,
+    conditions: status?.conditions
+      ?.map((condition) => ({ ...condition, lastHeartbeatTime: undefined }))
+      .toSorted((x, y) => (x.type < y.type ? -1 : 1)),
+  })
+  return isDeepStrictEqual(strip(a), strip(b))
 }
 
 /** The Node object of a first registration. */
@@ -192,6 +193,8 @@ export function makeNode(facts: HostFacts, config: NodeAgentConfig, status: Node
   }
 }
 
+/** In the form that the API server keeps, so that the two can be compared. */
 function formatBytes(bytes: number): string {
-  return bytes % 1024 === 0 && bytes > 0 ? `${bytes / 1024}Ki` : formatQuantity(quantityOfUnits(Math.floor(bytes)))
+  const isWhole = bytes % 1024 === 0 && bytes > 0
+  return formatQuantity(isWhole ? parseQuantity(`${bytes / 1024}Ki`) : quantityOfUnits(Math.floor(bytes)))
 }
