@@ -1,7 +1,7 @@
 import { ownerReferenceTo, type Stored } from '@centaurus/api'
 import type { DaemonSet } from '@centaurus/api/apps/v1'
 import type { Affinity, Node, Pod, PodSpec, Toleration } from '@centaurus/api/core/v1'
-import { findUntolerated, matchesRequiredAffinity } from '../frame/node-fit.ts'
+import { compileRequiredNodes, findUntolerated } from '@centaurus/api/scheduling'
 import { buildPod } from '../frame/pods.ts'
 import { REVISION_HASH_LABEL } from '../frame/revisions.ts'
 
@@ -45,7 +45,8 @@ export interface NodeFit {
 export function fitNode(daemonSet: DaemonSet, tolerations: readonly Toleration[], node: Node): NodeFit {
   const spec = daemonSet.spec.template.spec!
   const isNamed = !spec.nodeName || spec.nodeName === node.metadata.name
-  if (!isNamed || !matchesRequiredAffinity(spec, node)) return { shouldRun: false, shouldContinueRunning: false }
+  const isWanted = compileRequiredNodes(spec)?.matches(node.metadata.labels ?? {}, node.metadata.name ?? '') ?? true
+  if (!isNamed || !isWanted) return { shouldRun: false, shouldContinueRunning: false }
   const taints = node.spec?.taints ?? []
   if (findUntolerated(taints, tolerations, { effects: ['NoSchedule', 'NoExecute'] }) === undefined) {
     return { shouldRun: true, shouldContinueRunning: true }

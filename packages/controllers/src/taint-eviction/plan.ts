@@ -1,5 +1,5 @@
 import type { Node, Taint, Toleration } from '@centaurus/api/core/v1'
-import { tolerates } from '../frame/node-fit.ts'
+import { tolerates } from '@centaurus/api/scheduling'
 
 export interface EvictionInput {
   /** Taints of the pod's node with effect NoExecute. */

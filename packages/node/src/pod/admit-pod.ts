@@ -1,4 +1,5 @@
 import type { Node, Pod } from '@centaurus/api/core/v1'
+import { compileRequiredNodes } from '@centaurus/api/scheduling'
 
 import { measure, podRequests } from './resources.ts'
 import { hostPorts } from './ports.ts'
@@ -34,58 +35,13 @@ function refuse(reason: string, message: string): Admission {
 
 function checkSelector(pod: Pod, node: Node | undefined): Admission | undefined {
   if (node === undefined) return undefined
-  const labels = node.metadata.labels ?? {}
-  const selector = Object.entries(pod.spec?.nodeSelector ?? {}).every(([key, value]) => labels[key] === value)
-  const terms = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms
-  const affinity = terms === undefined || terms.some((term) => matchesTerm(term, labels, node.metadata.name ?? ''))
-  return selector && affinity
+  const wanted = compileRequiredNodes(pod.spec ?? { containers: [] })
+  return (wanted?.matches(node.metadata.labels ?? {}, node.metadata.name ?? '') ?? true)
     ? undefined
     : refuse(
         'NodeAffinity',
         "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
       )
-}
-
-interface Requirement {
-  readonly key: string
-  readonly operator: string
-  readonly values?: readonly string[] | undefined
-}
-
-function matchesTerm(
-  term: {
-    readonly matchExpressions?: readonly Requirement[] | undefined
-    readonly matchFields?: readonly Requirement[] | undefined
-  },
-  labels: Readonly<Record<string, string>>,
-  nodeName: string,
-): boolean {
-  const expressions = term.matchExpressions ?? []
-  const fields = term.matchFields ?? []
-  if (expressions.length + fields.length === 0) return false
-  return (
-    expressions.every((requirement) => matches(requirement, labels[requirement.key])) &&
-    fields.every((requirement) => matches(requirement, nodeName))
-  )
-}
-
-function matches({ operator, values = [] }: Requirement, value: string | undefined): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value)
-    case 'NotIn':
-      return value === undefined || !values.includes(value)
-    case 'Exists':
-      return value !== undefined
-    case 'DoesNotExist':
-      return value === undefined
-    case 'Gt':
-      return value !== undefined && Number(value) > Number(values[0])
-    case 'Lt':
-      return value !== undefined && Number(value) < Number(values[0])
-    default:
-      return false
-  }
 }
 
 function checkPorts(pod: Pod, others: readonly Pod[]): Admission | undefined {

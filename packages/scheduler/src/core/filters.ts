@@ -1,7 +1,7 @@
 import type { ClusterState } from './cluster-state.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import { PODS } from './resources.ts'
-import { tolerates, toleratesAll } from './tolerations.ts'
+import { tolerates, toleratesAll } from '@centaurus/api/scheduling'
 
 /** Why a node will not do. Words of kube-scheduler v1.37 (framework/plugins/*), since people search for them. */
 export interface Refusal {

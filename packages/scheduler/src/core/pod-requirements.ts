@@ -6,8 +6,7 @@ import {
   compileRequiredNodes,
   type NodeMatcher,
   type WeightedNodeMatcher,
-} from './node-affinity.ts'
-import { podResourceRequests } from './pod-resources.ts'
+} from '@centaurus/api/scheduling'
 import { CPU, MEMORY, PODS, type ResourceIndex, type ResourceVector } from './resources.ts'
 
 /** Everything that scheduling wants to know of one pod, worked out once. Immutable. */
@@ -92,7 +91,7 @@ export function compilePod(
 ): PodRequirements {
   const { metadata } = pod
   const spec = pod.spec ?? NO_SPEC
-  const requests = podResourceRequests(spec, index)
+  const requests = index.requestsOf(spec)
   requests[PODS] = 1
   const namespace = metadata.namespace ?? ''
   const compileTerms = (terms: readonly PodAffinityTerm[] | undefined): CompiledAffinityTerm[] =>

@@ -1,4 +1,5 @@
-import { quantityMilliValue, quantityValue } from '@centaurus/api'
+import { podRequests, quantityMilliValue, quantityValue } from '@centaurus/api'
+import type { PodSpec } from '@centaurus/api/core/v1'
 
 /** Columns that every cluster has (2 is ephemeral storage); extended resources get further ones as they are met. */
 export const CPU = 0
@@ -36,6 +37,17 @@ export class ResourceIndex {
       const column = this.columnOf(name)
       while (vector.length <= column) vector.push(0)
       vector[column] = column === CPU ? quantityMilliValue(quantity) : quantityValue(quantity)
+    }
+    return vector
+  }
+
+  /** What a pod asks of a node; the column of pods stays 0. */
+  requestsOf(spec: Readonly<PodSpec>): number[] {
+    const vector: number[] = Array.from({ length: this.size }, () => 0)
+    for (const [name, amount] of Object.entries(podRequests(spec))) {
+      const column = this.columnOf(name)
+      while (vector.length <= column) vector.push(0)
+      vector[column] = amount
     }
     return vector
   }

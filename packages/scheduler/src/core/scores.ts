@@ -3,7 +3,7 @@ import { scorePodAffinity } from './pod-affinity.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import { CPU, MEMORY } from './resources.ts'
 import { scoreSpread } from './spread.ts'
-import { countIntolerablePreferences } from './tolerations.ts'
+import { countIntolerablePreferences } from '@centaurus/api/scheduling'
 
 /** Every scorer yields 0 to 100; the sum is weighted. Source: scheduler apis/config/v1/default_plugins.go, v1.37. */
 const WEIGHTS = { resources: 1, balance: 1, nodeAffinity: 2, taints: 3, spread: 2, podAffinity: 2, images: 1 } as const

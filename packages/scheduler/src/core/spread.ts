@@ -1,7 +1,7 @@
 import type { ClusterState } from './cluster-state.ts'
 import type { Refusal } from './filters.ts'
 import type { CompiledSpreadConstraint, PodRequirements } from './pod-requirements.ts'
-import { toleratesAll } from './tolerations.ts'
+import { toleratesAll } from '@centaurus/api/scheduling'
 import { NO_VALUE } from './topology.ts'
 
 /** Source: scheduler framework/plugins/podtopologyspread/filtering.go, v1.37. */

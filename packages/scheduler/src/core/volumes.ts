@@ -1,5 +1,5 @@
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from '@centaurus/api/core/v1'
-import { compileNodeSelector, type NodeMatcher } from './node-affinity.ts'
+import { compileNodeSelector, type NodeMatcher } from '@centaurus/api/scheduling'
 
 /** What a pod's claims mean for its place. Source: scheduler framework/plugins/volumebinding, v1.37. */
 export type VolumeRequirements =

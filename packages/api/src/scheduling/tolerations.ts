@@ -1,9 +1,7 @@
-import type { Taint, Toleration } from '@centaurus/api/core/v1'
-
-type Effect = 'NoSchedule' | 'NoExecute' | 'PreferNoSchedule'
+import type { Taint, Toleration } from '../generated/types/core/v1.ts'
 
 /** Effects that keep a pod off a node. */
-const HARD_EFFECTS: readonly string[] = ['NoSchedule', 'NoExecute'] satisfies Effect[]
+const HARD_EFFECTS: readonly string[] = ['NoSchedule', 'NoExecute']
 
 /** Whether one toleration covers one taint. Source: api/core/v1 Toleration.ToleratesTaint, v1.37. */
 export function tolerates(toleration: Readonly<Toleration>, taint: Readonly<Taint>): boolean {
@@ -27,11 +25,20 @@ function compareNumbers(toleration: Readonly<Toleration>, taint: Readonly<Taint>
   return toleration.operator === 'Gt' ? value > bound : value < bound
 }
 
+/** The first taint with one of these effects that nothing tolerates; undefined when there is none. */
+export function findUntolerated(
+  taints: readonly Taint[],
+  tolerations: readonly Toleration[],
+  { effects }: { readonly effects: readonly string[] },
+): Taint | undefined {
+  return taints.find(
+    (taint) => effects.includes(taint.effect) && !tolerations.some((toleration) => tolerates(toleration, taint)),
+  )
+}
+
 /** True when every taint that keeps pods off is tolerated. */
 export function toleratesAll(tolerations: readonly Toleration[], taints: readonly Taint[]): boolean {
-  return taints.every(
-    (taint) => !HARD_EFFECTS.includes(taint.effect) || tolerations.some((toleration) => tolerates(toleration, taint)),
-  )
+  return findUntolerated(taints, tolerations, { effects: HARD_EFFECTS }) === undefined
 }
 
 /** How many `PreferNoSchedule` taints are not tolerated: fewer is better. */

@@ -1,5 +1,5 @@
-import { createRequirement, LabelSelector } from '@centaurus/api'
-import type { NodeSelector, NodeSelectorTerm, PodSpec, PreferredSchedulingTerm } from '@centaurus/api/core/v1'
+import { createRequirement, LabelSelector } from '../selector/label-selector.ts'
+import type { NodeSelector, NodeSelectorTerm, PodSpec, PreferredSchedulingTerm } from '../generated/types/core/v1.ts'
 
 /** A compiled node selector: true when some term matches. Source: component-helpers scheduling/corev1/nodeaffinity, v1.37. */
 export interface NodeMatcher {

@@ -1,0 +1,8 @@
+export {
+  compileNodeSelector,
+  compilePreferredNodes,
+  compileRequiredNodes,
+  type NodeMatcher,
+  type WeightedNodeMatcher,
+} from './node-affinity.ts'
+export { countIntolerablePreferences, findUntolerated, tolerates, toleratesAll } from './tolerations.ts'
