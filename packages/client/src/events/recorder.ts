@@ -43,6 +43,8 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   const correlator = createEventCorrelator()
   const abort = new AbortController()
   const queue: Event[] = []
+  // Two recorders may tell of one object in the same millisecond; names must differ all the same.
+  const offsetNanos = BigInt(Math.floor(options.random.next() * Number(NANOS_PER_MS)))
   let lastNanos = 0n
   let draining: Promise<void> | undefined
   const drain = async (): Promise<void> => {
@@ -61,7 +63,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
         options.logger.debug('Dropped an event: too many wait', { reason: init.reason })
         return
       }
-      const nanos = BigInt(options.clock.now()) * NANOS_PER_MS
+      const nanos = BigInt(options.clock.now()) * NANOS_PER_MS + offsetNanos
       lastNanos = nanos > lastNanos ? nanos : lastNanos + 1n // names stay unique within a millisecond
       queue.push(buildEvent(options, object, { ...init, nanos: lastNanos }))
       draining ??= drain()
