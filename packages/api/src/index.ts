@@ -129,6 +129,15 @@ export { validateEphemeralContainersUpdate } from './kinds/pod/validate-update.t
 export { podStatusText } from './kinds/pod/table.ts'
 export { podTemplateHash } from './kinds/pod/template-hash.ts'
 export { behaviorOf } from './kinds/registry.ts'
+export {
+  isLocalVolumeOf,
+  isLocalVolumeReclaimable,
+  LOCAL_PROVISIONER,
+  LOCAL_VOLUME_FINALIZER,
+  LOCAL_VOLUME_NODE_LABEL,
+  LOCAL_VOLUMES_ANNOTATION,
+  PROVISIONED_BY,
+} from './kinds/storage/local-volume.ts'
 export { formatAge, formatDuration } from './kinds/shared/duration.ts'
 export { semanticEqual } from './kinds/shared/deep-equal.ts'
 export {

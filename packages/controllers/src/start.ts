@@ -27,6 +27,8 @@ import { startTokenSecretController, type TokenSecretDeps } from './token-secret
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts'
 import { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
 import { startVolumeBindingController } from './volume-binding/reconcile.ts'
+import { startClaimProtectionController, startVolumeProtectionController } from './volume-protection/reconcile.ts'
+import { startVolumeProvisioningController } from './volume-provisioning/reconcile.ts'
 
 /** What the controllers need together. */
 export interface ControllerInputs extends ControllerDeps {
@@ -46,7 +48,7 @@ export interface StartControllersOptions extends ControllerInputs {
   readonly names?: readonly ControllerName[] | undefined
 }
 
-/** Every controller by its name, which is upstream's. */
+/** Every controller by its name, which is upstream's where it has one. */
 const CONTROLLERS = {
   'deployment-controller': startDeploymentController,
   'replicaset-controller': startReplicaSetController,
@@ -73,6 +75,9 @@ const CONTROLLERS = {
   'garbage-collector-controller': startGarbageCollector,
   'disruption-controller': startDisruptionController,
   'persistentvolume-binder-controller': startVolumeBindingController,
+  'persistentvolumeclaim-protection-controller': startClaimProtectionController,
+  'persistentvolume-protection-controller': startVolumeProtectionController,
+  'local-volume-provisioning-controller': startVolumeProvisioningController,
   'resourcequota-controller': ({ quotaRules, ...deps }) =>
     quotaRules === undefined ? undefined : startResourceQuotaController({ ...deps, quotaRules }),
   'serviceaccount-token-controller': ({ fillTokenSecret, ...deps }) =>

@@ -24,6 +24,7 @@ export interface AuthorizationAttributes {
   readonly name: string
   /** As in the query, of `list`, `watch` and `deletecollection`; for authorizers that allow a caller only its own share. */
   readonly fieldSelector?: string | undefined
+  readonly labelSelector?: string | undefined
 }
 
 export type AuthorizationDecision =

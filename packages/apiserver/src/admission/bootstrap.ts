@@ -3,6 +3,7 @@ import { endpoints, namespaces, serviceaccounts, services, type Service } from '
 import { endpointslices } from '@centaurus/api/discovery/v1'
 import { servicecidrs } from '@centaurus/api/networking/v1'
 import { priorityclasses } from '@centaurus/api/scheduling/v1'
+import { storageclasses } from '@centaurus/api/storage/v1'
 import type { Client } from '@centaurus/client'
 import type { AdmissionOptions } from './built-in.ts'
 import { formatIpv4, parseIpRange } from './ip-range.ts'
@@ -29,6 +30,7 @@ const SERVICE_LABELS = { component: 'apiserver', provider: 'kubernetes' }
 
 /** Makes the objects that every cluster has. Safe to run at each start; what people changed stays as it is. */
 export async function bootstrapObjects(client: Client, options: AdmissionOptions): Promise<void> {
+  await ensureStorageClass(client, options)
   await Promise.all(NAMESPACES.map((name) => ensure(client, namespaces, { metadata: { name } })))
   // A controller would make them a moment later; this way the first Pod need not wait.
   await Promise.all(
@@ -38,6 +40,17 @@ export async function bootstrapObjects(client: Client, options: AdmissionOptions
     PRIORITY_CLASSES.map(({ name, ...rest }) => ensure(client, priorityclasses, { metadata: { name }, ...rest })),
   )
   await ensureKubernetesService(client, options)
+}
+
+/** Comes before the namespaces: they are how a later start knows that the cluster had its class. */
+async function ensureStorageClass(client: Client, { storageClass }: AdmissionOptions): Promise<void> {
+  if (storageClass === undefined) return
+  try {
+    await client.get(namespaces, { name: 'kube-system' })
+  } catch (error) {
+    if (!isStatus(error, 'NotFound')) throw error
+    await ensure(client, storageclasses, storageClass)
+  }
 }
 
 async function ensureKubernetesService(client: Client, options: AdmissionOptions): Promise<void> {

@@ -1,3 +1,4 @@
+import type { StorageClass } from '@centaurus/api/storage/v1'
 import type { AdmissionStep } from './admission.ts'
 import { defaultIngressClass, defaultStorageClass } from './default-classes.ts'
 import { limitRanger } from './limit-ranger.ts'
@@ -6,12 +7,15 @@ import { defaultTolerationSeconds, priority, runtimeClass, taintNodesByCondition
 import { resourceQuota } from './resource-quota.ts'
 import { createServiceAllocation, type ServiceAllocationOptions } from './service-allocation.ts'
 import { serviceAccount } from './service-account.ts'
+import { persistentVolumeClaimResize, storageObjectInUseProtection } from './storage.ts'
 
 export interface AdmissionOptions extends ServiceAllocationOptions {
   /** Address at which pods and clients reach this server; names the endpoints of the `kubernetes` Service. Absent: it has none. */
   readonly advertiseAddress?: string | undefined
   /** Default 6443. */
   readonly advertisePort?: number | undefined
+  /** Made when the cluster is new, and never again: what people change or delete stays so. Absent: none. */
+  readonly storageClass?: StorageClass | undefined
 }
 
 /** The admission steps in the order in which they run; upstream's default plugins, as far as this server has them. */
@@ -24,6 +28,8 @@ export function builtInAdmission(options: AdmissionOptions): readonly AdmissionS
     priority,
     defaultTolerationSeconds,
     defaultStorageClass,
+    storageObjectInUseProtection,
+    persistentVolumeClaimResize,
     runtimeClass,
     defaultIngressClass,
     createServiceAllocation(options),

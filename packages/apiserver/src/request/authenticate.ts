@@ -32,7 +32,7 @@ export function attributesOf(
   info: RequestInfo,
   exchange: Exchange | undefined,
 ): AuthorizationAttributes {
-  const fieldSelector = info.isResourceRequest ? (exchange?.query.get('fieldSelector') ?? undefined) : undefined
+  const query = info.isResourceRequest ? exchange?.query : undefined
   return {
     user,
     tenant: info.tenant,
@@ -45,7 +45,8 @@ export function attributesOf(
     subresource: info.subresource,
     namespace: info.namespace,
     name: info.name,
-    fieldSelector,
+    fieldSelector: query?.get('fieldSelector') ?? undefined,
+    labelSelector: query?.get('labelSelector') ?? undefined,
   }
 }
 

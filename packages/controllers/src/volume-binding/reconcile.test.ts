@@ -6,13 +6,19 @@ import { replicasets } from '@centaurus/api/apps/v1'
 import { startDisruptionController } from '../disruption/reconcile.ts'
 import { startReplicaSetController } from '../replica-set/reconcile.ts'
 import { runPods, startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
+import { startClaimProtectionController } from '../volume-protection/reconcile.ts'
 import { startVolumeBindingController } from './reconcile.ts'
 
 describe('volumes and budgets on a real API server', () => {
   let plane: ControlPlane
   before(async () => {
     plane = await startControlPlane({
-      controllers: [startVolumeBindingController, startDisruptionController, startReplicaSetController],
+      controllers: [
+        startVolumeBindingController,
+        startClaimProtectionController,
+        startDisruptionController,
+        startReplicaSetController,
+      ],
     })
     runPods(plane)
   })

@@ -100,4 +100,15 @@ describe('node authorizer', () => {
     assert.equal(ask('list', 'services').allowed, true)
     assert.equal(ask('delete', 'services').allowed, false)
   })
+
+  it('lets a node watch its own volumes and none of another', () => {
+    const { ask } = setUp()
+    assert.equal(ask('watch', 'persistentvolumes', { labelSelector: 'centaurus.io/node=n1' }).allowed, true)
+    for (const labelSelector of [undefined, 'centaurus.io/node=n2', 'centaurus.io/node in (n1,n2)', 'a=b'])
+      assert.equal(ask('list', 'persistentvolumes', { labelSelector }).allowed, false)
+    assert.equal(ask('update', 'persistentvolumes', { name: 'pv' }).allowed, true, 'node restriction sees the object')
+    assert.equal(ask('patch', 'persistentvolumes', { name: 'pv' }).allowed, false)
+    assert.equal(ask('create', 'persistentvolumes').allowed, false)
+    assert.equal(ask('update', 'persistentvolumes/status', { name: 'pv' }).allowed, false)
+  })
 })

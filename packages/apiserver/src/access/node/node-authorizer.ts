@@ -1,3 +1,4 @@
+import { LOCAL_VOLUME_NODE_LABEL } from '@centaurus/api'
 import type { UserInfo } from '../../request/request-info.ts'
 import type { AuthorizationAttributes, AuthorizationDecision, Authorizer } from '../access.ts'
 import { SYSTEM_ROLES } from '../rbac/bootstrap/system-roles.ts'
@@ -50,7 +51,7 @@ const SPECIAL: Readonly<Record<string, (asked: Asked) => AuthorizationDecision>>
     asked.attributes.subresource === 'status'
       ? authorizeClaimStatus(asked)
       : authorizeGet(asked, 'persistentvolumeclaims'),
-  '/persistentvolumes': (asked) => authorizeGet(asked, 'persistentvolumes'),
+  '/persistentvolumes': authorizeVolume,
   'resource.k8s.io/resourceclaims': (asked) => authorizeGet(asked, 'resourceclaims'),
   'resource.k8s.io/resourceslices': authorizeResourceSlice,
   'storage.k8s.io/volumeattachments': (asked) => authorizeGet(asked, 'volumeattachments'),
@@ -75,6 +76,17 @@ function authorizeGet(asked: Asked, resource: RelatedResource): AuthorizationDec
   const { verb, subresource } = asked.attributes
   if (verb !== 'get') return refuse('can only get individual resources of this type')
   return subresource === '' ? authorizeRelated(asked, resource) : refuse('cannot get subresource')
+}
+
+/** Beyond upstream's get: an agent watches the folders of its node, and gives them up when it has removed them. */
+function authorizeVolume(asked: Asked): AuthorizationDecision {
+  const { node, attributes } = asked
+  const { verb, subresource, labelSelector } = attributes
+  if (subresource !== '' || verb === 'get') return authorizeGet(asked, 'persistentvolumes')
+  if (verb === 'update' || verb === 'delete') return ALLOWED
+  const isOwnShare = labelSelector === `${LOCAL_VOLUME_NODE_LABEL}=${node}`
+  if ((verb === 'list' || verb === 'watch') && isOwnShare) return ALLOWED
+  return authorizeGet(asked, 'persistentvolumes')
 }
 
 function authorizeClaimStatus(asked: Asked): AuthorizationDecision {

@@ -1,6 +1,13 @@
-import { forbidden, type KubeObject, type StatusError } from '@centaurus/api'
+import {
+  forbidden,
+  isLocalVolumeOf,
+  isLocalVolumeReclaimable,
+  LOCAL_VOLUME_FINALIZER,
+  type KubeObject,
+  type StatusError,
+} from '@centaurus/api'
 import type { TokenRequest } from '@centaurus/api/authentication/v1'
-import { pods, type Node, type Pod } from '@centaurus/api/core/v1'
+import { pods, type Node, type PersistentVolume, type Pod } from '@centaurus/api/core/v1'
 import type { CheckedWrite, WriteCheck } from '../../extension.ts'
 import type { ObjectReader } from '../../resource/object-reader.ts'
 import { nodeNameOf } from './node-authorizer.ts'
@@ -44,6 +51,7 @@ export function createNodeRestriction(reader: ObjectReader): WriteCheck[] {
   return [
     restrict('', 'nodes', checkNode),
     restrict('', 'pods', checkPod),
+    restrict('', 'persistentvolumes', checkVolume),
     restrict('', 'serviceaccounts', (write, node) => checkToken(write, node, reader)),
     restrict('coordination.k8s.io', 'leases', checkLease),
     restrict('storage.k8s.io', 'csinodes', (write, node) => checkOwnName(write, node, 'CSINode')),
@@ -119,6 +127,26 @@ function checkMirrorPod(write: CheckedWrite, pod: Pod, node: string): void {
     if ((names as ReadonlySet<string>).size > 0)
       throw refuse(write, `node ${quote(node)} can not create pods that reference ${resource}`)
   }
+}
+
+/** Ours, not upstream's: of a folder on its own node an agent may drop its finalizer, and delete it once it may be reclaimed. */
+function checkVolume(write: CheckedWrite, node: string): void {
+  const old = write.old as PersistentVolume | undefined
+  if (old === undefined || write.info.subresource !== '' || !isLocalVolumeOf(node, old)) {
+    throw refuse(write, `node ${quote(node)} can only change persistentvolumes that are folders of itself`)
+  }
+  if (write.operation === 'delete') {
+    if (isLocalVolumeReclaimable(old)) return
+    throw refuse(write, `node ${quote(node)} can only delete persistentvolumes that are to be reclaimed`)
+  }
+  const now = write.object as PersistentVolume
+  const finalizers = (old.metadata.finalizers ?? []).filter((name) => name !== LOCAL_VOLUME_FINALIZER)
+  if (same(ownedByOthers(now), ownedByOthers(old)) && same(now.metadata.finalizers ?? [], finalizers)) return
+  throw refuse(write, `node ${quote(node)} can only remove its finalizer from persistentvolumes`)
+}
+
+function ownedByOthers({ metadata, spec }: PersistentVolume): unknown {
+  return [metadata.labels, metadata.annotations, metadata.ownerReferences, spec]
 }
 
 function checkToken(write: CheckedWrite, node: string, reader: ObjectReader): void {
