@@ -22,7 +22,7 @@ import {
 import { parseCertificateRequest, signCertificateRequest } from '@centaurus/apiserver/certificates'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
-import { discoverFrom, startControllers } from '@centaurus/controllers'
+import { discoverFrom, startControllers, type ControllerDeps, type ControllerInputs } from '@centaurus/controllers'
 import { startScheduler } from '@centaurus/scheduler'
 import type { Store } from '@centaurus/store'
 import { readDescriptions } from './descriptions.ts'
@@ -105,7 +105,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 /** What is served beyond the built-in kinds, in the order in which it is asked. */
 export async function createExtensions(
-  { certificates, advertiseAddress, port }: ControlPlaneOptions,
+  { certificates, advertiseAddress, port }: Pick<ControlPlaneOptions, 'certificates' | 'advertiseAddress' | 'port'>,
   signer: TokenSigner,
 ): Promise<CreateExtension[]> {
   const toNodes = await certificates.client('apiserver-kubelet-client', KUBELET_CLIENT_IDENTITY)
@@ -122,25 +122,14 @@ export async function createExtensions(
 }
 
 /** Controllers and scheduler share one set of informers, over a client that shares the server's own decoded objects. */
-function startParts(
-  server: ApiServer,
-  { certificates, clock, random, logger }: ControlPlaneOptions,
-  signer: TokenSigner,
-): { close(): Promise<void> } {
+function startParts(server: ApiServer, options: ControlPlaneOptions, signer: TokenSigner): { close(): Promise<void> } {
+  const { clock, random, logger } = options
   const informers = createInformerFactory(server.client(), { clock, random, logger })
   const deps = { informers, clock, random, logger }
-  const caPem = certificates.authority.certificatePem
   const controllers = startControllers({
     ...deps,
+    ...controllerInputs(server, options, signer),
     client: server.client(componentUser('kube-controller-manager')),
-    discovery: discoverFrom(server.registry),
-    rootCa: caPem,
-    quotaRules: { usageOf: quotaUsageOf, isInScope: isInQuotaScope },
-    fillTokenSecret: (secret, account) => fillTokenSecret(secret, account, { signer, caPem }),
-    certificateSigner: {
-      parse: parseCertificateRequest,
-      sign: (asked) => signCertificateRequest(certificates.authority, clock, asked),
-    },
   })
   const scheduler = startScheduler({ ...deps, client: server.client(componentUser('kube-scheduler')) })
   return {
@@ -151,7 +140,26 @@ function startParts(
   }
 }
 
+/** What controllers need of the server that they belong to. */
+export function controllerInputs(
+  server: ApiServer,
+  { certificates, clock }: Pick<ControlPlaneOptions, 'certificates' | 'clock'>,
+  signer: TokenSigner,
+): Omit<ControllerInputs, keyof ControllerDeps> {
+  const caPem = certificates.authority.certificatePem
+  return {
+    discovery: discoverFrom(server.registry),
+    rootCa: caPem,
+    quotaRules: { usageOf: quotaUsageOf, isInScope: isInQuotaScope },
+    fillTokenSecret: (secret, account) => fillTokenSecret(secret, account, { signer, caPem }),
+    certificateSigner: {
+      parse: parseCertificateRequest,
+      sign: (asked) => signCertificateRequest(certificates.authority, clock, asked),
+    },
+  }
+}
+
 /** Who writes what in managed fields and in the log. Calls inside the process are not authorized again. */
-function componentUser(name: string): UserInfo {
+export function componentUser(name: string): UserInfo {
   return { name: `system:${name}`, uid: '', groups: ['system:authenticated'], extra: {}, tenant: SYSTEM_TENANT }
 }

@@ -11,7 +11,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   controllers: ['base', 'api', 'client'],
   scheduler: ['base', 'api', 'client'],
   node: ['base', 'api', 'client', 'streams'],
-  simulation: ['base', 'api', 'client', 'node', 'streams'],
+  simulation: ['base', 'api', 'store', 'client', 'node', 'streams'],
 }
 
 /** Packages whose product code must run in a browser: no Node built-ins. */

@@ -1,0 +1,2 @@
+export type { Plane, PlaneOptions, PlanePart, StartPlane } from './plane.ts'
+export { ChaosError, runChaosRound, type ChaosRoundOptions, type ChaosRoundReport } from './run.ts'
