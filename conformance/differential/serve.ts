@@ -47,4 +47,3 @@ const kubeconfigFor = (at: number): string =>
 writeFileSync(join(folder, 'kubeconfig'), kubeconfigFor(port))
 writeFileSync(join(folder, 'other-kubeconfig'), kubeconfigFor(OTHER_PORT))
 console.log(`Serving on ${port}`)
-

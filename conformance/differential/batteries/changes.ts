@@ -32,7 +32,8 @@ function* changesOf(struct: StructSchema, value: unknown, at: readonly string[] 
       yield [`${here.join('.')} = ${JSON.stringify(changed)?.slice(0, 80)}`, nest(here, changed)]
     }
     if (object[name] !== undefined) yield [`${here.join('.')} removed`, nest(here, null)]
-    if (field.value.type === 'struct' && object[name] !== undefined) yield* changesOf(field.value.struct(), object[name], here)
+    if (field.value.type === 'struct' && object[name] !== undefined)
+      yield* changesOf(field.value.struct(), object[name], here)
   }
 }
 

@@ -16,15 +16,30 @@ export function goldenBattery(folder: string): Battery {
       const file = `${info.group === '' ? 'core' : info.group}.${info.version}.${info.kind}`
       if (!files.has(`${file}.json`) || !info.verbs.includes('create')) continue
       const path = `${collectionPath(info, namespace)}?dryRun=All`
-      const object = JSON.parse(readFileSync(join(folder, `${file}.json`), 'utf8')) as { metadata: Record<string, unknown> }
+      const object = JSON.parse(readFileSync(join(folder, `${file}.json`), 'utf8')) as {
+        metadata: Record<string, unknown>
+      }
       const body = { ...object, apiVersion: apiVersionOf(info), metadata: { name: 'golden' } }
       await recorder.call(`${titleOf(info)}: golden`, { method: 'POST', path, body })
-      const bare = { ...object.metadata, namespace: info.namespaced ? namespace : undefined, resourceVersion: undefined }
-      await recorder.call(`${titleOf(info)}: golden with its metadata`, { method: 'POST', path, body: { ...body, metadata: bare } })
+      const bare = {
+        ...object.metadata,
+        namespace: info.namespaced ? namespace : undefined,
+        resourceVersion: undefined,
+      }
+      await recorder.call(`${titleOf(info)}: golden with its metadata`, {
+        method: 'POST',
+        path,
+        body: { ...body, metadata: bare },
+      })
       const protobuf = join(folder, `${file}.pb`)
       if (!existsSync(protobuf)) continue
       const headers = { 'content-type': 'application/vnd.kubernetes.protobuf' }
-      await recorder.call(`${titleOf(info)}: golden protobuf`, { method: 'POST', path, body: readFileSync(protobuf), headers })
+      await recorder.call(`${titleOf(info)}: golden protobuf`, {
+        method: 'POST',
+        path,
+        body: readFileSync(protobuf),
+        headers,
+      })
     }
   }
 }

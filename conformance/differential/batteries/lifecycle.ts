@@ -64,7 +64,12 @@ async function create({ recorder, title, collection, object }: Life): Promise<vo
   await post('create, unknown field ignore', '?dryRun=All&fieldValidation=Ignore', { ...object, unknownField: 1 })
   const duplicated = JSON.stringify(object).replace('{', '{"kind":"Other","unknownField":{"a":1,"a":2},')
   await post('create, duplicate field', '?dryRun=All&fieldValidation=Strict', duplicated)
-  await post('create with a wrong spec', '?dryRun=All', { ...object, spec: 'text', data: 'text', metadata: object.metadata })
+  await post('create with a wrong spec', '?dryRun=All', {
+    ...object,
+    spec: 'text',
+    data: 'text',
+    metadata: object.metadata,
+  })
   await post('create with another namespace', '?dryRun=All', {
     ...object,
     metadata: { ...object.metadata, namespace: 'elsewhere' },
@@ -109,7 +114,11 @@ async function update({ recorder, title, path, sample, object, name }: Life): Pr
   await put('update with another name', { ...object, metadata: { ...object.metadata, name: `${name}-other` } })
   await put('update with another uid', { ...object, metadata: { ...object.metadata, uid: 'x' } })
   await put('update without a version', object)
-  await recorder.call(`${title}: update what is not there`, { method: 'PUT', path: `${path}-missing`, body: { ...object, metadata: { ...object.metadata, name: `${name}-missing` } } })
+  await recorder.call(`${title}: update what is not there`, {
+    method: 'PUT',
+    path: `${path}-missing`,
+    body: { ...object, metadata: { ...object.metadata, name: `${name}-missing` } },
+  })
 }
 
 async function patch({ recorder, title, path, sample, object }: Life): Promise<void> {
@@ -132,7 +141,11 @@ async function patch({ recorder, title, path, sample, object }: Life): Promise<v
   await send('apply', APPLY, applied, '?fieldManager=one')
   await send('apply again', APPLY, applied, '?fieldManager=one')
   await send('apply without a manager', APPLY, applied)
-  const other = { apiVersion: object['apiVersion'], kind: object['kind'], metadata: { ...object.metadata, labels: { applied: 'two' } } }
+  const other = {
+    apiVersion: object['apiVersion'],
+    kind: object['kind'],
+    metadata: { ...object.metadata, labels: { applied: 'two' } },
+  }
   await send('apply by another', APPLY, other, '?fieldManager=two')
   await send('apply by another with force', APPLY, other, '?fieldManager=two&force=true')
   await send('apply dry run', APPLY, applied, '?fieldManager=one&force=true&dryRun=All')

@@ -71,9 +71,20 @@ function badValues(schema: ValueSchema): unknown[] {
     case 'struct':
       return [{}, 'text', ...(schema.struct().fields.size === 1 ? singleField(schema.struct()) : [])]
     case 'map':
-      return [{}, 'text', ...badValues(schema.values).slice(0, 2).map((value) => ({ 'a b': value, c: value }))]
+      return [
+        {},
+        'text',
+        ...badValues(schema.values)
+          .slice(0, 2)
+          .map((value) => ({ 'a b': value, c: value })),
+      ]
     case 'list':
-      return [[], 'text', [...badValues(schema.items).slice(0, 1)], ...(schema.items.type === 'struct' ? [[{}, {}]] : [])]
+      return [
+        [],
+        'text',
+        [...badValues(schema.items).slice(0, 1)],
+        ...(schema.items.type === 'struct' ? [[{}, {}]] : []),
+      ]
     default:
       return [{}, 'text', 5]
   }

@@ -23,9 +23,20 @@ export async function watchBattery(recorder: Recorder): Promise<void> {
   await watch('by name', `&resourceVersion=${start}&fieldSelector=metadata.name%3Da`)
   await watch('from zero', '&resourceVersion=0')
   await watch('from now on', '')
-  await watch('with initial events', '&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true')
-  await watch('with initial events of metadata', '&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true', PARTIAL)
-  await watch('with initial events as a table', '&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true', TABLE)
+  await watch(
+    'with initial events',
+    '&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true',
+  )
+  await watch(
+    'with initial events of metadata',
+    '&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true',
+    PARTIAL,
+  )
+  await watch(
+    'with initial events as a table',
+    '&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true',
+    TABLE,
+  )
   await watch('initial events without bookmarks', '&sendInitialEvents=true&resourceVersionMatch=NotOlderThan')
   await watch('initial events exactly', '&sendInitialEvents=true&resourceVersionMatch=Exact')
   await watch('without initial events', '&sendInitialEvents=false')
@@ -33,20 +44,51 @@ export async function watchBattery(recorder: Recorder): Promise<void> {
   await watch('from text', '&resourceVersion=x')
   await watch('with a limit', '&limit=1')
   await watch('with a bad selector', '&fieldSelector=a%3Db')
-  await recorder.call('one by path', { method: 'GET', path: `${path}/a?watch=true&resourceVersion=0`, quietMs: QUIET_MS })
-  await recorder.call('old path', { method: 'GET', path: `/api/v1/watch/namespaces/${namespace}/configmaps?resourceVersion=0`, quietMs: QUIET_MS })
-  await recorder.call('old path of one', { method: 'GET', path: `/api/v1/watch/namespaces/${namespace}/configmaps/a?resourceVersion=0`, quietMs: QUIET_MS })
-  await recorder.call('times out', { method: 'GET', path: `${path}?watch=true&timeoutSeconds=1&allowWatchBookmarks=true`, quietMs: 3000 })
-  await recorder.call('of all namespaces', { method: 'GET', path: `/api/v1/configmaps?watch=true&resourceVersion=${start}&labelSelector=color`, quietMs: QUIET_MS })
+  await recorder.call('one by path', {
+    method: 'GET',
+    path: `${path}/a?watch=true&resourceVersion=0`,
+    quietMs: QUIET_MS,
+  })
+  await recorder.call('old path', {
+    method: 'GET',
+    path: `/api/v1/watch/namespaces/${namespace}/configmaps?resourceVersion=0`,
+    quietMs: QUIET_MS,
+  })
+  await recorder.call('old path of one', {
+    method: 'GET',
+    path: `/api/v1/watch/namespaces/${namespace}/configmaps/a?resourceVersion=0`,
+    quietMs: QUIET_MS,
+  })
+  await recorder.call('times out', {
+    method: 'GET',
+    path: `${path}?watch=true&timeoutSeconds=1&allowWatchBookmarks=true`,
+    quietMs: 3000,
+  })
+  await recorder.call('of all namespaces', {
+    method: 'GET',
+    path: `/api/v1/configmaps?watch=true&resourceVersion=${start}&labelSelector=color`,
+    quietMs: QUIET_MS,
+  })
 }
 
 async function change(recorder: Recorder, path: string): Promise<void> {
-  const create = (name: string, color: string) => recorder.prepare({ method: 'POST', path, body: { metadata: { name, labels: { color } }, data: { a: '1' } } })
+  const create = (name: string, color: string) =>
+    recorder.prepare({ method: 'POST', path, body: { metadata: { name, labels: { color } }, data: { a: '1' } } })
   await create('a', 'red')
   await create('b', 'blue')
   await recorder.prepare({ method: 'PATCH', path: `${path}/a`, body: { data: { a: '2' } }, headers: MERGE })
-  await recorder.prepare({ method: 'PATCH', path: `${path}/a`, body: { metadata: { labels: { color: 'blue' } } }, headers: MERGE })
-  await recorder.prepare({ method: 'PATCH', path: `${path}/b`, body: { metadata: { labels: { color: 'red' } } }, headers: MERGE })
+  await recorder.prepare({
+    method: 'PATCH',
+    path: `${path}/a`,
+    body: { metadata: { labels: { color: 'blue' } } },
+    headers: MERGE,
+  })
+  await recorder.prepare({
+    method: 'PATCH',
+    path: `${path}/b`,
+    body: { metadata: { labels: { color: 'red' } } },
+    headers: MERGE,
+  })
   await recorder.prepare({ method: 'DELETE', path: `${path}/b` })
   await create('c', 'red')
 }

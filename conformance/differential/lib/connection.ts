@@ -65,7 +65,11 @@ async function exchange(session: ClientHttp2Session, sent: Sent): Promise<Receiv
     const finish = (): void => {
       clearTimeout(timer)
       // a watch that has nothing to tell may hold its headers back
-      resolve({ status: Number(headers[':status'] ?? (sent.quietMs === undefined ? 0 : 200)), headers, bytes: Buffer.concat(chunks) })
+      resolve({
+        status: Number(headers[':status'] ?? (sent.quietMs === undefined ? 0 : 200)),
+        headers,
+        bytes: Buffer.concat(chunks),
+      })
     }
     const timer = setTimeout(() => endEarly(stream, finish), timeoutMs)
     stream.on('response', (received) => (headers = received))

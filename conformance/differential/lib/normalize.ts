@@ -40,13 +40,18 @@ export function normalize(value: unknown, run: string): unknown {
 /** See docs/differences.md. */
 function dropWhatDiffersOnPurpose(object: Record<string, unknown>): void {
   if (typeof object['kind'] === 'string' && object['kind'].endsWith('List') && Array.isArray(object['items'])) {
-    object['items'] = object['items'].map(({ kind: _kind, apiVersion: _apiVersion, ...item }: Record<string, unknown>) => item)
+    object['items'] = object['items'].map(
+      ({ kind: _kind, apiVersion: _apiVersion, ...item }: Record<string, unknown>) => item,
+    )
   }
   if (Array.isArray(object['columnDefinitions'])) {
-    object['columnDefinitions'] = object['columnDefinitions'].map(({ description: _text, ...column }: Record<string, unknown>) => column)
+    object['columnDefinitions'] = object['columnDefinitions'].map(
+      ({ description: _text, ...column }: Record<string, unknown>) => column,
+    )
   }
   if (typeof object['gitVersion'] === 'string') {
-    for (const key of ['gitVersion', 'gitCommit', 'gitTreeState', 'goVersion', 'compiler', 'buildDate']) delete object[key]
+    for (const key of ['gitVersion', 'gitCommit', 'gitTreeState', 'goVersion', 'compiler', 'buildDate'])
+      delete object[key]
   }
 }
 

@@ -94,14 +94,27 @@ const TABLE: Table = {
     { loadBalancer: { ingress: [{ ip: '192.0.2.9' }] } },
   ],
   'apiregistration.k8s.io/v1/apiservices': [
-    { metadata: { name: 'v1.RUN.example.com' }, spec: { group: 'RUN.example.com', version: 'v1', groupPriorityMinimum: 100, versionPriority: 10, service: { name: 's', namespace: 'none' }, insecureSkipTLSVerify: true } },
+    {
+      metadata: { name: 'v1.RUN.example.com' },
+      spec: {
+        group: 'RUN.example.com',
+        version: 'v1',
+        groupPriorityMinimum: 100,
+        versionPriority: 10,
+        service: { name: 's', namespace: 'none' },
+        insecureSkipTLSVerify: true,
+      },
+    },
   ],
   'apps/v1/controllerrevisions': [{ data: { a: 1 }, revision: 1 }, { revision: 2 }],
   'apps/v1/daemonsets': [{ spec: { selector, template } }, { spec: { minReadySeconds: 3 } }, { numberReady: 1 }],
   'apps/v1/deployments': [
     { spec: { selector, template } },
     { spec: { replicas: 3 } },
-    { replicas: 1, conditions: [{ type: 'Available', status: 'True', lastUpdateTime: time, lastTransitionTime: time }] },
+    {
+      replicas: 1,
+      conditions: [{ type: 'Available', status: 'True', lastUpdateTime: time, lastTransitionTime: time }],
+    },
   ],
   'apps/v1/replicasets': [{ spec: { selector, template } }, { spec: { replicas: 3 } }, { replicas: 1 }],
   'apps/v1/statefulsets': [
@@ -147,16 +160,26 @@ const TABLE: Table = {
     { metadata: { name: '192.0.2.77' }, spec: { parentRef: { resource: 'services', name: 's', namespace: 'n' } } },
   ],
   'networking.k8s.io/v1/networkpolicies': [{ spec: { podSelector: selector } }, { spec: { ingress: [{}] } }],
-  'networking.k8s.io/v1/servicecidrs': [{ spec: { cidrs: ['192.0.2.0/24'] } }, LABEL_CHANGE, { conditions: [condition] }],
+  'networking.k8s.io/v1/servicecidrs': [
+    { spec: { cidrs: ['192.0.2.0/24'] } },
+    LABEL_CHANGE,
+    { conditions: [condition] },
+  ],
   'policy/v1/poddisruptionbudgets': [
     { spec: { selector, minAvailable: 1 } },
     { spec: { minAvailable: 2 } },
     { currentHealthy: 1, desiredHealthy: 1, disruptionsAllowed: 0, expectedPods: 1 },
   ],
   'rbac.authorization.k8s.io/v1/clusterrolebindings': [{ roleRef, subjects }, { subjects: [] }],
-  'rbac.authorization.k8s.io/v1/clusterroles': [{ rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }] }, { rules: [] }],
+  'rbac.authorization.k8s.io/v1/clusterroles': [
+    { rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }] },
+    { rules: [] },
+  ],
   'rbac.authorization.k8s.io/v1/rolebindings': [{ roleRef, subjects }, { subjects: [] }],
-  'rbac.authorization.k8s.io/v1/roles': [{ rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }] }, { rules: [] }],
+  'rbac.authorization.k8s.io/v1/roles': [
+    { rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }] },
+    { rules: [] },
+  ],
   'storage.k8s.io/v1/csidrivers': [{ spec: { podInfoOnMount: true } }, { spec: { podInfoOnMount: false } }],
   'storage.k8s.io/v1/csinodes': [{ spec: { drivers: [{ name: 'd.example.com', nodeID: 'i', topologyKeys: [] }] } }],
   'storage.k8s.io/v1/csistoragecapacities': [{ storageClassName: 'c', capacity: '1Gi' }, { capacity: '2Gi' }],
@@ -170,7 +193,11 @@ const TABLE: Table = {
   'admissionregistration.k8s.io/v1/mutatingadmissionpolicies': [{ spec: mutation }],
   'admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings': [{ spec: { policyName: 'p.example.com' } }],
   'admissionregistration.k8s.io/v1/mutatingwebhookconfigurations': [{ webhooks: [webhook] }],
-  'admissionregistration.k8s.io/v1/validatingadmissionpolicies': [{ spec: policy }, LABEL_CHANGE, { observedGeneration: 1 }],
+  'admissionregistration.k8s.io/v1/validatingadmissionpolicies': [
+    { spec: policy },
+    LABEL_CHANGE,
+    { observedGeneration: 1 },
+  ],
   'admissionregistration.k8s.io/v1/validatingadmissionpolicybindings': [
     { spec: { policyName: 'p.example.com', validationActions: ['Deny'] } },
   ],
@@ -231,11 +258,27 @@ const TABLE: Table = {
     { spec: { resource: { group: 'example.com', resource: 'things' } } },
   ],
   'certificates.k8s.io/v1/podcertificaterequests': [
-    { spec: { signerName: 'example.com/s', podName: 'p', podUID: 'u', serviceAccountName: 's', serviceAccountUID: 'su', nodeName: 'n', nodeUID: 'nu' } },
+    {
+      spec: {
+        signerName: 'example.com/s',
+        podName: 'p',
+        podUID: 'u',
+        serviceAccountName: 's',
+        serviceAccountUID: 'su',
+        nodeName: 'n',
+        nodeUID: 'nu',
+      },
+    },
   ],
   'certificates.k8s.io/v1/clustertrustbundles': [{ spec: { trustBundle: 'not a bundle' } }],
   'certificates.k8s.io/v1/certificatesigningrequests': [
-    { spec: { signerName: 'example.com/s', usages: ['digital signature'], request: Buffer.from(SIGNING_REQUEST).toString('base64') } },
+    {
+      spec: {
+        signerName: 'example.com/s',
+        usages: ['digital signature'],
+        request: Buffer.from(SIGNING_REQUEST).toString('base64'),
+      },
+    },
   ],
   'lifecycle.k8s.io/v1alpha1/evictionrequests': [
     { spec: { target: { pod: { name: 'p', uid: 'u' } }, requester: 'drain.example.com/x', intent: 'Eviction' } },
@@ -249,7 +292,12 @@ export function samples(run: string): Sample[] {
     const [group, version, resource] = (parts.length === 2 ? ['', ...parts] : parts) as [string, string, string]
     const info = findResource(group, version, resource)
     if (info === undefined) throw new Error(`No resource ${key}`)
-    return { info, object: named(object, run), change: (change ?? LABEL_CHANGE) as Sample['change'], status: status as Sample['status'] }
+    return {
+      info,
+      object: named(object, run),
+      change: (change ?? LABEL_CHANGE) as Sample['change'],
+      status: status as Sample['status'],
+    }
   })
 }
 

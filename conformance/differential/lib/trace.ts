@@ -83,7 +83,8 @@ function observe(sent: Sent, received: Received, run: string): Observation {
 
 function parseBody({ headers, bytes }: Received, run: string): unknown {
   const type = String(headers['content-type'] ?? '')
-  if (type.includes('protobuf')) return `${bytes.length > 0 ? 'some' : 'no'} protobuf ${bytes.subarray(0, 4).toString('hex')}`
+  if (type.includes('protobuf'))
+    return `${bytes.length > 0 ? 'some' : 'no'} protobuf ${bytes.subarray(0, 4).toString('hex')}`
   const text = bytes.toString('utf8')
   if (!type.includes('json')) return normalizeText(text, run)
   const documents = text.split('\n').filter((line) => line.trim() !== '')

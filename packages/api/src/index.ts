@@ -17,6 +17,7 @@ export type { ResourceType } from './resource-type.ts'
 export { KUBERNETES_VERSION } from './generated/definitions.ts'
 export { schemaOfDefinition, schemaOfKind } from './schema/builtin.ts'
 export { definitionNames } from './schema/facts.ts'
+export { fillZeros } from './schema/fill-zeros.ts'
 export { findKind, findResource, resources, type ResourceInfo, type SubresourceInfo } from './schema/catalog.ts'
 export type { FieldSchema, ScalarType, StructSchema, ValueSchema } from './schema/schema.ts'
 export {

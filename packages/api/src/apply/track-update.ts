@@ -2,6 +2,7 @@ import type { KubeObject } from '../kinds/behavior.ts'
 import type { ManagedFieldsEntry } from '../generated/types/meta/v1.ts'
 import { formatTime } from '../meta/time.ts'
 import { isRecord } from '../meta/values.ts'
+import { emptyObject } from '../schema/fill-zeros.ts'
 import type { StructSchema } from '../schema/schema.ts'
 import { compareObjects, withoutFields, type Comparison } from './compare.ts'
 import { setOfPaths, subtractSubtrees, unionSets, type FieldSet } from './field-set.ts'
@@ -101,21 +102,13 @@ function withoutManagedFields(comparison: Comparison): Comparison {
 }
 
 /**
- * Upstream's objects always have their metadata, spec and status, since those are no pointers; so nobody owns them for having
- * created the object. The published schema does not tell such structs inside of them, so there we record a `.` more than upstream.
+ * Upstream's objects have their structs that are no pointers before anything is set in them, so nobody owns those for having
+ * created the object. Of custom resources and unknown kinds that is so for metadata, spec and status.
  */
 function withEmptyParts(live: object, updated: object, schema: StructSchema): Record<string, unknown> {
-  const before = { ...(live as Record<string, unknown>) }
+  const before: Record<string, unknown> = { ...emptyObject(schema), ...live }
   for (const part of ['metadata', 'spec', 'status']) {
-    const after = (updated as Record<string, unknown>)[part]
-    if (before[part] !== undefined || !isRecord(after)) continue
-    const field = schema.fields.get(part)?.value
-    const spec: Record<string, unknown> = {}
-    if (field?.type === 'struct') {
-      for (const [name, inner] of field.struct().fields)
-        if (inner.required === true && inner.value.type === 'list') spec[name] = []
-    }
-    before[part] = spec
+    if (before[part] === undefined && isRecord((updated as Record<string, unknown>)[part])) before[part] = {}
   }
   return before
 }

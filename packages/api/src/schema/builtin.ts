@@ -1,5 +1,12 @@
 import { KINDS } from '../generated/definitions.ts'
-import { impliedDefault, readDefinition, type DefinitionFacts, type FieldFacts, type ValueCode } from './facts.ts'
+import {
+  impliedDefault,
+  readDefinition,
+  type DefinitionFacts,
+  type FieldFacts,
+  type ValueCode,
+  zeroOf,
+} from './facts.ts'
 import type { FieldSchema, ScalarType, StructSchema, ValueSchema } from './schema.ts'
 
 const META = 'io.k8s.apimachinery.pkg.apis.meta.v1'
@@ -103,6 +110,7 @@ function addFields(fields: Map<string, FieldSchema>, facts: DefinitionFacts): vo
 
 function toFieldSchema(field: FieldFacts): FieldSchema {
   const { required, patchStrategy, patchMergeKey, number } = field
+  const zero = zeroOf(field)
   return {
     value: toValueSchema(field),
     ...(required ? { required } : undefined),
@@ -111,6 +119,7 @@ function toFieldSchema(field: FieldFacts): FieldSchema {
       : { patchStrategy: patchStrategy.split(',') as NonNullable<FieldSchema['patchStrategy']> }),
     ...(patchMergeKey === undefined ? undefined : { patchMergeKey }),
     ...(field.default === undefined ? undefined : { default: field.default }),
+    ...(zero === undefined ? undefined : { zero }),
     ...(number === 0 ? undefined : { protobuf: number }),
   }
 }

@@ -160,3 +160,16 @@ export function impliedDefault(field: FieldFacts): unknown {
   if (field.code === 'b') return false
   return field.code === 'i' || field.code === 'l' || field.code === 'd' ? 0 : undefined
 }
+
+/** What upstream's JSON encoder writes for the field when it was not set; undefined when it leaves it out. */
+export function zeroOf(field: FieldFacts): unknown {
+  const { pointer, container, code, omitEmpty, omitZero } = field
+  if (pointer || omitZero) return undefined
+  if (container !== '') return omitEmpty ? undefined : null
+  // omitempty means nothing to Go's structs, and these are such
+  if (code === '$') return {}
+  if (code === 'q') return '0'
+  if (code === 'n') return 0
+  if (code === 't' || code === 'T') return null
+  return omitEmpty ? undefined : impliedDefault(field)
+}

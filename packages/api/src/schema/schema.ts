@@ -53,6 +53,11 @@ export interface FieldSchema {
   readonly enum?: readonly string[] | undefined
   /** The JSON `null` is kept as a value (CRD `nullable`). */
   readonly nullable?: boolean | undefined
+  /**
+   * What upstream's JSON has when the field was not set: `{}`, `0`, `''`, `false`, `'0'`, or `null` for lists, maps and times.
+   * Undefined: nothing.
+   */
+  readonly zero?: unknown
   /** Protobuf field number; absent when the type has no protobuf form. */
   readonly protobuf?: number | undefined
 }

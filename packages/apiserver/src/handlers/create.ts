@@ -1,11 +1,11 @@
-import { generateName, type KubeObject } from '@centaurus/api'
+import { fillZeros, generateName, type KubeObject } from '@centaurus/api'
 import { mutateByAdmission, validateByAdmission, type AdmittedWrite } from '../admission/admission.ts'
 import type { WriteRequest } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
 import { CachedObject } from '../watch-cache/cached-object.ts'
 import { commitPut, nameTaken } from './commit.ts'
-import { behaviorContext, fillNewMetadata, setNamespace, validateNew } from './prepare.ts'
-import { trackFields } from './managed-fields.ts'
+import { behaviorContext, fillDraft, fillNewMetadata, setNamespace, validateNew } from './prepare.ts'
+import { storedSchema, trackFields } from './managed-fields.ts'
 import type { WriteDeps } from './write-deps.ts'
 import { runWriteChecks } from './write-checks.ts'
 
@@ -22,10 +22,13 @@ export async function createObject(deps: WriteDeps, request: WriteRequest, objec
   setNamespace(object, request)
   const isGenerated = (object.metadata.name ?? '') === ''
   fillNewMetadata(deps, object, request)
-  const draft = trackFields(request, { live: undefined, updated: object, subresource: '', nowMs: deps.clock.now() })
+  const schema = storedSchema(definition)
+  const filled = fillZeros(object, schema)
+  const draft = trackFields(request, { live: undefined, updated: filled, subresource: '', nowMs: deps.clock.now() })
   const write: AdmittedWrite = { request, operation: 'create', subresource: '', draft, old: undefined }
   await mutateByAdmission(deps.admission, write, deps.admissionContext)
   definition.behavior.prepareForCreate?.(draft, behaviorContext(deps, request))
+  fillDraft(draft, schema, filled)
   validateNew(definition, draft)
   for (const warning of definition.behavior.warnings?.(draft) ?? []) request.warn(warning)
   validateByAdmission(deps.admission, write, deps.admissionContext)

@@ -39,7 +39,7 @@ export function trackFields(request: WriteRequest, change: TrackedChange): AnyOb
 }
 
 /** Fields are tracked in the stored form of built-in kinds, and in the served one of custom ones, which differ in their version only. */
-function storedSchema({ info, storage, prune, fromStorage }: ResourceDefinition): StructSchema {
+export function storedSchema({ info, storage, prune, fromStorage }: ResourceDefinition): StructSchema {
   if (prune !== undefined || fromStorage === undefined) return info.schema()
   return schemaOfKind(storage.group, storage.version, storage.kind) ?? info.schema()
 }

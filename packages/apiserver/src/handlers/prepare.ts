@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import {
   badRequest,
   deepEqual,
+  fillZeros,
   formatTime,
   generateName,
   invalidObject,
@@ -11,6 +12,7 @@ import {
   type BehaviorContext,
   type FieldError,
   type KubeObject,
+  type StructSchema,
 } from '@centaurus/api'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import type { ObjectRequest } from '../resource/target.ts'
@@ -68,6 +70,14 @@ export function fillNewMetadata(deps: WriteDeps, draft: KubeObject, request: Obj
     if (prefix !== '') metadata.name = generateName(prefix, deps.random)
   }
   if (hasStatusSubresource(definition)) delete (draft as AnyObject)['status']
+}
+
+/**
+ * Writes what upstream always writes, also in what the kind's behaviour made or took away. `like` is the object as it was: parts
+ * that are the same are not looked at.
+ */
+export function fillDraft(draft: KubeObject, schema: StructSchema, like?: KubeObject): void {
+  Object.assign(draft, fillZeros(draft, schema, like))
 }
 
 /** Checks a new object; throws Invalid with every error. */

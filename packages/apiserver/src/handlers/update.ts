@@ -3,6 +3,7 @@ import {
   conflict,
   deepClone,
   deepEqual,
+  fillZeros,
   FieldPath,
   invalid,
   invalidObject,
@@ -14,8 +15,15 @@ import { groupResource, type Target, type WriteRequest } from '../resource/targe
 import { encodeStored } from '../storage/encoding.ts'
 import { CachedObject } from '../watch-cache/cached-object.ts'
 import { commitDelete, commitPut } from './commit.ts'
-import { fillUpdatedMetadata, setNamespace, validateUpdated, type AnyObject, type UpdateStrategy } from './prepare.ts'
-import { trackFields } from './managed-fields.ts'
+import {
+  fillDraft,
+  fillUpdatedMetadata,
+  setNamespace,
+  validateUpdated,
+  type AnyObject,
+  type UpdateStrategy,
+} from './prepare.ts'
+import { storedSchema, trackFields } from './managed-fields.ts'
 import type { WriteDeps } from './write-deps.ts'
 import { runWriteChecks } from './write-checks.ts'
 
@@ -76,10 +84,13 @@ async function updateOnce(
   setNamespace(changed, request)
   fillUpdatedMetadata(changed, old)
   const { subresource } = strategy
-  const draft = trackFields(request, { live: old, updated: changed, subresource, nowMs: deps.clock.now() })
+  const schema = storedSchema(definition)
+  const filled = fillZeros(changed, schema, old)
+  const draft = trackFields(request, { live: old, updated: filled, subresource, nowMs: deps.clock.now() })
   const write: AdmittedWrite = { request, operation: 'update', subresource, draft, old }
   await mutateByAdmission(deps.admission, write, deps.admissionContext)
   strategy.prepare(draft, old, request)
+  fillDraft(draft, schema, old)
   validateUpdated(definition, draft, { old, strategy })
   for (const warning of definition.behavior.warnings?.(draft, old) ?? []) request.warn(warning)
   validateByAdmission(deps.admission, write, deps.admissionContext)

@@ -138,7 +138,7 @@ const nodeSelector = struct('io.k8s.api.core.v1.NodeSelector', { nodeSelectorTer
 const podReference = struct('io.k8s.api.core.v1.LocalObjectReference', { name: scalar('string') })
 
 export const podSpecSchema = struct('io.k8s.api.core.v1.PodSpec', {
-  containers: mapList(() => container, ['name'], { required: true }),
+  containers: mapList(() => container, ['name'], { required: true, zero: null }),
   initContainers: mapList(() => container, ['name']),
   volumes: mapList(() => volume, ['name'], { patchStrategy: ['merge', 'retainKeys'] }),
   nodeSelector: { value: { type: 'map', values: { type: 'string' }, mapType: 'atomic' } },
@@ -166,7 +166,7 @@ export const podSchema = struct('io.k8s.api.core.v1.Pod', {
   apiVersion: scalar('string'),
   kind: scalar('string'),
   metadata: structField(() => objectMetaSchema),
-  spec: structField(() => podSpecSchema),
+  spec: { ...structField(() => podSpecSchema), zero: {} },
   status: structField(() =>
     struct('io.k8s.api.core.v1.PodStatus', {
       phase: scalar('string'),
@@ -177,7 +177,7 @@ export const podSchema = struct('io.k8s.api.core.v1.Pod', {
 
 const podTemplate = struct('io.k8s.api.core.v1.PodTemplateSpec', {
   metadata: structField(() => objectMetaSchema),
-  spec: structField(() => podSpecSchema),
+  spec: { ...structField(() => podSpecSchema), zero: {} },
 })
 
 const rollingUpdate = struct('io.k8s.api.apps.v1.RollingUpdateDeployment', {
