@@ -2,17 +2,21 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { AppsV1Api, CoreV1Api, KubeConfig, makeInformer, Watch } from '@kubernetes/client-node'
 import { BUNDLED_MINORS } from '../apps/centaurus/src/bundled-kubectl.ts'
 import { TestCluster } from './lib/cluster.ts'
-import { waitFor } from './lib/processes.ts'
 
-describe('real clients', () => {
+/** Major versions of helm, and the bundled minor version of Kubernetes that brings each. */
+const HELMS = [
+  { version: 3, minor: 31 },
+  { version: 4, minor: 35 },
+] as const
+
+describe('real clients', { concurrency: 2 }, () => {
   let cluster: TestCluster
 
   before(async () => {
     cluster = await TestCluster.create('clients')
-    await cluster.up('--nodes', 'simulated:2', '--port', '16444')
+    await cluster.up('--nodes', 'simulated:2')
   })
   after(() => cluster?.remove())
 
@@ -99,55 +103,30 @@ spec: { cronSpec: "* * * * *", replicas: ${replicas} }
     assert.equal(await cluster.kubectl('get crontab tab -o jsonpath={.spec.replicas}'), '3')
     assert.match(await cluster.kubectl('explain crontab.spec.cronSpec'), /cronSpec <string>/)
     await cluster.kubectl('delete crd crontabs.stable.example.com --timeout=30s')
-    assert.match((await cluster.tryKubectl('get crontabs')).stderr, /doesn't have a resource type/)
+    assert.match((await cluster.tryKubectl('get crontabs')).stderr, /NotFound|doesn't have a resource type/)
   })
 
-  it('lets helm install, upgrade, roll back and uninstall', async () => {
-    await cluster.helm(['install', 'hello', 'examples/chart', '--wait', '--timeout', '60s'])
-    assert.match(await cluster.helm(['list']), /hello\s+default\s+1/)
-    await cluster.helm(['upgrade', 'hello', 'examples/chart', '--set', 'replicas=3', '--wait', '--timeout', '60s'])
-    assert.match(await cluster.kubectl('get deployment hello'), /3\/3/)
-    await cluster.helm(['rollback', 'hello', '1', '--wait', '--timeout', '60s'])
-    assert.match(await cluster.kubectl('get deployment hello'), /2\/2/)
-    await cluster.helm(['uninstall', 'hello', '--wait', '--timeout', '60s'])
-    assert.match((await cluster.tryKubectl('get deployment hello')).stderr, /NotFound/)
-  })
+  for (const { version, minor } of HELMS) {
+    it(`lets helm ${version} install, upgrade, roll back and uninstall`, async () => {
+      const helm = (...args: string[]): Promise<string> => cluster.helm(args, minor)
+      const name = `hello-${version}`
+      const waits = ['--wait', '--timeout', '60s']
+      assert.match(await helm('version', '--short'), new RegExp(`^v${version}\\.`))
+      await helm('install', name, 'examples/chart', ...waits)
+      assert.match(await helm('list'), new RegExp(`${name}\\s+default\\s+1\\s.*deployed`))
+      await helm('upgrade', name, 'examples/chart', '--set', 'replicas=3', ...waits)
+      assert.match(await cluster.kubectl(`get deployment ${name}`), /3\/3/)
+      await helm('rollback', name, '1', ...waits)
+      assert.match(await cluster.kubectl(`get deployment ${name}`), /2\/2/)
+      assert.match(await helm('history', name), /3\s.*Rollback to 1/)
+      assert.match(await helm('get', 'manifest', name), /kind: Deployment/)
+      await helm('uninstall', name, ...waits)
+      assert.match((await cluster.tryKubectl(`get deployment ${name}`)).stderr, /NotFound/)
+    })
+  }
 
   it('serves @kubernetes/client-node: writes, lists, watches and informers', async () => {
-    const config = new KubeConfig()
-    config.loadFromFile(cluster.kubeconfig)
-    const core = config.makeApiClient(CoreV1Api)
-    const apps = config.makeApiClient(AppsV1Api)
-    const seen: string[] = []
-    const informer = makeInformer(config, '/api/v1/namespaces/default/configmaps', () =>
-      core.listNamespacedConfigMap({ namespace: 'default' }),
-    )
-    informer.on('add', (object) => seen.push(`add ${object.metadata?.name}`))
-    informer.on('delete', (object) => seen.push(`delete ${object.metadata?.name}`))
-    informer.on('error', () => {})
-    await informer.start()
-    await core.createNamespacedConfigMap({
-      namespace: 'default',
-      body: { metadata: { name: 'from-js' }, data: { a: '1' } },
-    })
-    await waitFor('the add', async () => seen.includes('add from-js'))
-    await core.deleteNamespacedConfigMap({ namespace: 'default', name: 'from-js' })
-    await waitFor('the delete', async () => seen.includes('delete from-js'))
-    await informer.stop()
-    const { items } = await apps.listDeploymentForAllNamespaces()
-    assert.ok(Array.isArray(items))
-    await assert.rejects(
-      core.readNamespacedPod({ namespace: 'default', name: 'nope' }),
-      (error: { code?: number }) => error.code === 404,
-    )
-    const events: string[] = []
-    const watch = await new Watch(config).watch(
-      '/api/v1/namespaces',
-      {},
-      (type) => events.push(type),
-      () => {},
-    )
-    await waitFor('watch events', async () => events.includes('ADDED'))
-    watch.abort()
+    const program = join(import.meta.dirname, 'data/client-node.ts')
+    assert.equal(await cluster.inNetwork([process.execPath, program, cluster.kubeconfig]), 'all is well\n')
   })
 })
