@@ -15,6 +15,7 @@ import { createSystemHost } from '../host/system-host.ts'
 import { startNodeLease } from '../node/node-lease.ts'
 import { NodeReporter } from '../node/node-reporter.ts'
 import { admitPod } from '../pod/admit-pod.ts'
+import { isMirrorPod, isStaticPod } from '../pod/static-pod.ts'
 import { measure } from '../pod/resources.ts'
 import type { ContainerRuntime } from '../runtime/container-runtime.ts'
 import { createTokenCache } from '../volumes/token-cache.ts'
@@ -25,6 +26,8 @@ import { createObjectCache } from './object-cache.ts'
 import { createObjectWatches, type ObjectWatches } from './object-watches.ts'
 import type { NodeState, PodDeps } from './pod-context.ts'
 import { PodWorker } from './pod-worker.ts'
+import { ManifestFolder } from './manifest-folder.ts'
+import { StaticPods } from './static-pods.ts'
 import { RuntimeCache } from './runtime-cache.ts'
 import { createStatusWriter, type StatusWriter } from './status-writer.ts'
 
@@ -72,6 +75,7 @@ class Agent implements NodeAgent {
   readonly #informers: InformerFactory
   readonly #recorder: EventRecorder
   readonly #status: StatusWriter
+  readonly #static: StaticPods
   readonly #closers: (() => void | Promise<void>)[] = []
   #reporter: NodeReporter | undefined
   #podDeps: PodDeps | undefined
@@ -93,7 +97,17 @@ class Agent implements NodeAgent {
       random,
       logger,
     })
-    this.#status = createStatusWriter({ client, clock, logger })
+    this.#static = new StaticPods({
+      client,
+      clock,
+      logger,
+      node: () => this.#reporter?.node,
+      run: (pod) => this.#podChanged(pod),
+      end: (uid) => this.#workers.get(uid)?.remove(),
+      onMirror: (uid) => this.#status.retry(uid),
+    })
+    const targetOf = (pod: Pod): Pod | undefined => (isStaticPod(pod) ? this.#static.mirrorOf(pod) : pod)
+    this.#status = createStatusWriter({ client, clock, logger, targetOf })
     this.cache = new RuntimeCache({
       ...this.config,
       runtime: this.runtime,
@@ -130,6 +144,9 @@ class Agent implements NodeAgent {
       onReady,
     })
     this.#reporter = reporter
+    await reporter.measure()
+    this.#podDeps = this.#makePodDeps(host)
+    await this.#startStaticPods()
     await reporter.start()
     const { nodeName, leaseDurationSeconds: durationSeconds } = this.config
     const lease = startNodeLease({
@@ -145,8 +162,8 @@ class Agent implements NodeAgent {
       () => reporter.close(),
       () => lease.close(),
     )
-    this.#podDeps = this.#makePodDeps(host)
     await this.#watch()
+    this.#static.apiIsKnown()
     this.#scheduleHouse()
   }
 
@@ -179,19 +196,40 @@ class Agent implements NodeAgent {
     this.#closers.push(nodeInformer.addHandler({ onAdd: observe, onUpdate: observe }))
     this.#closers.push(
       informer.addHandler({
-        onAdd: (pod) => this.#podChanged(pod),
+        onAdd: (pod) => this.#apiPodChanged(pod),
         onUpdate: (pod, old) => {
           // Deleted and made again while the watch was away: two pods of one name.
-          if (old.metadata.uid !== pod.metadata.uid) this.#podGone(old)
-          this.#podChanged(pod)
+          if (old.metadata.uid !== pod.metadata.uid) this.#apiPodGone(old)
+          this.#apiPodChanged(pod)
         },
-        onDelete: (pod) => this.#podGone(pod),
+        onDelete: (pod) => this.#apiPodGone(pod),
       }),
     )
   }
 
   #services(): Informer<Service> {
     return this.#informers.informer(services)
+  }
+
+  /** Before the API is asked for anything: these pods need none. */
+  async #startStaticPods(): Promise<void> {
+    const { clock, logger } = this.#deps
+    const { staticPodDir: dir, nodeName } = this.config
+    this.#closers.push(() => this.#static.close())
+    if (dir === '') return
+    const folder = new ManifestFolder({ dir, nodeName, clock, logger, onPods: (list) => this.#static.setPods(list) })
+    this.#closers.push(() => folder.close())
+    await folder.start()
+  }
+
+  #apiPodChanged(pod: Pod): void {
+    if (isMirrorPod(pod)) this.#static.observeMirror(pod)
+    else this.#podChanged(pod)
+  }
+
+  #apiPodGone(pod: Pod): void {
+    if (isMirrorPod(pod)) this.#static.mirrorGone(pod)
+    else this.#podGone(pod)
   }
 
   #podChanged(pod: Pod): void {
@@ -235,7 +273,10 @@ class Agent implements NodeAgent {
       services: () => this.#services().list(),
       admit: (pod) => this.#admit(pod),
       node: () => this.#nodeState(),
-      onRemoved: (uid) => void this.#workers.delete(uid),
+      onRemoved: (uid) => {
+        this.#workers.delete(uid)
+        this.#static.ended(uid)
+      },
     }
   }
 

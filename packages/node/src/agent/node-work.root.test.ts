@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { after, before, describe, it } from 'node:test'
 
 import { events, pods, type Pod } from '@centaurus/api/core/v1'
@@ -9,6 +9,13 @@ import { BUSYBOX, startContainerdWorld, type ContainerdWorld } from '../testing/
 import { isInNamespaces, runInNamespaces } from '../testing/namespaces.ts'
 import { stopAllPods } from './stop-pods.ts'
 
+const manifestOf = (name: string, container: object): object => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name },
+  spec: { containers: [container], terminationGracePeriodSeconds: 1 },
+})
+
 if (!isInNamespaces()) {
   describe('what a node does beside running pods', () => {
     it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
@@ -16,10 +23,15 @@ if (!isInNamespaces()) {
 } else {
   describe('what a node does beside running pods', () => {
     let world: ContainerdWorld
+    let manifests: string
     before(async () => {
-      world = await startContainerdWorld()
+      manifests = await mkdtemp('/tmp/centaurus-manifests-')
+      world = await startContainerdWorld({ config: { staticPodDir: manifests } })
     })
-    after(() => world?.close())
+    after(async () => {
+      await world?.close()
+      await rm(manifests, { recursive: true, force: true })
+    })
 
     const sh = (script: string) => ({ name: 'main', image: BUSYBOX, command: ['sh', '-c', script] })
     const isReady = (pod: Pod): boolean =>
@@ -40,6 +52,34 @@ if (!isInNamespaces()) {
       world.client.deleteGracefully(pods, { namespace: 'default', name: 'hurried' }, 1)
       await world.waitUntilGone('hurried')
       assert.ok(performance.now() - startedMs < 10_000)
+    })
+
+    it('runs the pods of its folder and shows them in the API', async () => {
+      const write = (script: string) =>
+        writeFile(`${manifests}/keeper.json`, JSON.stringify(manifestOf('keeper', sh(script))))
+      const find = () => world.client.get(pods, { namespace: 'default', name: 'keeper-node-1' }).catch(() => undefined)
+      await write('sleep 1000')
+      while ((await find()) === undefined) await systemClock.sleep(20)
+      const first = await world.waitForPod('keeper-node-1', isReady)
+      assert.equal(first.metadata.ownerReferences?.[0]?.kind, 'Node')
+      const running = async () =>
+        (await world.runtime.listContainers()).filter(({ name, phase }) => name === 'main' && phase === 'running')
+      const [container] = await running()
+      await world.client.delete(pods, { namespace: 'default', name: 'keeper-node-1' })
+      while ((await find())?.metadata.uid === first.metadata.uid || (await find()) === undefined)
+        await systemClock.sleep(20)
+      await world.waitForPod('keeper-node-1', isReady)
+      assert.deepEqual(
+        (await running()).map(({ id }) => id),
+        [container?.id],
+        'only its mirror was made again',
+      )
+      await write('sleep 2000')
+      while ((await running())[0]?.id === container?.id || (await running()).length !== 1) await systemClock.sleep(20)
+      await world.waitForPod('keeper-node-1', isReady)
+      await rm(`${manifests}/keeper.json`)
+      await world.waitUntilGone('keeper-node-1')
+      while ((await running()).length > 0) await systemClock.sleep(20)
     })
 
     it('stops all pods by what they asked for, without the API', async () => {

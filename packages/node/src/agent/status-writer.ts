@@ -17,6 +17,8 @@ export interface StatusWriter {
   set(pod: Pod, status: PodStatus): void
   /** Resolves when the API has the newest status of the pod, or the pod is gone there. */
   flushed(podUid: string): Promise<void>
+  /** Tries again what had nowhere to go: the API has the pod now. */
+  retry(podUid: string): void
   forget(podUid: string): void
   close(): void
 }
@@ -35,21 +37,25 @@ export function createStatusWriter(options: {
   readonly client: Client
   readonly clock: Clock
   readonly logger: Logger
+  /** The object that shows the pod in the API, when that is another: a static pod's mirror. Undefined: there is none. */
+  readonly targetOf?: (pod: Pod) => Pod | undefined
 }): StatusWriter {
-  const { client, clock, logger } = options
+  const { client, clock, logger, targetOf = (pod) => pod } = options
   const entries = new Map<string, Entry>()
   const abort = new AbortController()
   const write = async (entry: Entry): Promise<void> => {
     let retryMs = RETRY_MS_MIN
     while (!abort.signal.aborted && entries.get(entry.pod.metadata.uid ?? '') === entry) {
       const { pod, status } = entry
-      const diff = diffStatus(knownStatus(entry), status)
+      const target = targetOf(pod)
+      if (target === undefined) return
+      const diff = diffStatus(knownStatus(entry, target), status)
       if (Object.keys(diff).length === 0) return
       try {
-        const body = { metadata: { uid: pod.metadata.uid }, status: diff }
+        const body = { metadata: { uid: target.metadata.uid }, status: diff }
         const patched = await client.patch(
           pods,
-          { namespace: pod.metadata.namespace, name: pod.metadata.name ?? '' },
+          { namespace: target.metadata.namespace, name: target.metadata.name ?? '' },
           { type: 'strategic', body },
           { subresource: 'status' },
         )
@@ -81,6 +87,10 @@ export function createStatusWriter(options: {
       entry.status = plain(status)
       entry.writing ??= write(entry).finally(() => (entry.writing = undefined))
     },
+    retry(podUid) {
+      const entry = entries.get(podUid)
+      if (entry !== undefined) entry.writing ??= write(entry).finally(() => (entry.writing = undefined))
+    },
     flushed: async (podUid) => entries.get(podUid)?.writing,
     forget: (podUid) => void entries.delete(podUid),
     close: () => abort.abort(new Error('The node agent was closed')),
@@ -88,9 +98,11 @@ export function createStatusWriter(options: {
 }
 
 /** What the API has: what was written last, unless the pod was seen after that. Source: needsReconcile of kubelet's status manager, v1.37. */
-function knownStatus({ pod, written, writtenVersion }: Entry): PodStatus {
-  const seen = pod.metadata.resourceVersion ?? ''
-  return written === undefined || compareResourceVersions(seen, writtenVersion) > 0 ? plain(pod.status ?? {}) : written
+function knownStatus({ written, writtenVersion }: Entry, target: Pod): PodStatus {
+  const seen = target.metadata.resourceVersion ?? ''
+  return written === undefined || compareResourceVersions(seen, writtenVersion) > 0
+    ? plain(target.status ?? {})
+    : written
 }
 
 /**

@@ -52,7 +52,7 @@ export class NodeReporter {
     this.#options = options
   }
 
-  /** Undefined before {@link start} resolved. */
+  /** Undefined before {@link measure} resolved. */
   get snapshot(): NodeSnapshot | undefined {
     return this.#snapshot
   }
@@ -64,6 +64,11 @@ export class NodeReporter {
   /** Takes what the API says of the node, for what others write there (labels, podCIDR, taints). */
   observe(node: Node): void {
     this.#node = node
+  }
+
+  /** Looks at the machine, without the API; rejects when the machine can't be read. */
+  async measure(): Promise<void> {
+    await this.#measure(undefined)
   }
 
   /** Registers; rejects when the API refuses. */

@@ -171,15 +171,21 @@ function listImages(images: readonly RuntimeImage[]): ContainerImage[] {
     }))
 }
 
-/** The parts that count as a change; heartbeats and image lists alone do not make a write. */
-export function isSameNodeStatus(a: NodeStatus | undefined, b: NodeStatus): boolean {
-  const strip = (status: NodeStatus | undefined): object => ({
-    ...status,
-    conditions: status?.conditions
-      ?.map((condition) => ({ ...condition, lastHeartbeatTime: undefined }))
-      .toSorted((x, y) => (x.type < y.type ? -1 : 1)),
-  })
-  return isDeepStrictEqual(strip(a), strip(b))
+/**
+ * Whether `before`, as the API server has it, says all that `after` says; heartbeats do not count, nor what the server or others add
+ * (`daemonEndpoints`, attached volumes).
+ */
+export function isSameNodeStatus(before: NodeStatus | undefined, after: NodeStatus): boolean {
+  const known = Object.fromEntries(Object.entries(before ?? {}).filter(([name]) => name in after))
+  return isDeepStrictEqual(withoutHeartbeats(known), withoutHeartbeats(after))
+}
+
+function withoutHeartbeats(status: NodeStatus): NodeStatus {
+  if (status.conditions === undefined) return status
+  const conditions = status.conditions
+    .map((condition) => ({ ...condition, lastHeartbeatTime: undefined }))
+    .toSorted((x, y) => (x.type < y.type ? -1 : 1))
+  return { ...status, conditions }
 }
 
 /** The Node object of a first registration. */
