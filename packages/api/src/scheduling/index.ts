@@ -6,3 +6,4 @@ export {
   type WeightedNodeMatcher,
 } from './node-affinity.ts'
 export { countIntolerablePreferences, findUntolerated, tolerates, toleratesAll } from './tolerations.ts'
+export { compareCapacity, isVolumeFree, matchesClaim } from './match-volume.ts'

@@ -1,5 +1,6 @@
-import { compareQuantities, parseQuantity, PROVISIONED_BY, selectorFromObject, type Stored } from '@centaurus/api'
+import { PROVISIONED_BY, type Stored } from '@centaurus/api'
 import type { PersistentVolume, PersistentVolumeClaim } from '@centaurus/api/core/v1'
+import { compareCapacity, isVolumeFree, matchesClaim } from '@centaurus/api/scheduling'
 import type { StorageClass } from '@centaurus/api/storage/v1'
 
 /** On volumes and claims: the binder chose the other one, not a user. Source: component-helpers storage/volume AnnBoundByController, v0.37. */
@@ -23,17 +24,10 @@ export function chooseVolume(
 ): Stored<PersistentVolume> | undefined {
   const reserved = volumes.find((volume) => isReservedFor(volume, claim))
   if (reserved !== undefined || delayed) return reserved
-  const fitting = volumes.filter((volume) => isFree(volume) && fits(volume, claim))
+  const fitting = volumes.filter((volume) => isVolumeFree(volume) && matchesClaim(volume, claim))
   return fitting.reduce<Stored<PersistentVolume> | undefined>(
-    (best, volume) => (best === undefined || capacityOf(volume, best) < 0 ? volume : best),
+    (best, volume) => (best === undefined || compareCapacity(volume, best) < 0 ? volume : best),
     undefined,
-  )
-}
-
-function capacityOf(a: PersistentVolume, b: PersistentVolume): number {
-  return compareQuantities(
-    parseQuantity(a.spec?.capacity?.['storage'] ?? '0'),
-    parseQuantity(b.spec?.capacity?.['storage'] ?? '0'),
   )
 }
 
@@ -51,25 +45,6 @@ function isClaimRef(
 ): boolean {
   const isNamed = reference.namespace === metadata.namespace && reference.name === metadata.name
   return isNamed && (reference.uid === undefined || reference.uid === '' || reference.uid === metadata.uid)
-}
-
-function isFree({ spec, status, metadata }: Stored<PersistentVolume>): boolean {
-  return (
-    spec?.claimRef === undefined &&
-    metadata.deletionTimestamp === undefined &&
-    (status?.phase ?? 'Available') !== 'Failed'
-  )
-}
-
-function fits({ spec, metadata }: Stored<PersistentVolume>, claim: Stored<PersistentVolumeClaim>): boolean {
-  const wanted = claim.spec ?? {}
-  if (wanted.volumeName) return false
-  if ((spec?.storageClassName ?? '') !== (wanted.storageClassName ?? '')) return false
-  if ((spec?.volumeMode ?? 'Filesystem') !== (wanted.volumeMode ?? 'Filesystem')) return false
-  if ((wanted.accessModes ?? []).some((mode) => !(spec?.accessModes ?? []).includes(mode))) return false
-  if (wanted.selector !== undefined && !selectorFromObject(wanted.selector).matches(metadata.labels)) return false
-  const size = wanted.resources?.requests?.['storage'] ?? '0'
-  return compareQuantities(parseQuantity(spec?.capacity?.['storage'] ?? '0'), parseQuantity(size)) >= 0
 }
 
 /** What becomes of a volume. */

@@ -31,6 +31,12 @@ export function refuseNode(state: ClusterState, slot: number, pod: PodRequiremen
   if (!pod.volumeNodes.every((volume) => volume.matches(state.labels[slot] ?? {}, state.names[slot] ?? ''))) {
     return unresolvable("node(s) didn't match PersistentVolume's node affinity")
   }
+  if (
+    pod.volumeChoice !== undefined &&
+    pod.volumeChoice.bindingsOn(state.labels[slot] ?? {}, state.names[slot] ?? '') === undefined
+  ) {
+    return unresolvable("node(s) didn't find available persistent volumes to bind")
+  }
   if (pod.hostPorts.length > 0 && !state.arePortsFree(slot, pod.hostPorts)) {
     return { reasons: ["node(s) didn't have free ports for the requested pod ports"], unresolvable: false }
   }

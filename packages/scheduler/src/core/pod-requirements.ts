@@ -7,6 +7,7 @@ import {
   type NodeMatcher,
   type WeightedNodeMatcher,
 } from '@centaurus/api/scheduling'
+import type { VolumeChoice } from './volumes.ts'
 import { CPU, MEMORY, PODS, type ResourceIndex, type ResourceVector } from './resources.ts'
 
 /** Everything that scheduling wants to know of one pod, worked out once. Immutable. */
@@ -31,6 +32,8 @@ export interface PodRequirements {
   readonly images: readonly string[]
   /** Nodes from which the pod's bound volumes can be reached; all must match. */
   readonly volumeNodes: readonly NodeMatcher[]
+  /** Claims that get a volume on the node; undefined: none. */
+  readonly volumeChoice: VolumeChoice | undefined
   readonly preemptionPolicy: 'PreemptLowerPriority' | 'Never'
 }
 
@@ -80,6 +83,7 @@ export interface CompileInput {
   readonly index: ResourceIndex
   readonly namespaceLabels: NamespaceLabels
   readonly volumeNodes?: readonly NodeMatcher[] | undefined
+  readonly volumeChoice?: VolumeChoice | undefined
 }
 
 const NO_SPEC: PodSpec = { containers: [] }
@@ -87,7 +91,7 @@ const NO_SPEC: PodSpec = { containers: [] }
 /** Compiles a pod. Cost: a few µs for a plain one; do it once a pod version. */
 export function compilePod(
   pod: Stored<Pod>,
-  { index, namespaceLabels, volumeNodes = [] }: CompileInput,
+  { index, namespaceLabels, volumeNodes = [], volumeChoice }: CompileInput,
 ): PodRequirements {
   const { metadata } = pod
   const spec = pod.spec ?? NO_SPEC
@@ -118,6 +122,7 @@ export function compilePod(
       compileSpread(constraint, metadata.labels ?? {}),
     ),
     volumeNodes,
+    volumeChoice,
     images: [...spec.containers, ...(spec.initContainers ?? [])].map((container) => container.image ?? ''),
     preemptionPolicy: spec.preemptionPolicy === 'Never' ? 'Never' : 'PreemptLowerPriority',
   }

@@ -7,8 +7,9 @@ import { decide, formatFitFailure, type FitFailure } from '../core/decide.ts'
 import { compilePod, type PodRequirements } from '../core/pod-requirements.ts'
 import { planPreemption } from '../core/preempt.ts'
 import { SchedulingQueue } from '../core/scheduling-queue.ts'
-import { planVolumes } from '../core/volumes.ts'
+import { planVolumes, type VolumeBinding, type VolumeLookups } from '../core/volumes.ts'
 import { createCaches, type Caches } from './caches.ts'
+import { VolumeBinder } from './volume-binder.ts'
 import { bindPod, evictVictims, reportUnschedulable } from './writes.ts'
 
 /** The scheduler that pods get when they name none. */
@@ -50,6 +51,10 @@ class Scheduler implements RunningScheduler {
   readonly #abort = new AbortController()
   readonly #removeHandlers: (() => void)[]
   readonly #bindings = new Set<Promise<void>>()
+  /** Pods that have a node and wait for their volumes there. Others do not wait for them. */
+  readonly #volumeWaits = new Set<Promise<void>>()
+  readonly #volumes: VolumeBinder
+  readonly #lookups: VolumeLookups
   /** Refusals on their way to a pod's status: a binding of the same pod must come after them. */
   readonly #reports = new Map<string, Promise<void>>()
   /** Pods that we bound and whose binding the cache does not show yet. */
@@ -64,6 +69,12 @@ class Scheduler implements RunningScheduler {
     this.#name = deps.name ?? DEFAULT_SCHEDULER_NAME
     this.#queue = new SchedulingQueue(deps.clock)
     this.#caches = createCaches(deps.informers)
+    this.#volumes = new VolumeBinder({ ...deps, caches: this.#caches })
+    this.#lookups = {
+      ...this.#caches,
+      isPromised: (name) => this.#volumes.isPromised(name),
+      isUsedByOther: (namespace, name, uid) => this.#isUsedByOther(namespace, name, uid),
+    }
     this.#recorder = createEventRecorder({ ...deps, component: this.#name })
     this.#removeHandlers = [
       deps.informers.informer(pods).addHandler({
@@ -76,7 +87,7 @@ class Scheduler implements RunningScheduler {
         onUpdate: (node, old) => this.#nodeChanged(node, old),
         onDelete: (node) => this.#state.removeNode(node.metadata.name),
       }),
-      ...this.#caches.onVolumeChange(() => this.#queue.moveAll()),
+      ...this.#caches.onVolumeChange(() => this.#volumesChanged()),
     ]
     this.#loop = this.#run()
   }
@@ -90,6 +101,7 @@ class Scheduler implements RunningScheduler {
     this.#abort.abort(new Error('Scheduler closed'))
     this.#queue.close()
     await this.#loop
+    await Promise.allSettled(this.#volumeWaits)
     await Promise.allSettled(this.#bindings)
     await this.#recorder.close()
   }
@@ -122,9 +134,11 @@ class Scheduler implements RunningScheduler {
   #schedule(pod: Stored<Pod>): void {
     const { uid } = pod.metadata
     this.#releaseNomination(uid)
-    const volumes = planVolumes(pod, this.#caches)
-    if (volumes.type === 'waiting') return this.#refuse(pod, volumes.message)
-    const requirements = this.#compile(pod, volumes.nodes)
+    const volumes = planVolumes(pod, this.#lookups)
+    if (volumes.type !== 'ready') {
+      return this.#refuse(pod, formatVolumeRefusal(this.#state.nodeCount, volumes))
+    }
+    const requirements = this.#compile(pod, { volumeNodes: volumes.nodes, volumeChoice: volumes.choice })
     const decision = decide(this.#state, requirements, {
       startSlot: this.#startSlot,
       tieBreak: () => this.#deps.random.next(),
@@ -134,16 +148,48 @@ class Scheduler implements RunningScheduler {
       this.#state.slotCount === 0 ? 0 : (this.#startSlot + decision.evaluatedNodes) % this.#state.slotCount
     this.#state.putPod(requirements, decision.nodeName)
     this.#assumed.add(uid)
-    this.#track(this.#bind(pod, decision.nodeName))
+    const nodeLabels = this.#state.labels[this.#state.slotOf(decision.nodeName) ?? -1] ?? {}
+    const bindings = volumes.choice?.bindingsOn(nodeLabels, decision.nodeName) ?? []
+    if (bindings.length === 0) return this.#track(this.#bind(pod, decision.nodeName))
+    const placed = this.#bind(pod, decision.nodeName, { bindings, nodeLabels })
+    const waiting: Promise<void> = placed.finally(() => this.#volumeWaits.delete(waiting))
+    this.#volumeWaits.add(waiting)
   }
 
-  #compile(pod: Stored<Pod>, volumeNodes: Parameters<typeof compilePod>[1]['volumeNodes']): PodRequirements {
-    return compilePod(pod, { index: this.#state.resources, namespaceLabels: this.#caches.namespaceLabels, volumeNodes })
+  #compile(
+    pod: Stored<Pod>,
+    volumes: Pick<Parameters<typeof compilePod>[1], 'volumeNodes' | 'volumeChoice'> = {},
+  ): PodRequirements {
+    return compilePod(pod, {
+      index: this.#state.resources,
+      namespaceLabels: this.#caches.namespaceLabels,
+      ...volumes,
+    })
   }
 
-  async #bind(pod: Stored<Pod>, nodeName: string): Promise<void> {
+  #isUsedByOther(namespace: string, name: string, podUid: string): boolean {
+    return this.#caches
+      .podsUsing(namespace, name)
+      .some(
+        ({ metadata: { uid }, spec, status }) =>
+          uid !== podUid && (Boolean(spec?.nodeName) || this.#assumed.has(uid)) && !isTerminal(status?.phase),
+      )
+  }
+
+  #volumesChanged(): void {
+    this.#volumes.notify()
+    this.#queue.moveAll()
+  }
+
+  /** Never rejects. */
+  async #bind(
+    pod: Stored<Pod>,
+    nodeName: string,
+    volumes?: { readonly bindings: readonly VolumeBinding[]; readonly nodeLabels: Readonly<Record<string, string>> },
+  ): Promise<void> {
     const { uid, namespace, name } = pod.metadata
     try {
+      if (volumes !== undefined) await this.#bindVolumes(pod, nodeName, volumes)
       await this.#reports.get(uid)
       await bindPod(this.#deps.client, pod, nodeName)
       this.#queue.done(uid)
@@ -160,6 +206,22 @@ class Scheduler implements RunningScheduler {
       this.#state.removePod(uid)
       this.#queue.fail(uid, { park: false })
       this.#deps.logger.warn('Could not bind Pod', { pod: `${namespace}/${name}`, node: nodeName, error })
+    }
+  }
+
+  async #bindVolumes(
+    pod: Stored<Pod>,
+    nodeName: string,
+    volumes: { readonly bindings: readonly VolumeBinding[]; readonly nodeLabels: Readonly<Record<string, string>> },
+  ): Promise<void> {
+    try {
+      await this.#volumes.bind({ pod, nodeName, ...volumes }, this.#abort.signal)
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      const message = `running PreBind plugin "VolumeBinding": binding volumes: ${why}`
+      if (!this.#abort.signal.aborted && this.#caches.podByUid(pod.metadata.uid) !== undefined)
+        this.#recorder.record(pod, { type: 'Warning', reason: 'FailedScheduling', message })
+      throw new Error(message, { cause })
     }
   }
 
@@ -235,7 +297,7 @@ class Scheduler implements RunningScheduler {
       this.#releaseNomination(uid)
       const unchanged = old !== undefined && old.spec?.nodeName === nodeName && sameScheduling(pod, old)
       if (unchanged && this.#state.placement(uid) !== undefined) return
-      this.#state.putPod(this.#compile(pod, []), nodeName)
+      this.#state.putPod(this.#compile(pod), nodeName)
       if (old?.spec?.nodeName !== undefined) this.#queue.moveAll()
       return
     }
@@ -252,6 +314,7 @@ class Scheduler implements RunningScheduler {
     this.#releaseNomination(uid)
     const wasPlaced = this.#state.placement(uid) !== undefined
     this.#state.removePod(uid)
+    this.#volumes.notify()
     if (wasPlaced) this.#queue.moveAll()
   }
 
@@ -282,6 +345,17 @@ function sameCapacity(node: Stored<Node>, old: Stored<Node>): boolean {
     same(node.status?.allocatable, old.status?.allocatable) &&
     same(node.status?.images, old.status?.images)
   )
+}
+
+/** Source of the form: framework.FitError.Error, v1.37: what refuses the pod before nodes are looked at has no count. */
+function formatVolumeRefusal(
+  nodeCount: number,
+  refusal: { type: 'waiting'; message: string } | { type: 'refused'; reason: string },
+): string {
+  if (nodeCount === 0) return 'no nodes available to schedule pods'
+  const head = `0/${nodeCount} nodes are available: `
+  const why = refusal.type === 'waiting' ? refusal.message : `${nodeCount} ${refusal.reason}`
+  return `${head}${why}. preemption: ${head}${nodeCount} Preemption is not helpful for scheduling.`
 }
 
 function preemptionReasons({ nodeCount, resolvable }: FitFailure): string {
