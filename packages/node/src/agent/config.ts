@@ -36,6 +36,8 @@ export interface NodeAgentConfig {
   readonly housekeepingPeriodMs: number
   readonly imageGcHighPercent: number
   readonly imageGcLowPercent: number
+  /** How often memory and disk, and pods' limits of it, are looked at. */
+  readonly evictionPeriodMs: number
   readonly evictionMemoryBytesMin: number
   readonly evictionDiskPercentMin: number
   readonly logBytesMax: number
@@ -67,6 +69,7 @@ export const NODE_AGENT_DEFAULTS: Omit<NodeAgentConfig, 'nodeName' | 'hostIps'> 
   housekeepingPeriodMs: 60_000,
   imageGcHighPercent: 85,
   imageGcLowPercent: 80,
+  evictionPeriodMs: 10_000,
   evictionMemoryBytesMin: 100 * 1024 * 1024,
   evictionDiskPercentMin: 10,
   logBytesMax: 10 * 1024 * 1024,

@@ -1,7 +1,6 @@
 import type { PodRuntimeState } from '../pod/runtime-state.ts'
 import type { NodeReporter } from '../node/node-reporter.ts'
 import { collectImages } from './image-gc.ts'
-import { relievePressure } from './eviction.ts'
 import type { PodDeps } from './pod-context.ts'
 import type { PodWorker } from './pod-worker.ts'
 import { stopKnownPod } from './stop-pods.ts'
@@ -18,14 +17,13 @@ export interface HouseInput {
   readonly reporter: NodeReporter
 }
 
-/** What must be done now and then: volumes refreshed, the dead removed, orphans ended, disk and memory watched. */
+/** What must be done now and then: volumes refreshed, the dead removed, orphans ended, images collected. */
 export async function keepHouse({ deps, workers, isKnown, reporter }: HouseInput): Promise<void> {
   for (const worker of workers.values()) {
     await worker
       .refreshVolumes()
       .catch((error: unknown) => deps.logger.warn('Could not refresh volumes of Pod', { pod: worker.uid, error }))
   }
-  await relievePressure({ deps, workers, reporter })
   for (const uid of deps.cache.podUids()) {
     if (!isKnown(uid)) await removeOrphan(uid, deps)
     else {

@@ -21,7 +21,9 @@ import type { ContainerRuntime } from '../runtime/container-runtime.ts'
 import { createTokenCache } from '../volumes/token-cache.ts'
 import { completeConfig, type NodeAgentConfig, type NodeAgentOptions } from './config.ts'
 import { createImagePuller } from './images.ts'
+import { relievePressure } from './eviction.ts'
 import { keepHouse } from './housekeeping.ts'
+import { collectImages } from './image-gc.ts'
 import { createObjectCache } from './object-cache.ts'
 import { createObjectWatches, type ObjectWatches } from './object-watches.ts'
 import type { NodeState, PodDeps } from './pod-context.ts'
@@ -81,6 +83,7 @@ class Agent implements NodeAgent {
   #podDeps: PodDeps | undefined
   #podInformer: Informer<Pod> | undefined
   #houseTimer: Timer | undefined
+  #pressureTimer: Timer | undefined
   #closed = false
 
   constructor(deps: NodeAgentDeps) {
@@ -165,11 +168,13 @@ class Agent implements NodeAgent {
     await this.#watch()
     this.#static.apiIsKnown()
     this.#scheduleHouse()
+    this.#schedulePressure()
   }
 
   async close(): Promise<void> {
     this.#closed = true
     this.#houseTimer?.cancel()
+    this.#pressureTimer?.cancel()
     this.cache.close()
     for (const close of this.#closers) await close()
     await this.#closeWorkers()
@@ -295,6 +300,7 @@ class Agent implements NodeAgent {
     return admitPod(pod, {
       node: this.#reporter?.node,
       allocatable: this.#reporter?.snapshot?.status.allocatable ?? {},
+      pressure: this.#reporter?.snapshot?.underPressure ?? new Set(),
       others,
     })
   }
@@ -309,19 +315,21 @@ class Agent implements NodeAgent {
       networkReady: snapshot.runtime.networkReady,
       networkMessage: snapshot.runtime.message,
       memoryCapacityBytes: snapshot.facts.memoryBytes,
+      diskCapacityBytes: snapshot.facts.ephemeralStorageBytes,
       allocatable: new Map(allocatable),
     }
   }
 
   #nodeEvent(reason: string, isGood: boolean): void {
     const { nodeName } = this.config
-    const event: EventInit = { type: 'Normal', reason, message: `Node ${nodeName} status is now: ${reason}` }
-    const uid = this.#reporter?.node?.metadata.uid
-    this.#recorder.record(
-      { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, ...(uid === undefined ? {} : { uid }) } },
-      event,
-    )
+    this.#recordNodeEvent({ type: 'Normal', reason, message: `Node ${nodeName} status is now: ${reason}` })
     if (!isGood) this.#deps.logger.warn('Node is not ready', { node: nodeName })
+  }
+
+  #recordNodeEvent(event: EventInit): void {
+    const uid = this.#reporter?.node?.metadata.uid
+    const metadata = { name: this.config.nodeName, ...(uid === undefined ? {} : { uid }) }
+    this.#recorder.record({ apiVersion: 'v1', kind: 'Node', metadata }, event)
   }
 
   #scheduleHouse(): void {
@@ -335,6 +343,21 @@ class Agent implements NodeAgent {
       })
         .catch((error: unknown) => this.#deps.logger.warn('Could not tidy up', { error }))
         .finally(() => this.#scheduleHouse())
+    })
+  }
+
+  #schedulePressure(): void {
+    if (this.#closed) return
+    const deps = this.#podDeps!
+    this.#pressureTimer = this.#deps.clock.setTimer(this.config.evictionPeriodMs, () => {
+      relievePressure({
+        deps,
+        workers: this.#workers,
+        reclaimDisk: () => collectImages({ deps, reporter: this.#reporter! }),
+        recordNodeEvent: (reason, message) => this.#recordNodeEvent({ type: 'Warning', reason, message }),
+      })
+        .catch((error: unknown) => this.#deps.logger.warn('Could not look for pressure', { error }))
+        .finally(() => this.#schedulePressure())
     })
   }
 

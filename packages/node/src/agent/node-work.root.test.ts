@@ -26,7 +26,7 @@ if (!isInNamespaces()) {
     let manifests: string
     before(async () => {
       manifests = await mkdtemp('/tmp/centaurus-manifests-')
-      world = await startContainerdWorld({ config: { staticPodDir: manifests } })
+      world = await startContainerdWorld({ config: { staticPodDir: manifests, evictionPeriodMs: 200 } })
     })
     after(async () => {
       await world?.close()
@@ -80,6 +80,24 @@ if (!isInNamespaces()) {
       await rm(`${manifests}/keeper.json`)
       await world.waitUntilGone('keeper-node-1')
       while ((await running()).length > 0) await systemClock.sleep(20)
+    })
+
+    it('evicts a pod that outgrows its volume', async () => {
+      await world.createPod('hungry', {
+        volumes: [{ name: 'cache', emptyDir: { sizeLimit: '1Mi' } }],
+        containers: [
+          {
+            ...sh('dd if=/dev/zero of=/cache/x bs=1M count=3; sleep 1000'),
+            volumeMounts: [{ name: 'cache', mountPath: '/cache' }],
+          },
+        ],
+      })
+      const { status } = await world.waitForPod('hungry', (pod) => pod.status?.phase === 'Failed')
+      assert.equal(status?.reason, 'Evicted')
+      assert.equal(status?.message, 'Usage of EmptyDir volume "cache" exceeds the limit "1Mi". ')
+      assert.ok((await reasons('hungry')).includes('Evicted'))
+      world.client.deleteGracefully(pods, { namespace: 'default', name: 'hungry' }, 1)
+      await world.waitUntilGone('hungry')
     })
 
     it('stops all pods by what they asked for, without the API', async () => {

@@ -6,7 +6,7 @@ import type { NodeHost } from '../host/node-host.ts'
 import type { Admission } from '../pod/admit-pod.ts'
 import type { WaitingReason } from '../pod/container-status.ts'
 import type { DownwardContext } from '../pod/downward.ts'
-import { podStatus } from '../pod/pod-status.ts'
+import { podStatus, type PodFailure } from '../pod/pod-status.ts'
 import type { RestartBackoff } from '../pod/restart-policy.ts'
 import type { PodRuntimeState } from '../pod/runtime-state.ts'
 import type { PodProbes } from '../probes/pod-probes.ts'
@@ -50,6 +50,7 @@ export interface NodeState {
   readonly networkReady: boolean
   readonly networkMessage: string
   readonly memoryCapacityBytes: number
+  readonly diskCapacityBytes: number
   readonly allocatable: ReadonlyMap<string, number>
 }
 
@@ -65,7 +66,7 @@ export interface PodMemory {
   readonly announced: Map<string, number>
   /** Of what is being stopped right now. */
   readonly graces: Set<Grace>
-  failure: { readonly reason: string; readonly message: string } | undefined
+  failure: PodFailure | undefined
 }
 
 export function createPodMemory(): PodMemory {

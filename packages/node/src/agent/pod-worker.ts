@@ -106,8 +106,12 @@ export class PodWorker {
   }
 
   /** Ends the pod as Failed, for a reason of the node's. */
-  fail(reason: string, message: string, { graceSeconds }: { readonly graceSeconds?: number } = {}): void {
-    this.#memory.failure ??= { reason, message }
+  fail(
+    reason: string,
+    message: string,
+    { graceSeconds, isDisruption }: { readonly graceSeconds?: number; readonly isDisruption?: boolean } = {},
+  ): void {
+    this.#memory.failure ??= { reason, message, isDisruption }
     this.#evictionGraceSeconds ??= graceSeconds
     this.#hurry()
     this.poke()

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 
 import { makeContainer, makePod, makeSandbox, makeState } from '../testing/pods.ts'
-import { rankForEviction } from './eviction.ts'
+import { rankForEviction } from './eviction-plan.ts'
 import { planDeadContainers, planDeadSandboxes } from './housekeeping.ts'
 import { planImageRemoval } from './image-gc.ts'
 import { readDockerConfig } from './images.ts'

@@ -34,6 +34,10 @@ export interface PodFiles {
   readTerminationFile(podUid: string, containerName: string, attempt: number): Promise<string>
   /** Last lines of a log in CRI format, without their prefix, at most 2 KiB or 80 lines. */
   readLogTail(logPath: string): Promise<string>
+  /** Bytes on disk of one emptyDir of the pod; 0 when it is not there. */
+  measureEmptyDir(podUid: string, volumeName: string): Promise<number>
+  /** Bytes on disk of one container's logs. */
+  measureLogs(directory: string, containerName: string): Promise<number>
   prepareLogs(directory: string, containerName: string): Promise<void>
   removeLogs(directory: string): Promise<void>
   /** Moves a log of at least `bytesMax` away and keeps `filesMax` in all; true: the runtime must open the path afresh. */

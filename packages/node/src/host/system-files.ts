@@ -6,6 +6,7 @@ import { parseLogLine } from '../server/log-format.ts'
 import type { Mounter } from '../volumes/mounts.ts'
 import { refreshVolumes, setUpVolumes, tearDownVolumes } from '../volumes/pod-volumes.ts'
 import { resolveSubPath } from '../volumes/sub-path.ts'
+import { measureFolder } from './disk-usage.ts'
 import type { PodFiles } from './node-host.ts'
 
 /** Source: kubelet types MaxContainerTerminationMessageLength and …LogLength, …LogLines, v1.37. */
@@ -57,6 +58,8 @@ export function createSystemFiles({
       const content = lines.map((line) => parseLogLine(line)?.text ?? '').join('')
       return content.slice(-FALLBACK_LOG_BYTES_MAX)
     },
+    measureEmptyDir: (podUid, name) => measureFolder(join(podDir(podUid), 'volumes', 'kubernetes.io~empty-dir', name)),
+    measureLogs: (directory, name) => measureFolder(join(directory, name)),
     prepareLogs: async (directory, name) => void (await mkdir(join(directory, name), { recursive: true })),
     removeLogs: (directory) => rm(directory, { recursive: true, force: true }),
     rotateLog,

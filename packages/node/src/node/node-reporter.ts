@@ -6,6 +6,7 @@ import type { Client } from '@centaurus/client'
 import type { NodeAgentConfig } from '../agent/config.ts'
 import type { HostFacts, HostPressure, NodeHost } from '../host/node-host.ts'
 import { formatTime } from '../pod/container-status.ts'
+import { observePressure, rememberPressure, type PressureMemory, type PressureType } from '../pod/pressure.ts'
 import type { ContainerRuntime, RuntimeStatus, RuntimeVersion } from '../runtime/container-runtime.ts'
 import { isSameNodeStatus, makeNode, nodeLabels, planNodeStatus } from './node-status.ts'
 
@@ -25,6 +26,7 @@ export interface NodeReporterOptions {
 export interface NodeSnapshot {
   readonly facts: HostFacts
   readonly pressure: HostPressure
+  readonly underPressure: ReadonlySet<PressureType>
   readonly version: RuntimeVersion
   readonly runtime: RuntimeStatus
   readonly status: NodeStatus
@@ -43,6 +45,7 @@ export class NodeReporter {
   #facts: HostFacts | undefined
   #snapshot: NodeSnapshot | undefined
   #node: Node | undefined
+  #pressure: PressureMemory = new Map()
   #reportedAtMs = -Infinity
   #ready: boolean | undefined
   #timer: Timer | undefined
@@ -92,9 +95,19 @@ export class NodeReporter {
       runtime.listImages().catch(() => []),
     ])
     const facts = this.#facts
-    const input = { config, facts, pressure, version, runtime: runtimeStatus, images, now: formatTime(clock.now()) }
+    this.#pressure = rememberPressure(this.#pressure, observePressure(pressure, config), clock.monotonicMs())
+    const underPressure = new Set(this.#pressure.keys())
+    const input = {
+      config,
+      facts,
+      underPressure,
+      version,
+      runtime: runtimeStatus,
+      images,
+      now: formatTime(clock.now()),
+    }
     const status = JSON.parse(JSON.stringify(planNodeStatus(input, previous))) as NodeStatus
-    const snapshot = { facts, pressure, version, runtime: runtimeStatus, status }
+    const snapshot = { facts, pressure, underPressure, version, runtime: runtimeStatus, status }
     this.#snapshot = snapshot
     return snapshot
   }

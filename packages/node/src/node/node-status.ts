@@ -4,7 +4,8 @@ import { formatQuantity, parseQuantity, quantityOfMillis, quantityOfUnits } from
 import type { ContainerImage, Node, NodeCondition, NodeStatus } from '@centaurus/api/core/v1'
 
 import type { NodeAgentConfig } from '../agent/config.ts'
-import type { HostFacts, HostPressure } from '../host/node-host.ts'
+import type { HostFacts } from '../host/node-host.ts'
+import type { PressureType } from '../pod/pressure.ts'
 import { measure } from '../pod/resources.ts'
 import type { RuntimeImage, RuntimeStatus, RuntimeVersion } from '../runtime/container-runtime.ts'
 
@@ -13,12 +14,11 @@ export const KUBELET_VERSION = 'v1.37.2'
 /** Source: kubelet nodeStatusMaxImages. */
 const IMAGES_MAX = 50
 const IMAGE_NAMES_MAX = 5
-const PIDS_AVAILABLE_MIN = 1_000
 
 export interface NodeStatusInput {
   readonly config: NodeAgentConfig
   readonly facts: HostFacts
-  readonly pressure: HostPressure
+  readonly underPressure: ReadonlySet<PressureType>
   readonly version: RuntimeVersion
   readonly runtime: RuntimeStatus
   readonly images: readonly RuntimeImage[]
@@ -113,26 +113,25 @@ interface Judgement {
 }
 
 function planNodeConditions(
-  { config, pressure, runtime, now }: NodeStatusInput,
+  { underPressure, runtime, now }: NodeStatusInput,
   previous: readonly NodeCondition[],
 ): NodeCondition[] {
-  const disk = Math.min(pressure.diskAvailablePercent, pressure.inodesAvailablePercent * 2)
   const pressures: Judgement[] = [
     {
       type: 'MemoryPressure',
-      bad: pressure.memoryAvailableBytes < config.evictionMemoryBytesMin,
+      bad: underPressure.has('MemoryPressure'),
       reasons: ['KubeletHasSufficientMemory', 'KubeletHasInsufficientMemory'],
       messages: ['kubelet has sufficient memory available', 'kubelet has insufficient memory available'],
     },
     {
       type: 'DiskPressure',
-      bad: disk < config.evictionDiskPercentMin,
+      bad: underPressure.has('DiskPressure'),
       reasons: ['KubeletHasNoDiskPressure', 'KubeletHasDiskPressure'],
       messages: ['kubelet has no disk pressure', 'kubelet has disk pressure'],
     },
     {
       type: 'PIDPressure',
-      bad: pressure.pidsAvailable < PIDS_AVAILABLE_MIN,
+      bad: underPressure.has('PIDPressure'),
       reasons: ['KubeletHasSufficientPID', 'KubeletHasInsufficientPID'],
       messages: ['kubelet has sufficient PID available', 'kubelet has insufficient PID available'],
     },

@@ -1,13 +1,17 @@
 import type { Node, Pod } from '@centaurus/api/core/v1'
 import { compileRequiredNodes } from '@centaurus/api/scheduling'
 
-import { measure, podRequests } from './resources.ts'
+import type { PressureType } from './pressure.ts'
+import { measure, podQosClass, podRequests } from './resources.ts'
+import { isStaticPod } from './static-pod.ts'
 import { hostPorts } from './ports.ts'
 
 export interface AdmissionInput {
   readonly node: Node | undefined
   /** Allocatable of the node: quantities. */
   readonly allocatable: Readonly<Record<string, string>>
+  /** What the node is short of, for five minutes after it was. */
+  readonly pressure: ReadonlySet<PressureType>
   /** Pods that were admitted and are not over. */
   readonly others: readonly Pod[]
 }
@@ -16,11 +20,14 @@ export type Admission =
   | { readonly admit: true }
   | { readonly admit: false; readonly reason: string; readonly message: string }
 
+const CRITICAL_PRIORITY = 2_000_000_000
+const MEMORY_TAINT = 'node.kubernetes.io/memory-pressure'
 const ADMIT: Admission = { admit: true }
 
 /** Whether the node takes a pod that the scheduler gave it. Source: kubelet lifecycle/predicate.go, v1.37. */
-export function admitPod(pod: Pod, { node, allocatable, others }: AdmissionInput): Admission {
+export function admitPod(pod: Pod, { node, allocatable, others, pressure }: AdmissionInput): Admission {
   return (
+    checkPressure(pod, pressure) ??
     checkSelector(pod, node) ??
     checkPorts(pod, others) ??
     checkResources(pod, allocatable, others) ??
@@ -31,6 +38,20 @@ export function admitPod(pod: Pod, { node, allocatable, others }: AdmissionInput
 
 function refuse(reason: string, message: string): Admission {
   return { admit: false, reason, message }
+}
+
+/** Critical pods come in always; while memory alone is short, those too that asked for some. Source: kubelet eviction managerImpl.Admit, v1.37. */
+function checkPressure(pod: Pod, pressure: ReadonlySet<PressureType>): Admission | undefined {
+  if (pressure.size === 0 || isStaticPod(pod) || (pod.spec?.priority ?? 0) >= CRITICAL_PRIORITY) return undefined
+  if (pressure.size === 1 && pressure.has('MemoryPressure')) {
+    const tolerates = pod.spec?.tolerations?.some(
+      ({ key, operator, effect }) =>
+        (key === MEMORY_TAINT || (key === undefined && operator === 'Exists')) &&
+        (effect === undefined || effect === 'NoSchedule'),
+    )
+    if (podQosClass(pod) !== 'BestEffort' || tolerates === true) return undefined
+  }
+  return refuse('Evicted', `The node had condition: [${[...pressure].toSorted().join(' ')}]. `)
 }
 
 function checkSelector(pod: Pod, node: Node | undefined): Admission | undefined {

@@ -126,7 +126,7 @@ describe('decisions about a pod', () => {
     const input = { node, allocatable: { cpu: '1', memory: '1Gi', pods: '2' }, others: [] }
     const port = { ...main, ports: [{ containerPort: 80, hostPort: 80 }] }
     const reason = (pod: ReturnType<typeof makePod>, others: ReturnType<typeof makePod>[] = []): string | undefined => {
-      const admission = admitPod(pod, { ...input, others })
+      const admission = admitPod(pod, { ...input, others, pressure: new Set() })
       return admission.admit ? undefined : admission.reason
     }
     assert.equal(reason(makePod()), undefined)

@@ -6,13 +6,21 @@ import { podPhase } from './phase.ts'
 import { podQosClass } from './resources.ts'
 import { checkSandbox, isHostNetwork, type PodRuntimeState } from './runtime-state.ts'
 
+/** Why the agent itself ended a pod. */
+export interface PodFailure {
+  readonly reason: string
+  readonly message: string
+  /** The node needed the room: controllers that replace the pod may not count it as its own failure. */
+  readonly isDisruption?: boolean | undefined
+}
+
 export interface PodStatusContext extends ContainerStatusContext {
   readonly nowMs: number
   readonly hostIps: readonly string[]
   /** Nothing will be started again: the pod ends or has ended. */
   readonly terminal: boolean
   /** Why the agent itself ended the pod: a deadline, an eviction, a refusal. */
-  readonly failure?: { readonly reason: string; readonly message: string } | undefined
+  readonly failure?: PodFailure | undefined
 }
 
 /**
@@ -29,7 +37,11 @@ export function podStatus(pod: Pod, state: PodRuntimeState, context: PodStatusCo
   const computed = podPhase(pod, [...containers, ...initContainers], { terminal: context.terminal })
   const phase = choosePhase(previous.phase, context.failure === undefined ? computed : 'Failed')
   const sandboxMessage = checkSandbox(pod, state).message
-  const planned = planConditions(pod, { phase, containers, initContainers, sandboxMessage })
+  const disruption = { type: 'DisruptionTarget', status: 'True', reason: 'TerminationByKubelet' } as const
+  const planned = [
+    ...planConditions(pod, { phase, containers, initContainers, sandboxMessage }),
+    ...(context.failure?.isDisruption === true ? [{ ...disruption, message: context.failure.message }] : []),
+  ]
   const status: PodStatus = {
     ...previous,
     phase,
@@ -42,8 +54,10 @@ export function podStatus(pod: Pod, state: PodRuntimeState, context: PodStatusCo
   if (pod.metadata.generation !== undefined) status.observedGeneration = pod.metadata.generation
   if (initContainers.length > 0) status.initContainerStatuses = initContainers
   if (ephemeral.length > 0) status.ephemeralContainerStatuses = ephemeral.map((entry) => ({ ...entry, ready: false }))
-  if (context.failure !== undefined) Object.assign(status, context.failure)
-  else if (phase !== previous.phase) {
+  if (context.failure !== undefined) {
+    status.reason = context.failure.reason
+    status.message = context.failure.message
+  } else if (phase !== previous.phase) {
     delete status.reason
     delete status.message
   }
