@@ -18,15 +18,17 @@ import { admitPod } from '../pod/admit-pod.ts'
 import { isMirrorPod, isStaticPod } from '../pod/static-pod.ts'
 import { measure } from '../pod/resources.ts'
 import type { ContainerRuntime } from '../runtime/container-runtime.ts'
+import { claimNamesOf } from '../volumes/pod-volumes.ts'
 import { createTokenCache } from '../volumes/token-cache.ts'
 import { completeConfig, type NodeAgentConfig, type NodeAgentOptions } from './config.ts'
 import { createImagePuller } from './images.ts'
 import { relievePressure } from './eviction.ts'
 import { keepHouse } from './housekeeping.ts'
 import { collectImages } from './image-gc.ts'
+import { startLocalVolumeReclaimer } from './local-volume-reclaimer.ts'
 import { createObjectCache } from './object-cache.ts'
 import { createObjectWatches, type ObjectWatches } from './object-watches.ts'
-import type { NodeState, PodDeps } from './pod-context.ts'
+import type { NodeRoom, NodeState, PodDeps } from './pod-context.ts'
 import { PodWorker } from './pod-worker.ts'
 import { ManifestFolder } from './manifest-folder.ts'
 import { StaticPods } from './static-pods.ts'
@@ -166,6 +168,7 @@ class Agent implements NodeAgent {
       () => lease.close(),
     )
     await this.#watch()
+    this.#reclaimVolumes(host)
     this.#static.apiIsKnown()
     this.#scheduleHouse()
     this.#schedulePressure()
@@ -210,6 +213,27 @@ class Agent implements NodeAgent {
         onDelete: (pod) => this.#apiPodGone(pod),
       }),
     )
+  }
+
+  #reclaimVolumes({ localVolumes }: NodeHost): void {
+    if (localVolumes === undefined) return
+    const reclaimer = startLocalVolumeReclaimer({
+      ...this.#deps,
+      informers: this.#informers,
+      sharesInformers: this.#deps.informers !== undefined,
+      recorder: this.#recorder,
+      nodeName: this.config.nodeName,
+      volumes: localVolumes,
+      isInUse: (namespace, claimName) => this.#mayUseClaim(namespace, claimName),
+    })
+    this.#closers.push(() => reclaimer.close())
+  }
+
+  /** Containers that no pod explains yet may use anything. */
+  #mayUseClaim(namespace: string, claimName: string): boolean {
+    const isUser = ({ pod }: PodWorker): boolean =>
+      pod.metadata.namespace === namespace && claimNamesOf(pod).includes(claimName)
+    return [...this.#workers.values()].some(isUser) || this.cache.podUids().some((uid) => !this.#isKnown(uid))
   }
 
   #services(): Informer<Service> {
@@ -277,6 +301,7 @@ class Agent implements NodeAgent {
       recordEvent: (pod, event) => this.#recorder.record({ apiVersion: 'v1', kind: 'Pod', ...pod }, event),
       services: () => this.#services().list(),
       admit: (pod) => this.#admit(pod),
+      roomBeside: (pod) => this.#roomBeside(pod),
       node: () => this.#nodeState(),
       onRemoved: (uid) => {
         this.#workers.delete(uid)
@@ -294,15 +319,18 @@ class Agent implements NodeAgent {
   }
 
   #admit(pod: Pod): ReturnType<typeof admitPod> {
+    return admitPod(pod, {
+      node: this.#reporter?.node,
+      pressure: this.#reporter?.snapshot?.underPressure ?? new Set(),
+      ...this.#roomBeside(pod),
+    })
+  }
+
+  #roomBeside(pod: Pod): NodeRoom {
     const others = [...this.#workers.values()]
       .filter((worker) => worker.active && worker.uid !== pod.metadata.uid)
       .map((worker) => worker.pod)
-    return admitPod(pod, {
-      node: this.#reporter?.node,
-      allocatable: this.#reporter?.snapshot?.status.allocatable ?? {},
-      pressure: this.#reporter?.snapshot?.underPressure ?? new Set(),
-      others,
-    })
+    return { allocatable: this.#reporter?.snapshot?.status.allocatable ?? {}, others }
   }
 
   #nodeState(): NodeState {

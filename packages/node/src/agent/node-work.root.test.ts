@@ -100,6 +100,41 @@ if (!isInNamespaces()) {
       await world.waitUntilGone('hungry')
     })
 
+    it('gives a running container other resources', async () => {
+      const name = { namespace: 'default', name: 'grown' }
+      const resources = (cpu: string) => ({ requests: { cpu }, limits: { cpu, memory: '64Mi' } })
+      const main = { ...sh('sleep 1000'), resources: resources('100m') }
+      const before = await world
+        .createPod('grown', { containers: [main] })
+        .then(() => world.waitForPod('grown', isReady))
+      const id = before.status?.containerStatuses?.[0]?.containerID
+      const quota = async (): Promise<string> => {
+        const script = 'cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max 2>/dev/null'
+        const command = ['sh', '-c', script]
+        const { stdout } = await world.runtime.execSync(id?.replace('containerd://', '') ?? '', command, 5)
+        return Buffer.from(stdout).toString().split(/\s/)[0] ?? ''
+      }
+      const resize = (cpu: string) => {
+        const spec = { containers: [{ ...main, resources: resources(cpu) }] }
+        return world.client.patch(pods, name, { type: 'merge', body: { spec } })
+      }
+      assert.equal(await quota(), '10000')
+      await resize('200m')
+      const allocated = (pod: Pod) => pod.status?.containerStatuses?.[0]?.allocatedResources?.['cpu']
+      const after = await world.waitForPod('grown', (pod) => allocated(pod) === '200m')
+      assert.equal(after.status?.containerStatuses?.[0]?.containerID, id)
+      assert.equal(await quota(), '20000')
+      await resize('1000')
+      const pending = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === 'PodResizePending')
+      const refused = await world.waitForPod('grown', (pod) => pending(pod) !== undefined)
+      assert.equal(pending(refused)?.reason, 'Infeasible')
+      assert.equal(allocated(refused), '200m')
+      await resize('200m')
+      await world.waitForPod('grown', (pod) => pending(pod) === undefined)
+      world.client.deleteGracefully(pods, name, 1)
+      await world.waitUntilGone('grown')
+    })
+
     it('stops all pods by what they asked for, without the API', async () => {
       const folder = await mkdtemp(`${world.dir}/stop-`)
       const volumes = [{ name: 'shared', hostPath: { path: folder } }]

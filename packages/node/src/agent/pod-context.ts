@@ -6,8 +6,9 @@ import type { NodeHost } from '../host/node-host.ts'
 import type { Admission } from '../pod/admit-pod.ts'
 import type { WaitingReason } from '../pod/container-status.ts'
 import type { DownwardContext } from '../pod/downward.ts'
-import { podStatus, type PodFailure } from '../pod/pod-status.ts'
+import { podStatus, type PodFailure, type PodResizeState } from '../pod/pod-status.ts'
 import type { RestartBackoff } from '../pod/restart-policy.ts'
+import { RESIZE_CONDITIONS } from '../pod/conditions.ts'
 import type { PodRuntimeState } from '../pod/runtime-state.ts'
 import type { PodProbes } from '../probes/pod-probes.ts'
 import type { ContainerRuntime } from '../runtime/container-runtime.ts'
@@ -39,9 +40,16 @@ export interface PodDeps {
   readonly recordEvent: (pod: Pod, event: EventInit) => void
   readonly services: () => readonly Service[]
   readonly admit: (pod: Pod) => Admission
+  /** What the node has, and the pods that take of it beside this one. */
+  readonly roomBeside: (pod: Pod) => NodeRoom
   readonly node: () => NodeState
   /** The pod is gone from the API, the runtime and the disk. */
   readonly onRemoved: (podUid: string) => void
+}
+
+export interface NodeRoom {
+  readonly allocatable: Readonly<Record<string, string>>
+  readonly others: readonly Pod[]
 }
 
 /** What pods need to know of the node, at this moment. */
@@ -67,6 +75,10 @@ export interface PodMemory {
   /** Of what is being stopped right now. */
   readonly graces: Set<Grace>
   failure: PodFailure | undefined
+  /** A resize that waits, or went wrong. */
+  resize: PodResizeState | undefined
+  /** Ids of containers that a resize restarts. */
+  readonly restart: Set<string>
 }
 
 export function createPodMemory(): PodMemory {
@@ -78,6 +90,8 @@ export function createPodMemory(): PodMemory {
     announced: new Map(),
     graces: new Set(),
     failure: undefined,
+    resize: undefined,
+    restart: new Set(),
   }
 }
 
@@ -91,7 +105,14 @@ export function withLatestStatus(pod: Pod, latest: PodStatus | undefined): Pod {
   return { ...pod, status: { ...pod.status, ...latest, conditions: [...foreign, ...kept] } }
 }
 
-const OWN_CONDITIONS = new Set(['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady', 'PodScheduled'])
+const OWN_CONDITIONS = new Set([
+  'PodReadyToStartContainers',
+  'Initialized',
+  'Ready',
+  'ContainersReady',
+  'PodScheduled',
+  ...RESIZE_CONDITIONS,
+])
 
 export interface ReportOptions {
   readonly terminal: boolean
@@ -109,6 +130,7 @@ export function reportStatus(
     hostIps: deps.config.hostIps,
     terminal,
     failure: memory.failure,
+    resize: memory.resize,
     verdicts: probes.verdicts,
     waiting: memory.waiting,
     runtimeName: deps.node().runtimeName,

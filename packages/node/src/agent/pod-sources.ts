@@ -1,3 +1,4 @@
+import { isLocalVolumeOf, isStatus, LOCAL_PROVISIONER, PROVISIONED_BY } from '@centaurus/api'
 import {
   configmaps,
   persistentvolumeclaims,
@@ -5,10 +6,13 @@ import {
   secrets,
   type ConfigMap,
   type Container,
+  type PersistentVolume,
   type Pod,
   type Secret,
   type Service,
 } from '@centaurus/api/core/v1'
+
+import type { Client } from '@centaurus/client'
 
 import type { DownwardContext } from '../pod/downward.ts'
 import type { EnvironmentSources } from '../pod/environment.ts'
@@ -65,18 +69,40 @@ function visibleServices(pod: Pod, services: readonly Service[]): Service[] {
 export function volumeSources(
   pod: Pod,
   {
+    client,
+    config,
     objects,
     tokens,
     downward,
-  }: { readonly objects: ObjectCache; readonly tokens: TokenCache; readonly downward: DownwardContext },
+  }: {
+    readonly client: Client
+    readonly config: { readonly nodeName: string }
+    readonly objects: ObjectCache
+    readonly tokens: TokenCache
+    readonly downward: DownwardContext
+  },
 ): VolumeSources {
   const namespace = pod.metadata.namespace ?? ''
   return {
     configMap: (name) => objects.get(configmaps, namespace, name),
     secret: (name) => objects.get(secrets, namespace, name),
-    persistentVolumeClaim: (name) => objects.get(persistentvolumeclaims, namespace, name),
-    persistentVolume: (name) => objects.get(persistentvolumes, '', name),
+    // Asked each time: a claim of the same name made anew has another volume, and the data of the old one is not for it.
+    persistentVolumeClaim: (name) => client.get(persistentvolumeclaims, { namespace, name }).catch(undefinedIfMissing),
+    persistentVolume: async (name) =>
+      checkPlace(config.nodeName, await client.get(persistentvolumes, { name }).catch(undefinedIfMissing)),
     token: (request) => tokens.token(pod, request),
     downward,
   }
+}
+
+/** A folder of another node would be made here, empty. */
+function checkPlace(nodeName: string, volume: PersistentVolume | undefined): PersistentVolume | undefined {
+  const isFolder = volume?.metadata.annotations?.[PROVISIONED_BY] === LOCAL_PROVISIONER
+  if (isFolder && !isLocalVolumeOf(nodeName, volume))
+    throw new Error(`volume "${volume.metadata.name}" node affinity doesn't match node "${nodeName}"`)
+  return volume
+}
+
+function undefinedIfMissing(error: unknown): undefined {
+  if (!isStatus(error, 'NotFound')) throw error
 }

@@ -6,6 +6,7 @@ import type { Logger, Timer } from '@centaurus/base'
 
 import { isPayloadVolume } from '../volumes/payload.ts'
 import { podKey, type PodRuntimeState } from '../pod/runtime-state.ts'
+import { allocationOf, readAllocation, withAllocation, type Allocation } from '../pod/resize.ts'
 import { podLogDirectory } from '../pod/sandbox-config.ts'
 import { PodProbes } from '../probes/pod-probes.ts'
 import {
@@ -17,6 +18,7 @@ import {
   type PodMemory,
 } from './pod-context.ts'
 import { volumeSources } from './pod-sources.ts'
+import { resizePod } from './resize-pod.ts'
 import { graceOf, runPod, stopPod } from './run-pod.ts'
 
 const RETRY_MS_MIN = 500
@@ -39,6 +41,10 @@ export class PodWorker {
   readonly #memory: PodMemory = createPodMemory()
   readonly #probes: PodProbes
   readonly #ending = new AbortController()
+  /** As the API has it. */
+  #desired: Pod
+  #allocation: Allocation
+  /** With the resources that its containers were given. */
   #pod: Pod
   #admitted = false
   #removed = false
@@ -53,7 +59,9 @@ export class PodWorker {
   #evictionGraceSeconds: number | undefined
 
   constructor(pod: Pod, deps: PodDeps) {
-    this.#pod = pod
+    this.#desired = pod
+    this.#allocation = readAllocation(pod)
+    this.#pod = withAllocation(pod, this.#allocation)
     this.#deps = deps
     this.#logger = deps.logger.with({ pod: podKey(pod) })
     this.#probes = new PodProbes({
@@ -81,7 +89,8 @@ export class PodWorker {
 
   update(pod: Pod): void {
     const old = this.#pod
-    this.#pod = pod
+    this.#desired = pod
+    this.#pod = withAllocation(pod, this.#allocation)
     if (this.#isEnding()) this.#hurry()
     else if (old.spec !== pod.spec) this.#deps.watches?.follow(pod)
     if (!isDeepStrictEqual(downwardMeta(old), downwardMeta(pod))) this.sourcesChanged()
@@ -170,8 +179,9 @@ export class PodWorker {
     if (!this.#admitted && !this.#isEnding()) this.#admit()
     const deadline = this.#checkDeadline()
     if (this.#isEnding()) return this.#end()
-    const pod = this.#pod
     const state = this.#deps.cache.get(this.uid)
+    const retryResize = await this.#resize(state)
+    const pod = this.#pod
     await readMessages(state, this.#memory, this.#deps)
     this.#probes.sync(pod, state)
     const status = reportStatus(pod, state, { memory: this.#memory, probes: this.#probes, terminal: false }, this.#deps)
@@ -184,7 +194,20 @@ export class PodWorker {
     )
     const after = this.#deps.cache.get(this.uid)
     if (after !== state) this.#dirty = true
-    return [wakeAtMs, deadline].filter((time) => time !== undefined).toSorted((a, b) => a - b)[0]
+    return [wakeAtMs, deadline, retryResize].filter((time) => time !== undefined).toSorted((a, b) => a - b)[0]
+  }
+
+  /** Lets the containers have what the spec asks for by now. Returns when to try again. */
+  async #resize(state: PodRuntimeState): Promise<number | undefined> {
+    const desired = this.#desired
+    for (const id of this.#memory.restart)
+      if (state.containers.find((container) => container.id === id)?.phase !== 'running')
+        this.#memory.restart.delete(id)
+    if (this.#pod === desired && this.#memory.resize === undefined) return undefined
+    const { pod, retryAtMs } = await resizePod(desired, this.#pod, { state, memory: this.#memory, deps: this.#deps })
+    if (pod === desired) this.#allocation = allocationOf(desired)
+    this.#pod = withAllocation(this.#desired, this.#allocation)
+    return retryAtMs
   }
 
   /** A pod that has containers was admitted before, by an agent that is gone. */

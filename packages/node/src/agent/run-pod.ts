@@ -39,6 +39,7 @@ export async function runPod(pod: Pod, state: PodRuntimeState, input: RunInput, 
     nowMs: deps.clock.now(),
     verdicts: probes.verdicts,
     backoffs: memory.backoffs,
+    restart: memory.restart,
   })
   const stop = stopDeps(pod, deps)
   const stopped = plan.killPod && (await stopPod(pod, state, { graceSeconds: graceOf(pod), memory }, deps))
@@ -159,8 +160,7 @@ async function prepareSandbox(pod: Pod, plan: PodPlan, before: PodRuntimeState, 
   const check = checkSandbox(pod, before)
   const podIps = check.changed ? [] : (before.sandboxes[0]?.ips ?? [])
   const sources = volumeSources(pod, {
-    objects: deps.objects,
-    tokens: deps.tokens,
+    ...deps,
     downward: downwardContext(pod, podIps, deps),
   })
   const volumes = await host.files.setUpVolumes(pod, sources).catch((error: unknown) => {

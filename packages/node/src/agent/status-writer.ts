@@ -5,6 +5,7 @@ import { pods, type Pod, type PodStatus } from '@centaurus/api/core/v1'
 import type { Clock, Logger } from '@centaurus/base'
 import { compareResourceVersions, type Client } from '@centaurus/client'
 
+import { RESIZE_CONDITIONS } from '../pod/conditions.ts'
 import { podKey } from '../pod/runtime-state.ts'
 
 const RETRY_MS_MIN = 500
@@ -131,12 +132,16 @@ const MERGED_LISTS = ['podIPs', 'hostIPs'] as const
 type Condition = NonNullable<PodStatus['conditions']>[number]
 
 function diffConditions(before: readonly Condition[], after: readonly Condition[]): object[] {
-  return after.flatMap((condition) => {
+  const dropped = before
+    .filter(({ type }) => RESIZE_CONDITIONS.has(type) && !after.some((condition) => condition.type === type))
+    .map(({ type }) => ({ $patch: 'delete', type }))
+  const changed = after.flatMap((condition) => {
     const old = before.find(({ type }) => type === condition.type)
     if (isDeepStrictEqual(old, condition)) return []
     const gone = Object.keys(old ?? {}).filter((key) => !(key in condition))
     return [{ ...condition, ...Object.fromEntries(gone.map((key) => [key, null])) }]
   })
+  return [...dropped, ...changed]
 }
 
 /** As JSON would carry it: no undefined fields. */

@@ -28,6 +28,8 @@ export function planConditions(pod: Pod, input: ConditionInput): (Verdict & { ty
 }
 
 /** Merges what was planned into what is there: others' conditions stay, times move only with the status. */
+export const RESIZE_CONDITIONS: ReadonlySet<string> = new Set(['PodResizePending', 'PodResizeInProgress'])
+
 export function mergeConditions(
   previous: PodStatus | undefined,
   planned: readonly (Verdict & { type: string })[],
@@ -46,7 +48,7 @@ export function mergeConditions(
     return condition
   })
   const names = new Set(planned.map(({ type }) => type))
-  return [...old.filter(({ type }) => !names.has(type)), ...ours]
+  return [...old.filter(({ type }) => !names.has(type) && !RESIZE_CONDITIONS.has(type)), ...ours]
 }
 
 function judgeSandbox(message: string): Verdict {

@@ -39,6 +39,8 @@ export interface PlanContext {
   readonly verdicts: ProbeVerdicts
   /** By container name. */
   readonly backoffs: ReadonlyMap<string, RestartBackoff>
+  /** Ids of containers that must make place for one with other resources. */
+  readonly restart?: ReadonlySet<string> | undefined
 }
 
 export interface StartAction {
@@ -246,6 +248,7 @@ function judgeRunning(draft: Draft, container: Container, status: ContainerDetai
     message: `Container ${container.name} ${what}`,
   })
   if (isChanged(container, status)) return kill('Changed', 'definition changed')
+  if (draft.context.restart?.has(status.id) === true) return kill('Changed', 'resize requires restart')
   if (liveness.get(status.id) === 'failure') return kill('LivenessProbe', 'failed liveness probe')
   if (startup.get(status.id) === 'failure') return kill('StartupProbe', 'failed startup probe')
   return undefined

@@ -14,6 +14,13 @@ export interface PodFailure {
   readonly isDisruption?: boolean | undefined
 }
 
+/** A resize that is not done, as a condition tells it. */
+export interface PodResizeState {
+  readonly type: 'PodResizePending' | 'PodResizeInProgress'
+  readonly reason: string
+  readonly message: string
+}
+
 export interface PodStatusContext extends ContainerStatusContext {
   readonly nowMs: number
   readonly hostIps: readonly string[]
@@ -21,6 +28,7 @@ export interface PodStatusContext extends ContainerStatusContext {
   readonly terminal: boolean
   /** Why the agent itself ended the pod: a deadline, an eviction, a refusal. */
   readonly failure?: PodFailure | undefined
+  readonly resize?: PodResizeState | undefined
 }
 
 /**
@@ -39,6 +47,7 @@ export function podStatus(pod: Pod, state: PodRuntimeState, context: PodStatusCo
   const sandboxMessage = checkSandbox(pod, state).message
   const disruption = { type: 'DisruptionTarget', status: 'True', reason: 'TerminationByKubelet' } as const
   const planned = [
+    ...(context.resize === undefined ? [] : [{ status: 'True' as const, ...context.resize }]),
     ...planConditions(pod, { phase, containers, initContainers, sandboxMessage }),
     ...(context.failure?.isDisruption === true ? [{ ...disruption, message: context.failure.message }] : []),
   ]

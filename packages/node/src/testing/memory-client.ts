@@ -162,7 +162,8 @@ function merge(target: Json, patch: Json): Json {
 
 function mergeByType(old: readonly Json[], patch: readonly Json[]): Json[] {
   const types = new Set(patch.map(({ type }) => type))
-  const merged = patch.map((item) => merge(old.find(({ type }) => type === item['type']) ?? {}, item))
+  const kept = patch.filter((item) => item['$patch'] !== 'delete')
+  const merged = kept.map((item) => merge(old.find(({ type }) => type === item['type']) ?? {}, item))
   return [...old.filter(({ type }) => !types.has(type)), ...merged]
 }
 
