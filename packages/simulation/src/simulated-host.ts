@@ -30,6 +30,7 @@ export function createSimulatedHost(options: {
   }
   return {
     files: SIMULATED_FILES,
+    localVolumes: SIMULATED_VOLUMES,
     facts: async () => makeFacts(nodeName, capacity),
     pressure: async () => ({
       memoryAvailableBytes: capacity.memoryBytes,
@@ -50,6 +51,14 @@ export function createSimulatedHost(options: {
       },
     },
   }
+}
+
+/** Persistent volumes are names too. */
+const SIMULATED_VOLUMES: NonNullable<NodeHost['localVolumes']> = {
+  dir: '/simulated/local-volumes',
+  owns: () => true,
+  ensure: (volume) => Promise.resolve(volume.spec?.local?.path ?? ''),
+  remove: () => Promise.resolve(),
 }
 
 /** Shared by all simulated nodes: it holds nothing. Payloads are read all the same, so that a missing config map shows as on a real node. */

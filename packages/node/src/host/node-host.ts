@@ -1,11 +1,14 @@
 import type { Container, NodeSystemInfo, Pod } from '@centaurus/api/core/v1'
 
 import type { DnsConfig } from '../runtime/config.ts'
+import type { LocalVolumes } from '../volumes/local-volumes.ts'
 import type { VolumeSources, VolumePaths } from '../volumes/pod-volumes.ts'
 
 /** What the agent needs of its machine beside a container runtime: files of pods, facts, and a way to knock at ports. */
 export interface NodeHost {
   readonly files: PodFiles
+  /** Persistent volumes that it can keep; absent: it keeps none. */
+  readonly localVolumes?: LocalVolumes | undefined
   /** Capacity and identity; read once an hour at most. */
   facts(): Promise<HostFacts>
   /** What is left right now. */

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import { systemClock } from '@centaurus/base'
 
 import { parseLogLine } from '../server/log-format.ts'
+import type { LocalVolumes } from '../volumes/local-volumes.ts'
 import type { Mounter } from '../volumes/mounts.ts'
 import { refreshVolumes, setUpVolumes, tearDownVolumes } from '../volumes/pod-volumes.ts'
 import { resolveSubPath } from '../volumes/sub-path.ts'
@@ -18,9 +19,11 @@ const FALLBACK_LOG_LINES_MAX = 80
 export function createSystemFiles({
   rootDir,
   mounter,
+  localVolumes,
 }: {
   readonly rootDir: string
   readonly mounter: Mounter
+  readonly localVolumes?: LocalVolumes | undefined
 }): PodFiles {
   const podDir = (podUid: string): string => join(rootDir, 'pods', podUid)
   const terminationFile = (podUid: string, name: string, attempt: number): string =>
@@ -29,7 +32,7 @@ export function createSystemFiles({
     async setUpVolumes(pod, sources) {
       const dir = podDir(pod.metadata.uid ?? '')
       await mkdir(dir, { recursive: true, mode: 0o750 })
-      return setUpVolumes(pod, { podDir: dir, mounter, sources })
+      return setUpVolumes(pod, { podDir: dir, mounter, sources, localVolumes })
     },
     refreshVolumes: (pod, sources) => refreshVolumes(pod, { podDir: podDir(pod.metadata.uid ?? ''), mounter, sources }),
     tearDown: (podUid) => tearDownVolumes({ podDir: podDir(podUid), mounter }),

@@ -1,4 +1,4 @@
-import { isStatus } from '@centaurus/api'
+import { isStatus, LOCAL_VOLUMES_ANNOTATION } from '@centaurus/api'
 import { nodes, type Node, type NodeStatus } from '@centaurus/api/core/v1'
 import type { Clock, Logger, Random, Timer } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
@@ -113,18 +113,22 @@ export class NodeReporter {
   }
 
   async #register(): Promise<void> {
-    const { client, config, logger } = this.#options
+    const { client, config, logger, host } = this.#options
+    const folder = host.localVolumes?.dir
     const { facts, status } = await this.#measure(undefined)
     try {
-      this.#node = await client.create(nodes, makeNode(facts, config, status))
+      const node = makeNode(facts, config, status)
+      const annotations = folder === undefined ? {} : { [LOCAL_VOLUMES_ANNOTATION]: folder }
+      this.#node = await client.create(nodes, { ...node, metadata: { ...node.metadata, annotations } })
       logger.info('Registered Node', { node: config.nodeName })
     } catch (error) {
       if (!isStatus(error, 'AlreadyExists')) throw error
       const labels = nodeLabels(facts, config)
+      const annotations = { [LOCAL_VOLUMES_ANNOTATION]: folder ?? null }
       this.#node = await client.patch(
         nodes,
         { name: config.nodeName },
-        { type: 'merge', body: { metadata: { labels } } },
+        { type: 'merge', body: { metadata: { labels, annotations } } },
       )
       logger.info('Found Node registered', { node: config.nodeName })
     }

@@ -5,6 +5,7 @@ import { quantityValue } from '@centaurus/api'
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from '@centaurus/api/core/v1'
 
 import { writeAtomically } from './atomic-writer.ts'
+import type { LocalVolumes } from './local-volumes.ts'
 import type { Mounter } from './mounts.ts'
 import { isPayloadVolume, makePayload, tokenOwner, type PayloadSources } from './payload.ts'
 
@@ -18,6 +19,8 @@ export interface PodVolumesOptions {
   readonly podDir: string
   readonly mounter: Mounter
   readonly sources: VolumeSources
+  /** Volumes of this node that are made on first use. */
+  readonly localVolumes?: LocalVolumes | undefined
 }
 
 /** Volume name to the path on this host. */
@@ -56,10 +59,18 @@ export async function tearDownVolumes({
   await rm(podDir, { recursive: true, force: true })
 }
 
+/** Claims that the pod mounts, those of its ephemeral volumes included. */
+export function claimNamesOf({ metadata, spec }: Pod): string[] {
+  return (spec?.volumes ?? []).flatMap((volume) => {
+    if (volume.persistentVolumeClaim !== undefined) return [volume.persistentVolumeClaim.claimName]
+    return volume.ephemeral === undefined ? [] : [`${metadata.name ?? ''}-${volume.name}`]
+  })
+}
+
 async function setUpVolume(pod: Pod, volume: Volume, options: PodVolumesOptions): Promise<string> {
   if (volume.hostPath !== undefined) return checkHostPath(volume.hostPath.path, volume.hostPath.type ?? '')
-  if (volume.persistentVolumeClaim !== undefined) return claimPath(volume.persistentVolumeClaim.claimName, options)
-  if (volume.ephemeral !== undefined) return claimPath(`${pod.metadata.name ?? ''}-${volume.name}`, options)
+  if (volume.persistentVolumeClaim !== undefined) return claimPath(pod, volume.persistentVolumeClaim.claimName, options)
+  if (volume.ephemeral !== undefined) return claimPath(pod, `${pod.metadata.name ?? ''}-${volume.name}`, options)
   if (volume.emptyDir !== undefined) return setUpEmptyDir(pod, volume, options)
   if (!isPayloadVolume(volume))
     throw new Error(
@@ -97,6 +108,15 @@ async function applyFsGroup(dir: string, group: number): Promise<void> {
   if (info.isDirectory()) for (const entry of await readdir(dir)) await applyFsGroup(join(dir, entry), group)
 }
 
+/** What lives longer than a pod is walked through only when the pod asks for it, or its root shows that it was not. Source: requiresPermissionChange, v1.37. */
+async function applyVolumeGroup(pod: Pod, path: string): Promise<void> {
+  const { fsGroup, fsGroupChangePolicy } = pod.spec?.securityContext ?? {}
+  if (fsGroup === undefined) return
+  const { gid, mode } = await lstat(path)
+  if (fsGroupChangePolicy === 'OnRootMismatch' && gid === fsGroup && (mode & 0o2770) === 0o2770) return
+  await applyFsGroup(path, fsGroup)
+}
+
 /** Source: volume/hostpath checkType, v1.37. */
 async function checkHostPath(path: string, type: string): Promise<string> {
   const info = await stat(path).catch(() => undefined)
@@ -121,7 +141,7 @@ async function checkHostPath(path: string, type: string): Promise<string> {
   return path
 }
 
-async function claimPath(claimName: string, { sources }: PodVolumesOptions): Promise<string> {
+async function claimPath(pod: Pod, claimName: string, { sources, localVolumes }: PodVolumesOptions): Promise<string> {
   const claim = await sources.persistentVolumeClaim(claimName)
   if (claim === undefined) throw new Error(`persistentvolumeclaim "${claimName}" not found`)
   const volumeName = claim.spec?.volumeName ?? ''
@@ -129,9 +149,17 @@ async function claimPath(claimName: string, { sources }: PodVolumesOptions): Pro
     throw new Error(`persistentvolumeclaim "${claimName}" is not bound`)
   const volume = await sources.persistentVolume(volumeName)
   if (volume === undefined) throw new Error(`persistentvolume "${volumeName}" not found`)
+  const holder = volume.spec?.claimRef?.uid
+  if (holder !== undefined && holder !== claim.metadata.uid)
+    throw new Error(`persistentvolume "${volumeName}" is not bound to persistentvolumeclaim "${claimName}"`)
   if (volume.spec?.hostPath !== undefined)
     return checkHostPath(volume.spec.hostPath.path, volume.spec.hostPath.type ?? '')
-  if (volume.spec?.local !== undefined) return checkHostPath(volume.spec.local.path, 'Directory')
+  if (volume.spec?.local !== undefined) {
+    const isOurs = holder !== undefined && localVolumes?.owns(volume) === true
+    const path = isOurs ? await localVolumes.ensure(volume) : await checkHostPath(volume.spec.local.path, 'Directory')
+    await applyVolumeGroup(pod, path)
+    return path
+  }
   throw new Error(`persistentvolume "${volumeName}" must be of type hostPath or local on this node`)
 }
 
