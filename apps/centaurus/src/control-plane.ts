@@ -22,7 +22,13 @@ import {
 import { parseCertificateRequest, signCertificateRequest } from '@centaurus/apiserver/certificates'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
-import { discoverFrom, startControllers, type ControllerDeps, type ControllerInputs } from '@centaurus/controllers'
+import {
+  discoverFrom,
+  localStorageClass,
+  startControllers,
+  type ControllerDeps,
+  type ControllerInputs,
+} from '@centaurus/controllers'
 import { startScheduler } from '@centaurus/scheduler'
 import type { Store } from '@centaurus/store'
 import { readDescriptions } from './descriptions.ts'
@@ -70,7 +76,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     random,
     logger,
     extensions,
-    admission: { advertiseAddress: options.advertiseAddress, advertisePort: options.port },
+    admission: {
+      advertiseAddress: options.advertiseAddress,
+      advertisePort: options.port,
+      storageClass: localStorageClass,
+    },
   })
   await server.start()
   const listener = await server.listen({
