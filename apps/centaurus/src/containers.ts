@@ -33,16 +33,16 @@ export async function openContainerd(home: Home, logger: Logger): Promise<Contai
   })
 }
 
-/** Longest time that pods get to stop, all together. */
-const STOP_SECONDS_MAX = 60
-
 /** Stops every pod with its grace and its preStop hooks, the least important first, then containerd. False when there was nothing to stop. */
-export async function stopContainers(home: Home, logger: Logger): Promise<boolean> {
+export async function stopContainers(
+  home: Home,
+  { logger, graceSecondsMax }: { readonly logger: Logger; readonly graceSecondsMax: number },
+): Promise<boolean> {
   if (!existsSync(containerdPaths(home.containerdDir).pid)) return false
   const containerd = await openContainerd(home, logger)
   const runtime = createCriRuntime({ endpoint: containerd.endpoint })
   try {
-    await stopAllPods({ runtime, clock: systemClock, logger }, { graceSecondsMax: STOP_SECONDS_MAX })
+    await stopAllPods({ runtime, clock: systemClock, logger }, { graceSecondsMax })
   } finally {
     await runtime.close()
   }

@@ -44,6 +44,21 @@ export function findDaemon(home: Home, name: DaemonName): Daemon | undefined {
   return startTicksOf(daemon.pid) === daemon.startTicks ? daemon : undefined
 }
 
+function readyFile(home: Home, name: DaemonName): string {
+  return join(home.runDir, `${name}.ready`)
+}
+
+/** Tells that this process, which is the daemon `name`, has taken up its work. */
+export function markReady(home: Home, name: DaemonName): void {
+  writeFileSync(readyFile(home, name), String(process.pid))
+}
+
+/** Whether the daemon that runs has said so: one that was killed may have left its mark. */
+export function isMarkedReady(home: Home, name: DaemonName): boolean {
+  const file = readyFile(home, name)
+  return existsSync(file) && readFileSync(file, 'utf8') === String(findDaemon(home, name)?.pid)
+}
+
 /** Starts `centaurus <name>` in the background, in a session of its own, with its output appended to its log. */
 export function startDaemon(home: Home, name: DaemonName): Daemon {
   const log = openSync(logFile(home, name), 'a')

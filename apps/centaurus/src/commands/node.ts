@@ -13,6 +13,7 @@ import {
 } from '@centaurus/node'
 import { connectAsAdmin } from '../cluster-access.ts'
 import { CLUSTER_DNS, openContainerd, POD_CIDR } from '../containers.ts'
+import { markReady } from '../daemons.ts'
 import type { Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
@@ -34,6 +35,7 @@ export async function runNode(home: Home): Promise<void> {
     settings.nodes.type === 'simulated'
       ? await runSimulated(home, settings.nodes.count, logger)
       : await runLocal(home, settings, logger)
+  markReady(home, 'node')
   logger.info('Started nodes')
   await stopped
   logger.info('Stopping nodes')

@@ -4,7 +4,10 @@ import { silentLogger } from '@centaurus/base'
 import type { Home } from '../home.ts'
 import { readSettings } from '../settings.ts'
 import { UserError } from '../user-error.ts'
-import { down } from './down.ts'
+import { stopCluster } from './down.ts'
+
+/** Pods that are deleted with everything they have need no time to tidy up. */
+const GRACE_SECONDS = 1
 
 /** Deletes the cluster: its processes, containers, objects, volumes, certificates and logs. */
 export async function reset(home: Home, { yes }: { yes: boolean }): Promise<void> {
@@ -16,7 +19,7 @@ export async function reset(home: Home, { yes }: { yes: boolean }): Promise<void
     process.stdout.write('Nothing was deleted.\n')
     return
   }
-  await down(home)
+  await stopCluster(home, { graceSecondsMax: GRACE_SECONDS })
   const { removeContainers, removeMounts, removeNetwork } = await import('../containers.ts')
   if (readSettings(home)?.nodes.type === 'local') {
     await removeContainers(home, silentLogger)

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { silentLogger } from '@centaurus/base'
 import { Listr, type ListrTask } from 'listr2'
 import { connectAsAdmin, isNodeReady, tryListNodes } from '../cluster-access.ts'
-import { findDaemon, logFile, logTail, startDaemon, type DaemonName } from '../daemons.ts'
+import { findDaemon, isMarkedReady, logFile, logTail, startDaemon, type DaemonName } from '../daemons.ts'
 import { createHome, type Home } from '../home.ts'
 import { installPackages, missingPackages, whyNoContainers } from '../prerequisites.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
@@ -153,6 +153,7 @@ async function waitForNodes(home: Home, { since, expected }: { since: number; ex
   const client = await connectAsAdmin(home)
   try {
     await waitFor(home, { name: 'node', since, timeoutMs: NODES_TIMEOUT_MS }, async () => {
+      if (!isMarkedReady(home, 'node')) return false // nodes of an agent that was killed look ready for a while
       const nodes = await tryListNodes(client, REQUEST_TIMEOUT_MS)
       return (nodes ?? []).filter(isNodeReady).length >= expected
     })
