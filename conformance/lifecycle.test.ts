@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { TestCluster, whyNoRoot } from './lib/cluster.ts'
-import { run, waitFor } from './lib/processes.ts'
+import { ROOT, TestCluster, whyNoRoot } from './lib/cluster.ts'
+import { isAlive } from './lib/leftovers.ts'
+import { pod } from './lib/manifests.ts'
+import { mustRun, run, start, waitFor } from './lib/processes.ts'
 
 interface PodStatus {
   metadata: { uid: string }
@@ -18,22 +22,25 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
     cluster = await TestCluster.create('life')
     await cluster.up()
     await cluster.kubectl('create configmap kept --from-literal=a=1')
-    await cluster.kubectl([
-      'run',
-      'steady',
-      '--image=localhost/centaurus/busybox:1',
-      '--',
-      'sh',
-      '-c',
-      'trap exit TERM; while :; do sleep 1; done',
-    ])
-    await cluster.kubectl('wait --for=condition=Ready pod/steady --timeout=60s')
+    const serve = { command: ['httpd', '-f', '-p', '8080', '-h', '/etc'] }
+    await cluster.apply(pod('steady'), pod('echo', serve, { terminationGracePeriodSeconds: 1 }), {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'echo' },
+      spec: { selector: { app: 'echo' }, ports: [{ port: 80, targetPort: 8080 }] },
+    })
+    await cluster.kubectl('wait --for=condition=Ready pod/steady pod/echo --timeout=60s')
   })
   after(() => cluster?.remove())
 
   const steady = (): Promise<PodStatus> => cluster.json<PodStatus>('get pod steady')
-  const pidOf = async (name: string): Promise<number> =>
-    (JSON.parse(await readFile(join(cluster.home, 'run', `${name}.json`), 'utf8')) as { pid: number }).pid
+  /** Ends one of the cluster's processes as a crash would, and waits until it is gone. */
+  const crash = async (name: string): Promise<void> => {
+    const record = await readFile(join(cluster.home, 'run', `${name}.json`), 'utf8')
+    const { pid } = JSON.parse(record) as { pid: number }
+    process.kill(pid, 'SIGKILL')
+    await waitFor(`${name} to be gone`, async () => !isAlive(pid))
+  }
 
   it('says what is already up when started again', async () => {
     const output = await cluster.up()
@@ -46,7 +53,7 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
 
   it('adopts running containers after the node agent was killed', async () => {
     const before = await steady()
-    process.kill(await pidOf('node'), 'SIGKILL')
+    await crash('node')
     await cluster.up()
     await cluster.kubectl('wait --for=condition=Ready pod/steady --timeout=30s')
     const after = await steady()
@@ -58,7 +65,7 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
     for (let round = 0; round < 3; round++) {
       const name = `survivor-${round}`
       await cluster.kubectl(`create configmap ${name}`)
-      process.kill(await pidOf('control-plane'), 'SIGKILL')
+      await crash('control-plane')
       await cluster.up()
       assert.match(await cluster.kubectl(`get configmap ${name}`), new RegExp(name))
     }
@@ -66,8 +73,11 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
     assert.equal(pod.status.containerStatuses[0]!.restartCount, 0, 'pods go on without a control plane')
   })
 
-  it('keeps objects and pods over down and up', async () => {
+  it('keeps objects, pods and addresses of Services over down and up', async () => {
     const { metadata } = await steady()
+    const address = await cluster.kubectl('get service echo -o jsonpath={.spec.clusterIP}')
+    const ask = (): Promise<string> => cluster.exec('steady', `timeout 5 wget -qO- http://${address}/passwd`)
+    assert.match(await ask(), /^root:/)
     assert.match(await cluster.mustCentaurus(['down']), /cluster is down/)
     assert.equal((await cluster.centaurus(['status'])).code, 1)
     await cluster.up()
@@ -76,6 +86,9 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
       const pod = await steady()
       return pod.metadata.uid === metadata.uid && pod.status.containerStatuses[0]?.ready === true
     })
+    await cluster.kubectl('wait --for=condition=Ready pod/echo --timeout=60s')
+    assert.equal(await cluster.kubectl('get service echo -o jsonpath={.spec.clusterIP}'), address)
+    assert.match(await ask(), /^root:/)
   })
 
   it('prints the logs of its processes', async () => {
@@ -86,18 +99,19 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
   })
 })
 
+const HOLD_PORT = `require('node:net').createServer().listen(7099, '0.0.0.0', () => console.log('listening'))`
+
 describe('a cluster that cannot start', () => {
   it('names the port that is in use and the way out', async () => {
     const cluster = await TestCluster.create('port')
-    const holder = createServer()
-    await new Promise<void>((resolve) => holder.listen(0, '0.0.0.0', resolve))
-    const port = (holder.address() as { port: number }).port
+    const holder = start([...(cluster.network?.enter ?? []), process.execPath, '-e', HOLD_PORT])
     try {
-      const { code, stderr, stdout } = await cluster.centaurus(['up', '--nodes', 'none', '--port', String(port)])
+      await once(holder.stdout!, 'data')
+      const { code, stderr, stdout } = await cluster.centaurus(['up', '--nodes', 'none', '--port', '7099'])
       assert.equal(code, 1)
-      assert.match(stdout + stderr, new RegExp(`port ${port}.*in use.*--port`, 's'))
+      assert.match(stdout + stderr, /port 7099.*in use.*--port/s)
     } finally {
-      holder.close()
+      holder.kill()
       await cluster.remove()
     }
   })
@@ -118,24 +132,74 @@ describe('a cluster that cannot start', () => {
   })
 })
 
-describe('a cluster without root', () => {
-  it('runs simulated nodes as an ordinary user, and says that they are simulated', async () => {
-    const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : []
-    const cluster = await TestCluster.create('plain', { prefix: asNobody })
-    await run(['chown', '-R', '65534:65534', cluster.home])
+describe('a cluster on a disk that is full', { skip: whyNoRoot() }, () => {
+  const DISK_MB = 192
+
+  it('refuses writes with a clear message, goes on reading, and recovers when there is room again', async () => {
+    const cluster = await TestCluster.create('disk')
+    await mustRun(['mount', '-t', 'tmpfs', '-o', `size=${DISK_MB}m`, 'tmpfs', cluster.home])
     try {
-      if (asNobody.length > 0) {
-        const refused = await cluster.centaurus(['up'])
-        assert.match(refused.stderr, /real containers need root.*--nodes simulated:5/s)
-      }
-      await cluster.up('--nodes', 'simulated:5', '--port', '16443')
-      const nodes = await cluster.kubectl('get nodes -o wide')
-      assert.equal(nodes.match(/\bReady\b/g)?.length, 5)
-      assert.match(nodes, /simulated/)
-      await cluster.kubectl('create deployment web --image=any/image:1 --replicas=10')
-      await cluster.kubectl('rollout status deployment/web --timeout=60s')
+      await cluster.up('--nodes', 'none')
+      await cluster.kubectl('create configmap before')
+      const filler = join(cluster.home, 'filler')
+      await run(['dd', 'if=/dev/zero', `of=${filler}`, 'bs=64k'])
+      const page = 'x'.repeat(500_000)
+      const write = (name: string) =>
+        cluster.tryKubectl('create -f -', {
+          input: JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { page } }),
+        })
+      const refused = await waitFor('a refusal', async () => {
+        const finished = await write(`full-${Math.random().toString(36).slice(2)}`)
+        return finished.code === 0 ? undefined : finished
+      })
+      assert.match(refused.stderr, /no room left; free some space and try again/)
+      assert.match(await cluster.kubectl('get configmap before'), /before/)
+      await rm(filler)
+      await waitFor('writes to go through again', async () => (await write('after')).code === 0)
+      await cluster.mustCentaurus(['down'])
+      await cluster.up()
+      assert.match(await cluster.kubectl('get configmap before after'), /before[^]*after/)
     } finally {
-      await cluster.remove()
+      await cluster.mustCentaurus(['down'])
+      await cluster.destroy()
     }
   })
 })
+
+describe('a cluster without root', () => {
+  it('runs simulated nodes for an ordinary user from a fresh copy, and says that they are simulated', async () => {
+    const isRoot = process.getuid?.() === 0
+    const copy = await copyCheckout()
+    const asNobody = isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : []
+    const cluster = await TestCluster.create('plain', { root: copy, prefix: asNobody })
+    const kubectl = (args: string): Promise<string> => cluster.mustCentaurus(['kubectl', ...args.split(' ')])
+    try {
+      if (isRoot) {
+        await mustRun(['chown', '65534:65534', cluster.home, copy])
+        const refused = await cluster.centaurus(['up'])
+        assert.match(refused.stderr, /real containers need root.*--nodes simulated:5/s)
+      }
+      assert.match(await cluster.up('--nodes', 'simulated:5'), /Start 5 simulated nodes/)
+      const nodes = await kubectl('get nodes -o wide')
+      assert.equal(nodes.match(/\bReady\b/g)?.length, 5)
+      assert.match(nodes, /simulated/)
+      await kubectl('create deployment web --image=any/image:1 --replicas=10')
+      await kubectl('rollout status deployment/web --timeout=60s')
+    } finally {
+      await cluster.remove()
+      await rm(copy, { recursive: true, force: true })
+    }
+  })
+})
+
+/** What a clone holds, and the installed packages beside it (as hard links where possible), so that no registry is needed. */
+async function copyCheckout(): Promise<string> {
+  const copy = await mkdtemp(join(tmpdir(), 'centaurus-copy-'))
+  const files = (await mustRun(['git', '-C', ROOT, 'ls-files', '-z', '--cached', '--others', '--exclude-standard']))
+    .split('\0')
+    .filter((file) => file !== '' && existsSync(join(ROOT, file)))
+  const pack = 'tar -cf - --null -T - | tar -xf - -C "$1"'
+  await mustRun(['sh', '-c', pack, 'sh', copy], { cwd: ROOT, input: files.join('\0') })
+  await mustRun(['sh', '-c', 'cp -al "$1" "$2" || cp -a "$1" "$2"', 'sh', join(ROOT, 'node_modules'), copy])
+  return copy
+}

@@ -10,6 +10,8 @@ import { mustRun, run, start, waitFor, type Finished, type RunOptions } from './
 export const ROOT = join(import.meta.dirname, '../..')
 
 const RESET_TIMEOUT_MS = 60_000
+const COMMAND_TIMEOUT_MS = 60_000
+const INSTALL_TIMEOUT_MS = 300_000
 
 /** Clusters to take away when the test is told to stop. */
 const interrupted = new Set<TestCluster>()
@@ -55,6 +57,9 @@ export class TestCluster {
     const network = process.getuid?.() === 0 ? await createNetworkNamespace(label) : undefined
     const cluster = new TestCluster({ home, network, root, prefix: [...(network?.enter ?? []), ...prefix] })
     removeWhenInterrupted(cluster)
+    // The network of the test leads nowhere: what the launcher must fetch it fetches before.
+    if (root === ROOT)
+      await run([join(ROOT, 'centaurus'), 'status'], { env: cluster.#env, timeoutMs: INSTALL_TIMEOUT_MS })
     return cluster
   }
 
@@ -69,7 +74,7 @@ export class TestCluster {
   /** `./centaurus …`, whatever its code. */
   centaurus(args: readonly string[], options: RunOptions = {}): Promise<Finished> {
     return run([...this.#prefix, join(this.#root, 'centaurus'), ...args], {
-      timeoutMs: 300_000,
+      timeoutMs: COMMAND_TIMEOUT_MS,
       ...options,
       env: { ...this.#env, ...options.env },
     })
@@ -78,7 +83,7 @@ export class TestCluster {
   /** `./centaurus …`; throws when it fails. */
   mustCentaurus(args: readonly string[], options: RunOptions = {}): Promise<string> {
     return mustRun([...this.#prefix, join(this.#root, 'centaurus'), ...args], {
-      timeoutMs: 300_000,
+      timeoutMs: COMMAND_TIMEOUT_MS,
       ...options,
       env: this.#env,
     })

@@ -95,7 +95,7 @@ function kill(pid: number): void {
 }
 
 /** False also for a process that has ended and only waits to be reaped. */
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     readlinkSync(`/proc/${pid}/exe`)
     return true
