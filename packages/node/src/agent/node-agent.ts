@@ -10,7 +10,7 @@ import {
   type InformerFactory,
 } from '@centaurus/client'
 
-import type { NodeHost } from '../host/node-host.ts'
+import type { HostUsage, NodeHost } from '../host/node-host.ts'
 import { createSystemHost } from '../host/system-host.ts'
 import { startNodeLease } from '../node/node-lease.ts'
 import { NodeReporter } from '../node/node-reporter.ts'
@@ -60,6 +60,8 @@ export interface NodeAgent {
   pods(): readonly Pod[]
   /** Undefined when the pod is not here. */
   findPod(namespace: string, name: string): Pod | undefined
+  /** What the machine uses; undefined before {@link start} and where there is no machine. */
+  usage(): Promise<HostUsage | undefined>
   readonly runtime: ContainerRuntime
   readonly cache: RuntimeCache
   readonly config: NodeAgentConfig
@@ -127,6 +129,10 @@ class Agent implements NodeAgent {
       const status = this.#status.latest(uid)
       return status === undefined ? pod : { ...pod, status }
     })
+  }
+
+  async usage(): Promise<HostUsage | undefined> {
+    return this.#podDeps?.host.usage?.()
   }
 
   findPod(namespace: string, name: string): Pod | undefined {

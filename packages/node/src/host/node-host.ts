@@ -13,6 +13,8 @@ export interface NodeHost {
   facts(): Promise<HostFacts>
   /** What is left right now. */
   pressure(): Promise<HostPressure>
+  /** What the whole machine uses; absent where there is no machine. */
+  usage?(): Promise<HostUsage>
   resolvConf(): Promise<DnsConfig>
   readonly dialer: Dialer
 }
@@ -55,6 +57,13 @@ export interface HostFacts {
   readonly hugepages: Readonly<Record<string, number>>
   readonly hostname: string
   readonly nodeInfo: Omit<NodeSystemInfo, 'containerRuntimeVersion' | 'kubeletVersion' | 'kubeProxyVersion'>
+}
+
+export interface HostUsage {
+  /** Since it started, all processors together. */
+  readonly cpuUsageNanos: number
+  readonly memoryWorkingSetBytes: number
+  readonly memoryAvailableBytes: number
 }
 
 export interface HostPressure {

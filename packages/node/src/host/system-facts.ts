@@ -1,10 +1,12 @@
 import { readdir, readFile, statfs } from 'node:fs/promises'
 import { arch, availableParallelism, hostname, release, totalmem } from 'node:os'
 
-import type { HostFacts, HostPressure } from './node-host.ts'
+import type { HostFacts, HostPressure, HostUsage } from './node-host.ts'
 
 const ARCHITECTURES: Partial<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' }
 const KIB = 1024
+/** Linux counts processor time for users in hundredths of a second (USER_HZ). */
+const NANOS_PER_TICK = 10_000_000
 
 /** Capacity and identity of this machine, from /proc, /sys and the file system that holds `rootDir`. */
 export async function readFacts(rootDir: string): Promise<HostFacts> {
@@ -49,6 +51,23 @@ export async function readPressure(rootDir: string): Promise<HostPressure> {
     diskAvailablePercent: percent(disk.bavail, disk.blocks),
     inodesAvailablePercent: percent(disk.ffree, disk.files),
     pidsAvailable: Number(pidMax) - tasks,
+  }
+}
+
+/** What all processes use. Memory that the kernel could give back at once does not count. */
+export async function readUsage(): Promise<HostUsage> {
+  const [meminfo, stat] = await Promise.all([
+    readFile('/proc/meminfo', 'utf8').catch(() => ''),
+    readFile('/proc/stat', 'utf8').catch(() => ''),
+  ])
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (/^cpu +(.*)$/m.exec(stat)?.[1] ?? '')
+    .split(' ')
+    .map(Number)
+  const available = parseMeminfo(meminfo, 'MemAvailable')
+  return {
+    cpuUsageNanos: (user + nice + system + irq + softirq) * NANOS_PER_TICK,
+    memoryWorkingSetBytes: parseMeminfo(meminfo, 'MemTotal') - available,
+    memoryAvailableBytes: available,
   }
 }
 

@@ -6,7 +6,7 @@ import { createLocalVolumes } from '../volumes/local-volumes.ts'
 import { systemMounter } from '../volumes/mounts.ts'
 import { systemDialer } from './dialer.ts'
 import type { NodeHost } from './node-host.ts'
-import { readFacts, readPressure } from './system-facts.ts'
+import { readFacts, readPressure, readUsage } from './system-facts.ts'
 import { createSystemFiles } from './system-files.ts'
 
 /** This machine, with the agent's files below `rootDir`. Needs root to mount volumes of memory. */
@@ -18,6 +18,7 @@ export async function createSystemHost({ rootDir }: { readonly rootDir: string }
     localVolumes,
     facts: () => readFacts(rootDir),
     pressure: () => readPressure(rootDir),
+    usage: readUsage,
     resolvConf: async () => parseResolvConf(await readFile('/etc/resolv.conf', 'utf8').catch(() => '')),
     dialer: systemDialer,
   }

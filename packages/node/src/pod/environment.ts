@@ -69,7 +69,7 @@ function resolveVariable(
   variable: EnvVariable,
   sources: EnvironmentSources,
 ): string | undefined {
-  const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef } = variable.valueFrom!
+  const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef, ...others } = variable.valueFrom!
   const { downward } = sources
   if (fieldRef !== undefined) return podFieldValue(pod, fieldRef.fieldPath, downward)
   if (resourceFieldRef !== undefined) return resourceFieldValue(pod, resourceFieldRef, { ...downward, container })
@@ -86,7 +86,10 @@ function resolveVariable(
       where,
     })
   }
-  throw new ContainerConfigError(`environment variable "${variable.name}" has a source that this node does not support`)
+  const kind = Object.keys(others)[0] ?? 'none'
+  throw new ContainerConfigError(
+    `environment variable "${variable.name}": source ${kind} is not supported by this node`,
+  )
 }
 
 function pick(

@@ -125,6 +125,20 @@ if (!isInNamespaces()) {
       )
     })
 
+    it('tells of itself', async () => {
+      assert.equal((await get('/healthz/syncloop')).body, 'ok')
+      assert.equal((await get('/healthz/none')).status, 404)
+      assert.match((await get('/configz')).body, /"kind":"KubeletConfiguration"/)
+      const running = JSON.parse((await get('/runningpods/')).body) as { items: Pod[] }
+      assert.deepEqual(
+        running.items.map(({ metadata }) => metadata.name).filter((name) => name !== 'again'),
+        ['web'],
+      )
+      assert.match((await get('/metrics')).body, /^kubelet_running_pods \d+$/m)
+      assert.match((await get('/metrics/resource')).body, /^node_memory_working_set_bytes [1-9]\d* \d+$/m)
+      assert.match((await get('/metrics/cadvisor')).body, /^container_memory_usage_bytes\{container="main",id="/m)
+    })
+
     it('refuses clients without a certificate', async () => {
       const status = await new Promise((resolve, reject) => {
         request(url('/pods'), { ca: certificates.ca, agent: false }, ({ statusCode }) => resolve(statusCode))

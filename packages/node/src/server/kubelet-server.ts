@@ -14,7 +14,8 @@ import type { KubeletAccess } from './access.ts'
 import { findLogContainer, findRunningContainer, KubeletApiError } from './find-container.ts'
 import { isTrue, parseLogOptions } from './log-options.ts'
 import { createLineFilter, readLog } from './log-reader.ts'
-import { formatResourceMetrics, makeStatsSummary } from './stats.ts'
+import { formatAgentMetrics, isSyncing, makeConfigz, runningPods } from './node-pages.ts'
+import { formatCadvisorMetrics, formatResourceMetrics, makeStatsSummary } from './stats.ts'
 import { proxyUpgrade, refuseUpgrade } from './stream-proxy.ts'
 
 export interface KubeletServerOptions {
@@ -106,28 +107,22 @@ async function serve(
   await checkAccess(options, request)
   switch (route) {
     case 'healthz':
-      return send(response, 'text/plain; charset=utf-8', 'ok')
+      return sendHealth(options, response, parts[0] ?? '')
+    case 'configz':
+      return send(response, 'application/json', JSON.stringify(makeConfigz(firstAgent(options))))
+    case 'runningpods':
+      return sendPods(response, options.agents().flatMap(runningPods))
     case 'pods':
-      return send(
+      return sendPods(
         response,
-        'application/json',
-        JSON.stringify({
-          kind: 'PodList',
-          apiVersion: 'v1',
-          metadata: {},
-          items: options.agents().flatMap((agent) => agent.pods()),
-        }),
+        options.agents().flatMap((agent) => agent.pods()),
       )
     case 'containerLogs':
       return sendLog(options, { url, parts, response, closed })
     case 'stats':
       return send(response, 'application/json', JSON.stringify(makeStatsSummary(await collectStats(options))))
     case 'metrics':
-      return send(
-        response,
-        'text/plain; version=0.0.4; charset=utf-8',
-        formatResourceMetrics(await collectStats(options)),
-      )
+      return send(response, 'text/plain; version=0.0.4; charset=utf-8', await formatPage(options, parts[0] ?? ''))
     case 'exec':
     case 'attach':
     case 'portForward':
@@ -135,6 +130,39 @@ async function serve(
     default:
       throw new KubeletApiError(404, '404 page not found')
   }
+}
+
+function sendPods(response: ServerResponse, items: readonly Pod[]): void {
+  send(response, 'application/json', JSON.stringify({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items }))
+}
+
+/** Source: kubelet InstallAuthNotRequiredHandlers, v1.37: ping, log and syncloop, and all of them together. */
+function sendHealth({ agents, clock }: KubeletServerOptions, response: ServerResponse, check: string): void {
+  if (!['', 'ping', 'log', 'syncloop'].includes(check)) throw new KubeletApiError(404, '404 page not found')
+  const isWell = check === 'ping' || check === 'log' || agents().every((agent) => isSyncing(agent, clock))
+  if (!isWell) throw new KubeletApiError(500, 'sync Loop took longer than expected')
+  send(response, 'text/plain; charset=utf-8', 'ok')
+}
+
+async function formatPage(options: KubeletServerOptions, page: string): Promise<string> {
+  switch (page) {
+    case '':
+      return formatAgentMetrics(options.agents())
+    case 'resource':
+      return formatResourceMetrics(await collectStats(options))
+    case 'cadvisor':
+      return formatCadvisorMetrics(await collectStats(options))
+    case 'probes':
+      return ''
+    default:
+      throw new KubeletApiError(404, '404 page not found')
+  }
+}
+
+function firstAgent({ agents }: KubeletServerOptions): NodeAgent {
+  const [agent] = agents()
+  if (agent === undefined) throw new KubeletApiError(503, 'no node is served yet')
+  return agent
 }
 
 /** Before anything is looked up, so that strangers learn nothing. Simulated nodes of one server share the name of the first. */
@@ -264,6 +292,7 @@ async function collectStats({ agents, clock }: KubeletServerOptions): Promise<Pa
     nodeName: all[0]?.config.nodeName ?? '',
     pods: all.flatMap((agent) => agent.pods()),
     stats,
+    host: all.length === 1 ? await all[0]?.usage() : undefined,
     nowMs: clock.now(),
   }
 }

@@ -67,7 +67,8 @@ async function projectionPayload(
     const fileMode = shared ? 0o600 : tokenOwner(pod) === undefined ? mode : 0o600
     return new Map([[path, { data: Buffer.from(token), mode: fileMode }]])
   }
-  throw new Error('projected volume has a source that this node does not support')
+  const kind = Object.entries(source).find(([, value]) => value !== undefined)?.[0] ?? 'none'
+  throw new Error(`projected volume source ${kind} is not supported by this node`)
 }
 
 /** The one user of all containers, when there is one. */
