@@ -266,7 +266,7 @@ if (!isInNamespaces()) {
       const folder = `${world.dir}/logs/default_chatty_${pod.metadata.uid}/main`
       while ((await readdir(folder)).length < 2) await systemClock.sleep(50)
       const kept = (await readdir(folder)).toSorted()
-      assert.match(kept.join(' '), /^0\.log 0\.log\.\d{14}$/)
+      assert.match(kept.join(' '), /^0\.log 0\.log\.\d{8}-\d{6}(\.\d+)?$/)
       world.client.deleteGracefully(pods, { namespace: 'default', name: 'chatty' }, 1)
       await world.waitUntilGone('chatty')
     })

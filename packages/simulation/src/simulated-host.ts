@@ -97,6 +97,7 @@ const SIMULATED_FILES: PodFiles = {
   measureLogs: () => Promise.resolve(0),
   prepareLogs: () => Promise.resolve(),
   removeLogs: () => Promise.resolve(),
+  logDirectories: () => Promise.resolve([]),
   rotateLog: () => Promise.resolve(false),
 }
 

@@ -34,7 +34,18 @@ export async function keepHouse({ deps, workers, isKnown, reporter }: HouseInput
   for (const uid of await deps.host.files.podUids()) {
     if (!isKnown(uid) && !deps.cache.podUids().includes(uid)) await deps.host.files.tearDown(uid)
   }
+  await removeOrphanedLogs(deps, isKnown)
   await collectImages({ deps, reporter })
+}
+
+/** Logs of pods that nobody knows any longer, as those that were deleted while no agent ran. Folders that are not a pod's are left alone. */
+async function removeOrphanedLogs({ cache, host, config }: PodDeps, isKnown: HouseInput['isKnown']): Promise<void> {
+  const running = new Set(cache.podUids())
+  for (const name of await host.files.logDirectories(config.podLogsDir)) {
+    const [, , uid, ...rest] = name.split('_')
+    if (uid === undefined || rest.length > 0 || running.has(uid) || isKnown(uid)) continue
+    await host.files.removeLogs(`${config.podLogsDir}/${name}`)
+  }
 }
 
 /** Containers that may go: all but what runs and the newest dead of each name. Pure. */

@@ -45,7 +45,9 @@ export interface PodFiles {
   measureLogs(directory: string, containerName: string): Promise<number>
   prepareLogs(directory: string, containerName: string): Promise<void>
   removeLogs(directory: string): Promise<void>
-  /** Moves a log of at least `bytesMax` away and keeps `filesMax` in all; true: the runtime must open the path afresh. */
+  /** Names in the folder of all pods' logs. */
+  logDirectories(podLogsDir: string): Promise<readonly string[]>
+  /** Moves a log of at least `bytesMax` away, compresses those before, and keeps `filesMax` in all; true: the runtime must open the path afresh. */
   rotateLog(logPath: string, limits: { readonly bytesMax: number; readonly filesMax: number }): Promise<boolean>
 }
 

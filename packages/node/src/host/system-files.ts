@@ -1,6 +1,5 @@
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
-import { systemClock } from '@centaurus/base'
+import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 
 import { parseLogLine } from '../server/log-format.ts'
 import type { LocalVolumes } from '../volumes/local-volumes.ts'
@@ -8,6 +7,7 @@ import type { Mounter } from '../volumes/mounts.ts'
 import { refreshVolumes, setUpVolumes, tearDownVolumes } from '../volumes/pod-volumes.ts'
 import { resolveSubPath } from '../volumes/sub-path.ts'
 import { measureFolder } from './disk-usage.ts'
+import { rotateLog } from './log-rotation.ts'
 import type { PodFiles } from './node-host.ts'
 
 /** Source: kubelet types MaxContainerTerminationMessageLength and …LogLength, …LogLines, v1.37. */
@@ -65,25 +65,9 @@ export function createSystemFiles({
     measureLogs: (directory, name) => measureFolder(join(directory, name)),
     prepareLogs: async (directory, name) => void (await mkdir(join(directory, name), { recursive: true })),
     removeLogs: (directory) => rm(directory, { recursive: true, force: true }),
+    logDirectories: (podLogsDir) => readdir(podLogsDir).catch(() => []),
     rotateLog,
   }
-}
-
-/** Source of the names: kubelet logs/container_log_manager.go, v1.37 (without compression). */
-async function rotateLog(
-  logPath: string,
-  { bytesMax, filesMax }: { readonly bytesMax: number; readonly filesMax: number },
-): Promise<boolean> {
-  const info = await stat(logPath).catch(() => undefined)
-  if (info === undefined || info.size < bytesMax) return false
-  const stamp = new Date(systemClock.now()).toISOString().replaceAll(/[-:T]/g, '').slice(0, 14)
-  await rename(logPath, `${logPath}.${stamp}`)
-  const rotated = (await readdir(dirname(logPath)))
-    .filter((name) => name.startsWith(`${basename(logPath)}.`))
-    .toSorted()
-  for (const name of rotated.slice(0, Math.max(0, rotated.length - (filesMax - 1))))
-    await rm(join(dirname(logPath), name))
-  return true
 }
 
 async function readHead(file: string, bytes: number): Promise<string> {
