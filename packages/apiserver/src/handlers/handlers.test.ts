@@ -82,6 +82,18 @@ describe('writes', () => {
     await assert.rejects(client.get(deployments, name), (error) => isStatus(error, 'NotFound'))
   })
 
+  it('writes nothing when what a finalizer holds is deleted again', async () => {
+    const name = { namespace: NAMESPACE, name: 'held' }
+    const held = pod('held')
+    await client.create(pods, { ...held, metadata: { ...held.metadata, finalizers: ['example.com/wait'] } })
+    await client.delete(pods, name)
+    const first = await client.get(pods, name)
+    await client.delete(pods, name)
+    await client.delete(pods, name, { gracePeriodSeconds: 0 })
+    assert.equal((await client.get(pods, name)).metadata.resourceVersion, first.metadata.resourceVersion)
+    await client.patch(pods, name, { type: 'merge', body: { metadata: { finalizers: null } } })
+  })
+
   it('evicts as long as the disruption budget allows', async () => {
     const labels = { app: 'guarded' }
     await client.create(poddisruptionbudgets, {

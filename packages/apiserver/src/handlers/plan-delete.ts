@@ -38,6 +38,10 @@ export function planDelete(object: AnyObject, options: DeleteOptions, context: D
     return planWithFinalizers(object, finalizers, { changed: finalizersChanged, nowMs: context.nowMs })
   }
   if (grace.seconds === 0 && finalizers.length === 0) return { type: 'remove' }
+  const isKnown =
+    metadata.deletionTimestamp === grace.deletionTimestamp && metadata.deletionGracePeriodSeconds === grace.seconds
+  // Writing the same again would wake whoever deletes on seeing it, for ever.
+  if (isKnown && !finalizersChanged) return { type: 'wait' }
   const bumps = metadata.deletionTimestamp === undefined
   return mark(object, {
     finalizers,
