@@ -66,7 +66,7 @@ describe('pressure', () => {
     assert.deepEqual([...rememberPressure(memory, new Set(), PRESSURE_TRANSITION_MS).keys()], [])
   })
 
-  it('keeps new pods away, but for those that matter or asked', () => {
+  it('keeps new pods away, but for those that matter or asked, as does what the node cannot do', () => {
     const admit = (spec: object, ...pressure: ('MemoryPressure' | 'DiskPressure')[]) => {
       const input = { node: undefined, allocatable: { memory: '1Gi', pods: '10' }, others: [] }
       const answer = admitPod(makePod(spec), { ...input, pressure: new Set(pressure) })
@@ -74,6 +74,9 @@ describe('pressure', () => {
     }
     const refused = (types: string): string => `Evicted: The node had condition: [${types}]. `
     const burstable = { containers: [{ name: 'a', image: 'a', resources: { requests: { memory: '1Mi' } } }] }
+    const rule = { action: 'RestartAllContainers', exitCodes: { operator: 'In', values: [42] } }
+    const unsupported = { containers: [{ name: 'a', image: 'a', restartPolicyRules: [rule] }] }
+    assert.match(admit(unsupported), /^RestartRuleNotSupported: .*RestartAllContainers is not supported by this node$/)
     assert.equal(admit({}, 'MemoryPressure'), refused('MemoryPressure'))
     assert.equal(admit(burstable, 'MemoryPressure'), 'admitted')
     assert.equal(admit(burstable, 'MemoryPressure', 'DiskPressure'), refused('DiskPressure MemoryPressure'))

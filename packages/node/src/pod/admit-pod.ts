@@ -2,7 +2,7 @@ import type { Node, Pod } from '@centaurus/api/core/v1'
 import { compileRequiredNodes } from '@centaurus/api/scheduling'
 
 import type { PressureType } from './pressure.ts'
-import { measure, podQosClass, podRequests } from './resources.ts'
+import { allContainers, measure, podQosClass, podRequests } from './resources.ts'
 import { isStaticPod } from './static-pod.ts'
 import { hostPorts } from './ports.ts'
 
@@ -114,6 +114,11 @@ function outOf(
 }
 
 function checkSystem(pod: Pod): Admission | undefined {
+  const rules = allContainers(pod).flatMap(({ restartPolicyRules }) => restartPolicyRules ?? [])
+  if (rules.some(({ action }) => action === 'RestartAllContainers')) {
+    const message = 'Pod was rejected: the restart rule action RestartAllContainers is not supported by this node'
+    return refuse('RestartRuleNotSupported', message)
+  }
   const os = pod.spec?.os?.name ?? pod.spec?.nodeSelector?.['kubernetes.io/os']
   if (os === undefined || os === 'linux') return undefined
   return refuse('PodOSNotSupported', "Failed to admit pod as the OS field doesn't match node OS")
