@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { statefulsets, type StatefulSet } from '@centaurus/api/apps/v1'
+import { controllerrevisions, statefulsets, type StatefulSet } from '@centaurus/api/apps/v1'
 import { persistentvolumeclaims, pods, type Pod } from '@centaurus/api/core/v1'
 import { startGarbageCollector } from '../garbage-collector/reconcile.ts'
 import { startStatefulSetController } from './reconcile.ts'
@@ -86,5 +86,27 @@ describe('stateful sets on a real API server', () => {
     await plane.client.patch(statefulsets, AT, { type: 'merge', body: { spec: { replicas: 1 } } })
     await plane.eventually(async () => (await podNames()) === 'db-0')
     await plane.eventually(async () => (await claimNames()) === 'data-db-0')
+  })
+
+  it('makes no revision for a set that is being deleted', async () => {
+    const labels = { app: 'going' }
+    const going = { namespace: 'default', name: 'going' }
+    const spec = { ...set.spec, replicas: 0, selector: { matchLabels: labels }, volumeClaimTemplates: [] }
+    spec.template = { metadata: { labels }, spec: set.spec.template.spec! }
+    const revisions = async (): Promise<readonly string[]> => {
+      const { items } = await plane.client.list(controllerrevisions)
+      return items.map(({ metadata }) => metadata.name).filter((name) => name.startsWith('going-'))
+    }
+    await plane.client.create(statefulsets, { metadata: { ...going, finalizers: ['example.com/wait'] }, spec })
+    await plane.eventually(async () => (await revisions()).length === 1)
+    await plane.client.delete(statefulsets, going)
+    await plane.client.delete(controllerrevisions, { namespace: 'default', name: (await revisions())[0]! })
+    await plane.client.create(statefulsets, {
+      metadata: { namespace: 'default', name: 'later' },
+      spec: { ...spec, replicas: 1 },
+    })
+    await plane.eventually(async () => (await podNames()) === 'db-0 later-0') // what came before it was worked on
+    assert.deepEqual(await revisions(), [])
+    await plane.client.patch(statefulsets, going, { type: 'merge', body: { metadata: { finalizers: null } } })
   })
 })

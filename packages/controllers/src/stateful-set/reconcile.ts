@@ -1,4 +1,4 @@
-import { deepEqual, isStatus, objectKey, selectorFromObject, type Stored } from '@centaurus/api'
+import { deepEqual, isDeleting, isStatus, objectKey, selectorFromObject, type Stored } from '@centaurus/api'
 import { controllerrevisions, statefulsets, type ControllerRevision, type StatefulSet } from '@centaurus/api/apps/v1'
 import { persistentvolumeclaims, pods, type PersistentVolumeClaim, type Pod } from '@centaurus/api/core/v1'
 import type { Informer, ReconcileResult, RunningController } from '@centaurus/client'
@@ -64,6 +64,7 @@ async function reconcileStatefulSet(
 ): Promise<ReconcileResult> {
   const set = informers.owners.get(key)
   if (set === undefined) return context.writes.forget(key)
+  if (isDeleting(set)) return undefined // the garbage collector takes away what would be made now
   const selector = selectorFromObject(set.spec.selector)
   const claim = { key, ownerType: statefulsets, selector } as const
   const claimed = await reconcileClaim(context, set, { ...claim, type: pods, informer: informers.podCache })
