@@ -5,8 +5,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createApiServer, createKubeconfig, createTokenSigner, openClusterCertificates } from '@centaurus/apiserver'
-import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
+import { systemClock, systemRandom } from '@centaurus/base'
 import { createMemoryStore } from '@centaurus/store'
+import { createLogger } from '../../apps/centaurus/src/logger.ts'
 import { createExtensions } from '../../apps/centaurus/src/control-plane.ts'
 
 const HISTORY_REVISIONS_MAX = 100_000
@@ -18,7 +19,7 @@ if (folder === undefined) throw new Error('Name a folder')
 mkdirSync(folder, { recursive: true })
 const certificates = await openClusterCertificates({ directory: join(folder, 'pki') })
 const store = createMemoryStore({ automaticCompaction: { revisionsMax: HISTORY_REVISIONS_MAX } })
-const shared = { store, clock: systemClock, random: systemRandom, logger: silentLogger }
+const shared = { store, clock: systemClock, random: systemRandom, logger: createLogger('error') }
 const options = { ...shared, certificates, port: 6443, advertiseAddress: '127.0.0.1' }
 const extensions = await createExtensions(options, createTokenSigner({ keyPem: certificates.serviceAccountKeyPem }))
 const server = createApiServer({

@@ -165,10 +165,77 @@ describe('the API over HTTP/2', () => {
   })
 
   it('answers 404 for what it does not serve', async () => {
-    for (const path of ['/api/v1/nothings', '/apis/none.example/v1/things', '/nothing', '/tenants/other/api/v1/pods']) {
+    for (const path of ['/api/v1/nothings', '/apis/none.example/v1/things', '/tenants/other/api/v1/pods']) {
       const response = await test.request('GET', path)
       assert.equal(response.status, 404, path)
       assert.equal(response.json().message, 'the server could not find the requested resource')
     }
+    const beside = await test.request('GET', '/nothing')
+    assert.deepEqual([beside.status, beside.text], [404, '404 page not found\n'])
+  })
+
+  // Recorded from the kube-apiserver of v1.37.2.
+  it('refuses methods and scopes that a resource does not have', async () => {
+    const codes = [
+      ['DELETE', '/api/v1/pods', 405],
+      ['DELETE', '/api/v1/namespaces', 405],
+      ['POST', '/api/v1/pods', 405],
+      ['PUT', '/api/v1/namespaces/default/configmaps', 405],
+      ['PATCH', '/api/v1/namespaces/default/configmaps', 405],
+      ['POST', '/api/v1/namespaces/default/configmaps/x', 405],
+      ['GET', '/api/v1/namespaces/default/nodes', 404],
+      ['GET', '/api/v1/pods/x', 404],
+    ] as const
+    for (const [method, path, code] of codes) {
+      assert.equal(
+        (await test.request(method, path, method === 'GET' || method === 'DELETE' ? {} : { body: {} })).status,
+        code,
+        `${method} ${path}`,
+      )
+    }
+  })
+
+  it('says what does not fit in the options of lists and watches', async () => {
+    const messages = {
+      'limit=x': 'strconv.ParseInt: parsing "x": invalid syntax',
+      'fieldSelector=spec.none%3D1':
+        '"spec.none" is not a known field selector: only "metadata.name", "metadata.namespace"',
+      'sendInitialEvents=true':
+        'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list',
+      'watch=1&resourceVersionMatch=NotOlderThan&resourceVersion=1':
+        'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided',
+    }
+    for (const [query, message] of Object.entries(messages)) {
+      assert.equal((await test.request('GET', `/api/v1/configmaps?${query}`)).json().message, message, query)
+    }
+  })
+
+  it('warns of what is deprecated', async () => {
+    const { headers } = await test.request('GET', '/api/v1/endpoints')
+    const text = 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice'
+    assert.equal(headers['warning'], `299 - "${text}"`)
+  })
+
+  it('sends the headers before the events of a resumed watch', async () => {
+    await test.client.create(configmaps, { metadata: { name: 'resumed', namespace: 'default' } })
+    const { headers } = await test.request('GET', '/api/v1/configmaps?watch=1&resourceVersion=1&timeoutSeconds=1')
+    assert.equal(headers['content-type'], 'application/json')
+  })
+
+  it('shows a dry run without a resourceVersion, with what would have been allocated', async () => {
+    const path = '/api/v1/namespaces/default/services?dryRun=All'
+    const tried = await test.request('POST', path, {
+      body: { metadata: { name: 'tried' }, spec: { ports: [{ port: 80 }] } },
+    })
+    assert.equal(tried.status, 201)
+    assert.equal(tried.json().metadata.resourceVersion, undefined)
+    assert.match(String(tried.json().spec['clusterIP']), /^10\.96\./)
+    assert.equal((await test.request('GET', '/api/v1/namespaces/default/services/tried')).status, 404)
+  })
+
+  it('tells of a Pod without containers what is wrong', async () => {
+    const path = '/api/v1/namespaces/default/pods'
+    const answer = await test.request('POST', path, { body: { metadata: { name: 'empty' }, spec: {} } })
+    assert.equal(answer.json().message, 'Pod "empty" is invalid: spec.containers: Required value')
   })
 })

@@ -36,6 +36,13 @@ describe('fillZeros', () => {
     assert.equal(fillZeros({ spec: bare }, schema('', 'v1', 'Pod'), { spec: bare }).spec, bare)
   })
 
+  it('gives each object structs of its own', () => {
+    const fill = () => fillZeros({ spec: { template: {} } }, schema('batch', 'v1', 'Job')).spec.template
+    const first = fill() as { metadata?: Record<string, unknown> }
+    first.metadata!['labels'] = {}
+    assert.deepEqual(fill(), { metadata: {}, spec: {} })
+  })
+
   it('does not change what it is given', () => {
     const object = Object.freeze({ spec: Object.freeze({ template: Object.freeze({}) }) })
     fillZeros(object, schema('apps', 'v1', 'Deployment'))

@@ -3,6 +3,7 @@ import type { StructSchema, ValueSchema } from './schema.ts'
 
 /** What an absent field of a struct becomes, and which fields hold more structs. Made once a struct. */
 interface Plan {
+  /** Structs are made anew by a function. */
   readonly zeros: readonly (readonly [field: string, value: unknown])[]
   readonly inner: ReadonlyMap<string, ValueSchema>
 }
@@ -38,7 +39,10 @@ function fillStruct(object: Record<string, unknown>, schema: StructSchema, like:
   }
   for (const [field, zero] of zeros) {
     // `null` is what a list or a pointer may be, but not what these can be
-    if (object[field] === undefined || object[field] === null) set(field, zero)
+    // a struct of its own, since behaviours write into what they find
+    if (object[field] === undefined || object[field] === null) {
+      set(field, typeof zero === 'function' ? (zero as () => unknown)() : zero)
+    }
   }
   return result
 }
@@ -80,7 +84,7 @@ function planOf(schema: StructSchema): Plan {
   for (const [name, { value, zero }] of schema.fields) {
     if (leadsToStruct(value)) inner.set(name, value)
     if (zero === undefined || zero === null) continue
-    zeros.push([name, value.type === 'struct' ? fillStruct({}, value.struct(), undefined) : zero])
+    zeros.push([name, value.type === 'struct' ? () => fillStruct({}, value.struct(), undefined) : zero])
   }
   const plan = { zeros, inner }
   plans.set(schema, plan)

@@ -122,12 +122,12 @@ export function invalidObject(
   name: string,
   errors: readonly FieldError[],
 ): StatusError {
-  const lines = errors.map((error) => `${error.field}: ${error.message}`)
-  const text = lines.length === 1 ? lines[0]! : `[${[...new Set(lines)].join(', ')}]`
+  const lines = [...new Set(errors.map((error) => `${error.field}: ${error.message}`))]
+  const text = lines.length === 1 ? lines[0]! : `[${lines.join(', ')}]`
   const kindName = formatResource({ group: kind.group, resource: kind.kind })
   const details = {
-    name,
-    kind: kind.kind,
+    ...(name === '' ? {} : { name }),
+    ...(kind.kind === '' ? {} : { kind: kind.kind }),
     causes: errors.map((error) => ({ reason: error.type, message: error.message, field: error.field })),
     ...(kind.group === '' ? {} : { group: kind.group }),
   }

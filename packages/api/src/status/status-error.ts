@@ -73,7 +73,9 @@ export function formatResource({ group, resource }: GroupResource): string {
 }
 
 function objectDetails(resource: GroupResource, name: string): StatusDetails {
-  const details: StatusDetails = { name, kind: resource.resource }
+  const details: StatusDetails = {}
+  if (name !== '') details.name = name
+  if (resource.resource !== '') details.kind = resource.resource
   if (resource.group !== '') details.group = resource.group
   return details
 }
@@ -136,12 +138,12 @@ export function forbidden(resource: GroupResource, name: string, why: string): S
   return new StatusError({ reason: 'Forbidden', message, details: objectDetails(resource, name) })
 }
 
-/** 405: the resource has no such verb. */
-export function methodNotAllowed(resource: GroupResource, verb: string): StatusError {
+/** 405: there is something at the path, but not for this method. Source: what kube-apiserver v1.37 answers. */
+export function methodNotAllowed(): StatusError {
   return new StatusError({
     reason: 'MethodNotAllowed',
-    message: `${verb} is not supported on resources of kind "${formatResource(resource)}"`,
-    details: objectDetails(resource, ''),
+    message: 'the server does not allow this method on the requested resource',
+    details: {},
   })
 }
 

@@ -101,7 +101,9 @@ function mountToken({ spec }: Pod, { random }: AdmissionContext): void {
   const volumes = (spec!.volumes ??= [])
   const existing = volumes.find((volume) => volume.name.startsWith(TOKEN_VOLUME_PREFIX))
   const name = existing?.name ?? generateName(TOKEN_VOLUME_PREFIX, random)
-  const containers = [...(spec!.initContainers ?? []), ...spec!.containers].filter((container) => !hasMount(container))
+  // containers may be missing: validation comes later
+  const all = [...(spec!.initContainers ?? []), ...(spec!.containers ?? [])]
+  const containers = all.filter((container) => !hasMount(container))
   for (const container of containers) {
     container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath: TOKEN_MOUNT_PATH }]
   }

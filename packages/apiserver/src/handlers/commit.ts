@@ -49,6 +49,13 @@ export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: 
   })
 }
 
+/** What {@link commitPut} would have made of the draft, with what admission would have reserved for it. Writes nothing. */
+export function rehearsePut(deps: WriteDeps, write: AdmittedWrite, { key, atRevision }: CommitOptions): CachedObject {
+  const draft = { ...write.draft }
+  reserveByAdmission(deps.admission, { ...write, draft }, deps.admissionContext)
+  return new CachedObject(key, encodeStored(draft), atRevision)
+}
+
 /** The cache's own entry when its event was quicker, else one that shares the decoded object with it. */
 function written(
   { target, key }: CommitOptions,

@@ -18,22 +18,30 @@ export function encodeContinue({ revision, from }: ContinuePosition): string {
 
 /** Throws BadRequest for a token that this server did not make. */
 export function decodeContinue(token: string): ContinuePosition {
-  if (token.length > TOKEN_LENGTH_MAX) throw badRequest('continue key is not valid: too long')
+  if (token.length > TOKEN_LENGTH_MAX) throw badRequest('invalid continue token: continue key is not valid: too long')
   let value: unknown
   try {
     value = JSON.parse(Buffer.from(token, 'base64url').toString('utf8'))
   } catch (cause) {
-    throw Object.assign(badRequest(`continue key is not valid: ${(cause as Error).message}`), { cause })
+    throw Object.assign(badRequest(`invalid continue token: continue key is not valid: ${(cause as Error).message}`), {
+      cause,
+    })
   }
   const { v, rv, start } = (value ?? {}) as Record<string, unknown>
   if (v !== TOKEN_VERSION) {
-    throw badRequest('continue key is not valid: server does not recognize this encoded version')
+    throw badRequest(
+      'invalid continue token: continue key is not valid: server does not recognize this encoded version',
+    )
   }
   if (typeof rv !== 'number' || !Number.isSafeInteger(rv) || rv === 0) {
-    throw badRequest('continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)')
+    throw badRequest(
+      'invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)',
+    )
   }
   if (typeof start !== 'string' || start === '') {
-    throw badRequest('continue key is not valid: encoded start key empty (version meta.k8s.io/v1)')
+    throw badRequest(
+      'invalid continue token: continue key is not valid: encoded start key empty (version meta.k8s.io/v1)',
+    )
   }
   return { revision: rv, from: start }
 }

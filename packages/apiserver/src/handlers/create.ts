@@ -1,9 +1,8 @@
 import { fillZeros, generateName, type KubeObject } from '@centaurus/api'
 import { mutateByAdmission, validateByAdmission, type AdmittedWrite } from '../admission/admission.ts'
 import type { WriteRequest } from '../resource/target.ts'
-import { encodeStored } from '../storage/encoding.ts'
-import { CachedObject } from '../watch-cache/cached-object.ts'
-import { commitPut, nameTaken } from './commit.ts'
+import type { CachedObject } from '../watch-cache/cached-object.ts'
+import { commitPut, nameTaken, rehearsePut } from './commit.ts'
 import { behaviorContext, fillDraft, fillNewMetadata, setNamespace, validateNew } from './prepare.ts'
 import { storedSchema, trackFields } from './managed-fields.ts'
 import type { WriteDeps } from './write-deps.ts'
@@ -47,10 +46,9 @@ async function putNew(deps: WriteDeps, write: AdmittedWrite): Promise<CachedObje
   const key = keyOf(draft)
   // The commit decides; but reservations must not refuse what is refused for its name anyway.
   if (request.target.cache.get(key) !== undefined) return undefined
-  if (request.dryRun) {
-    return new CachedObject(key, encodeStored(draft), 0)
-  }
-  const outcome = await commitPut(deps, write, { target: request.target, key, atRevision: 0 })
+  const options = { target: request.target, key, atRevision: 0 }
+  if (request.dryRun) return rehearsePut(deps, write, options)
+  const outcome = await commitPut(deps, write, options)
   return outcome.committed ? outcome.object : undefined
 }
 

@@ -1,11 +1,14 @@
-import { badRequest, methodNotAllowed, notFoundPath } from '@centaurus/api'
+import { methodNotAllowed, notFoundPath } from '@centaurus/api'
 import type { Binding } from '@centaurus/api/core/v1'
 import type { RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
-import { readCount, readDryRun, readFieldValidation, readSelection } from '../request/query.ts'
+import { checkListOptions, readCount, readDryRun, readFieldValidation, readSelection } from '../request/query.ts'
 import { isTrue } from '../request/parse-request-info.ts'
+import type { RequestInfo } from '../request/request-info.ts'
 import { respondList, respondObject, respondValue } from '../respond/respond.ts'
 import { WatchStream } from '../respond/watch-stream.ts'
+import { deprecationWarning } from '../resource/deprecation.ts'
+import type { ResourceDefinition } from '../resource/registry.ts'
 import { createTarget } from '../resource/target.ts'
 import { addWarning, encoderOptions, namespaceOf, serveGet, writeRequest, type ResourceCall } from './call.ts'
 import { bindPod } from './binding.ts'
@@ -26,11 +29,13 @@ export async function serveResource(deps: ServeDeps, exchange: Exchange, context
   const { info } = context
   const definition = deps.registry.find(info.group, info.version, info.resource)
   if (definition === undefined) throw notFoundPath()
-  if (definition.info.namespaced && info.namespace === '' && !COLLECTION_VERBS.has(info.verb)) throw notFoundPath()
+  checkScope(definition, info)
   const target = createTarget(deps.cache, definition, info.tenant)
   const call: ResourceCall = { ...context, exchange, target, definition }
+  const deprecation = deprecationWarning(definition.info)
+  if (deprecation !== undefined) addWarning(exchange, deprecation)
   if (info.subresource !== '') return serveSubresource(deps, call)
-  if (!definition.info.verbs.includes(info.verb)) throw methodNotAllowed(definition.info, info.verb)
+  if (!definition.info.verbs.includes(info.verb)) throw methodNotAllowed()
   switch (info.verb) {
     case 'get':
       return serveGet(deps, call)
@@ -49,17 +54,28 @@ export async function serveResource(deps: ServeDeps, exchange: Exchange, context
     case 'deletecollection':
       return serveDeleteCollection(deps, call)
     default:
-      throw methodNotAllowed(definition.info, info.verb)
+      throw methodNotAllowed()
   }
 }
 
-/** Verbs that a namespaced resource knows across namespaces; upstream answers the others with "not found". */
-const COLLECTION_VERBS = new Set(['list', 'watch', 'deletecollection'])
+/**
+ * Refuses paths that do not fit the resource: namespaces around what has none, writes across namespaces, writes to a collection.
+ * Source: what kube-apiserver v1.37 answers.
+ */
+function checkScope({ info: { namespaced } }: ResourceDefinition, info: RequestInfo): void {
+  const isNamespace = info.resource === 'namespaces' && info.group === ''
+  if (!namespaced && info.namespace !== '' && !isNamespace) throw notFoundPath()
+  if (info.name === '' && (info.verb === 'update' || info.verb === 'patch')) throw methodNotAllowed()
+  if (!namespaced || info.namespace !== '' || info.verb === 'list' || info.verb === 'watch') return
+  throw info.name === '' ? methodNotAllowed() : notFoundPath()
+}
 
 async function serveList(deps: ServeDeps, call: ResourceCall): Promise<void> {
   const { exchange, target, definition } = call
   const { query } = exchange
   const options = encoderOptions(deps, call)
+  checkListOptions(query, { watch: false })
+  readCount(query, 'timeoutSeconds')
   const list = await listObjects(deps, {
     target,
     selection: readSelection(query, definition, namespaceOf(call)),
@@ -77,10 +93,8 @@ async function serveWatch(deps: ServeDeps, call: ResourceCall): Promise<void> {
   const options = encoderOptions(deps, call)
   const selection = readSelection(query, definition, namespaceOf(call), info.name)
   const resourceVersion = query.get('resourceVersion') ?? ''
+  checkListOptions(query, { watch: true })
   const sendInitialEvents = isTrue(query.get('sendInitialEvents'))
-  if (sendInitialEvents && query.get('resourceVersionMatch') !== 'NotOlderThan') {
-    throw badRequest('sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
-  }
   const stream = new WatchStream(exchange, options)
   const watcher = await startWatch(deps, {
     target,
@@ -98,7 +112,7 @@ async function serveWatch(deps: ServeDeps, call: ResourceCall): Promise<void> {
 async function serveCreate(deps: ServeDeps, call: ResourceCall): Promise<void> {
   const { exchange, definition, info } = call
   const options = encoderOptions(deps, call)
-  if (info.name !== '') throw methodNotAllowed(definition.info, 'create')
+  if (info.name !== '') throw methodNotAllowed()
   const { object, warnings } = await readDefined(exchange, definition, readFieldValidation(exchange.query))
   for (const warning of warnings) addWarning(exchange, warning)
   if (info.group === '' && info.resource === 'bindings') return serveLegacyBinding(deps, call, object as Binding)

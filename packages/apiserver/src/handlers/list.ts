@@ -1,4 +1,4 @@
-import { badRequest, FieldPath, forbiddenField, invalid, invalidObject, StatusError } from '@centaurus/api'
+import { badRequest, StatusError } from '@centaurus/api'
 import { CompactedError, FutureRevisionError, type Store } from '@centaurus/store'
 import type { Target } from '../resource/target.ts'
 import { splitStoreKey } from '../storage/keys.ts'
@@ -66,7 +66,6 @@ type Wanted =
 
 /** Source: apimachinery ValidateListOptions, and the table in Kubernetes' "API concepts" on resource versions. */
 function readWanted({ continueToken, resourceVersion, resourceVersionMatch, limit }: ListRequest): Wanted {
-  checkMatch({ resourceVersion, resourceVersionMatch, continueToken })
   if (continueToken !== '') {
     if (resourceVersion !== '' && resourceVersion !== '0') {
       throw badRequest('specifying resource version is not allowed when using continue')
@@ -83,35 +82,13 @@ function readWanted({ continueToken, resourceVersion, resourceVersionMatch, limi
   return { type: 'notOlderThan', revision }
 }
 
-function checkMatch(options: { resourceVersion: string; resourceVersionMatch: string; continueToken: string }): void {
-  const { resourceVersion, resourceVersionMatch: match, continueToken } = options
-  if (match === '') return
-  const path = new FieldPath('resourceVersionMatch')
-  const errors = []
-  if (resourceVersion === '')
-    errors.push(forbiddenField(path, 'resourceVersionMatch is forbidden unless resourceVersion is provided'))
-  if (continueToken !== '')
-    errors.push(forbiddenField(path, 'resourceVersionMatch is forbidden when continue is provided'))
-  if (match !== 'Exact' && match !== 'NotOlderThan')
-    errors.push(invalid(path, match, 'supported values: "Exact", "NotOlderThan", ""'))
-  if (match === 'Exact' && resourceVersion === '0') {
-    errors.push(forbiddenField(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
-  }
-  if (errors.length > 0) throw invalidObject({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', errors)
-}
-
 /** Reads a resourceVersion from a query; throws what upstream says. */
 export function parseRevision(text: string): number {
   if (text === '') return 0
   const revision = /^[0-9]{1,19}$/.test(text) ? Number(text) : Number.NaN
   if (Number.isSafeInteger(revision)) return revision
-  throw invalidObject({ group: '', kind: 'ListOptions' }, '', [
-    invalid(
-      new FieldPath('resourceVersion'),
-      text,
-      `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
-    ),
-  ])
+  const why = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`
+  throw badRequest(`invalid resource version: resourceVersion: Invalid value: ${JSON.stringify(text)}: ${why}`)
 }
 
 /** The cache shows the state at `revision`. */

@@ -30,8 +30,26 @@ export function hasStatusSubresource({ info }: ResourceDefinition): boolean {
 }
 
 function hasGeneration(definition: ResourceDefinition): boolean {
-  return definition.behavior.hasGeneration ?? hasStatusSubresource(definition)
+  const { storage, behavior } = definition
+  if (behavior.hasGeneration !== undefined) return behavior.hasGeneration
+  return hasStatusSubresource(definition) || COUNTS_GENERATIONS.has(`${storage.group}/${storage.resource}`)
 }
+
+/** Resources without a status that count generations all the same. Source: what kube-apiserver v1.37 answers. */
+const COUNTS_GENERATIONS = new Set([
+  '/podtemplates',
+  'admissionregistration.k8s.io/mutatingadmissionpolicies',
+  'admissionregistration.k8s.io/mutatingadmissionpolicybindings',
+  'admissionregistration.k8s.io/mutatingwebhookconfigurations',
+  'admissionregistration.k8s.io/validatingadmissionpolicybindings',
+  'admissionregistration.k8s.io/validatingwebhookconfigurations',
+  'discovery.k8s.io/endpointslices',
+  'networking.k8s.io/ingressclasses',
+  'networking.k8s.io/networkpolicies',
+  'resource.k8s.io/deviceclasses',
+  'resource.k8s.io/resourceslices',
+  'scheduling.k8s.io/priorityclasses',
+])
 
 /**
  * Makes the object's namespace the request's. Source: apiserver pkg/registry/rest EnsureObjectNamespaceMatchesRequestNamespace.

@@ -28,7 +28,7 @@ export async function serveSubresource(deps: ServeDeps, call: ResourceCall): Pro
   if (action !== undefined) return serveAction(deps, call, action)
   const known = definition.info.subresources.find((entry) => entry.name === subresource)
   if (known === undefined) throw notFoundPath()
-  if (!known.verbs.includes(verb)) throw methodNotAllowed(definition.info, verb)
+  if (!known.verbs.includes(verb)) throw methodNotAllowed()
   if (subresource === 'scale') return serveScale(deps, call)
   if (group === '' && resource === 'pods' && subresource === 'binding') return serveBinding(deps, call)
   if (group === '' && resource === 'pods' && subresource === 'eviction') return serveEviction(deps, call)
@@ -57,7 +57,7 @@ async function readBodyOf({ exchange }: ResourceCall, expected: BodyKind): Promi
 
 async function serveAction(deps: ServeDeps, call: ResourceCall, action: ServeDeps['actions'][number]): Promise<void> {
   const { definition, info, exchange, target } = call
-  if (info.verb !== 'create') throw methodNotAllowed(definition.info, info.verb)
+  if (info.verb !== 'create') throw methodNotAllowed()
   const { representation } = encoderOptions(deps, call)
   const kind = definition.info.subresources.find((entry) => entry.name === info.subresource)
   if (kind === undefined) throw notFoundPath()

@@ -14,7 +14,7 @@ import { mutateByAdmission, validateByAdmission, type AdmittedWrite } from '../a
 import { groupResource, type Target, type WriteRequest } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
 import { CachedObject } from '../watch-cache/cached-object.ts'
-import { commitDelete, commitPut } from './commit.ts'
+import { commitDelete, commitPut, rehearsePut } from './commit.ts'
 import {
   fillDraft,
   fillUpdatedMetadata,
@@ -105,7 +105,7 @@ async function store(deps: WriteDeps, write: AdmittedWrite, current: CachedObjec
   // Nothing would change: no write, so that watchers are left in peace.
   if (!deletes && deepEqual(draft, old)) return { done: true, updated: { object: current, deleted: false } }
   if (request.dryRun) {
-    const object = new CachedObject(current.key, encodeStored(draft), current.revision)
+    const object = deletes ? draftOf(current, draft) : rehearsePut(deps, write, options)
     return { done: true, updated: { object, deleted: deletes } }
   }
   const outcome = deletes

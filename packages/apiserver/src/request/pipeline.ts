@@ -39,7 +39,7 @@ async function handle(deps: PipelineDeps, exchange: Exchange): Promise<void> {
     authorize(deps.authorizers, attributesOf(user, info, exchange))
     if (info.isResourceRequest) return await deps.serveResource(exchange, context)
     const route = deps.routes.find(info.path)
-    if (route === undefined) throw notFoundPath()
+    if (route === undefined) return respondNoRoute(exchange)
     await serveRoute(route, exchange, context)
   } catch (error) {
     if (context === undefined) deps.observe(exchange, undefined)
@@ -47,9 +47,14 @@ async function handle(deps: PipelineDeps, exchange: Exchange): Promise<void> {
   }
 }
 
+/** Beside the API, what is not there is told in plain text. Source: what kube-apiserver v1.37 answers. */
+function respondNoRoute(exchange: Exchange): void {
+  exchange.respond(404, { 'content-type': 'text/plain; charset=utf-8' }, '404 page not found\n')
+}
+
 async function serveRoute(route: NonResourceRoute, exchange: Exchange, context: RequestContext): Promise<void> {
   if (!route.methods.includes(exchange.method)) {
-    throw methodNotAllowed({ group: '', resource: exchange.path }, exchange.method.toLowerCase())
+    throw methodNotAllowed()
   }
   await route.handle(exchange, context)
 }

@@ -4,10 +4,13 @@ import {
   everyField,
   everything,
   FieldPath,
+  forbiddenField,
   invalidObject,
   notSupported,
   parseFieldSelector,
   parseLabelSelector,
+  type FieldError,
+  type FieldSelector,
 } from '@centaurus/api'
 import type { IncludeObject } from '../respond/table.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
@@ -42,9 +45,10 @@ export function createSelection(definition: ResourceDefinition, text: SelectionT
   const labels = text.labelSelector === '' ? everything : parseLabelSelector(text.labelSelector)
   const fields = text.fieldSelector === '' ? everyField : parseFieldSelector(text.fieldSelector)
   if (!fields.isEmpty) {
-    const known = new Set(['metadata.name', ...(info.namespaced ? ['metadata.namespace'] : [])])
-    for (const field of behavior.selectableFieldNames ?? []) known.add(field)
-    checkFieldLabels(fields, known)
+    const own = behavior.selectableFieldNames ?? []
+    if (own.length === 0) checkOnlyMetadata(fields)
+    else
+      checkFieldLabels(fields, new Set(['metadata.name', ...(info.namespaced ? ['metadata.namespace'] : []), ...own]))
   }
   return new Selection({
     namespace: text.namespace,
@@ -55,15 +59,72 @@ export function createSelection(definition: ResourceDefinition, text: SelectionT
   })
 }
 
-/** Throws BadRequest for what is no whole number ≥ 0. */
+/** Source: apimachinery runtime.DefaultMetaV1FieldSelectorConversion, which most kinds have. */
+function checkOnlyMetadata(fields: FieldSelector): void {
+  for (const { field } of fields.requirements) {
+    if (field === 'metadata.name' || field === 'metadata.namespace') continue
+    const known = 'only "metadata.name", "metadata.namespace"'
+    throw badRequest(`${JSON.stringify(field)} is not a known field selector: ${known}`)
+  }
+}
+
+/** Throws BadRequest for what is no whole number; less than 0 means as little as 0. */
 export function readCount(query: Query, name: string): number {
   const text = query.get(name)
   if (text === null || text === '') return 0
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw badRequest(`unable to parse query parameter ${name}: ${JSON.stringify(text)} is not a number`)
+  const value = /^[-+]?[0-9]+$/.test(text) ? Number(text) : Number.NaN
+  if (Number.isNaN(value)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`)
+  if (!Number.isSafeInteger(value)) {
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: value out of range`)
   }
-  return value
+  return Math.max(0, value)
+}
+
+/**
+ * Checks what of a list's or watch's options must fit together. Throws Invalid.
+ * Source: apimachinery pkg/apis/meta/internalversion/validation, v0.37.
+ */
+export function checkListOptions(query: Query, { watch }: { readonly watch: boolean }): void {
+  const errors = watch ? checkWatchMatch(query) : checkListMatch(query)
+  if (errors.length > 0) throw invalidObject({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', errors)
+}
+
+const matchPath = new FieldPath('resourceVersionMatch')
+
+function checkListMatch(query: Query): FieldError[] {
+  const match = query.get('resourceVersionMatch') ?? ''
+  const resourceVersion = query.get('resourceVersion') ?? ''
+  const errors: FieldError[] = []
+  const refuse = (why: string): unknown => errors.push(forbiddenField(matchPath, why))
+  if (match !== '') {
+    if (resourceVersion === '') refuse('resourceVersionMatch is forbidden unless resourceVersion is provided')
+    if ((query.get('continue') ?? '') !== '') refuse('resourceVersionMatch is forbidden when continue is provided')
+    if (match !== 'Exact' && match !== 'NotOlderThan') {
+      errors.push(notSupported(matchPath, match, ['Exact', 'NotOlderThan', '']))
+    }
+    if (match === 'Exact' && resourceVersion === '0') {
+      refuse('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+    }
+  }
+  if (query.get('sendInitialEvents') !== null) {
+    errors.push(forbiddenField(new FieldPath('sendInitialEvents'), 'sendInitialEvents is forbidden for list'))
+  }
+  return errors
+}
+
+function checkWatchMatch(query: Query): FieldError[] {
+  const match = query.get('resourceVersionMatch') ?? ''
+  const errors: FieldError[] = []
+  const refuse = (why: string): unknown => errors.push(forbiddenField(matchPath, why))
+  const sendsInitialEvents = query.get('sendInitialEvents') !== null
+  if (sendsInitialEvents && match !== 'NotOlderThan') {
+    refuse('sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
+  }
+  if (match === '') return errors
+  if (!sendsInitialEvents) refuse('resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided')
+  if (match !== 'NotOlderThan') errors.push(notSupported(matchPath, match, ['NotOlderThan']))
+  if ((query.get('continue') ?? '') !== '') refuse('resourceVersionMatch is forbidden when continue is provided')
+  return errors
 }
 
 export function readDryRun(query: Query): boolean {

@@ -55,9 +55,7 @@ export class WatchStream implements WatchSink {
     // The first Table of a watch carries the columns; only what everybody gets is shared.
     const isShared = this.#options.representation.as !== 'Table' || this.#columnsSent
     const format = `${this.#format}/${type}`
-    this.#exchange.write(
-      isShared ? event.encoding(format, () => this.#encode(type, object)) : this.#encode(type, object),
-    )
+    this.#write(isShared ? event.encoding(format, () => this.#encode(type, object)) : this.#encode(type, object))
   }
 
   bookmark(revision: number, options: { readonly initialEventsEnd: boolean }): void {

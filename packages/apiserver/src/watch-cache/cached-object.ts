@@ -11,7 +11,7 @@ export type FieldsOf = (object: KubeObject) => SelectableFields
 export class CachedObject {
   /** `namespace/name`, or `name`. */
   readonly key: string
-  /** The resourceVersion that is served. */
+  /** The resourceVersion that is served; 0: none, of what a dry run would create. */
   readonly revision: number
   /** Stored bytes: without the resourceVersion. Never changed. */
   readonly value: Uint8Array
@@ -53,7 +53,7 @@ export class CachedObject {
 
   /** JSON with the resourceVersion, a new buffer. */
   served(): Buffer {
-    const text = revisionText(this.revision)
+    const text = this.revision === 0 ? '' : revisionText(this.revision)
     const bytes = Buffer.allocUnsafe(this.value.byteLength + text.length)
     writeServed(bytes, 0, { value: this.value, splice: this.#splice, text })
     return bytes
@@ -71,7 +71,7 @@ export class CachedObject {
    * production. Entries of one revision may share it.
    */
   adopt(object: KubeObject): Stored<KubeObject> {
-    const resourceVersion = String(this.revision)
+    const resourceVersion = this.revision === 0 ? undefined : String(this.revision)
     if (object.metadata.resourceVersion !== resourceVersion) object.metadata.resourceVersion = resourceVersion
     // What is stored has been through the server's preparation, so it has all of StoredMeta.
     const frozen = (FREEZES ? deepFreeze(object) : object) as Stored<KubeObject>
