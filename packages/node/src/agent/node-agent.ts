@@ -1,5 +1,5 @@
 import { nodes, pods, services, type Pod, type Service } from '@centaurus/api/core/v1'
-import type { Clock, Logger, Random, Timer } from '@centaurus/base'
+import type { Clock, Logger, Random } from '@centaurus/base'
 import {
   createEventRecorder,
   createInformerFactory,
@@ -20,6 +20,7 @@ import { measure } from '../pod/resources.ts'
 import type { ContainerRuntime } from '../runtime/container-runtime.ts'
 import { claimNamesOf } from '../volumes/pod-volumes.ts'
 import { createTokenCache } from '../volumes/token-cache.ts'
+import { startChores } from './chores.ts'
 import { completeConfig, type NodeAgentConfig, type NodeAgentOptions } from './config.ts'
 import { createImagePuller } from './images.ts'
 import { relievePressure } from './eviction.ts'
@@ -86,8 +87,6 @@ class Agent implements NodeAgent {
   #reporter: NodeReporter | undefined
   #podDeps: PodDeps | undefined
   #podInformer: Informer<Pod> | undefined
-  #houseTimer: Timer | undefined
-  #pressureTimer: Timer | undefined
   #closed = false
 
   constructor(deps: NodeAgentDeps) {
@@ -176,14 +175,11 @@ class Agent implements NodeAgent {
     await this.#watch()
     this.#reclaimVolumes(host)
     this.#static.apiIsKnown()
-    this.#scheduleHouse()
-    this.#schedulePressure()
+    if (!this.#closed) this.#startChores()
   }
 
   async close(): Promise<void> {
     this.#closed = true
-    this.#houseTimer?.cancel()
-    this.#pressureTimer?.cancel()
     this.cache.close()
     for (const close of this.#closers) await close()
     await this.#closeWorkers()
@@ -366,33 +362,25 @@ class Agent implements NodeAgent {
     this.#recorder.record({ apiVersion: 'v1', kind: 'Node', metadata }, event)
   }
 
-  #scheduleHouse(): void {
-    if (this.#closed) return
-    this.#houseTimer = this.#deps.clock.setTimer(this.config.housekeepingPeriodMs, () => {
-      keepHouse({
-        deps: this.#podDeps!,
-        workers: this.#workers,
-        isKnown: (uid) => this.#isKnown(uid),
-        reporter: this.#reporter!,
-      })
-        .catch((error: unknown) => this.#deps.logger.warn('Could not tidy up', { error }))
-        .finally(() => this.#scheduleHouse())
-    })
-  }
-
-  #schedulePressure(): void {
-    if (this.#closed) return
+  #startChores(): void {
     const deps = this.#podDeps!
-    this.#pressureTimer = this.#deps.clock.setTimer(this.config.evictionPeriodMs, () => {
-      relievePressure({
-        deps,
-        workers: this.#workers,
-        reclaimDisk: () => collectImages({ deps, reporter: this.#reporter! }),
-        recordNodeEvent: (reason, message) => this.#recordNodeEvent({ type: 'Warning', reason, message }),
-      })
-        .catch((error: unknown) => this.#deps.logger.warn('Could not look for pressure', { error }))
-        .finally(() => this.#schedulePressure())
-    })
+    const reporter = this.#reporter!
+    const workers = this.#workers
+    const isKnown = (uid: string): boolean => this.#isKnown(uid)
+    const recordNodeEvent = (reason: string, message: string): void =>
+      this.#recordNodeEvent({ type: 'Warning', reason, message })
+    const reclaimDisk = (): Promise<void> => collectImages({ deps, reporter })
+    const { housekeepingPeriodMs, evictionPeriodMs } = this.config
+    const tidy = () => keepHouse({ deps, workers, isKnown, reporter })
+    const relieve = () => relievePressure({ deps, workers, reclaimDisk, recordNodeEvent })
+    const chores = startChores(
+      [
+        { name: 'tidy up', periodMs: housekeepingPeriodMs, work: tidy },
+        { name: 'relieve pressure', periodMs: evictionPeriodMs, work: relieve },
+      ],
+      deps,
+    )
+    this.#closers.unshift(() => chores.close())
   }
 
   #isKnown(uid: string): boolean {
