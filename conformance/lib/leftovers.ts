@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { globSync, readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { mustRun, run, waitFor } from './processes.ts'
 
 /** Homes of tests carry the pid of the test: one whose process is gone was left behind by a test that was killed. */
@@ -37,8 +37,17 @@ export async function destroyHome(home: string): Promise<void> {
   await waitFor('killed processes to end', async () => pids.every((pid) => !isAlive(pid)), {
     timeoutMs: END_TIMEOUT_MS,
   })
+  removeCgroups(home)
   for (const mount of mountsUnder(home)) await run(['umount', '-l', mount])
   rmSync(home, { recursive: true, force: true, maxRetries: 5 })
+}
+
+/** Containers that were killed leave empty cgroups, one in each hierarchy of cgroup v1; containerd's state knows their ids. */
+function removeCgroups(home: string): void {
+  for (const tasks of globSync(join(home, 'containerd/state/io.containerd.runtime.v2.task/k8s.io/*'))) {
+    const id = basename(tasks)
+    for (const cgroup of globSync(`/sys/fs/cgroup/{,*/}k8s.io/${id}`)) rmdirSync(cgroup)
+  }
 }
 
 /** Mount points at or under a folder, innermost first. */
