@@ -1,7 +1,9 @@
 import {
+  isControlledBy,
   isPodReady,
   isPodTerminal,
   isStatus,
+  objectKey,
   ownerReferenceTo,
   parseTime,
   podCondition,
@@ -79,8 +81,12 @@ export interface PodWriter {
   readonly owner: Stored<KubeObject>
 }
 
-/** Creates a pod and tells of it in an event. Throws what the server says. */
-export async function createPod({ context, key, informer, owner }: PodWriter, pod: Pod): Promise<Stored<Pod>> {
+/**
+ * Creates a pod and tells of it in an event. Throws what the server says. When the answer says nothing about what happened, the key rests until
+ * its informer shows the pods that were made all the same: the next round would make them again, under other names.
+ */
+export async function createPod(writer: PodWriter, pod: Pod): Promise<Stored<Pod>> {
+  const { context, key, informer, owner } = writer
   try {
     const created = await context.client.create(pods, pod)
     context.writes.wrote(key, informer, created)
@@ -98,7 +104,21 @@ export async function createPod({ context, key, informer, owner }: PodWriter, po
         message: `Error creating: ${messageOf(error)}`,
       })
     }
+    if (isUnanswered(error)) await awaitUnseenPods(writer).catch(() => {}) // no worse than not having asked
     throw error
+  }
+}
+
+/** The server may have done it: nobody said that it did not. */
+function isUnanswered(error: unknown): boolean {
+  return !(error instanceof StatusError) || isStatus(error, 'Timeout') || isStatus(error, 'InternalError')
+}
+
+async function awaitUnseenPods({ context, key, informer, owner }: PodWriter): Promise<void> {
+  const { items } = await context.client.list(pods, { namespace: owner.metadata.namespace })
+  for (const pod of items) {
+    if (!isControlledBy(pod, owner) || informer.get(objectKey(pod))?.metadata.uid === pod.metadata.uid) continue
+    context.writes.wrote(key, informer, pod)
   }
 }
 
