@@ -14,6 +14,10 @@ describe('a whole cluster with faults', () => {
     assert.ok(acknowledged > 0)
   })
 
+  it('makes no task of a job twice when an answer is lost (seed 30)', async () => {
+    await runChaosRound({ seed: 30, startPlane })
+  })
+
   it('gives pods back their readiness after their node was silent (seed 3)', async () => {
     await runChaosRound({ seed: 3, startPlane })
   })

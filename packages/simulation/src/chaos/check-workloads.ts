@@ -148,9 +148,11 @@ function checkJob(snapshot: Snapshot, job: Stored<Job>, guard: PodGuard): string
   if (isTrue('Complete')) {
     if ((status?.succeeded ?? 0) !== spec?.completions)
       return complain(`says ${status?.succeeded} succeeded, not ${spec?.completions}`)
-    const seen = guard.succeeded(metadata.uid)
-    if (seen !== spec?.completions)
-      return complain(`is complete with ${seen} pods that succeeded, not ${spec?.completions}`)
+    const { min, max } = guard.succeeded(metadata.uid)
+    const completions = spec?.completions ?? 1
+    if (min > completions || max < completions) {
+      return complain(`is complete with ${min} to ${max} pods that succeeded, not ${completions}`)
+    }
     return active.length === 0 ? [] : complain(`is complete with ${active.length} active pods`)
   }
   if (isTrue('Failed')) {

@@ -10,8 +10,8 @@ export interface PodGuard {
   observeNode(event: Observation): void
   observeJob(event: Observation): void
   readonly problems: readonly string[]
-  /** Tasks of a job (by uid) that ever succeeded. */
-  succeeded(jobUid: string): number
+  /** How many tasks of a job (by uid) ever succeeded; those that were deleted before they did need not count. */
+  succeeded(jobUid: string): { readonly min: number; readonly max: number }
   /** Pods that were evicted because their node was silent for too long: uid → node. */
   readonly evicted: ReadonlyMap<string, string>
 }
@@ -26,7 +26,8 @@ class Guard implements PodGuard {
   readonly #pods = new Map<string, Stored<Pod>>()
   readonly #nodes = new Map<string, Stored<Node>>()
   readonly #jobs = new Map<string, Stored<Job>>()
-  readonly #succeeded = new Map<string, Set<string>>()
+  /** Uid of the job → uid of the pod → whether it was being deleted by then. */
+  readonly #succeeded = new Map<string, Map<string, boolean>>()
 
   observeNode({ type, object }: Observation): void {
     if (type !== 'DELETED') this.#nodes.set(object.metadata.name, object as Stored<Node>)
@@ -51,8 +52,9 @@ class Guard implements PodGuard {
     if (before === undefined) this.#checkParallelism(pod)
   }
 
-  succeeded(jobUid: string): number {
-    return this.#succeeded.get(jobUid)?.size ?? 0
+  succeeded(jobUid: string): { readonly min: number; readonly max: number } {
+    const tasks = [...(this.#succeeded.get(jobUid)?.values() ?? [])]
+    return { min: tasks.filter((wasDeleted) => !wasDeleted).length, max: tasks.length }
   }
 
   #checkStep(before: Stored<Pod>, pod: Stored<Pod>): void {
@@ -96,8 +98,10 @@ class Guard implements PodGuard {
   #noteSuccess(pod: Stored<Pod>): void {
     const owner = controllerOf(pod)
     if (owner?.kind !== 'Job' || pod.status?.phase !== 'Succeeded') return
-    const pods = this.#succeeded.get(owner.uid) ?? new Set()
-    this.#succeeded.set(owner.uid, pods.add(pod.metadata.uid))
+    const pods = this.#succeeded.get(owner.uid) ?? new Map<string, boolean>()
+    this.#succeeded.set(owner.uid, pods)
+    const { uid, deletionTimestamp } = pod.metadata
+    if (!pods.has(uid)) pods.set(uid, deletionTimestamp !== undefined)
   }
 
   #noteEviction(pod: Stored<Pod>): void {
