@@ -17,6 +17,7 @@ export { startDisruptionController } from './disruption/reconcile.ts'
 export { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
 export { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
 export { startEndpointsController } from './endpoints/reconcile.ts'
+export { startEphemeralVolumeController } from './ephemeral-volume/reconcile.ts'
 export type { ControllerDeps } from './frame/controller.ts'
 export {
   discoverFrom,

@@ -12,6 +12,7 @@ import { startDisruptionController } from './disruption/reconcile.ts'
 import { startEndpointSliceMirroringController } from './endpoint-slice/mirror.ts'
 import { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
 import { startEndpointsController } from './endpoints/reconcile.ts'
+import { startEphemeralVolumeController } from './ephemeral-volume/reconcile.ts'
 import type { ControllerDeps } from './frame/controller.ts'
 import type { ResourceDiscovery } from './frame/discovery.ts'
 import { startGarbageCollector } from './garbage-collector/reconcile.ts'
@@ -75,6 +76,7 @@ const CONTROLLERS = {
   'garbage-collector-controller': startGarbageCollector,
   'disruption-controller': startDisruptionController,
   'persistentvolume-binder-controller': startVolumeBindingController,
+  'ephemeral-volume-controller': startEphemeralVolumeController,
   'persistentvolumeclaim-protection-controller': startClaimProtectionController,
   'persistentvolume-protection-controller': startVolumeProtectionController,
   'local-volume-provisioning-controller': startVolumeProvisioningController,
