@@ -51,10 +51,14 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
     assert.match(refused.stderr, /already runs with --port 6443/)
   })
 
-  it('adopts running containers after the node agent was killed', async () => {
+  /** Nobody runs `up`: the supervisor brings back what was killed. */
+  const isUpAgain = (): Promise<boolean> =>
+    waitFor('status to be well again', async () => (await cluster.centaurus(['status'])).code === 0)
+
+  it('starts the node agent again when it is killed, which adopts its containers', async () => {
     const before = await steady()
     await crash('node')
-    await cluster.up()
+    await isUpAgain()
     await cluster.kubectl('wait --for=condition=Ready pod/steady --timeout=30s')
     const after = await steady()
     assert.equal(after.status.containerStatuses[0]!.containerID, before.status.containerStatuses[0]!.containerID)
@@ -66,7 +70,7 @@ describe('the life of a cluster with real containers', { skip: whyNoRoot() }, ()
       const name = `survivor-${round}`
       await cluster.kubectl(`create configmap ${name}`)
       await crash('control-plane')
-      await cluster.up()
+      await isUpAgain()
       assert.match(await cluster.kubectl(`get configmap ${name}`), new RegExp(name))
     }
     const pod = await steady()

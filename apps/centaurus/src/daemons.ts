@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Home } from './home.ts'
 
-/** Background processes of one cluster, by name; each is this program with an internal command. */
+/**
+ * Background processes of one cluster, by name; each is this program with an internal command, under a supervisor that starts it
+ * again when it is killed.
+ */
 export type DaemonName = 'control-plane' | 'node'
 
 export const DAEMONS: readonly DaemonName[] = ['control-plane', 'node']
@@ -31,16 +34,34 @@ function recordFile(home: Home, name: DaemonName): string {
   return join(home.runDir, `${name}.json`)
 }
 
-/** The daemon, when it is alive. */
+function supervisorFile(home: Home, name: DaemonName): string {
+  return join(home.runDir, `${name}.supervisor.json`)
+}
+
+/** The daemon itself, when it is alive. */
 export function findDaemon(home: Home, name: DaemonName): Daemon | undefined {
-  const file = recordFile(home, name)
+  return readAlive(recordFile(home, name))
+}
+
+/** Whether somebody sees to it that the daemon runs. It may be about to start. */
+export function isSupervised(home: Home, name: DaemonName): boolean {
+  return readAlive(supervisorFile(home, name)) !== undefined
+}
+
+/** Tells others that this process is the daemon `name`. */
+export function registerDaemon(home: Home, name: DaemonName): void {
+  writeRecord(recordFile(home, name), { name, pid: process.pid })
+}
+
+function writeRecord(file: string, { name, pid }: Pick<Daemon, 'name' | 'pid'>): void {
+  const daemon: Daemon = { name, pid, startTicks: startTicksOf(pid) ?? '', startedAt: Date.now() }
+  writeFileSync(`${file}.new`, JSON.stringify(daemon))
+  renameSync(`${file}.new`, file)
+}
+
+function readAlive(file: string): Daemon | undefined {
   if (!existsSync(file)) return undefined
-  let daemon: Daemon
-  try {
-    daemon = JSON.parse(readFileSync(file, 'utf8')) as Daemon
-  } catch {
-    return undefined // torn by a crash of the writer: nothing was promised
-  }
+  const daemon = JSON.parse(readFileSync(file, 'utf8')) as Daemon
   return startTicksOf(daemon.pid) === daemon.startTicks ? daemon : undefined
 }
 
@@ -59,42 +80,52 @@ export function isMarkedReady(home: Home, name: DaemonName): boolean {
   return existsSync(file) && readFileSync(file, 'utf8') === String(findDaemon(home, name)?.pid)
 }
 
-/** Starts `centaurus <name>` in the background, in a session of its own, with its output appended to its log. */
-export function startDaemon(home: Home, name: DaemonName): Daemon {
+/**
+ * Starts `centaurus <name>` in the background, in a session of its own, with its output appended to its log. Does nothing when
+ * its supervisor is there already.
+ */
+export function startDaemon(home: Home, name: DaemonName): void {
+  if (isSupervised(home, name)) return
   const log = openSync(logFile(home, name), 'a')
   try {
-    const main = join(import.meta.dirname, 'main.ts')
-    const child = spawn(process.execPath, [...process.execArgv, main, name], {
+    const command = [process.execPath, ...process.execArgv, join(import.meta.dirname, 'main.ts'), name]
+    const child = spawn(SUPERVISOR, command, {
       detached: true,
       stdio: ['ignore', log, log],
       env: { ...process.env, CENTAURUS_HOME: home.dir, NODE_ENV: 'production' }, // production: nothing is frozen
       cwd: home.dir,
     })
-    if (child.pid === undefined) throw new Error(`Cannot start ${process.execPath}`)
+    if (child.pid === undefined) throw new Error(`Cannot start ${SUPERVISOR}`)
     child.unref()
-    const daemon = { name, pid: child.pid, startTicks: startTicksOf(child.pid) ?? '', startedAt: Date.now() }
-    writeFileSync(recordFile(home, name), JSON.stringify(daemon))
-    return daemon
+    writeRecord(supervisorFile(home, name), { name, pid: child.pid })
   } finally {
     closeSync(log)
   }
 }
 
-/** Asks the daemon to stop, waits, and kills it when it does not. Resolves to false when it was not running. */
+const SUPERVISOR = join(import.meta.dirname, '../supervise.sh')
+
+/** Asks the daemon and its supervisor to stop, waits, and kills them when they do not. Resolves to false when nothing ran. */
 export async function stopDaemon(home: Home, name: DaemonName): Promise<boolean> {
-  const daemon = findDaemon(home, name)
-  if (daemon === undefined) {
-    rmSync(recordFile(home, name), { force: true })
-    return false
-  }
-  process.kill(daemon.pid, 'SIGTERM')
+  const files = [supervisorFile(home, name), recordFile(home, name)]
+  const running = (): Daemon[] => files.flatMap((file) => readAlive(file) ?? [])
+  const [first] = running()
+  if (first !== undefined) signal(first.pid, 'SIGTERM') // the supervisor passes it on
   const deadline = performance.now() + STOP_GRACE_MS
-  while (findDaemon(home, name) !== undefined) {
-    if (performance.now() > deadline) process.kill(daemon.pid, 'SIGKILL')
+  for (let left = running(); left.length > 0; left = running()) {
+    if (performance.now() > deadline) for (const daemon of left) signal(daemon.pid, 'SIGKILL')
     await delay(POLL_MS)
   }
-  rmSync(recordFile(home, name), { force: true })
-  return true
+  for (const file of files) rmSync(file, { force: true })
+  return first !== undefined
+}
+
+function signal(pid: number, name: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // it ended by itself
+  }
 }
 
 /** Undefined when there is no such process, or it has ended and only waits to be reaped. */

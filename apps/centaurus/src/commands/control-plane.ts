@@ -9,6 +9,7 @@ import {
   type Store,
 } from '@centaurus/store'
 import { startControlPlane } from '../control-plane.ts'
+import { registerDaemon } from '../daemons.ts'
 import { createHome, type Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
@@ -22,6 +23,7 @@ const KUBECONFIG_MODE = 0o600
 /** Runs the control plane until it is told to stop. */
 export async function runControlPlane(home: Home): Promise<void> {
   createHome(home)
+  registerDaemon(home, 'control-plane')
   const settings = readSettings(home) ?? DEFAULT_SETTINGS
   const logger = createLogger()
   const clock = systemClock

@@ -1,7 +1,9 @@
 import { join } from 'node:path'
+import { StatusError } from '@centaurus/api'
+import { nodes } from '@centaurus/api/core/v1'
 import { systemClock, systemRandom, type Logger } from '@centaurus/base'
 import { createHttpClient } from '@centaurus/client/http'
-import { createInformerFactory } from '@centaurus/client'
+import { createInformerFactory, type Client } from '@centaurus/client'
 import {
   createCriRuntime,
   createDelegatedAccess,
@@ -13,7 +15,7 @@ import {
 } from '@centaurus/node'
 import { connectAsAdmin } from '../cluster-access.ts'
 import { CLUSTER_DNS, openContainerd, POD_CIDR } from '../containers.ts'
-import { markReady } from '../daemons.ts'
+import { markReady, registerDaemon } from '../daemons.ts'
 import type { Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
@@ -28,6 +30,7 @@ const KUBELET_PORT = 10_250
 
 /** Runs this machine's node agent, or the simulated ones, until told to stop. Containers go on without it. */
 export async function runNode(home: Home): Promise<void> {
+  registerDaemon(home, 'node')
   const settings = readSettings(home) ?? DEFAULT_SETTINGS
   const logger = createLogger()
   const stopped = untilStopped()
@@ -48,10 +51,11 @@ interface Running {
 
 async function runSimulated(home: Home, count: number, logger: Logger): Promise<Running> {
   const client = await connectAsAdmin(home)
-  const nodes = await startSimulatedNodes({ client, count, logger, tls: servingTls(readNodeIdentity(home)) })
+  await untilApiAnswers(client, 'simulated-0')
+  const simulated = await startSimulatedNodes({ client, count, logger, tls: servingTls(readNodeIdentity(home)) })
   return {
     async close() {
-      await nodes.close()
+      await simulated.close()
       await client.close()
     },
   }
@@ -89,6 +93,7 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
   }).catch(explainPort)
   const proxy = startServiceProxy({ ...deps, informers, nodeName, podCIDR: POD_CIDR })
   const dns = await startClusterDns({ informers, logger, address: CLUSTER_DNS, domain: 'cluster.local' })
+  await untilApiAnswers(client, nodeName)
   await agent.start()
   return {
     async close() {
@@ -101,6 +106,21 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
       await proxyClient.close()
       await client.close()
     },
+  }
+}
+
+const API_POLL_MS = 250
+
+/** An agent that comes back before the control plane does waits for it: the containers run on meanwhile. */
+async function untilApiAnswers(client: Client, nodeName: string): Promise<void> {
+  for (;;) {
+    try {
+      await client.get(nodes, { name: nodeName })
+      return
+    } catch (error) {
+      if (error instanceof StatusError) return // it answers; the agent will see what it says
+      await systemClock.sleep(API_POLL_MS)
+    }
   }
 }
 

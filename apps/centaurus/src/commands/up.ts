@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { silentLogger } from '@centaurus/base'
 import { Listr, type ListrTask } from 'listr2'
 import { connectAsAdmin, isNodeReady, tryListNodes } from '../cluster-access.ts'
-import { findDaemon, isMarkedReady, logFile, logTail, startDaemon, type DaemonName } from '../daemons.ts'
+import { findDaemon, isMarkedReady, isSupervised, logFile, logTail, startDaemon, type DaemonName } from '../daemons.ts'
 import { createHome, type Home } from '../home.ts'
 import { installPackages, missingPackages, whyNoContainers } from '../prerequisites.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
@@ -176,7 +176,9 @@ async function waitFor(
   const deadline = performance.now() + timeoutMs
   while (!(await isReady())) {
     const tail = logTail(home, name, { offset: since, lines: LOG_LINES })
-    if (findDaemon(home, name) === undefined) throw new UserError(readableFailure(name, tail))
+    if (findDaemon(home, name) === undefined && !isSupervised(home, name)) {
+      throw new UserError(readableFailure(name, tail))
+    }
     if (performance.now() > deadline) {
       throw new UserError(
         `The ${name} is not ready after ${timeoutMs / 1000} s. Its last lines:\n${tail}\nSee ./centaurus logs ${name}`,
