@@ -107,7 +107,6 @@ function crontabs(group: string): Record<string, unknown> {
               labelSelectorPath: '.status.labelSelector',
             },
           },
-          selectableFields: [{ jsonPath: '.spec.image' }],
           additionalPrinterColumns: [
             { name: 'Spec', type: 'string', jsonPath: '.spec.cronSpec', description: 'when' },
             { name: 'Replicas', type: 'integer', jsonPath: '.spec.replicas' },

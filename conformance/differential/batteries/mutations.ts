@@ -82,7 +82,7 @@ function badValues(schema: ValueSchema): unknown[] {
       return [
         [],
         'text',
-        [...badValues(schema.items).slice(0, 1)],
+        badValues(schema.items).slice(0, 1),
         ...(schema.items.type === 'struct' ? [[{}, {}]] : []),
       ]
     default:

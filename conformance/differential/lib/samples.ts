@@ -302,5 +302,5 @@ export function samples(run: string): Sample[] {
 }
 
 function named(object: object, run: string): Record<string, unknown> {
-  return JSON.parse(JSON.stringify(object).replaceAll('RUN', run)) as Record<string, unknown>
+  return JSON.parse(JSON.stringify(object).replaceAll('RUN.', `${run}.`)) as Record<string, unknown>
 }

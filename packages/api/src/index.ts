@@ -127,6 +127,7 @@ export { isPodActive, isPodReady, isPodTerminal, podCondition } from './kinds/po
 export { podQosClass, type PodQOSClass } from './kinds/pod/qos.ts'
 export { isSidecar, podLimits, podRequests, type ResourceAmounts } from './kinds/pod/resources.ts'
 export { validateEphemeralContainersUpdate } from './kinds/pod/validate-update.ts'
+export { validatePodResize } from './kinds/pod/validate-resize.ts'
 export { podStatusText } from './kinds/pod/table.ts'
 export { podTemplateHash } from './kinds/pod/template-hash.ts'
 export { behaviorOf } from './kinds/registry.ts'

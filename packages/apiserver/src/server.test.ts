@@ -233,6 +233,27 @@ describe('the API over HTTP/2', () => {
     assert.equal((await test.request('GET', '/api/v1/namespaces/default/services/tried')).status, 404)
   })
 
+  it('checks what a subresource would leave behind', async () => {
+    const pods = '/api/v1/namespaces/default/pods'
+    const spec = { containers: [{ name: 'c', image: 'i' }] }
+    await test.request('POST', pods, { body: { metadata: { name: 'checked' }, spec } })
+    const headers = { 'content-type': 'application/strategic-merge-patch+json' }
+    const patch = (path: string, body: object) => test.request('PATCH', `${pods}/checked/${path}`, { body, headers })
+    const ephemeral = { name: 'e', image: 'i', targetContainerName: 'none' }
+    assert.equal((await patch('ephemeralcontainers', { spec: { ephemeralContainers: [ephemeral] } })).status, 422)
+    const resources = { requests: { cpu: '1' } }
+    assert.equal((await patch('resize', { spec: { containers: [{ name: 'c', resources }] } })).status, 422)
+    const finalized = { metadata: { name: 'kube-public' }, spec: { finalizers: ['Not valid'] } }
+    const answer = await test.request('PUT', '/api/v1/namespaces/kube-public/finalize', { body: finalized })
+    assert.equal(answer.status, 422)
+  })
+
+  it('tells of an object without spec what is wrong', async () => {
+    const path = '/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers'
+    const answer = await test.request('POST', path, { body: { metadata: { name: 'bare' } } })
+    assert.equal(answer.status, 422)
+  })
+
   it('tells of a Pod without containers what is wrong', async () => {
     const path = '/api/v1/namespaces/default/pods'
     const answer = await test.request('POST', path, { body: { metadata: { name: 'empty' }, spec: {} } })

@@ -7,6 +7,7 @@ import {
   FieldPath,
   invalid,
   invalidObject,
+  isRecord,
   ProtobufError,
   schemaOfDefinition,
   schemaOfKind,
@@ -133,6 +134,9 @@ export function requireSchema({ group, version, kind }: GroupVersionKind): Struc
 
 /** Turns the served form into the stored one, which is what behaviors know, and fills in defaults. `object` may be changed. */
 export function toStored(definition: ResourceDefinition, object: KubeObject): KubeObject {
+  // Upstream's spec is no pointer: an object without one has an empty one, for conversions and defaults too.
+  const members = object as KubeObject & { spec?: unknown }
+  if (definition.prune === undefined && isRecord(definition.info.schema().fields.get('spec')?.zero)) members.spec ??= {}
   const stored = definition.toStorage === undefined ? object : definition.toStorage(object)
   definition.behavior.setDefaults?.(stored)
   return stored

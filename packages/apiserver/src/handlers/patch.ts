@@ -127,5 +127,6 @@ const CUSTOM_PATCH_TYPES = [
 
 function requireRecord(value: unknown): Record<string, unknown> {
   if (isRecord(value)) return value
-  throw badRequest('error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}')
+  const type = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value
+  throw badRequest(`error decoding patch: json: cannot unmarshal ${type} into Go value of type map[string]interface {}`)
 }

@@ -1,8 +1,11 @@
 import {
+  behaviorOf,
   deepEqual,
   prepareCertificateApproval,
   validateCertificateApproval,
   validateEphemeralContainersUpdate,
+  validatePodResize,
+  type FieldError,
   type KubeObject,
 } from '@centaurus/api'
 import type { CertificateSigningRequest } from '@centaurus/api/certificates/v1'
@@ -55,7 +58,14 @@ const EPHEMERAL_CONTAINERS: UpdateStrategy = {
     if (!deepEqual(ephemeralContainers ?? [], specOf(old).ephemeralContainers ?? [])) bumpGeneration(draft, old)
   },
   // A pods' draft and old are Pods: only that resource has the subresource.
-  validate: (draft, old) => validateEphemeralContainersUpdate(draft as KubeObject as Pod, old as KubeObject as Pod),
+  validate: (draft, old) => [
+    ...validatePod(draft),
+    ...validateEphemeralContainersUpdate(draft as KubeObject as Pod, old as KubeObject as Pod),
+  ],
+}
+
+function validatePod(draft: KubeObject): FieldError[] {
+  return behaviorOf('', 'Pod').validate?.(draft) ?? []
 }
 
 /** Source: kubernetes pkg/registry/core/pod/strategy.go podResizeStrategy, v1.37: resources and resize policies, nothing else. */
@@ -75,7 +85,10 @@ const RESIZE: UpdateStrategy = {
     draft['spec'] = spec
     if (!deepEqual(spec, before)) bumpGeneration(draft, old)
   },
-  validate: () => [],
+  validate: (draft, old) => [
+    ...validatePod(draft),
+    ...validatePodResize(draft as KubeObject as Pod, old as KubeObject as Pod),
+  ],
 }
 
 function withResources(containers: readonly Container[], wanted: readonly Container[]): Container[] {
@@ -99,7 +112,7 @@ const FINALIZE: UpdateStrategy = {
     draft['spec'] = { ...(old['spec'] as object | undefined), finalizers }
     draft.metadata = { ...old.metadata, finalizers: draft.metadata.finalizers }
   },
-  validate: () => [],
+  validate: (draft) => behaviorOf('', 'Namespace').validate?.(draft) ?? [],
 }
 
 /** Source: kubernetes pkg/registry/certificates/certificates/strategy.go csrApprovalStrategy: the conditions, nothing else. */

@@ -7,7 +7,11 @@ import { validateNode, validateNodeStatusUpdate, validateNodeUpdate } from './va
 /** Nodes. Source: pkg/registry/core/node/strategy.go and SetDefaults_NodeStatus, pkg/apis/core/v1 v1.37. */
 export const nodeBehavior: KindBehavior<Node> = {
   hasGeneration: false,
-  setDefaults: ({ status }) => {
+  setDefaults: ({ spec, status }) => {
+    // Source: Convert_v1_NodeSpec_To_core_NodeSpec: the older field decides where the two disagree.
+    const first = spec?.podCIDR ?? ''
+    if (first !== '' && spec?.podCIDRs?.[0] !== first) spec!.podCIDRs = [first]
+    else if (first === '' && spec?.podCIDRs?.[0] !== undefined) spec.podCIDR = spec.podCIDRs[0]
     if (status === undefined) return
     roundUpResources(status.capacity)
     roundUpResources(status.allocatable)

@@ -16,7 +16,7 @@ export function isHeadless({ clusterIP, clusterIPs }: Readonly<ServiceSpec>): bo
 
 /** Source: ValidateServiceClusterIPsRelatedFields, pkg/apis/core/validation v1.37. The server fills `clusterIPs` from `clusterIP`. */
 export function validateClusterIPs(spec: Readonly<ServiceSpec>): FieldError[] {
-  if (spec.type === 'ExternalName') return []
+  if (spec.type === 'ExternalName') return validateNoClusterIPs(spec)
   const { clusterIP = '', clusterIPs = [], ipFamilies = [] } = spec
   const errors: FieldError[] = []
   if (clusterIP === '') {
@@ -34,6 +34,16 @@ export function validateClusterIPs(spec: Readonly<ServiceSpec>): FieldError[] {
     ...errors,
     ...validateAddresses(clusterIPs.length === 0 && clusterIP !== '' ? [clusterIP] : clusterIPs, ipFamilies),
   ]
+}
+
+function validateNoClusterIPs(spec: Readonly<ServiceSpec>): FieldError[] {
+  const detail = 'may not be set for ExternalName services'
+  const errors: FieldError[] = []
+  if ((spec.clusterIP ?? '') !== '' || (spec.clusterIPs ?? []).length > 0)
+    errors.push(forbiddenField(addressesPath, detail))
+  if ((spec.ipFamilies ?? []).length > 0) errors.push(forbiddenField(familiesPath, detail))
+  if (spec.ipFamilyPolicy !== undefined) errors.push(forbiddenField(path.child('ipFamilyPolicy'), detail))
+  return errors
 }
 
 function validateAddresses(addresses: readonly string[], families: readonly string[]): FieldError[] {
