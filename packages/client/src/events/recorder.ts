@@ -48,7 +48,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
   let lastNanos = 0n
   let draining: Promise<void> | undefined
   const drain = async (): Promise<void> => {
-    await undefined // so that it never ends before `draining` holds it
+    await Promise.resolve() // so that it never ends before `draining` holds it
     for (let next = queue.shift(); next !== undefined && !abort.signal.aborted; next = queue.shift()) {
       const correlated = correlator.correlate(next, options.clock.now())
       if (correlated !== undefined)

@@ -57,7 +57,7 @@ export class ManifestFolder {
   #schedule(): void {
     if (this.#closed) return
     this.#timer = this.#options.clock.setTimer(PERIOD_MS, () => {
-      this.#read().finally(() => this.#schedule())
+      void this.#read().finally(() => this.#schedule())
     })
   }
 

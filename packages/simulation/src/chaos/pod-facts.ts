@@ -13,8 +13,8 @@ export function demandOf(pod: Pod): Demand {
   const sum = (name: string, read: (text: string) => number): number =>
     containers.reduce((total, { resources }) => total + read(resources?.requests?.[name] ?? '0'), 0)
   return {
-    cpuMillis: sum('cpu', (text) => Number(quantityMilliValue(text))),
-    memoryBytes: sum('memory', (text) => Number(quantityValue(text))),
+    cpuMillis: sum('cpu', (text) => quantityMilliValue(text)),
+    memoryBytes: sum('memory', (text) => quantityValue(text)),
     hostPorts: containers
       .flatMap(({ ports = [] }) => ports)
       .flatMap(({ hostPort, protocol = 'TCP' }) => (hostPort ? [`${protocol}/${hostPort}`] : [])),
@@ -37,8 +37,8 @@ export function findOverload(node: Node, pods: readonly Pod[]): string[] {
   const memory = demands.reduce((total, { memoryBytes }) => total + memoryBytes, 0)
   const ports = demands.flatMap(({ hostPorts }) => hostPorts)
   const problems: string[] = []
-  if (cpu > Number(quantityMilliValue(allocatable['cpu'] ?? '0'))) problems.push(`cpu ${cpu}m`)
-  if (memory > Number(quantityValue(allocatable['memory'] ?? '0'))) problems.push(`memory ${memory}`)
+  if (cpu > quantityMilliValue(allocatable['cpu'] ?? '0')) problems.push(`cpu ${cpu}m`)
+  if (memory > quantityValue(allocatable['memory'] ?? '0')) problems.push(`memory ${memory}`)
   if (pods.length > Number(allocatable['pods'] ?? '0')) problems.push(`${pods.length} pods`)
   if (new Set(ports).size < ports.length) problems.push(`host ports ${ports.sort().join(' ')}`)
   return problems
