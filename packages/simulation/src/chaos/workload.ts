@@ -91,7 +91,7 @@ const FAMILIES = [
 ] as unknown as readonly Family[] // of different objects
 
 /** Share of the steps. */
-const WEIGHTS = { create: 40, change: 30, delete: 17, namespace: 3, node: 6, pod: 4 } as const
+const WEIGHTS = { create: 40, change: 30, delete: 17, namespace: 2, node: 6, pod: 4 } as const
 
 /** One thing that a user does. Never throws: what the server refuses or leaves unanswered is told. */
 export async function takeStep(deps: WorkloadDeps): Promise<void> {
@@ -129,6 +129,18 @@ function choosePlace(random: Random, { prefix }: Family): Place {
   return { namespace, name: `${prefix}-${random.integer(2)}` }
 }
 
+/** One that is there, if there is one. */
+async function chooseExisting(client: Client, random: Random, family: Family): Promise<Place> {
+  const items = (await client.list(family.type)).items.filter(
+    ({ metadata }) =>
+      (NAMESPACES as readonly string[]).includes(metadata.namespace ?? '') &&
+      metadata.name.startsWith(`${family.prefix}-`),
+  )
+  if (items.length === 0) return choosePlace(random, family)
+  const { namespace = '', name } = items[random.integer(items.length)]!.metadata
+  return { namespace, name }
+}
+
 function chooseFamily(random: Random): Family {
   return FAMILIES[random.integer(FAMILIES.length)]!
 }
@@ -143,7 +155,7 @@ async function create({ client, random, ledger }: WorkloadDeps): Promise<string>
 
 async function change({ client, random, ledger }: WorkloadDeps): Promise<string> {
   const family = chooseFamily(random)
-  const place = choosePlace(random, family)
+  const place = await chooseExisting(client, random, family)
   const body = family.change(random)
   const changed = await client.patch(family.type, place, { type: 'merge', body })
   ledger.put(family.type, changed)
@@ -152,7 +164,7 @@ async function change({ client, random, ledger }: WorkloadDeps): Promise<string>
 
 async function remove({ client, random, ledger }: WorkloadDeps): Promise<string> {
   const family = chooseFamily(random)
-  const place = choosePlace(random, family)
+  const place = await chooseExisting(client, random, family)
   const policies = ['Background', 'Foreground', 'Orphan'] as const
   const propagationPolicy = policies[random.integer(random.next() < 0.2 ? 3 : 2)]!
   const { metadata } = await client.get(family.type, place)
