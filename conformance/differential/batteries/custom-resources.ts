@@ -43,7 +43,7 @@ const spec = {
   properties: {
     cronSpec: { type: 'string', pattern: '^[*0-9 ]+$', maxLength: 20 },
     replicas: { type: 'integer', minimum: 1, maximum: 10, default: 1 },
-    image: { type: 'string', enum: ['a', 'b'], default: 'a' },
+    image: { type: 'string', enum: ['a', 'b'], default: 'a', maxLength: 5 },
     nested: { type: 'object', default: {}, properties: { on: { type: 'boolean', default: true } } },
     list: {
       type: 'array',
@@ -78,7 +78,7 @@ const spec = {
     },
     {
       rule: "self.image != 'b' || self.replicas > 1",
-      messageExpression: "'image b needs more than ' + string(self.replicas)",
+      messageExpression: "'image b needs more'",
     },
   ],
 }

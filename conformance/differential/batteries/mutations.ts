@@ -79,12 +79,7 @@ function badValues(schema: ValueSchema): unknown[] {
           .map((value) => ({ 'a b': value, c: value })),
       ]
     case 'list':
-      return [
-        [],
-        'text',
-        badValues(schema.items).slice(0, 1),
-        ...(schema.items.type === 'struct' ? [[{}, {}]] : []),
-      ]
+      return [[], 'text', badValues(schema.items).slice(0, 1), ...(schema.items.type === 'struct' ? [[{}, {}]] : [])]
     default:
       return [{}, 'text', 5]
   }

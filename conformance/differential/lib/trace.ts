@@ -75,14 +75,14 @@ function observe(sent: Sent, received: Received, run: string): Observation {
   const headers: Record<string, string> = {}
   for (const name of COMPARED_HEADERS) {
     const value = received.headers[name]
-    if (value !== undefined) headers[name] = normalizeText(String(value), run)
+    if (value !== undefined) headers[name] = normalizeText(value, run)
   }
   const request = normalizeText(`${sent.method} ${sent.path}`, run)
   return { request, status: received.status, headers, body: parseBody(received, run) }
 }
 
 function parseBody({ headers, bytes }: Received, run: string): unknown {
-  const type = String(headers['content-type'] ?? '')
+  const type = headers['content-type'] ?? ''
   if (type.includes('protobuf'))
     return `${bytes.length > 0 ? 'some' : 'no'} protobuf ${bytes.subarray(0, 4).toString('hex')}`
   const text = bytes.toString('utf8')

@@ -189,7 +189,7 @@ describe('trackUpdate', () => {
       schema: undefined,
     })
     assert.deepEqual(owners(created)['kubectl Update'], {
-      'f:spec': { 'f:list': {}, 'f:map': { '.': {}, 'f:x': { '.': {}, 'f:y': {} } } },
+      'f:spec': { '.': {}, 'f:list': {}, 'f:map': { '.': {}, 'f:x': { '.': {}, 'f:y': {} } } },
     })
   })
 })

@@ -103,13 +103,12 @@ function withoutManagedFields(comparison: Comparison): Comparison {
 
 /**
  * Upstream's objects have their structs that are no pointers before anything is set in them, so nobody owns those for having
- * created the object. Of custom resources and unknown kinds that is so for metadata, spec and status.
+ * created the object. Of custom resources and unknown kinds that is so for metadata alone.
  */
 function withEmptyParts(live: object, updated: object, schema: StructSchema): Record<string, unknown> {
   const before: Record<string, unknown> = { ...emptyObject(schema), ...live }
-  for (const part of ['metadata', 'spec', 'status']) {
-    if (before[part] === undefined && isRecord((updated as Record<string, unknown>)[part])) before[part] = {}
-  }
+  if (before['metadata'] === undefined && isRecord((updated as Record<string, unknown>)['metadata']))
+    before['metadata'] = {}
   return before
 }
 

@@ -517,7 +517,7 @@ describe('evaluateJsonPath', () => {
 
   it('makes cells of columns', () => {
     assert.equal(printerColumnValue({ jsonPath: '.spec.list[0].v', type: 'integer' }, object), 1)
-    assert.equal(printerColumnValue({ jsonPath: '.spec.list[*].n', type: 'string' }, object), 'a b c')
+    assert.equal(printerColumnValue({ jsonPath: '.spec.list[*].n', type: 'string' }, object), 'a')
     assert.equal(printerColumnValue({ jsonPath: '.missing', type: 'string' }, object), null)
     assert.equal(printerColumnValue({ jsonPath: '.spec.list[0].n', type: 'integer' }, object), null)
   })

@@ -33,7 +33,7 @@ export function evaluateJsonPath(path: string, object: unknown): unknown[] {
 }
 
 /**
- * Cell of a printer column: texts of all results for `string`, else the first one if it fits the type; null when there is none.
+ * Cell of a printer column: the first result, as text for `string`, else if it fits the type; null when there is none.
  * A `date` comes as it is stored: the caller says how long ago it was.
  * Source: apiextensions-apiserver pkg/registry/customresource/tableconvertor.
  */
@@ -41,8 +41,7 @@ export function printerColumnValue(
   column: { readonly jsonPath: string; readonly type: string },
   object: unknown,
 ): unknown {
-  const results = evaluateJsonPath(column.jsonPath, object)
-  const [first] = results
+  const [first] = evaluateJsonPath(column.jsonPath, object)
   if (first === undefined || first === null) return null
   switch (column.type) {
     case 'integer':
@@ -54,7 +53,7 @@ export function printerColumnValue(
     case 'date':
       return typeof first === 'string' ? first : null
     default:
-      return results.map((value) => (typeof value === 'string' ? value : JSON.stringify(value))).join(' ')
+      return typeof first === 'string' ? first : JSON.stringify(first)
   }
 }
 

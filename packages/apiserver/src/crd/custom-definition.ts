@@ -100,6 +100,9 @@ function defineVersion(
     validateSchema: (object, old) =>
       validateCustomResource(object as unknown as AnyObject, schema, { old: old as AnyObject | undefined }),
     ...(scale === undefined ? {} : { scale }),
+    ...(version.deprecated === true
+      ? { deprecation: describeDeprecation(version, { apiVersion, kind: storage.kind }) }
+      : {}),
     ...(needsReading(crd, version, schema)
       ? { fromStorage: (object: KubeObject) => readStored(object, apiVersion, schema) }
       : {}),
@@ -107,6 +110,14 @@ function defineVersion(
       ? {}
       : { toStorage: (object: KubeObject) => convertCustomResource(object, `${storage.group}/${storage.version}`) }),
   }
+}
+
+/** Source: apiextensions-apiserver pkg/apiserver/customresource_handler.go, v0.37. */
+function describeDeprecation(
+  { deprecationWarning }: CustomResourceDefinitionVersion,
+  { apiVersion, kind }: { readonly apiVersion: string; readonly kind: string },
+): string {
+  return deprecationWarning ?? `${apiVersion} ${kind} is deprecated`
 }
 
 /** True when what the store holds may not be what clients of this version should see. */
@@ -208,6 +219,7 @@ function defineBehavior({
   })
   const fields = selectableFields.map(({ jsonPath }) => ({ name: jsonPath.replace(/^\./, ''), jsonPath }))
   return {
+    allowUnconditionalUpdate: false,
     columns: [NAME_COLUMN, ...columns],
     row: (object, nowMs) => [object.metadata.name, ...extra.map((column) => cellOf(column, object, nowMs))],
     selectableFieldNames: fields.map(({ name }) => name),

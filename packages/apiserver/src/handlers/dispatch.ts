@@ -32,7 +32,7 @@ export async function serveResource(deps: ServeDeps, exchange: Exchange, context
   checkScope(definition, info)
   const target = createTarget(deps.cache, definition, info.tenant)
   const call: ResourceCall = { ...context, exchange, target, definition }
-  const deprecation = deprecationWarning(definition.info)
+  const deprecation = definition.deprecation ?? deprecationWarning(definition.info)
   if (deprecation !== undefined) addWarning(exchange, deprecation)
   if (info.subresource !== '') return serveSubresource(deps, call)
   if (!definition.info.verbs.includes(info.verb)) throw methodNotAllowed()

@@ -138,8 +138,9 @@ function checkIdentity(target: Target, draft: KubeObject, old: KubeObject): void
 function missingResourceVersion(target: Target, name: string): Error {
   const { storage } = target.definition
   const path = new FieldPath('metadata').child('resourceVersion')
-  return invalidObject({ group: storage.group, kind: storage.kind }, name, [
-    invalid(path, '', 'must be specified for an update'),
+  // named by the resource and with a number, as upstream does here and nowhere else
+  return invalidObject({ group: storage.group, kind: storage.resource }, name, [
+    invalid(path, 0, 'must be specified for an update'),
   ])
 }
 

@@ -46,7 +46,7 @@ export function createSelection(definition: ResourceDefinition, text: SelectionT
   const fields = text.fieldSelector === '' ? everyField : parseFieldSelector(text.fieldSelector)
   if (!fields.isEmpty) {
     const own = behavior.selectableFieldNames ?? []
-    if (own.length === 0) checkOnlyMetadata(fields)
+    if (own.length === 0 && definition.prune === undefined) checkOnlyMetadata(fields)
     else
       checkFieldLabels(fields, new Set(['metadata.name', ...(info.namespaced ? ['metadata.namespace'] : []), ...own]))
   }

@@ -25,6 +25,8 @@ export interface ResourceDefinition {
   readonly validateSchema?: ((object: KubeObject, old: KubeObject | undefined) => FieldError[]) | undefined
   /** Where `/scale` finds its numbers; absent for built-in kinds, which the server knows. */
   readonly scale?: ScalePaths | undefined
+  /** What each request for a custom resource in this version is warned of. */
+  readonly deprecation?: string | undefined
 }
 
 export interface StorageForm {

@@ -167,12 +167,15 @@ export const podSchema = struct('io.k8s.api.core.v1.Pod', {
   kind: scalar('string'),
   metadata: structField(() => objectMetaSchema),
   spec: { ...structField(() => podSpecSchema), zero: {} },
-  status: structField(() =>
-    struct('io.k8s.api.core.v1.PodStatus', {
-      phase: scalar('string'),
-      conditions: mapList(() => condition, ['type']),
-    }),
-  ),
+  status: {
+    ...structField(() =>
+      struct('io.k8s.api.core.v1.PodStatus', {
+        phase: scalar('string'),
+        conditions: mapList(() => condition, ['type']),
+      }),
+    ),
+    zero: {},
+  },
 })
 
 const podTemplate = struct('io.k8s.api.core.v1.PodTemplateSpec', {
@@ -198,15 +201,21 @@ export const deploymentSchema = struct('io.k8s.api.apps.v1.Deployment', {
   apiVersion: scalar('string'),
   kind: scalar('string'),
   metadata: structField(() => objectMetaSchema),
-  spec: structField(() =>
-    struct('io.k8s.api.apps.v1.DeploymentSpec', {
-      replicas: scalar('int32'),
-      paused: scalar('boolean'),
-      revisionHistoryLimit: scalar('int32'),
-      selector: structField(() => labelSelector, 'atomic'),
-      strategy: { ...structField(() => strategy), patchStrategy: ['retainKeys'] },
-      template: structField(() => podTemplate),
-    }),
-  ),
-  status: structField(() => struct('io.k8s.api.apps.v1.DeploymentStatus', { replicas: scalar('int32') })),
+  spec: {
+    ...structField(() =>
+      struct('io.k8s.api.apps.v1.DeploymentSpec', {
+        replicas: scalar('int32'),
+        paused: scalar('boolean'),
+        revisionHistoryLimit: scalar('int32'),
+        selector: structField(() => labelSelector, 'atomic'),
+        strategy: { ...structField(() => strategy), patchStrategy: ['retainKeys'] },
+        template: structField(() => podTemplate),
+      }),
+    ),
+    zero: {},
+  },
+  status: {
+    ...structField(() => struct('io.k8s.api.apps.v1.DeploymentStatus', { replicas: scalar('int32') })),
+    zero: {},
+  },
 })

@@ -19,8 +19,33 @@ const path = new FieldPath('spec')
 /** The table alone: defaults and rules are in `../../crd`. Source: apiextensions-apiserver pkg/registry/customresourcedefinition v0.37. */
 export const customResourceDefinitionBehavior: KindBehavior<CustomResourceDefinition> = {
   allowUnconditionalUpdate: false,
-  columns: [nameColumn, column('Created At', 'When the object was created', { type: 'date' })],
-  row: ({ metadata }) => [metadata.name, metadata.creationTimestamp ?? ''],
+  columns: [
+    nameColumn,
+    column('Scope', 'Whether the objects are in namespaces'),
+    column('Versions', 'Versions that are served'),
+    column('Created At', 'When the object was created', { type: 'date' }),
+    column('Group', 'API group', { wide: true }),
+    column('Kind', 'Kind of the objects', { wide: true }),
+    column('ShortNames', 'Shorter names of the resource', { wide: true }),
+    column('Established', 'Whether the objects are served', { type: 'boolean', wide: true }),
+  ],
+  row: ({ metadata, spec, status }) => [
+    metadata.name,
+    spec.scope,
+    servedVersions(spec).join(','),
+    metadata.creationTimestamp ?? '',
+    spec.group,
+    spec.names.kind,
+    (spec.names.shortNames ?? []).join(','),
+    (status?.conditions ?? []).some(({ type, status }) => type === 'Established' && status === 'True'),
+  ],
+}
+
+function servedVersions({ versions }: CustomResourceDefinition['spec']): string[] {
+  return versions
+    .filter(({ served }) => served)
+    .map(({ name, storage }) => (storage ? `${name}(storage)` : name))
+    .toSorted()
 }
 
 /** Source: kube-aggregator pkg/apis/apiregistration/{v1/defaults.go,validation}, pkg/registry/apiservice v0.37. */

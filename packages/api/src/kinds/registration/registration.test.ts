@@ -173,3 +173,37 @@ describe('an API service', () => {
     })
   })
 })
+
+// Recorded from the kube-apiserver of v1.37.2.
+describe('tables of CustomResourceDefinitions', () => {
+  it('show scope and versions, and more in wide columns', () => {
+    const { behavior } = kindCases('apiextensions.k8s.io', 'CustomResourceDefinition')
+    const versions = [
+      { name: 'v1', served: true, storage: true },
+      { name: 'v0', served: false },
+      { name: 'v2', served: true },
+    ]
+    const spec = {
+      group: 'g',
+      scope: 'Namespaced',
+      names: { plural: 'xs', kind: 'X', shortNames: ['x', 'y'] },
+      versions,
+    }
+    const status = { conditions: [{ type: 'Established', status: 'True' }] }
+    const object = { metadata: { name: 'xs.g', creationTimestamp: '2026-01-01T00:00:00Z' }, spec, status }
+    assert.deepEqual(
+      behavior.columns!.map(({ name, priority }) => `${name} ${priority}`),
+      ['Name 0', 'Scope 0', 'Versions 0', 'Created At 0', 'Group 1', 'Kind 1', 'ShortNames 1', 'Established 1'],
+    )
+    assert.deepEqual(behavior.row!(object, 0), [
+      'xs.g',
+      'Namespaced',
+      'v1(storage),v2',
+      '2026-01-01T00:00:00Z',
+      'g',
+      'X',
+      'x,y',
+      true,
+    ])
+  })
+})

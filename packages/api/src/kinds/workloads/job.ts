@@ -2,6 +2,7 @@ import { workloadWarnings } from './warnings.ts'
 import type { Job, JobSpec } from '../../generated/types/batch/v1.ts'
 import { defaultPodTemplate } from '../pod/default-spec.ts'
 import type { KindBehavior } from '../behavior.ts'
+import { deepEqual } from '../../meta/values.ts'
 import { formatAge, formatDuration } from '../shared/duration.ts'
 import {
   ageColumn,
@@ -30,7 +31,11 @@ export const jobBehavior: KindBehavior<Job> = {
     }),
   setDefaults: defaultJob,
   prepareForCreate: (draft) => {
-    if (draft.spec !== undefined && draft.spec.manualSelector !== true) generateSelector(draft, draft.spec)
+    if (draft.spec === undefined || draft.spec.manualSelector === true) return
+    const isLabelledAsTemplate = deepEqual(draft.metadata.labels ?? {}, draft.spec.template?.metadata?.labels ?? {})
+    generateSelector(draft, draft.spec)
+    // A job without labels of its own has those of its pods, also the ones that were just made up: upstream's maps are one.
+    if (isLabelledAsTemplate) draft.metadata.labels = { ...draft.spec.template.metadata?.labels }
   },
   validate: validateJob,
   validateCreate: validateJobCreate,

@@ -5,6 +5,7 @@ import type { CronJob, Job } from '../../generated/types/batch/v1.ts'
 import type { PodTemplateSpec } from '../../generated/types/core/v1.ts'
 import type { KubeObject } from '../behavior.ts'
 import { behaviorOf } from '../registry.ts'
+import { jobBehavior } from './job.ts'
 
 const NOW = Date.parse('2026-03-01T00:00:00Z')
 const context = { nowMs: NOW, user: 'me', groups: [] }
@@ -270,6 +271,27 @@ describe('a job', () => {
       'batch.kubernetes.io/controller-uid': 'u-1',
     })
     assert.deepEqual([...behavior.validate!(job()), ...behavior.validateCreate!(job())], [])
+  })
+
+  it('labels a job as its pods, unless it has labels of its own', () => {
+    const template = { metadata: { labels: { a: 'b' } }, spec: { restartPolicy: 'Never', containers: [] } }
+    const labelsOf = (labels?: Record<string, string>): string[] => {
+      const job = {
+        metadata: { name: 'j', uid: 'u', ...(labels && { labels }) },
+        spec: { template: structuredClone(template) },
+      }
+      jobBehavior.setDefaults!(job)
+      jobBehavior.prepareForCreate!(job, { nowMs: 0, user: '', groups: [] })
+      return Object.keys((job.metadata as { labels?: object }).labels ?? {}).toSorted()
+    }
+    const generated = [
+      'batch.kubernetes.io/controller-uid',
+      'batch.kubernetes.io/job-name',
+      'controller-uid',
+      'job-name',
+    ]
+    assert.deepEqual(labelsOf(), ['a', ...generated])
+    assert.deepEqual(labelsOf({ own: 'yes' }), ['own'])
   })
 
   it('leaves completions open when only parallelism is given', () => {
