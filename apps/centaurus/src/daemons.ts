@@ -61,7 +61,12 @@ function writeRecord(file: string, { name, pid }: Pick<Daemon, 'name' | 'pid'>):
 
 function readAlive(file: string): Daemon | undefined {
   if (!existsSync(file)) return undefined
-  const daemon = JSON.parse(readFileSync(file, 'utf8')) as Daemon
+  let daemon: Daemon
+  try {
+    daemon = JSON.parse(readFileSync(file, 'utf8')) as Daemon
+  } catch {
+    return undefined // emptied by a power loss: what it named is gone as well
+  }
   return startTicksOf(daemon.pid) === daemon.startTicks ? daemon : undefined
 }
 
