@@ -3,7 +3,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { silentLogger } from '@centaurus/base'
 import { Listr, type ListrTask } from 'listr2'
 import { connectAsAdmin, isNodeReady, tryListNodes } from '../cluster-access.ts'
-import { findDaemon, isMarkedReady, isSupervised, logFile, logTail, startDaemon, type DaemonName } from '../daemons.ts'
+import {
+  findDaemon,
+  isMarkedReady,
+  isSupervised,
+  logFile,
+  logTail,
+  startDaemon,
+  stopDaemon,
+  type DaemonName,
+} from '../daemons.ts'
 import { createHome, type Home } from '../home.ts'
 import { installPackages, missingPackages, whyNoContainers } from '../prerequisites.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
@@ -122,6 +131,8 @@ function daemonTask(home: Home, { name, title, waitUntilReady }: DaemonTask): Li
   return {
     title,
     task: async (_, task) => {
+      // Without its supervisor nobody would bring it back: begin again with one. Containers go on meanwhile.
+      if (!isSupervised(home, name)) await stopDaemon(home, name)
       const running = findDaemon(home, name)
       const since = logSize(home, name)
       if (running === undefined) startDaemon(home, name)
