@@ -169,3 +169,23 @@ export { readScale, writeSpecReplicas, type CustomResourceScale } from './crd/sc
 export { toStructSchema, type ToStructSchemaOptions } from './crd/to-struct-schema.ts'
 export { validateCustomResourceDefinition } from './crd/validate-crd.ts'
 export { validateCustomResource } from './crd/validate-custom-resource.ts'
+export {
+  ALL_TENANTS,
+  GATEWAYS_GROUP,
+  NAMESPACE_ANNOTATION,
+  PARTITION_USER_PREFIX,
+  PARTITIONS_GROUP,
+  RESOURCE_PARTITION_ANNOTATION,
+  SYSTEM_TENANT,
+  TENANT_ANNOTATION,
+  TENANT_CLAIM,
+  TENANT_ORGANIZATION_PREFIX,
+} from './centaurus/names.ts'
+export {
+  NAMESPACE_LENGTH_MAX,
+  OBJECT_NAME_LENGTH_MAX,
+  qualifyName,
+  refuseTenantName,
+  splitQualifiedName,
+  type QualifiedName,
+} from './centaurus/qualified-name.ts'

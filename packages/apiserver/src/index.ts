@@ -22,6 +22,7 @@ export type {
   RequestContext,
   WriteCheck,
 } from './extension.ts'
+export { customDefinitions } from './crd/custom-definition.ts'
 export { createApiServicesExtension } from './crd/api-services.ts'
 export { createCrdExtension, servedCustomResources } from './crd/crd-extension.ts'
 export { createDiscoveryExtension, type DiscoveryOptions } from './discovery/discovery-extension.ts'

@@ -11,6 +11,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   controllers: ['base', 'api', 'client'],
   scheduler: ['base', 'api', 'client'],
   node: ['base', 'api', 'client', 'streams'],
+  partition: ['base', 'api', 'store', 'client', 'apiserver', 'streams'],
   simulation: ['base', 'api', 'store', 'client', 'node', 'streams'],
 }
 

@@ -1,0 +1,112 @@
+/** Types of our own group, `centaurus.io/v1`: what upstream has no words for. */
+import type { Condition, ObjectMeta } from '../generated/types/meta/v1.ts'
+import type { ResourceType } from '../resource-type.ts'
+
+/** What a partition is for: `Tenant` holds what users make, `Resource` holds nodes. One partition may be both. */
+export type PartitionRole = 'Tenant' | 'Resource'
+
+/**
+ * A part of the cluster with a store of its own. Cluster-scoped; written in the home partition, copied to all others. A partition that
+ * can't be reached keeps everything that it owns.
+ */
+export interface Partition {
+  apiVersion?: 'centaurus.io/v1' | undefined
+  kind?: 'Partition' | undefined
+  metadata: ObjectMeta
+  spec: PartitionSpec
+  status?: PartitionStatus | undefined
+}
+
+export interface PartitionSpec {
+  /** At least one; may grow, never shrinks while the partition holds tenants or nodes. */
+  roles: PartitionRole[]
+  /** Addresses of its API servers, such as `https://10.0.0.1:6443`; any of them will do. */
+  endpoints: string[]
+  /** True for the one partition that holds the registry. Never changes. */
+  home?: boolean | undefined
+  /** Gets no new tenants and no new nodes, and gives away what it has when an operator moves it. */
+  draining?: boolean | undefined
+  /** Addresses of its tenants' Services, such as `10.97.0.0/16`; disjoint from every other partition's. */
+  serviceCIDR?: string | undefined
+}
+
+export interface PartitionStatus {
+  /** `Ready`: it answers. `Fenced`: its store went back in time or is another one than it was; nothing of it is believed or deleted. */
+  conditions?: Condition[] | undefined
+  tenants?: number | undefined
+  nodes?: number | undefined
+}
+
+/** A customer of the cluster: owns namespaces and everything in them, and sees nothing of other tenants. Cluster-scoped; written in the home partition. */
+export interface Tenant {
+  apiVersion?: 'centaurus.io/v1' | undefined
+  kind?: 'Tenant' | undefined
+  metadata: ObjectMeta
+  spec?: TenantSpec | undefined
+  status?: TenantStatus | undefined
+}
+
+export interface TenantSpec {
+  /** Partition to live in; absent: the one with the fewest tenants. A change moves the tenant. */
+  partition?: string | undefined
+  /** Limits over all namespaces of the tenant, by the names that ResourceQuota has (`requests.cpu`, `pods`, `count/secrets` …), and `requests.seats`. */
+  quota?: Record<string, string> | undefined
+  /** User that is bound to the tenant's `cluster-admin`; default `admin`. */
+  admin?: string | undefined
+}
+
+export interface TenantStatus {
+  phase?: 'Pending' | 'Active' | 'Moving' | 'Terminating' | undefined
+  /** Partition that serves the tenant now. */
+  partition?: string | undefined
+  /** Grows by one with each move; a partition that serves an older epoch has lost the tenant. */
+  epoch?: number | undefined
+  conditions?: Condition[] | undefined
+  /** What the tenant uses of `spec.quota`. */
+  used?: Record<string, string> | undefined
+}
+
+/** What is claimed of one node. Read-only and computed: the claims are kept beside it. */
+export interface NodeAllocation {
+  apiVersion?: 'centaurus.io/v1' | undefined
+  kind?: 'NodeAllocation' | undefined
+  metadata: ObjectMeta
+  status: {
+    allocatable: Record<string, string>
+    claimed: Record<string, string>
+    free: Record<string, string>
+    claims: NodeClaim[]
+  }
+}
+
+/** Room on a node that a resource partition has given to a pod. */
+export interface NodeClaim {
+  uid: string
+  tenant: string
+  partition: string
+  namespace: string
+  name: string
+  requests: Record<string, string>
+}
+
+export const partitions: ResourceType<Partition> = {
+  group: 'centaurus.io',
+  version: 'v1',
+  resource: 'partitions',
+  kind: 'Partition',
+  namespaced: false,
+}
+export const tenants: ResourceType<Tenant> = {
+  group: 'centaurus.io',
+  version: 'v1',
+  resource: 'tenants',
+  kind: 'Tenant',
+  namespaced: false,
+}
+export const nodeallocations: ResourceType<NodeAllocation> = {
+  group: 'centaurus.io',
+  version: 'v1',
+  resource: 'nodeallocations',
+  kind: 'NodeAllocation',
+  namespaced: false,
+}

@@ -1,0 +1,2 @@
+export { registryDefinitions } from './registry/definitions.ts'
+export { createRegistryExtension } from './registry/registry-extension.ts'

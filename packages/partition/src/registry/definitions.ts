@@ -1,0 +1,117 @@
+import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
+
+const CONDITIONS: JSONSchemaProps = {
+  type: 'array',
+  'x-kubernetes-list-type': 'map',
+  'x-kubernetes-list-map-keys': ['type'],
+  items: {
+    type: 'object',
+    required: ['type', 'status', 'reason', 'message', 'lastTransitionTime'],
+    properties: {
+      type: { type: 'string' },
+      status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
+      reason: { type: 'string' },
+      message: { type: 'string' },
+      lastTransitionTime: { type: 'string', format: 'date-time' },
+      observedGeneration: { type: 'integer', format: 'int64' },
+    },
+  },
+}
+
+/** The kinds of the registry, in the words of a CustomResourceDefinition: what validates them, and what `kubectl get` shows. */
+export const registryDefinitions: readonly CustomResourceDefinition[] = [
+  define({
+    names: { plural: 'partitions', singular: 'partition', kind: 'Partition', shortNames: ['part'] },
+    spec: {
+      type: 'object',
+      required: ['roles', 'endpoints'],
+      properties: {
+        roles: { type: 'array', minItems: 1, maxItems: 2, items: { type: 'string', enum: ['Tenant', 'Resource'] } },
+        endpoints: {
+          type: 'array',
+          minItems: 1,
+          maxItems: 64,
+          items: { type: 'string', pattern: '^https://[^/?#]+$' },
+        },
+        home: { type: 'boolean' },
+        draining: { type: 'boolean' },
+        serviceCIDR: { type: 'string', format: 'cidr' },
+      },
+      'x-kubernetes-validations': [
+        {
+          rule: 'has(self.home) == has(oldSelf.home) && (!has(self.home) || self.home == oldSelf.home)',
+          message: 'home may not change: the registry stays where it is',
+        },
+      ],
+    },
+    status: {
+      tenants: { type: 'integer' },
+      nodes: { type: 'integer' },
+    },
+    columns: [
+      { name: 'Roles', type: 'string', jsonPath: '.spec.roles' },
+      { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+      { name: 'Tenants', type: 'integer', jsonPath: '.status.tenants' },
+      { name: 'Nodes', type: 'integer', jsonPath: '.status.nodes' },
+      { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+    ],
+  }),
+  define({
+    names: { plural: 'tenants', singular: 'tenant', kind: 'Tenant' },
+    spec: {
+      type: 'object',
+      properties: {
+        partition: { type: 'string', minLength: 1 },
+        quota: {
+          type: 'object',
+          additionalProperties: {
+            'x-kubernetes-int-or-string': true,
+            pattern: '^[+]?([0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$',
+          },
+        },
+        admin: { type: 'string', minLength: 1, maxLength: 253 },
+      },
+    },
+    status: {
+      phase: { type: 'string', enum: ['Pending', 'Active', 'Moving', 'Terminating'] },
+      partition: { type: 'string' },
+      epoch: { type: 'integer' },
+      used: { type: 'object', additionalProperties: { type: 'string' } },
+    },
+    columns: [
+      { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
+      { name: 'Partition', type: 'string', jsonPath: '.status.partition' },
+      { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
+    ],
+  }),
+]
+
+interface DefinitionParts {
+  readonly names: { plural: string; singular: string; kind: string; shortNames?: string[] }
+  readonly spec: JSONSchemaProps
+  /** Fields beside `conditions`. */
+  readonly status: Record<string, JSONSchemaProps>
+  readonly columns: { name: string; type: string; jsonPath: string }[]
+}
+
+function define({ names, spec, status, columns }: DefinitionParts): CustomResourceDefinition {
+  const properties = { spec, status: { type: 'object', properties: { conditions: CONDITIONS, ...status } } }
+  return {
+    metadata: { name: `${names.plural}.centaurus.io` },
+    spec: {
+      group: 'centaurus.io',
+      scope: 'Cluster',
+      names: { ...names, listKind: `${names.kind}List` },
+      versions: [
+        {
+          name: 'v1',
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: 'object', properties } },
+          subresources: { status: {} },
+          additionalPrinterColumns: columns,
+        },
+      ],
+    },
+  }
+}
