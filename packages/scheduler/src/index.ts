@@ -3,3 +3,6 @@ export { decide, formatFitFailure, type DecideOptions, type Decision, type FitFa
 export { compilePod, type CompileInput, type PodRequirements } from './core/pod-requirements.ts'
 export { planPreemption, type PreemptionPlan } from './core/preempt.ts'
 export { DEFAULT_SCHEDULER_NAME, startScheduler, type RunningScheduler, type SchedulerDeps } from './loop/scheduler.ts'
+export type { Binder, BindItem, BindResult } from './loop/binder.ts'
+export type { ForeignUse, ForeignUseChange, ForeignUseSource } from './core/foreign-use.ts'
+export type { HostPort } from './core/pod-requirements.ts'

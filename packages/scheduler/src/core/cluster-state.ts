@@ -1,6 +1,7 @@
 import type { Stored } from '@centaurus/api'
 import type { Node, Taint } from '@centaurus/api/core/v1'
 import { assert } from '@centaurus/base'
+import type { ForeignUse } from './foreign-use.ts'
 import type { HostPort, PodRequirements } from './pod-requirements.ts'
 import { CPU, MEMORY, ResourceIndex } from './resources.ts'
 import { TopologyIndex, type TopologyColumn } from './topology.ts'
@@ -42,6 +43,8 @@ export class ClusterState {
   readonly #placed = new Map<string, PlacedPod>()
   /** Pods on nodes that are not known (yet), by node name. */
   readonly #homeless = new Map<string, Map<string, PodRequirements>>()
+  /** Use by other partitions, by node name; the node may not be known yet. */
+  readonly #foreign = new Map<string, ForeignUse>()
 
   get nodeCount(): number {
     return this.#slots.size
@@ -91,6 +94,7 @@ export class ClusterState {
   /** Adds a node or takes over what changed of it. */
   putNode(node: Stored<Node>): void {
     const name = node.metadata.name
+    const isKnown = this.#slots.has(name)
     const slot = this.#slots.get(name) ?? this.#takeSlot(name)
     this.labels[slot] = node.metadata.labels ?? {}
     this.taints[slot] = node.spec?.taints ?? []
@@ -100,6 +104,7 @@ export class ClusterState {
     const vector = this.resources.toVector(node.status?.allocatable)
     for (let column = 0; column < this.resources.size; column++)
       this.#set(this.#allocatable, column, slot, vector[column] ?? 0)
+    if (!isKnown) this.#countForeign(slot, this.#foreign.get(name), 1)
     const waiting = this.#homeless.get(name)
     if (waiting === undefined) return
     this.#homeless.delete(name)
@@ -113,6 +118,7 @@ export class ClusterState {
     const pods = [...this.podsOn[slot]!.values()]
     for (const { pod } of pods) this.removePod(pod.uid)
     for (const { pod } of pods) this.#shelve(pod, name)
+    this.#countForeign(slot, this.#foreign.get(name), -1)
     this.#slots.delete(name)
     this.names[slot] = undefined
     this.labels[slot] = undefined
@@ -120,6 +126,16 @@ export class ClusterState {
     this.taints[slot] = []
     this.#topology.update(slot, undefined)
     this.#free.push(slot)
+  }
+
+  /** What pods of other partitions use of a node: counted like requests of pods here. Replaces what was said before. */
+  setForeignUse(nodeName: string, use: ForeignUse): void {
+    const slot = this.#slots.get(nodeName)
+    if (slot !== undefined) this.#countForeign(slot, this.#foreign.get(nodeName), -1)
+    const isNothing = Object.values(use.requests).every((amount) => amount === 0) && (use.ports ?? []).length === 0
+    if (isNothing) this.#foreign.delete(nodeName)
+    else this.#foreign.set(nodeName, use)
+    if (slot !== undefined) this.#countForeign(slot, this.#foreign.get(nodeName), 1)
   }
 
   /** Counts a pod as using a node; replaces what was known of the pod. */
@@ -180,7 +196,22 @@ export class ClusterState {
     assert(this.requested(slot, CPU) >= 0 && this.requested(slot, MEMORY) >= 0, 'requested ≥ 0')
     this.#scoredCpu[slot] = (this.#scoredCpu[slot] ?? 0) + sign * pod.scoredCpuMillicores
     this.#scoredMemory[slot] = (this.#scoredMemory[slot] ?? 0) + sign * pod.scoredMemoryBytes
-    for (const { ip, protocol, port } of pod.hostPorts) {
+    this.#countPorts(slot, pod.hostPorts, sign)
+  }
+
+  #countForeign(slot: number, use: ForeignUse | undefined, sign: 1 | -1): void {
+    if (use === undefined) return
+    for (const [name, amount] of Object.entries(use.requests)) {
+      const column = this.resources.columnOf(name)
+      this.#set(this.#requested, column, slot, this.requested(slot, column) + sign * amount)
+      if (column === CPU) this.#scoredCpu[slot] = (this.#scoredCpu[slot] ?? 0) + sign * amount
+      if (column === MEMORY) this.#scoredMemory[slot] = (this.#scoredMemory[slot] ?? 0) + sign * amount
+    }
+    this.#countPorts(slot, use.ports ?? [], sign)
+  }
+
+  #countPorts(slot: number, ports: readonly HostPort[], sign: 1 | -1): void {
+    for (const { ip, protocol, port } of ports) {
       const used = (this.#ports[slot] ??= new Map<string, number>())
       for (const key of [portKey(ip, protocol, port), portKey('*', protocol, port)]) addCount(used, key, sign)
     }

@@ -28,7 +28,12 @@ export interface DecideOptions {
   readonly startSlot: number
   /** Uniform in [0, 1): breaks ties. */
   readonly tieBreak: () => number
+  /** Nodes whose owner has just refused the pod, by name. */
+  readonly avoid?: ReadonlySet<string> | undefined
 }
+
+/** Why a node of {@link DecideOptions.avoid} will not do. */
+const REFUSED_BY_OWNER = 'node(s) had no room left in their resource partition'
 
 /** Below this all nodes are looked at. Source: scheduler minFeasibleNodesToFind. */
 const FEASIBLE_NODES_MIN = 100
@@ -53,6 +58,10 @@ export function decide(state: ClusterState, pod: PodRequirements, options: Decid
     const slot = (options.startSlot + i) % state.slotCount
     if (state.names[slot] === undefined) continue
     evaluated++
+    if (options.avoid?.has(state.names[slot]!)) {
+      reasons.set(REFUSED_BY_OWNER, (reasons.get(REFUSED_BY_OWNER) ?? 0) + 1)
+      continue
+    }
     const refusal = refuse(slot)
     if (refusal === undefined) {
       feasible.push(slot)

@@ -41,6 +41,13 @@ export class ResourceIndex {
     return vector
   }
 
+  /** The amounts by resource name, without zeros. */
+  toAmounts(vector: ResourceVector): Record<string, number> {
+    const named: Record<string, number> = {}
+    for (const [column, amount] of vector.entries()) if (amount !== 0) named[this.nameOf(column)] = amount
+    return named
+  }
+
   /** What a pod asks of a node; the column of pods stays 0. */
   requestsOf(spec: Readonly<PodSpec>): number[] {
     const vector: number[] = Array.from({ length: this.size }, () => 0)

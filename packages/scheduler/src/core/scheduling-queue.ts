@@ -95,6 +95,20 @@ export class SchedulingQueue {
     this.#armFor(entry.parkedAtMs + UNSCHEDULABLE_MAX_MS)
   }
 
+  /** The try came to nothing for a reason that is gone already: it is tried again at once, and the try does not count. */
+  retry(uid: string): void {
+    const entry = this.#entries.get(uid)
+    if (entry === undefined || entry.place !== 'inFlight') return
+    entry.attempts--
+    this.#activate(entry)
+  }
+
+  /** Whether a pod can be taken without waiting. */
+  get hasReady(): boolean {
+    while (this.#active.length > 0 && !this.#isCurrent(this.#active[0]!)) popHeap(this.#active)
+    return this.#active.length > 0
+  }
+
   /** Something changed that could make `affected` pods fit: parked ones are tried again after what is left of their back-off. */
   moveAll(affected: (uid: string) => boolean = () => true): void {
     for (const entry of this.#entries.values()) {
@@ -118,10 +132,14 @@ export class SchedulingQueue {
 
   #pop(): Entry | undefined {
     for (let entry = popHeap(this.#active); entry !== undefined; entry = popHeap(this.#active)) {
-      // What was deleted, or deleted and added again, left a stale entry behind.
-      if (this.#entries.get(entry.pod.uid) === entry && entry.place === 'active') return entry
+      if (this.#isCurrent(entry)) return entry
     }
     return undefined
+  }
+
+  /** What was deleted, or deleted and added again, leaves a stale entry behind. */
+  #isCurrent(entry: Entry): boolean {
+    return this.#entries.get(entry.pod.uid) === entry && entry.place === 'active'
   }
 
   #release(entry: Entry): void {

@@ -3,20 +3,28 @@ import { nodes, pods, type Node, type Pod } from '@centaurus/api/core/v1'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import { createEventRecorder, type Client, type EventRecorder, type InformerFactory } from '@centaurus/client'
 import { ClusterState } from '../core/cluster-state.ts'
+import type { ForeignUseChange, ForeignUseSource } from '../core/foreign-use.ts'
 import { decide, formatFitFailure, type FitFailure } from '../core/decide.ts'
 import { compilePod, type PodRequirements } from '../core/pod-requirements.ts'
 import { planPreemption } from '../core/preempt.ts'
 import { SchedulingQueue } from '../core/scheduling-queue.ts'
 import { planVolumes, type VolumeBinding, type VolumeLookups } from '../core/volumes.ts'
 import { createCaches, type Caches } from './caches.ts'
+import { createClientBinder, type Binder, type BindItem, type BindResult } from './binder.ts'
+import { BindingBatches } from './binding-batches.ts'
+import { isTerminal, sameCapacity, sameScheduling } from './compare.ts'
+import { InFlight } from './in-flight.ts'
+import { formatPreemptionFailure, formatVolumeRefusal } from './messages.ts'
 import { VolumeBinder } from './volume-binder.ts'
-import { bindPod, evictVictims, reportUnschedulable } from './writes.ts'
+import { evictVictims, reportUnschedulable } from './writes.ts'
 
 /** The scheduler that pods get when they name none. */
 export const DEFAULT_SCHEDULER_NAME = 'default-scheduler'
 
-/** Bindings that may be on their way to the API server at once. */
-const BINDINGS_IN_FLIGHT_MAX = 128
+/** Statuses and evictions that may be on their way to the API server at once. */
+const WRITES_IN_FLIGHT_MAX = 128
+/** Nodes that may refuse a pod, one after the other, before it rests. */
+const REFUSALS_MAX = 8
 
 export interface SchedulerDeps {
   readonly client: Client
@@ -26,6 +34,10 @@ export interface SchedulerDeps {
   readonly logger: Logger
   /** Pods whose `spec.schedulerName` is this are ours; default {@link DEFAULT_SCHEDULER_NAME}. */
   readonly name?: string | undefined
+  /** How decisions are made real; default: Bindings written through {@link client}. */
+  readonly binder?: Binder | undefined
+  /** What schedulers of other partitions use of the nodes; default: nothing. */
+  readonly foreignUse?: ForeignUseSource | undefined
 }
 
 export interface RunningScheduler {
@@ -50,7 +62,9 @@ class Scheduler implements RunningScheduler {
   readonly #recorder: EventRecorder
   readonly #abort = new AbortController()
   readonly #removeHandlers: (() => void)[]
-  readonly #bindings = new Set<Promise<void>>()
+  readonly #bindings: BindingBatches
+  /** Statuses and evictions under way. */
+  readonly #writes: InFlight
   /** Pods that have a node and wait for their volumes there. Others do not wait for them. */
   readonly #volumeWaits = new Set<Promise<void>>()
   readonly #volumes: VolumeBinder
@@ -61,6 +75,8 @@ class Scheduler implements RunningScheduler {
   readonly #assumed = new Set<string>()
   /** Room kept for a pod whose victims are on their way out: uid of the pod → uid of its stand-in. */
   readonly #nominated = new Map<string, string>()
+  /** Nodes whose owners refused a pod in its present try, by uid. */
+  readonly #refusedBy = new Map<string, Set<string>>()
   readonly #loop: Promise<void>
   #startSlot = 0
 
@@ -75,6 +91,16 @@ class Scheduler implements RunningScheduler {
       isPromised: (name) => this.#volumes.isPromised(name),
       isUsedByOther: (namespace, name, uid) => this.#isUsedByOther(namespace, name, uid),
     }
+    this.#bindings = new BindingBatches({
+      binder: deps.binder ?? createClientBinder(deps.client),
+      onResult: (item, result) => this.#settle(item, result),
+    })
+    this.#writes = new InFlight({
+      max: WRITES_IN_FLIGHT_MAX,
+      onError: (error) => {
+        if (!this.#abort.signal.aborted) deps.logger.warn('Could not write a scheduling result', { error })
+      },
+    })
     this.#recorder = createEventRecorder({ ...deps, component: this.#name })
     this.#removeHandlers = [
       deps.informers.informer(pods).addHandler({
@@ -88,6 +114,7 @@ class Scheduler implements RunningScheduler {
         onDelete: (node) => this.#state.removeNode(node.metadata.name),
       }),
       ...this.#caches.onVolumeChange(() => this.#volumesChanged()),
+      deps.foreignUse?.subscribe((changes) => this.#foreignUseChanged(changes)) ?? (() => {}),
     ]
     this.#loop = this.#run()
   }
@@ -102,7 +129,8 @@ class Scheduler implements RunningScheduler {
     this.#queue.close()
     await this.#loop
     await Promise.allSettled(this.#volumeWaits)
-    await Promise.allSettled(this.#bindings)
+    await this.#writes.drain() // a binding may wait for one of them
+    await this.#bindings.drain()
     await this.#recorder.close()
   }
 
@@ -116,7 +144,9 @@ class Scheduler implements RunningScheduler {
       const pod = this.#caches.podByUid(next.uid)
       if (pod === undefined || !this.#isOurs(pod)) this.#queue.done(next.uid)
       else this.#schedule(pod)
-      while (this.#bindings.size >= BINDINGS_IN_FLIGHT_MAX) await Promise.race(this.#bindings)
+      if (!this.#queue.hasReady) this.#bindings.flush()
+      await this.#bindings.whenRoom()
+      await this.#writes.whenRoom()
     }
   }
 
@@ -142,17 +172,25 @@ class Scheduler implements RunningScheduler {
     const decision = decide(this.#state, requirements, {
       startSlot: this.#startSlot,
       tieBreak: () => this.#deps.random.next(),
+      avoid: this.#refusedBy.get(uid),
     })
     if (decision.type === 'refuse') return this.#preemptOrRefuse(pod, requirements, decision.failure)
     this.#startSlot =
       this.#state.slotCount === 0 ? 0 : (this.#startSlot + decision.evaluatedNodes) % this.#state.slotCount
     this.#state.putPod(requirements, decision.nodeName)
     this.#assumed.add(uid)
+    const item: BindItem = {
+      pod,
+      nodeName: decision.nodeName,
+      requests: this.#state.resources.toAmounts(requirements.requests),
+      ports: requirements.hostPorts,
+    }
     const nodeLabels = this.#state.labels[this.#state.slotOf(decision.nodeName) ?? -1] ?? {}
     const bindings = volumes.choice?.bindingsOn(nodeLabels, decision.nodeName) ?? []
-    if (bindings.length === 0) return this.#track(this.#bind(pod, decision.nodeName))
-    const placed = this.#bind(pod, decision.nodeName, { bindings, nodeLabels })
-    const waiting: Promise<void> = placed.finally(() => this.#volumeWaits.delete(waiting))
+    if (bindings.length === 0) return this.#bind(item)
+    const waiting: Promise<void> = this.#bindAfterVolumes(item, { bindings, nodeLabels }).finally(() =>
+      this.#volumeWaits.delete(waiting),
+    )
     this.#volumeWaits.add(waiting)
   }
 
@@ -181,32 +219,55 @@ class Scheduler implements RunningScheduler {
     this.#queue.moveAll()
   }
 
-  /** Never rejects. */
-  async #bind(
-    pod: Stored<Pod>,
-    nodeName: string,
-    volumes?: { readonly bindings: readonly VolumeBinding[]; readonly nodeLabels: Readonly<Record<string, string>> },
-  ): Promise<void> {
-    const { uid, namespace, name } = pod.metadata
-    try {
-      if (volumes !== undefined) await this.#bindVolumes(pod, nodeName, volumes)
-      await this.#reports.get(uid)
-      await bindPod(this.#deps.client, pod, nodeName)
-      this.#queue.done(uid)
-      this.#recorder.record(pod, {
-        type: 'Normal',
-        reason: 'Scheduled',
-        message: `Successfully assigned ${namespace}/${name} to ${nodeName}`,
-      })
-    } catch (error) {
-      if (this.#abort.signal.aborted) return
-      this.#assumed.delete(uid)
-      const cached = this.#caches.podByUid(uid)
-      if (cached?.spec?.nodeName) return this.#podChanged(cached, undefined) // somebody bound it meanwhile
-      this.#state.removePod(uid)
-      this.#queue.fail(uid, { park: false })
-      this.#deps.logger.warn('Could not bind Pod', { pod: `${namespace}/${name}`, node: nodeName, error })
+  /** A refusal of the pod that is still on its way to its status comes first. */
+  #bind(item: BindItem): void {
+    const report = this.#reports.get(item.pod.metadata.uid)
+    if (report === undefined) return this.#bindings.add(item)
+    const bindLater = (): void => {
+      this.#bindings.add(item)
+      this.#bindings.flush()
     }
+    this.#writes.add(report.then(bindLater))
+  }
+
+  /** Never rejects. */
+  async #bindAfterVolumes(
+    item: BindItem,
+    volumes: { readonly bindings: readonly VolumeBinding[]; readonly nodeLabels: Readonly<Record<string, string>> },
+  ): Promise<void> {
+    try {
+      await this.#bindVolumes(item.pod, item.nodeName, volumes)
+      this.#bind(item)
+      this.#bindings.flush()
+    } catch (error) {
+      this.#settle(item, { type: 'failed', error: error as Error })
+    }
+  }
+
+  #settle({ pod, nodeName }: BindItem, result: BindResult): void {
+    const { uid, namespace, name } = pod.metadata
+    if (result.type === 'bound') {
+      this.#queue.done(uid)
+      this.#refusedBy.delete(uid)
+      const message = `Successfully assigned ${namespace}/${name} to ${nodeName}`
+      return this.#recorder.record(pod, { type: 'Normal', reason: 'Scheduled', message })
+    }
+    if (this.#abort.signal.aborted) return
+    this.#assumed.delete(uid)
+    const cached = this.#caches.podByUid(uid)
+    if (cached?.spec?.nodeName) return this.#podChanged(cached, undefined) // somebody bound it meanwhile
+    this.#state.removePod(uid)
+    const pair = { pod: `${namespace}/${name}`, node: nodeName }
+    if (result.type === 'refused') {
+      const refusedBy = this.#refusedBy.get(uid) ?? new Set<string>()
+      this.#refusedBy.set(uid, refusedBy.add(nodeName))
+      this.#deps.logger.debug('Node refused Pod', { ...pair, reason: result.reason })
+      if (refusedBy.size < REFUSALS_MAX) return this.#queue.retry(uid)
+    } else {
+      this.#deps.logger.warn('Could not bind Pod', { ...pair, error: result.error })
+    }
+    this.#refusedBy.delete(uid)
+    this.#queue.fail(uid, { park: false })
   }
 
   async #bindVolumes(
@@ -226,7 +287,8 @@ class Scheduler implements RunningScheduler {
   }
 
   #refuse(pod: Stored<Pod>, message: string, nominatedNodeName?: string): void {
-    this.#queue.fail(pod.metadata.uid, { park: true })
+    // Who refused it may have room again without our hearing of it.
+    this.#queue.fail(pod.metadata.uid, { park: !this.#refusedBy.delete(pod.metadata.uid) })
     this.#recorder.record(pod, { type: 'Warning', reason: 'FailedScheduling', message })
     const { uid } = pod.metadata
     const report = reportUnschedulable(this.#deps.client, pod, {
@@ -240,7 +302,7 @@ class Scheduler implements RunningScheduler {
         if (this.#reports.get(uid) === settled) this.#reports.delete(uid)
       })
     this.#reports.set(uid, settled)
-    this.#track(report)
+    this.#writes.add(report)
   }
 
   #preemptOrRefuse(pod: Stored<Pod>, requirements: PodRequirements, failure: FitFailure): void {
@@ -249,13 +311,7 @@ class Scheduler implements RunningScheduler {
       slots: failure.resolvable,
       isProtected: (uid) => this.#caches.isProtected(uid),
     })
-    if (plan === undefined) {
-      const suffix =
-        failure.nodeCount === 0
-          ? ''
-          : ` preemption: 0/${failure.nodeCount} nodes are available: ${preemptionReasons(failure)}.`
-      return this.#refuse(pod, `${message}${suffix}`)
-    }
+    if (plan === undefined) return this.#refuse(pod, `${message}${formatPreemptionFailure(failure)}`)
     const standIn = `nominated/${requirements.uid}`
     this.#nominated.set(requirements.uid, standIn)
     this.#state.putPod({ ...requirements, uid: standIn }, plan.nodeName)
@@ -268,7 +324,9 @@ class Scheduler implements RunningScheduler {
         message: `Preempted by pod ${requirements.uid} on node ${plan.nodeName}`,
       })
     }
-    this.#track(evictVictims(this.#deps.client, victims, { schedulerName: this.#name, nowMs: this.#deps.clock.now() }))
+    this.#writes.add(
+      evictVictims(this.#deps.client, victims, { schedulerName: this.#name, nowMs: this.#deps.clock.now() }),
+    )
   }
 
   #releaseNomination(uid: string): void {
@@ -278,13 +336,9 @@ class Scheduler implements RunningScheduler {
     this.#state.removePod(standIn)
   }
 
-  #track(work: Promise<void>): void {
-    const tracked: Promise<void> = work
-      .catch((error: unknown) => {
-        if (!this.#abort.signal.aborted) this.#deps.logger.warn('Could not write a scheduling result', { error })
-      })
-      .finally(() => this.#bindings.delete(tracked))
-    this.#bindings.add(tracked)
+  #foreignUseChanged(changes: readonly ForeignUseChange[]): void {
+    for (const change of changes) this.#state.setForeignUse(change.nodeName, change)
+    this.#queue.moveAll()
   }
 
   #podChanged(pod: Stored<Pod>, old: Stored<Pod> | undefined): void {
@@ -310,6 +364,7 @@ class Scheduler implements RunningScheduler {
   #podGone(pod: Stored<Pod>): void {
     const { uid } = pod.metadata
     this.#assumed.delete(uid)
+    this.#refusedBy.delete(uid)
     this.#queue.delete(uid)
     this.#releaseNomination(uid)
     const wasPlaced = this.#state.placement(uid) !== undefined
@@ -323,46 +378,4 @@ class Scheduler implements RunningScheduler {
     this.#state.putNode(node)
     this.#queue.moveAll()
   }
-}
-
-function isTerminal(phase: string | undefined): boolean {
-  return phase === 'Succeeded' || phase === 'Failed'
-}
-
-/** Objects are replaced and never changed, so an unchanged part often is the same value; text settles the rest. */
-function same(a: unknown, b: unknown): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b)
-}
-
-function sameScheduling(pod: Stored<Pod>, old: Stored<Pod>): boolean {
-  return same(pod.metadata.labels, old.metadata.labels) && same(pod.spec, old.spec)
-}
-
-function sameCapacity(node: Stored<Node>, old: Stored<Node>): boolean {
-  return (
-    same(node.spec, old.spec) &&
-    same(node.metadata.labels, old.metadata.labels) &&
-    same(node.status?.allocatable, old.status?.allocatable) &&
-    same(node.status?.images, old.status?.images)
-  )
-}
-
-/** Source of the form: framework.FitError.Error, v1.37: what refuses the pod before nodes are looked at has no count. */
-function formatVolumeRefusal(
-  nodeCount: number,
-  refusal: { type: 'waiting'; message: string } | { type: 'refused'; reason: string },
-): string {
-  if (nodeCount === 0) return 'no nodes available to schedule pods'
-  const head = `0/${nodeCount} nodes are available: `
-  const why = refusal.type === 'waiting' ? refusal.message : `${nodeCount} ${refusal.reason}`
-  return `${head}${why}. preemption: ${head}${nodeCount} Preemption is not helpful for scheduling.`
-}
-
-function preemptionReasons({ nodeCount, resolvable }: FitFailure): string {
-  const hopeless = nodeCount - resolvable.length
-  const parts = [
-    resolvable.length > 0 ? `${resolvable.length} No preemption victims found for incoming pod` : '',
-    hopeless > 0 ? `${hopeless} Preemption is not helpful for scheduling` : '',
-  ]
-  return parts.filter((part) => part !== '').join(', ')
 }

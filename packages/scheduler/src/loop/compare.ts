@@ -1,0 +1,27 @@
+import type { Stored } from '@centaurus/api'
+import type { Node, Pod } from '@centaurus/api/core/v1'
+
+/** Whether a pod of this phase has ended, and uses nothing any more. */
+export function isTerminal(phase: string | undefined): boolean {
+  return phase === 'Succeeded' || phase === 'Failed'
+}
+
+/** Objects are replaced and never changed, so an unchanged part often is the same value; text settles the rest. */
+function same(a: unknown, b: unknown): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b)
+}
+
+/** Whether the scheduler would treat both versions of a pod alike. */
+export function sameScheduling(pod: Stored<Pod>, old: Stored<Pod>): boolean {
+  return same(pod.metadata.labels, old.metadata.labels) && same(pod.spec, old.spec)
+}
+
+/** Whether both versions of a node take the same pods. */
+export function sameCapacity(node: Stored<Node>, old: Stored<Node>): boolean {
+  return (
+    same(node.spec, old.spec) &&
+    same(node.metadata.labels, old.metadata.labels) &&
+    same(node.status?.allocatable, old.status?.allocatable) &&
+    same(node.status?.images, old.status?.images)
+  )
+}
