@@ -6,9 +6,9 @@ import type { NonResourceRoute, RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { respondError } from '../respond/respond.ts'
 import { attributesOf, authenticate, authorize } from './authenticate.ts'
+import { effectiveTenant } from './effective-tenant.ts'
 import { impersonate } from './impersonate.ts'
 import { parseRequestInfo } from './parse-request-info.ts'
-import { SYSTEM_TENANT } from './request-info.ts'
 import type { RouteTable } from './routes.ts'
 
 export interface PipelineDeps {
@@ -30,10 +30,12 @@ async function handle(deps: PipelineDeps, exchange: Exchange): Promise<void> {
   let context: RequestContext | undefined
   try {
     exchange.addHeader('Audit-Id', exchange.headers['audit-id'] ?? randomUUID())
-    const info = parseRequestInfo(exchange)
+    const asked = parseRequestInfo(exchange)
     const caller = await authenticate(deps.authenticators, exchange)
-    if (info.tenant !== SYSTEM_TENANT) throw notFoundPath()
     const user = impersonate(deps.authorizers, caller, exchange)
+    const tenant = effectiveTenant(user, asked)
+    if (tenant === undefined) throw notFoundPath()
+    const info = tenant === asked.tenant ? asked : { ...asked, tenant }
     context = { user, info }
     deps.observe(exchange, context)
     authorize(deps.authorizers, attributesOf(user, info, exchange))
