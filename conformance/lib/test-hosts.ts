@@ -1,0 +1,87 @@
+import { networkName } from './leftovers.ts'
+import { mustRun, run } from './processes.ts'
+
+/** Hosts a network may have: the last octet of their addresses. */
+const HOSTS_MAX = 250
+/** TEST-NET-2: no real host has these addresses. */
+const NETWORK_PREFIX = '198.51.100.'
+
+/** One machine of a pretended network: a network namespace with one cable to a common switch. */
+export interface TestHost {
+  readonly name: string
+  readonly address: string
+  /** Prefix that runs a command there. */
+  readonly enter: readonly string[]
+  /** Pulls the cable: nothing comes in or out, and no side is told. */
+  cut(): Promise<void>
+  /** Plugs it in again. */
+  heal(): Promise<void>
+}
+
+/** A network of namespaces on one switch, which is a namespace too. */
+export interface TestNetwork {
+  host(name: string): TestHost
+  remove(): Promise<void>
+}
+
+/** Makes the hosts `names`, each of which reaches all others. Needs root. Nothing of it touches the machine's own network. */
+export async function createTestNetwork(label: string, names: readonly string[]): Promise<TestNetwork> {
+  if (names.length > HOSTS_MAX) throw new Error(`Cannot make ${names.length} hosts: there may be ${HOSTS_MAX}`)
+  const hub = networkName(`${label}-switch`)
+  const namespaces = [hub]
+  const remove = async (): Promise<void> => {
+    for (const namespace of namespaces) await run(['ip', 'netns', 'delete', namespace])
+  }
+  try {
+    await mustRun(['ip', 'netns', 'add', hub])
+    await mustRun(['ip', '-n', hub, 'link', 'add', 'switch', 'type', 'bridge'])
+    await mustRun(['ip', '-n', hub, 'link', 'set', 'switch', 'up'])
+    const hosts = new Map<string, TestHost>()
+    for (const [index, name] of names.entries()) {
+      const namespace = networkName(`${label}-${name}`)
+      namespaces.push(namespace)
+      hosts.set(name, await addHost({ hub, namespace, name, index }))
+    }
+    return {
+      host(name) {
+        const host = hosts.get(name)
+        if (host === undefined) throw new Error(`There is no host "${name}"; there are: ${names.join(', ')}`)
+        return host
+      },
+      remove,
+    }
+  } catch (error) {
+    await remove()
+    throw error
+  }
+}
+
+interface HostPlace {
+  readonly hub: string
+  readonly namespace: string
+  readonly name: string
+  readonly index: number
+}
+
+async function addHost({ hub, namespace, name, index }: HostPlace): Promise<TestHost> {
+  const address = `${NETWORK_PREFIX}${index + 1}`
+  const port = `port${index}`
+  const inside = (...args: string[]): Promise<string> => mustRun(['ip', '-n', namespace, ...args])
+  const atSwitch = (...args: string[]): Promise<string> => mustRun(['ip', '-n', hub, ...args])
+  await mustRun(['ip', 'netns', 'add', namespace])
+  await inside('link', 'set', 'lo', 'up')
+  await inside('link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', port, 'netns', hub)
+  await inside('address', 'add', `${address}/24`, 'dev', 'eth0')
+  await inside('link', 'set', 'eth0', 'up')
+  await inside('route', 'add', 'default', 'dev', 'eth0')
+  await atSwitch('link', 'set', port, 'master', 'switch')
+  await atSwitch('link', 'set', port, 'up')
+  return {
+    name,
+    address,
+    enter: ['nsenter', `--net=/run/netns/${namespace}`],
+    // Off the switch and not down: the host's own device stays up, as with a fault somewhere on the way.
+    cut: async () => void (await atSwitch('link', 'set', port, 'nomaster')),
+    heal: async () => void (await atSwitch('link', 'set', port, 'master', 'switch')),
+  }
+}
