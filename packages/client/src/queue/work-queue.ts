@@ -1,4 +1,5 @@
 import { assert, type Clock, type Timer } from '@centaurus/base'
+import { FairSet } from './fair-set.ts'
 
 /** Back-off of a failing key. Source: client-go util/workqueue DefaultTypedControllerRateLimiter (5 ms doubling to 1000 s). */
 const BACKOFF_BASE_MS = 5
@@ -25,8 +26,8 @@ export class WorkQueue {
   readonly #clock: Clock
   readonly #baseMs: number
   readonly #maxMs: number
-  /** Waiting, in order. */
-  readonly #ready = new Set<string>()
+  /** Waiting. */
+  readonly #ready = new FairSet()
   readonly #working = new Set<string>()
   /** Added again while a worker had them. */
   readonly #dirty = new Set<string>()
@@ -96,15 +97,13 @@ export class WorkQueue {
     this.#failures.delete(key)
   }
 
-  /** The next key, in order of arrival; undefined once the queue is shut down. Each key taken must be given to {@link done}. */
+  /** The next key, in order of arrival and by turns between tenants; undefined once the queue is shut down. Each key taken must be given to {@link done}. */
   take(): Promise<string | undefined> {
     if (this.#closed) return Promise.resolve(undefined)
-    for (const key of this.#ready) {
-      this.#ready.delete(key)
-      this.#working.add(key)
-      return Promise.resolve(key)
-    }
-    return new Promise((resolve) => this.#takers.push(resolve))
+    const key = this.#ready.take()
+    if (key === undefined) return new Promise((resolve) => this.#takers.push(resolve))
+    this.#working.add(key)
+    return Promise.resolve(key)
   }
 
   done(key: string): void {
