@@ -58,7 +58,7 @@ export class WorkQueue {
     if (this.#closed || this.#ready.has(key)) return
     if (this.#working.has(key)) return void this.#dirty.add(key)
     const taker = this.#takers.shift()
-    if (taker === undefined) return void this.#ready.add(key)
+    if (taker === undefined) return this.#ready.add(key)
     this.#working.add(key)
     taker(key)
   }
