@@ -18,19 +18,31 @@ const SESSIONS_MAX = 64
 const WINDOW_BYTES = 4 * 1024 * 1024
 
 export interface ConnectionOptions {
-  /** Scheme, host and port. */
-  readonly origin: string
+  /** Scheme, host and port of one server or of several that answer alike; at least one. The next one is tried when one fails. */
+  readonly origins: readonly string[]
   readonly tls: SecureClientSessionOptions
+  readonly liveness?: LivenessOptions | undefined
+}
+
+/** How soon a server that went silent is noticed. The defaults are those of Go's client. */
+export interface LivenessOptions {
+  readonly pingIntervalMs?: number | undefined
+  readonly pingTimeoutMs?: number | undefined
+  readonly connectTimeoutMs?: number | undefined
 }
 
 /**
- * HTTP/2 sessions to one server. One is enough until its streams are used up; then another opens. A session that fails, is told
- * to go away or does not answer a ping is dropped, and the next request opens a new one.
+ * HTTP/2 sessions to one server, or to one of several. One session is enough until its streams are used up; then another opens.
+ * A session that fails, is told to go away or does not answer a ping is dropped, and the next request opens a new one.
  */
 export class ConnectionPool {
   readonly #options: ConnectionOptions
   readonly #sessions = new Set<PooledSession>()
+  /** Which session carries a stream, to tell whether it was ever sent. */
+  readonly #carriers = new WeakMap<ClientHttp2Stream, PooledSession>()
   #closed = false
+  /** Index of the origin to connect to. */
+  #current = 0
 
   constructor(options: ConnectionOptions) {
     this.#options = options
@@ -40,6 +52,7 @@ export class ConnectionPool {
   request(headers: Record<string, string>, options: { readonly endStream: boolean }): ClientHttp2Stream {
     const pooled = this.#pick()
     const stream = pooled.session.request(headers, { endStream: options.endStream })
+    this.#carriers.set(stream, pooled)
     pooled.streams++
     pooled.session.ref()
     stream.once('close', () => {
@@ -49,6 +62,15 @@ export class ConnectionPool {
       else pooled.session.unref()
     })
     return stream
+  }
+
+  get originCount(): number {
+    return this.#options.origins.length
+  }
+
+  /** True when the stream's connection was never made: the server has seen nothing of it. */
+  wasNeverSent(stream: ClientHttp2Stream): boolean {
+    return this.#carriers.get(stream)?.connected === false
   }
 
   /** Ends every session and its streams. */
@@ -73,18 +95,26 @@ export class ConnectionPool {
   }
 
   #open(): PooledSession {
-    const session = connect(this.#options.origin, {
-      ...this.#options.tls,
+    const { origins, tls, liveness = {} } = this.#options
+    const origin = this.#current % origins.length
+    const session = connect(origins[origin]!, {
+      ...tls,
       settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
     })
-    const pooled: PooledSession = { session, streams: 0 }
+    const pooled: PooledSession = { session, streams: 0, connected: false }
     this.#sessions.add(pooled)
-    const drop = (): void => void this.#sessions.delete(pooled)
-    session.once('connect', () => session.setLocalWindowSize(WINDOW_BYTES * 4))
+    const drop = (): void => {
+      this.#sessions.delete(pooled)
+      if (origin === this.#current % origins.length) this.#current = origin + 1
+    }
+    session.once('connect', () => {
+      pooled.connected = true
+      session.setLocalWindowSize(WINDOW_BYTES * 4)
+    })
     session.on('error', drop) // each stream gets the error as well
     session.once('goaway', drop)
     session.once('close', drop)
-    watchLiveness(session)
+    watchLiveness(session, liveness)
     return pooled
   }
 }
@@ -92,20 +122,22 @@ export class ConnectionPool {
 interface PooledSession {
   readonly session: ClientHttp2Session
   streams: number
+  connected: boolean
 }
 
 /** Destroys the session when it can't connect in time or a ping goes unanswered. Timers never keep the process alive. */
-function watchLiveness(session: ClientHttp2Session): void {
+function watchLiveness(session: ClientHttp2Session, options: LivenessOptions): void {
+  const { pingIntervalMs = PING_INTERVAL_MS, pingTimeoutMs = PING_TIMEOUT_MS } = options
   const connecting = setTimeout(() => {
     if (session.connecting) session.destroy(new Error('Connection timed out'))
-  }, CONNECT_TIMEOUT_MS).unref()
+  }, options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS).unref()
   const interval = setInterval(() => {
     if (session.connecting || session.destroyed) return
     const timeout = setTimeout(() => {
       session.destroy(new Error('Server did not answer a ping'), constants.NGHTTP2_CANCEL)
-    }, PING_TIMEOUT_MS).unref()
+    }, pingTimeoutMs).unref()
     session.ping(() => clearTimeout(timeout))
-  }, PING_INTERVAL_MS).unref()
+  }, pingIntervalMs).unref()
   session.once('close', () => {
     clearTimeout(connecting)
     clearInterval(interval)

@@ -14,7 +14,7 @@ import {
   selectQuery,
   writeQuery,
 } from '../paths.ts'
-import { ConnectionPool } from './connection.ts'
+import { ConnectionPool, type LivenessOptions } from './connection.ts'
 import { createRequester, type Requester } from './request.ts'
 import { startWatch } from './watch.ts'
 
@@ -24,6 +24,8 @@ const TOKEN_FILE_MAX_AGE_MS = 60_000
 export interface HttpClientConfig {
   /** `https://host:port`, with a path when the API is served below one. `http://` is HTTP/2 without TLS, for tests. */
   readonly server: string
+  /** Other addresses of the same API, tried in turn when one can't be reached; a path in them is ignored. */
+  readonly alternatives?: readonly string[] | undefined
   /** PEM certificates to trust; absent: the system's. */
   readonly ca?: string | Uint8Array | undefined
   /** PEM client certificate; needs {@link key}. */
@@ -38,12 +40,14 @@ export interface HttpClientConfig {
   readonly tlsServerName?: string | undefined
   readonly insecureSkipTlsVerify?: boolean | undefined
   readonly clock?: Clock | undefined
+  /** How soon a server that went silent is noticed; default as Go's client. */
+  readonly liveness?: LivenessOptions | undefined
 }
 
 /** The API over HTTP/2 and JSON. Connects on first use and reconnects by itself; a request that fails midway is the caller's to repeat. */
 export function createHttpClient(config: HttpClientConfig): Client {
   const url = new URL(config.server)
-  const pool = new ConnectionPool({ origin: url.origin, tls: tlsOptions(config) })
+  const pool = createConnectionPool(config)
   const base =
     url.pathname.replace(/\/$/, '') +
     (config.tenant === undefined ? '' : `/tenants/${encodeURIComponent(config.tenant)}`)
@@ -55,6 +59,12 @@ export function createHttpClient(config: HttpClientConfig): Client {
     clock: config.clock ?? systemClock,
   })
   return new HttpClient(requester, pool)
+}
+
+/** The connections that {@link createHttpClient} makes, for calls that are not the Kubernetes API's. */
+export function createConnectionPool(config: HttpClientConfig): ConnectionPool {
+  const origins = [config.server, ...(config.alternatives ?? [])].map((server) => new URL(server).origin)
+  return new ConnectionPool({ origins, tls: tlsOptions(config), liveness: config.liveness })
 }
 
 /** Reads a bearer token from a file, again each minute, so that a rotated token is taken up. */

@@ -1,2 +1,13 @@
-export { createFileTokenSource, createHttpClient, type HttpClientConfig } from './http-client.ts'
+export type { ConnectionPool, LivenessOptions } from './connection.ts'
+export { createConnectionPool, createFileTokenSource, createHttpClient, type HttpClientConfig } from './http-client.ts'
 export { loadKubeconfig, parseKubeconfig, type Kubeconfig, type KubeconfigOptions } from './kubeconfig.ts'
+export { createLineSplitter } from './line-splitter.ts'
+export {
+  createRequester,
+  NotConnectedError,
+  parseRefusal,
+  readBody,
+  type HttpCall,
+  type OpenResponse,
+  type Requester,
+} from './request.ts'

@@ -48,13 +48,20 @@ export function createRequester(options: RequesterOptions): Requester {
     call.signal?.throwIfAborted()
     const stream = options.pool.request(headers, { endStream: body === undefined })
     if (body !== undefined) stream.end(body)
-    return readHeaders(stream, call)
+    try {
+      return await readHeaders(stream, call)
+    } catch (error) {
+      if (!(error instanceof Error) || call.signal?.aborted || !options.pool.wasNeverSent(stream)) throw error
+      throw new NotConnectedError(error.message, { cause: error.cause })
+    }
   }
+  const openSafely = (call: HttpCall): Promise<OpenResponse> =>
+    openAgainIfUnseen(open, { call, origins: options.pool.originCount })
   return {
-    open,
+    open: openSafely,
     async call<Out>(call: HttpCall): Promise<Out> {
       for (let attempt = 0; ; attempt++) {
-        const response = await openAgainIfRefused(open, call)
+        const response = await openSafely(call)
         const text = await readBody(response.stream, call)
         if (response.status >= 200 && response.status < 300) return parseJson(text, call) as Out
         const seconds = retryAfterSeconds(response)
@@ -127,13 +134,28 @@ function readHeaders(stream: ClientHttp2Stream, call: HttpCall): Promise<OpenRes
   })
 }
 
-/** A stream that the server refused before it did anything is safe to send again, once, on a new connection. */
-async function openAgainIfRefused(open: Requester['open'], call: HttpCall): Promise<OpenResponse> {
-  try {
-    return await open(call)
-  } catch (error) {
-    if (!isRefusedStream(error)) throw error
-    return open(call)
+/** No connection could be made: the server has seen nothing of the request, so it is safe to send again. */
+export class NotConnectedError extends Error {
+  override readonly name = 'NotConnectedError'
+}
+
+interface UnseenOptions {
+  readonly call: HttpCall
+  readonly origins: number
+}
+
+/**
+ * Sends again what no server has seen: once when the server refused the stream before it did anything, and at each other address
+ * when no connection could be made.
+ */
+async function openAgainIfUnseen(open: Requester['open'], { call, origins }: UnseenOptions): Promise<OpenResponse> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await open(call)
+    } catch (error) {
+      const again = isRefusedStream(error) ? attempt < 2 : error instanceof NotConnectedError && attempt < origins
+      if (!again) throw error
+    }
   }
 }
 
