@@ -2,6 +2,7 @@ export { COMPACTION_INTERVAL_MS, type AutomaticCompaction } from './compaction.t
 export { openEmbeddedStore, type EmbeddedStoreOptions } from './embedded/embedded-store.ts'
 export { StoreFileError, StoreLockedError } from './embedded/errors.ts'
 export { createMemoryStore, type MemoryStoreOptions } from './memory/memory-store.ts'
+export { REVISION_SPAN, withRevisionBase } from './revision-base/revision-base.ts'
 export {
   CompactedError,
   FutureRevisionError,

@@ -127,9 +127,11 @@ export interface StoreWatch {
 /** The revision was compacted: list again, and watch from the revision of that list. */
 export class CompactedError extends Error {
   override readonly name = 'CompactedError'
+  readonly requested: number
   readonly compactedRevision: number
   constructor(requested: number, compactedRevision: number) {
     super(`Revision ${requested} has been compacted; the oldest readable one is ${compactedRevision}`)
+    this.requested = requested
     this.compactedRevision = compactedRevision
   }
 }
@@ -137,8 +139,12 @@ export class CompactedError extends Error {
 /** A read asked for a revision that does not exist yet. */
 export class FutureRevisionError extends Error {
   override readonly name = 'FutureRevisionError'
+  readonly requested: number
+  readonly current: number
   constructor(requested: number, current: number) {
     super(`Revision ${requested} is in the future; the current one is ${current}`)
+    this.requested = requested
+    this.current = current
   }
 }
 

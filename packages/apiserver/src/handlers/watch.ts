@@ -37,6 +37,7 @@ export async function startWatch(deps: WatchDeps, request: WatchRequest): Promis
   const startsWithState = request.sendInitialEvents || revision === 0
   if (request.resourceVersion === '') await cache.waitCurrent()
   else if (request.sendInitialEvents) await cache.waitRevision(revision)
+  else cache.refuseForeign(revision)
   const timeoutMs =
     request.timeoutSeconds > 0 ? request.timeoutSeconds * 1000 : WATCH_TIMEOUT_MIN_MS * (1 + random.next())
   const nowMs = clock.monotonicMs()

@@ -1,6 +1,6 @@
-import { StatusError, type KubeObject } from '@centaurus/api'
+import { expired, StatusError, type KubeObject } from '@centaurus/api'
 import type { Clock, Logger, Timer } from '@centaurus/base'
-import type { KeyValue, Store, StoreEvent, StoreWatch } from '@centaurus/store'
+import { REVISION_SPAN, type KeyValue, type Store, type StoreEvent, type StoreWatch } from '@centaurus/store'
 import { asBuffer } from '../storage/encoding.ts'
 import { REGISTRY_PREFIX, splitStoreKey } from '../storage/keys.ts'
 import { CachedObject } from './cached-object.ts'
@@ -93,11 +93,19 @@ export class WatchCache {
     await this.#waitFor(revision)
   }
 
-  /** Resolves when the cache has reached `revision`; throws Timeout when that is in the future for too long. */
+  /** Resolves when the cache has reached `revision`; throws Timeout when that is in the future for too long, Expired when it is another store's. */
   async waitRevision(revision: number): Promise<void> {
     if (this.#revision >= revision) return
+    this.refuseForeign(revision)
     this.#watch?.requestProgress()
     await this.#waitFor(revision)
+  }
+
+  /** Throws Expired for a revision that can only be another partition's: the client must list again. */
+  refuseForeign(revision: number): void {
+    if (revision < REVISION_SPAN || Math.floor(revision / REVISION_SPAN) <= Math.floor(this.#revision / REVISION_SPAN))
+      return
+    throw expired(`resource version ${revision} is not from here`)
   }
 
   /** Announces what is about to be put at `storeKey`; the object belongs to the cache from now on, if the write succeeds. */
