@@ -34,6 +34,8 @@ export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/reques
 export type { GroupResourceName, NamespacedName, ObjectChange, ObjectReader } from './resource/object-reader.ts'
 export { ResourceRegistry, type ResourceDefinition, type ScalePaths, type StorageForm } from './resource/registry.ts'
 export { createApiServer, SERVER_USER, type ApiServer, type ApiServerDeps } from './server.ts'
+export { encodeStored } from './storage/encoding.ts'
+export { keyGroupOf, resourcePrefix } from './storage/keys.ts'
 export { isInScope as isInQuotaScope, usageOf as quotaUsageOf } from './admission/quota-usage.ts'
 export { fillTokenSecret, type SecretTokenDeps } from './tokens/secret-token.ts'
 export { createTokenSigner, type TokenSigner } from './tokens/signing-key.ts'

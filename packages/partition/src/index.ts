@@ -1,4 +1,5 @@
 export { createMembership, type Membership } from './membership/membership.ts'
+export { createMembershipExtension, type MembershipExtensionOptions } from './membership/membership-extension.ts'
 export {
   createOpenLink,
   issuePartitionCertificate,
@@ -10,6 +11,8 @@ export {
   type OpenLink,
   type PartitionLink,
 } from './membership/partition-link.ts'
+export { FENCED, findCondition, READY, withCondition } from './membership/partition-status.ts'
 export { memberOf, requireMember } from './membership/require-member.ts'
+export { startMembershipSync, type MembershipSync, type MembershipSyncOptions } from './membership/sync.ts'
 export { registryDefinitions } from './registry/definitions.ts'
 export { createRegistryExtension } from './registry/registry-extension.ts'

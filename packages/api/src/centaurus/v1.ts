@@ -20,7 +20,7 @@ export interface Partition {
 export interface PartitionSpec {
   /** At least one; may grow, never shrinks while the partition holds tenants or nodes. */
   roles: PartitionRole[]
-  /** Addresses of its API servers, such as `https://10.0.0.1:6443`; any of them will do. */
+  /** Addresses of its API servers, such as `https://10.0.0.1:6443`; any of them will do. Empty until the first one has joined. */
   endpoints: string[]
   /** True for the one partition that holds the registry. Never changes. */
   home?: boolean | undefined

@@ -23,6 +23,7 @@ export function createReader(cache: WatchCache): ObjectReader {
       const prefix = namespace === undefined || namespace === '' ? '' : `${namespace}/`
       return Array.from(cacheOf(type, options).range(prefix), (object) => object.object() as Stored<T>)
     },
+    count: (type, options) => cacheOf(type, options).size,
     onChange<T extends KubeObject>(
       type: GroupResourceName<T>,
       listener: (event: ObjectChange<T>) => void,

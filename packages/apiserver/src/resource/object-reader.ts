@@ -25,6 +25,8 @@ export interface ObjectReader {
   ): Stored<T> | undefined
   /** In the order of namespace and name. Absent namespace: all. */
   list<T extends KubeObject>(type: GroupResourceName<T>, namespace?: string, options?: ReaderOptions): Stored<T>[]
+  /** How many there are in all namespaces; decodes nothing. */
+  count(type: GroupResourceName, options?: ReaderOptions): number
   /**
    * Calls `listener` for every later change, synchronously and in order, before any watcher hears of it. Returns the function
    * that removes it. Keep it cheap: decode (`event.object()`) only what is needed.

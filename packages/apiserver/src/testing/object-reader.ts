@@ -27,6 +27,7 @@ export function createTestReader(): TestReader {
       [...tableOf(type).values()].filter(
         (object) => namespace === undefined || object.metadata.namespace === namespace,
       ) as Stored<T>[],
+    count: (type) => tableOf(type).size,
     onChange(type, listener) {
       const key = `${type.group}/${type.resource}`
       const found = listeners.get(key) ?? new Set()

@@ -29,7 +29,6 @@ export const registryDefinitions: readonly CustomResourceDefinition[] = [
         roles: { type: 'array', minItems: 1, maxItems: 2, items: { type: 'string', enum: ['Tenant', 'Resource'] } },
         endpoints: {
           type: 'array',
-          minItems: 1,
           maxItems: 64,
           items: { type: 'string', pattern: '^https://[^/?#]+$' },
         },
