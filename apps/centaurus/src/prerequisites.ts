@@ -27,6 +27,14 @@ const PREREQUISITES: readonly Prerequisite[] = [
   },
 ]
 
+/** What the tests need beside that. */
+const TEST_PREREQUISITES: readonly Prerequisite[] = [
+  { what: 'etcd', debianPackage: 'etcd-server', present: () => hasProgram('etcd') },
+]
+
+/** Services that a package would start, though only its program is wanted here. */
+const UNWANTED_SERVICES: Readonly<Record<string, string>> = { 'etcd-server': 'etcd.service' }
+
 const run = promisify(execFile)
 
 /** Debian packages that real containers need and this machine lacks. */
@@ -34,7 +42,12 @@ export function missingPackages(): string[] {
   return PREREQUISITES.filter((item) => !item.present()).map((item) => item.debianPackage)
 }
 
-/** Installs Debian packages. Throws {@link UserError} with the command to run by hand when it can't. */
+/** Debian packages that the tests need beside {@link missingPackages} and this machine lacks. */
+export function missingTestPackages(): string[] {
+  return TEST_PREREQUISITES.filter((item) => !item.present()).map((item) => item.debianPackage)
+}
+
+/** Installs Debian packages; no service of theirs that nobody wants is started. Throws {@link UserError} with the command to run by hand when it can't. */
 export async function installPackages(packages: readonly string[], report: (line: string) => void): Promise<void> {
   const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`
   if (!hasProgram('apt-get')) {
@@ -47,10 +60,37 @@ export async function installPackages(packages: readonly string[], report: (line
     report('apt-get update')
     await run('apt-get', ['-qq', 'update'], { env })
     report(command)
-    await run('apt-get', ['-qq', ...command.split(' ').slice(1)], { env, maxBuffer: 64 * 1024 * 1024 })
+    const services = packages.flatMap((name) => UNWANTED_SERVICES[name] ?? [])
+    await withoutServices(services, () =>
+      run('apt-get', ['-qq', ...command.split(' ').slice(1)], { env, maxBuffer: 64 * 1024 * 1024 }),
+    )
   } catch (cause) {
     const output = (cause as { stderr?: string }).stderr?.trim().split('\n').slice(-5).join('\n') ?? ''
     throw new UserError(`Cannot install Debian packages. Run this to see why: ${command}\n${output}`, { cause })
+  }
+}
+
+/** Runs `install` while systemd must not start `services`, and leaves them off. One that the machine had before stays as it is. */
+async function withoutServices(services: readonly string[], install: () => Promise<unknown>): Promise<void> {
+  const systemctl = (...args: string[]): Promise<boolean> =>
+    run('systemctl', args).then(
+      () => true,
+      () => false,
+    )
+  const masked: string[] = []
+  if (existsSync('/run/systemd/system')) {
+    for (const service of services) {
+      if (await systemctl('cat', service)) continue // the machine's own
+      if (await systemctl('mask', '--runtime', service)) masked.push(service)
+    }
+  }
+  try {
+    await install()
+  } finally {
+    for (const service of masked) {
+      await systemctl('unmask', '--runtime', service)
+      await systemctl('disable', service)
+    }
   }
 }
 

@@ -1,5 +1,4 @@
 import { systemClock, type Clock, type Timer } from '@centaurus/base'
-import type { Mvcc } from './mvcc/mvcc.ts'
 
 /** Source: kube-apiserver's `--etcd-compaction-interval`, default 5 minutes (Kubernetes v1.37). */
 export const COMPACTION_INTERVAL_MS = 5 * 60_000
@@ -20,16 +19,17 @@ export class CompactionSchedule {
 
   constructor(deps: CompactionScheduleDeps) {
     this.#deps = deps
-    this.#revisionAtLastTick = deps.mvcc.visibleRevision
+    this.#revisionAtLastTick = deps.position().visibleRevision
     this.#arm()
   }
 
   /** To be called when a commit has become visible. */
   onCommit(): void {
-    const { mvcc, policy, compact } = this.#deps
-    const kept = mvcc.visibleRevision - mvcc.compactedRevision
+    const { position, policy, compact } = this.#deps
     const max = policy.revisionsMax
-    if (max !== undefined && kept > max + max / 4) compact(mvcc.visibleRevision - max)
+    if (max === undefined) return
+    const { visibleRevision, compactedRevision } = position()
+    if (visibleRevision - compactedRevision > max + max / 4) compact(visibleRevision - max)
   }
 
   close(): void {
@@ -37,19 +37,21 @@ export class CompactionSchedule {
   }
 
   #arm(): void {
-    const { policy, clock, mvcc, compact } = this.#deps
+    const { policy, clock, position, compact } = this.#deps
     if (policy.intervalMs === undefined) return
     this.#timer = (clock ?? systemClock).setTimer(policy.intervalMs, () => {
       const revision = this.#revisionAtLastTick
-      this.#revisionAtLastTick = mvcc.visibleRevision
-      if (revision > mvcc.compactedRevision) compact(revision)
+      const { visibleRevision, compactedRevision } = position()
+      this.#revisionAtLastTick = visibleRevision
+      if (revision > compactedRevision) compact(revision)
       this.#arm()
     })
   }
 }
 
 export interface CompactionScheduleDeps {
-  readonly mvcc: Mvcc
+  /** Where the store is, as far as is known here. */
+  readonly position: () => { readonly visibleRevision: number; readonly compactedRevision: number }
   readonly policy: AutomaticCompaction
   readonly compact: (revision: number) => void
   readonly clock?: Clock | undefined

@@ -1,13 +1,18 @@
 export { COMPACTION_INTERVAL_MS, type AutomaticCompaction } from './compaction.ts'
 export { openEmbeddedStore, type EmbeddedStoreOptions } from './embedded/embedded-store.ts'
 export { StoreFileError, StoreLockedError } from './embedded/errors.ts'
+export { ETCD_PREFIX_DEFAULT, openEtcdStore, type EtcdStoreOptions } from './etcd/etcd-store.ts'
+export type { EtcdTls } from './etcd/grpc-session.ts'
 export { createMemoryStore, type MemoryStoreOptions } from './memory/memory-store.ts'
 export { REVISION_SPAN, withRevisionBase } from './revision-base/revision-base.ts'
 export {
+  CommitUnknownError,
   CompactedError,
   FutureRevisionError,
   StoreClosedError,
   StoreFullError,
+  StoreUnavailableError,
+  TransactionTooLargeError,
   type Change,
   type CommitResult,
   type Comparison,

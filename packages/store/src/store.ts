@@ -16,7 +16,8 @@ export interface Store {
    * Checks every comparison, then makes all changes in one revision, durably, before it resolves. When a comparison fails it
    * changes nothing. A commit that changes nothing (only deletes of keys that do not exist) takes no revision.
    * A key may appear in `changes` once (`TypeError`, as for an empty or ill-formed key). The values are the store's from now on:
-   * do not write to them. Throws {@link StoreFullError} when the disk has no room: nothing was changed.
+   * do not write to them. Throws {@link StoreFullError}, {@link StoreUnavailableError} and {@link TransactionTooLargeError}: nothing
+   * was changed; an engine that is reached over a network also {@link CommitUnknownError}.
    */
   commit(transaction: Transaction): Promise<CommitResult>
   /**
@@ -156,4 +157,19 @@ export class StoreFullError extends Error {
 /** The store was closed, or its disk can no longer be trusted. */
 export class StoreClosedError extends Error {
   override readonly name = 'StoreClosedError'
+}
+
+/** The engine cannot be reached. Nothing was changed, nor will it be: try again later. */
+export class StoreUnavailableError extends Error {
+  override readonly name = 'StoreUnavailableError'
+}
+
+/** The connection was lost in the middle of a commit, and nobody can be asked: it may have been made, or may be made yet. Read to see. */
+export class CommitUnknownError extends Error {
+  override readonly name = 'CommitUnknownError'
+}
+
+/** A commit with more changes or bytes than the engine takes at once. Nothing was changed: make several. */
+export class TransactionTooLargeError extends Error {
+  override readonly name = 'TransactionTooLargeError'
 }

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { installPackages, missingPackages, whyNoContainers } from '../prerequisites.ts'
+import { installPackages, missingPackages, missingTestPackages, whyNoContainers } from '../prerequisites.ts'
 
 const ROOT = join(import.meta.dirname, '../../../..')
 
-/** Installs the Debian packages that tests with real containers need, then runs every step of the check. */
+/** Installs the Debian packages that tests with real containers and with etcd need, then runs every step of the check. */
 export async function runTests(steps: readonly string[]): Promise<void> {
   const why = whyNoContainers()
-  const missing = why === undefined ? missingPackages() : []
+  const missing = why === undefined ? [...missingPackages(), ...missingTestPackages()] : []
   if (missing.length > 0) await installPackages(missing, (line) => process.stdout.write(`  … ${line}\n`))
   const args = [join(ROOT, 'tools/check/src/check.ts'), '--all', ...steps]
   process.exitCode = await new Promise<number>((resolve, reject) => {

@@ -127,7 +127,7 @@ class EmbeddedStore implements Store {
     })
     this.#queue.addDead(deps.dead)
     this.#compaction = new CompactionSchedule({
-      mvcc,
+      position: () => mvcc,
       policy: options.automaticCompaction ?? {},
       compact: (revision) => {
         this.compact(revision).catch((error: unknown) => {

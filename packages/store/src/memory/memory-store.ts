@@ -48,7 +48,7 @@ class MemoryStore implements Store {
     const { clock, progressIntervalMs } = options
     this.#hub = new WatchHub({ mvcc: this.#mvcc, readValue, clock, progressIntervalMs })
     this.#compaction = new CompactionSchedule({
-      mvcc: this.#mvcc,
+      position: () => this.#mvcc,
       policy: options.automaticCompaction ?? {},
       compact: (revision) => void this.compact(revision),
       clock,

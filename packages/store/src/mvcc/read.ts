@@ -17,18 +17,23 @@ export function readRange(
   prefix: string,
   options: RangeOptions & { readonly readValue: ReadValue },
 ): RangeResult {
-  checkText(prefix)
-  const from = options.from ?? prefix
-  if (!from.startsWith(prefix)) {
-    throw new TypeError(
-      `Cannot range from ${JSON.stringify(from)}: it must start with the prefix ${JSON.stringify(prefix)}`,
-    )
-  }
-  checkText(from)
+  const from = rangeStart(prefix, options.from)
   const revision = mvcc.readableRevision(options.atRevision)
   const limit = options.limit === undefined || options.limit <= 0 ? Number.POSITIVE_INFINITY : options.limit
   const { versions, count } = mvcc.range(prefix, from, { revision, limit })
   const read = options.keysOnly === true ? undefined : options.readValue
   const entries = versions.map((version) => toKeyValue(version, read))
   return { revision, entries, more: count > entries.length, count }
+}
+
+/** The first key of a range. Throws `TypeError` unless it starts with the prefix. */
+export function rangeStart(prefix: string, from = prefix): string {
+  checkText(prefix)
+  if (!from.startsWith(prefix)) {
+    throw new TypeError(
+      `Cannot range from ${JSON.stringify(from)}: it must start with the prefix ${JSON.stringify(prefix)}`,
+    )
+  }
+  checkText(from)
+  return from
 }

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { encodeText } from '@centaurus/base'
+import { decodeText, encodeText } from '@centaurus/base'
 import { FutureRevisionError, StoreClosedError } from '../store.ts'
-import type { OpenStore } from './contract.ts'
+import { keeps, type OpenStore, type StoreContractOptions } from './options.ts'
 import { put, remove, show, withStore } from './fixtures.ts'
 
 /** Revisions, comparisons, transactions, single reads, closing. */
-export function describeCommits(open: OpenStore): void {
+export function describeCommits(open: OpenStore, options: StoreContractOptions): void {
   describe('commits and reads', () => {
     describeRevisions(open)
+    if (keeps(options, 'commits are made in the order of the calls')) describeOrder(open)
     describeComparisons(open)
     describeReads(open)
     describeClosing(open)
@@ -26,15 +27,19 @@ function describeRevisions(open: OpenStore): void {
   )
 
   it(
-    'numbers commits by ones, in the order of the calls',
+    'numbers commits by ones',
     withStore(open, async (store) => {
       const revisions = await Promise.all(Array.from({ length: 50 }, (_, i) => put(store, `k${i % 7}`, `${i}`)))
       assert.deepEqual(
-        revisions,
+        revisions.toSorted((a, b) => a - b),
         Array.from({ length: 50 }, (_, i) => i + 2),
       )
       assert.equal(await store.currentRevision(), 51)
-      assert.equal(show((await store.get('k0')).entry), 'k0=49@51+2#8')
+      for (const [i, revision] of revisions.entries()) {
+        const { entry } = await store.get(`k${i % 7}`, { atRevision: revision })
+        assert.equal(decodeText(entry!.value), `${i}`)
+        assert.equal(entry!.modRevision, revision)
+      }
     }),
   )
 
@@ -111,6 +116,20 @@ function describeRevisions(open: OpenStore): void {
   )
 }
 
+function describeOrder(open: OpenStore): void {
+  it(
+    'makes commits in the order of the calls',
+    withStore(open, async (store) => {
+      const revisions = await Promise.all(Array.from({ length: 50 }, (_, i) => put(store, `k${i % 7}`, `${i}`)))
+      assert.deepEqual(
+        revisions,
+        Array.from({ length: 50 }, (_, i) => i + 2),
+      )
+      assert.equal(show((await store.get('k0')).entry), 'k0=49@51+2#8')
+    }),
+  )
+}
+
 function describeComparisons(open: OpenStore): void {
   it(
     'commits when every comparison holds, 0 meaning that the key must not exist',
@@ -178,7 +197,10 @@ function describeComparisons(open: OpenStore): void {
         results.filter((result) => result.committed),
         [{ committed: true, revision: 3 }],
       )
-      for (const result of results) if (!result.committed) assert.deepEqual(result.found.map(show), ['a=0@3+2#2'])
+      const winner = results.findIndex((result) => result.committed)
+      for (const result of results) {
+        if (!result.committed) assert.deepEqual(result.found.map(show), [`a=${winner}@3+2#2`])
+      }
     }),
   )
 }
@@ -229,7 +251,7 @@ function describeClosing(open: OpenStore): void {
     const commits = Array.from({ length: 10 }, (_, i) => put(store, `k${i}`, 'v'))
     await store.close()
     assert.deepEqual(
-      await Promise.all(commits),
+      (await Promise.all(commits)).toSorted((a, b) => a - b),
       Array.from({ length: 10 }, (_, i) => i + 2),
     )
     await assert.rejects(put(store, 'a', '1'), StoreClosedError)

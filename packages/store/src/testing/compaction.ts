@@ -2,13 +2,14 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encodeText } from '@centaurus/base'
 import { CompactedError, FutureRevisionError, type Store } from '../store.ts'
-import type { OpenStore } from './contract.ts'
+import { keeps, type OpenStore, type StoreContractOptions } from './options.ts'
 import { put, recordWatch, remove, show, withStore } from './fixtures.ts'
 
 /** What compaction forgets, what it must keep, and its races with readers, watches and writers. */
-export function describeCompaction(open: OpenStore): void {
+export function describeCompaction(open: OpenStore, options: StoreContractOptions): void {
   describe('compaction', () => {
     describeForgetting(open)
+    if (keeps(options, 'a watch may start at the compacted revision')) describeStartAtCompacted(open)
     describeRaces(open)
   })
 }
@@ -38,7 +39,7 @@ function describeForgetting(open: OpenStore): void {
   )
 
   it(
-    'ends a watch that asks for an older revision, and starts one at the revision',
+    'ends a watch that asks for an older revision, and starts one after the revision',
     withStore(open, async (store) => {
       await fill(store)
       await store.compact(5)
@@ -46,15 +47,13 @@ function describeForgetting(open: OpenStore): void {
       await old.until(({ ended }) => ended !== undefined)
       assert(isCompactedAt(5)(old.ended?.error))
       assert.deepEqual(old.calls, [])
-      const record = recordWatch(store, '', { from: 5 })
+      const record = recordWatch(store, '', { from: 6 })
       await put(store, 'c', '1')
       await record.untilRevision(7)
-      assert.deepEqual(
-        record.calls.map(({ revision }) => revision),
-        [5, 6, 7],
-      )
-      assert(record.calls[0]!.events[0]!.startsWith('delete b@5 '))
-      assert.deepEqual(record.calls[1]!.events, ['put a=3@6+2#3 (a=2@4+2#2)'])
+      assert.deepEqual(record.calls, [
+        { revision: 6, events: ['put a=3@6+2#3 (a=2@4+2#2)'] },
+        { revision: 7, events: ['put c=1@7+7#1 (nothing)'] },
+      ])
     }),
   )
 
@@ -105,6 +104,23 @@ function describeForgetting(open: OpenStore): void {
       await remove(store, 'c')
       await store.compact(4)
       assert.deepEqual((await store.range('')).entries.map(show), ['a=2@3+2#2', 'b=1@2+2#1'])
+    }),
+  )
+}
+
+function describeStartAtCompacted(open: OpenStore): void {
+  it(
+    'starts a watch at the revision',
+    withStore(open, async (store) => {
+      await fill(store)
+      await store.compact(5)
+      const record = recordWatch(store, '', { from: 5 })
+      await record.untilRevision(6)
+      assert.deepEqual(
+        record.calls.map(({ revision }) => revision),
+        [5, 6],
+      )
+      assert(record.calls[0]!.events[0]!.startsWith('delete b@5 '))
     }),
   )
 }

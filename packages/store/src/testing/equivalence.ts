@@ -3,7 +3,7 @@ import { it } from 'node:test'
 import { encodeText } from '@centaurus/base'
 import * as fc from 'fast-check'
 import { CompactedError, FutureRevisionError, type Store, type Transaction } from '../store.ts'
-import type { OpenStore, StoreContractOptions } from './contract.ts'
+import { keeps, type OpenStore, type StoreContractOptions } from './options.ts'
 import { recordWatch, show } from './fixtures.ts'
 import { ModelStore } from './model.ts'
 
@@ -69,7 +69,7 @@ export function describeEquivalence(open: OpenStore, options: StoreContractOptio
     const property = fc.asyncProperty(storeCommands, async (commands) => {
       const store = await open()
       try {
-        await runCommands(store, commands)
+        await runCommands(store, commands, options)
       } finally {
         await store.close()
       }
@@ -79,7 +79,11 @@ export function describeEquivalence(open: OpenStore, options: StoreContractOptio
 }
 
 /** Runs `commands` on a new store and on the model, and compares every answer and everything that a watch was told. */
-export async function runCommands(store: Store, commands: readonly StoreCommand[]): Promise<ModelStore> {
+export async function runCommands(
+  store: Store,
+  commands: readonly StoreCommand[],
+  options: StoreContractOptions = {},
+): Promise<ModelStore> {
   const model = new ModelStore()
   const record = recordWatch(store, '')
   for (const command of commands) {
@@ -92,7 +96,8 @@ export async function runCommands(store: Store, commands: readonly StoreCommand[
   }
   await record.untilRevision(model.revision)
   assert.deepEqual(record.calls, model.history())
-  const past = recordWatch(store, '', { from: Math.max(1, model.compacted) })
+  const oldest = model.compacted + (keeps(options, 'a watch may start at the compacted revision') ? 0 : 1)
+  const past = recordWatch(store, '', { from: Math.max(1, oldest) })
   await past.untilRevision(model.revision)
   const wanted = model.history().filter(({ revision }) => revision > model.compacted)
   assert.deepEqual(

@@ -1,5 +1,7 @@
 export { runCrashRounds, type CrashOptions, type CrashRound } from './crash.ts'
-export { describeStoreContract, type OpenStore, type StoreContractOptions } from './contract.ts'
+export { describeStoreContract } from './contract.ts'
+export type { OpenStore, StoreContractOptions, StoreDifference } from './options.ts'
 export { runCommands, storeCommands, type StoreCommand } from './equivalence.ts'
 export { recordWatch, type WatchRecord } from './fixtures.ts'
 export { ModelStore } from './model.ts'
+export { startEtcdServer, whyNoEtcd, type EtcdMember, type EtcdServer, type EtcdServerOptions } from './etcd-server.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { KeyValue, RangeOptions, Store } from '../store.ts'
-import type { OpenStore } from './contract.ts'
+import type { OpenStore } from './options.ts'
 import { put, remove, show, withStore } from './fixtures.ts'
 
 /** Prefixes, order, limits and pages, counts, history. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encodeText } from '@centaurus/base'
 import { StoreClosedError } from '../store.ts'
-import type { OpenStore } from './contract.ts'
+import type { OpenStore } from './options.ts'
 import { put, recordWatch, remove, withStore } from './fixtures.ts'
 
 /** Starting points, order, grouping, progress, consumers that misbehave, ends. */
@@ -238,6 +238,7 @@ function describeEnds(open: OpenStore): void {
       await put(store, 'a', '1')
       await put(store, 'a', '2')
       await other.untilRevision(3)
+      await record.until(({ ended }) => ended !== undefined)
       assert.equal(record.calls.length, 1)
       assert.deepEqual(record.ended, { error: undefined })
       record.watch.requestProgress()
