@@ -3,7 +3,9 @@ import { createInformerFactory } from '@centaurus/client'
 import { startControllers } from '@centaurus/controllers'
 import { startScheduler } from '@centaurus/scheduler'
 import type { PlaneOptions, PlanePart, StartPlane } from '@centaurus/simulation/chaos'
-import { componentUser, controllerInputs, createExtensions } from './control-plane.ts'
+import { createExtensions } from './control-plane/extensions.ts'
+import { SINGLE_PARTITION } from './control-plane/partition-setup.ts'
+import { componentUser, controllerInputs } from './control-plane/parts.ts'
 
 /** Nobody connects: everything happens in this process. */
 const ADDRESS = { port: 6443, advertiseAddress: '127.0.0.1' }
@@ -12,7 +14,7 @@ const ADDRESS = { port: 6443, advertiseAddress: '127.0.0.1' }
 export async function prepareChaosPlane(): Promise<StartPlane> {
   const certificates = await openClusterCertificates()
   const signer = createTokenSigner({ keyPem: certificates.serviceAccountKeyPem })
-  const extensions = await createExtensions({ ...ADDRESS, certificates }, signer)
+  const extensions = await createExtensions({ ...ADDRESS, certificates, partition: SINGLE_PARTITION }, signer)
   return async (options) => {
     const { store, clock, random, logger } = options
     const admission = { advertiseAddress: ADDRESS.advertiseAddress, advertisePort: ADDRESS.port }

@@ -1,37 +1,27 @@
 import {
-  createAccessExtension,
-  createApiServicesExtension,
   createApiServer,
-  createCrdExtension,
-  createDiscoveryExtension,
   createKubeconfig,
-  createOpenApiExtension,
-  createProxyExtension,
   createTokenSigner,
-  fillTokenSecret,
-  isInQuotaScope,
-  KUBELET_CLIENT_IDENTITY,
-  quotaUsageOf,
-  SYSTEM_TENANT,
   type ApiServer,
   type ClusterCertificates,
-  type CreateExtension,
   type TokenSigner,
-  type UserInfo,
 } from '@centaurus/apiserver'
-import { parseCertificateRequest, signCertificateRequest } from '@centaurus/apiserver/certificates'
 import type { Clock, Logger, Random } from '@centaurus/base'
-import { createInformerFactory, type Client } from '@centaurus/client'
+import type { Client } from '@centaurus/client'
+import { localStorageClass } from '@centaurus/controllers'
 import {
-  discoverFrom,
-  localStorageClass,
-  startControllers,
-  type ControllerDeps,
-  type ControllerInputs,
-} from '@centaurus/controllers'
-import { startScheduler } from '@centaurus/scheduler'
+  createMembership,
+  issuePartitionCertificate,
+  startMembershipSync,
+  type LinkIdentity,
+  type Membership,
+} from '@centaurus/partition'
 import type { Store } from '@centaurus/store'
-import { readDescriptions } from './descriptions.ts'
+import { createExtensions } from './control-plane/extensions.ts'
+import { lead, type Closable } from './control-plane/leadership.ts'
+import { SINGLE_PARTITION, type PartitionSetup } from './control-plane/partition-setup.ts'
+import { startParts } from './control-plane/parts.ts'
+import { connectHome, ensureHomePartition } from './control-plane/registry.ts'
 
 /** User of the administrator's kubeconfig: member of `system:masters`. */
 const ADMIN = { commonName: 'kubernetes-admin', organizations: ['system:masters'] }
@@ -47,6 +37,8 @@ export interface ControlPlaneOptions {
   readonly advertiseAddress: string
   /** Host part of the kubeconfig's URL; default 127.0.0.1. */
   readonly clientHost?: string | undefined
+  /** Its place among the partitions of the cluster; default: the only one. */
+  readonly partition?: PartitionSetup | undefined
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -57,6 +49,8 @@ export interface ControlPlane {
   readonly server: ApiServer
   readonly port: number
   readonly url: string
+  /** Who is in the cluster. */
+  readonly membership: Membership
   /** Acts as the server itself: may do everything. */
   readonly client: Client
   /** YAML for an administrator. */
@@ -65,21 +59,21 @@ export interface ControlPlane {
   close(): Promise<void>
 }
 
-/** Starts them; ready when it resolves. */
+/** Starts them; ready when it resolves. A partition that is not home need not reach home for it. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { store, certificates, clock, random, logger } = options
+  const { store, certificates, clock, random, logger, partition = SINGLE_PARTITION } = options
   const signer = createTokenSigner({ keyPem: certificates.serviceAccountKeyPem })
-  const extensions = await createExtensions(options, signer)
   const server = createApiServer({
     store,
     clock,
     random,
     logger,
-    extensions,
+    extensions: await createExtensions({ ...options, partition }, signer),
     admission: {
       advertiseAddress: options.advertiseAddress,
       advertisePort: options.port,
       storageClass: localStorageClass,
+      serviceRange: partition.serviceRange,
     },
   })
   await server.start()
@@ -92,13 +86,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clientAuthority: certificates.authority.certificatePem,
     },
   })
-  const parts = startParts(server, options, signer)
+  const parts = await startPartition(server, { ...options, partition, signer, port: listener.port })
   const url = `https://${options.clientHost ?? '127.0.0.1'}:${listener.port}`
   const admin = await certificates.client('admin', ADMIN)
   return {
     server,
     port: listener.port,
     url,
+    membership: createMembership(server.reader, partition.name),
     client: server.client(),
     kubeconfig: createKubeconfig({
       server: url,
@@ -113,63 +108,43 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   }
 }
 
-/** What is served beyond the built-in kinds, in the order in which it is asked. */
-export async function createExtensions(
-  { certificates, advertiseAddress, port }: Pick<ControlPlaneOptions, 'certificates' | 'advertiseAddress' | 'port'>,
-  signer: TokenSigner,
-): Promise<CreateExtension[]> {
-  const toNodes = await certificates.client('apiserver-kubelet-client', KUBELET_CLIENT_IDENTITY)
-  return [
-    createAccessExtension({ signer }),
-    createDiscoveryExtension({ serverAddress: `${advertiseAddress}:${port}` }),
-    createOpenApiExtension({ descriptions: readDescriptions }),
-    createCrdExtension(),
-    createApiServicesExtension(),
-    createProxyExtension({
-      tls: { ca: certificates.authority.certificatePem, cert: toNodes.certificatePem, key: toNodes.keyPem },
-    }),
-  ]
+interface StartPartitionOptions extends ControlPlaneOptions {
+  readonly partition: PartitionSetup
+  readonly signer: TokenSigner
 }
 
-/** Controllers and scheduler share one set of informers, over a client that shares the server's own decoded objects. */
-function startParts(server: ApiServer, options: ControlPlaneOptions, signer: TokenSigner): { close(): Promise<void> } {
-  const { clock, random, logger } = options
-  const informers = createInformerFactory(server.client(), { clock, random, logger })
-  const deps = { informers, clock, random, logger }
-  const controllers = startControllers({
-    ...deps,
-    ...controllerInputs(server, options, signer),
-    client: server.client(componentUser('kube-controller-manager')),
-  })
-  const scheduler = startScheduler({ ...deps, client: server.client(componentUser('kube-scheduler')) })
-  return {
-    async close() {
-      await Promise.all([controllers.close(), scheduler.close()])
-      await informers.close()
-    },
+/** What makes an API server a partition: the registry, and the parts that only one of its servers runs. */
+async function startPartition(server: ApiServer, options: StartPartitionOptions): Promise<Closable> {
+  const { store, certificates, partition, clock } = options
+  const endpoint = `https://${formatHost(options.advertiseAddress)}:${options.port}`
+  if (partition.homeEndpoints === undefined) await ensureHomePartition(server.client(), partition, endpoint)
+  const membership = createMembership(server.reader, partition.name)
+  const certificate = await issuePartitionCertificate(certificates, partition.name)
+  const identity: LinkIdentity = { ca: certificates.authority.certificatePem, certificate, clock }
+  const start = async (): Promise<Closable> => {
+    const home = connectHome(partition, membership, identity)
+    const sharesStore = partition.serverName !== undefined
+    const sync = await startMembershipSync({
+      ...options,
+      client: server.client(),
+      reader: server.reader,
+      store,
+      membership,
+      home,
+      endpoint,
+      sharesStore,
+    })
+    const parts = startParts(server, options)
+    return {
+      async close() {
+        await Promise.all([parts.close(), sync.close()])
+        await home?.close()
+      },
+    }
   }
+  return lead({ ...options, serverName: partition.serverName, client: server.client(), start })
 }
 
-/** What controllers need of the server that they belong to. */
-export function controllerInputs(
-  server: ApiServer,
-  { certificates, clock }: Pick<ControlPlaneOptions, 'certificates' | 'clock'>,
-  signer: TokenSigner,
-): Omit<ControllerInputs, keyof ControllerDeps> {
-  const caPem = certificates.authority.certificatePem
-  return {
-    discovery: discoverFrom(server.registry),
-    rootCa: caPem,
-    quotaRules: { usageOf: quotaUsageOf, isInScope: isInQuotaScope },
-    fillTokenSecret: (secret, account) => fillTokenSecret(secret, account, { signer, caPem }),
-    certificateSigner: {
-      parse: parseCertificateRequest,
-      sign: (asked) => signCertificateRequest(certificates.authority, clock, asked),
-    },
-  }
-}
-
-/** Who writes what in managed fields and in the log. Calls inside the process are not authorized again. */
-export function componentUser(name: string): UserInfo {
-  return { name: `system:${name}`, uid: '', groups: ['system:authenticated'], extra: {}, tenant: SYSTEM_TENANT }
+function formatHost(address: string): string {
+  return address.includes(':') ? `[${address}]` : address
 }

@@ -2,13 +2,14 @@ import { forbidden } from '@centaurus/api'
 import { partitions, tenants } from '@centaurus/api/centaurus/v1'
 import { pods } from '@centaurus/api/core/v1'
 import { SYSTEM_TENANT, type CheckedWrite, type CreateExtension, type WriteCheck } from '@centaurus/apiserver'
-import type { Membership } from './membership.ts'
+import { createMembership } from './membership.ts'
 import { memberOf } from './require-member.ts'
 
 const NODES_GROUP = 'system:nodes'
 
 export interface MembershipExtensionOptions {
-  readonly membership: () => Membership
+  /** Name of this partition. */
+  readonly self: string
   /** True in the partition that keeps the registry. */
   readonly home: boolean
 }
@@ -18,22 +19,22 @@ export interface MembershipExtensionOptions {
  * partition that is not home, keeps people from writing to copies of the registry, and pods out of its `system` tenant, whose
  * namespaces every partition has of its own.
  */
-export function createMembershipExtension({ membership, home }: MembershipExtensionOptions): CreateExtension {
-  const homeName = (): string =>
-    membership()
-      .list()
-      .find((partition) => partition.spec.home === true)?.metadata.name ?? ''
-  return () => ({
-    authorizer: {
-      authorize: ({ user }) =>
-        memberOf(user) === undefined
-          ? { allowed: false, reason: '' }
-          : { allowed: true, reason: 'a partition of this cluster' },
-    },
-    writeChecks: home
-      ? []
-      : [...[partitions, tenants].map((type) => refuseCopies(type, homeName)), refusePods(homeName)],
-  })
+export function createMembershipExtension({ self, home }: MembershipExtensionOptions): CreateExtension {
+  return ({ reader }) => {
+    const membership = createMembership(reader, self)
+    const homeName = (): string => membership.list().find(({ spec }) => spec.home === true)?.metadata.name ?? ''
+    return {
+      authorizer: {
+        authorize: ({ user }) =>
+          memberOf(user) === undefined
+            ? { allowed: false, reason: '' }
+            : { allowed: true, reason: 'a partition of this cluster' },
+      },
+      writeChecks: home
+        ? []
+        : [refuseCopies(partitions, homeName), refuseCopies(tenants, homeName), refusePods(homeName)],
+    }
+  }
 }
 
 function refuseCopies({ group, resource }: { group: string; resource: string }, homeName: () => string): WriteCheck {

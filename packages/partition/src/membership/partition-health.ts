@@ -1,4 +1,4 @@
-import { isStatus } from '@centaurus/api'
+import { formatTime, isStatus } from '@centaurus/api'
 import { leases } from '@centaurus/api/coordination/v1'
 import { partitions } from '@centaurus/api/centaurus/v1'
 import type { Clock, Logger } from '@centaurus/base'
@@ -46,11 +46,11 @@ export function startPartitionHealth(options: PartitionHealthOptions): { close()
     logger,
     async reconcile(name) {
       const partition = source.get(name)
-      if (partition === undefined) return
+      if (partition === undefined || partition.spec.home === true) return // who runs this, answers
       if (!heardMs.has(name)) hear(name) // it may have been silent for long, but not for this process
       const silentMs = clock.monotonicMs() - heardMs.get(name)!
       if (silentMs < HEARTBEAT_GRACE_MS) return { requeueAfterMs: HEARTBEAT_GRACE_MS - silentMs }
-      const now = new Date(clock.now()).toISOString()
+      const now = formatTime(clock.now())
       const status = planSilentStatus(partition, Math.round(silentMs / 1000), now)
       if (status !== undefined) {
         logger.warn('Lost sight of a partition', { partition: name, silentMs })

@@ -1,4 +1,4 @@
-import { isStatus } from '@centaurus/api'
+import { formatTime, isStatus } from '@centaurus/api'
 import { partitions, type Partition } from '@centaurus/api/centaurus/v1'
 import { nodes } from '@centaurus/api/core/v1'
 import type { ObjectReader } from '@centaurus/apiserver'
@@ -17,10 +17,12 @@ export interface StatusReporterOptions {
   readonly home: Client
   readonly membership: Membership
   readonly reader: ObjectReader
-  /** Undefined in the home partition itself, which has nobody to doubt. */
+  /** Undefined in the home partition itself, which has nobody to doubt and sends itself no heartbeats. */
   readonly memory: HomeMemory | undefined
-  /** Where this server is reached, as in `spec.endpoints`; added there when it is missing. */
-  readonly endpoint: string | undefined
+  /** Where this server is reached, such as `https://10.0.0.1:6443`. */
+  readonly endpoint: string
+  /** Whether `spec.endpoints` is to hold that address beside others, or nothing else: other servers of the partition there are none. */
+  readonly sharesStore: boolean
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -46,11 +48,11 @@ async function report(options: StatusReporterOptions, signal: AbortSignal): Prom
   while (!signal.aborted) {
     try {
       const beat = (): Promise<number> => sendHeartbeat(home, membership.self, clock.now())
-      const believed = memory === undefined ? (await beat(), true) : await memory.probe(beat)
-      if (believed) await reportStatus(options)
+      if (memory === undefined || (await memory.probe(beat))) await reportStatus(options)
       if (failing) logger.info('Reached the home partition again')
       failing = false
     } catch (error) {
+      if (isStatus(error, 'Conflict')) continue // somebody else was faster: look again
       if (!failing && !signal.aborted) logger.warn('Could not report to the home partition', { error })
       failing = true
     }
@@ -59,36 +61,34 @@ async function report(options: StatusReporterOptions, signal: AbortSignal): Prom
   }
 }
 
-async function reportStatus({ home, membership, reader, endpoint, clock }: StatusReporterOptions): Promise<void> {
+async function reportStatus(options: StatusReporterOptions): Promise<void> {
+  const { home, membership, reader, clock } = options
   const copy = membership.get(membership.self)
   if (copy === undefined) return // the follower brings it, unless the partition was removed
-  const { roles, endpoints } = copy.spec
+  const { roles } = copy.spec
   const counts: PartitionCounts = {
     tenants: roles.includes('Tenant')
       ? membership.tenants().filter((tenant) => tenant.status?.partition === membership.self).length
       : undefined,
     nodes: roles.includes('Resource') ? reader.count(nodes) : undefined,
   }
-  const isKnown = endpoint === undefined || endpoints.includes(endpoint)
-  if (isKnown && planReadyStatus(copy, counts, '') === undefined) return
+  if (planEndpoints(copy, options) === undefined && planReadyStatus(copy, counts, '') === undefined) return
   // The copy may be behind what home has: decide on that.
   const current = await home.get(partitions, { name: membership.self })
-  const status = planReadyStatus(current, counts, new Date(clock.now()).toISOString())
-  if (status !== undefined) await home.updateStatus(partitions, { ...current, status }).catch(ignoreConflict)
-  if (!isKnown && !current.spec.endpoints.includes(endpoint)) await addEndpoint(home, current, endpoint)
+  const endpoints = planEndpoints(current, options)
+  const moved =
+    endpoints === undefined
+      ? current
+      : await home.update(partitions, { ...current, spec: { ...current.spec, endpoints } })
+  const status = planReadyStatus(moved, counts, formatTime(clock.now()))
+  if (status !== undefined) await home.updateStatus(partitions, { ...moved, status })
 }
 
-async function addEndpoint(home: Client, current: Readonly<Partition>, endpoint: string): Promise<void> {
-  const patch = [
-    { op: 'test' as const, path: '/spec/endpoints', value: current.spec.endpoints },
-    { op: 'add' as const, path: '/spec/endpoints/-', value: endpoint },
-  ]
-  await home
-    .patch(partitions, { name: current.metadata.name ?? '' }, { type: 'json', body: patch })
-    .catch(ignoreConflict)
-}
-
-/** Somebody else was faster; the next round sees what they wrote. */
-function ignoreConflict(error: unknown): void {
-  if (!isStatus(error, 'Conflict') && !isStatus(error, 'Invalid')) throw error
+/** The partition's addresses with this server's, or undefined when they hold it already. */
+function planEndpoints(
+  { spec }: Readonly<Partition>,
+  { endpoint, sharesStore }: Pick<StatusReporterOptions, 'endpoint' | 'sharesStore'>,
+): string[] | undefined {
+  if (!spec.endpoints.includes(endpoint)) return sharesStore ? [...spec.endpoints, endpoint] : [endpoint]
+  return sharesStore || spec.endpoints.length === 1 ? undefined : [endpoint]
 }

@@ -17,7 +17,7 @@ import { createMemoryStore, type Store } from '@centaurus/store'
 import { createRegistryExtension } from '../registry/registry-extension.ts'
 import { HEARTBEAT_GRACE_MS } from './heartbeat.ts'
 import { createMembershipExtension } from './membership-extension.ts'
-import { createMembership, type Membership } from './membership.ts'
+import { createMembership } from './membership.ts'
 import { issuePartitionCertificate, partitionClientConfig } from './partition-link.ts'
 import { startPartitionHealth } from './partition-health.ts'
 import { findCondition } from './partition-status.ts'
@@ -26,15 +26,12 @@ import { startMembershipSync, type MembershipSync } from './sync.ts'
 const deps = { clock: systemClock, random: systemRandom, logger: silentLogger }
 
 async function startServer(self: string, store: Store, certificates: ClusterCertificates): Promise<TestServer> {
-  let server: TestServer | undefined
-  const membership = (): Membership => createMembership(server!.server.reader, self)
   const extensions = [
     createAccessExtension({ signer: createTokenSigner({ keyPem: certificates.serviceAccountKeyPem }) }),
     createRegistryExtension(),
-    createMembershipExtension({ membership, home: self === 'home' }),
+    createMembershipExtension({ self, home: self === 'home' }),
   ]
-  server = await startTestServer({ store, certificates, extensions })
-  return server
+  return startTestServer({ store, certificates, extensions })
 }
 
 async function eventually(check: () => boolean | Promise<boolean>): Promise<void> {
@@ -67,6 +64,7 @@ describe('membership sync', () => {
       client: server.client,
       store,
       home: client,
+      sharesStore: false,
       endpoint: `https://127.0.0.1:${server.port}`,
     })
 

@@ -17,7 +17,9 @@ export interface MembershipSyncOptions {
   /** Of the home partition, as this partition; undefined in home itself. Stays open. */
   readonly home: Client | undefined
   /** Where this server is reached by other partitions, such as `https://10.0.0.1:6443`. */
-  readonly endpoint: string | undefined
+  readonly endpoint: string
+  /** Whether other servers serve this partition from the same store. */
+  readonly sharesStore: boolean
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
