@@ -1,3 +1,4 @@
+import { ALL_TENANTS } from '@centaurus/api'
 import type { ApiServerCore, ApiServerExtension, CreateExtension } from '../extension.ts'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import { clusterroles } from '@centaurus/api/rbac/v1'
@@ -7,14 +8,13 @@ import { createTokenAuthenticator } from '../tokens/token-authenticator.ts'
 import { createTokenRequestAction } from '../tokens/token-request.ts'
 import type { Authenticator } from './access.ts'
 import { createCertificateAuthenticator } from './authentication/client-certificate.ts'
-import { createFrontProxyAuthenticator } from './authentication/front-proxy.ts'
-import { createTenantBoundary, createUnionAuthorizer, mastersAuthorizer } from './authorizer.ts'
+import { createUnionAuthorizer, mastersAuthorizer } from './authorizer.ts'
 import { createNodeAuthorizer } from './node/node-authorizer.ts'
 import { followNodeGraph, type NodeGraph } from './node/node-graph.ts'
 import { createNodeRestriction } from './node/node-restriction.ts'
 import { createEscalationChecks } from './rbac/escalation.ts'
-import { reconcileAggregation, reconcileDefaultRbac, type RbacReconcileDeps } from './rbac/reconcile.ts'
-import { TenantPolicies } from './rbac/tenant-policies.ts'
+import { followRbac, RbacPolicy } from './rbac/policy.ts'
+import { reconcileAggregation, reconcileDefaultRbac } from './rbac/reconcile.ts'
 import { createReviewActions } from './reviews.ts'
 
 /** Source: kubeadm's --service-account-issuer. */
@@ -41,45 +41,39 @@ export function createAccessExtension(options: AccessOptions): CreateExtension {
     const issuer = options.issuer ?? DEFAULT_ISSUER
     const { signer } = options
     const deps = { ...core, signer, audiences: [issuer, ...(options.audiences ?? [])] }
+    const policy = new RbacPolicy()
+    const noPolicy = new RbacPolicy()
+    // who looks at all tenants is an operator
+    const policyOf = (tenant: string): RbacPolicy =>
+      tenant === SYSTEM_TENANT || tenant === ALL_TENANTS ? policy : noPolicy
     let graph: NodeGraph | undefined
-    const policies = new TenantPolicies({
-      ...core,
-      onFollow: (tenant) => followAggregation({ ...core, client: core.clientOf(tenant), tenant }),
-    })
-    const authorizer = createTenantBoundary(
-      createUnionAuthorizer([
-        mastersAuthorizer,
-        createNodeAuthorizer((tenant) => (tenant === SYSTEM_TENANT ? graph : undefined)),
-        policies,
-      ]),
-    )
+    const authorizer = createUnionAuthorizer([
+      mastersAuthorizer,
+      createNodeAuthorizer((tenant) => (tenant === SYSTEM_TENANT ? graph : undefined)),
+      { authorize: (attributes) => policyOf(attributes.tenant).authorize(attributes) },
+    ])
     const tokens = createTokenAuthenticator(deps)
-    const certificates = createCertificateAuthenticator(core.clock)
     const stops: (() => void)[] = []
     const extension: ApiServerExtension = {
       authenticator: unionAuthenticator([
-        createFrontProxyAuthenticator(certificates),
         ...(options.authenticators ?? []),
-        certificates,
+        createCertificateAuthenticator(core.clock),
         tokens,
       ]),
       authorizer,
       routes: createOpenIdRoutes({ signer, issuer }),
       actions: [
-        ...createReviewActions({ authorizer, tokens, policies, audiences: deps.audiences }),
+        ...createReviewActions({ authorizer, tokens, policyOf, audiences: deps.audiences }),
         createTokenRequestAction(deps),
       ],
-      writeChecks: [...createEscalationChecks({ policies, authorizer }), ...createNodeRestriction(core.reader)],
-      bootstrapTenant: (tenant) => reconcileDefaultRbac({ ...core, client: core.clientOf(tenant), tenant }),
+      writeChecks: [...createEscalationChecks({ policyOf, authorizer }), ...createNodeRestriction(core.reader)],
       async start() {
         const followed = followNodeGraph(core.reader, SYSTEM_TENANT)
         graph = followed.graph
-        stops.push(followed.stop)
-        policies.start()
-        await reconcileDefaultRbac({ ...core, tenant: SYSTEM_TENANT })
+        stops.push(followRbac(policy, core.reader, SYSTEM_TENANT), followed.stop, followAggregation(core))
+        await reconcileDefaultRbac(core)
       },
       async close() {
-        policies.close()
         for (const stop of stops) stop()
       },
     }
@@ -101,7 +95,7 @@ function unionAuthenticator(authenticators: readonly Authenticator[]): Authentic
 }
 
 /** Brings aggregated roles up to date after each change of a cluster role, one run at a time. */
-function followAggregation(deps: RbacReconcileDeps & Pick<ApiServerCore, 'logger'>): () => void {
+function followAggregation(core: ApiServerCore): () => void {
   let isRunning = false
   let isWanted = false
   const run = async (): Promise<void> => {
@@ -111,12 +105,12 @@ function followAggregation(deps: RbacReconcileDeps & Pick<ApiServerCore, 'logger
     while (isWanted) {
       isWanted = false
       try {
-        await reconcileAggregation(deps)
+        await reconcileAggregation(core)
       } catch (error) {
-        deps.logger.warn('Could not aggregate cluster roles', { error })
+        core.logger.warn('Could not aggregate cluster roles', { error })
       }
     }
     isRunning = false
   }
-  return deps.reader.onChange(clusterroles, () => void run(), { tenant: deps.tenant })
+  return core.reader.onChange(clusterroles, () => void run())
 }

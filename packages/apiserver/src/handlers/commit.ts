@@ -3,7 +3,7 @@ import { StoreFullError, type Change, type CommitResult, type Comparison, type K
 import { reserveByAdmission, type AdmittedWrite } from '../admission/admission.ts'
 import { groupResource, type Target } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
-import { CachedObject } from '../watch-cache/cached-object.ts'
+import { StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
 import type { WriteDeps } from './write-deps.ts'
 
 /** How often a write is tried again when something that it reserved was taken meanwhile. */
@@ -53,7 +53,7 @@ export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: 
 export function rehearsePut(deps: WriteDeps, write: AdmittedWrite, { key, atRevision }: CommitOptions): CachedObject {
   const draft = { ...write.draft }
   reserveByAdmission(deps.admission, { ...write, draft }, deps.admissionContext)
-  return new CachedObject(key, encodeStored(draft), atRevision)
+  return new StoredObject(key, encodeStored(draft), atRevision)
 }
 
 /** The cache's own entry when its event was quicker, else one that shares the decoded object with it. */
@@ -64,7 +64,7 @@ function written(
 ): CachedObject {
   const present = target.cache.get(key)
   if (present?.revision === revision) return present
-  const cached = new CachedObject(key, value, revision)
+  const cached = new StoredObject(key, value, revision)
   cached.adopt(object)
   return cached
 }
@@ -96,6 +96,7 @@ async function tryCommit(
   options: CommitOptions,
   attempt: () => Promise<Attempt>,
 ): Promise<CommitOutcome> {
+  if (options.target.prefix === '') throw new Error(`${options.key} is in a view: find its place before writing it`)
   for (let i = 0; i < RESERVE_ATTEMPTS_MAX; i++) {
     const { result, object } = await attempt()
     if (result.committed) return { committed: true, object: object! }
@@ -123,7 +124,7 @@ async function commit(
 }
 
 function toCached(key: string, entry: KeyValue): CachedObject {
-  return new CachedObject(key, entry.value, entry.modRevision)
+  return new StoredObject(key, entry.value, entry.modRevision)
 }
 
 /** What a create answers when the name is taken. */

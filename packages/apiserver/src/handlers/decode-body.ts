@@ -137,7 +137,8 @@ export function toStored(definition: ResourceDefinition, object: KubeObject): Ku
   // Upstream's spec is no pointer: an object without one has an empty one, for conversions and defaults too.
   const members = object as KubeObject & { spec?: unknown }
   if (definition.prune === undefined && isRecord(definition.info.schema().fields.get('spec')?.zero)) members.spec ??= {}
-  const stored = definition.toStorage === undefined ? object : definition.toStorage(object)
+  const converted = definition.toStorage === undefined ? object : definition.toStorage(object)
+  const stored = definition.view === undefined ? converted : definition.view.take(converted)
   definition.behavior.setDefaults?.(stored)
   return stored
 }

@@ -1,6 +1,7 @@
 import { isStatus } from '@centaurus/api'
 import type { DeleteOptions } from '@centaurus/api/meta/v1'
-import type { WriteRequest } from '../resource/target.ts'
+import { placeTarget, type WriteRequest } from '../resource/target.ts'
+import { placedInfo } from '../views/placed.ts'
 import type { CachedObject } from '../watch-cache/cached-object.ts'
 import type { Selection } from '../watch-cache/selection.ts'
 import { deleteObject } from './delete.ts'
@@ -45,7 +46,10 @@ async function deleteUnlessGone(
   { object, options }: { readonly object: CachedObject; readonly options: DeleteOptions },
 ): Promise<void> {
   try {
-    await deleteObject(deps, { ...request, namespace: object.namespace }, { name: object.name, options })
+    const { namespace, name } = object
+    const { target, place } = placeTarget(deps.cache, request.target, { namespace, name })
+    const info = target === request.target ? request.info : placedInfo(request.info, place)
+    await deleteObject(deps, { ...request, target, info, namespace: place.namespace }, { name: place.name, options })
   } catch (error) {
     if (!isStatus(error, 'NotFound')) throw error
   }

@@ -4,7 +4,7 @@ import { validateByAdmission, type AdmittedWrite } from '../admission/admission.
 import type { ResourceDefinition } from '../resource/registry.ts'
 import { groupResource, type WriteRequest } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
-import { CachedObject } from '../watch-cache/cached-object.ts'
+import { StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
 import { commitDelete, commitPut } from './commit.ts'
 import { planDelete, type DeleteContext, type DeletePlan } from './plan-delete.ts'
 import type { AnyObject } from './prepare.ts'
@@ -67,7 +67,7 @@ async function deleteOnce(
     case 'mark': {
       const marking: AdmittedWrite = { ...write, operation: 'update', draft: plan.draft }
       if (request.dryRun) {
-        const object = new CachedObject(current.key, encodeStored(plan.draft), current.revision)
+        const object = new StoredObject(current.key, encodeStored(plan.draft), current.revision)
         return { done: true, deleted: { object, gone: false } }
       }
       const outcome = await commitPut(deps, marking, at)

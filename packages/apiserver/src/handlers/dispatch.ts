@@ -1,4 +1,4 @@
-import { methodNotAllowed, notFoundPath } from '@centaurus/api'
+import { methodNotAllowed, notFoundPath, type KubeObject } from '@centaurus/api'
 import type { Binding } from '@centaurus/api/core/v1'
 import type { RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
@@ -9,7 +9,9 @@ import { respondList, respondObject, respondValue } from '../respond/respond.ts'
 import { WatchStream } from '../respond/watch-stream.ts'
 import { deprecationWarning } from '../resource/deprecation.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
-import { createTarget } from '../resource/target.ts'
+import { findDefinition } from '../resource/find-definition.ts'
+import { createTarget, targetAt } from '../resource/target.ts'
+import { isView, placedInfo, placeOf, placeOfNew, type Place } from '../views/placed.ts'
 import { addWarning, encoderOptions, namespaceOf, serveGet, writeRequest, type ResourceCall } from './call.ts'
 import { bindPod } from './binding.ts'
 import { createObject } from './create.ts'
@@ -27,11 +29,11 @@ import { startWatch } from './watch.ts'
 /** Handles a request for a resource; authorized already. Throws `StatusError`. */
 export async function serveResource(deps: ServeDeps, exchange: Exchange, context: RequestContext): Promise<void> {
   const { info } = context
-  const definition = deps.registry.find(info.group, info.version, info.resource)
+  const definition = findDefinition(deps, info.tenant, info)
   if (definition === undefined) throw notFoundPath()
   checkScope(definition, info)
   const target = createTarget(deps.cache, definition, info.tenant)
-  const call: ResourceCall = { ...context, exchange, target, definition }
+  const call = placeCall(deps, { ...context, exchange, target, definition })
   const deprecation = definition.deprecation ?? deprecationWarning(definition.info)
   if (deprecation !== undefined) addWarning(exchange, deprecation)
   if (info.subresource !== '') return serveSubresource(deps, call)
@@ -57,6 +59,26 @@ export async function serveResource(deps: ServeDeps, exchange: Exchange, context
       throw methodNotAllowed()
   }
 }
+
+/** What names one object of a view becomes a call for its tenant. Reads of the object itself, and of lists, stay in the view. */
+function placeCall(deps: ServeDeps, call: ResourceCall): ResourceCall {
+  const { info, definition } = call
+  if (!isView(info.tenant)) return call
+  if (info.subresource === '' && !WRITES_TO_ONE.has(info.verb)) return call
+  const isNew = info.verb === 'create' && info.subresource === ''
+  if (isNew && !definition.info.namespaced) return call // its body says where it goes
+  const place = placeOf(deps.cache, { definition, namespace: info.namespace, name: info.name })
+  return placedCall(deps, call, place)
+}
+
+function placedCall(deps: ServeDeps, call: ResourceCall, place: Place): ResourceCall {
+  const definition = findDefinition(deps, place.tenant, call.info)
+  if (definition === undefined) throw notFoundPath()
+  const target = targetAt(deps.cache, definition, place)
+  return { ...call, info: placedInfo(call.info, place), target, definition: target.definition }
+}
+
+const WRITES_TO_ONE: ReadonlySet<string> = new Set(['create', 'update', 'patch', 'delete'])
 
 /**
  * Refuses paths that do not fit the resource: namespaces around what has none, writes across namespaces, writes to a collection.
@@ -122,13 +144,21 @@ async function serveCreate(deps: ServeDeps, call: ResourceCall): Promise<void> {
     respondValue(exchange, 201, { value, representation: options.representation })
     return
   }
-  const created = await createObject(deps, writeRequest(call), toStored(definition, object))
-  respondObject(exchange, 201, { ...options, object: created })
+  const placed = placeNew(deps, call, object)
+  const created = await createObject(deps, writeRequest(placed), toStored(placed.definition, object))
+  respondObject(exchange, 201, { ...options, definition: placed.definition, object: created })
+}
+
+function placeNew(deps: ServeDeps, call: ResourceCall, object: KubeObject): ResourceCall {
+  const { info, definition } = call
+  if (!isView(info.tenant)) return call
+  const place = placeOfNew(deps.cache, { definition, namespace: info.namespace, name: '' }, object)
+  return placedCall(deps, call, { ...place, name: '' })
 }
 
 /** POST to `bindings` is what `pods/{name}/binding` is, with the name in the body. */
 async function serveLegacyBinding(deps: ServeDeps, call: ResourceCall, binding: Binding): Promise<void> {
-  const definition = deps.registry.find('', 'v1', 'pods')!
+  const definition = findDefinition(deps, call.info.tenant, { group: '', version: 'v1', resource: 'pods' })!
   const target = createTarget(deps.cache, definition, call.info.tenant)
   const name = binding.metadata?.name ?? ''
   const value = await bindPod(deps, { ...writeRequest(call), target }, { name, binding })

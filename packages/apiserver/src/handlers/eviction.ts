@@ -58,7 +58,7 @@ function canBeIgnored({ metadata, status }: Pod): boolean {
 async function takeFromBudget(deps: ServeDeps, request: WriteRequest, pod: Stored<Pod>): Promise<void> {
   const { reader } = deps.admissionContext
   const budgets = reader
-    .list(poddisruptionbudgets, request.namespace)
+    .list(poddisruptionbudgets, request.namespace, { tenant: request.target.tenant })
     .filter((budget) => selectorFromObject(budget.spec?.selector).matches(pod.metadata.labels))
   if (budgets.length === 0) return
   if (budgets.length > 1) {

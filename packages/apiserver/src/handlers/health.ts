@@ -10,11 +10,10 @@ export function healthRoutes(
   checks: () => { readonly live: HealthChecks; readonly ready: HealthChecks },
 ): NonResourceRoute[] {
   const endpoint = (name: string, list: () => HealthChecks): NonResourceRoute[] => {
-    const handle: NonResourceRoute['handle'] = (exchange, { info }) =>
-      answer(exchange, { name, path: info.path }, list())
+    const handle = (exchange: Exchange): void => answer(exchange, name, list())
     return [
-      { path: `/${name}`, methods: ['GET', 'HEAD'], forTenants: true, handle },
-      { path: `/${name}/`, methods: ['GET', 'HEAD'], forTenants: true, handle },
+      { path: `/${name}`, methods: ['GET', 'HEAD'], handle },
+      { path: `/${name}/`, methods: ['GET', 'HEAD'], handle },
     ]
   }
   return [
@@ -26,12 +25,8 @@ export function healthRoutes(
 
 const PLAIN = { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }
 
-function answer(
-  exchange: Exchange,
-  { name: endpoint, path }: { readonly name: string; readonly path: string },
-  checks: HealthChecks,
-): void {
-  const only = path.split('/').slice(2).join('/')
+function answer(exchange: Exchange, endpoint: string, checks: HealthChecks): void {
+  const only = exchange.path.split('/').slice(2).join('/')
   if (only !== '' && !(only in checks)) {
     exchange.respond(404, PLAIN, '404 page not found\n')
     return
@@ -85,6 +80,5 @@ export const VERSION = {
 export const versionRoute: NonResourceRoute = {
   path: '/version',
   methods: ['GET'],
-  forTenants: true,
   handle: (exchange) => respondValue(exchange, 200, { value: VERSION }),
 }

@@ -2,7 +2,7 @@ import { badRequest, StatusError } from '@centaurus/api'
 import { CompactedError, FutureRevisionError, type Store } from '@centaurus/store'
 import type { Target } from '../resource/target.ts'
 import { splitStoreKey } from '../storage/keys.ts'
-import { CachedObject } from '../watch-cache/cached-object.ts'
+import { StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
 import type { Selection } from '../watch-cache/selection.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 import { decodeContinue, encodeContinue } from './continue-token.ts'
@@ -95,7 +95,7 @@ export function parseRevision(text: string): number {
 function listFromCache(revision: number, request: ListRequest, from: string): ListResult {
   const { target, selection, limit } = request
   const objects: CachedObject[] = []
-  let last = ''
+  let last: CachedObject | undefined
   let rest = 0
   const countsRest = selection.isWholeNamespace
   for (const object of target.cache.range(selection.keyPrefix, from)) {
@@ -106,11 +106,20 @@ function listFromCache(revision: number, request: ListRequest, from: string): Li
       continue
     }
     objects.push(object)
-    last = object.key
+    last = object
   }
-  if (rest === 0) return { objects, revision, continueToken: '', remaining: undefined }
+  if (rest === 0 || last === undefined) return { objects, revision, continueToken: '', remaining: undefined }
   const remaining = countsRest ? rest : undefined
-  return { objects, revision, continueToken: encodeContinue({ revision, from: `${last}\0` }), remaining }
+  return {
+    objects,
+    revision,
+    continueToken: encodeContinue({ revision, from: positionAfter(target, last) }),
+    remaining,
+  }
+}
+
+function positionAfter({ cache }: Target, object: CachedObject): string {
+  return `${cache.positionOf(object)}\0`
 }
 
 async function listFromStore(
@@ -119,29 +128,43 @@ async function listFromStore(
   { revision, from }: { readonly revision: number; readonly from: string },
 ): Promise<ListResult> {
   const { target, selection, limit } = request
-  const prefix = target.prefix + selection.keyPrefix
-  let next = from === '' ? prefix : target.prefix + from
   const objects: CachedObject[] = []
   try {
-    for (;;) {
-      const page = await deps.store.range(prefix, { atRevision: revision, from: next, limit: STORE_PAGE_ENTRIES })
-      for (const [i, entry] of page.entries.entries()) {
-        const object = new CachedObject(splitStoreKey(entry.key)!.objectKey, entry.value, entry.modRevision)
-        if (!selection.matches(object)) continue
-        if (limit > 0 && objects.length === limit) {
-          const remaining = selection.isWholeNamespace ? page.count - i : undefined
-          const continueToken = encodeContinue({ revision, from: `${objects.at(-1)!.key}\0` })
-          return { objects, revision, continueToken, remaining }
-        }
-        objects.push(object)
+    for await (const { object, rest } of readSources(deps.store, request, { revision, from })) {
+      if (!selection.matches(object)) continue
+      if (limit > 0 && objects.length === limit) {
+        const remaining = selection.isWholeNamespace ? rest : undefined
+        const continueToken = encodeContinue({ revision, from: positionAfter(target, objects.at(-1)!) })
+        return { objects, revision, continueToken, remaining }
       }
-      if (!page.more) return { objects, revision, continueToken: '', remaining: undefined }
-      next = `${page.entries.at(-1)!.key}\0`
+      objects.push(object)
     }
+    return { objects, revision, continueToken: '', remaining: undefined }
   } catch (error) {
     if (error instanceof CompactedError) throw expiredList(from)
     if (error instanceof FutureRevisionError) throw badRequest(error.message)
     throw error
+  }
+}
+
+/** What the store held at the revision, and how many there are from each on; undefined when several ranges make it costly to know. */
+async function* readSources(
+  store: Store,
+  { target, selection }: ListRequest,
+  { revision, from }: { readonly revision: number; readonly from: string },
+): AsyncGenerator<{ readonly object: CachedObject; readonly rest: number | undefined }, void> {
+  const sources = Array.from(target.cache.sources(selection.keyPrefix, from))
+  for (const { prefix, from: first, show } of sources) {
+    let next = first
+    for (;;) {
+      const page = await store.range(prefix, { atRevision: revision, from: next, limit: STORE_PAGE_ENTRIES })
+      for (const [i, entry] of page.entries.entries()) {
+        const object = new StoredObject(splitStoreKey(entry.key)!.objectKey, entry.value, entry.modRevision)
+        yield { object: show(object), rest: sources.length === 1 ? page.count - i : undefined }
+      }
+      if (!page.more) break
+      next = `${page.entries.at(-1)!.key}\0`
+    }
   }
 }
 

@@ -35,7 +35,7 @@ function pathsOf(definition: ResourceDefinition): ScalePaths {
 
 /** The Scale of an object. Source: kubernetes pkg/registry/apps/deployment/storage scaleFromDeployment; apiextensions for custom ones. */
 export function scaleOf(definition: ResourceDefinition, object: KubeObject): Scale {
-  const { metadata } = object
+  const { metadata } = definition.view === undefined ? object : definition.view.show(object)
   const paths = pathsOf(definition)
   const selector = formatSelector(readPath(object, paths.labelSelectorPath))
   return {

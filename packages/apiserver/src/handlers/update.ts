@@ -13,7 +13,7 @@ import {
 import { mutateByAdmission, validateByAdmission, type AdmittedWrite } from '../admission/admission.ts'
 import { groupResource, type Target, type WriteRequest } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
-import { CachedObject } from '../watch-cache/cached-object.ts'
+import { StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
 import { commitDelete, commitPut, rehearsePut } from './commit.ts'
 import {
   fillDraft,
@@ -116,7 +116,7 @@ async function store(deps: WriteDeps, write: AdmittedWrite, current: CachedObjec
 }
 
 function draftOf(current: CachedObject, draft: KubeObject): CachedObject {
-  return new CachedObject(current.key, encodeStored(draft), current.revision)
+  return new StoredObject(current.key, encodeStored(draft), current.revision)
 }
 
 /** The caller named another object than the one that is here now. */

@@ -40,8 +40,10 @@ import { updateObject } from '../handlers/update.ts'
 import { startWatch } from '../handlers/watch.ts'
 import { createSelection } from '../request/query.ts'
 import type { UserInfo } from '../request/request-info.ts'
-import { createTarget, groupResource, type Target, type WriteRequest } from '../resource/target.ts'
+import { findDefinition } from '../resource/find-definition.ts'
+import { createTarget, groupResource, targetAt, type Target, type WriteRequest } from '../resource/target.ts'
 import { toServed } from '../respond/encoder.ts'
+import { isView, placeOf, placeOfNew, type Place } from '../views/placed.ts'
 import type { CachedObject } from '../watch-cache/cached-object.ts'
 import { CallbackSink } from './callback-sink.ts'
 
@@ -95,12 +97,14 @@ class InProcessClient implements Client {
   }
 
   async create<T extends KubeObject>(type: ResourceType<T>, object: T, options: WriteOptions = {}): Promise<Stored<T>> {
-    const target = this.#target(type)
-    const request = this.#request(target, { verb: 'create', namespace: object.metadata.namespace, options })
-    const action = this.#action(target, '')
+    const asked = this.#target(type)
+    const action = this.#action(asked, '')
     if (action !== undefined) {
-      return (await action.run(stored(target, object), { user: this.#user, info: request.info })) as Stored<T>
+      const { info } = this.#request(asked, { verb: 'create', namespace: object.metadata.namespace, options })
+      return (await action.run(stored(asked, object), { user: this.#user, info })) as Stored<T>
     }
+    const { target, place } = this.#placeNew(asked, object)
+    const request = this.#request(target, { verb: 'create', namespace: place.namespace, options })
     return served<T>(target, await createObject(this.#deps, request, stored(target, object)))
   }
 
@@ -124,17 +128,16 @@ class InProcessClient implements Client {
     patch: Patch,
     options: PatchOptions = {},
   ): Promise<Stored<T>> {
-    const target = this.#target(type)
-    const { namespace } = name
+    const { target, place } = this.#place(type, name)
     const subresource = options.subresource ?? ''
-    const request = this.#request(target, { verb: 'patch', namespace, name: name.name, subresource, options })
+    const request = this.#request(target, { verb: 'patch', ...place, subresource, options })
     const body = { type: patch.type, value: patch.body, errors: [] }
     if (subresource === 'scale') {
       const change = (scale: Scale): Scale => patchScale(scale, body)
-      return (await updateScale(this.#deps, request, { name: name.name, change })) as unknown as Stored<T>
+      return (await updateScale(this.#deps, request, { name: place.name, change })) as unknown as Stored<T>
     }
     const { object } = await patchObject(this.#deps, request, {
-      name: name.name,
+      name: place.name,
       patch: body,
       strategy: this.#strategy(target, subresource),
       fieldValidation: 'Ignore',
@@ -148,9 +151,9 @@ class InProcessClient implements Client {
     name: ObjectName,
     options: DeleteOptions = {},
   ): Promise<Stored<T> | Status> {
-    const target = this.#target(type)
-    const request = this.#request(target, { verb: 'delete', namespace: name.namespace, name: name.name, options })
-    const deleted = await deleteObject(this.#deps, request, { name: name.name, options: deleteBody(options) })
+    const { target, place } = this.#place(type, name)
+    const request = this.#request(target, { verb: 'delete', ...place, options })
+    const deleted = await deleteObject(this.#deps, request, { name: place.name, options: deleteBody(options) })
     const answer = deleteAnswer(target.definition, deleted)
     return answer === 'object' ? served<T>(target, deleted.object) : answer
   }
@@ -195,15 +198,14 @@ class InProcessClient implements Client {
     body: In,
     options: WriteOptions = {},
   ): Promise<Out> {
-    const target = this.#target(type)
-    const { namespace } = name
-    const request = this.#request(target, { verb: 'create', namespace, name: name.name, subresource, options })
+    const { target, place } = this.#place(type, name)
+    const request = this.#request(target, { verb: 'create', ...place, subresource, options })
     const { info } = target.definition
     if (info.group === '' && info.resource === 'pods' && subresource === 'binding') {
-      return (await bindPod(this.#deps, request, { name: name.name, binding: body as Binding })) as Out
+      return (await bindPod(this.#deps, request, { name: place.name, binding: body as Binding })) as Out
     }
     if (info.group === '' && info.resource === 'pods' && subresource === 'eviction') {
-      return (await evictPod(this.#deps, request, { name: name.name, eviction: deepClone(body) as Eviction })) as Out
+      return (await evictPod(this.#deps, request, { name: place.name, eviction: deepClone(body) as Eviction })) as Out
     }
     const action = this.#action(target, subresource)
     if (action === undefined) throw notFoundPath()
@@ -211,8 +213,8 @@ class InProcessClient implements Client {
   }
 
   async getSubresource<Out>(type: ResourceType<KubeObject>, name: ObjectName, subresource: string): Promise<Out> {
-    const target = this.#target(type)
-    const key = formatKey(namespaceOf(type, name.namespace), name.name)
+    const { target, place } = this.#place(type, name)
+    const key = formatKey(place.namespace, place.name)
     if (subresource === 'scale') return (await getScale(this.#deps, target, key)) as Out
     if (strategyFor(this.#deps, target.definition, subresource) === undefined) throw notFoundPath()
     return (await this.get(type, name)) as Out
@@ -225,12 +227,12 @@ class InProcessClient implements Client {
     body: In,
     options: WriteOptions = {},
   ): Promise<Out> {
-    const target = this.#target(type)
     if (subresource === 'scale') {
-      const { namespace } = name
-      const request = this.#request(target, { verb: 'update', namespace, name: name.name, subresource, options })
-      return (await updateScale(this.#deps, request, { name: name.name, change: () => body as Scale })) as Out
+      const { target, place } = this.#place(type, name)
+      const request = this.#request(target, { verb: 'update', ...place, subresource, options })
+      return (await updateScale(this.#deps, request, { name: place.name, change: () => body as Scale })) as Out
     }
+    const target = this.#target(type)
     const strategy = this.#strategy(target, subresource)
     return (await this.#update(target, { object: body as KubeObject, options, strategy })) as Out
   }
@@ -246,14 +248,15 @@ class InProcessClient implements Client {
   }
 
   async #update<T extends KubeObject>(
-    target: Target,
+    asked: Target,
     { object, options, strategy }: { object: T; options: WriteOptions; strategy: UpdateStrategy },
   ): Promise<Stored<T>> {
-    const { namespace, name = '' } = object.metadata
+    const { namespace = '', name = '' } = object.metadata
     const subresource = strategy.subresource
-    const request = this.#request(target, { verb: 'update', namespace, name, subresource, options })
+    const { target, place } = this.#placeAt(asked, { namespace, name })
+    const request = this.#request(target, { verb: 'update', ...place, subresource, options })
     const change = (): KubeObject => stored(target, object)
-    const updated = await updateObject(this.#deps, request, { name, strategy, change })
+    const updated = await updateObject(this.#deps, request, { name: place.name, strategy, change })
     return served<T>(target, updated.object)
   }
 
@@ -264,10 +267,35 @@ class InProcessClient implements Client {
     return strategy
   }
 
-  #target({ group, version, resource }: ResourceType<KubeObject>): Target {
-    const definition = this.#deps.registry.find(group, version, resource)
+  #target(type: ResourceType<KubeObject>): Target {
+    const definition = findDefinition(this.#deps, this.#user.tenant, type)
     if (definition === undefined) throw notFoundPath()
     return createTarget(this.#deps.cache, definition, this.#user.tenant)
+  }
+
+  /** Where the named object really is: in a view, at its tenant and under the tenant's own names. */
+  #place(type: ResourceType<KubeObject>, name: ObjectName): Placed {
+    const namespace = namespaceOf(type, name.namespace)
+    return this.#placeAt(this.#target(type), { namespace, name: name.name })
+  }
+
+  #placeAt(target: Target, { namespace, name }: { readonly namespace: string; readonly name: string }): Placed {
+    const { tenant, definition } = target
+    if (!isView(tenant)) return { target, place: { tenant, namespace, name } }
+    return this.#placed(target, placeOf(this.#deps.cache, { definition, namespace, name }))
+  }
+
+  #placeNew(target: Target, object: KubeObject): Placed {
+    const { tenant, definition } = target
+    const { namespace = '', name = '' } = object.metadata
+    if (!isView(tenant)) return { target, place: { tenant, namespace, name } }
+    return this.#placed(target, placeOfNew(this.#deps.cache, { definition, namespace, name }, object))
+  }
+
+  #placed({ definition }: Target, place: Place): Placed {
+    const own = findDefinition(this.#deps, place.tenant, definition.info)
+    if (own === undefined) throw notFoundPath()
+    return { target: targetAt(this.#deps.cache, own, place), place }
   }
 
   #request(target: Target, call: CallFacts): WriteRequest {
@@ -300,6 +328,11 @@ class InProcessClient implements Client {
 
 /** Nothing is lost when such a watch ends, so it may go on for a day. */
 const IN_PROCESS_WATCH_SECONDS = 24 * 3600
+
+interface Placed {
+  readonly target: Target
+  readonly place: Place
+}
 
 interface CallFacts {
   readonly verb: string

@@ -2,14 +2,20 @@ import type { KubeObject, Stored } from '@centaurus/api'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import { keyGroupOf, resourcePrefix } from '../storage/keys.ts'
 import type { CacheEvent } from '../watch-cache/cache-event.ts'
-import type { ResourceCache } from '../watch-cache/resource-cache.ts'
+import { isView } from '../views/placed.ts'
+import type { ObjectCache } from '../watch-cache/resource-cache.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 import type { GroupResourceName, ObjectChange, ObjectReader, ReaderOptions } from './object-reader.ts'
 
 /** Reads decoded objects straight from the cache. Types are the caller's word: objects are in the stored version. */
 export function createReader(cache: WatchCache): ObjectReader {
-  const cacheOf = ({ group, resource }: GroupResourceName, options: ReaderOptions | undefined): ResourceCache =>
-    cache.resource(resourcePrefix(options?.tenant ?? SYSTEM_TENANT, { keyGroup: keyGroupOf(group), resource }))
+  const cacheOf = ({ group, resource }: GroupResourceName, options: ReaderOptions | undefined): ObjectCache => {
+    const tenant = options?.tenant ?? SYSTEM_TENANT
+    const keyGroup = keyGroupOf(group)
+    return isView(tenant)
+      ? cache.view(`${keyGroup}/${resource}`)
+      : cache.resource(resourcePrefix(tenant, { keyGroup, resource }))
+  }
   return {
     get<T extends KubeObject>(
       type: GroupResourceName<T>,

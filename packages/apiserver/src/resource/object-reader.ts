@@ -9,7 +9,7 @@ export interface GroupResourceName<T extends KubeObject = KubeObject> {
 }
 
 export interface ReaderOptions {
-  /** Default: the `system` tenant. */
+  /** Default: the `system` tenant. `all`: the view over all tenants, with qualified names. */
   readonly tenant?: string | undefined
 }
 

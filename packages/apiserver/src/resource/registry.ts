@@ -25,8 +25,16 @@ export interface ResourceDefinition {
   readonly validateSchema?: ((object: KubeObject, old: KubeObject | undefined) => FieldError[]) | undefined
   /** Where `/scale` finds its numbers; absent for built-in kinds, which the server knows. */
   readonly scale?: ScalePaths | undefined
+  /** Absent: names are the tenant's own. */
+  readonly view?: DefinitionView | undefined
   /** What each request for a custom resource in this version is warned of. */
   readonly deprecation?: string | undefined
+}
+
+/** A tenant's objects under the names that a view over all tenants gives them. Both get and give the stored form, and change nothing that they get. */
+export interface DefinitionView {
+  readonly show: <T extends KubeObject>(object: T) => T
+  readonly take: <T extends KubeObject>(object: T) => T
 }
 
 export interface StorageForm {

@@ -1,17 +1,18 @@
 import type { GroupResource } from '@centaurus/api'
 import type { RequestInfo, UserInfo } from '../request/request-info.ts'
 import { resourcePrefix } from '../storage/keys.ts'
-import type { ResourceCache } from '../watch-cache/resource-cache.ts'
+import { isView, placeOf, resourceKeyOf, viewDefinition, type Place, type ViewedName } from '../views/placed.ts'
+import type { ObjectCache } from '../watch-cache/resource-cache.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 import type { ResourceDefinition } from './registry.ts'
 
-/** One resource of one tenant, and where its objects are. */
+/** One resource of one tenant, or of all in a view, and where its objects are. */
 export interface Target {
   readonly tenant: string
   readonly definition: ResourceDefinition
-  /** `/registry/<tenant>/<group>/<resource>/`. */
+  /** `/registry/<tenant>/<group>/<resource>/`. A view has none: what is written goes to a {@link placedTarget}. */
   readonly prefix: string
-  readonly cache: ResourceCache
+  readonly cache: ObjectCache
 }
 
 /** Who wants a target's object read or written, and how. */
@@ -35,8 +36,28 @@ export interface WriteRequest extends ObjectRequest {
 }
 
 export function createTarget(cache: WatchCache, definition: ResourceDefinition, tenant: string): Target {
+  if (isView(tenant)) {
+    return { tenant, definition, prefix: '', cache: cache.view(resourceKeyOf(definition.storage)) }
+  }
   const prefix = resourcePrefix(tenant, definition.storage)
   return { tenant, definition, prefix, cache: cache.resource(prefix) }
+}
+
+/** The target of one object that a view names, with its names as its tenant knows them. Other targets stay as they are. */
+export function placeTarget(
+  cache: WatchCache,
+  target: Target,
+  { namespace, name }: Omit<ViewedName, 'definition'>,
+): { readonly target: Target; readonly place: Place } {
+  const { tenant, definition } = target
+  if (!isView(tenant)) return { target, place: { tenant, namespace, name } }
+  const place = placeOf(cache, { definition, namespace, name })
+  return { target: targetAt(cache, definition, place), place }
+}
+
+/** The target of a place, read and written under the names of the view. */
+export function targetAt(cache: WatchCache, definition: ResourceDefinition, { tenant }: Place): Target {
+  return createTarget(cache, viewDefinition(cache, definition, tenant), tenant)
 }
 
 /** How messages name the target's resource. */

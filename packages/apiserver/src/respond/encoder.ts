@@ -15,8 +15,9 @@ export interface EncoderOptions {
 }
 
 /** The object in the version that is asked for: the shared one when that is the stored version. */
-export function toServed({ fromStorage }: ResourceDefinition, object: Stored<KubeObject>): KubeObject {
-  return fromStorage === undefined ? object : fromStorage(deepClone(object as KubeObject))
+export function toServed({ fromStorage, view }: ResourceDefinition, object: Stored<KubeObject>): KubeObject {
+  const shown = view === undefined ? object : view.show(object)
+  return fromStorage === undefined ? shown : fromStorage(deepClone(shown as KubeObject))
 }
 
 /** True when stored bytes can be sent as they are. */
@@ -25,7 +26,8 @@ export function isVerbatim({
   representation,
 }: Pick<EncoderOptions, 'definition' | 'representation'>): boolean {
   const { media, as, pretty } = representation
-  return media === 'json' && as === '' && !pretty && definition.fromStorage === undefined
+  const { fromStorage, view } = definition
+  return media === 'json' && as === '' && !pretty && fromStorage === undefined && view === undefined
 }
 
 /** The answer for one object. */

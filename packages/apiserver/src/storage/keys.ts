@@ -27,3 +27,15 @@ export function splitStoreKey(key: string): SplitKey | undefined {
   if (resourceEnd < 0) return undefined
   return { prefix: key.slice(0, resourceEnd + 1), objectKey: key.slice(resourceEnd + 1) }
 }
+
+export interface SplitPrefix {
+  readonly tenant: string
+  /** `group/resource`, the core group's is `core`. */
+  readonly resource: string
+}
+
+/** Splits what {@link resourcePrefix} made. */
+export function splitPrefix(prefix: string): SplitPrefix {
+  const tenantEnd = prefix.indexOf('/', REGISTRY_PREFIX.length)
+  return { tenant: prefix.slice(REGISTRY_PREFIX.length, tenantEnd), resource: prefix.slice(tenantEnd + 1, -1) }
+}

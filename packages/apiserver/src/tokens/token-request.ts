@@ -16,12 +16,7 @@ import type { Clock } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { ObjectAction } from '../extension.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
-import {
-  serviceAccountUserName,
-  tenantClaim,
-  type BoundClaims,
-  type ServiceAccountClaims,
-} from './service-account-claims.ts'
+import { serviceAccountUserName, type BoundClaims, type ServiceAccountClaims } from './service-account-claims.ts'
 import type { TokenSigner } from './signing-key.ts'
 
 /** Source: pkg/apis/authentication/v1/defaults.go and validation.go. */
@@ -36,7 +31,7 @@ const TOKEN_REQUEST = { group: 'authentication.k8s.io', kind: 'TokenRequest' } a
 export interface TokenRequestDeps {
   readonly signer: TokenSigner
   readonly reader: ObjectReader
-  readonly clientOf: (tenant: string) => Client
+  readonly client: Client
   readonly clock: Clock
   /** Audiences of the API server itself; the first is the issuer. */
   readonly audiences: readonly string[]
@@ -48,12 +43,7 @@ export function createTokenRequestAction(deps: TokenRequestDeps): ObjectAction {
     group: '',
     resource: 'serviceaccounts',
     subresource: 'token',
-    run: (body, { info }) =>
-      issueToken(
-        body as TokenRequest,
-        { namespace: info.namespace, name: info.name },
-        { ...deps, tenant: info.tenant },
-      ),
+    run: (body, { info }) => issueToken(body as TokenRequest, { namespace: info.namespace, name: info.name }, deps),
   }
 }
 
@@ -62,9 +52,7 @@ interface AccountName {
   readonly name: string
 }
 
-type IssueDeps = TokenRequestDeps & { readonly tenant: string }
-
-async function issueToken(request: TokenRequest, name: AccountName, deps: IssueDeps): Promise<KubeObject> {
+async function issueToken(request: TokenRequest, name: AccountName, deps: TokenRequestDeps): Promise<KubeObject> {
   checkNames(request, name)
   const account: Stored<ServiceAccount> = await find(deps, serviceaccounts, name)
   const uid = request.metadata?.uid
@@ -97,7 +85,6 @@ async function issueToken(request: TokenRequest, name: AccountName, deps: IssueD
     },
     nbf: nowSeconds,
     sub: serviceAccountUserName(name.namespace, name.name),
-    ...tenantClaim(deps.tenant),
   }
   const timestamp = (ms: number): string => new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000Z', 'Z')
   const answer: TokenRequest = {
@@ -141,7 +128,7 @@ type Binding = Pick<BoundClaims, 'pod' | 'node' | 'secret'>
 async function bindToken(
   ref: BoundObjectReference | undefined,
   account: AccountName,
-  deps: IssueDeps,
+  deps: TokenRequestDeps,
 ): Promise<Binding> {
   if (ref === undefined) return {}
   const { apiVersion = '', kind = '', name = '', uid } = ref
@@ -168,7 +155,7 @@ async function bindToken(
     return { secret: { name, uid: secret.metadata.uid } }
   }
   if (group === '' && kind === 'Node') {
-    const node = await find(deps, nodes, { namespace: '', name }) // a tenant has none
+    const node = await find(deps, nodes, { namespace: '', name })
     checkUid(kind, node, uid)
     return { node: { name, uid: node.metadata.uid } }
   }
@@ -184,9 +171,11 @@ function checkUid(kind: string, object: Stored<KubeObject>, uid: string | undefi
 
 /** From the cache, or from the store when the cache has not heard of it yet. */
 async function find<T extends KubeObject>(
-  { reader, clientOf, tenant }: IssueDeps,
+  deps: TokenRequestDeps,
   type: ResourceType<T>,
   name: AccountName,
 ): Promise<Stored<T>> {
-  return reader.get(type, name, { tenant }) ?? clientOf(tenant).get(type, name)
+  const cached = deps.reader.get(type, name)
+  if (cached !== undefined) return cached
+  return deps.client.get(type, name)
 }

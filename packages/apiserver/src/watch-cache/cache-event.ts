@@ -23,7 +23,7 @@ export class CacheEvent {
 
   /** Bytes that the history holds only because of this event. */
   get historyBytes(): number {
-    return this.object.value.byteLength
+    return this.object.heldBytes
   }
 
   /** What a watcher sees when the object leaves its selection: the content it knew, at this event's revision. */
@@ -43,5 +43,7 @@ export class CacheEvent {
   dropEncodings(): void {
     this.#encodings = undefined
     this.#left = undefined
+    this.object.dropEncodings()
+    this.previous?.dropEncodings()
   }
 }

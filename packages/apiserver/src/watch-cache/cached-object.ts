@@ -4,19 +4,46 @@ import { findSplice, parseStored, revisionText, writeServed } from '../storage/e
 export type SelectableFields = Readonly<Record<string, string>>
 export type FieldsOf = (object: KubeObject) => SelectableFields
 
-/**
- * One object at one revision: its stored bytes (shared with the memory engine), and on demand what selectors need and the decoded
- * object. Costs about 200 bytes beside the value. The decoded object lives only as long as somebody else holds it.
- */
-export class CachedObject {
+/** One object at one revision, as the cache serves it. Nothing of it changes. */
+export interface CachedObject {
   /** `namespace/name`, or `name`. */
   readonly key: string
   /** The resourceVersion that is served; 0: none, of what a dry run would create. */
   readonly revision: number
-  /** Stored bytes: without the resourceVersion. Never changed. */
+  /** JSON in the storage version, without the resourceVersion. */
+  readonly value: Uint8Array
+  /** Bytes that stay in memory as long as this object does. */
+  readonly heldBytes: number
+  readonly namespace: string
+  readonly name: string
+  /** Length of what {@link writeTo} writes. */
+  readonly servedBytes: number
+  readonly labels: Readonly<Record<string, string>> | undefined
+  /** The same content under another resourceVersion, as a DELETED event shows it. */
+  atRevision(revision: number): CachedObject
+  /** Writes JSON with the resourceVersion; returns the end. */
+  writeTo(target: Buffer, offset: number): number
+  /** JSON with the resourceVersion, a new buffer. */
+  served(): Buffer
+  /** Decoded in the storage version, frozen, shared. */
+  object(): Stored<KubeObject>
+  /** Selectable fields beyond name and namespace. `fieldsOf` must be the same function of the object each time. */
+  fields(fieldsOf: FieldsOf): SelectableFields
+  /** Frees what can be made again. */
+  dropEncodings(): void
+}
+
+/**
+ * An object as the store holds it: its stored bytes (shared with the memory engine), and on demand what selectors need and the decoded
+ * object. Costs about 200 bytes beside the value. The decoded object lives only as long as somebody else holds it.
+ */
+export class StoredObject implements CachedObject {
+  readonly key: string
+  readonly revision: number
   readonly value: Uint8Array
   readonly #splice: number
   #decoded: WeakRef<Stored<KubeObject>> | undefined
+  #shown: { readonly by: object; readonly object: WeakRef<Stored<KubeObject>> } | undefined
   #labels: Readonly<Record<string, string>> | undefined | null = null
   #fields: SelectableFields | undefined
 
@@ -27,9 +54,12 @@ export class CachedObject {
     this.#splice = findSplice(value)
   }
 
-  /** The same content under another resourceVersion, as a DELETED event shows it. */
-  atRevision(revision: number): CachedObject {
-    return new CachedObject(this.key, this.value, revision)
+  get heldBytes(): number {
+    return this.value.byteLength
+  }
+
+  atRevision(revision: number): StoredObject {
+    return new StoredObject(this.key, this.value, revision)
   }
 
   get namespace(): string {
@@ -41,17 +71,14 @@ export class CachedObject {
     return this.key.slice(this.key.indexOf('/') + 1)
   }
 
-  /** Length of what {@link writeTo} writes. */
   get servedBytes(): number {
-    return this.value.byteLength + RESOURCE_VERSION_OVERHEAD_BYTES + digits(this.revision)
+    return this.value.byteLength + revisionBytes(this.revision)
   }
 
-  /** Writes JSON with the resourceVersion; returns the end. */
   writeTo(target: Buffer, offset: number): number {
     return writeServed(target, offset, { value: this.value, splice: this.#splice, text: revisionText(this.revision) })
   }
 
-  /** JSON with the resourceVersion, a new buffer. */
   served(): Buffer {
     const text = this.revision === 0 ? '' : revisionText(this.revision)
     const bytes = Buffer.allocUnsafe(this.value.byteLength + text.length)
@@ -59,7 +86,6 @@ export class CachedObject {
     return bytes
   }
 
-  /** Decoded in the storage version, frozen, shared. */
   object(): Stored<KubeObject> {
     const known = this.#decoded?.deref()
     if (known !== undefined) return known
@@ -74,7 +100,7 @@ export class CachedObject {
     const resourceVersion = this.revision === 0 ? undefined : String(this.revision)
     if (object.metadata.resourceVersion !== resourceVersion) object.metadata.resourceVersion = resourceVersion
     // What is stored has been through the server's preparation, so it has all of StoredMeta.
-    const frozen = (FREEZES ? deepFreeze(object) : object) as Stored<KubeObject>
+    const frozen = freeze(object) as Stored<KubeObject>
     this.#decoded = new WeakRef(frozen)
     return frozen
   }
@@ -84,18 +110,40 @@ export class CachedObject {
     return this.#labels
   }
 
-  /** Selectable fields beyond name and namespace. `fieldsOf` must be the same function of the object each time. */
   fields(fieldsOf: FieldsOf): SelectableFields {
     return (this.#fields ??= fieldsOf(this.object()))
   }
+
+  /** What `by` makes of the decoded object by `show`: made once as long as somebody holds it. Holds the decoded object itself. */
+  shownBy(by: object, show: (object: Stored<KubeObject>) => KubeObject): Stored<KubeObject> {
+    const known = this.#shown?.by === by ? this.#shown.object.deref() : undefined
+    if (known !== undefined) return known
+    const origin = this.object()
+    const shown = show(origin) as Stored<KubeObject>
+    // Whoever has it will write it back, and then the server needs the origin: not parsing it again is worth the pointer.
+    Object.defineProperty(shown, ORIGIN, { value: origin })
+    this.#shown = { by, object: new WeakRef(freeze(shown)) }
+    return shown
+  }
+
+  /** What it keeps is small, or weak. */
+  dropEncodings(): void {}
 }
+
+const ORIGIN = Symbol('origin')
 
 /** Freezing shows who changes a shared object; it costs a tenth of a write, so production does without. */
 const FREEZES = process.env['NODE_ENV'] !== 'production'
 
+/** Freezes an object that is shared, outside of production. */
+export function freeze<T>(object: T): T {
+  return FREEZES ? deepFreeze(object) : object
+}
+
 /** `"resourceVersion":"",` */
 const RESOURCE_VERSION_OVERHEAD_BYTES = revisionText(0).length - 1
 
-function digits(revision: number): number {
-  return String(revision).length
+/** How much longer served bytes are than stored ones. */
+export function revisionBytes(revision: number): number {
+  return RESOURCE_VERSION_OVERHEAD_BYTES + String(revision).length
 }

@@ -1,69 +1,95 @@
-import { expired } from '@centaurus/api'
 import { CacheEvent, type EventType } from './cache-event.ts'
-import type { CachedObject } from './cached-object.ts'
-import { History } from './history.ts'
+import type { CachedObject, StoredObject } from './cached-object.ts'
+import { EventFeed, type CacheListener, type StartWatchOptions } from './event-feed.ts'
+import type { Selection } from './selection.ts'
 import { SortedObjects } from './sorted-objects.ts'
-import { WatcherIndex } from './watcher-index.ts'
-import { Watcher, type WatcherOptions } from './watcher.ts'
+import type { Watcher } from './watcher.ts'
 
-export type CacheListener = (event: CacheEvent) => void
-
-export interface StartWatchOptions extends WatcherOptions {
-  /** Events after this revision; undefined: from the cache's present revision on, after the objects that exist now. */
-  readonly afterRevision: number | undefined
+/** Objects of one resource that can be read and watched: one tenant's, or all tenants' in a view. */
+export interface ObjectCache {
+  readonly size: number
+  /** Revision of the newest change: a list at this or any later revision is what is here now. */
+  readonly changedAt: number
+  /** `key` is `namespace/name`, or `name`. */
+  get(key: string): CachedObject | undefined
+  /** Objects whose key starts with `prefix`, from the position `from` on, in order. Read it without waiting in between. */
+  range(prefix: string, from?: string): Iterable<CachedObject>
+  /** Where a list that ends before the object goes on. */
+  positionOf(object: CachedObject): string
+  /** Where the store holds what {@link range} gives, in the same order. */
+  sources(prefix: string, from: string): Iterable<StoreSource>
+  watch(options: StartWatchOptions): Watcher
+  /** Calls `listener` for each change, before watchers hear of it. */
+  listen(listener: CacheListener): () => void
 }
 
-/** All objects of one resource of one tenant, their recent history, and who watches them. */
-export class ResourceCache {
-  readonly #objects = new Map<string, CachedObject>()
-  readonly #sorted = new SortedObjects()
-  readonly #watchers = new WatcherIndex()
-  readonly #listeners = new Set<CacheListener>()
-  readonly #revisionOfCache: () => number
-  #history: History
-  #changedAt: number
+/** A range of store keys, and how what is there is shown. */
+export interface StoreSource {
+  readonly prefix: string
+  /** First key. */
+  readonly from: string
+  readonly show: (object: StoredObject) => CachedObject
+}
 
-  constructor(since: number, revisionOfCache: () => number) {
-    this.#history = new History(since)
-    this.#changedAt = since
-    this.#revisionOfCache = revisionOfCache
+/** Hears an event before any watcher; what it returns is called when the cache's own watchers have theirs. */
+export type CacheFollower = (event: CacheEvent) => () => void
+
+/** All objects of one resource of one tenant, their recent history, and who watches them. */
+export class ResourceCache implements ObjectCache {
+  readonly prefix: string
+  readonly #objects = new Map<string, StoredObject>()
+  readonly #sorted = new SortedObjects<StoredObject>()
+  readonly #feed: EventFeed
+  readonly #followers: CacheFollower[] = []
+
+  /** `prefix`: of the store's keys. `since`: every event with a greater revision will be put in. */
+  constructor(prefix: string, since: number, revisionOfCache: () => number) {
+    this.prefix = prefix
+    this.#feed = new EventFeed(since, revisionOfCache)
   }
 
   get size(): number {
     return this.#objects.size
   }
 
+  /** True when somebody must hear of each difference. */
   get isListened(): boolean {
-    return this.#listeners.size > 0
+    return this.#feed.isListened || this.#followers.length > 0
   }
 
   get watcherCount(): number {
-    return this.#watchers.size
+    return this.#feed.watcherCount
   }
 
-  /** Revision of the newest change: a list at this or any later revision is what is here now. */
   get changedAt(): number {
-    return this.#changedAt
+    return this.#feed.changedAt
   }
 
-  /** `key` is `namespace/name`, or `name`. */
-  get(key: string): CachedObject | undefined {
+  get(key: string): StoredObject | undefined {
     return this.#objects.get(key)
   }
 
-  /** Objects whose key starts with `prefix`, from `from` on, in order. Read it without waiting in between. */
-  range(prefix: string, from?: string): Generator<CachedObject, void> {
+  range(prefix: string, from?: string): Generator<StoredObject, void> {
     return this.#sorted.range(prefix, from)
   }
 
+  positionOf(object: CachedObject): string {
+    return object.key
+  }
+
+  sources(prefix: string, from: string): StoreSource[] {
+    const start = from > prefix ? from : prefix
+    return [{ prefix: this.prefix + prefix, from: this.prefix + start, show: (object) => object }]
+  }
+
   /** First filling: no listener or watcher hears of it. `objects` must be sorted by key. */
-  load(objects: readonly CachedObject[]): void {
+  load(objects: readonly StoredObject[]): void {
     this.#sorted.load(objects)
     for (const object of objects) this.#objects.set(object.key, object)
   }
 
   /** Puts the object in and tells everybody. Its revision must be greater than any before. */
-  put(object: CachedObject): void {
+  put(object: StoredObject): void {
     const previous = this.#objects.get(object.key)
     this.#objects.set(object.key, object)
     this.#sorted.put(object)
@@ -78,73 +104,61 @@ export class ResourceCache {
     this.#publish('DELETED', previous.atRevision(revision), previous)
   }
 
-  /**
-   * Opens a watch: sends what happened after `afterRevision`, or the objects of now, and then goes on with what happens. Throws
-   * Expired when the history does not reach back so far.
-   */
   watch(options: StartWatchOptions): Watcher {
-    const { afterRevision } = options
-    if (afterRevision !== undefined && afterRevision < this.#history.since) {
-      throw expired(`too old resource version: ${afterRevision} (${this.#history.since})`)
-    }
-    const watcher: Watcher = new Watcher(options, afterRevision ?? this.#changedAt, () =>
-      this.#watchers.delete(watcher),
-    )
-    this.#watchers.add(watcher)
-    if (afterRevision === undefined) {
-      for (const object of this.select(options)) watcher.sendInitial(object)
-    } else {
-      for (const event of this.#history.after(afterRevision)) watcher.offer(event)
-    }
-    return watcher
+    return this.#feed.watch(options, () => selectFrom(this, options.selection))
   }
 
-  *select({ selection }: Pick<WatcherOptions, 'selection'>): Generator<CachedObject, void> {
-    if (selection.name !== '' && selection.namespace !== '') {
-      const object = this.#objects.get(`${selection.namespace}/${selection.name}`)
-      if (object !== undefined && selection.matches(object)) yield object
-      return
-    }
-    const takesAll = selection.isWholeNamespace
-    for (const object of this.#sorted.range(selection.keyPrefix)) {
-      if (takesAll || selection.matches(object)) yield object
-    }
-  }
-
-  /** Calls `listener` for each change, before watchers hear of it. */
   listen(listener: CacheListener): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#feed.listen(listener)
+  }
+
+  /** Lets a view over several caches hear of each event. */
+  follow(follower: CacheFollower): void {
+    this.#followers.push(follower)
   }
 
   /** Bookmarks and ends what is due. `nowMs` is monotonic. */
   tick(nowMs: number, bookmarkIntervalMs: number): void {
-    for (const watcher of this.#watchers) {
-      const isOver = watcher.deadlineMs <= nowMs
-      if (watcher.bookmarks && (isOver || watcher.bookmarkDueMs <= nowMs)) {
-        watcher.bookmark(this.#revisionOfCache())
-        watcher.bookmarkDueMs = nowMs + bookmarkIntervalMs
-      }
-      if (isOver) watcher.close()
-    }
+    this.#feed.tick(nowMs, bookmarkIntervalMs)
   }
 
   /** Ends every watch; clients resume or list again. */
   closeWatchers(error?: Error): void {
-    for (const watcher of Array.from(this.#watchers)) watcher.close(error)
+    this.#feed.closeWatchers(error)
   }
 
   /** Forgets the history up to `revision`, after events were missed. */
   forgetHistory(revision: number): void {
-    this.#history = new History(revision)
-    this.#changedAt = revision
+    this.#feed.forgetHistory(revision)
   }
 
-  #publish(type: EventType, object: CachedObject, previous: CachedObject | undefined): void {
-    this.#changedAt = object.revision
+  #publish(type: EventType, object: StoredObject, previous: StoredObject | undefined): void {
     const event = new CacheEvent(type, object, previous)
-    this.#history.add(event)
-    for (const listener of this.#listeners) listener(event)
-    this.#watchers.dispatch(event)
+    this.#feed.hear(event)
+    if (this.#followers.length === 0) this.#feed.dispatch(event)
+    else {
+      const dispatches = this.#followers.map((follower) => follower(event))
+      this.#feed.dispatch(event)
+      for (const dispatch of dispatches) dispatch()
+    }
+    event.dropEncodings()
+  }
+}
+
+/** What the selection holds now. */
+export function* selectFrom(
+  cache: Pick<ObjectCache, 'get' | 'range'>,
+  selection: Selection,
+): Generator<CachedObject, void> {
+  const { name, namespace } = selection
+  if (name !== '') {
+    // Without a namespace it may be any object of the name in any namespace, or the one that has none.
+    const object = cache.get(namespace === '' ? name : `${namespace}/${name}`)
+    if (object !== undefined && selection.matches(object)) yield object
+    if (object !== undefined || namespace !== '') return
+  }
+  const takesAll = selection.isWholeNamespace
+  for (const object of cache.range(selection.keyPrefix)) {
+    if (takesAll || selection.matches(object)) yield object
   }
 }

@@ -4,9 +4,9 @@ import type { CachedObject } from './cached-object.ts'
 const CHUNK_LENGTH_MAX = 512
 
 /** Cached objects ordered by key. Insert and delete cost a binary search and a short move; iteration is in order. */
-export class SortedObjects {
+export class SortedObjects<T extends Pick<CachedObject, 'key'> = CachedObject> {
   /** No chunk is empty, except that an empty list has none. */
-  #chunks: CachedObject[][] = []
+  #chunks: T[][] = []
   #size = 0
 
   get size(): number {
@@ -14,7 +14,7 @@ export class SortedObjects {
   }
 
   /** Replaces the contents. `objects` must be sorted by key and without duplicates. */
-  load(objects: readonly CachedObject[]): void {
+  load(objects: readonly T[]): void {
     this.#chunks = []
     for (let i = 0; i < objects.length; i += CHUNK_LENGTH_MAX / 2) {
       this.#chunks.push(objects.slice(i, i + CHUNK_LENGTH_MAX / 2))
@@ -23,7 +23,7 @@ export class SortedObjects {
   }
 
   /** Inserts, or replaces the object of the same key. */
-  put(object: CachedObject): void {
+  put(object: T): void {
     const chunkIndex = Math.max(0, this.#findChunk(object.key))
     const chunk = this.#chunks[chunkIndex]
     if (chunk === undefined) {
@@ -53,7 +53,7 @@ export class SortedObjects {
   }
 
   /** Objects whose key starts with `prefix`, from the key `from` on, in order. Do not change the list while iterating. */
-  *range(prefix: string, from = prefix): Generator<CachedObject, void> {
+  *range(prefix: string, from = prefix): Generator<T, void> {
     const start = from > prefix ? from : prefix
     for (let i = Math.max(0, this.#findChunk(start)); i < this.#chunks.length; i++) {
       const chunk = this.#chunks[i]!
@@ -79,7 +79,7 @@ export class SortedObjects {
 }
 
 /** The first position whose key is ≥ `key`. */
-function findPosition(chunk: readonly CachedObject[], key: string): number {
+function findPosition(chunk: readonly Pick<CachedObject, 'key'>[], key: string): number {
   let low = 0
   let high = chunk.length
   while (low < high) {

@@ -5,7 +5,7 @@ import { createManualClock, silentLogger } from '@centaurus/base'
 import { createMemoryStore } from '@centaurus/store'
 import fc from 'fast-check'
 import { encodeStored } from '../storage/encoding.ts'
-import { CachedObject } from './cached-object.ts'
+import { StoredObject, type CachedObject } from './cached-object.ts'
 import type { ResourceCache } from './resource-cache.ts'
 import { Selection } from './selection.ts'
 import { SortedObjects } from './sorted-objects.ts'
@@ -93,7 +93,7 @@ describe('SortedObjects', () => {
         for (const [adds, number] of list) {
           const key = `n${number % 3}/p${number}`
           if (adds) {
-            sorted.put(new CachedObject(key, new Uint8Array(), 1))
+            sorted.put(new StoredObject(key, new Uint8Array(), 1))
             reference.add(key)
           } else {
             sorted.delete(key)
@@ -119,7 +119,7 @@ describe('SortedObjects', () => {
 
 describe('CachedObject', () => {
   it('serves the stored bytes with the resourceVersion in them', () => {
-    const object = new CachedObject('ns/a', bytesOf('ns', 'a'), 42)
+    const object = new StoredObject('ns/a', bytesOf('ns', 'a'), 42)
     const served = JSON.parse(object.served().toString()) as { metadata: { resourceVersion: string; name: string } }
     assert.equal(served.metadata.resourceVersion, '42')
     assert.equal(object.served().length, object.servedBytes)

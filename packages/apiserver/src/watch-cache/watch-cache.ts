@@ -2,8 +2,11 @@ import { expired, StatusError, type KubeObject } from '@centaurus/api'
 import type { Clock, Logger, Timer } from '@centaurus/base'
 import { REVISION_SPAN, type KeyValue, type Store, type StoreEvent, type StoreWatch } from '@centaurus/store'
 import { asBuffer } from '../storage/encoding.ts'
-import { REGISTRY_PREFIX, splitStoreKey } from '../storage/keys.ts'
-import { CachedObject } from './cached-object.ts'
+import { REGISTRY_PREFIX, splitPrefix, splitStoreKey } from '../storage/keys.ts'
+import type { ResourceKey } from '../views/references.ts'
+import { TenantDirectory } from '../views/tenant-directory.ts'
+import { ViewCache } from '../views/view-cache.ts'
+import { StoredObject } from './cached-object.ts'
 import { ResourceCache } from './resource-cache.ts'
 
 /** Entries read at once when the cache is filled. */
@@ -38,10 +41,16 @@ interface Waiter {
  * applied and offered to watchers, in order.
  */
 export class WatchCache {
+  /** Whose the names in views are. */
+  readonly directory: TenantDirectory
   readonly #store: Store
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #resources = new Map<string, ResourceCache>()
+  readonly #views = new Map<ResourceKey, ViewCache>()
+  /** Prefixes under which something was stored, and their tenants. */
+  readonly #seen = new Set<string>()
+  readonly #tenants = new Set<string>()
   readonly #expected = new Map<string, ExpectedWrite>()
   #waiters: Waiter[] = []
   #revision = 0
@@ -54,6 +63,11 @@ export class WatchCache {
     this.#store = store
     this.#clock = clock
     this.#logger = logger
+    this.directory = new TenantDirectory({
+      tenants: () => this.#tenants,
+      hasTenant: (tenant) => this.#tenants.has(tenant),
+      namesOf: (tenant, resource) => this.#namesOf(tenant, resource),
+    })
   }
 
   get revision(): number {
@@ -74,10 +88,32 @@ export class WatchCache {
   resource(prefix: string): ResourceCache {
     let cache = this.#resources.get(prefix)
     if (cache === undefined) {
-      cache = new ResourceCache(this.#loadedAt, () => this.#revision)
+      cache = new ResourceCache(prefix, this.#loadedAt, () => this.#revision)
       this.#resources.set(prefix, cache)
+      const { tenant, resource } = splitPrefix(prefix)
+      this.#views.get(resource)?.add(tenant, cache)
     }
     return cache
+  }
+
+  /** One resource of all tenants, with qualified names; `resource` is `group/resource`, as in the store's keys. */
+  view(resource: ResourceKey): ViewCache {
+    let view = this.#views.get(resource)
+    if (view === undefined) {
+      const { directory } = this
+      view = new ViewCache({ resource, directory, since: this.#revision, revisionOfCache: () => this.#revision })
+      this.#views.set(resource, view)
+      for (const [prefix, cache] of this.#resources) {
+        const split = splitPrefix(prefix)
+        if (split.resource === resource) view.add(split.tenant, cache)
+      }
+    }
+    return view
+  }
+
+  /** Objects of this tenant were stored; false for one that nobody has heard of. */
+  hasTenant(tenant: string): boolean {
+    return this.#tenants.has(tenant)
   }
 
   /** Prefix and cache of everything that was ever seen, for metrics. */
@@ -125,7 +161,7 @@ export class WatchCache {
       this.#tick = undefined
       const nowMs = this.#clock.monotonicMs()
       let watched = false
-      for (const cache of this.#resources.values()) {
+      for (const cache of [...this.#resources.values(), ...this.#views.values()]) {
         if (cache.watcherCount === 0) continue
         watched = true
         cache.tick(nowMs, BOOKMARK_INTERVAL_MS)
@@ -140,23 +176,29 @@ export class WatchCache {
     this.#watch?.close()
     this.#watch = undefined
     for (const cache of this.#resources.values()) cache.closeWatchers()
+    for (const view of this.#views.values()) view.closeWatchers()
   }
 
   async #load(): Promise<void> {
     const entries = await this.#readAll()
     if (this.#closed) return
-    const byPrefix = new Map<string, CachedObject[]>()
+    const byPrefix = new Map<string, StoredObject[]>()
     for (const { key, value, modRevision } of entries.list) {
       const split = splitStoreKey(key)
       if (split === undefined) continue
-      const object = new CachedObject(split.objectKey, value, modRevision)
+      const object = new StoredObject(split.objectKey, value, modRevision)
       const objects = byPrefix.get(split.prefix)
       if (objects === undefined) byPrefix.set(split.prefix, [object])
       else objects.push(object)
     }
     this.#loadedAt = entries.revision
     for (const prefix of this.#resources.keys()) if (!byPrefix.has(prefix)) byPrefix.set(prefix, [])
-    for (const [prefix, objects] of byPrefix) this.#fill(this.resource(prefix), objects, entries.revision)
+    for (const view of this.#views.values()) view.closeWatchers()
+    for (const [prefix, objects] of byPrefix) {
+      this.#seeTenant(prefix)
+      this.#fill(this.resource(prefix), objects, entries.revision)
+    }
+    for (const view of this.#views.values()) view.forgetHistory(entries.revision)
     this.#follow(entries.revision)
     this.#advance(entries.revision)
   }
@@ -173,7 +215,7 @@ export class WatchCache {
   }
 
   /** Fills an empty cache, or brings one that missed events up to date; listeners hear of the differences. */
-  #fill(cache: ResourceCache, objects: readonly CachedObject[], revision: number): void {
+  #fill(cache: ResourceCache, objects: readonly StoredObject[], revision: number): void {
     const sorted = objects.toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
     if (cache.size === 0 && !cache.isListened) {
       cache.load(sorted)
@@ -204,20 +246,35 @@ export class WatchCache {
       const split = splitStoreKey(storeKey)
       if (split === undefined) continue
       if (event.type === 'delete') this.resource(split.prefix).delete(split.objectKey, revision)
-      else this.resource(split.prefix).put(this.#cachedObject(split.objectKey, event.entry))
+      else {
+        this.#seeTenant(split.prefix)
+        this.resource(split.prefix).put(this.#cachedObject(split.objectKey, event.entry))
+      }
     }
     this.#advance(revision)
   }
 
-  #cachedObject(objectKey: string, entry: KeyValue): CachedObject {
+  #cachedObject(objectKey: string, entry: KeyValue): StoredObject {
     const expected = this.#expected.get(entry.key)
-    if (expected === undefined) return new CachedObject(objectKey, entry.value, entry.modRevision)
+    if (expected === undefined) return new StoredObject(objectKey, entry.value, entry.modRevision)
     const isSame = expected.value === entry.value || asBuffer(expected.value).equals(entry.value)
-    if (!isSame) return new CachedObject(objectKey, entry.value, entry.modRevision)
+    if (!isSame) return new StoredObject(objectKey, entry.value, entry.modRevision)
     this.#expected.delete(entry.key)
-    const cached = new CachedObject(objectKey, expected.value, entry.modRevision)
+    const cached = new StoredObject(objectKey, expected.value, entry.modRevision)
     cached.adopt(expected.object)
     return cached
+  }
+
+  /** Runs for each event. */
+  #seeTenant(prefix: string): void {
+    if (this.#seen.has(prefix)) return
+    this.#seen.add(prefix)
+    this.#tenants.add(splitPrefix(prefix).tenant)
+  }
+
+  *#namesOf(tenant: string, resource: ResourceKey): Generator<string, void> {
+    const cache = this.#resources.get(`${REGISTRY_PREFIX}${tenant}/${resource}/`)
+    for (const { key } of cache?.range('') ?? []) yield key
   }
 
   #advance(revision: number): void {

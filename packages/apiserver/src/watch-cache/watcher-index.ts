@@ -50,7 +50,6 @@ export class WatcherIndex {
       if (event.object.namespace !== '') offerAll(this.#byName.get(event.object.name), event)
     }
     if (this.#byNode.size > 0 && this.#fieldsOf !== undefined) this.#dispatchByNode(event, this.#fieldsOf)
-    event.dropEncodings()
   }
 
   *[Symbol.iterator](): Generator<Watcher, void> {

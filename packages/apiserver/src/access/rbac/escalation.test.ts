@@ -45,13 +45,7 @@ function check(held: PolicyRule[], resource: string, object: KubeObject, old?: K
       rest: [],
     },
   }
-  const checks = createEscalationChecks({
-    policies: {
-      rulesFor: (user, { namespace }) => policy.rulesFor(user, namespace),
-      rulesOfRole: (ref, { namespace }) => policy.rulesOfRole(ref, namespace),
-    },
-    authorizer: policy,
-  })
+  const checks = createEscalationChecks({ policyOf: () => policy, authorizer: policy })
   checks.find((entry) => entry.resource === resource)?.check(write)
 }
 

@@ -1,0 +1,139 @@
+import {
+  isRecord,
+  NAMESPACE_ANNOTATION,
+  NAMESPACE_LENGTH_MAX,
+  OBJECT_NAME_LENGTH_MAX,
+  TENANT_ANNOTATION,
+  type KubeObject,
+} from '@centaurus/api'
+import { NAMESPACES, referencesOf, renamedResource, type Reference, type ResourceKey } from './references.ts'
+
+/** How one tenant's names are shown, and read again. */
+export interface TenantNames {
+  readonly tenant: string
+  /** Name in the view of a namespace, or of an object without namespace. */
+  qualify(resource: ResourceKey, name: string): string
+  /** The tenant's own name for it. What is not a qualified name of this tenant stays as it is. */
+  bare(resource: ResourceKey, qualified: string): string
+}
+
+/**
+ * A tenant's object as the view over all tenants shows it: qualified names and references, and the annotations that say whose it
+ * is. `object` is in the stored form and is not changed; the result shares with it whatever is the same.
+ */
+export function toQualified<T extends KubeObject>(resource: ResourceKey, object: T, names: TenantNames): T {
+  const { metadata } = object
+  const { namespace, name } = metadata
+  const annotations: Record<string, string> = { ...metadata.annotations, [TENANT_ANNOTATION]: names.tenant }
+  const shown = { ...metadata, annotations }
+  if (namespace !== undefined && namespace !== '') {
+    annotations[NAMESPACE_ANNOTATION] = namespace
+    shown.namespace = names.qualify(NAMESPACES, namespace)
+  } else if (name !== undefined) shown.name = names.qualify(resource, name)
+  const rename: Rename = (of, text) => names.qualify(of, text)
+  renameOwners(shown, rename)
+  return renameReferences(resource, { ...object, metadata: shown }, rename)
+}
+
+/** Inverse of {@link toQualified}: what the tenant's store holds for an object that came through the view. */
+export function fromQualified<T extends KubeObject>(resource: ResourceKey, object: T, names: TenantNames): T {
+  const rename: Rename = (of, text) => names.bare(of, text)
+  const metadata = { ...object.metadata }
+  const { namespace, name } = metadata
+  if (namespace !== undefined && namespace !== '') metadata.namespace = rename(NAMESPACES, namespace)
+  else if (name !== undefined) metadata.name = rename(resource, name)
+  if (metadata.annotations !== undefined) {
+    const { [TENANT_ANNOTATION]: _tenant, [NAMESPACE_ANNOTATION]: _namespace, ...own } = metadata.annotations
+    if (Object.keys(own).length > 0) metadata.annotations = own
+    else delete metadata.annotations
+  }
+  renameOwners(metadata, rename)
+  return renameReferences(resource, { ...object, metadata }, rename)
+}
+
+/** Longest name that the view may give to an object of the resource. */
+export function qualifiedLengthMax(resource: ResourceKey): number {
+  return resource === NAMESPACES ? NAMESPACE_LENGTH_MAX : OBJECT_NAME_LENGTH_MAX
+}
+
+type Rename = (resource: ResourceKey, name: string) => string
+
+/** Owners in the same namespace are named alike; only those without a namespace are not. */
+function renameOwners(metadata: KubeObject['metadata'], rename: Rename): void {
+  const owners = metadata.ownerReferences
+  if (owners === undefined || owners.length === 0) return
+  const renamed = mapChanged(owners, (owner) => {
+    const resource = renamedResource(owner.apiVersion, owner.kind)
+    if (resource === undefined) return owner
+    const name = rename(resource, owner.name)
+    return name === owner.name ? owner : { ...owner, name }
+  })
+  metadata.ownerReferences = renamed as typeof owners // nobody changes the list of an object that is shared
+}
+
+function renameReferences<T extends KubeObject>(resource: ResourceKey, object: T, rename: Rename): T {
+  let result: unknown = object
+  for (const reference of referencesOf(resource)) {
+    result = changeAt(result, reference.path, (value) => renameOne(reference, value, rename))
+  }
+  return result as T
+}
+
+function renameOne(reference: Reference, value: unknown, rename: Rename): unknown {
+  if (reference.type === 'name') {
+    return typeof value === 'string' && value !== '' ? rename(reference.resource, value) : value
+  }
+  if (!isRecord(value)) return value
+  return reference.type === 'role' ? renameRole(value, rename) : renameObject(value, rename)
+}
+
+function renameRole(value: Record<string, unknown>, rename: Rename): Record<string, unknown> {
+  if (value['kind'] !== 'ClusterRole') return value
+  return withText(value, 'name', (name) => rename('rbac.authorization.k8s.io/clusterroles', name))
+}
+
+function renameObject(value: Record<string, unknown>, rename: Rename): Record<string, unknown> {
+  const { apiVersion, kind, namespace } = value
+  if (typeof namespace === 'string' && namespace !== '') {
+    return withText(value, 'namespace', (text) => rename(NAMESPACES, text))
+  }
+  // A claim reference often says neither kind nor version; it always has a namespace.
+  const resource = renamedResource(typeof apiVersion === 'string' ? apiVersion : 'v1', String(kind ?? ''))
+  return resource === undefined ? value : withText(value, 'name', (name) => rename(resource, name))
+}
+
+function withText(
+  value: Record<string, unknown>,
+  member: string,
+  change: (text: string) => string,
+): Record<string, unknown> {
+  const text = value[member]
+  if (typeof text !== 'string' || text === '') return value
+  const changed = change(text)
+  return changed === text ? value : { ...value, [member]: changed }
+}
+
+/** `value` with what stands at `path` changed; shares everything that stays the same. */
+function changeAt(value: unknown, path: readonly string[], change: (value: unknown) => unknown, depth = 0): unknown {
+  const member = path[depth]
+  if (member === undefined) return change(value)
+  if (member === '*') {
+    if (!Array.isArray(value)) return value
+    return mapChanged<unknown>(value, (element) => changeAt(element, path, change, depth + 1))
+  }
+  if (!isRecord(value) || value[member] === undefined) return value
+  const changed = changeAt(value[member], path, change, depth + 1)
+  return changed === value[member] ? value : { ...value, [member]: changed }
+}
+
+/** Like `map`, but the same list when nothing changes. */
+function mapChanged<T>(list: readonly T[], change: (element: T) => T): readonly T[] {
+  let copy: T[] | undefined
+  for (const [i, element] of list.entries()) {
+    const changed = change(element)
+    if (changed === element) continue
+    copy ??= [...list]
+    copy[i] = changed
+  }
+  return copy ?? list
+}

@@ -1,0 +1,176 @@
+import { SYSTEM_TENANT } from '@centaurus/api'
+import { CacheEvent } from '../watch-cache/cache-event.ts'
+import type { CachedObject, StoredObject } from '../watch-cache/cached-object.ts'
+import { EventFeed, type CacheListener, type StartWatchOptions } from '../watch-cache/event-feed.ts'
+import { selectFrom, type ObjectCache, type ResourceCache, type StoreSource } from '../watch-cache/resource-cache.ts'
+import type { Watcher } from '../watch-cache/watcher.ts'
+import { QualifiedObject, type Appearance } from './qualified-object.ts'
+import { isOfSystem, NAMESPACES, referencesOf, type ResourceKey } from './references.ts'
+import type { TenantDirectory } from './tenant-directory.ts'
+import { toQualified, type TenantNames } from './translate.ts'
+
+interface Member {
+  readonly tenant: string
+  readonly cache: ResourceCache
+  readonly appearance: Appearance
+}
+
+export interface ViewCacheOptions {
+  readonly resource: ResourceKey
+  readonly directory: TenantDirectory
+  /** Every event with a greater revision will be heard. */
+  readonly since: number
+  readonly revisionOfCache: () => number
+}
+
+/**
+ * One resource of all tenants of a partition: the tenants' caches in the order of their names, each in the order of its keys, and
+ * one feed of their events. It holds no objects. Those of the `system` tenant pass through as they are.
+ */
+export class ViewCache implements ObjectCache {
+  readonly #resource: ResourceKey
+  readonly #directory: TenantDirectory
+  readonly #feed: EventFeed
+  /** In the order of the tenants' names. */
+  #members: Member[] = []
+  readonly #byTenant = new Map<string, Member>()
+
+  constructor({ resource, directory, since, revisionOfCache }: ViewCacheOptions) {
+    this.#resource = resource
+    this.#directory = directory
+    this.#feed = new EventFeed(since, revisionOfCache)
+  }
+
+  get size(): number {
+    return this.#members.reduce((sum, { cache }) => sum + cache.size, 0)
+  }
+
+  get watcherCount(): number {
+    return this.#feed.watcherCount
+  }
+
+  get changedAt(): number {
+    return this.#members.reduce((newest, { cache }) => Math.max(newest, cache.changedAt), 0)
+  }
+
+  /** Takes the tenant's objects in, from the first on: nothing of the cache was told to anybody before. */
+  add(tenant: string, cache: ResourceCache): void {
+    if (this.#byTenant.has(tenant)) return
+    if (isOfSystem(this.#resource) && tenant !== SYSTEM_TENANT) return
+    const member = { tenant, cache, appearance: createAppearance(this.#resource, this.#directory.names(tenant)) }
+    this.#byTenant.set(tenant, member)
+    this.#members = [...this.#members, member].toSorted((a, b) => (a.tenant < b.tenant ? -1 : 1))
+    cache.follow((event) => this.#hear(member, event))
+  }
+
+  get(key: string): CachedObject | undefined {
+    const slash = key.indexOf('/')
+    const found =
+      slash < 0
+        ? this.#directory.resolve(this.#resource, key)
+        : this.#directory.resolve(NAMESPACES, key.slice(0, slash))
+    const member = found === undefined ? undefined : this.#byTenant.get(found.tenant)
+    if (member === undefined) return undefined
+    const object = member.cache.get(slash < 0 ? found!.name : found!.name + key.slice(slash))
+    return object === undefined ? undefined : show(member, object)
+  }
+
+  *range(prefix: string, from = ''): Generator<CachedObject, void> {
+    for (const { member, prefix: own, from: start } of this.#parts(prefix, from)) {
+      for (const object of member.cache.range(own, start)) yield show(member, object)
+    }
+  }
+
+  /** `tenant/key`: unlike the keys of the view these have the order in which it lists. */
+  positionOf(object: CachedObject): string {
+    if (object instanceof QualifiedObject) return `${object.tenant}/${object.origin.key}`
+    return `${SYSTEM_TENANT}/${object.key}`
+  }
+
+  *sources(prefix: string, from: string): Generator<StoreSource, void> {
+    for (const { member, prefix: own, from: start } of this.#parts(prefix, from)) {
+      for (const source of member.cache.sources(own, start)) {
+        yield { ...source, show: (object) => show(member, object) }
+      }
+    }
+  }
+
+  watch(options: StartWatchOptions): Watcher {
+    return this.#feed.watch(options, () => selectFrom(this, options.selection))
+  }
+
+  listen(listener: CacheListener): () => void {
+    return this.#feed.listen(listener)
+  }
+
+  /** Bookmarks and ends what is due. `nowMs` is monotonic. */
+  tick(nowMs: number, bookmarkIntervalMs: number): void {
+    this.#feed.tick(nowMs, bookmarkIntervalMs)
+  }
+
+  /** Ends every watch; clients resume or list again. */
+  closeWatchers(error?: Error): void {
+    this.#feed.closeWatchers(error)
+  }
+
+  /** Forgets the history up to `revision`, after events were missed. */
+  forgetHistory(revision: number): void {
+    this.#feed.forgetHistory(revision)
+  }
+
+  #hear(member: Member, event: CacheEvent): () => void {
+    const seen = isShownAsIs(member, event.object)
+      ? event
+      : new CacheEvent(
+          event.type,
+          show(member, event.object as StoredObject),
+          event.previous === undefined ? undefined : show(member, event.previous as StoredObject),
+        )
+    this.#feed.hear(seen)
+    return () => {
+      this.#feed.dispatch(seen)
+      if (seen !== event) seen.dropEncodings()
+    }
+  }
+
+  /** What each tenant's cache contributes to a range, in order. */
+  *#parts(prefix: string, from: string): Generator<{ member: Member; prefix: string; from: string }, void> {
+    const slash = from.indexOf('/')
+    const firstTenant = from.slice(0, slash)
+    const firstKey = from.slice(slash + 1)
+    if (prefix !== '') {
+      const found = this.#directory.resolve(NAMESPACES, prefix.slice(0, -1))
+      const member = found === undefined ? undefined : this.#byTenant.get(found.tenant)
+      if (member === undefined) return
+      yield { member, prefix: `${found!.name}/`, from: from === '' ? '' : firstKey }
+      return
+    }
+    for (const member of this.#members) {
+      if (from !== '' && member.tenant < firstTenant) continue
+      yield { member, prefix: '', from: from !== '' && member.tenant === firstTenant ? firstKey : '' }
+    }
+  }
+}
+
+/** Names of the `system` tenant are the view's own, unless they hold what separates a qualified name. */
+function isShownAsIs({ tenant, appearance }: Member, object: CachedObject): boolean {
+  if (tenant !== SYSTEM_TENANT) return false
+  return !object.key.includes('--') || appearance.keyOf(object.key) === object.key
+}
+
+function show(member: Member, object: StoredObject): CachedObject {
+  return isShownAsIs(member, object) ? object : new QualifiedObject(object, member.appearance)
+}
+
+function createAppearance(resource: ResourceKey, names: TenantNames): Appearance {
+  return {
+    tenant: names.tenant,
+    keyOf: (key) => {
+      const slash = key.indexOf('/')
+      if (slash < 0) return names.qualify(resource, key)
+      return names.qualify(NAMESPACES, key.slice(0, slash)) + key.slice(slash)
+    },
+    show: (object) => toQualified(resource, object, names),
+    showsFields: resource === 'core/events' && referencesOf(resource).length > 0,
+  }
+}
