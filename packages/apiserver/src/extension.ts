@@ -6,6 +6,7 @@ import type { Exchange } from './http/exchange.ts'
 import type { RequestInfo, UserInfo } from './request/request-info.ts'
 import type { ObjectReader } from './resource/object-reader.ts'
 import type { ResourceDefinition, ResourceRegistry } from './resource/registry.ts'
+import type { TenantDirectory } from './tenants/tenant-directory.ts'
 
 /** What the core of the server offers to its extensions when it is made. Nothing is loaded yet: see {@link ApiServerExtension.start}. */
 export interface ApiServerCore {
@@ -13,6 +14,9 @@ export interface ApiServerCore {
   readonly reader: ObjectReader
   /** In-process client that acts as `system:apiserver` in group `system:masters`. */
   readonly client: Client
+  /** The same inside a tenant. */
+  clientOf(tenant: string): Client
+  readonly tenants: TenantDirectory
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -24,16 +28,25 @@ export interface ApiServerExtension {
   readonly authenticator?: Authenticator | undefined
   /** Asked in the order of the extensions until one allows. */
   readonly authorizer?: Authorizer | undefined
+  readonly forward?: Forward | undefined
   readonly routes?: readonly NonResourceRoute[] | undefined
   readonly connectors?: readonly Connector[] | undefined
   readonly actions?: readonly ObjectAction[] | undefined
   readonly writeChecks?: readonly WriteCheck[] | undefined
   /** Checks for `/readyz/<name>`; a thrown error's message is the reason. */
   readonly readiness?: Readonly<Record<string, () => void>> | undefined
+  /** Makes what every tenant has, for one that is new. Safe to run again. */
+  bootstrapTenant?(tenant: string): Promise<void>
   /** Runs after the cache is loaded and before requests are taken. */
   start?(): Promise<void>
   close?(): Promise<void>
 }
+
+/** Takes over a request of a tenant that the registry knows and another partition serves; false: it could not. */
+export type Forward = (
+  exchange: Exchange,
+  request: { readonly user: UserInfo; readonly tenant: string },
+) => boolean | Promise<boolean>
 
 export type CreateExtension = (core: ApiServerCore) => ApiServerExtension
 
@@ -48,6 +61,8 @@ export interface NonResourceRoute {
   /** Without the tenant's prefix. An exact path, or a prefix when it ends in `/`. The longest match wins; exact before prefix. */
   readonly path: string
   readonly methods: readonly string[]
+  /** True when it may be asked for inside a tenant: it tells nothing of the partition or of other tenants. Default: false. */
+  readonly forTenants?: boolean | undefined
   handle(exchange: Exchange, context: RequestContext): void | Promise<void>
 }
 

@@ -165,13 +165,15 @@ describe('the API over HTTP/2', () => {
   })
 
   it('answers 404 for what it does not serve', async () => {
-    for (const path of ['/api/v1/nothings', '/apis/none.example/v1/things', '/tenants/other/api/v1/pods']) {
+    for (const path of ['/api/v1/nothings', '/apis/none.example/v1/things']) {
       const response = await test.request('GET', path)
       assert.equal(response.status, 404, path)
       assert.equal(response.json().message, 'the server could not find the requested resource')
     }
-    const beside = await test.request('GET', '/nothing')
-    assert.deepEqual([beside.status, beside.text], [404, '404 page not found\n'])
+    for (const path of ['/nothing', '/tenants/other/api/v1/pods']) {
+      const beside = await test.request('GET', path)
+      assert.deepEqual([beside.status, beside.text], [404, '404 page not found\n'])
+    }
   })
 
   // Recorded from the kube-apiserver of v1.37.2.

@@ -1,17 +1,11 @@
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Store } from '@centaurus/store'
-import type { Authenticator, Authorizer } from './access/access.ts'
+import type { Authorizer } from './access/access.ts'
 import { builtInAdmission, type AdmissionOptions } from './admission/built-in.ts'
 import { bootstrapObjects } from './admission/bootstrap.ts'
-import type {
-  ApiServerCore,
-  Connector,
-  CreateExtension,
-  NonResourceRoute,
-  ObjectAction,
-  WriteCheck,
-} from './extension.ts'
+import { addExtensions, emptyParts, type ExtensionParts } from './extension-parts.ts'
+import type { CreateExtension, NonResourceRoute } from './extension.ts'
 import { serveResource } from './handlers/dispatch.ts'
 import { healthRoutes, versionRoute, type HealthChecks } from './handlers/health.ts'
 import type { ServeDeps } from './handlers/serve-deps.ts'
@@ -21,11 +15,12 @@ import { createInProcessClient } from './in-process-client/in-process-client.ts'
 import { createServerMetrics } from './metrics/server-metrics.ts'
 import { createPipeline } from './request/pipeline.ts'
 import { SYSTEM_TENANT, type UserInfo } from './request/request-info.ts'
-import { RouteTable } from './request/routes.ts'
+import type { RouteTable } from './request/routes.ts'
 import { builtInDefinitions } from './resource/built-in.ts'
 import { createReader } from './resource/cache-reader.ts'
 import type { ObjectReader } from './resource/object-reader.ts'
 import { ResourceRegistry } from './resource/registry.ts'
+import { RegistryTenants, type TenantDirectory } from './tenants/tenant-directory.ts'
 import { WatchCache } from './watch-cache/watch-cache.ts'
 
 export interface ApiServerDeps {
@@ -36,6 +31,8 @@ export interface ApiServerDeps {
   /** Set up in this order: authentication, authorization, discovery, custom resources, proxying … */
   readonly extensions?: readonly CreateExtension[] | undefined
   readonly admission?: AdmissionOptions | undefined
+  /** Name of this partition: it serves the tenants that the registry gives it. Absent: it serves all that are given to any. */
+  readonly partition?: string | undefined
 }
 
 /** The user of calls that the server makes to itself. Source: apiserver's loopback client. */
@@ -51,6 +48,9 @@ export const SERVER_USER: UserInfo = {
 export interface ApiServer {
   readonly registry: ResourceRegistry
   readonly reader: ObjectReader
+  readonly tenants: TenantDirectory
+  /** Makes what every tenant has (namespaces, roles, its own `kubernetes` Service), for one that is new. Safe to run again. */
+  bootstrapTenant(tenant: string): Promise<void>
   /** Loads the cache, makes the objects that every cluster has, and starts the extensions. */
   start(): Promise<void>
   /** Takes requests on a port; may be called more than once. */
@@ -72,6 +72,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const cache = new WatchCache({ store, clock, logger })
   const registry = new ResourceRegistry(builtInDefinitions())
   const reader = createReader(cache)
+  const tenants = new RegistryTenants(reader, deps.partition)
   const parts = emptyParts()
   const metrics = createServerMetrics({ cache, registry, clock })
   const serveDeps: ServeDeps = {
@@ -88,7 +89,9 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     actions: parts.actions,
   }
   const client = (user: UserInfo = SERVER_USER): Client => createInProcessClient(serveDeps, user)
-  addExtensions(parts, deps.extensions ?? [], { registry, reader, client: client(), clock, random, logger })
+  const clientOf = (tenant: string): Client => client({ ...SERVER_USER, tenant })
+  const core = { registry, reader, tenants, client: client(), clientOf, clock, random, logger }
+  addExtensions(parts, deps.extensions ?? [], core)
   parts.routes.add([
     ...healthRoutes(() => healthChecks(cache, parts)),
     versionRoute,
@@ -96,9 +99,9 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     rootRoute(parts.routes),
   ])
   const handle = createPipeline({
-    authenticators: parts.authenticators,
+    ...parts,
     authorizers: parts.authorizers.length > 0 ? parts.authorizers : [ALLOW_ALL],
-    routes: parts.routes,
+    tenants,
     logger,
     serveResource: (exchange, context) => serveResource(serveDeps, exchange, context),
     observe: metrics.observe,
@@ -107,10 +110,16 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   return {
     registry,
     reader,
+    tenants,
     handle,
     client,
+    async bootstrapTenant(tenant) {
+      await bootstrapObjects(clientOf(tenant), { ...deps.admission, tenant })
+      for (const bootstrap of parts.tenantBootstraps) await bootstrap(tenant)
+    },
     async start() {
       await cache.start()
+      tenants.start()
       await bootstrapObjects(client(), deps.admission ?? {})
       for (const start of parts.starts) await start()
     },
@@ -120,6 +129,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       return listener
     },
     async close() {
+      tenants.close()
       cache.close()
       await Promise.all(listeners.map((listener) => listener.close()))
       for (const close of parts.closes.toReversed()) await close()
@@ -127,51 +137,9 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   }
 }
 
-/** What the extensions bring, in the order of the extensions. */
-interface Parts {
-  readonly authenticators: Authenticator[]
-  readonly authorizers: Authorizer[]
-  readonly routes: RouteTable
-  readonly connectors: Connector[]
-  readonly actions: ObjectAction[]
-  readonly writeChecks: WriteCheck[]
-  readonly readiness: Record<string, () => void>
-  readonly starts: (() => Promise<void>)[]
-  readonly closes: (() => Promise<void>)[]
-}
-
-function emptyParts(): Parts {
-  return {
-    authenticators: [],
-    authorizers: [],
-    routes: new RouteTable(),
-    connectors: [],
-    actions: [],
-    writeChecks: [],
-    readiness: {},
-    starts: [],
-    closes: [],
-  }
-}
-
-function addExtensions(parts: Parts, extensions: readonly CreateExtension[], core: ApiServerCore): void {
-  for (const create of extensions) {
-    const extension = create(core)
-    if (extension.authenticator !== undefined) parts.authenticators.push(extension.authenticator)
-    if (extension.authorizer !== undefined) parts.authorizers.push(extension.authorizer)
-    parts.routes.add(extension.routes ?? [])
-    parts.connectors.push(...(extension.connectors ?? []))
-    parts.actions.push(...(extension.actions ?? []))
-    parts.writeChecks.push(...(extension.writeChecks ?? []))
-    Object.assign(parts.readiness, extension.readiness)
-    if (extension.start !== undefined) parts.starts.push(() => extension.start!())
-    if (extension.close !== undefined) parts.closes.push(() => extension.close!())
-  }
-}
-
 const ALLOW_ALL: Authorizer = { authorize: () => ({ allowed: true, reason: '' }) }
 
-function healthChecks(cache: WatchCache, parts: Parts): { live: HealthChecks; ready: HealthChecks } {
+function healthChecks(cache: WatchCache, parts: ExtensionParts): { live: HealthChecks; ready: HealthChecks } {
   const checkCache = (): void => {
     if (!cache.live) throw new Error('the watch of the store is not running')
   }
@@ -182,8 +150,9 @@ function rootRoute(routes: RouteTable): NonResourceRoute {
   return {
     path: '/',
     methods: ['GET'],
-    handle: (exchange) => {
-      const body = JSON.stringify({ paths: routes.paths() })
+    forTenants: true,
+    handle: (exchange, { info }) => {
+      const body = JSON.stringify({ paths: routes.paths({ forTenants: info.tenant !== SYSTEM_TENANT }) })
       exchange.respond(200, { 'content-type': 'application/json' }, body)
     },
   }

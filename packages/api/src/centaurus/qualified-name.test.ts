@@ -37,7 +37,7 @@ describe('qualified names', () => {
   })
 
   it('refuse names that tenants may not have', () => {
-    for (const name of ['', 'A', '-a', 'a-', 'a--b', '1a', 'h-0123456789abc', 'a'.repeat(41), 'a.b'])
+    for (const name of ['', 'A', '-a', 'a-', 'a--b', '1a', 'h-0123456789abc', 'system', 'all', 'a'.repeat(41), 'a.b'])
       assert.notEqual(refuseTenantName(name), undefined, name)
     for (const name of ['a', 'acme', 'a-b', 'a'.repeat(40), 'h-1'])
       assert.equal(refuseTenantName(name), undefined, name)

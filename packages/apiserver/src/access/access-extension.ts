@@ -1,4 +1,3 @@
-import { ALL_TENANTS } from '@centaurus/api'
 import type { ApiServerCore, ApiServerExtension, CreateExtension } from '../extension.ts'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import { clusterroles } from '@centaurus/api/rbac/v1'
@@ -8,13 +7,14 @@ import { createTokenAuthenticator } from '../tokens/token-authenticator.ts'
 import { createTokenRequestAction } from '../tokens/token-request.ts'
 import type { Authenticator } from './access.ts'
 import { createCertificateAuthenticator } from './authentication/client-certificate.ts'
-import { createUnionAuthorizer, mastersAuthorizer } from './authorizer.ts'
+import { createFrontProxyAuthenticator } from './authentication/front-proxy.ts'
+import { createTenantBoundary, createUnionAuthorizer, mastersAuthorizer } from './authorizer.ts'
 import { createNodeAuthorizer } from './node/node-authorizer.ts'
 import { followNodeGraph, type NodeGraph } from './node/node-graph.ts'
 import { createNodeRestriction } from './node/node-restriction.ts'
 import { createEscalationChecks } from './rbac/escalation.ts'
-import { followRbac, RbacPolicy } from './rbac/policy.ts'
-import { reconcileAggregation, reconcileDefaultRbac } from './rbac/reconcile.ts'
+import { reconcileAggregation, reconcileDefaultRbac, type RbacReconcileDeps } from './rbac/reconcile.ts'
+import { TenantPolicies } from './rbac/tenant-policies.ts'
 import { createReviewActions } from './reviews.ts'
 
 /** Source: kubeadm's --service-account-issuer. */
@@ -41,39 +41,45 @@ export function createAccessExtension(options: AccessOptions): CreateExtension {
     const issuer = options.issuer ?? DEFAULT_ISSUER
     const { signer } = options
     const deps = { ...core, signer, audiences: [issuer, ...(options.audiences ?? [])] }
-    const policy = new RbacPolicy()
-    const noPolicy = new RbacPolicy()
-    // who looks at all tenants is an operator
-    const policyOf = (tenant: string): RbacPolicy =>
-      tenant === SYSTEM_TENANT || tenant === ALL_TENANTS ? policy : noPolicy
     let graph: NodeGraph | undefined
-    const authorizer = createUnionAuthorizer([
-      mastersAuthorizer,
-      createNodeAuthorizer((tenant) => (tenant === SYSTEM_TENANT ? graph : undefined)),
-      { authorize: (attributes) => policyOf(attributes.tenant).authorize(attributes) },
-    ])
+    const policies = new TenantPolicies({
+      ...core,
+      onFollow: (tenant) => followAggregation({ ...core, client: core.clientOf(tenant), tenant }),
+    })
+    const authorizer = createTenantBoundary(
+      createUnionAuthorizer([
+        mastersAuthorizer,
+        createNodeAuthorizer((tenant) => (tenant === SYSTEM_TENANT ? graph : undefined)),
+        policies,
+      ]),
+    )
     const tokens = createTokenAuthenticator(deps)
+    const certificates = createCertificateAuthenticator(core.clock)
     const stops: (() => void)[] = []
     const extension: ApiServerExtension = {
       authenticator: unionAuthenticator([
+        createFrontProxyAuthenticator(certificates),
         ...(options.authenticators ?? []),
-        createCertificateAuthenticator(core.clock),
+        certificates,
         tokens,
       ]),
       authorizer,
       routes: createOpenIdRoutes({ signer, issuer }),
       actions: [
-        ...createReviewActions({ authorizer, tokens, policyOf, audiences: deps.audiences }),
+        ...createReviewActions({ authorizer, tokens, policies, audiences: deps.audiences }),
         createTokenRequestAction(deps),
       ],
-      writeChecks: [...createEscalationChecks({ policyOf, authorizer }), ...createNodeRestriction(core.reader)],
+      writeChecks: [...createEscalationChecks({ policies, authorizer }), ...createNodeRestriction(core.reader)],
+      bootstrapTenant: (tenant) => reconcileDefaultRbac({ ...core, client: core.clientOf(tenant), tenant }),
       async start() {
         const followed = followNodeGraph(core.reader, SYSTEM_TENANT)
         graph = followed.graph
-        stops.push(followRbac(policy, core.reader, SYSTEM_TENANT), followed.stop, followAggregation(core))
-        await reconcileDefaultRbac(core)
+        stops.push(followed.stop)
+        policies.start()
+        await reconcileDefaultRbac({ ...core, tenant: SYSTEM_TENANT })
       },
       async close() {
+        policies.close()
         for (const stop of stops) stop()
       },
     }
@@ -95,7 +101,7 @@ function unionAuthenticator(authenticators: readonly Authenticator[]): Authentic
 }
 
 /** Brings aggregated roles up to date after each change of a cluster role, one run at a time. */
-function followAggregation(core: ApiServerCore): () => void {
+function followAggregation(deps: RbacReconcileDeps & Pick<ApiServerCore, 'logger'>): () => void {
   let isRunning = false
   let isWanted = false
   const run = async (): Promise<void> => {
@@ -105,12 +111,12 @@ function followAggregation(core: ApiServerCore): () => void {
     while (isWanted) {
       isWanted = false
       try {
-        await reconcileAggregation(core)
+        await reconcileAggregation(deps)
       } catch (error) {
-        core.logger.warn('Could not aggregate cluster roles', { error })
+        deps.logger.warn('Could not aggregate cluster roles', { error })
       }
     }
     isRunning = false
   }
-  return core.reader.onChange(clusterroles, () => void run())
+  return deps.reader.onChange(clusterroles, () => void run(), { tenant: deps.tenant })
 }

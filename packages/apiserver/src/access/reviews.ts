@@ -1,4 +1,12 @@
-import { badRequest, FieldPath, invalid, invalidObject, type FieldError, type KubeObject } from '@centaurus/api'
+import {
+  ALL_TENANTS,
+  badRequest,
+  FieldPath,
+  invalid,
+  invalidObject,
+  type FieldError,
+  type KubeObject,
+} from '@centaurus/api'
 import type { SelfSubjectReview, TokenReview, UserInfo as ReviewedUser } from '@centaurus/api/authentication/v1'
 import type {
   LocalSubjectAccessReview,
@@ -11,11 +19,11 @@ import type {
   SubjectAccessReviewStatus,
 } from '@centaurus/api/authorization/v1'
 import type { ObjectAction, RequestContext } from '../extension.ts'
-import { SYSTEM_TENANT, type UserInfo } from '../request/request-info.ts'
+import { SYSTEM_TENANT, type RequestInfo, type UserInfo } from '../request/request-info.ts'
 import type { TokenAuthenticator } from '../tokens/token-authenticator.ts'
 import type { AuthorizationAttributes, Authorizer } from './access.ts'
 import { nodeNameOf } from './node/node-authorizer.ts'
-import type { RbacPolicy } from './rbac/policy.ts'
+import type { PolicySource } from './rbac/tenant-policies.ts'
 
 const AUTHENTICATION_GROUP = 'authentication.k8s.io'
 const AUTHORIZATION_GROUP = 'authorization.k8s.io'
@@ -23,7 +31,7 @@ const AUTHORIZATION_GROUP = 'authorization.k8s.io'
 export interface ReviewDeps {
   readonly authorizer: Authorizer
   readonly tokens: TokenAuthenticator
-  readonly policyOf: (tenant: string) => RbacPolicy
+  readonly policies: PolicySource
   /** Audiences of the API server. */
   readonly audiences: readonly string[]
 }
@@ -41,7 +49,7 @@ export function createReviewActions(deps: ReviewDeps): ObjectAction[] {
     run: (body, context) => run(body as T, context),
   })
   return [
-    action<TokenReview>(AUTHENTICATION_GROUP, 'tokenreviews', (body) => reviewToken(body, deps)),
+    action<TokenReview>(AUTHENTICATION_GROUP, 'tokenreviews', (body, context) => reviewToken(body, context, deps)),
     action<SelfSubjectReview>(AUTHENTICATION_GROUP, 'selfsubjectreviews', (body, { user }) => ({
       ...body,
       status: { userInfo: toReviewed(user) },
@@ -61,12 +69,14 @@ export function createReviewActions(deps: ReviewDeps): ObjectAction[] {
   ]
 }
 
-function reviewToken(body: TokenReview, { tokens, audiences }: ReviewDeps): TokenReview {
+function reviewToken(body: TokenReview, { info }: RequestContext, { tokens, audiences }: ReviewDeps): TokenReview {
   const token = body.spec?.token ?? ''
   if (token === '') throw badRequest('token is required for TokenReview in authentication')
   const wanted = (body.spec.audiences ?? []).length === 0 ? audiences : (body.spec.audiences ?? [])
   try {
     const found = tokens.review(token, wanted)
+    // an answer names no tenant, so it must speak of this one
+    if (found.user.tenant !== ownerOf(info)) throw new Error('invalid bearer token')
     return { ...body, status: { authenticated: true, user: toReviewed(found.user), audiences: [...found.audiences] } }
   } catch (error) {
     return { ...body, status: { error: (error as Error).message } }
@@ -80,7 +90,7 @@ function reviewSubject(
 ): SubjectAccessReview {
   const errors = [...checkAttributes(body.spec), ...checkSubject(body.spec)]
   if (errors.length > 0) throw invalidObject({ group: AUTHORIZATION_GROUP, kind: 'SubjectAccessReview' }, '', errors)
-  return { ...body, status: decide(subjectOf(body.spec), body.spec, { tenant: info.tenant, authorizer }) }
+  return { ...body, status: decide(subjectOf(body.spec, info), body.spec, { tenant: info.tenant, authorizer }) }
 }
 
 function reviewLocalSubject(
@@ -92,7 +102,7 @@ function reviewLocalSubject(
   const errors = [...checkAttributes(spec), ...checkSubject(spec), ...checkLocal(spec, info.namespace)]
   if (errors.length > 0)
     throw invalidObject({ group: AUTHORIZATION_GROUP, kind: 'LocalSubjectAccessReview' }, '', errors)
-  return { ...body, status: decide(subjectOf(spec), spec, { tenant: info.tenant, authorizer }) }
+  return { ...body, status: decide(subjectOf(spec, info), spec, { tenant: info.tenant, authorizer }) }
 }
 
 function reviewSelf(
@@ -109,11 +119,11 @@ function reviewSelf(
 function reviewRules(
   body: SelfSubjectRulesReview,
   { user, info }: RequestContext,
-  { policyOf }: ReviewDeps,
+  { policies }: ReviewDeps,
 ): SelfSubjectRulesReview {
   const namespace = body.spec?.namespace ?? ''
   if (namespace === '') throw badRequest('no namespace on request')
-  const { rules, errors } = policyOf(info.tenant).rulesFor(user, namespace)
+  const { rules, errors } = policies.rulesFor(user, { tenant: info.tenant, namespace })
   const isNode = nodeNameOf(user) !== undefined
   const problems = isNode ? ['node authorizer does not support user rule resolution', ...errors] : errors
   return {
@@ -176,14 +186,19 @@ function pathAttributes(
   return { ...nothing, user, tenant, verb, path, isResourceRequest: false }
 }
 
-function subjectOf(spec: SubjectAccessReviewSpec): UserInfo {
+function subjectOf(spec: SubjectAccessReviewSpec, info: RequestInfo): UserInfo {
   return {
     name: spec.user ?? '',
     uid: spec.uid ?? '',
     groups: spec.groups ?? [],
     extra: spec.extra ?? {},
-    tenant: SYSTEM_TENANT,
+    tenant: ownerOf(info),
   }
+}
+
+/** Whose users and tokens a request speaks of: those of its tenant; of operators in the view over all. */
+function ownerOf({ tenant }: RequestInfo): string {
+  return tenant === ALL_TENANTS ? SYSTEM_TENANT : tenant
 }
 
 function toReviewed(user: UserInfo): ReviewedUser {

@@ -5,12 +5,15 @@ import { servicecidrs } from '@centaurus/api/networking/v1'
 import { priorityclasses } from '@centaurus/api/scheduling/v1'
 import { storageclasses } from '@centaurus/api/storage/v1'
 import type { Client } from '@centaurus/client'
+import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { AdmissionOptions } from './built-in.ts'
 import { formatIpv4, parseIpRange } from './ip-range.ts'
 import { DEFAULT_SERVICE_RANGE } from './service-allocation.ts'
 
 /** Source: kubernetes pkg/controlplane/controller/systemnamespaces, v1.37. */
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
+/** A tenant has no nodes, and so no leases of theirs. */
+const TENANT_NAMESPACES = NAMESPACES.slice(0, 3)
 /** Source: kubernetes pkg/apis/scheduling/v1/helpers.go SystemPriorityClasses. */
 const PRIORITY_CLASSES = [
   {
@@ -28,18 +31,28 @@ const PRIORITY_CLASSES = [
 const DEFAULT_PORT = 6443
 const SERVICE_LABELS = { component: 'apiserver', provider: 'kubernetes' }
 
-/** Makes the objects that every cluster has. Safe to run at each start; what people changed stays as it is. */
-export async function bootstrapObjects(client: Client, options: AdmissionOptions): Promise<void> {
-  await ensureStorageClass(client, options)
-  await Promise.all(NAMESPACES.map((name) => ensure(client, namespaces, { metadata: { name } })))
+export interface BootstrapOptions extends AdmissionOptions {
+  /** Default `system`. */
+  readonly tenant?: string | undefined
+}
+
+/**
+ * Makes the objects that every cluster has, and every tenant, whose `client` it is. Safe to run at each start; what people changed
+ * stays as it is.
+ */
+export async function bootstrapObjects(client: Client, options: BootstrapOptions): Promise<void> {
+  const isTenant = (options.tenant ?? SYSTEM_TENANT) !== SYSTEM_TENANT
+  const names = isTenant ? TENANT_NAMESPACES : NAMESPACES
+  if (!isTenant) await ensureStorageClass(client, options)
+  await Promise.all(names.map((name) => ensure(client, namespaces, { metadata: { name } })))
   // A controller would make them a moment later; this way the first Pod need not wait.
   await Promise.all(
-    NAMESPACES.map((namespace) => ensure(client, serviceaccounts, { metadata: { name: 'default', namespace } })),
+    names.map((namespace) => ensure(client, serviceaccounts, { metadata: { name: 'default', namespace } })),
   )
   await Promise.all(
     PRIORITY_CLASSES.map(({ name, ...rest }) => ensure(client, priorityclasses, { metadata: { name }, ...rest })),
   )
-  await ensureKubernetesService(client, options)
+  await ensureKubernetesService(client, { ...options, isTenant })
 }
 
 /** Comes before the namespaces: they are how a later start knows that the cluster had its class. */
@@ -53,7 +66,10 @@ async function ensureStorageClass(client: Client, { storageClass }: AdmissionOpt
   }
 }
 
-async function ensureKubernetesService(client: Client, options: AdmissionOptions): Promise<void> {
+async function ensureKubernetesService(
+  client: Client,
+  options: AdmissionOptions & { readonly isTenant: boolean },
+): Promise<void> {
   const range = options.serviceRange ?? DEFAULT_SERVICE_RANGE
   await ensure(client, servicecidrs, { metadata: { name: 'kubernetes' }, spec: { cidrs: [range] } })
   const port = options.advertisePort ?? DEFAULT_PORT
@@ -62,7 +78,8 @@ async function ensureKubernetesService(client: Client, options: AdmissionOptions
     metadata,
     spec: {
       type: 'ClusterIP',
-      clusterIP: formatIpv4(parseIpRange(range).first + 1),
+      // the first address is the cluster's own; each tenant's comes from those that are free
+      ...(options.isTenant ? {} : { clusterIP: formatIpv4(parseIpRange(range).first + 1) }),
       ports: [{ name: 'https', port: 443, targetPort: port, protocol: 'TCP' }],
     },
   }

@@ -31,6 +31,7 @@ export function createDiscoveryExtension(options: DiscoveryOptions = {}): Create
     const route = (path: string): NonResourceRoute => ({
       path,
       methods: ['GET', 'HEAD'],
+      forTenants: true,
       handle(exchange, { info }) {
         const document = cache.find(info.path.replace(/\/$/, ''), aggregationOf(exchange))
         if (document === undefined) throw notFoundPath()

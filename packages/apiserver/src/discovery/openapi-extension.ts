@@ -29,16 +29,19 @@ export function createOpenApiExtension(options: OpenApiExtensionOptions = {}): C
         {
           path: '/openapi/v2',
           methods: ['GET', 'HEAD'],
+          forTenants: true,
           handle: (exchange) => respondDocument(exchange, documents.v2(exchange)),
         },
         {
           path: '/openapi/v3',
           methods: ['GET', 'HEAD'],
+          forTenants: true,
           handle: (exchange) => respondDocument(exchange, documents.index()),
         },
         {
           path: V3_PREFIX,
           methods: ['GET', 'HEAD'],
+          forTenants: true,
           handle: (exchange, { info }) => serveV3(exchange, info.path.slice(V3_PREFIX.length), documents),
         },
       ],

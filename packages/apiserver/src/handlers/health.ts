@@ -10,10 +10,11 @@ export function healthRoutes(
   checks: () => { readonly live: HealthChecks; readonly ready: HealthChecks },
 ): NonResourceRoute[] {
   const endpoint = (name: string, list: () => HealthChecks): NonResourceRoute[] => {
-    const handle = (exchange: Exchange): void => answer(exchange, name, list())
+    const handle: NonResourceRoute['handle'] = (exchange, { info }) =>
+      answer(exchange, { name, path: info.path }, list())
     return [
-      { path: `/${name}`, methods: ['GET', 'HEAD'], handle },
-      { path: `/${name}/`, methods: ['GET', 'HEAD'], handle },
+      { path: `/${name}`, methods: ['GET', 'HEAD'], forTenants: true, handle },
+      { path: `/${name}/`, methods: ['GET', 'HEAD'], forTenants: true, handle },
     ]
   }
   return [
@@ -25,8 +26,12 @@ export function healthRoutes(
 
 const PLAIN = { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }
 
-function answer(exchange: Exchange, endpoint: string, checks: HealthChecks): void {
-  const only = exchange.path.split('/').slice(2).join('/')
+function answer(
+  exchange: Exchange,
+  { name: endpoint, path }: { readonly name: string; readonly path: string },
+  checks: HealthChecks,
+): void {
+  const only = path.split('/').slice(2).join('/')
   if (only !== '' && !(only in checks)) {
     exchange.respond(404, PLAIN, '404 page not found\n')
     return
@@ -80,5 +85,6 @@ export const VERSION = {
 export const versionRoute: NonResourceRoute = {
   path: '/version',
   methods: ['GET'],
+  forTenants: true,
   handle: (exchange) => respondValue(exchange, 200, { value: VERSION }),
 }

@@ -1,13 +1,23 @@
 import { ALL_TENANTS } from '@centaurus/api'
-import { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request-info.ts'
+import { SYSTEM_TENANT, type UserInfo } from './request-info.ts'
+
+const UNAUTHENTICATED_GROUP = 'system:unauthenticated'
 
 /**
- * The tenant that a request runs in; undefined when there is nothing at that address for `user`. Pure.
+ * The tenant that a request runs in; undefined when there is nothing at that address for `user`, who then gets what a path gets that
+ * does not exist. `named` is the tenant in the URL, or `''`. Pure.
  *
- * `all` is the view over every tenant, for operators.
+ * Users stay in their tenant. Those of `system` may name any that is hosted here, or `all`, the view over every tenant; nobody else
+ * learns from an answer which names exist, so who is not known has no tenants at all.
  */
-export function effectiveTenant(user: UserInfo, info: RequestInfo): string | undefined {
-  if (info.tenant === SYSTEM_TENANT) return SYSTEM_TENANT
-  if (info.tenant === ALL_TENANTS && user.tenant === SYSTEM_TENANT) return ALL_TENANTS
-  return undefined
+export function effectiveTenant(
+  user: UserInfo,
+  named: string,
+  isHosted: (tenant: string) => boolean,
+): string | undefined {
+  if (named === '') return user.tenant
+  if (user.groups.includes(UNAUTHENTICATED_GROUP)) return undefined
+  if (user.tenant !== SYSTEM_TENANT) return named === user.tenant ? named : undefined
+  if (named === SYSTEM_TENANT || named === ALL_TENANTS) return named
+  return isHosted(named) ? named : undefined
 }

@@ -1,18 +1,30 @@
-import { badRequest } from '@centaurus/api'
+import { ALL_TENANTS, badRequest } from '@centaurus/api'
 import type { AuthorizationAttributes, Authorizer } from '../access/access.ts'
 import type { Exchange } from '../http/exchange.ts'
-import { authorize } from './authenticate.ts'
+import { isOperatorsGroup } from '../access/operator-groups.ts'
+import { authorize, forbiddenRequest } from './authenticate.ts'
 import { SYSTEM_TENANT, type UserInfo } from './request-info.ts'
 
 const EXTRA_PREFIX = 'impersonate-extra-'
 const SERVICE_ACCOUNT_PREFIX = 'system:serviceaccount:'
 
+export interface ImpersonationRequest {
+  readonly headers: Exchange['headers']
+  /** Where the request runs: users of a tenant are found in theirs, operators in any. */
+  readonly tenant: string
+}
+
 /**
- * The user that the request wants to be taken for; `user` itself without the headers. Throws Forbidden unless `user` may impersonate
- * each part. Source: apiserver pkg/endpoints/filters/impersonation.go, v0.37.
+ * The user that the request wants to be taken for; `user` itself without the headers. It belongs to the tenant in which the request
+ * runs. Throws Forbidden unless `user` may impersonate each part. Source: apiserver pkg/endpoints/filters/impersonation.go, v0.37.
  */
-export function impersonate(authorizers: readonly Authorizer[], user: UserInfo, { headers }: Exchange): UserInfo {
+export function impersonate(
+  authorizers: readonly Authorizer[],
+  user: UserInfo,
+  { headers, tenant: runsIn }: ImpersonationRequest,
+): UserInfo {
   if (!isAsked(headers)) return user
+  const tenant = runsIn === ALL_TENANTS ? user.tenant : runsIn
   const name = headers['impersonate-user'] ?? ''
   const groups = splitHeader(headers['impersonate-group'])
   const uid = headers['impersonate-uid'] ?? ''
@@ -22,6 +34,12 @@ export function impersonate(authorizers: readonly Authorizer[], user: UserInfo, 
   }
   const check = (part: Partial<AuthorizationAttributes>): void => {
     authorize(authorizers, { ...IMPERSONATE, ...part, user, tenant: user.tenant })
+  }
+  // nobody becomes a part of the cluster itself from inside a tenant
+  const refused = tenant === SYSTEM_TENANT ? undefined : groups.find(isOperatorsGroup)
+  if (refused !== undefined) {
+    const asked = { ...IMPERSONATE, user, tenant, resource: 'groups', name: refused }
+    throw forbiddenRequest(asked, '')
   }
   const account = readServiceAccount(name)
   if (account !== undefined) check({ resource: 'serviceaccounts', namespace: account.namespace, name: account.name })
@@ -33,7 +51,7 @@ export function impersonate(authorizers: readonly Authorizer[], user: UserInfo, 
       check({ group: 'authentication.k8s.io', resource: 'userextras', subresource: key, name: value })
     }
   }
-  return { name, uid, groups: impersonatedGroups(name, groups, account), extra, tenant: SYSTEM_TENANT }
+  return { name, uid, groups: impersonatedGroups(name, groups, account), extra, tenant }
 }
 
 const IMPERSONATE: Omit<AuthorizationAttributes, 'user'> = {

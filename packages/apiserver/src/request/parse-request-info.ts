@@ -1,5 +1,5 @@
 import { badRequest } from '@centaurus/api'
-import { SYSTEM_TENANT, type RequestInfo } from './request-info.ts'
+import type { RequestInfo } from './request-info.ts'
 
 /** What of an exchange decides what is asked for. */
 export interface RequestLine {
@@ -12,17 +12,37 @@ const TENANTS_PREFIX = '/tenants/'
 const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize'])
 const NO_SEGMENTS: readonly string[] = []
 
+/** `tenants/x/status` is the object `x` of a custom resource, not the resource `status` of tenant `x`. */
+const SUBRESOURCES = new Set(['status', 'scale'])
+/** Here `tenants` are the registry's own objects. */
+const REGISTRY_GROUP = 'centaurus.io'
+
 /**
- * Reads what a URL and method ask for. Throws BadRequest for a path that is not valid percent-encoding.
- * Source: apiserver pkg/endpoints/request/requestinfo.go, v0.37; the tenant's prefix is ours.
+ * Reads what a URL and method ask for. `tenant` is the one that the URL names: `/tenants/{t}/…` around any path, or, as Arktos has it,
+ * `/api/v1/tenants/{t}/…` and `/apis/{group}/{version}/tenants/{t}/…`; `''` when it names none. Throws BadRequest for a path that is
+ * not valid percent-encoding. Source: apiserver pkg/endpoints/request/requestinfo.go, v0.37; the tenant's part is ours.
  */
-export function parseRequestInfo({ method, path: fullPath, query }: RequestLine): RequestInfo {
-  const { tenant, path } = splitTenant(fullPath)
+export function parseRequestInfo(line: RequestLine): RequestInfo {
+  const { tenant, path } = splitTenant(line.path)
   const segments = splitPath(path)
-  const root = segments[0]
-  const skip = root === 'api' ? 2 : root === 'apis' ? 3 : 0
-  if (skip === 0 || segments.length <= skip) return otherRequest(method, tenant, path)
-  const group = root === 'apis' ? segments[1]! : ''
+  if (tenant !== '') return { ...readInfo(line, path, segments), tenant }
+  const { skip, group } = readRoot(segments)
+  const isNamed = segments[skip] === 'tenants' && segments.length > skip + 2 && group !== REGISTRY_GROUP
+  const isSubresource = segments.length === skip + 3 && SUBRESOURCES.has(segments[skip + 2]!)
+  if (skip === 0 || !isNamed || isSubresource) return readInfo(line, path, segments)
+  const rest = [...segments.slice(0, skip), ...segments.slice(skip + 2)]
+  const barePath = `/${rest.map(encodeURIComponent).join('/')}`
+  return { ...readInfo(line, barePath, rest), tenant: segments[skip + 1]! }
+}
+
+/** The same for a server that has no tenants: what looks like a tenant's part is a part of the path like any other. */
+export function parsePlainInfo(line: RequestLine): RequestInfo {
+  return readInfo(line, line.path, splitPath(line.path))
+}
+
+function readInfo({ method, query }: RequestLine, path: string, segments: readonly string[]): RequestInfo {
+  const { skip, group } = readRoot(segments)
+  if (skip === 0 || segments.length <= skip) return otherRequest(method, path)
   const version = segments[skip - 1]!
   let parts = segments.slice(skip)
   const legacyWatch = parts[0] === 'watch' && parts.length > 1
@@ -31,7 +51,7 @@ export function parseRequestInfo({ method, path: fullPath, query }: RequestLine)
   const name = rest[1] ?? ''
   const verb = legacyWatch ? 'watch' : resourceVerb(method, name, query)
   return {
-    tenant,
+    tenant: '',
     isResourceRequest: true,
     verb,
     path,
@@ -45,8 +65,15 @@ export function parseRequestInfo({ method, path: fullPath, query }: RequestLine)
   }
 }
 
+/** How many segments come before a resource; 0 when none can come. */
+function readRoot(segments: readonly string[]): { skip: number; group: string } {
+  if (segments[0] === 'api') return { skip: 2, group: '' }
+  if (segments[0] === 'apis') return { skip: 3, group: segments[1] ?? '' }
+  return { skip: 0, group: '' }
+}
+
 function splitTenant(path: string): { tenant: string; path: string } {
-  if (!path.startsWith(TENANTS_PREFIX)) return { tenant: SYSTEM_TENANT, path }
+  if (!path.startsWith(TENANTS_PREFIX)) return { tenant: '', path }
   const end = path.indexOf('/', TENANTS_PREFIX.length)
   const tenant = path.slice(TENANTS_PREFIX.length, end < 0 ? undefined : end)
   return { tenant: decodeSegment(tenant), path: end < 0 ? '/' : path.slice(end) }
@@ -65,9 +92,9 @@ function decodeSegment(segment: string): string {
   }
 }
 
-function otherRequest(method: string, tenant: string, path: string): RequestInfo {
+function otherRequest(method: string, path: string): RequestInfo {
   return {
-    tenant,
+    tenant: '',
     isResourceRequest: false,
     verb: method.toLowerCase(),
     path,

@@ -4,21 +4,22 @@ export interface UserInfo {
   readonly uid: string
   readonly groups: readonly string[]
   readonly extra: Readonly<Record<string, readonly string[]>>
-  /** The tenant that the credentials belong to; `system` for operators and until tenants exist. */
+  /** The tenant that the credentials belong to; `system` for operators and for nobody known. */
   readonly tenant: string
 }
 
-/** The one tenant until tenants exist. Store keys, requests, informers and RBAC carry it from the first day. */
+/** The tenant of operators. Store keys, requests, informers and RBAC carry a tenant everywhere. */
 export const SYSTEM_TENANT = 'system'
 
 /** What a URL and method ask for. Source: apiserver pkg/endpoints/request/requestinfo.go. */
 export interface RequestInfo {
+  /** The tenant that the request runs in; after parsing alone the one that the URL names, or `''`. */
   readonly tenant: string
   /** False for `/healthz`, `/openapi/v2`, `/apis` … */
   readonly isResourceRequest: boolean
   /** `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`; the lower-case method when not a resource. */
   readonly verb: string
-  /** Without the `/tenants/{t}` prefix. */
+  /** Without the tenant's part. */
   readonly path: string
   /** `''` for the core group. */
   readonly group: string

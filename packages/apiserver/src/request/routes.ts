@@ -25,8 +25,11 @@ export class RouteTable {
     return this.#prefixes.find((route) => path.startsWith(route.path))
   }
 
-  /** Every path, sorted, as `/` lists them. */
-  paths(): string[] {
-    return [...this.#exact.keys(), ...this.#prefixes.map((route) => route.path)].toSorted()
+  /** Every path, or those that may be asked for inside a tenant; sorted, as `/` lists them. */
+  paths({ forTenants }: { readonly forTenants: boolean }): string[] {
+    return [...this.#exact.values(), ...this.#prefixes]
+      .filter((route) => !forTenants || route.forTenants === true)
+      .map((route) => route.path)
+      .toSorted()
   }
 }

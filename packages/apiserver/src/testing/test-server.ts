@@ -2,6 +2,7 @@ import { connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:h
 import { createSeededRandom, silentLogger, systemClock, type Clock, type Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { createMemoryStore, type Store } from '@centaurus/store'
+import type { CertificateIdentity } from '../certificates/authority.ts'
 import { openClusterCertificates, type ClusterCertificates } from '../certificates/cluster-certificates.ts'
 import type { CreateExtension } from '../extension.ts'
 import { createApiServer, type ApiServer } from '../server.ts'
@@ -13,6 +14,7 @@ export interface TestServerOptions {
   readonly logger?: Logger | undefined
   readonly extensions?: readonly CreateExtension[] | undefined
   readonly admission?: AdmissionOptions | undefined
+  readonly partition?: string | undefined
   /** Default: one set for all tests of the process. */
   readonly certificates?: ClusterCertificates | undefined
 }
@@ -26,6 +28,8 @@ export interface TestServer {
   readonly certificates: ClusterCertificates
   /** One HTTP/2 connection, opened at the first request. */
   request(method: string, path: string, options?: TestRequestOptions): Promise<TestResponse>
+  /** The same for a caller with a client certificate of the cluster's authority. */
+  as(identity: CertificateIdentity): Promise<TestServer['request']>
   /** Opens a watch and collects its events. */
   watch(path: string): Promise<TestWatch>
   close(): Promise<void>
@@ -79,6 +83,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     logger: options.logger ?? silentLogger,
     extensions: options.extensions,
     admission: options.admission,
+    partition: options.partition,
   })
   await server.start()
   const listener = await server.listen({
@@ -86,6 +91,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     port: 0,
     tls: { key: serving.keyPem, certificate: serving.certificatePem, clientAuthority: authority.certificatePem },
   })
+  const sessions: ClientHttp2Session[] = []
   let session: ClientHttp2Session | undefined
   const open = (): ClientHttp2Session => {
     session ??= connect(`https://127.0.0.1:${listener.port}`, { ca: authority.certificatePem })
@@ -98,9 +104,17 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     port: listener.port,
     certificates: used,
     request: (method, path, request = {}) => sendRequest(open(), { method, path, ...request }),
+    async as(identity) {
+      const { certificatePem, keyPem } = await used.client(identity.commonName, identity)
+      const url = `https://127.0.0.1:${listener.port}`
+      const own = connect(url, { ca: authority.certificatePem, cert: certificatePem, key: keyPem })
+      sessions.push(own)
+      return (method, path, request = {}) => sendRequest(own, { method, path, ...request })
+    },
     watch: (path) => openWatch(open(), path),
     async close() {
       session?.destroy()
+      for (const own of sessions) own.destroy()
       await server.close()
       await store.close()
     },

@@ -35,6 +35,7 @@ function documentRoute(path: string, contentType: string, text: string): NonReso
   return {
     path,
     methods: ['GET'],
+    forTenants: true,
     handle: (exchange) => exchange.respond(200, { 'content-type': contentType, 'cache-control': CACHE_CONTROL }, body),
   }
 }

@@ -1,5 +1,6 @@
+import { NAMESPACE_ANNOTATION, SYSTEM_TENANT, TENANT_ANNOTATION } from '@centaurus/api'
 import type { Secret, ServiceAccount } from '@centaurus/api/core/v1'
-import { LEGACY_ISSUER, serviceAccountUserName, type LegacyClaims } from './service-account-claims.ts'
+import { LEGACY_ISSUER, serviceAccountUserName, tenantClaim, type LegacyClaims } from './service-account-claims.ts'
 import type { TokenSigner } from './signing-key.ts'
 
 const NAME_ANNOTATION = 'kubernetes.io/service-account.name'
@@ -21,7 +22,10 @@ export function fillTokenSecret(
   account: Readonly<ServiceAccount>,
   deps: SecretTokenDeps,
 ): Secret | undefined {
-  const { namespace = '', name = '' } = secret.metadata
+  const { name = '', annotations = {} } = secret.metadata
+  // controllers see the secrets of all tenants in one view
+  const namespace = annotations[NAMESPACE_ANNOTATION] ?? secret.metadata.namespace ?? ''
+  const tenant = annotations[TENANT_ANNOTATION] ?? SYSTEM_TENANT
   const uid = account.metadata.uid ?? ''
   const data = secret.data ?? {}
   const ca = toBase64(deps.caPem)
@@ -39,6 +43,7 @@ export function fillTokenSecret(
     'kubernetes.io/serviceaccount/secret.name': name,
     'kubernetes.io/serviceaccount/service-account.name': accountName,
     'kubernetes.io/serviceaccount/service-account.uid': uid,
+    ...tenantClaim(tenant),
   }
   return {
     ...secret,

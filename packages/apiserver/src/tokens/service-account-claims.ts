@@ -1,3 +1,5 @@
+import { refuseTenantName, SYSTEM_TENANT, TENANT_CLAIM } from '@centaurus/api'
+
 /** Source: pkg/serviceaccount/claims.go and jwt.go (v1.37). Times are seconds since the epoch. */
 export interface ServiceAccountClaims {
   readonly aud: readonly string[]
@@ -8,6 +10,8 @@ export interface ServiceAccountClaims {
   readonly nbf: number
   readonly sub: string
   readonly 'kubernetes.io': BoundClaims
+  /** Absent: `system`. */
+  readonly [TENANT_CLAIM]?: string | undefined
 }
 
 export interface BoundClaims {
@@ -35,11 +39,27 @@ export interface LegacyClaims {
   readonly 'kubernetes.io/serviceaccount/secret.name': string
   readonly 'kubernetes.io/serviceaccount/service-account.name': string
   readonly 'kubernetes.io/serviceaccount/service-account.uid': string
+  /** Absent: `system`. */
+  readonly [TENANT_CLAIM]?: string | undefined
 }
 
 /** The user name of a service account. Source: apiserver pkg/authentication/serviceaccount/util.go. */
 export function serviceAccountUserName(namespace: string, name: string): string {
   return `system:serviceaccount:${namespace}:${name}`
+}
+
+/** What tokens of the tenant say beyond those of `system`. */
+export function tenantClaim(tenant: string): { readonly [TENANT_CLAIM]?: string } {
+  return tenant === SYSTEM_TENANT ? {} : { [TENANT_CLAIM]: tenant }
+}
+
+/** The tenant of a token's service account. */
+export function tenantOfClaims({ [TENANT_CLAIM]: tenant }: { readonly [TENANT_CLAIM]?: string | undefined }): string {
+  return tenant ?? SYSTEM_TENANT
+}
+
+function hasTenant({ [TENANT_CLAIM]: tenant }: Record<string, unknown>): boolean {
+  return tenant === undefined || (typeof tenant === 'string' && refuseTenantName(tenant) === undefined)
 }
 
 /** Claims of a bound token, when they have the right shape. */
@@ -53,7 +73,8 @@ export function readBoundClaims(claims: Record<string, unknown>): ServiceAccount
     bound !== null &&
     typeof bound.namespace === 'string' &&
     typeof bound.serviceaccount?.name === 'string' &&
-    claims.sub === serviceAccountUserName(bound.namespace, bound.serviceaccount.name)
+    claims.sub === serviceAccountUserName(bound.namespace, bound.serviceaccount.name) &&
+    hasTenant(claims)
   if (!isWhole) return undefined
   const audiences = Array.isArray(claims.aud) ? claims.aud : [claims.aud]
   return { ...claims, aud: audiences.filter((entry) => typeof entry === 'string') } as unknown as ServiceAccountClaims
@@ -64,6 +85,7 @@ export function readLegacyClaims(claims: Record<string, unknown>): LegacyClaims 
   const names = ['namespace', 'secret.name', 'service-account.name', 'service-account.uid']
   const isWhole =
     claims.iss === LEGACY_ISSUER &&
+    hasTenant(claims) &&
     names.every((name) => typeof claims[`kubernetes.io/serviceaccount/${name}`] === 'string')
   return isWhole ? (claims as unknown as LegacyClaims) : undefined
 }

@@ -4,12 +4,13 @@ import type { Clock } from '@centaurus/base'
 import { nodes, pods, secrets, serviceaccounts } from '@centaurus/api/core/v1'
 import type { Authenticator } from '../access/access.ts'
 import { AUTHENTICATED_GROUP } from '../access/authentication/client-certificate.ts'
-import { SYSTEM_TENANT, type UserInfo } from '../request/request-info.ts'
+import type { UserInfo } from '../request/request-info.ts'
 import type { GroupResourceName, ObjectReader } from '../resource/object-reader.ts'
 import {
   readBoundClaims,
   readLegacyClaims,
   serviceAccountUserName,
+  tenantOfClaims,
   type LegacyClaims,
   type ObjectClaim,
   type ServiceAccountClaims,
@@ -124,19 +125,24 @@ function readToken(token: string, deps: TokenAuthenticatorDeps): KnownToken {
 
 function knowLegacy(token: string, claims: LegacyClaims, deps: TokenAuthenticatorDeps): KnownToken {
   const namespace = claims['kubernetes.io/serviceaccount/namespace']
+  const tenant = tenantOfClaims(claims)
   const account: ObjectClaim = {
     name: claims['kubernetes.io/serviceaccount/service-account.name'],
     uid: claims['kubernetes.io/serviceaccount/service-account.uid'],
   }
   const check = (): void => {
-    const secret = deps.reader.get(secrets, { namespace, name: claims['kubernetes.io/serviceaccount/secret.name'] })
+    const secret = deps.reader.get(
+      secrets,
+      { namespace, name: claims['kubernetes.io/serviceaccount/secret.name'] },
+      { tenant },
+    )
     const isSame = secret?.data?.token === Buffer.from(token).toString('base64')
     if (!isSame || secret.metadata.deletionTimestamp !== undefined)
       throw new Error('service account token has been invalidated')
-    checkObject(deps, serviceaccounts, namespace, account)
+    checkObject(deps, serviceaccounts, { tenant, namespace, ...account })
   }
   return {
-    user: createUser(namespace, account, {}),
+    user: createUser(account, { tenant, namespace, extra: {} }),
     audiences: deps.audiences,
     notBeforeMs: 0,
     expiresMs: Number.POSITIVE_INFINITY,
@@ -158,35 +164,42 @@ function boundUser(claims: ServiceAccountClaims): UserInfo {
     extra[`${prefix}pod-name`] = [pod.name]
     extra[`${prefix}pod-uid`] = [pod.uid ?? '']
   }
-  return createUser(namespace, serviceaccount, extra)
+  return createUser(serviceaccount, { tenant: tenantOfClaims(claims), namespace, extra })
 }
 
-function createUser(namespace: string, account: ObjectClaim, extra: Record<string, string[]>): UserInfo {
+interface AccountHome {
+  readonly tenant: string
+  readonly namespace: string
+  readonly extra: Record<string, string[]>
+}
+
+function createUser(account: ObjectClaim, { tenant, namespace, extra }: AccountHome): UserInfo {
   return Object.freeze({
     name: serviceAccountUserName(namespace, account.name),
     uid: account.uid ?? '',
     groups: ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, AUTHENTICATED_GROUP],
     extra,
-    tenant: SYSTEM_TENANT,
+    tenant,
   })
 }
 
 function checkBound(claims: ServiceAccountClaims, deps: TokenAuthenticatorDeps): void {
   const { namespace, serviceaccount, pod, secret, node } = claims['kubernetes.io']
-  checkObject(deps, serviceaccounts, namespace, serviceaccount)
-  if (secret !== undefined) checkObject(deps, secrets, namespace, secret)
-  if (pod !== undefined) checkObject(deps, pods, namespace, pod)
+  const home = { tenant: tenantOfClaims(claims), namespace }
+  checkObject(deps, serviceaccounts, { ...home, ...serviceaccount })
+  if (secret !== undefined) checkObject(deps, secrets, { ...home, ...secret })
+  if (pod !== undefined) checkObject(deps, pods, { ...home, ...pod })
   // a pod's token only says where the pod runs; it is not bound to the node
-  else if (node !== undefined) checkObject(deps, nodes, '', node)
+  else if (node !== undefined) checkObject(deps, nodes, { ...home, namespace: '', ...node })
 }
 
 function checkObject(
   deps: TokenAuthenticatorDeps,
   type: GroupResourceName,
-  namespace: string,
-  claim: ObjectClaim,
+  claim: ObjectClaim & { readonly tenant: string; readonly namespace: string },
 ): void {
-  const object = deps.reader.get(type, { namespace, name: claim.name })
+  const { tenant, namespace, name } = claim
+  const object = deps.reader.get(type, { namespace, name }, { tenant })
   if (object === undefined) throw new Error('service account token has been invalidated')
   if (object.metadata.uid !== claim.uid) {
     throw new Error(`${type.resource} UID (${object.metadata.uid}) does not match claim (${claim.uid})`)

@@ -16,7 +16,12 @@ import type { Clock } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { ObjectAction } from '../extension.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
-import { serviceAccountUserName, type BoundClaims, type ServiceAccountClaims } from './service-account-claims.ts'
+import {
+  serviceAccountUserName,
+  tenantClaim,
+  type BoundClaims,
+  type ServiceAccountClaims,
+} from './service-account-claims.ts'
 import type { TokenSigner } from './signing-key.ts'
 
 /** Source: pkg/apis/authentication/v1/defaults.go and validation.go. */
@@ -31,7 +36,7 @@ const TOKEN_REQUEST = { group: 'authentication.k8s.io', kind: 'TokenRequest' } a
 export interface TokenRequestDeps {
   readonly signer: TokenSigner
   readonly reader: ObjectReader
-  readonly client: Client
+  readonly clientOf: (tenant: string) => Client
   readonly clock: Clock
   /** Audiences of the API server itself; the first is the issuer. */
   readonly audiences: readonly string[]
@@ -43,7 +48,12 @@ export function createTokenRequestAction(deps: TokenRequestDeps): ObjectAction {
     group: '',
     resource: 'serviceaccounts',
     subresource: 'token',
-    run: (body, { info }) => issueToken(body as TokenRequest, { namespace: info.namespace, name: info.name }, deps),
+    run: (body, { info }) =>
+      issueToken(
+        body as TokenRequest,
+        { namespace: info.namespace, name: info.name },
+        { ...deps, tenant: info.tenant },
+      ),
   }
 }
 
@@ -52,7 +62,9 @@ interface AccountName {
   readonly name: string
 }
 
-async function issueToken(request: TokenRequest, name: AccountName, deps: TokenRequestDeps): Promise<KubeObject> {
+type IssueDeps = TokenRequestDeps & { readonly tenant: string }
+
+async function issueToken(request: TokenRequest, name: AccountName, deps: IssueDeps): Promise<KubeObject> {
   checkNames(request, name)
   const account: Stored<ServiceAccount> = await find(deps, serviceaccounts, name)
   const uid = request.metadata?.uid
@@ -85,6 +97,7 @@ async function issueToken(request: TokenRequest, name: AccountName, deps: TokenR
     },
     nbf: nowSeconds,
     sub: serviceAccountUserName(name.namespace, name.name),
+    ...tenantClaim(deps.tenant),
   }
   const timestamp = (ms: number): string => new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000Z', 'Z')
   const answer: TokenRequest = {
@@ -128,7 +141,7 @@ type Binding = Pick<BoundClaims, 'pod' | 'node' | 'secret'>
 async function bindToken(
   ref: BoundObjectReference | undefined,
   account: AccountName,
-  deps: TokenRequestDeps,
+  deps: IssueDeps,
 ): Promise<Binding> {
   if (ref === undefined) return {}
   const { apiVersion = '', kind = '', name = '', uid } = ref
@@ -155,7 +168,7 @@ async function bindToken(
     return { secret: { name, uid: secret.metadata.uid } }
   }
   if (group === '' && kind === 'Node') {
-    const node = await find(deps, nodes, { namespace: '', name })
+    const node = await find(deps, nodes, { namespace: '', name }) // a tenant has none
     checkUid(kind, node, uid)
     return { node: { name, uid: node.metadata.uid } }
   }
@@ -171,11 +184,9 @@ function checkUid(kind: string, object: Stored<KubeObject>, uid: string | undefi
 
 /** From the cache, or from the store when the cache has not heard of it yet. */
 async function find<T extends KubeObject>(
-  deps: TokenRequestDeps,
+  { reader, clientOf, tenant }: IssueDeps,
   type: ResourceType<T>,
   name: AccountName,
 ): Promise<Stored<T>> {
-  const cached = deps.reader.get(type, name)
-  if (cached !== undefined) return cached
-  return deps.client.get(type, name)
+  return reader.get(type, name, { tenant }) ?? clientOf(tenant).get(type, name)
 }

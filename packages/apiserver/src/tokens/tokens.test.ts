@@ -22,7 +22,7 @@ function setUp() {
   const clock = createManualClock()
   const signer = createTokenSigner({ keyPem: generateKeyPem() })
   const client = { get: () => Promise.reject(new Error('only the cache is asked')) } as unknown as Client
-  const deps = { reader, clock, signer, client, audiences: AUDIENCES }
+  const deps = { reader, clock, signer, clientOf: () => client, audiences: AUDIENCES }
   const authenticator = createTokenAuthenticator(deps)
   const action = createTokenRequestAction(deps)
   const context = { info: { namespace: 'a', name: 'sa', tenant: SYSTEM_TENANT } } as RequestContext

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { deepClone, deepFreeze, refuseTenantName, type KubeObject } from '@centaurus/api'
 import { NAMESPACES } from './references.ts'
-import { TenantDirectory } from './tenant-directory.ts'
+import { NameDirectory } from './name-directory.ts'
 import { fromQualified, toQualified } from './translate.ts'
 
 const label = fc.oneof(
@@ -15,8 +15,8 @@ const tenantName = fc
   .filter((name) => refuseTenantName(name) === undefined)
 
 /** A directory in which the tenant has every namespace and every object that the test names. */
-function directoryOf(tenant: string, names: readonly string[]): TenantDirectory {
-  return new TenantDirectory({
+function directoryOf(tenant: string, names: readonly string[]): NameDirectory {
+  return new NameDirectory({
     tenants: () => [tenant],
     hasTenant: (name) => name === tenant,
     namesOf: () => names,
@@ -123,7 +123,7 @@ describe('translation between a tenant and the view', () => {
   })
 })
 
-describe('the directory of tenants', () => {
+describe('the directory of names', () => {
   const long = 'a'.repeat(63)
 
   it('knows whose a name is, and refuses what no tenant here has', () => {

@@ -6,7 +6,7 @@ import { selectFrom, type ObjectCache, type ResourceCache, type StoreSource } fr
 import type { Watcher } from '../watch-cache/watcher.ts'
 import { QualifiedObject, type Appearance } from './qualified-object.ts'
 import { isOfSystem, NAMESPACES, referencesOf, type ResourceKey } from './references.ts'
-import type { TenantDirectory } from './tenant-directory.ts'
+import type { NameDirectory } from './name-directory.ts'
 import { toQualified, type TenantNames } from './translate.ts'
 
 interface Member {
@@ -17,7 +17,7 @@ interface Member {
 
 export interface ViewCacheOptions {
   readonly resource: ResourceKey
-  readonly directory: TenantDirectory
+  readonly directory: NameDirectory
   /** Every event with a greater revision will be heard. */
   readonly since: number
   readonly revisionOfCache: () => number
@@ -29,7 +29,7 @@ export interface ViewCacheOptions {
  */
 export class ViewCache implements ObjectCache {
   readonly #resource: ResourceKey
-  readonly #directory: TenantDirectory
+  readonly #directory: NameDirectory
   readonly #feed: EventFeed
   /** In the order of the tenants' names. */
   #members: Member[] = []

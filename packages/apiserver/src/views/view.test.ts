@@ -39,7 +39,7 @@ describe('the view over all tenants', () => {
   }
 
   before(async () => {
-    test = await startTestServer()
+    test = await startTestServer({ extensions: [() => ({ authenticator: { authenticate: () => SERVER_USER } })] })
     all = tenant(ALL_TENANTS)
     for (const name of ['acme', 'beta']) {
       const client = await addTenant(name)

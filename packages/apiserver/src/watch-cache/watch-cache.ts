@@ -4,7 +4,7 @@ import { REVISION_SPAN, type KeyValue, type Store, type StoreEvent, type StoreWa
 import { asBuffer } from '../storage/encoding.ts'
 import { REGISTRY_PREFIX, splitPrefix, splitStoreKey } from '../storage/keys.ts'
 import type { ResourceKey } from '../views/references.ts'
-import { TenantDirectory } from '../views/tenant-directory.ts'
+import { NameDirectory } from '../views/name-directory.ts'
 import { ViewCache } from '../views/view-cache.ts'
 import { StoredObject } from './cached-object.ts'
 import { ResourceCache } from './resource-cache.ts'
@@ -42,7 +42,7 @@ interface Waiter {
  */
 export class WatchCache {
   /** Whose the names in views are. */
-  readonly directory: TenantDirectory
+  readonly directory: NameDirectory
   readonly #store: Store
   readonly #clock: Clock
   readonly #logger: Logger
@@ -63,7 +63,7 @@ export class WatchCache {
     this.#store = store
     this.#clock = clock
     this.#logger = logger
-    this.directory = new TenantDirectory({
+    this.directory = new NameDirectory({
       tenants: () => this.#tenants,
       hasTenant: (tenant) => this.#tenants.has(tenant),
       namesOf: (tenant, resource) => this.#namesOf(tenant, resource),

@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto'
-import { unauthorized } from '@centaurus/api'
+import { TENANT_ORGANIZATION_PREFIX, unauthorized } from '@centaurus/api'
 import type { Clock } from '@centaurus/base'
 import { SYSTEM_TENANT, type UserInfo } from '../../request/request-info.ts'
 import type { Authenticator } from '../access.ts'
+import { checkTenantUser } from './tenant-user.ts'
 
 /** Callers whose certificates are remembered; the one that was seen longest ago goes first. About 1 KB each. */
 const CERTIFICATES_MAX = 20_000
@@ -15,8 +16,9 @@ interface KnownCertificate {
 }
 
 /**
- * Users by client certificate, which TLS has verified: CN is the name, each O a group. The same certificate gives the same
- * `UserInfo` object, so that what is computed for it can be kept. Source: apiserver pkg/authentication/request/x509 (v0.37).
+ * Users by client certificate, which TLS has verified: CN is the name, each O a group, and an O of `tenant:NAME` the tenant. The same
+ * certificate gives the same `UserInfo` object, so that what is computed for it can be kept.
+ * Source: apiserver pkg/authentication/request/x509 (v0.37); the tenant as Arktos has it.
  */
 export function createCertificateAuthenticator(clock: Clock): Authenticator {
   // one buffer a connection, so most requests are answered without hashing it
@@ -50,7 +52,7 @@ function readCertificate(der: Uint8Array): KnownCertificate {
   }
   const commonName = [name ?? []].flat().at(-1) ?? ''
   if (commonName === '') throw unauthorized()
-  const groups = [organizations ?? []].flat()
+  const { tenant, groups } = splitOrganizations([organizations ?? []].flat())
   const user: UserInfo = Object.freeze({
     name: commonName,
     uid: '',
@@ -60,7 +62,18 @@ function readCertificate(der: Uint8Array): KnownCertificate {
         `X509SHA256=${certificate.fingerprint256.replaceAll(':', '').toLowerCase()}`,
       ],
     },
-    tenant: SYSTEM_TENANT,
+    tenant,
   })
   return { user, expiresMs: certificate.validToDate.getTime() }
+}
+
+/** Throws Unauthorized for what nobody can be: a member of two tenants, or of a tenant and of the cluster's own parts. */
+function splitOrganizations(organizations: readonly string[]): { tenant: string; groups: string[] } {
+  const isTenant = (organization: string): boolean => organization.startsWith(TENANT_ORGANIZATION_PREFIX)
+  const named = organizations.filter(isTenant)
+  const groups = organizations.filter((organization) => !isTenant(organization))
+  if (named.length > 1) throw unauthorized()
+  const tenant = named[0]?.slice(TENANT_ORGANIZATION_PREFIX.length) ?? SYSTEM_TENANT
+  checkTenantUser({ tenant, groups })
+  return { tenant, groups }
 }

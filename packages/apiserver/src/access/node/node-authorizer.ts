@@ -1,5 +1,5 @@
 import { LOCAL_VOLUME_NODE_LABEL } from '@centaurus/api'
-import type { UserInfo } from '../../request/request-info.ts'
+import { SYSTEM_TENANT, type UserInfo } from '../../request/request-info.ts'
 import type { AuthorizationAttributes, AuthorizationDecision, Authorizer } from '../access.ts'
 import { SYSTEM_ROLES } from '../rbac/bootstrap/system-roles.ts'
 import { parseRule } from '../rbac/bootstrap/role-data.ts'
@@ -14,6 +14,7 @@ const NO_OPINION: AuthorizationDecision = Object.freeze({ allowed: false, reason
 
 /** Name of the node that the user is; undefined when it is none. Source: pkg/auth/nodeidentifier/default.go. */
 export function nodeNameOf(user: UserInfo): string | undefined {
+  if (user.tenant !== SYSTEM_TENANT) return undefined
   if (!user.name.startsWith(NODE_USER_PREFIX) || !user.groups.includes(NODES_GROUP)) return undefined
   return user.name.slice(NODE_USER_PREFIX.length)
 }

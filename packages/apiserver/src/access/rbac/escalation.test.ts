@@ -45,7 +45,13 @@ function check(held: PolicyRule[], resource: string, object: KubeObject, old?: K
       rest: [],
     },
   }
-  const checks = createEscalationChecks({ policyOf: () => policy, authorizer: policy })
+  const checks = createEscalationChecks({
+    policies: {
+      rulesFor: (user, { namespace }) => policy.rulesFor(user, namespace),
+      rulesOfRole: (ref, { namespace }) => policy.rulesOfRole(ref, namespace),
+    },
+    authorizer: policy,
+  })
   checks.find((entry) => entry.resource === resource)?.check(write)
 }
 

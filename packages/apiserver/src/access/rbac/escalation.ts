@@ -1,9 +1,10 @@
 import { forbidden, notFound, type KubeObject } from '@centaurus/api'
 import type { ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef } from '@centaurus/api/rbac/v1'
 import type { CheckedWrite, WriteCheck } from '../../extension.ts'
-import type { UserInfo } from '../../request/request-info.ts'
+import { SYSTEM_TENANT } from '../../request/request-info.ts'
 import type { AuthorizationAttributes, Authorizer } from '../access.ts'
-import type { RbacPolicy } from './policy.ts'
+import { MASTERS_GROUP } from '../operator-groups.ts'
+import type { PolicyScope, PolicySource } from './tenant-policies.ts'
 import { compactRules, formatRule, quoteList, uncoveredRules } from './rule.ts'
 
 const RBAC_GROUP = 'rbac.authorization.k8s.io'
@@ -13,8 +14,7 @@ const FULL_AUTHORITY: readonly PolicyRule[] = [
 ]
 
 export interface EscalationDeps {
-  /** The RBAC objects of a tenant. */
-  policyOf(tenant: string): RbacPolicy
+  readonly policies: PolicySource
   /** Everything that the server asks, for the verbs `escalate` and `bind`. */
   readonly authorizer: Authorizer
 }
@@ -36,7 +36,7 @@ export function createEscalationChecks(deps: EscalationDeps): WriteCheck[] {
 
 function checkRole(write: CheckedWrite, deps: EscalationDeps): void {
   const { object, old, user, info } = write
-  if (write.operation === 'delete' || object === undefined || isTrusted(user)) return
+  if (write.operation === 'delete' || object === undefined || isTrusted(write)) return
   const name = object.metadata.name ?? ''
   if (isAllowed(deps, write, { verb: 'escalate', resource: info.resource, name: info.name, namespace: info.namespace }))
     return
@@ -45,7 +45,7 @@ function checkRole(write: CheckedWrite, deps: EscalationDeps): void {
   confirmHeld(write, deps, role.rules ?? [])
   const aggregates = isAggregated(object) || (old !== undefined && isAggregated(old))
   if (!aggregates) return
-  const held = deps.policyOf(info.tenant).rulesFor(user, info.namespace).rules
+  const held = deps.policies.rulesFor(user, info).rules
   if (uncoveredRules(held, FULL_AUTHORITY).length === 0) return
   throw forbidden(
     { group: RBAC_GROUP, resource: info.resource },
@@ -55,17 +55,17 @@ function checkRole(write: CheckedWrite, deps: EscalationDeps): void {
 }
 
 function checkBinding(write: CheckedWrite, deps: EscalationDeps): void {
-  const { object, old, user, info } = write
-  if (write.operation === 'delete' || object === undefined || isTrusted(user)) return
+  const { object, old, info } = write
+  if (write.operation === 'delete' || object === undefined || isTrusted(write)) return
   if (old !== undefined && sameBesidesCollection(object, old)) return
   const { roleRef } = object as RoleBinding | ClusterRoleBinding
   const resource = roleRef.kind === 'ClusterRole' ? 'clusterroles' : 'roles'
   if (isAllowed(deps, write, { verb: 'bind', resource, name: roleRef.name, namespace: info.namespace })) return
-  confirmHeld(write, deps, rulesOfRole(deps.policyOf(info.tenant), roleRef, info.namespace))
+  confirmHeld(write, deps, rulesOfRole(deps.policies, roleRef, info))
 }
 
-function rulesOfRole(policy: RbacPolicy, roleRef: RoleRef, namespace: string): readonly PolicyRule[] {
-  const rules = policy.rulesOfRole(roleRef, namespace)
+function rulesOfRole(policies: PolicySource, roleRef: RoleRef, scope: PolicyScope): readonly PolicyRule[] {
+  const rules = policies.rulesOfRole(roleRef, scope)
   if (rules !== undefined) return rules
   throw notFound(
     { group: RBAC_GROUP, resource: roleRef.kind === 'ClusterRole' ? 'clusterroles' : 'roles' },
@@ -74,7 +74,7 @@ function rulesOfRole(policy: RbacPolicy, roleRef: RoleRef, namespace: string): r
 }
 
 function confirmHeld({ object, user, info }: CheckedWrite, deps: EscalationDeps, wanted: readonly PolicyRule[]): void {
-  const { rules, errors } = deps.policyOf(info.tenant).rulesFor(user, info.namespace)
+  const { rules, errors } = deps.policies.rulesFor(user, info)
   const missing = uncoveredRules(rules, wanted)
   if (missing.length === 0) return
   const lines = [...new Set(compactRules(missing).map(formatRule))].toSorted()
@@ -84,8 +84,8 @@ function confirmHeld({ object, user, info }: CheckedWrite, deps: EscalationDeps,
   throw forbidden({ group: RBAC_GROUP, resource: info.resource }, object?.metadata.name ?? '', why)
 }
 
-function isTrusted(user: UserInfo): boolean {
-  return user.groups.includes('system:masters')
+function isTrusted({ user, info }: CheckedWrite): boolean {
+  return user.groups.includes(MASTERS_GROUP) && (user.tenant === SYSTEM_TENANT || user.tenant === info.tenant)
 }
 
 function isAllowed(

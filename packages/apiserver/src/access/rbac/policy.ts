@@ -11,6 +11,7 @@ import { clusterrolebindings, clusterroles, rolebindings, roles } from '@centaur
 import type { UserInfo } from '../../request/request-info.ts'
 import type { ObjectReader } from '../../resource/object-reader.ts'
 import type { AuthorizationAttributes, AuthorizationDecision } from '../access.ts'
+import { defaultRbacObjects } from './bootstrap/default-objects.ts'
 import { combinedResource, compileRule, ruleAllowsPath, ruleAllowsResource, type CompiledRule } from './rule.ts'
 
 /** Compiled rules of one user are forgotten beyond so many namespaces: they are made again in microseconds. */
@@ -116,6 +117,13 @@ export class RbacPolicy {
     return findGrant(local, attributes) ?? refusal([...cluster.missing, ...local.missing])
   }
 
+  /** By ClusterRoleBindings alone, whatever the namespace. */
+  authorizeClusterWide(attributes: AuthorizationAttributes): AuthorizationDecision {
+    const { user } = attributes
+    const cluster = this.#clusterIndex(user, this.#grantsOf(user))
+    return findGrant(cluster, attributes) ?? refusal(cluster.missing)
+  }
+
   /** Every rule that the user holds in the namespace ('' for the cluster alone), in the order of bindings. */
   rulesFor(
     user: UserInfo,
@@ -136,7 +144,7 @@ export class RbacPolicy {
   }
 
   putClusterRole(role: ClusterRole): void {
-    this.#clusterRoles.set(role.metadata.name ?? '', (role.rules ?? []).map(compileRule))
+    this.#clusterRoles.set(role.metadata.name ?? '', compileRules(role.rules ?? []))
     this.#clusterRolesChangedAt = ++this.#sequence
   }
 
@@ -269,6 +277,16 @@ export function followRbac(policy: RbacPolicy, reader: ObjectReader, tenant: str
   for (const binding of reader.list(clusterrolebindings, undefined, options)) policy.putClusterRoleBinding(binding)
   for (const binding of reader.list(rolebindings, undefined, options)) policy.putRoleBinding(binding)
   return () => stops.forEach((stop) => stop())
+}
+
+/** Every tenant has the default roles, with the same rules: these are compiled once and shared. */
+let defaultRules: ReadonlyMap<string, readonly CompiledRule[]> | undefined
+
+function compileRules(rules: readonly PolicyRule[]): readonly CompiledRule[] {
+  defaultRules ??= new Map(
+    defaultRbacObjects().clusterRoles.map((role) => [JSON.stringify(role.rules), (role.rules ?? []).map(compileRule)]),
+  )
+  return defaultRules.get(JSON.stringify(rules)) ?? rules.map(compileRule)
 }
 
 function toBinding(binding: ClusterRoleBinding | RoleBinding, namespace: string): Binding {

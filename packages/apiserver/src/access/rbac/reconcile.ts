@@ -4,7 +4,8 @@ import type { ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Su
 import type { Client } from '@centaurus/client'
 import type { ObjectReader } from '../../resource/object-reader.ts'
 import { planAggregation } from './aggregation.ts'
-import { defaultRbacObjects } from './bootstrap/default-objects.ts'
+import { SYSTEM_TENANT } from '../../request/request-info.ts'
+import { defaultRbacObjects, tenantRbacObjects } from './bootstrap/default-objects.ts'
 import { AUTO_UPDATE_ANNOTATION } from './bootstrap/role-data.ts'
 import { uncoveredRules } from './rule.ts'
 
@@ -12,34 +13,36 @@ import { uncoveredRules } from './rule.ts'
 const ATTEMPTS_MAX = 5
 
 export interface RbacReconcileDeps {
+  /** Of the tenant. */
   readonly client: Client
   readonly reader: ObjectReader
+  readonly tenant: string
 }
 
 /**
- * Makes the default roles and bindings that are missing, and gives existing ones back what they lost (never taking away what an
+ * Makes the tenant's default roles and bindings that are missing, and gives existing ones back what they lost (never taking away what an
  * operator added), unless their autoupdate annotation says "false". Source: component-helpers auth/rbac/reconciliation (v0.37),
  * run at start as pkg/registry/rbac/rest/storage_rbac.go does.
  */
-export async function reconcileDefaultRbac({ client, reader }: RbacReconcileDeps): Promise<void> {
-  const wanted = defaultRbacObjects()
+export async function reconcileDefaultRbac(deps: RbacReconcileDeps): Promise<void> {
+  const wanted = deps.tenant === SYSTEM_TENANT ? defaultRbacObjects() : tenantRbacObjects()
   await Promise.all([
     ...wanted.clusterRoles.map((role) =>
-      ensureObject(client, reader, { type: clusterroles, wanted: role, plan: planRoleUpdate }),
+      ensureObject(deps, { type: clusterroles, wanted: role, plan: planRoleUpdate }),
     ),
-    ...wanted.roles.map((role) => ensureObject(client, reader, { type: roles, wanted: role, plan: planRoleUpdate })),
+    ...wanted.roles.map((role) => ensureObject(deps, { type: roles, wanted: role, plan: planRoleUpdate })),
     ...wanted.clusterRoleBindings.map((binding) =>
-      ensureObject(client, reader, { type: clusterrolebindings, wanted: binding, plan: planBindingUpdate }),
+      ensureObject(deps, { type: clusterrolebindings, wanted: binding, plan: planBindingUpdate }),
     ),
     ...wanted.roleBindings.map((binding) =>
-      ensureObject(client, reader, { type: rolebindings, wanted: binding, plan: planBindingUpdate }),
+      ensureObject(deps, { type: rolebindings, wanted: binding, plan: planBindingUpdate }),
     ),
   ])
 }
 
 /** Writes the rules of every aggregated cluster role that is behind. Run it again after each change of a cluster role. */
-export async function reconcileAggregation({ client, reader }: RbacReconcileDeps): Promise<void> {
-  for (const { role, rules } of planAggregation(reader.list(clusterroles))) {
+export async function reconcileAggregation({ client, reader, tenant }: RbacReconcileDeps): Promise<void> {
+  for (const { role, rules } of planAggregation(reader.list(clusterroles, undefined, { tenant }))) {
     try {
       await client.update(clusterroles, { ...role, rules: [...rules] })
     } catch (error) {
@@ -88,12 +91,11 @@ interface Ensured<T extends KubeObject> {
 }
 
 async function ensureObject<T extends KubeObject>(
-  client: Client,
-  reader: ObjectReader,
+  { client, reader, tenant }: RbacReconcileDeps,
   { type, wanted, plan }: Ensured<T>,
 ): Promise<void> {
   const name = { name: wanted.metadata.name ?? '', namespace: wanted.metadata.namespace ?? '' }
-  let existing: Readonly<T> | undefined = reader.get(type, name)
+  let existing: Readonly<T> | undefined = reader.get(type, name, { tenant })
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     try {
       if (existing === undefined) return void (await client.create(type, wanted))

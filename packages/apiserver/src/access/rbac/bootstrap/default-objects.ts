@@ -36,3 +36,24 @@ export function defaultRbacObjects(): DefaultObjects {
     roleBindings: Object.entries(NAMESPACE_BINDINGS).map(([key, text]) => toRoleBinding(key, text)),
   }
 }
+
+/** Roles beyond {@link USER_ROLES} that make sense in a tenant, which has no nodes and no controllers of its own. */
+const TENANT_SYSTEM_ROLES = [
+  'system:auth-delegator',
+  'system:basic-user',
+  'system:discovery',
+  'system:public-info-viewer',
+  'system:service-account-issuer-discovery',
+]
+
+/** The roles and bindings that every tenant starts with: those for people. */
+export function tenantRbacObjects(): DefaultObjects {
+  const { clusterRoles, clusterRoleBindings } = defaultRbacObjects()
+  const names = new Set([...Object.keys(USER_ROLES), ...TENANT_SYSTEM_ROLES])
+  return {
+    clusterRoles: clusterRoles.filter(({ metadata }) => names.has(metadata.name ?? '')),
+    clusterRoleBindings: clusterRoleBindings.filter(({ metadata }) => names.has(metadata.name ?? '')),
+    roles: [],
+    roleBindings: [],
+  }
+}

@@ -15,7 +15,7 @@ export interface DirectoryDeps {
 }
 
 /** Finds out whose a qualified name is. */
-export class TenantDirectory {
+export class NameDirectory {
   readonly #deps: DirectoryDeps
   readonly #remembered = new Map<string, QualifiedName>()
   readonly #names = new Map<string, TenantNames>()

@@ -1,0 +1,58 @@
+import type { Authenticator, Authorizer } from './access/access.ts'
+import type { ApiServerCore, Connector, CreateExtension, Forward, ObjectAction, WriteCheck } from './extension.ts'
+import { RouteTable } from './request/routes.ts'
+
+/** What the extensions bring, in the order of the extensions. */
+export interface ExtensionParts {
+  readonly authenticators: Authenticator[]
+  readonly authorizers: Authorizer[]
+  readonly forwarders: Forward[]
+  readonly tenantBootstraps: ((tenant: string) => Promise<void>)[]
+  readonly routes: RouteTable
+  readonly connectors: Connector[]
+  readonly actions: ObjectAction[]
+  readonly writeChecks: WriteCheck[]
+  readonly readiness: Record<string, () => void>
+  readonly starts: (() => Promise<void>)[]
+  readonly closes: (() => Promise<void>)[]
+}
+
+/** Nothing yet. */
+export function emptyParts(): ExtensionParts {
+  return {
+    authenticators: [],
+    authorizers: [],
+    forwarders: [],
+    tenantBootstraps: [],
+    routes: new RouteTable(),
+    connectors: [],
+    actions: [],
+    writeChecks: [],
+    readiness: {},
+    starts: [],
+    closes: [],
+  }
+}
+
+/** Sets the extensions up and takes what they bring. */
+export function addExtensions(
+  parts: ExtensionParts,
+  extensions: readonly CreateExtension[],
+  core: ApiServerCore,
+): void {
+  for (const create of extensions) {
+    const extension = create(core)
+    if (extension.authenticator !== undefined) parts.authenticators.push(extension.authenticator)
+    if (extension.authorizer !== undefined) parts.authorizers.push(extension.authorizer)
+    if (extension.forward !== undefined) parts.forwarders.push(extension.forward)
+    if (extension.bootstrapTenant !== undefined)
+      parts.tenantBootstraps.push((tenant) => extension.bootstrapTenant!(tenant))
+    parts.routes.add(extension.routes ?? [])
+    parts.connectors.push(...(extension.connectors ?? []))
+    parts.actions.push(...(extension.actions ?? []))
+    parts.writeChecks.push(...(extension.writeChecks ?? []))
+    Object.assign(parts.readiness, extension.readiness)
+    if (extension.start !== undefined) parts.starts.push(() => extension.start!())
+    if (extension.close !== undefined) parts.closes.push(() => extension.close!())
+  }
+}
