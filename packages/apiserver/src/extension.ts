@@ -6,11 +6,15 @@ import type { Exchange } from './http/exchange.ts'
 import type { RequestInfo, UserInfo } from './request/request-info.ts'
 import type { ObjectReader } from './resource/object-reader.ts'
 import type { ResourceDefinition, ResourceRegistry } from './resource/registry.ts'
+import type { TenantRegistries } from './resource/tenant-registries.ts'
 import type { TenantDirectory } from './tenants/tenant-directory.ts'
 
 /** What the core of the server offers to its extensions when it is made. Nothing is loaded yet: see {@link ApiServerExtension.start}. */
 export interface ApiServerCore {
+  /** What is served in `system`. */
   readonly registry: ResourceRegistry
+  /** What is served in each tenant. */
+  readonly registries: TenantRegistries
   readonly reader: ObjectReader
   /** In-process client that acts as `system:apiserver` in group `system:masters`. */
   readonly client: Client

@@ -10,7 +10,7 @@ import { serveResource } from './handlers/dispatch.ts'
 import { healthRoutes, versionRoute, type HealthChecks } from './handlers/health.ts'
 import type { ServeDeps } from './handlers/serve-deps.ts'
 import type { Exchange } from './http/exchange.ts'
-import { listen, type Listener, type ListenerOptions } from './http/listener.ts'
+import { listen, type Listener, type ListenerDeps, type ListenerOptions } from './http/listener.ts'
 import { createInProcessClient } from './in-process-client/in-process-client.ts'
 import { createServerMetrics } from './metrics/server-metrics.ts'
 import { createPipeline } from './request/pipeline.ts'
@@ -20,6 +20,7 @@ import { builtInDefinitions } from './resource/built-in.ts'
 import { createReader } from './resource/cache-reader.ts'
 import type { ObjectReader } from './resource/object-reader.ts'
 import { ResourceRegistry } from './resource/registry.ts'
+import { TenantRegistries } from './resource/tenant-registries.ts'
 import { RegistryTenants, type TenantDirectory } from './tenants/tenant-directory.ts'
 import { WatchCache } from './watch-cache/watch-cache.ts'
 
@@ -46,7 +47,10 @@ export const SERVER_USER: UserInfo = {
 
 /** The API of one partition. Without authorizer extensions everybody may do everything. */
 export interface ApiServer {
+  /** What is served in `system`. */
   readonly registry: ResourceRegistry
+  /** What is served in each tenant. */
+  readonly registries: TenantRegistries
   readonly reader: ObjectReader
   readonly tenants: TenantDirectory
   /** Makes what every tenant has (namespaces, roles, its own `kubernetes` Service), for one that is new. Safe to run again. */
@@ -71,10 +75,11 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const { store, clock, random, logger } = deps
   const cache = new WatchCache({ store, clock, logger })
   const registry = new ResourceRegistry(builtInDefinitions())
+  const registries = new TenantRegistries(registry)
   const reader = createReader(cache)
   const tenants = new RegistryTenants(reader, deps.partition)
   const parts = emptyParts()
-  const metrics = createServerMetrics({ cache, registry, clock })
+  const metrics = createServerMetrics({ cache, registries, clock })
   const serveDeps: ServeDeps = {
     store,
     cache,
@@ -82,15 +87,16 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     random,
     logger,
     registry,
+    registries,
     admission: builtInAdmission(deps.admission ?? {}),
-    admissionContext: { reader, random, clock, cache, registry },
+    admissionContext: { reader, random, clock, cache, registries },
     writeChecks: parts.writeChecks,
     connectors: parts.connectors,
     actions: parts.actions,
   }
   const client = (user: UserInfo = SERVER_USER): Client => createInProcessClient(serveDeps, user)
   const clientOf = (tenant: string): Client => client({ ...SERVER_USER, tenant })
-  const core = { registry, reader, tenants, client: client(), clientOf, clock, random, logger }
+  const core = { registry, registries, reader, tenants, client: client(), clientOf, clock, random, logger }
   addExtensions(parts, deps.extensions ?? [], core)
   parts.routes.add([
     ...healthRoutes(() => healthChecks(cache, parts)),
@@ -106,9 +112,10 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     serveResource: (exchange, context) => serveResource(serveDeps, exchange, context),
     observe: metrics.observe,
   })
-  const listeners: Listener[] = []
+  const door = createDoor({ clock, logger, handle })
   return {
     registry,
+    registries,
     reader,
     tenants,
     handle,
@@ -123,16 +130,27 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       await bootstrapObjects(client(), deps.admission ?? {})
       for (const start of parts.starts) await start()
     },
+    listen: door.listen,
+    async close() {
+      tenants.close()
+      cache.close()
+      await door.close()
+      for (const close of parts.closes.toReversed()) await close()
+    },
+  }
+}
+
+/** The ports that requests come in by. */
+function createDoor(deps: ListenerDeps): Pick<ApiServer, 'listen' | 'close'> {
+  const listeners: Listener[] = []
+  return {
     async listen(options) {
-      const listener = await listen(options, { clock, logger, handle })
+      const listener = await listen(options, deps)
       listeners.push(listener)
       return listener
     },
     async close() {
-      tenants.close()
-      cache.close()
       await Promise.all(listeners.map((listener) => listener.close()))
-      for (const close of parts.closes.toReversed()) await close()
     },
   }
 }

@@ -2,7 +2,7 @@ import type { KubeObject } from '@centaurus/api'
 import type { Change, Comparison } from '@centaurus/store'
 import type { Clock, Random } from '@centaurus/base'
 import type { ObjectReader } from '../resource/object-reader.ts'
-import type { ResourceRegistry } from '../resource/registry.ts'
+import type { TenantRegistries } from '../resource/tenant-registries.ts'
 import type { WriteRequest } from '../resource/target.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 
@@ -26,7 +26,7 @@ export interface AdmissionContext {
   readonly clock: Clock
   /** For revisions of what is reserved. */
   readonly cache: WatchCache
-  readonly registry: ResourceRegistry
+  readonly registries: TenantRegistries
 }
 
 /** What must hold, and what else must change, in the same commit as the object. */

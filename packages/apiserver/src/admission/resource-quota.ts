@@ -107,7 +107,7 @@ function requireStated(write: AdmittedWrite, quota: Stored<ResourceQuota>): void
 }
 
 /** A quota begins with what is there. Source: what kube-controller-manager's resourcequota controller does a moment later. */
-function countUsed(write: AdmittedWrite, { cache, registry }: AdmissionContext): void {
+function countUsed(write: AdmittedWrite, { cache, registries }: AdmissionContext): void {
   const quota = write.draft as ResourceQuota
   const { namespace, target } = write.request
   const hard = quota.spec?.hard ?? {}
@@ -115,7 +115,7 @@ function countUsed(write: AdmittedWrite, { cache, registry }: AdmissionContext):
   if (write.operation === 'delete' || !isNew) return
   const total = new Map<string, Quantity>()
   const seen = new Set<string>()
-  for (const { info, storage } of registry.list()) {
+  for (const { info, storage } of registries.of(target.tenant).list()) {
     const prefix = resourcePrefix(target.tenant, storage)
     if (!info.namespaced || seen.has(prefix)) continue
     seen.add(prefix)

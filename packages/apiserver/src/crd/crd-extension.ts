@@ -7,11 +7,14 @@ import {
   type Stored,
 } from '@centaurus/api'
 import { customresourcedefinitions, type CustomResourceDefinition } from '@centaurus/api/apiextensions/v1'
+import type { Client } from '@centaurus/client'
 import type { ApiServerCore, ApiServerExtension, CreateExtension } from '../extension.ts'
+import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import { customDefinitions, describeCustomResources } from './custom-definition.ts'
 import { defineCustomResourceDefinitions } from './definition-behavior.ts'
+import { createSharingCheck, isShared } from './sharing.ts'
 import { CLEANUP_FINALIZER, isConditionTrue, isEstablished, planNames, setCondition } from './naming.ts'
 
 /** Objects of a definition that is going away are deleted so many at a time. */
@@ -21,25 +24,50 @@ type Definition = Stored<CustomResourceDefinition>
 
 /**
  * Serves what CustomResourceDefinitions define, within the same turn in which their write is heard of: the resource is registered
- * first and `Established` is told after. A definition that is deleted takes its objects with it first.
- * Source: apiextensions-apiserver pkg/controller/{status,establish,finalizer} (v0.37).
+ * first and `Established` is told after. A definition that is deleted takes its objects with it first. Each tenant has definitions of
+ * its own; one of `system` that is marked as shared is served in all of them, where it can't be hidden or changed.
+ * Source: apiextensions-apiserver pkg/controller/{status,establish,finalizer} (v0.37); sharing as Arktos has it.
  */
 export function createCrdExtension(): CreateExtension {
   return (core) => {
     const builtIn = core.registry.find('apiextensions.k8s.io', 'v1', 'customresourcedefinitions')
     if (builtIn !== undefined) core.registry.change({ added: [defineCustomResourceDefinitions(builtIn)] })
-    const life = new DefinitionLife(core)
+    const lives = new Map<string, DefinitionLife>()
+    const follow = (tenant: string): void => {
+      if (lives.has(tenant) === core.tenants.isHosted(tenant)) return
+      const life = lives.get(tenant) ?? new DefinitionLife(core, tenant)
+      if (lives.delete(tenant)) {
+        life.close()
+        core.registries.drop(tenant)
+      } else {
+        lives.set(tenant, life)
+        life.start()
+      }
+    }
+    let stop: () => void = () => {}
     const extension: ApiServerExtension = {
-      start: async () => life.start(),
-      close: async () => life.close(),
+      writeChecks: [createSharingCheck(core)],
+      async start() {
+        stop = core.tenants.onChange(follow)
+        for (const tenant of [SYSTEM_TENANT, ...core.tenants.hosted()]) follow(tenant)
+      },
+      async close() {
+        stop()
+        for (const life of lives.values()) life.close()
+      },
     }
     return extension
   }
 }
 
-/** What OpenAPI says about every custom resource that is served. */
-export function servedCustomResources(reader: ObjectReader): CustomResourceDescription[] {
-  return reader.list(customresourcedefinitions).filter(isEstablished).flatMap(describeCustomResources)
+/** What OpenAPI says about the custom resources that are served in the tenant; without one, about those that are in every tenant. */
+export function servedCustomResources(reader: ObjectReader, tenant: string | undefined): CustomResourceDescription[] {
+  const own = tenant === undefined ? [] : reader.list(customresourcedefinitions, undefined, { tenant })
+  const shared = tenant === SYSTEM_TENANT ? [] : reader.list(customresourcedefinitions).filter(isShared)
+  const names = new Set(shared.map(({ metadata }) => metadata.name))
+  return [...shared, ...own.filter(({ metadata }) => !names.has(metadata.name))]
+    .filter(isEstablished)
+    .flatMap(describeCustomResources)
 }
 
 interface Served {
@@ -49,6 +77,8 @@ interface Served {
 
 class DefinitionLife {
   readonly #core: ApiServerCore
+  readonly #tenant: string
+  readonly #client: Client
   /** What is registered, by name of the definition. */
   readonly #served = new Map<string, Served>()
   /** Definitions whose objects are being deleted, and how to stop listening to these. */
@@ -56,17 +86,24 @@ class DefinitionLife {
   #stop: () => void = () => {}
   #closed = false
 
-  constructor(core: ApiServerCore) {
+  constructor(core: ApiServerCore, tenant: string) {
     this.#core = core
+    this.#tenant = tenant
+    this.#client = core.clientOf(tenant)
   }
 
   start(): void {
     const { reader } = this.#core
-    this.#stop = reader.onChange(customresourcedefinitions, (event) => {
-      if (event.type === 'DELETED') this.#forget(event.object())
-      else this.#sync(event.object())
-    })
-    for (const crd of reader.list(customresourcedefinitions)) this.#sync(crd)
+    const options = { tenant: this.#tenant }
+    this.#stop = reader.onChange(
+      customresourcedefinitions,
+      (event) => {
+        if (event.type === 'DELETED') this.#forget(event.object())
+        else this.#sync(event.object())
+      },
+      options,
+    )
+    for (const crd of reader.list(customresourcedefinitions, undefined, options)) this.#sync(crd)
   }
 
   close(): void {
@@ -88,11 +125,12 @@ class DefinitionLife {
     const form = formOf(crd)
     const known = this.#served.get(crd.metadata.name)
     if (known?.form === form) return
-    const added = customDefinitions(crd)
+    const custom = this.#tenant === SYSTEM_TENANT && isShared(crd) ? 'shared' : 'own'
+    const added = customDefinitions(crd).map((definition) => ({ ...definition, custom }) as const)
     const kept = new Set(added.map(({ info }) => info.version))
     const removed = (known?.definitions ?? []).map(({ info }) => info).filter(({ version }) => !kept.has(version))
     this.#served.set(crd.metadata.name, { form, definitions: added })
-    this.#core.registry.change({ added, removed })
+    this.#core.registries.change(this.#tenant, { added, removed })
   }
 
   /** The definition is gone: so is its resource, and its names are free for others. */
@@ -101,33 +139,43 @@ class DefinitionLife {
     this.#emptying.delete(crd.metadata.name)
     const served = this.#served.get(crd.metadata.name)
     this.#served.delete(crd.metadata.name)
-    if (served !== undefined) this.#core.registry.change({ removed: served.definitions.map(({ info }) => info) })
+    if (served !== undefined) {
+      this.#core.registries.change(this.#tenant, { removed: served.definitions.map(({ info }) => info) })
+    }
     for (const other of this.#othersOf(crd)) this.#sync(other)
   }
 
   #terminate(crd: Definition): void {
     if (crd.metadata.finalizers?.includes(CLEANUP_FINALIZER) !== true || this.#emptying.has(crd.metadata.name)) return
     const type = instanceType(crd)
+    const owners = this.#ownersOf(crd)
     const check = (): void => {
-      if (this.#core.reader.list(type).length > 0) return
+      if (owners.some((tenant) => this.#core.reader.list(type, undefined, { tenant }).length > 0)) return
       this.#run('Could not finish deletion of CustomResourceDefinition', crd, () =>
         this.#removeFinalizer(crd.metadata.name),
       )
     }
-    const stop = this.#core.reader.onChange(type, ({ type: change }) => {
+    const listener = ({ type: change }: { readonly type: string }): void => {
       if (change === 'DELETED') check()
-    })
-    this.#emptying.set(crd.metadata.name, stop)
+    }
+    const stops = owners.map((tenant) => this.#core.reader.onChange(type, listener, { tenant }))
+    this.#emptying.set(crd.metadata.name, () => stops.forEach((stop) => stop()))
     this.#run('Could not delete objects of CustomResourceDefinition', crd, async () => {
       await this.#writeTerminating(crd)
-      await this.#deleteInstances(type)
+      for (const tenant of owners) await this.#deleteInstances(type, tenant)
       check()
     })
   }
 
-  async #deleteInstances(type: ResourceType<KubeObject>): Promise<void> {
-    const { reader, client } = this.#core
-    const pending = reader.list(type)
+  /** Tenants that may have objects of the definition. */
+  #ownersOf(crd: Definition): readonly string[] {
+    const isEverywhere = this.#tenant === SYSTEM_TENANT && isShared(crd)
+    return isEverywhere ? [SYSTEM_TENANT, ...this.#core.tenants.hosted()] : [this.#tenant]
+  }
+
+  async #deleteInstances(type: ResourceType<KubeObject>, tenant: string): Promise<void> {
+    const client = this.#core.clientOf(tenant)
+    const pending = this.#core.reader.list(type, undefined, { tenant })
     for (let i = 0; i < pending.length; i += DELETES_AT_ONCE) {
       const some = pending.slice(i, i + DELETES_AT_ONCE)
       await Promise.all(
@@ -153,17 +201,20 @@ class DefinitionLife {
   }
 
   async #removeFinalizer(name: string): Promise<void> {
-    const crd = await this.#core.client.get(customresourcedefinitions, { name })
+    const crd = await this.#client.get(customresourcedefinitions, { name })
     const finalizers = (crd.metadata.finalizers ?? []).filter((finalizer) => finalizer !== CLEANUP_FINALIZER)
-    await this.#core.client.update(customresourcedefinitions, { ...crd, metadata: { ...crd.metadata, finalizers } })
+    await this.#client.update(customresourcedefinitions, { ...crd, metadata: { ...crd.metadata, finalizers } })
   }
 
   async #writeStatus(crd: Definition): Promise<void> {
-    await this.#core.client.updateStatus(customresourcedefinitions, crd)
+    await this.#client.updateStatus(customresourcedefinitions, crd)
   }
 
   #othersOf(crd: Definition): Definition[] {
-    const all = this.#core.reader.list(customresourcedefinitions)
+    const { reader } = this.#core
+    const own = reader.list(customresourcedefinitions, undefined, { tenant: this.#tenant })
+    const shared = this.#tenant === SYSTEM_TENANT ? [] : reader.list(customresourcedefinitions).filter(isShared)
+    const all = [...own, ...shared]
     return all.filter((other) => other.spec.group === crd.spec.group && other.metadata.name !== crd.metadata.name)
   }
 
@@ -182,6 +233,7 @@ function formOf({ metadata, status }: Definition): string {
     metadata.uid,
     metadata.generation,
     metadata.deletionTimestamp,
+    isShared({ metadata }),
     status?.storedVersions,
     status?.acceptedNames,
   ])

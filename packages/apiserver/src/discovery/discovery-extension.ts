@@ -26,14 +26,26 @@ export interface DiscoveryOptions {
  * asked for after a change of the registry, and are then sent as they are. Source: apiserver pkg/endpoints/discovery (v0.37).
  */
 export function createDiscoveryExtension(options: DiscoveryOptions = {}): CreateExtension {
-  return ({ registry }) => {
-    const cache = createDocumentCache(registry, options.serverAddress ?? 'localhost:6443')
+  return ({ registry, registries }) => {
+    // by name: extensions may put other definitions in the place of built-in ones
+    const builtIn = new Set(registry.list().map(nameOf))
+    const sources = { builtIn, serverAddress: options.serverAddress ?? 'localhost:6443' }
+    // tenants that define nothing share a registry, and so their documents
+    const caches = new WeakMap<ResourceRegistry, DocumentCache>()
+    const cacheOf = (tenant: string): DocumentCache => {
+      const served = registries.of(tenant)
+      const known = caches.get(served)
+      if (known !== undefined) return known
+      const made = createDocumentCache(served, sources)
+      caches.set(served, made)
+      return made
+    }
     const route = (path: string): NonResourceRoute => ({
       path,
       methods: ['GET', 'HEAD'],
       forTenants: true,
       handle(exchange, { info }) {
-        const document = cache.find(info.path.replace(/\/$/, ''), aggregationOf(exchange))
+        const document = cacheOf(info.tenant).find(info.path.replace(/\/$/, ''), aggregationOf(exchange))
         if (document === undefined) throw notFoundPath()
         respondDocument(exchange, document)
       },
@@ -60,9 +72,12 @@ interface DocumentCache {
   find(path: string, aggregation: DiscoveryVersion | undefined): CachedDocument | undefined
 }
 
-function createDocumentCache(registry: ResourceRegistry, serverAddress: string): DocumentCache {
-  // by name: extensions may put other definitions in the place of built-in ones
-  const builtIn = new Set(registry.list().map(nameOf))
+interface DocumentSources {
+  readonly builtIn: ReadonlySet<string>
+  readonly serverAddress: string
+}
+
+function createDocumentCache(registry: ResourceRegistry, { builtIn, serverAddress }: DocumentSources): DocumentCache {
   let generation = -1
   let groups: readonly DiscoveredGroup[] = []
   const documents = new Map<string, CachedDocument>()

@@ -14,53 +14,75 @@ const V3_PREFIX = '/openapi/v3/'
 const IMMUTABLE = 'public, immutable, max-age=31536000'
 /** Compressed documents that are kept; a client asks for the few groups that it uses. */
 const DOCUMENTS_MAX = 32
+/** Tenants with custom resources of their own whose documents are kept: a few MB each when all are asked for. */
+const TENANTS_MAX = 8
 
 export interface OpenApiExtensionOptions {
   /** Texts for `kubectl explain`. */
   readonly descriptions?: OpenApiOptions['descriptions']
 }
 
-/** `/openapi/v2` and `/openapi/v3`, custom resources included. Source: kube-openapi pkg/handler and pkg/handler3. */
+/**
+ * `/openapi/v2` and `/openapi/v3`, custom resources included: those of the tenant that is asked in. Tenants that define nothing share
+ * their documents. Source: kube-openapi pkg/handler and pkg/handler3.
+ */
 export function createOpenApiExtension(options: OpenApiExtensionOptions = {}): CreateExtension {
-  return ({ registry, reader }) => {
-    const documents = createDocuments(registry, reader, options)
+  return ({ registries, reader }) => {
+    const kept = new Map<ResourceRegistry, Documents>()
+    const documentsOf = (tenant: string): Documents => {
+      const registry = registries.of(tenant)
+      const documents = kept.get(registry) ?? createDocuments(registry, { reader, tenant, ...options })
+      kept.delete(registry) // the one that was used last is the last to go
+      if (kept.size >= TENANTS_MAX) kept.delete(kept.keys().next().value!)
+      kept.set(registry, documents)
+      return documents
+    }
     return {
       routes: [
         {
           path: '/openapi/v2',
           methods: ['GET', 'HEAD'],
           forTenants: true,
-          handle: (exchange) => respondDocument(exchange, documents.v2(exchange)),
+          handle: (exchange, { info }) => respondDocument(exchange, documentsOf(info.tenant).v2(exchange)),
         },
         {
           path: '/openapi/v3',
           methods: ['GET', 'HEAD'],
           forTenants: true,
-          handle: (exchange) => respondDocument(exchange, documents.index()),
+          handle: (exchange, { info }) =>
+            respondDocument(exchange, documentsOf(info.tenant).index(tenantPrefixOf(exchange, info.path))),
         },
         {
           path: V3_PREFIX,
           methods: ['GET', 'HEAD'],
           forTenants: true,
-          handle: (exchange, { info }) => serveV3(exchange, info.path.slice(V3_PREFIX.length), documents),
+          handle: (exchange, { info }) =>
+            serveV3(exchange, { path: info.path.slice(V3_PREFIX.length), documents: documentsOf(info.tenant) }),
         },
       ],
     }
   }
 }
 
+/** What stands before `path` in the URL, so that the URLs in an answer lead back into the tenant. */
+function tenantPrefixOf(exchange: Exchange, path: string): string {
+  return exchange.path.endsWith(path) ? exchange.path.slice(0, exchange.path.length - path.length) : ''
+}
+
 interface Documents {
   v2(exchange: Exchange): CachedDocument
-  index(): CachedDocument
+  /** `prefix` stands before the URLs in it. */
+  index(prefix: string): CachedDocument
   v3(path: string): CachedDocument | undefined
   v3Hash(path: string): string | undefined
 }
 
-function createDocuments(
-  registry: ResourceRegistry,
-  reader: ObjectReader,
-  options: OpenApiExtensionOptions,
-): Documents {
+interface DocumentSources extends OpenApiExtensionOptions {
+  readonly reader: ObjectReader
+  readonly tenant: string
+}
+
+function createDocuments(registry: ResourceRegistry, options: DocumentSources): Documents {
   let generation = -1
   let openApi: OpenApi | undefined
   const kept = new Map<string, CachedDocument>()
@@ -68,7 +90,8 @@ function createDocuments(
     if (openApi === undefined || generation !== registry.generation) {
       generation = registry.generation
       openApi = createOpenApi({
-        customResources: servedCustomResources(reader),
+        // a registry that tenants share tells what operators define and share, and nothing of any of them
+        customResources: servedCustomResources(options.reader, registry.isEmpty ? undefined : options.tenant),
         descriptions: options.descriptions,
       })
       kept.clear()
@@ -94,7 +117,8 @@ function createDocuments(
           : createDocument('application/json', api.v2(), api.v2Hash())
       return keep(wantsProtobuf ? 'v2 protobuf' : 'v2', make)!
     },
-    index: () => keep('index', (api) => createDocument('application/json', api.v3Index()))!,
+    index: (prefix) =>
+      keep(`index ${prefix}`, (api) => createDocument('application/json', withPrefix(api.v3Index(), prefix)))!,
     v3: (path) =>
       keep(`v3 ${path}`, (api) => {
         const bytes = api.v3(path)
@@ -104,13 +128,25 @@ function createDocuments(
   }
 }
 
+function withPrefix({ paths }: ReturnType<OpenApi['v3Index']>, prefix: string): object {
+  const urls = Object.entries(paths).map(([path, { serverRelativeURL }]): [string, object] => [
+    path,
+    { serverRelativeURL: prefix + serverRelativeURL },
+  ])
+  return { paths: Object.fromEntries(urls) }
+}
+
 /** A URL with an old hash is sent on to the present one. */
-function serveV3(exchange: Exchange, path: string, documents: Documents): void {
+function serveV3(
+  exchange: Exchange,
+  { path, documents }: { readonly path: string; readonly documents: Documents },
+): void {
   const hash = documents.v3Hash(path)
   if (hash === undefined) throw notFoundPath()
   const asked = exchange.query.get('hash')
   if (asked !== null && asked !== hash) {
-    return exchange.respond(301, { location: `${V3_PREFIX}${path}?hash=${encodeURIComponent(hash)}` }, '')
+    const prefix = tenantPrefixOf(exchange, `${V3_PREFIX}${path}`)
+    return exchange.respond(301, { location: `${prefix}${V3_PREFIX}${path}?hash=${encodeURIComponent(hash)}` }, '')
   }
   const document = documents.v3(path)
   if (document === undefined) throw notFoundPath()

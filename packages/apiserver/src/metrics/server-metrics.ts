@@ -2,7 +2,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Clock } from '@centaurus/base'
 import type { NonResourceRoute, RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
-import type { ResourceRegistry } from '../resource/registry.ts'
+import type { TenantRegistries } from '../resource/tenant-registries.ts'
 import { splitStoreKey } from '../storage/keys.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 
@@ -22,7 +22,7 @@ const VERBS: ReadonlyMap<string, string> = new Map([
 
 export interface ServerMetricsDeps {
   readonly cache: WatchCache
-  readonly registry: ResourceRegistry
+  readonly registries: TenantRegistries
   readonly clock: Clock
 }
 
@@ -35,7 +35,7 @@ export interface ServerMetrics {
 }
 
 /** What the server measures of itself, served as Prometheus text at `/metrics`. Labels are bounded by what the server serves. */
-export function createServerMetrics({ cache, registry, clock }: ServerMetricsDeps): ServerMetrics {
+export function createServerMetrics({ cache, registries, clock }: ServerMetricsDeps): ServerMetrics {
   const metrics = new Registry()
   const requests = new Counter({
     name: 'apiserver_request_total',
@@ -56,7 +56,7 @@ export function createServerMetrics({ cache, registry, clock }: ServerMetricsDep
     registry: metrics,
     observe(exchange, context) {
       const startedMs = clock.monotonicMs()
-      const labels = labelsOf(registry, context)
+      const labels = labelsOf(registries, context)
       exchange.onAnswer = (code) => {
         requests.inc({ ...labels, code })
         durations.observe(labels, (clock.monotonicMs() - startedMs) / 1000)
@@ -81,11 +81,11 @@ interface RequestLabels {
 }
 
 /** Unknown paths and resources share one set of labels: clients could make up any number. */
-function labelsOf(registry: ResourceRegistry, context: RequestContext | undefined): RequestLabels {
+function labelsOf(registries: TenantRegistries, context: RequestContext | undefined): RequestLabels {
   const none = { verb: 'OTHER', group: '', version: '', resource: '', subresource: '' }
   if (context === undefined) return none
   const { group, version, resource, subresource, verb } = context.info
-  const definition = registry.find(group, version, resource)
+  const definition = registries.of(context.info.tenant).find(group, version, resource)
   if (definition === undefined) return { ...none, verb: VERBS.get(verb) ?? 'OTHER' }
   const isKnown = subresource === '' || definition.info.subresources.some((entry) => entry.name === subresource)
   const known = isKnown ? subresource : ''
@@ -103,7 +103,7 @@ function addCacheMetrics(metrics: Registry, cache: WatchCache): void {
         this.reset()
         for (const [prefix, entry] of cache.entries()) {
           const [, , , group = '', resource = ''] = (splitStoreKey(`${prefix}x`)?.prefix ?? '').split('/')
-          this.set({ group: group === 'core' ? '' : group, resource }, read(entry))
+          this.inc({ group: group === 'core' ? '' : group, resource }, read(entry)) // all tenants together
         }
       },
     })

@@ -1,4 +1,5 @@
-import type { ResourceDefinition, ResourceRegistry } from './registry.ts'
+import type { ResourceDefinition } from './registry.ts'
+import type { TenantRegistries } from './tenant-registries.ts'
 
 export interface VersionedResource {
   readonly group: string
@@ -8,9 +9,9 @@ export interface VersionedResource {
 
 /** What the tenant is served under that name; in a view over all tenants, what any of them is. Undefined when there is nothing. */
 export function findDefinition(
-  { registry }: { readonly registry: ResourceRegistry },
-  _tenant: string,
+  { registries }: { readonly registries: TenantRegistries },
+  tenant: string,
   { group, version, resource }: VersionedResource,
 ): ResourceDefinition | undefined {
-  return registry.find(group, version, resource)
+  return registries.of(tenant).find(group, version, resource)
 }

@@ -29,6 +29,11 @@ export interface ResourceDefinition {
   readonly view?: DefinitionView | undefined
   /** What each request for a custom resource in this version is warned of. */
   readonly deprecation?: string | undefined
+  /**
+   * Of what a CustomResourceDefinition defines: `own` is served in the definition's tenant alone; `shared`, which only `system` can
+   * have, in every tenant. Absent: built in, served everywhere.
+   */
+  readonly custom?: 'own' | 'shared' | undefined
 }
 
 /** A tenant's objects under the names that a view over all tenants gives them. Both get and give the stored form, and change nothing that they get. */
@@ -56,27 +61,35 @@ export interface ScalePaths {
 
 export type RegistryListener = () => void
 
-/** What the server serves right now. Lookups are two map accesses; changes are rare and tell every listener. */
+/** What the server serves right now, or serves in one tenant. Lookups are a few map accesses; changes are rare and tell every listener. */
 export class ResourceRegistry {
   readonly #byVersion = new Map<string, Map<string, ResourceDefinition>>()
   readonly #listeners = new Set<RegistryListener>()
+  /** That of `system`, of a tenant's. */
+  readonly #base: ResourceRegistry | undefined
   #generation = 0
 
-  constructor(definitions: Iterable<ResourceDefinition> = []) {
+  /** With `base`, what that one serves in every tenant is served here too, and nothing of this one's own can take its place. */
+  constructor(definitions: Iterable<ResourceDefinition> = [], base?: ResourceRegistry) {
+    this.#base = base
     for (const definition of definitions) this.#put(definition)
   }
 
-  /** Grows by one with each change: the version of what discovery serves. */
+  /** Grows with each change: the version of what discovery serves. */
   get generation(): number {
-    return this.#generation
+    return this.#generation + (this.#base?.generation ?? 0)
   }
 
   find(group: string, version: string, resource: string): ResourceDefinition | undefined {
+    const inherited = this.#base?.find(group, version, resource)
+    if (inherited !== undefined && isInherited(inherited)) return inherited
     return this.#byVersion.get(versionKey(group, version))?.get(resource)
   }
 
   /** The definition for a kind, such as `apps/v1 Deployment`. */
   findKind(group: string, version: string, kind: string): ResourceDefinition | undefined {
+    const inherited = this.#base?.findKind(group, version, kind)
+    if (inherited !== undefined && isInherited(inherited)) return inherited
     const resources = this.#byVersion.get(versionKey(group, version))
     if (resources === undefined) return undefined
     for (const definition of resources.values()) if (definition.info.kind === kind) return definition
@@ -85,6 +98,8 @@ export class ResourceRegistry {
 
   /** Any version's definition of a group's resource; the storage version's where it is served. */
   findResource(group: string, resource: string): ResourceDefinition | undefined {
+    const inherited = this.#base?.findResource(group, resource)
+    if (inherited !== undefined && isInherited(inherited)) return inherited
     let found: ResourceDefinition | undefined
     for (const resources of this.#byVersion.values()) {
       const definition = resources.get(resource)
@@ -96,12 +111,26 @@ export class ResourceRegistry {
   }
 
   hasGroupVersion(group: string, version: string): boolean {
-    return this.#byVersion.has(versionKey(group, version))
+    return this.#byVersion.has(versionKey(group, version)) || this.#base?.hasGroupVersion(group, version) === true
   }
 
-  /** In the order of registration. */
+  /** In the order of registration; what every tenant has comes first. */
   list(): readonly ResourceDefinition[] {
+    const own = this.ownList()
+    if (this.#base === undefined) return own
+    const inherited = this.#base.list().filter(isInherited)
+    const names = new Set(inherited.map(nameOf))
+    return [...inherited, ...own.filter((definition) => !names.has(nameOf(definition)))]
+  }
+
+  /** Without what every tenant has. */
+  ownList(): readonly ResourceDefinition[] {
     return [...this.#byVersion.values()].flatMap((resources) => [...resources.values()])
+  }
+
+  /** True when nothing is served beyond what every tenant has. */
+  get isEmpty(): boolean {
+    return this.#byVersion.size === 0
   }
 
   /** Adds or replaces all of `added` and removes all of `removed` as one change. */
@@ -122,7 +151,11 @@ export class ResourceRegistry {
   /** Calls `listener` after each change. Returns the function that removes it. */
   onChange(listener: RegistryListener): () => void {
     this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    const stop = this.#base?.onChange(listener)
+    return () => {
+      this.#listeners.delete(listener)
+      stop?.()
+    }
   }
 
   #put(definition: ResourceDefinition): void {
@@ -132,6 +165,14 @@ export class ResourceRegistry {
     if (resources === undefined) this.#byVersion.set(key, (resources = new Map()))
     resources.set(resource, definition)
   }
+}
+
+function isInherited({ custom }: ResourceDefinition): boolean {
+  return custom !== 'own'
+}
+
+function nameOf({ info }: ResourceDefinition): string {
+  return `${info.group}/${info.version}/${info.resource}`
 }
 
 function versionKey(group: string, version: string): string {
