@@ -19,6 +19,7 @@ export { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
 export { startEndpointsController } from './endpoints/reconcile.ts'
 export { startEphemeralVolumeController } from './ephemeral-volume/reconcile.ts'
 export type { ControllerDeps } from './frame/controller.ts'
+export { createLocalNodeAuthority, type NodeAuthority } from './frame/node-authority.ts'
 export {
   discoverFrom,
   type ResourceDiscovery,
@@ -28,6 +29,8 @@ export {
 export { startGarbageCollector } from './garbage-collector/reconcile.ts'
 export { startJobController } from './job/reconcile.ts'
 export { startNamespaceController } from './namespace/reconcile.ts'
+export { startNodeObjectCollector } from './node-objects/reconcile.ts'
+export { startPodReadinessController } from './pod-readiness/reconcile.ts'
 export { startPodGarbageCollector } from './pod-garbage-collector/reconcile.ts'
 export { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 export { startResourceQuotaController, type QuotaRules, type ResourceQuotaDeps } from './resource-quota/reconcile.ts'

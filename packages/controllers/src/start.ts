@@ -19,6 +19,8 @@ import { startGarbageCollector } from './garbage-collector/reconcile.ts'
 import { startJobController } from './job/reconcile.ts'
 import { startNamespaceController } from './namespace/reconcile.ts'
 import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts'
+import { startNodeObjectCollector } from './node-objects/reconcile.ts'
+import { startPodReadinessController } from './pod-readiness/reconcile.ts'
 import { startPodGarbageCollector } from './pod-garbage-collector/reconcile.ts'
 import { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 import { startResourceQuotaController, type QuotaRules } from './resource-quota/reconcile.ts'
@@ -60,6 +62,8 @@ const CONTROLLERS = {
   'cronjob-controller': startCronJobController,
   'ttl-after-finished-controller': startTtlAfterFinishedController,
   'node-lifecycle-controller': startNodeLifecycleController,
+  'pod-readiness-controller': startPodReadinessController,
+  'node-object-collector-controller': startNodeObjectCollector,
   'pod-garbage-collector-controller': startPodGarbageCollector,
   'taint-eviction-controller': startTaintEvictionController,
   'certificatesigningrequest-approving-controller': ({ certificateSigner, ...deps }) =>

@@ -27,6 +27,7 @@ import type { PartitionSetup } from './partition-setup.ts'
 /** Controllers of what nodes are; they run where the nodes are. */
 const NODE_CONTROLLERS: ReadonlySet<ControllerName> = new Set([
   'node-lifecycle-controller',
+  'node-object-collector-controller',
   'certificatesigningrequest-approving-controller',
   'certificatesigningrequest-signing-controller',
   'certificatesigningrequest-cleaner-controller',

@@ -6,6 +6,10 @@ import type { NodeFit } from './pod.ts'
 export interface DaemonSetPlanInput {
   readonly daemonSet: Stored<DaemonSet>
   readonly nodes: readonly Stored<Node>[]
+  /** False while a partition can't be asked for its nodes: one that {@link nodes} lacks may be there. */
+  readonly isNodeListComplete: boolean
+  /** Whether what is known of this pod's node is how it is now; else it is no reason to take the pod away. */
+  readonly isNodeKnown: (pod: Readonly<Pod>) => boolean
   /** All it controls, those that are being deleted included. */
   readonly pods: readonly Stored<Pod>[]
   /** Of the newest template. */

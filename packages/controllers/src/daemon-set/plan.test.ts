@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import type { Stored } from '@centaurus/api'
 import type { DaemonSet, DaemonSetSpec } from '@centaurus/api/apps/v1'
 import type { Node, Pod, Taint } from '@centaurus/api/core/v1'
+import type { DaemonSetPlanInput } from './input.ts'
 import { planDaemonSet, type DaemonSetPlan } from './plan.ts'
 import { buildDaemonPod, targetNode } from './pod.ts'
 
@@ -52,12 +53,16 @@ const plan = (
   pods: readonly Stored<Pod>[],
   spec: Partial<DaemonSetSpec> = {},
   backoffMs = 0,
+  authority: Partial<Pick<DaemonSetPlanInput, 'isNodeListComplete' | 'isNodeKnown'>> = {},
 ): DaemonSetPlan =>
   planDaemonSet({
     daemonSet: setOf(spec),
     nodes,
     pods,
     hash: 'new',
+    isNodeListComplete: true,
+    isNodeKnown: () => true,
+    ...authority,
     backoffMs: () => backoffMs,
     nowMs: Date.UTC(2026, 0, 2),
   })
@@ -92,6 +97,14 @@ describe('planDaemonSet', () => {
     const result = plan([noSchedule, noExecute], [podOf('a'), podOf('b')])
     assert.deepEqual(removed(result), ['d-b-new'])
     assert.equal(result.status.numberMisscheduled, 2)
+  })
+
+  it('takes no pod away on the word of a partition that cannot be asked', () => {
+    const noExecute = nodeOf('b', { taints: [{ key: 'x', effect: 'NoExecute' }] })
+    const waiting = { ...podOf(''), spec: buildDaemonPod(setOf(), { node: 'unknown', hash: 'new' }).spec! }
+    assert.deepEqual(removed(plan([noExecute], [podOf('b'), waiting])), ['d-b-new', 'd--new'])
+    const unsure = { isNodeListComplete: false, isNodeKnown: () => false }
+    assert.deepEqual(removed(plan([noExecute], [podOf('b'), waiting], {}, 0, unsure)), [])
   })
 
   it('follows the node selector', () => {

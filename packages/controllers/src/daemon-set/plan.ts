@@ -90,7 +90,8 @@ function planPlacement(input: DaemonSetPlanInput, nodes: readonly DaemonNode[]):
   for (const node of nodes) {
     if (exists.has(node.name)) placeOn(node, input, placement)
     // A pod that waits for a node that is gone would wait for ever; one that ran there is the pod collector's.
-    else for (const pod of node.pods) if (!pod.spec?.nodeName && !isGoing(pod)) placement.remove.push({ pod })
+    else if (input.isNodeListComplete)
+      for (const pod of node.pods) if (!pod.spec?.nodeName && !isGoing(pod)) placement.remove.push({ pod })
   }
   return placement
 }
@@ -99,7 +100,7 @@ function placeOn(node: DaemonNode, input: DaemonSetPlanInput, placement: Placeme
   const { shouldRun, shouldContinueRunning } = node.fit
   if (shouldRun && node.pods.length === 0) return void placement.create.push(node.name)
   if (!shouldContinueRunning) {
-    for (const pod of node.pods) if (!isGoing(pod)) placement.remove.push({ pod })
+    for (const pod of node.pods) if (!isGoing(pod) && input.isNodeKnown(pod)) placement.remove.push({ pod })
     return
   }
   const running: Stored<Pod>[] = []

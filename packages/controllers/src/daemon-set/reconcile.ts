@@ -5,6 +5,7 @@ import type { Informer, RunningController } from '@centaurus/client'
 import { KeyedBackoff } from '../frame/backoff.ts'
 import { reconcileClaim } from '../frame/claim.ts'
 import { startReconciler, type ControllerDeps, type ReconcilerContext } from '../frame/controller.ts'
+import { AUTHORITY_RECHECK_MS, resourcePartitionOf } from '../frame/node-authority.ts'
 import { addOwnerIndex, watchOwned, watchSelf } from '../frame/owners.ts'
 import { createPodsSlowly, deletePods } from '../frame/pods.ts'
 import {
@@ -119,9 +120,12 @@ async function reconcileDaemonSet(
     (error: unknown) => growCollisionCount(context, daemonSet, error),
   )
   const backoffKey = (node: string): string => `${daemonSet.metadata.uid}/${daemonSet.metadata.generation}/${node}`
+  const isNodeListComplete = context.nodeAuthority?.isAuthoritative(undefined) ?? true
   const plan = planDaemonSet({
     daemonSet,
     nodes: informers.nodeCache.list(),
+    isNodeListComplete,
+    isNodeKnown: (pod) => context.nodeAuthority?.isAuthoritative(resourcePartitionOf(pod)) ?? true,
     pods: owned,
     hash: revisionHash(current),
     backoffMs: (node) => informers.backoff.waitMs(backoffKey(node)),
@@ -145,7 +149,10 @@ async function reconcileDaemonSet(
     context,
     planRevisionCleanup(revisions.old, { limit, isLive: (revision) => hashes.has(revisionHash(revision)) }),
   )
-  return plan.requeueAfterMs === undefined ? undefined : { requeueAfterMs: plan.requeueAfterMs }
+  const waits = [plan.requeueAfterMs, isNodeListComplete ? undefined : AUTHORITY_RECHECK_MS].filter(
+    (wait) => wait !== undefined,
+  )
+  return waits.length === 0 ? undefined : { requeueAfterMs: Math.min(...waits) }
 }
 
 async function growCollisionCount(

@@ -73,6 +73,24 @@ describe('planEndpointSlices', () => {
   })
 })
 
+describe('planEndpointSlices of pods whose nodes are not known', () => {
+  it('leaves out a pod whose node is gone, and keeps one whose node cannot be asked for, with its zone', () => {
+    const pods = [podOf('a', '10.1.0.1')]
+    const [told] = plan(pods).create
+    const stored = {
+      ...told!,
+      metadata: { ...told!.metadata, ...META, name: 'web-1', uid: 'x' },
+    } as Stored<EndpointSlice>
+    const input = { service, pods, nodeOf: () => undefined, existing: [stored] }
+    assert.deepEqual(planEndpointSlices(input).update[0]?.to.endpoints ?? [], [])
+    const kept = planEndpointSlices({ ...input, isNodeUnknown: () => true })
+    assert.deepEqual(kept, { create: [], update: [], remove: [] })
+    const [fresh] = planEndpointSlices({ ...input, existing: [], isNodeUnknown: () => true }).create
+    assert.deepEqual(fresh?.endpoints?.[0]?.addresses, ['10.1.0.1'])
+    assert.equal(fresh.endpoints[0]?.zone, undefined)
+  })
+})
+
 describe('planSubsets', () => {
   it('separates ready from unready addresses, sorted', () => {
     const { subsets } = planSubsets(service, [

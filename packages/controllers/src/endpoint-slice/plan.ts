@@ -16,6 +16,8 @@ export interface EndpointSlicePlanInput {
   /** Those that its selector takes. */
   readonly pods: readonly Stored<Pod>[]
   readonly nodeOf: (name: string) => Node | undefined
+  /** Whether the pod's node may be there although {@link nodeOf} does not know it: its partition can't be asked. Default: it is gone. */
+  readonly isNodeUnknown?: ((pod: Readonly<Pod>) => boolean) | undefined
   /** Slices of this service that this controller manages. */
   readonly existing: readonly Stored<EndpointSlice>[]
 }
@@ -80,7 +82,7 @@ function keepPlaceholder(
 }
 
 function groupEndpoints(
-  { service, pods, nodeOf }: EndpointSlicePlanInput,
+  { service, pods, nodeOf, isNodeUnknown, existing }: EndpointSlicePlanInput,
   addressType: string,
 ): Map<string, PortGroup> {
   const groups = new Map<string, { ports: EndpointPort[]; endpoints: Map<string, Endpoint> }>()
@@ -91,8 +93,10 @@ function groupEndpoints(
     const group = groups.get(key) ?? { ports, endpoints: new Map<string, Endpoint>() }
     groups.set(key, group)
     const node = nodeOf(pod.spec?.nodeName ?? '')
-    if (node === undefined && service.spec?.publishNotReadyAddresses !== true) continue // the node's event brings it back
-    const endpoint = buildEndpoint(service, pod, { node, addressType })
+    const isUnknown = node === undefined && isNodeUnknown?.(pod) === true
+    if (node === undefined && !isUnknown && service.spec?.publishNotReadyAddresses !== true) continue // the node's event brings it back
+    const zone = isUnknown ? zoneToldBefore(pod, existing) : node?.metadata.labels?.[ZONE_LABEL]
+    const endpoint = buildEndpoint(service, pod, { zone, addressType })
     if (endpoint.addresses.length > 0) group.endpoints.set(endpointKey(endpoint), endpoint)
   }
   return groups
@@ -101,13 +105,12 @@ function groupEndpoints(
 function buildEndpoint(
   service: Service,
   pod: Stored<Pod>,
-  { node, addressType }: { readonly node: Node | undefined; readonly addressType: string },
+  { zone, addressType }: { readonly zone: string | undefined; readonly addressType: string },
 ): Endpoint {
   const serving = isPodReady(pod)
   const terminating = pod.metadata.deletionTimestamp !== undefined
   const ready = service.spec?.publishNotReadyAddresses === true || (serving && !terminating)
   const { hostname, subdomain, nodeName } = pod.spec ?? {}
-  const zone = node?.metadata.labels?.[ZONE_LABEL]
   const hasHostname = hostname !== undefined && hostname !== '' && subdomain === service.metadata.name
   return {
     addresses: podAddresses(pod).filter((address) => familyOf(address) === addressType),
@@ -118,6 +121,15 @@ function buildEndpoint(
     ...(zone === undefined || zone === '' ? {} : { zone }),
     ...planHints(service, { zone, nodeName }),
   }
+}
+
+/** What the slices say of a pod whose node's partition can't be asked. */
+function zoneToldBefore({ metadata }: Stored<Pod>, existing: readonly EndpointSlice[]): string | undefined {
+  for (const { endpoints } of existing) {
+    const told = endpoints?.find(({ targetRef }) => targetRef?.uid === metadata.uid)
+    if (told !== undefined) return told.zone
+  }
+  return undefined
 }
 
 /** Source: endpointslice/trafficdist v0.37: each endpoint serves its own zone, or its own node before. */

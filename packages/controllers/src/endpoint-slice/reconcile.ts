@@ -3,6 +3,7 @@ import { nodes, pods, services, type Node, type Pod } from '@centaurus/api/core/
 import { endpointslices, type EndpointSlice } from '@centaurus/api/discovery/v1'
 import type { Informer, RunningController } from '@centaurus/client'
 import { startReconciler, type ControllerDeps } from '../frame/controller.ts'
+import { resourcePartitionOf } from '../frame/node-authority.ts'
 import { watchSelf } from '../frame/owners.ts'
 import { addLabelIndex, selectByLabels } from '../frame/selection.ts'
 import { MANAGED_BY_LABEL, planEndpointSlices, SLICE_CONTROLLER } from './plan.ts'
@@ -73,6 +74,7 @@ export function startEndpointSliceController(deps: ControllerDeps): RunningContr
         service,
         pods: selectByLabels(podCache, service.metadata.namespace ?? '', selector),
         nodeOf: (name) => nodeCache.get(name),
+        isNodeUnknown: (pod) => context.nodeAuthority?.isAuthoritative(resourcePartitionOf(pod)) === false,
         existing: slicesOf(slices, key).filter(isManaged),
       })
       await writeSlices(context, changes, { key, slices })

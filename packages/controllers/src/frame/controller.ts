@@ -13,6 +13,7 @@ import {
   type RunningController,
   type WorkQueue,
 } from '@centaurus/client'
+import type { NodeAuthority } from './node-authority.ts'
 
 /** Everything a controller may touch. */
 export interface ControllerDeps {
@@ -21,6 +22,8 @@ export interface ControllerDeps {
   readonly clock: Clock
   readonly logger: Logger
   readonly random: Random
+  /** How far to believe what {@link informers} say of nodes; absent: they are all this partition's own. */
+  readonly nodeAuthority?: NodeAuthority | undefined
 }
 
 /** Looked at again after this long when a cache does not yet show our own writes and no event comes. */

@@ -2,6 +2,7 @@ import { deepEqual, isStatus, type KubeObject, type Stored } from '@centaurus/ap
 import type { OwnerReference } from '@centaurus/api/meta/v1'
 import type { Client } from '@centaurus/client'
 import type { ServedResource } from '../frame/discovery.ts'
+import type { NodeAuthority } from '../frame/node-authority.ts'
 import { groupOf } from '../frame/owners.ts'
 import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER, type GraphNode, type OwnerGraph } from './graph.ts'
 import { planCollection, type OwnerState } from './plan.ts'
@@ -17,6 +18,8 @@ export interface CollectDeps {
   readonly enqueueCheck: (uid: string) => void
   /** Remembers references whose owner was found missing. */
   readonly absentOwners: Set<string>
+  /** Asked for owners that are nodes, which may be another partition's; absent: they are this server's. */
+  readonly nodeAuthority?: NodeAuthority | undefined
 }
 
 /** A cluster-wide object that names a namespaced owner: which one can't be known. */
@@ -94,6 +97,9 @@ async function finishForeground(
 async function ownerState(node: GraphNode, reference: OwnerReference, deps: CollectDeps): Promise<OwnerState> {
   const cacheKey = JSON.stringify([reference.apiVersion, reference.kind, reference.name, reference.uid, node.namespace])
   if (deps.absentOwners.has(cacheKey)) return 'absent'
+  if (deps.nodeAuthority !== undefined && reference.kind === 'Node' && reference.apiVersion === 'v1') {
+    return nodeOwnerState(reference.name, deps.nodeAuthority)
+  }
   const type = await deps.resourceOf(groupOf(reference.apiVersion), reference.kind)
   if (type.namespaced && node.namespace === '') {
     throw new InvalidOwnerError(
@@ -113,6 +119,12 @@ async function ownerState(node: GraphNode, reference: OwnerReference, deps: Coll
   }
   rememberAbsent(deps.absentOwners, cacheKey)
   return 'absent'
+}
+
+/** Node agents that register anew keep their name: only a name that no partition has is gone. */
+async function nodeOwnerState(name: string, authority: NodeAuthority): Promise<OwnerState> {
+  if (!authority.isAuthoritative(undefined)) return 'present' // it is looked at again when something changes, and at each start
+  return (await authority.isNodeGone(name, undefined)) ? 'absent' : 'present'
 }
 
 function rememberAbsent(absent: Set<string>, key: string): void {

@@ -33,6 +33,7 @@ export function startGarbageCollector(deps: GarbageCollectorDeps): RunningContro
     graph,
     resourceOf: monitors.resourceOf,
     enqueueCheck: (uid) => queue.add(CHECK_PREFIX + uid),
+    nodeAuthority: deps.nodeAuthority,
     absentOwners: new Set(),
   }
   const running = runController({

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { formatTime, type Stored } from '@centaurus/api'
 import type { Lease } from '@centaurus/api/coordination/v1'
 import type { Node, NodeCondition } from '@centaurus/api/core/v1'
-import { observeHealth, planNotReadyPod, planUnknownConditions, silentTooLongMs } from './health.ts'
+import { observeHealth, planUnknownConditions, silentTooLongMs } from './health.ts'
 
 const NOW_MS = Date.UTC(2026, 0, 1)
 const GRACE = { monitorGraceMs: 50_000, startupGraceMs: 60_000 }
@@ -54,14 +54,5 @@ describe('planUnknownConditions', () => {
       ],
     )
     assert.equal(planUnknownConditions(nodeOf(planned), NOW_MS), undefined)
-  })
-})
-
-describe('planNotReadyPod', () => {
-  it('takes readiness away once', () => {
-    const pod = { metadata: {}, status: { conditions: [{ type: 'Ready', status: 'True' }] } }
-    const conditions = planNotReadyPod(pod, NOW_MS)!
-    assert.equal(conditions[0]?.status, 'False')
-    assert.equal(planNotReadyPod({ ...pod, status: { conditions } }, NOW_MS), undefined)
   })
 })

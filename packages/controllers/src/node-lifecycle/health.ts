@@ -1,6 +1,6 @@
 import { findCondition, formatTime, type Stored } from '@centaurus/api'
 import type { Lease } from '@centaurus/api/coordination/v1'
-import type { Node, NodeCondition, Pod, PodCondition } from '@centaurus/api/core/v1'
+import type { Node, NodeCondition } from '@centaurus/api/core/v1'
 
 /** Conditions that a silent node's agent would have to renew. NetworkUnavailable is not the node's to tell. */
 const AGENT_CONDITIONS = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure']
@@ -69,13 +69,4 @@ export function planUnknownConditions(node: Stored<Node>, nowMs: number): NodeCo
 /** Status of the node's Ready condition; undefined when it never told one. */
 export function readyStatus(node: Readonly<Node>): string | undefined {
   return findCondition(node.status?.conditions, 'Ready')?.status
-}
-
-/** The conditions of a pod whose node is silent; undefined when it is not ready anyway. Source: MarkPodsNotReady, pkg/controller/util/node v1.37. */
-export function planNotReadyPod(pod: Readonly<Pod>, nowMs: number): PodCondition[] | undefined {
-  const conditions = pod.status?.conditions ?? []
-  if (findCondition(conditions, 'Ready')?.status !== 'True') return undefined
-  return conditions.map((condition) =>
-    condition.type === 'Ready' ? { ...condition, status: 'False', lastTransitionTime: formatTime(nowMs) } : condition,
-  )
 }

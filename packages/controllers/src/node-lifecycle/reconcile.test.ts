@@ -5,6 +5,7 @@ import type { RunningController } from '@centaurus/client'
 import { leases } from '@centaurus/api/coordination/v1'
 import { events, nodes, pods, type Node } from '@centaurus/api/core/v1'
 import { startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
+import { startPodReadinessController } from '../pod-readiness/reconcile.ts'
 import { startNodeLifecycleController } from './reconcile.ts'
 
 const PERIOD_MS = 5_000
@@ -19,7 +20,10 @@ describe('node lifecycle on a real API server', () => {
   before(async () => {
     clock = createManualClock()
     plane = await startControlPlane({
-      controllers: [(deps) => (controller = startNodeLifecycleController({ ...deps, clock }))],
+      controllers: [
+        (deps) => (controller = startNodeLifecycleController({ ...deps, clock })),
+        startPodReadinessController,
+      ],
     })
   })
   after(() => plane.close())

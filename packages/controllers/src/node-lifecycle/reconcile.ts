@@ -1,6 +1,6 @@
 import { formatKey, isStatus, type Stored } from '@centaurus/api'
 import { leases, type Lease } from '@centaurus/api/coordination/v1'
-import { nodes, pods, type Node, type NodeCondition, type Pod } from '@centaurus/api/core/v1'
+import { nodes, type Node, type NodeCondition } from '@centaurus/api/core/v1'
 import {
   compareResourceVersions,
   type EventRecorder,
@@ -8,9 +8,8 @@ import {
   type ReconcileResult,
   type RunningController,
 } from '@centaurus/client'
-import { addNodeIndex, podsOnNode } from '../endpoint-slice/reconcile.ts'
 import { startReconciler, type ControllerDeps, type ReconcilerContext } from '../frame/controller.ts'
-import { planNotReadyPod, planUnknownConditions, readyStatus, type GracePeriods } from './health.ts'
+import { planUnknownConditions, readyStatus, type GracePeriods } from './health.ts'
 import { planNodeLabels } from './labels.ts'
 import { NodeMemory } from './lifecycle.ts'
 import { planNodeTaints, type EvictionMode } from './taints.ts'
@@ -39,7 +38,6 @@ export interface NodeLifecycleOptions extends ControllerDeps, Partial<GracePerio
 
 interface Lifecycle {
   readonly nodeCache: Informer<Node>
-  readonly podCache: Informer<Pod>
   readonly leaseCache: Informer<Lease>
   readonly memory: NodeMemory
   readonly monitorPeriodMs: number
@@ -52,20 +50,18 @@ export function startNodeLifecycleController(options: NodeLifecycleOptions): Run
   const settings = { ...DEFAULTS, ...options }
   const lifecycle: Lifecycle = {
     nodeCache: options.informers.informer(nodes),
-    podCache: options.informers.informer(pods),
     leaseCache: options.informers.informer(leases, { namespace: LEASE_NAMESPACE }),
     memory: new NodeMemory(settings),
     monitorPeriodMs: settings.monitorPeriodMs ?? DEFAULTS.monitorPeriodMs,
     awaitedVersion: undefined,
   }
-  const { nodeCache, podCache, leaseCache, memory } = lifecycle
-  addNodeIndex(podCache)
+  const { nodeCache, leaseCache, memory } = lifecycle
   return startReconciler(options, {
     name: 'node-lifecycle-controller',
     component: 'node-controller',
     workers: 8,
     informer: nodeCache,
-    needs: [podCache, leaseCache],
+    needs: [leaseCache],
     watch: ({ queue, clock, events }) => {
       queue.add(MONITOR_KEY)
       const observe = (name: string): void => observeNode(name, lifecycle, clock.monotonicMs())
@@ -127,7 +123,7 @@ async function evict(context: ReconcilerContext, { nodeCache, memory }: Lifecycl
 }
 
 async function reconcileNode(name: string, context: ReconcilerContext, lifecycle: Lifecycle): Promise<ReconcileResult> {
-  const { nodeCache, podCache, memory, monitorPeriodMs } = lifecycle
+  const { nodeCache, memory, monitorPeriodMs } = lifecycle
   const cached = nodeCache.get(name)
   if (cached === undefined) return context.writes.forget(name)
   let node = cached
@@ -145,7 +141,6 @@ async function reconcileNode(name: string, context: ReconcilerContext, lifecycle
     context.writes.wrote(name, nodeCache, await context.client.patch(nodes, { name }, { type: 'merge', body }))
   }
   if (!memory.isAllDown) memory.wait(node)
-  if (readyStatus(node) === 'Unknown') await markPodsNotReady(context, podsOnNode(podCache, name))
   return undefined
 }
 
@@ -199,22 +194,6 @@ async function writeTaints(
   const written = await client.patch(nodes, { name }, { type: 'merge', body })
   writes.wrote(name, nodeCache, written)
   return written
-}
-
-async function markPodsNotReady(
-  { client, clock, events }: ReconcilerContext,
-  list: readonly Stored<Pod>[],
-): Promise<void> {
-  for (const pod of list) {
-    const conditions = planNotReadyPod(pod, clock.now())
-    if (conditions === undefined) continue
-    try {
-      await client.updateStatus(pods, { ...pod, status: { ...pod.status, conditions } })
-      events.record(pod, { type: 'Warning', reason: 'NodeNotReady', message: 'Node is not ready' })
-    } catch (error) {
-      if (!isStatus(error, 'NotFound')) throw error
-    }
-  }
 }
 
 function recordNode(events: EventRecorder, node: Stored<Node>, reason: string, text: string): void {

@@ -1,9 +1,15 @@
-import { isDeleting, isStatus, objectKey, type Stored } from '@centaurus/api'
+import { isDeleting, objectKey, type Stored } from '@centaurus/api'
 import { nodes, pods, type Node, type Pod } from '@centaurus/api/core/v1'
-import type { Client, Informer, ReconcileResult, RunningController, WorkQueue } from '@centaurus/client'
+import type { Informer, ReconcileResult, RunningController, WorkQueue } from '@centaurus/client'
 import { addNodeIndex, podsOnNode } from '../endpoint-slice/reconcile.ts'
 import { startReconciler, type ControllerDeps, type ReconcilerContext } from '../frame/controller.ts'
 import { deleteDisrupted, type Disruption } from '../frame/disruption.ts'
+import {
+  AUTHORITY_RECHECK_MS,
+  createLocalNodeAuthority,
+  resourcePartitionOf,
+  type NodeAuthority,
+} from '../frame/node-authority.ts'
 import { isAbandoned, isOutOfService, planTerminatedPods, terminatedIndexValues } from './plan.ts'
 
 /** Source: quarantineTime and gcCheckPeriod, pkg/controller/podgc/gc_controller.go v1.37. */
@@ -34,6 +40,7 @@ export interface PodGarbageCollectorOptions extends ControllerDeps {
 interface Collector {
   readonly podCache: Informer<Pod>
   readonly nodeCache: Informer<Node>
+  readonly authority: NodeAuthority
   readonly nodeQuarantineMs: number
   readonly terminatedPodsMax: number
 }
@@ -43,6 +50,7 @@ export function startPodGarbageCollector(options: PodGarbageCollectorOptions): R
   const collector: Collector = {
     podCache: options.informers.informer(pods),
     nodeCache: options.informers.informer(nodes),
+    authority: options.nodeAuthority ?? createLocalNodeAuthority(options.client),
     nodeQuarantineMs: options.nodeQuarantineMs ?? NODE_QUARANTINE_MS,
     terminatedPodsMax: options.terminatedPodsMax ?? TERMINATED_PODS_MAX,
   }
@@ -93,36 +101,36 @@ async function collectTerminated(
   return { requeueAfterMs: TERMINATED_CHECK_MS }
 }
 
-/** Only the server's own word makes a node gone: a cache may be behind, and an error is no word. */
+/**
+ * Only the word of the node's own partition makes a node gone: a cache may be behind, and an error is no word. A partition that can't be
+ * asked keeps all its pods.
+ */
 async function collectOrphans(
   name: string,
   context: ReconcilerContext,
-  { podCache, nodeCache }: Collector,
-): Promise<undefined> {
+  { podCache, nodeCache, authority }: Collector,
+): Promise<ReconcileResult> {
   if (nodeCache.get(name) !== undefined) return
-  const list = podsOnNode(podCache, name)
-  if (list.length === 0 || (await existsNode(context.client, name))) return
-  await removeAll(context, list, ORPHANED)
+  let isUnknown = false
+  for (const [partition, list] of Map.groupBy(podsOnNode(podCache, name), resourcePartitionOf)) {
+    if (!authority.isAuthoritative(partition)) isUnknown = true
+    else if (await authority.isNodeGone(name, partition)) await removeAll(context, list, ORPHANED)
+  }
+  return isUnknown ? { requeueAfterMs: AUTHORITY_RECHECK_MS } : undefined
 }
 
 async function collectAbandoned(
   key: string,
   context: ReconcilerContext,
-  { podCache, nodeCache }: Collector,
-): Promise<undefined> {
+  { podCache, nodeCache, authority }: Collector,
+): Promise<ReconcileResult> {
   const pod = podCache.get(key)
-  if (pod !== undefined && isAbandoned(pod, nodeCache.get(pod.spec?.nodeName ?? '')))
-    await deleteDisrupted(context, pod, LOST)
-}
-
-async function existsNode(client: Client, name: string): Promise<boolean> {
-  try {
-    await client.get(nodes, { name })
-    return true
-  } catch (error) {
-    if (isStatus(error, 'NotFound')) return false
-    throw error
+  if (pod === undefined || !isAbandoned(pod, nodeCache.get(pod.spec?.nodeName ?? ''))) return
+  // Whether a node is out of service is its partition's to say; a pod without a node concerns nobody else.
+  if (pod.spec?.nodeName && !authority.isAuthoritative(resourcePartitionOf(pod))) {
+    return { requeueAfterMs: AUTHORITY_RECHECK_MS }
   }
+  await deleteDisrupted(context, pod, LOST)
 }
 
 /** Stops after a batch with a failure, and throws it. */

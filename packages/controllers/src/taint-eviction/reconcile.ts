@@ -4,6 +4,12 @@ import type { Informer, ReconcileResult, RunningController, WorkQueue } from '@c
 import { addNodeIndex, podsOnNode } from '../endpoint-slice/reconcile.ts'
 import { startReconciler, type ControllerDeps, type ReconcilerContext } from '../frame/controller.ts'
 import { deleteDisrupted } from '../frame/disruption.ts'
+import {
+  AUTHORITY_RECHECK_MS,
+  createLocalNodeAuthority,
+  resourcePartitionOf,
+  type NodeAuthority,
+} from '../frame/node-authority.ts'
 import { noExecuteTaints, planEviction } from './plan.ts'
 
 const TARGET = { reason: 'DeletionByTaintManager', message: 'Taint manager: deleting due to NoExecute taint' }
@@ -16,15 +22,20 @@ interface Eviction {
 interface Evictor {
   readonly podCache: Informer<Pod>
   readonly nodeCache: Informer<Node>
+  readonly authority: NodeAuthority
   /** Pods that will have to go, by key. After a restart their time starts anew, as upstream's. */
   readonly scheduled: Map<string, Eviction>
 }
 
-/** Deletes pods from nodes whose NoExecute taints they do not tolerate, or no longer. */
+/**
+ * Deletes pods from nodes whose NoExecute taints they do not tolerate, or no longer. A node whose partition can't be asked may have
+ * lost its taint long ago: its pods stay until it can.
+ */
 export function startTaintEvictionController(deps: ControllerDeps): RunningController {
   const evictor: Evictor = {
     podCache: deps.informers.informer(pods),
     nodeCache: deps.informers.informer(nodes),
+    authority: deps.nodeAuthority ?? createLocalNodeAuthority(deps.client),
     scheduled: new Map(),
   }
   addNodeIndex(evictor.podCache)
@@ -71,7 +82,7 @@ function watchTaints({ podCache, nodeCache, scheduled }: Evictor, queue: WorkQue
 async function reconcileEviction(
   key: string,
   context: ReconcilerContext,
-  { podCache, nodeCache, scheduled }: Evictor,
+  { podCache, nodeCache, scheduled, authority }: Evictor,
 ): Promise<ReconcileResult> {
   const pod = podCache.get(key)
   const known = scheduled.get(key)
@@ -92,6 +103,10 @@ async function reconcileEviction(
   if (atMs > nowMs) {
     scheduled.set(key, { pod, atMs })
     return { requeueAfterMs: atMs - nowMs }
+  }
+  if (!authority.isAuthoritative(resourcePartitionOf(pod))) {
+    scheduled.set(key, { pod, atMs })
+    return { requeueAfterMs: AUTHORITY_RECHECK_MS }
   }
   scheduled.set(key, { pod, atMs }) // kept until the server has taken it, so that a retry is not put off
   record(context, pod, `Marking for deletion Pod ${key}`)

@@ -9,6 +9,7 @@ import {
 import { storageclasses } from '@centaurus/api/storage/v1'
 import type { RunningController } from '@centaurus/client'
 import { startReconciler, type ControllerDeps, type ReconcilerContext } from '../frame/controller.ts'
+import { AUTHORITY_RECHECK_MS } from '../frame/node-authority.ts'
 import { watchSelf } from '../frame/owners.ts'
 import { SELECTED_NODE } from '../volume-binding/plan.ts'
 import { planProvisioning } from './plan.ts'
@@ -41,6 +42,8 @@ export function startVolumeProvisioningController(deps: ControllerDeps): Running
       const storageClass = classes.get(claim.spec?.storageClassName ?? '')
       const selected = claim.metadata.annotations?.[SELECTED_NODE]
       const node = selected === undefined ? undefined : nodeInformer.get(selected)
+      const isNodeUnknown = node === undefined && context.nodeAuthority?.isAuthoritative(undefined) === false
+      if (selected !== undefined && isNodeUnknown) return { requeueAfterMs: AUTHORITY_RECHECK_MS }
       const plan = planProvisioning(claim, { storageClass, node })
       if (plan.type === 'create') await createVolume(context, claim, plan.volume)
       if (plan.type === 'fail' || plan.type === 'reschedule') {
