@@ -1,242 +1,232 @@
 import type { Stored } from '@centaurus/api'
-import type { Node, Taint } from '@centaurus/api/core/v1'
+import type { Node } from '@centaurus/api/core/v1'
 import { assert } from '@centaurus/base'
 import type { ForeignUse } from './foreign-use.ts'
-import type { HostPort, PodRequirements } from './pod-requirements.ts'
-import { CPU, MEMORY, ResourceIndex } from './resources.ts'
-import { TopologyIndex, type TopologyColumn } from './topology.ts'
+import { NodeTable, type NodeUse } from './node-table.ts'
+import { PodClasses, type PodClass } from './pod-class.ts'
+import type { PodFootprint } from './pod-footprint.ts'
+import type { PodRequirements } from './pod-requirements.ts'
+import { PodTable, type PlacedFootprint } from './pod-table.ts'
+import type { Refusals } from './refusals.ts'
+import { CPU, MEMORY, type ResourceIndex } from './resources.ts'
+import { TermHolders } from './term-holders.ts'
+import { Trackers, type Tracker } from './trackers.ts'
 
 /** A pod that uses a node: bound, or assumed to be by us. */
-export interface PlacedPod {
-  readonly pod: PodRequirements
-  readonly slot: number
+export interface Placement {
+  readonly nodeName: string
+  readonly footprint: PodFootprint
 }
 
 /**
- * Nodes and what pods use of them, as columns by node slot. A slot is a small number that a node keeps while it exists; the
- * next new node takes over a freed one. Reading is what the pure core does; only the loop changes it.
+ * The cluster as the scheduler counts it: nodes by slot, placed pods, and what is derived from both and kept up to date: use of
+ * nodes, counts by topology domain. Reading is what the pure core does; only the loop changes it.
  *
- * Invariant: `requested[column][slot]` is the sum of the requests of the pods placed there.
+ * Invariant: the requests counted on a slot are the sum over the pods placed there and what others said they use.
  */
 export class ClusterState {
-  readonly resources = new ResourceIndex()
-  /** By slot; undefined for a free one. */
-  readonly names: (string | undefined)[] = []
-  readonly labels: (Readonly<Record<string, string>> | undefined)[] = []
-  readonly taints: (readonly Taint[])[] = []
-  readonly images: (ReadonlyMap<string, number> | undefined)[] = []
-  readonly unschedulable: boolean[] = []
-  readonly podsOn: Map<string, PlacedPod>[] = []
-  /** Pods with required anti-affinity of their own, which newcomers must respect. */
-  readonly withAntiAffinity = new Map<string, PlacedPod>()
-  /** Pods with preferred terms or required affinity, which count in newcomers' scores. */
-  readonly withAffinity = new Map<string, PlacedPod>()
-  readonly byNamespace = new Map<string, Map<string, PlacedPod>>()
-  readonly #allocatable: number[][] = []
-  readonly #requested: number[][] = []
-  readonly #scoredCpu: number[] = []
-  readonly #scoredMemory: number[] = []
-  readonly #ports: (Map<string, number> | undefined)[] = []
-  readonly #slots = new Map<string, number>()
-  readonly #free: number[] = []
-  readonly #topology = new TopologyIndex()
-  readonly #placed = new Map<string, PlacedPod>()
-  /** Pods on nodes that are not known (yet), by node name. */
-  readonly #homeless = new Map<string, Map<string, PodRequirements>>()
-  /** Use by other partitions, by node name; the node may not be known yet. */
-  readonly #foreign = new Map<string, ForeignUse>()
+  readonly nodes = new NodeTable()
+  readonly pods = new PodTable()
+  readonly trackers = new Trackers(this.nodes, {
+    added: (tracker) => this.#startTracking(tracker),
+    removed: (tracker) => this.#stopTracking(tracker),
+  })
+  readonly holders = new TermHolders(this.trackers)
+  readonly #classes = new PodClasses(this)
+  /** Use by other partitions, by slot. */
+  readonly #foreign = new Map<number, NodeUse & { readonly use: ForeignUse }>()
+  /** Placed pods by priority. */
+  readonly #priorities = new Map<number, number>()
+  #version = 0
 
-  get nodeCount(): number {
-    return this.#slots.size
+  get resources(): ResourceIndex {
+    return this.nodes.resources
   }
 
-  /** One more than the largest slot in use; loops skip free slots. */
+  get nodeCount(): number {
+    return this.nodes.presentCount
+  }
+
   get slotCount(): number {
-    return this.names.length
+    return this.nodes.slotCount
+  }
+
+  /** Changes whenever anything does that a decision could depend on. */
+  get version(): number {
+    return this.#version
   }
 
   slotOf(nodeName: string): number | undefined {
-    return this.#slots.get(nodeName)
+    const slot = this.nodes.slotOf(nodeName)
+    return slot !== undefined && this.nodes.present[slot] === 1 ? slot : undefined
   }
 
-  placement(uid: string): PlacedPod | undefined {
-    return this.#placed.get(uid)
+  placement(uid: string): Placement | undefined {
+    const row = this.pods.rowOf(uid)
+    if (row === undefined) return undefined
+    return {
+      nodeName: this.nodes.names[this.pods.slotAt(row)]!,
+      footprint: this.pods.footprintAt(row).footprint,
+    }
   }
 
   allocatable(slot: number, column: number): number {
-    return this.#allocatable[column]?.[slot] ?? 0
+    return this.nodes.allocatable(slot, column)
   }
 
   requested(slot: number, column: number): number {
-    return this.#requested[column]?.[slot] ?? 0
+    return this.nodes.requested(slot, column)
   }
 
-  /** Requests of the pods there with the defaults for scoring: cpu in milli-cores, memory in bytes. */
-  scoredUse(slot: number): { cpuMillicores: number; memoryBytes: number } {
-    return { cpuMillicores: this.#scoredCpu[slot] ?? 0, memoryBytes: this.#scoredMemory[slot] ?? 0 }
+  /** Whether some placed pod is less important. */
+  hasPodsBelow(priority: number): boolean {
+    for (const placed of this.#priorities.keys()) if (placed < priority) return true
+    return false
   }
 
-  topology(key: string): TopologyColumn {
-    return this.#topology.column(key, this.labels)
+  /** What the verdicts of pod classes mean. */
+  get refusals(): Refusals {
+    return this.#classes.refusals
   }
 
-  /** Whether none of `ports` collides with what the node's pods hold. */
-  arePortsFree(slot: number, ports: readonly HostPort[]): boolean {
-    const used = this.#ports[slot]
-    if (used === undefined || used.size === 0) return true
-    return ports.every(({ ip, protocol, port }) => {
-      const any = portKey('*', protocol, port)
-      if (ip === '0.0.0.0') return !used.has(any)
-      return !used.has(portKey(ip, protocol, port)) && !used.has(portKey('0.0.0.0', protocol, port))
-    })
+  /** What is prepared for pods of these requirements. */
+  classOf(requirements: PodRequirements): PodClass {
+    return this.#classes.get(requirements)
   }
 
   /** Adds a node or takes over what changed of it. */
   putNode(node: Stored<Node>): void {
-    const name = node.metadata.name
-    const isKnown = this.#slots.has(name)
-    const slot = this.#slots.get(name) ?? this.#takeSlot(name)
-    this.labels[slot] = node.metadata.labels ?? {}
-    this.taints[slot] = node.spec?.taints ?? []
-    this.unschedulable[slot] = node.spec?.unschedulable === true
-    this.images[slot] = imagesOf(node)
-    this.#topology.update(slot, this.labels[slot])
-    const vector = this.resources.toVector(node.status?.allocatable)
-    for (let column = 0; column < this.resources.size; column++)
-      this.#set(this.#allocatable, column, slot, vector[column] ?? 0)
-    if (!isKnown) this.#countForeign(slot, this.#foreign.get(name), 1)
-    const waiting = this.#homeless.get(name)
-    if (waiting === undefined) return
-    this.#homeless.delete(name)
-    for (const pod of waiting.values()) this.#place(pod, slot)
+    const slot = this.nodes.takeSlot(node.metadata.name)
+    this.#reshape(slot, () => this.nodes.describe(slot, node))
   }
 
   /** Its pods stay known, in case it comes back. */
   removeNode(name: string): void {
-    const slot = this.#slots.get(name)
+    const slot = this.slotOf(name)
     if (slot === undefined) return
-    const pods = [...this.podsOn[slot]!.values()]
-    for (const { pod } of pods) this.removePod(pod.uid)
-    for (const { pod } of pods) this.#shelve(pod, name)
-    this.#countForeign(slot, this.#foreign.get(name), -1)
-    this.#slots.delete(name)
-    this.names[slot] = undefined
-    this.labels[slot] = undefined
-    this.images[slot] = undefined
-    this.taints[slot] = []
-    this.#topology.update(slot, undefined)
-    this.#free.push(slot)
+    this.#reshape(slot, () => this.nodes.erase(slot))
+    this.#freeIfUnused(slot)
   }
 
   /** What pods of other partitions use of a node: counted like requests of pods here. Replaces what was said before. */
   setForeignUse(nodeName: string, use: ForeignUse): void {
-    const slot = this.#slots.get(nodeName)
-    if (slot !== undefined) this.#countForeign(slot, this.#foreign.get(nodeName), -1)
     const isNothing = Object.values(use.requests).every((amount) => amount === 0) && (use.ports ?? []).length === 0
-    if (isNothing) this.#foreign.delete(nodeName)
-    else this.#foreign.set(nodeName, use)
-    if (slot !== undefined) this.#countForeign(slot, this.#foreign.get(nodeName), 1)
+    if (isNothing && this.nodes.slotOf(nodeName) === undefined) return
+    const slot = this.nodes.takeSlot(nodeName)
+    const before = this.#foreign.get(slot)
+    if (before !== undefined) this.#countForeign(slot, before, -1)
+    this.#foreign.delete(slot)
+    if (!isNothing) {
+      const requests = this.resources.vectorOf(use.requests)
+      const after = { requests, scoredCpuMillicores: requests[CPU]!, scoredMemoryBytes: requests[MEMORY]!, use }
+      this.#foreign.set(slot, after)
+      this.#countForeign(slot, after, 1)
+    }
+    this.#version++
+    this.#freeIfUnused(slot)
   }
 
-  /** Counts a pod as using a node; replaces what was known of the pod. */
-  putPod(pod: PodRequirements, nodeName: string): void {
-    this.removePod(pod.uid)
-    const slot = this.#slots.get(nodeName)
-    if (slot === undefined) this.#shelve(pod, nodeName)
-    else this.#place(pod, slot)
+  /** Counts a pod as using a node, which may not be known yet; replaces what was known of the pod. */
+  putPod(uid: string, footprint: PodFootprint, nodeName: string): void {
+    this.removePod(uid)
+    const slot = this.nodes.takeSlot(nodeName)
+    const placed = this.pods.footprint(footprint.key) ?? this.#addFootprint(footprint)
+    this.pods.add(uid, slot, placed)
+    this.#countPod(slot, placed, 1)
   }
 
   removePod(uid: string): void {
-    for (const [name, pods] of this.#homeless) {
-      if (pods.delete(uid) && pods.size === 0) this.#homeless.delete(name)
+    const row = this.pods.rowOf(uid)
+    if (row === undefined) return
+    const slot = this.pods.slotAt(row)
+    const placed = this.pods.footprintAt(row)
+    this.pods.remove(row)
+    this.#countPod(slot, placed, -1)
+    if (placed.pods === 0) {
+      this.pods.removeFootprint(placed)
+      this.holders.remove(placed.footprint)
     }
-    const placed = this.#placed.get(uid)
-    if (placed === undefined) return
-    this.#placed.delete(uid)
-    this.withAntiAffinity.delete(uid)
-    this.withAffinity.delete(uid)
-    const neighbours = this.byNamespace.get(placed.pod.namespace)
-    neighbours?.delete(uid)
-    if (neighbours?.size === 0) this.byNamespace.delete(placed.pod.namespace)
-    this.podsOn[placed.slot]!.delete(uid)
-    this.#count(placed, -1)
+    this.#freeIfUnused(slot)
   }
 
-  #takeSlot(name: string): number {
-    const slot = this.#free.pop() ?? this.names.length
-    this.#slots.set(name, slot)
-    this.names[slot] = name
-    this.podsOn[slot] = new Map()
-    this.#ports[slot] = undefined
-    return slot
+  /** Lets `work` try changes that it takes back before it returns: whoever looked at {@link version} need not look again. */
+  simulate<T>(work: () => T): T {
+    const before = this.#version
+    const result = work()
+    this.#version = before
+    return result
   }
 
-  #shelve(pod: PodRequirements, nodeName: string): void {
-    const waiting = this.#homeless.get(nodeName) ?? new Map<string, PodRequirements>()
-    waiting.set(pod.uid, pod)
-    this.#homeless.set(nodeName, waiting)
+  /** Labels of some namespace changed: what terms about namespaces' labels match is counted again. */
+  namespacesChanged(): void {
+    this.#classes.clear()
+    this.#version++
   }
 
-  #place(pod: PodRequirements, slot: number): void {
-    const placed: PlacedPod = { pod, slot }
-    this.#placed.set(pod.uid, placed)
-    this.podsOn[slot]!.set(pod.uid, placed)
-    const neighbours = this.byNamespace.get(pod.namespace) ?? new Map<string, PlacedPod>()
-    neighbours.set(pod.uid, placed)
-    this.byNamespace.set(pod.namespace, neighbours)
-    if (pod.antiAffinity.length > 0) this.withAntiAffinity.set(pod.uid, placed)
-    if (pod.affinity.length > 0 || pod.preferredAffinity.length > 0) this.withAffinity.set(pod.uid, placed)
-    this.#count(placed, 1)
+  #addFootprint(footprint: PodFootprint): PlacedFootprint {
+    this.holders.add(footprint)
+    const placed = this.pods.addFootprint(footprint)
+    for (const tracker of this.trackers.all()) this.#link(tracker, placed)
+    return placed
   }
 
-  #count({ pod, slot }: PlacedPod, sign: 1 | -1): void {
-    for (const [column, amount] of pod.requests.entries()) {
-      if (amount !== 0) this.#set(this.#requested, column, slot, this.requested(slot, column) + sign * amount)
-    }
+  #countPod(slot: number, placed: PlacedFootprint, sign: 1 | -1): void {
+    const { footprint, tracked } = placed
+    this.nodes.count(slot, footprint, sign)
     assert(this.requested(slot, CPU) >= 0 && this.requested(slot, MEMORY) >= 0, 'requested ≥ 0')
-    this.#scoredCpu[slot] = (this.#scoredCpu[slot] ?? 0) + sign * pod.scoredCpuMillicores
-    this.#scoredMemory[slot] = (this.#scoredMemory[slot] ?? 0) + sign * pod.scoredMemoryBytes
-    this.#countPorts(slot, pod.hostPorts, sign)
+    this.nodes.ports.count(slot, footprint.hostPorts, sign)
+    for (const { tracker, weight } of tracked) tracker.count(slot, sign * weight)
+    const { priority } = footprint
+    const pods = (this.#priorities.get(priority) ?? 0) + sign
+    if (pods === 0) this.#priorities.delete(priority)
+    else this.#priorities.set(priority, pods)
+    this.#version++
   }
 
-  #countForeign(slot: number, use: ForeignUse | undefined, sign: 1 | -1): void {
-    if (use === undefined) return
-    for (const [name, amount] of Object.entries(use.requests)) {
-      const column = this.resources.columnOf(name)
-      this.#set(this.#requested, column, slot, this.requested(slot, column) + sign * amount)
-      if (column === CPU) this.#scoredCpu[slot] = (this.#scoredCpu[slot] ?? 0) + sign * amount
-      if (column === MEMORY) this.#scoredMemory[slot] = (this.#scoredMemory[slot] ?? 0) + sign * amount
+  #countForeign(slot: number, foreign: NodeUse & { readonly use: ForeignUse }, sign: 1 | -1): void {
+    this.nodes.count(slot, foreign, sign)
+    this.nodes.ports.count(slot, foreign.use.ports ?? [], sign)
+  }
+
+  /** Changes labels, taints or presence of a node: what its pods count for is taken away before and added after. */
+  #reshape(slot: number, change: () => void): void {
+    this.#track(slot, -1)
+    change()
+    this.#track(slot, 1)
+    this.#version++
+  }
+
+  #track(slot: number, sign: 1 | -1): void {
+    for (const tracker of this.trackers.all()) tracker.countNode(slot, sign)
+    for (let row = this.pods.firstOn(slot); row >= 0; row = this.pods.nextOn(row)) {
+      for (const { tracker, weight } of this.pods.footprintAt(row).tracked) tracker.count(slot, sign * weight)
     }
-    this.#countPorts(slot, use.ports ?? [], sign)
   }
 
-  #countPorts(slot: number, ports: readonly HostPort[], sign: 1 | -1): void {
-    for (const { ip, protocol, port } of ports) {
-      const used = (this.#ports[slot] ??= new Map<string, number>())
-      for (const key of [portKey(ip, protocol, port), portKey('*', protocol, port)]) addCount(used, key, sign)
+  #startTracking(tracker: Tracker): void {
+    for (const placed of this.pods.footprints()) {
+      const weight = this.#link(tracker, placed)
+      if (weight === 0) continue
+      for (let row = placed.first; row >= 0; row = this.pods.nextAlike(row))
+        tracker.count(this.pods.slotAt(row), weight)
     }
   }
 
-  #set(columns: number[][], column: number, slot: number, value: number): void {
-    const values = (columns[column] ??= [])
-    while (values.length <= slot) values.push(0)
-    values[slot] = value
+  #stopTracking(tracker: Tracker): void {
+    for (const { tracked } of this.pods.footprints()) {
+      const i = tracked.findIndex((entry) => entry.tracker === tracker)
+      if (i >= 0) tracked.splice(i, 1)
+    }
   }
-}
 
-/** `*` counts every address of a port. */
-function portKey(ip: string, protocol: string, port: number): string {
-  return `${ip}/${protocol}/${port}`
-}
+  #link(tracker: Tracker, placed: PlacedFootprint): number {
+    const weight = tracker.weigh(placed.footprint)
+    if (weight !== 0) placed.tracked.push({ tracker, weight })
+    return weight
+  }
 
-function addCount(counts: Map<string, number>, key: string, delta: number): void {
-  const count = (counts.get(key) ?? 0) + delta
-  if (count === 0) counts.delete(key)
-  else counts.set(key, count)
-}
-
-function imagesOf(node: Readonly<Node>): ReadonlyMap<string, number> | undefined {
-  const images = node.status?.images ?? []
-  if (images.length === 0) return undefined
-  return new Map(images.flatMap((image) => (image.names ?? []).map((name) => [name, image.sizeBytes ?? 0] as const)))
+  #freeIfUnused(slot: number): void {
+    const isUsed = this.nodes.present[slot] === 1 || this.pods.firstOn(slot) >= 0 || this.#foreign.has(slot)
+    if (!isUsed && this.nodes.names[slot] !== undefined) this.nodes.freeSlot(slot)
+  }
 }

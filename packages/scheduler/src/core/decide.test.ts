@@ -13,7 +13,7 @@ const namespaceLabels = (name: string): Record<string, string> => ({ 'kubernetes
 function cluster(nodes: Stored<Node>[], placed: [Stored<Pod>, string][] = []): ClusterState {
   const state = new ClusterState()
   for (const item of nodes) state.putNode(item)
-  for (const [item, nodeName] of placed) state.putPod(compile(state, item), nodeName)
+  for (const [item, nodeName] of placed) put(state, item, nodeName)
   return state
 }
 
@@ -21,9 +21,13 @@ function compile(state: ClusterState, item: Stored<Pod>): PodRequirements {
   return compilePod(item, { index: state.resources, namespaceLabels })
 }
 
+function put(state: ClusterState, item: Stored<Pod>, nodeName: string): void {
+  state.putPod(item.metadata.uid, compile(state, item).footprint, nodeName)
+}
+
 /** The node's name, or the message. */
 function place(state: ClusterState, item: Stored<Pod>): string {
-  const decision = decide(state, compile(state, item), { startSlot: 0, tieBreak: () => 1 })
+  const decision = decide(state, compile(state, item), { startSlot: 0, tieBreak: () => 0 })
   return decision.type === 'place' ? decision.nodeName : formatFitFailure(decision.failure)
 }
 
@@ -102,7 +106,7 @@ describe('decide', () => {
     const initContainers = [container('1', 'Always'), container('1500m')]
     assert.match(place(state, pod('peak', { initContainers, containers: [container('100m')] })), /Insufficient cpu/)
     assert.equal(place(state, pod('fits', { initContainers: [container('1500m')], containers: [container('2')] })), 'a')
-    state.putPod(compile(state, pod('one')), 'a')
+    put(state, pod('one'), 'a')
     assert.match(place(state, pod('two')), /1 Too many pods/)
   })
 
@@ -111,7 +115,7 @@ describe('decide', () => {
     const asking = (name: string) =>
       pod(name, { containers: [{ name: 'c', resources: { requests: { 'nvidia.com/gpu': '1' } } }] })
     assert.equal(place(state, asking('x')), 'gpu')
-    state.putPod(compile(state, asking('x')), 'gpu')
+    put(state, asking('x'), 'gpu')
     assert.equal(place(state, asking('y')), '0/2 nodes are available: 2 Insufficient nvidia.com/gpu.')
   })
 })
@@ -197,7 +201,7 @@ describe('decide against a dumb reference', () => {
             const slot = Number(decision.nodeName.slice(1))
             assert.ok(free[slot]! >= ask, 'overcommitted')
             free[slot]! -= ask
-            state.putPod(compile(state, item), decision.nodeName)
+            put(state, item, decision.nodeName)
           }
         },
       ),
@@ -227,7 +231,7 @@ describe('decide against a dumb reference', () => {
               present.delete(name)
               break
             case 'put':
-              state.putPod(compile(state, pod(`p${i}`, { cpu: '10m' })), name)
+              put(state, pod(`p${i}`, { cpu: '10m' }), name)
               expected.set(`p${i}`, name)
               break
             default:

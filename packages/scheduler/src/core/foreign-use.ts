@@ -1,4 +1,4 @@
-import type { HostPort } from './pod-requirements.ts'
+import type { HostPort } from './pod-footprint.ts'
 
 /** What pods of other partitions use of one node. */
 export interface ForeignUse {

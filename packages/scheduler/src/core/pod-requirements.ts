@@ -1,58 +1,38 @@
-import { nothing, selectorFromObject, type LabelSelector, type Stored } from '@centaurus/api'
-import type { LabelSelector as LabelSelectorObject } from '@centaurus/api/meta/v1'
-import type { Pod, PodAffinityTerm, PodSpec, Toleration, TopologySpreadConstraint } from '@centaurus/api/core/v1'
+import type { LabelSelector } from '@centaurus/api'
+import type { NodeSelectorTerm, Pod, PodSpec, Toleration, TopologySpreadConstraint } from '@centaurus/api/core/v1'
 import {
   compilePreferredNodes,
   compileRequiredNodes,
   type NodeMatcher,
   type WeightedNodeMatcher,
 } from '@centaurus/api/scheduling'
-import type { VolumeChoice } from './volumes.ts'
-import { CPU, MEMORY, PODS, type ResourceIndex, type ResourceVector } from './resources.ts'
+import { selectorWithKeys } from './affinity-terms.ts'
+import {
+  compileFootprint,
+  footprintKey,
+  NO_SPEC,
+  sortedEntries,
+  type CompileDeps,
+  type PodFootprint,
+} from './pod-footprint.ts'
 
-/** Everything that scheduling wants to know of one pod, worked out once. Immutable. */
+/** Everything that scheduling wants to know of a pod, worked out once for all pods that are alike. Immutable. */
 export interface PodRequirements {
-  readonly uid: string
-  readonly namespace: string
-  readonly name: string
-  readonly labels: Readonly<Record<string, string>>
-  readonly priority: number
-  readonly requests: ResourceVector
-  /** Requests for scoring: a container that asks for nothing counts as 100 milli-cores and 200 MiB. */
-  readonly scoredCpuMillicores: number
-  readonly scoredMemoryBytes: number
-  readonly hostPorts: readonly HostPort[]
+  /** Equal for pods that every node treats alike. */
+  readonly key: string
+  readonly footprint: PodFootprint
   readonly requiredNodes: NodeMatcher | undefined
+  /** Equal for equal `requiredNodes`; '' when any node will do. */
+  readonly requiredNodesKey: string
+  /** The only nodes that `requiredNodes` can match, where it names them. */
+  readonly nodeNames: readonly string[] | undefined
   readonly preferredNodes: readonly WeightedNodeMatcher[]
   readonly tolerations: readonly Toleration[]
-  readonly affinity: readonly CompiledAffinityTerm[]
-  readonly antiAffinity: readonly CompiledAffinityTerm[]
-  readonly preferredAffinity: readonly WeightedAffinityTerm[]
+  readonly tolerationsKey: string
   readonly spread: readonly CompiledSpreadConstraint[]
+  /** As nodes name them; one for each container and image volume. */
   readonly images: readonly string[]
-  /** Nodes from which the pod's bound volumes can be reached; all must match. */
-  readonly volumeNodes: readonly NodeMatcher[]
-  /** Claims that get a volume on the node; undefined: none. */
-  readonly volumeChoice: VolumeChoice | undefined
   readonly preemptionPolicy: 'PreemptLowerPriority' | 'Never'
-}
-
-/** A port of the host; `ip` 0.0.0.0 collides with every other. */
-export interface HostPort {
-  readonly ip: string
-  readonly protocol: string
-  readonly port: number
-}
-
-export interface CompiledAffinityTerm {
-  readonly topologyKey: string
-  /** Which pods the term is about. */
-  matches(pod: PodIdentity): boolean
-}
-
-/** Weight is negative for anti-affinity. */
-export interface WeightedAffinityTerm extends CompiledAffinityTerm {
-  readonly weight: number
 }
 
 export interface CompiledSpreadConstraint {
@@ -65,107 +45,63 @@ export interface CompiledSpreadConstraint {
   readonly selector: LabelSelector
 }
 
-/** What a term looks at in another pod. */
-export interface PodIdentity {
-  readonly namespace: string
-  readonly labels: Readonly<Record<string, string>>
+/** The text that decides a pod's requirements. Cost: a few µs. */
+export function requirementsKey(pod: Readonly<Pod>): string {
+  const { spec = NO_SPEC } = pod
+  return JSON.stringify([
+    footprintKey(pod),
+    sortedEntries(spec.nodeSelector),
+    spec.affinity?.nodeAffinity,
+    spec.tolerations,
+    spec.topologySpreadConstraints,
+    imagesOf(spec),
+    spec.preemptionPolicy,
+  ])
 }
 
-/** Labels of namespaces, for terms with a `namespaceSelector`. */
-export type NamespaceLabels = (namespace: string) => Readonly<Record<string, string>> | undefined
-
-/** Source: scheduler util.DefaultMilliCPURequest and DefaultMemoryRequest, v1.37. */
-export const DEFAULT_CPU_MILLICORES = 100
-export const DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024
-
-/** What compiling needs besides the pod. */
-export interface CompileInput {
-  readonly index: ResourceIndex
-  readonly namespaceLabels: NamespaceLabels
-  readonly volumeNodes?: readonly NodeMatcher[] | undefined
-  readonly volumeChoice?: VolumeChoice | undefined
-}
-
-const NO_SPEC: PodSpec = { containers: [] }
-
-/** Compiles a pod. Cost: a few µs for a plain one; do it once a pod version. */
-export function compilePod(
-  pod: Stored<Pod>,
-  { index, namespaceLabels, volumeNodes = [], volumeChoice }: CompileInput,
-): PodRequirements {
-  const { metadata } = pod
-  const spec = pod.spec ?? NO_SPEC
-  const requests = index.requestsOf(spec)
-  requests[PODS] = 1
-  const namespace = metadata.namespace ?? ''
-  const compileTerms = (terms: readonly PodAffinityTerm[] | undefined): CompiledAffinityTerm[] =>
-    (terms ?? []).map((term) => compileAffinityTerm(term, pod, namespaceLabels))
-  const affinity = spec.affinity
-  const containers = spec.containers.length
+/** Compiles a pod. Cost: tens of µs; do it once for each {@link requirementsKey}. */
+export function compilePod(pod: Readonly<Pod>, deps: CompileDeps, key = requirementsKey(pod)): PodRequirements {
+  const { metadata, spec = NO_SPEC } = pod
+  const { nodeAffinity } = spec.affinity ?? {}
+  const requiredNodes = compileRequiredNodes(spec)
+  const required = nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
   return {
-    uid: metadata.uid,
-    namespace,
-    name: metadata.name,
-    labels: metadata.labels ?? {},
-    priority: spec.priority ?? 0,
-    requests,
-    scoredCpuMillicores: requests[CPU] === 0 ? DEFAULT_CPU_MILLICORES * containers : requests[CPU]!,
-    scoredMemoryBytes: requests[MEMORY] === 0 ? DEFAULT_MEMORY_BYTES * containers : requests[MEMORY]!,
-    hostPorts: hostPortsOf(spec),
-    requiredNodes: compileRequiredNodes(spec),
-    preferredNodes: compilePreferredNodes(affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution),
+    key,
+    footprint: compileFootprint(pod, deps),
+    requiredNodes,
+    requiredNodesKey: requiredNodes === undefined ? '' : JSON.stringify([sortedEntries(spec.nodeSelector), required]),
+    nodeNames: namedNodes(required?.nodeSelectorTerms),
+    preferredNodes: compilePreferredNodes(nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution),
     tolerations: spec.tolerations ?? [],
-    affinity: compileTerms(affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution),
-    antiAffinity: compileTerms(affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution),
-    preferredAffinity: compilePreferredTerms(pod, namespaceLabels),
+    tolerationsKey: JSON.stringify(spec.tolerations ?? []),
     spread: (spec.topologySpreadConstraints ?? []).map((constraint) =>
       compileSpread(constraint, metadata.labels ?? {}),
     ),
-    volumeNodes,
-    volumeChoice,
-    images: [...spec.containers, ...(spec.initContainers ?? [])].map((container) => container.image ?? ''),
+    images: imagesOf(spec),
     preemptionPolicy: spec.preemptionPolicy === 'Never' ? 'Never' : 'PreemptLowerPriority',
   }
 }
 
-function hostPortsOf(spec: Readonly<PodSpec>): HostPort[] {
-  const sidecars = (spec.initContainers ?? []).filter((container) => container.restartPolicy === 'Always')
-  return [...spec.containers, ...sidecars].flatMap((container) =>
-    (container.ports ?? [])
-      .filter((port) => (port.hostPort ?? 0) > 0)
-      .map((port) => ({ ip: port.hostIP || '0.0.0.0', protocol: port.protocol ?? 'TCP', port: port.hostPort! })),
-  )
-}
-
-function compilePreferredTerms(pod: Readonly<Pod>, namespaceLabels: NamespaceLabels): WeightedAffinityTerm[] {
-  const { podAffinity, podAntiAffinity } = pod.spec?.affinity ?? {}
-  const compile = (sign: number) => (item: { weight: number; podAffinityTerm: PodAffinityTerm }) => ({
-    ...compileAffinityTerm(item.podAffinityTerm, pod, namespaceLabels),
-    weight: sign * item.weight,
-  })
-  return [
-    ...(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(compile(1)),
-    ...(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(compile(-1)),
-  ]
-}
-
-/** Source: scheduler framework AffinityTerm.Matches; matchLabelKeys are merged into the selector as the API server would. */
-function compileAffinityTerm(
-  term: Readonly<PodAffinityTerm>,
-  pod: Readonly<Pod>,
-  namespaceLabels: NamespaceLabels,
-): CompiledAffinityTerm {
-  const selector = withLabelKeys(term.labelSelector, pod.metadata.labels ?? {}, term.matchLabelKeys)
-  const bySelector = term.namespaceSelector === undefined ? nothing : selectorFromObject(term.namespaceSelector)
-  const own =
-    (term.namespaces ?? []).length === 0 && term.namespaceSelector === undefined ? [pod.metadata.namespace ?? ''] : []
-  const names = new Set([...(term.namespaces ?? []), ...own])
-  return {
-    topologyKey: term.topologyKey,
-    matches: (other) =>
-      (names.has(other.namespace) || (!bySelector.isNothing && bySelector.matches(namespaceLabels(other.namespace)))) &&
-      selector.matches(other.labels),
+/** The nodes that terms name when every term names some. Source: framework/plugins/nodeaffinity PreFilter, v1.37. */
+function namedNodes(terms: readonly NodeSelectorTerm[] | undefined): string[] | undefined {
+  if (terms === undefined || terms.length === 0) return undefined
+  const names = new Set<string>()
+  for (const { matchFields = [] } of terms) {
+    const fields = matchFields.filter(({ key, operator }) => key === 'metadata.name' && operator === 'In')
+    const [first, ...more] = fields.map(({ values }) => values ?? [])
+    if (first === undefined) return undefined
+    for (const name of first) if (more.every((values) => values.includes(name))) names.add(name)
   }
+  return [...names]
+}
+
+/** Source: normalizedImageName, framework/plugins/imagelocality, v1.37. */
+function imagesOf({ containers, initContainers = [], volumes = [] }: Readonly<PodSpec>): string[] {
+  const named = [...initContainers, ...containers].map(({ image }) => image ?? '')
+  const mounted = volumes.flatMap(({ image }) => (image === undefined ? [] : [image.reference ?? '']))
+  return [...named, ...mounted].map((name) =>
+    name.lastIndexOf(':') <= name.lastIndexOf('/') ? `${name}:latest` : name,
+  )
 }
 
 function compileSpread(
@@ -179,17 +115,6 @@ function compileSpread(
     hard: constraint.whenUnsatisfiable === 'DoNotSchedule',
     honorAffinity: constraint.nodeAffinityPolicy !== 'Ignore',
     honorTaints: constraint.nodeTaintsPolicy === 'Honor',
-    selector: withLabelKeys(constraint.labelSelector, labels, constraint.matchLabelKeys),
+    selector: selectorWithKeys(constraint.labelSelector, labels, constraint.matchLabelKeys),
   }
-}
-
-function withLabelKeys(
-  selector: LabelSelectorObject | undefined,
-  labels: Readonly<Record<string, string>>,
-  keys: readonly string[] | undefined,
-): LabelSelector {
-  const present = (keys ?? []).filter((key) => labels[key] !== undefined)
-  if (selector === undefined || present.length === 0) return selectorFromObject(selector)
-  const matchLabels = { ...selector.matchLabels, ...Object.fromEntries(present.map((key) => [key, labels[key]!])) }
-  return selectorFromObject({ ...selector, matchLabels })
 }

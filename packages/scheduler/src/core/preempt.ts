@@ -1,11 +1,26 @@
-import type { ClusterState, PlacedPod } from './cluster-state.ts'
-import { prepareFilters } from './decide.ts'
+import type { ClusterState } from './cluster-state.ts'
+import { prepareRefuse, type PodVolumes } from './decide.ts'
+import type { PodFootprint } from './pod-footprint.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 
 /** Pods to remove from one node so that another, more important one fits. */
 export interface PreemptionPlan {
   readonly nodeName: string
-  readonly victims: readonly PodRequirements[]
+  readonly victims: readonly Victim[]
+}
+
+export interface Victim {
+  readonly uid: string
+  readonly footprint: PodFootprint
+}
+
+export interface PreemptOptions {
+  /** Nodes to look at, in this order. */
+  readonly slots: readonly number[]
+  /** Removing the pod would break a disruption budget: such pods are removed only where nothing else helps. */
+  readonly isProtected: (uid: string) => boolean
+  /** What the pod's claims allow; absent: it has none. */
+  readonly volumes?: PodVolumes | undefined
 }
 
 /** Nodes that are tried; the rest of a large cluster would seldom be better. Source: DefaultPreemption minCandidateNodesAbsolute. */
@@ -18,23 +33,26 @@ interface Candidate extends PreemptionPlan {
 }
 
 /**
- * Finds the node where the least important pods must go. `isProtected` says that removing the pod would break a disruption
- * budget: such pods are removed only where nothing else helps. Undefined: preemption cannot help.
- * Restores `state` before it returns. Source: scheduler framework/preemption SelectVictimsOnNode and pickOneNodeForPreemption.
+ * Finds the node where the least important pods must go. Undefined: preemption cannot help. Restores `state` before it returns.
+ * Source: scheduler framework/preemption SelectVictimsOnNode and pickOneNodeForPreemption, v1.37.
  */
 export function planPreemption(
   state: ClusterState,
   pod: PodRequirements,
-  { slots, isProtected }: { slots: readonly number[]; isProtected: (uid: string) => boolean },
+  options: PreemptOptions,
 ): PreemptionPlan | undefined {
-  if (pod.preemptionPolicy === 'Never') return undefined
+  if (pod.preemptionPolicy === 'Never' || !state.hasPodsBelow(pod.footprint.priority)) return undefined
+  return state.simulate(() => findCandidates(state, pod, options)).sort(compareCandidates)[0]
+}
+
+function findCandidates(state: ClusterState, pod: PodRequirements, options: PreemptOptions): Candidate[] {
   const candidates: Candidate[] = []
-  for (const slot of slots) {
+  for (const slot of options.slots) {
     if (candidates.length === CANDIDATES_MAX) break
-    const candidate = selectVictims(state, pod, { slot, isProtected })
+    const candidate = selectVictims(state, pod, { ...options, slot })
     if (candidate !== undefined) candidates.push(candidate)
   }
-  return candidates.sort(compareCandidates)[0]
+  return candidates
 }
 
 function compareCandidates(a: Candidate, b: Candidate): number {
@@ -46,37 +64,48 @@ function compareCandidates(a: Candidate, b: Candidate): number {
   )
 }
 
+function lowerPodsOn(state: ClusterState, slot: number, priority: number): Victim[] {
+  const lower: Victim[] = []
+  for (let row = state.pods.firstOn(slot); row >= 0; row = state.pods.nextOn(row)) {
+    const { footprint } = state.pods.footprintAt(row)
+    if (footprint.priority < priority) lower.push({ uid: state.pods.uidAt(row), footprint })
+  }
+  return lower
+}
+
 function selectVictims(
   state: ClusterState,
   pod: PodRequirements,
-  { slot, isProtected }: { slot: number; isProtected: (uid: string) => boolean },
+  { slot, isProtected, volumes }: PreemptOptions & { readonly slot: number },
 ): Candidate | undefined {
-  const nodeName = state.names[slot]!
-  const lower = [...state.podsOn[slot]!.values()].filter((placed) => placed.pod.priority < pod.priority)
+  const nodeName = state.nodes.names[slot]!
+  const lower = lowerPodsOn(state, slot, pod.footprint.priority)
   if (lower.length === 0) return undefined
-  for (const { pod: victim } of lower) state.removePod(victim.uid)
-  const victims = new Map<string, PlacedPod>(lower.map((placed) => [placed.pod.uid, placed]))
-  const fits = prepareFilters(state, pod)(slot) === undefined
+  const fitsNow = (): boolean => prepareRefuse(state, pod, volumes)(slot) === undefined
+  for (const { uid } of lower) state.removePod(uid)
+  const victims = new Map(lower.map((victim) => [victim.uid, victim]))
+  const fits = fitsNow()
   if (fits) {
     // Give pods back, the protected and important ones first, while the newcomer still fits.
     const order = lower.toSorted(
-      (a, b) => Number(isProtected(b.pod.uid)) - Number(isProtected(a.pod.uid)) || b.pod.priority - a.pod.priority,
+      (a, b) => Number(isProtected(b.uid)) - Number(isProtected(a.uid)) || b.footprint.priority - a.footprint.priority,
     )
-    for (const placed of order) {
-      state.putPod(placed.pod, nodeName)
-      if (prepareFilters(state, pod)(slot) === undefined) victims.delete(placed.pod.uid)
-      else state.removePod(placed.pod.uid)
+    for (const { uid, footprint } of order) {
+      state.putPod(uid, footprint, nodeName)
+      if (fitsNow()) victims.delete(uid)
+      else state.removePod(uid)
     }
   }
-  const chosen = [...victims.values()].map((placed) => placed.pod)
-  for (const victim of chosen) state.putPod(victim, nodeName)
+  const chosen = [...victims.values()]
+  for (const { uid, footprint } of chosen) state.putPod(uid, footprint, nodeName)
   if (!fits || chosen.length === 0) return undefined
+  const priorities = chosen.map((victim) => victim.footprint.priority)
   return {
     nodeName,
     victims: chosen,
-    highestVictim: chosen.reduce((high, victim) => Math.max(high, victim.priority), -Infinity),
+    highestVictim: Math.max(...priorities),
     // Shifted so that many low ones never look better than one: as upstream sums from the lowest priority up.
-    prioritySum: chosen.reduce((sum, victim) => sum + victim.priority + 2 ** 31, 0),
-    disrupted: chosen.filter((victim) => isProtected(victim.uid)).length,
+    prioritySum: priorities.reduce((sum, priority) => sum + priority + 2 ** 31, 0),
+    disrupted: chosen.filter(({ uid }) => isProtected(uid)).length,
   }
 }

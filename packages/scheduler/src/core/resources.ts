@@ -41,6 +41,17 @@ export class ResourceIndex {
     return vector
   }
 
+  /** Amounts by name as a vector. */
+  vectorOf(amounts: Readonly<Record<string, number>>): number[] {
+    const vector: number[] = Array.from({ length: this.size }, () => 0)
+    for (const [name, amount] of Object.entries(amounts)) {
+      const column = this.columnOf(name)
+      while (vector.length <= column) vector.push(0)
+      vector[column] = amount
+    }
+    return vector
+  }
+
   /** The amounts by resource name, without zeros. */
   toAmounts(vector: ResourceVector): Record<string, number> {
     const named: Record<string, number> = {}
@@ -50,12 +61,6 @@ export class ResourceIndex {
 
   /** What a pod asks of a node; the column of pods stays 0. */
   requestsOf(spec: Readonly<PodSpec>): number[] {
-    const vector: number[] = Array.from({ length: this.size }, () => 0)
-    for (const [name, amount] of Object.entries(podRequests(spec))) {
-      const column = this.columnOf(name)
-      while (vector.length <= column) vector.push(0)
-      vector[column] = amount
-    }
-    return vector
+    return this.vectorOf(podRequests(spec))
   }
 }

@@ -75,15 +75,10 @@ function place({ claims, volumes = [], classes = [DELAYED, STATIC], promised = [
   if (plan.type !== 'ready') return plan.type === 'waiting' ? plan.message : `refused: ${plan.reason}`
   const state = new ClusterState()
   for (const zone of ['1', '2']) state.putNode(node(`n${zone}`, { labels: { zone } }))
-  const requirements = compilePod(item, {
-    index: state.resources,
-    namespaceLabels: () => undefined,
-    volumeNodes: plan.nodes,
-    volumeChoice: plan.choice,
-  })
-  const decision = decide(state, requirements, { startSlot: 0, tieBreak: () => 1 })
+  const requirements = compilePod(item, { index: state.resources, namespaceLabels: () => undefined })
+  const decision = decide(state, requirements, { startSlot: 0, tieBreak: () => 0, volumes: plan })
   if (decision.type === 'refuse') return formatFitFailure(decision.failure)
-  const labels = state.labels[state.slotOf(decision.nodeName)!]!
+  const labels = state.nodes.labels[state.slotOf(decision.nodeName)!]!
   const bindings = plan.choice?.bindingsOn(labels, decision.nodeName) ?? []
   return [decision.nodeName, ...bindings.map((binding) => binding.volume?.metadata.name ?? 'new')].join(' ')
 }

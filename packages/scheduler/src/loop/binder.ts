@@ -1,7 +1,7 @@
 import type { Stored } from '@centaurus/api'
 import type { Pod } from '@centaurus/api/core/v1'
 import type { Client } from '@centaurus/client'
-import type { HostPort } from '../core/pod-requirements.ts'
+import type { HostPort } from '../core/pod-footprint.ts'
 import { bindPod } from './writes.ts'
 
 /** One decision to make real. */

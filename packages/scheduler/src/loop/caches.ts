@@ -3,7 +3,7 @@ import { namespaces, persistentvolumeclaims, persistentvolumes, pods, type Pod }
 import { poddisruptionbudgets } from '@centaurus/api/policy/v1'
 import type { InformerFactory } from '@centaurus/client'
 import { storageclasses } from '@centaurus/api/storage/v1'
-import type { NamespaceLabels } from '../core/pod-requirements.ts'
+import type { NamespaceLabels } from '../core/affinity-terms.ts'
 import { claimsOf, type VolumeLookups } from '../core/volumes.ts'
 
 /** What the scheduler reads besides pods and nodes. */

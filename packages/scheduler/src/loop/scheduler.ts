@@ -4,8 +4,9 @@ import type { Clock, Logger, Random } from '@centaurus/base'
 import { createEventRecorder, type Client, type EventRecorder, type InformerFactory } from '@centaurus/client'
 import { ClusterState } from '../core/cluster-state.ts'
 import type { ForeignUseChange, ForeignUseSource } from '../core/foreign-use.ts'
-import { decide, formatFitFailure, type FitFailure } from '../core/decide.ts'
-import { compilePod, type PodRequirements } from '../core/pod-requirements.ts'
+import { decide, formatFitFailure, type FitFailure, type PodVolumes } from '../core/decide.ts'
+import { PodCompiler } from '../core/pod-compiler.ts'
+import type { PodRequirements } from '../core/pod-requirements.ts'
 import { planPreemption } from '../core/preempt.ts'
 import { SchedulingQueue } from '../core/scheduling-queue.ts'
 import { planVolumes, type VolumeBinding, type VolumeLookups } from '../core/volumes.ts'
@@ -57,6 +58,7 @@ class Scheduler implements RunningScheduler {
   readonly #deps: SchedulerDeps
   readonly #name: string
   readonly #state = new ClusterState()
+  readonly #compiler: PodCompiler
   readonly #queue: SchedulingQueue
   readonly #caches: Caches
   readonly #recorder: EventRecorder
@@ -85,6 +87,10 @@ class Scheduler implements RunningScheduler {
     this.#name = deps.name ?? DEFAULT_SCHEDULER_NAME
     this.#queue = new SchedulingQueue(deps.clock)
     this.#caches = createCaches(deps.informers)
+    this.#compiler = new PodCompiler({
+      index: this.#state.resources,
+      namespaceLabels: this.#caches.namespaceLabels,
+    })
     this.#volumes = new VolumeBinder({ ...deps, caches: this.#caches })
     this.#lookups = {
       ...this.#caches,
@@ -143,7 +149,7 @@ class Scheduler implements RunningScheduler {
     for (let next = await this.#queue.take(); next !== undefined; next = await this.#queue.take()) {
       const pod = this.#caches.podByUid(next.uid)
       if (pod === undefined || !this.#isOurs(pod)) this.#queue.done(next.uid)
-      else this.#schedule(pod)
+      else this.#trySchedule(pod)
       if (!this.#queue.hasReady) this.#bindings.flush()
       await this.#bindings.whenRoom()
       await this.#writes.whenRoom()
@@ -161,6 +167,17 @@ class Scheduler implements RunningScheduler {
     )
   }
 
+  /** A pod that cannot be understood must not keep the others waiting. */
+  #trySchedule(pod: Stored<Pod>): void {
+    try {
+      this.#schedule(pod)
+    } catch (error) {
+      const { uid, namespace, name } = pod.metadata
+      this.#queue.fail(uid, { park: true })
+      this.#deps.logger.error('Could not schedule Pod', { pod: `${namespace}/${name}`, error })
+    }
+  }
+
   #schedule(pod: Stored<Pod>): void {
     const { uid } = pod.metadata
     this.#releaseNomination(uid)
@@ -168,41 +185,33 @@ class Scheduler implements RunningScheduler {
     if (volumes.type !== 'ready') {
       return this.#refuse(pod, formatVolumeRefusal(this.#state.nodeCount, volumes))
     }
-    const requirements = this.#compile(pod, { volumeNodes: volumes.nodes, volumeChoice: volumes.choice })
+    const requirements = this.#compiler.requirements(pod)
+    const hasVolumes = volumes.nodes.length > 0 || volumes.choice !== undefined
+    const podVolumes = hasVolumes ? volumes : undefined
     const decision = decide(this.#state, requirements, {
       startSlot: this.#startSlot,
       tieBreak: () => this.#deps.random.next(),
       avoid: this.#refusedBy.get(uid),
+      volumes: podVolumes,
     })
-    if (decision.type === 'refuse') return this.#preemptOrRefuse(pod, requirements, decision.failure)
-    this.#startSlot =
-      this.#state.slotCount === 0 ? 0 : (this.#startSlot + decision.evaluatedNodes) % this.#state.slotCount
-    this.#state.putPod(requirements, decision.nodeName)
+    if (decision.type === 'refuse')
+      return this.#preemptOrRefuse(pod, { requirements, failure: decision.failure, volumes: podVolumes })
+    this.#startSlot = decision.nextSlot
+    this.#state.putPod(uid, requirements.footprint, decision.nodeName)
     this.#assumed.add(uid)
     const item: BindItem = {
       pod,
       nodeName: decision.nodeName,
-      requests: this.#state.resources.toAmounts(requirements.requests),
-      ports: requirements.hostPorts,
+      requests: this.#state.resources.toAmounts(requirements.footprint.requests),
+      ports: requirements.footprint.hostPorts,
     }
-    const nodeLabels = this.#state.labels[this.#state.slotOf(decision.nodeName) ?? -1] ?? {}
+    const nodeLabels = this.#state.nodes.labels[this.#state.slotOf(decision.nodeName) ?? -1] ?? {}
     const bindings = volumes.choice?.bindingsOn(nodeLabels, decision.nodeName) ?? []
     if (bindings.length === 0) return this.#bind(item)
     const waiting: Promise<void> = this.#bindAfterVolumes(item, { bindings, nodeLabels }).finally(() =>
       this.#volumeWaits.delete(waiting),
     )
     this.#volumeWaits.add(waiting)
-  }
-
-  #compile(
-    pod: Stored<Pod>,
-    volumes: Pick<Parameters<typeof compilePod>[1], 'volumeNodes' | 'volumeChoice'> = {},
-  ): PodRequirements {
-    return compilePod(pod, {
-      index: this.#state.resources,
-      namespaceLabels: this.#caches.namespaceLabels,
-      ...volumes,
-    })
   }
 
   #isUsedByOther(namespace: string, name: string, podUid: string): boolean {
@@ -305,23 +314,32 @@ class Scheduler implements RunningScheduler {
     this.#writes.add(report)
   }
 
-  #preemptOrRefuse(pod: Stored<Pod>, requirements: PodRequirements, failure: FitFailure): void {
+  #preemptOrRefuse(
+    pod: Stored<Pod>,
+    {
+      requirements,
+      failure,
+      volumes,
+    }: { requirements: PodRequirements; failure: FitFailure; volumes?: PodVolumes | undefined },
+  ): void {
+    const { uid } = pod.metadata
     const message = formatFitFailure(failure)
     const plan = planPreemption(this.#state, requirements, {
       slots: failure.resolvable,
-      isProtected: (uid) => this.#caches.isProtected(uid),
+      isProtected: (victim) => this.#caches.isProtected(victim),
+      volumes,
     })
     if (plan === undefined) return this.#refuse(pod, `${message}${formatPreemptionFailure(failure)}`)
-    const standIn = `nominated/${requirements.uid}`
-    this.#nominated.set(requirements.uid, standIn)
-    this.#state.putPod({ ...requirements, uid: standIn }, plan.nodeName)
+    const standIn = `nominated/${uid}`
+    this.#nominated.set(uid, standIn)
+    this.#state.putPod(standIn, requirements.footprint, plan.nodeName)
     this.#refuse(pod, message, plan.nodeName)
     const victims = plan.victims.flatMap((victim) => this.#caches.podByUid(victim.uid) ?? [])
     for (const victim of victims) {
       this.#recorder.record(victim, {
         type: 'Normal',
         reason: 'Preempted',
-        message: `Preempted by pod ${requirements.uid} on node ${plan.nodeName}`,
+        message: `Preempted by pod ${uid} on node ${plan.nodeName}`,
       })
     }
     this.#writes.add(
@@ -351,7 +369,7 @@ class Scheduler implements RunningScheduler {
       this.#releaseNomination(uid)
       const unchanged = old !== undefined && old.spec?.nodeName === nodeName && sameScheduling(pod, old)
       if (unchanged && this.#state.placement(uid) !== undefined) return
-      this.#state.putPod(this.#compile(pod), nodeName)
+      this.#state.putPod(uid, this.#compiler.footprint(pod), nodeName)
       if (old?.spec?.nodeName !== undefined) this.#queue.moveAll()
       return
     }

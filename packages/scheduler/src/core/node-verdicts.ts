@@ -1,0 +1,195 @@
+import type { Toleration } from '@centaurus/api/core/v1'
+import { countIntolerablePreferences, tolerates, toleratesAll } from '@centaurus/api/scheduling'
+import { grown } from './columns.ts'
+import type { NodeTable } from './node-table.ts'
+import type { PodRequirements } from './pod-requirements.ts'
+import { byNature, FITS, resolvable, type Refusal, type Refusals } from './refusals.ts'
+import { PODS } from './resources.ts'
+import { balancedAllocation, imageLocality, leastAllocated } from './resource-scores.ts'
+
+const UNSCHEDULABLE_TAINT = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }
+const UNSCHEDULABLE = byNature('node(s) were unschedulable')
+const TAINTED = byNature('node(s) had untolerated taint(s)')
+const NOT_SELECTED = byNature("node(s) didn't match Pod's node affinity/selector")
+const NO_PORTS = resolvable("node(s) didn't have free ports for the requested pod ports")
+
+/** Memory that the arrays of one pod class take for each node slot. */
+export const VERDICT_BYTES_PER_SLOT = 14
+
+/** Memory of a class's verdicts, which another class may take over. */
+export interface VerdictArrays {
+  seen: Uint32Array
+  verdicts: Uint16Array
+  scores: Int32Array
+  preferences: Int32Array
+}
+
+/** Arrays for a class that has none to take over. */
+export function emptyVerdictArrays(): VerdictArrays {
+  return {
+    seen: new Uint32Array(0),
+    verdicts: new Uint16Array(0),
+    scores: new Int32Array(0),
+    preferences: new Int32Array(0),
+  }
+}
+
+/**
+ * What one class of pods makes of each node by itself: whether it fits, and the scores that do not depend on other nodes.
+ * With arrays a node is judged again only after it changed; without (for a class that looks at few nodes) each time.
+ */
+export class NodeVerdicts {
+  readonly #nodes: NodeTable
+  readonly #pod: PodRequirements
+  readonly #refusals: Refusals
+  readonly #toleratesCordon: boolean
+  /** By set of taints: 0 not looked at, 1 tolerated, 2 not. */
+  #tolerated = new Uint8Array(0)
+  #arrays: VerdictArrays | undefined
+  #images = ''
+  #verdict = FITS
+  #score = 0
+  #preference = 0
+
+  constructor(nodes: NodeTable, pod: PodRequirements, refusals: Refusals) {
+    this.#nodes = nodes
+    this.#pod = pod
+    this.#refusals = refusals
+    this.#toleratesCordon = pod.tolerations.some((item: Toleration) => tolerates(item, UNSCHEDULABLE_TAINT))
+  }
+
+  get hasArrays(): boolean {
+    return this.#arrays !== undefined
+  }
+
+  /** Remembers verdicts from now on. */
+  giveArrays(arrays: VerdictArrays): void {
+    arrays.seen.fill(0)
+    this.#arrays = arrays
+  }
+
+  /** Forgets, and gives the memory back. */
+  takeArrays(): VerdictArrays | undefined {
+    const arrays = this.#arrays
+    this.#arrays = undefined
+    return arrays
+  }
+
+  /** Must be called after nodes changed and before nodes are asked about. */
+  prepare(): void {
+    const images = this.#describeImages()
+    const arrays = this.#arrays
+    if (images !== this.#images) arrays?.seen.fill(0)
+    this.#images = images
+    if (arrays === undefined) return
+    const { slotCount } = this.#nodes
+    if (slotCount <= arrays.seen.length) return
+    arrays.seen = grown(arrays.seen, slotCount)
+    arrays.verdicts = grown(arrays.verdicts, slotCount)
+    arrays.scores = grown(arrays.scores, slotCount)
+    arrays.preferences = grown(arrays.preferences, slotCount)
+  }
+
+  /** {@link FITS}, or the number of a refusal. */
+  verdictAt(slot: number): number {
+    const arrays = this.#arrays
+    if (arrays === undefined) {
+      this.#judge(slot)
+      return this.#verdict
+    }
+    if (arrays.seen[slot] !== this.#nodes.versions[slot]) this.#remember(slot, arrays)
+    return arrays.verdicts[slot]!
+  }
+
+  /** Free and balanced resources, and images; of a node that fits. */
+  scoreAt(slot: number): number {
+    if (this.#arrays !== undefined) return this.#arrays.scores[slot]!
+    this.#judge(slot)
+    return this.#score
+  }
+
+  /** Sum of the weights of preferred terms that match; of a node that fits. */
+  preferenceAt(slot: number): number {
+    if (this.#arrays !== undefined) return this.#arrays.preferences[slot]!
+    this.#judge(slot)
+    return this.#preference
+  }
+
+  /** Taints that would rather not have the pod. */
+  unwelcomeAt(slot: number): number {
+    const taints = this.#nodes.taints[slot]!
+    return taints === 0 ? 0 : countIntolerablePreferences(this.#pod.tolerations, this.#nodes.taintSets.get(taints))
+  }
+
+  #remember(slot: number, arrays: VerdictArrays): void {
+    this.#judge(slot)
+    arrays.seen[slot] = this.#nodes.versions[slot]!
+    arrays.verdicts[slot] = this.#verdict
+    arrays.scores[slot] = this.#score
+    arrays.preferences[slot] = this.#preference
+  }
+
+  #judge(slot: number): void {
+    const refusal = this.#refuse(slot)
+    this.#verdict = refusal === undefined ? FITS : this.#refusals.numberOf(refusal)
+    this.#score = 0
+    this.#preference = 0
+    if (refusal !== undefined) return
+    const { footprint, images, preferredNodes } = this.#pod
+    this.#score =
+      leastAllocated(this.#nodes, slot, footprint) +
+      balancedAllocation(this.#nodes, slot, footprint) +
+      (this.#images === '' ? 0 : imageLocality(this.#nodes, slot, images))
+    for (const term of preferredNodes) {
+      if (term.matches(this.#nodes.labels[slot]!, this.#nodes.names[slot]!)) this.#preference += term.weight
+    }
+  }
+
+  /** Checks that look at one node alone, cheapest first; volumes, spreading and pod affinity are checked apart. */
+  #refuse(slot: number): Refusal | undefined {
+    const nodes = this.#nodes
+    const { requiredNodes, footprint } = this.#pod
+    if (nodes.unschedulable[slot] === 1 && !this.#toleratesCordon) return UNSCHEDULABLE
+    if (!this.#toleratesTaints(nodes.taints[slot]!)) return TAINTED
+    if (requiredNodes !== undefined && !requiredNodes.matches(nodes.labels[slot]!, nodes.names[slot]!))
+      return NOT_SELECTED
+    if (footprint.hostPorts.length > 0 && !nodes.ports.areFree(slot, footprint.hostPorts)) return NO_PORTS
+    return this.#refuseResources(slot)
+  }
+
+  #toleratesTaints(set: number): boolean {
+    if (set === 0) return true
+    this.#tolerated = grown(this.#tolerated, set + 1)
+    if (this.#tolerated[set] === 0)
+      this.#tolerated[set] = toleratesAll(this.#pod.tolerations, this.#nodes.taintSets.get(set)) ? 1 : 2
+    return this.#tolerated[set] === 1
+  }
+
+  #refuseResources(slot: number): Refusal | undefined {
+    const nodes = this.#nodes
+    const { requests } = this.#pod.footprint
+    let reasons: string[] | undefined
+    let hopeless = false
+    for (let column = 0; column < requests.length; column++) {
+      const asked = requests[column]!
+      if (asked === 0) continue
+      const allocatable = nodes.allocatable(slot, column)
+      if (asked <= allocatable - nodes.requested(slot, column)) continue
+      reasons ??= []
+      reasons.push(column === PODS ? 'Too many pods' : `Insufficient ${nodes.resources.nameOf(column)}`)
+      hopeless ||= asked > allocatable
+    }
+    return reasons === undefined ? undefined : { reasons, unresolvable: hopeless, isStatic: false }
+  }
+
+  /** Everything that image scores depend on besides the node's own images; '' when no node has any of them. */
+  #describeImages(): string {
+    const { imageIndex, presentCount } = this.#nodes
+    let known = ''
+    for (const name of this.#pod.images) {
+      const image = imageIndex.find(name)
+      if (image !== undefined) known += `${image.id} ${image.bytes} ${image.nodes} `
+    }
+    return known === '' ? '' : `${known}${presentCount}`
+  }
+}

@@ -1,0 +1,111 @@
+import { DomainCounts } from './domain-counts.ts'
+import type { NodeTable } from './node-table.ts'
+import type { PodFootprint } from './pod-footprint.ts'
+import { NO_VALUE, type TopologyColumn } from './topology.ts'
+
+/** What to count. */
+export interface TrackerInit {
+  /** Equal for trackers that count the same. */
+  readonly key: string
+  readonly topologyKey: string
+  /** How much a pod adds; 0: nothing. Depends on the footprint alone. */
+  readonly weigh: (footprint: PodFootprint) => number
+  /** Nodes whose pods count; absent: every node that has the topology key. Depends on labels and taints alone. */
+  readonly takes?: ((slot: number) => boolean) | undefined
+  /** Also count in which domains there are nodes that take part. */
+  readonly countsNodes?: boolean | undefined
+}
+
+/** Placed pods of some kind, counted by topology domain; kept up to date as pods and nodes come and go. */
+export class Tracker {
+  readonly key: string
+  readonly weigh: (footprint: PodFootprint) => number
+  readonly counts = new DomainCounts()
+  /** Nodes that take part, by domain; empty unless asked for. */
+  readonly nodes = new DomainCounts()
+  readonly #column: TopologyColumn
+  readonly #takes: ((slot: number) => boolean) | undefined
+  readonly #countsNodes: boolean
+
+  constructor(column: TopologyColumn, init: TrackerInit) {
+    this.key = init.key
+    this.weigh = init.weigh
+    this.#column = column
+    this.#takes = init.takes
+    this.#countsNodes = init.countsNodes === true
+  }
+
+  /** How much is counted in the domain of a node; 0 for a node that is in none. */
+  at(slot: number): number {
+    const domain = this.domainOf(slot)
+    return domain === NO_VALUE ? 0 : this.counts.get(domain)
+  }
+
+  /** The number of the node's domain; {@link NO_VALUE}: it has none. */
+  domainOf(slot: number): number {
+    const { values } = this.#column
+    return slot < values.length ? values[slot]! : NO_VALUE
+  }
+
+  /** Each domain's number is below it. */
+  get domainCount(): number {
+    return this.#column.valueCount
+  }
+
+  /** A pod came or went. */
+  count(slot: number, weight: number): void {
+    const domain = this.domainOf(slot)
+    if (domain !== NO_VALUE && (this.#takes === undefined || this.#takes(slot))) this.counts.add(domain, weight)
+  }
+
+  /** A node came or went. */
+  countNode(slot: number, sign: 1 | -1): void {
+    if (!this.#countsNodes) return
+    const domain = this.domainOf(slot)
+    if (domain !== NO_VALUE && (this.#takes === undefined || this.#takes(slot))) this.nodes.add(domain, sign)
+  }
+
+  /** The smallest number over the domains that have a node. */
+  least(): number {
+    return this.counts.nonZero < this.nodes.nonZero ? 0 : this.counts.least()
+  }
+}
+
+/** Trackers that somebody needs, one for each key. */
+export class Trackers {
+  readonly #nodes: NodeTable
+  /** Makes a new tracker count what is placed already, or an old one not count any more. */
+  readonly #hooks: { readonly added: (tracker: Tracker) => void; readonly removed: (tracker: Tracker) => void }
+  readonly #known = new Map<string, { readonly tracker: Tracker; readonly topologyKey: string; users: number }>()
+
+  constructor(nodes: NodeTable, hooks: { added: (tracker: Tracker) => void; removed: (tracker: Tracker) => void }) {
+    this.#nodes = nodes
+    this.#hooks = hooks
+  }
+
+  /** Kept until {@link release} was called as often. */
+  acquire(init: TrackerInit): Tracker {
+    let known = this.#known.get(init.key)
+    if (known === undefined) {
+      const column = this.#nodes.topology.acquire(init.topologyKey, this.#nodes.labels)
+      known = { tracker: new Tracker(column, init), topologyKey: init.topologyKey, users: 0 }
+      this.#known.set(init.key, known)
+      for (let slot = 0; slot < this.#nodes.slotCount; slot++) known.tracker.countNode(slot, 1)
+      this.#hooks.added(known.tracker)
+    }
+    known.users++
+    return known.tracker
+  }
+
+  release(tracker: Tracker): void {
+    const known = this.#known.get(tracker.key)
+    if (known === undefined || --known.users > 0) return
+    this.#known.delete(tracker.key)
+    this.#nodes.topology.release(known.topologyKey)
+    this.#hooks.removed(tracker)
+  }
+
+  *all(): Iterable<Tracker> {
+    for (const { tracker } of this.#known.values()) yield tracker
+  }
+}
