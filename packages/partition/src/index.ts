@@ -1,3 +1,15 @@
+export { createClaimsExtension, type ClaimsExtensionDeps } from './claims/claims-extension.ts'
+export { ClaimBook, type ClaimBookDeps } from './claims/claim-book.ts'
+export type {
+  Amounts,
+  ClaimAnswer,
+  ClaimItem,
+  ClaimRoom,
+  ClaimsRequest,
+  ClaimsResponse,
+  HostPort,
+  ReleaseRoom,
+} from './claims/model.ts'
 export { createMembership, type Membership } from './membership/membership.ts'
 export { createMembershipExtension, type MembershipExtensionOptions } from './membership/membership-extension.ts'
 export {

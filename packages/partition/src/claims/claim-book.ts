@@ -1,0 +1,226 @@
+import { serviceUnavailable, StatusError, tooManyRequests } from '@centaurus/api'
+import { assert, encodeText, type Clock, type Logger } from '@centaurus/base'
+import { StoreFullError, type Change, type CommitResult, type Comparison, type Store } from '@centaurus/store'
+import { ClaimFeed, claimantKey, nodeClaimsKey } from './claim-feed.ts'
+import { LedgerDraft } from './decide-claims.ts'
+import { Ledger } from './ledger.ts'
+import type { ClaimAnswer, ClaimItem, ClaimsRequest, ClaimsResponse } from './model.ts'
+import { encodeNodeClaims, TermsTable, type NodeClaims } from './node-claims.ts'
+
+/** Items that wait for the commit before; beyond, callers are told to come back. */
+const QUEUE_ITEMS_MAX = 65_536
+/** Items decided and committed together. */
+const GROUP_ITEMS_MAX = 4_096
+/** Tenant partitions whose requests are committed together: their keys stand in every transaction of the group. */
+const GROUP_CLAIMANTS_MAX = 16
+/** Comparisons, and changes, of one transaction. Source: etcd's default --max-txn-ops (128). */
+const TRANSACTION_KEYS_MAX = 128
+/** How often a group is decided anew because another API server was faster. */
+const ATTEMPTS_MAX = 50
+
+export interface ClaimBookDeps {
+  readonly store: Store
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+interface Entry {
+  /** Absent for the partition's own housekeeping, which no fence concerns. */
+  readonly request: ClaimsRequest | undefined
+  readonly partition: string
+  readonly items: readonly ClaimItem[]
+  readonly resolve: (answers: readonly ClaimAnswer[]) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Claims of a resource partition: decides, makes durable, then answers. Requests that come while a commit is under way are decided and
+ * committed together. Any number of API servers may do so over one store: each node's claims are one key, and each tenant partition has a
+ * key that every request of it changes; both are compared in the commit, and who loses looks again.
+ */
+export class ClaimBook {
+  readonly ledger = new Ledger()
+  readonly #deps: ClaimBookDeps
+  readonly #table = new TermsTable()
+  readonly #feed: ClaimFeed
+  #queue: Entry[] = []
+  #queuedItems = 0
+  #running: Promise<void> | undefined
+  #closed = false
+
+  constructor(deps: ClaimBookDeps) {
+    this.#deps = deps
+    this.#feed = new ClaimFeed({ ...deps, ledger: this.ledger, table: this.#table })
+  }
+
+  /** True while the store's news arrive. */
+  get live(): boolean {
+    return this.#feed.live
+  }
+
+  /** Highest epoch that was seen of a tenant partition; 0: it never claimed. */
+  epochOf(partition: string): number {
+    return this.#feed.claimant(partition).epoch
+  }
+
+  /** Loads what the store has, and follows it. */
+  async start(): Promise<void> {
+    await this.#feed.start()
+  }
+
+  /**
+   * Answers when everything that was accepted is durable. Throws Conflict with cause `StaleEpoch` or `StaleRequest`, ServiceUnavailable
+   * and TooManyRequests; after another error the request may have been acted upon: send it again, with a higher sequence.
+   */
+  async submit(request: ClaimsRequest): Promise<ClaimsResponse> {
+    const { partition, items, epoch } = request
+    return { epoch, items: await this.#enqueue({ request, partition, items }) }
+  }
+
+  /** Releases on the partition's own account, such as for pods that ended. `partition` is the one that claimed. */
+  async release(partition: string, items: readonly ClaimItem[]): Promise<void> {
+    await this.#enqueue({ request: undefined, partition, items })
+  }
+
+  /** Waits for what is under way; what waits is refused. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#running
+    this.#feed.close()
+  }
+
+  #enqueue(wanted: Pick<Entry, 'request' | 'partition' | 'items'>): Promise<readonly ClaimAnswer[]> {
+    if (this.#closed || !this.live) return Promise.reject(serviceUnavailable('claims are not loaded yet'))
+    if (this.#queuedItems + wanted.items.length > QUEUE_ITEMS_MAX) {
+      return Promise.reject(tooManyRequests('too many claims are waiting; please try again', 1))
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ ...wanted, resolve, reject })
+      this.#queuedItems += wanted.items.length
+      this.#running ??= this.#run()
+    })
+  }
+
+  async #run(): Promise<void> {
+    await Promise.resolve() // others that come in the same turn join the first group
+    while (this.#queue.length > 0) {
+      const group = this.#takeGroup()
+      try {
+        await this.#settle(group)
+      } catch (error) {
+        for (const entry of group) entry.reject(this.#toAnswer(error))
+      }
+    }
+    this.#running = undefined
+  }
+
+  #toAnswer(error: unknown): unknown {
+    if (!(error instanceof StoreFullError)) return error
+    this.#deps.logger.error('Could not store claims: the store is full', { error })
+    return serviceUnavailable('the store has no room left; free some space and try again')
+  }
+
+  #takeGroup(): Entry[] {
+    const claimants = new Set<string>()
+    let items = 0
+    let count = 0
+    for (const { request, items: own } of this.#queue) {
+      items += own.length
+      if (count > 0 && items > GROUP_ITEMS_MAX) break
+      if (request !== undefined) {
+        // One request of a partition in a group: the record shows at any time which it was.
+        if (claimants.has(request.partition) || claimants.size === GROUP_CLAIMANTS_MAX) break
+        claimants.add(request.partition)
+      }
+      count++
+    }
+    const group = this.#queue.slice(0, count)
+    this.#queue = this.#queue.slice(count)
+    for (const entry of group) this.#queuedItems -= entry.items.length
+    return group
+  }
+
+  async #settle(group: readonly Entry[]): Promise<void> {
+    let open = group
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      open = open.filter((entry) => this.#isAllowed(entry))
+      if (open.length === 0) return
+      const draft = new LedgerDraft(this.ledger, this.#table)
+      const answers = open.map(({ partition, request, items }) =>
+        draft.decide({ partition, epoch: request?.epoch ?? 0 }, items),
+      )
+      const lostAt = await this.#commitAll(
+        draft.changes,
+        open.flatMap(({ request }) => request ?? []),
+      )
+      if (lostAt === undefined) {
+        for (const [i, entry] of open.entries()) entry.resolve(answers[i]!)
+        return
+      }
+      await this.#feed.waitRevision(lostAt)
+    }
+    throw serviceUnavailable('too many API servers decide on the same nodes; please try again')
+  }
+
+  /** Tells the caller of a request that came too late. */
+  #isAllowed({ request, reject }: Entry): boolean {
+    if (request === undefined) return true
+    const { partition, epoch, sequence } = request
+    const seen = this.#feed.claimant(partition)
+    if (epoch > seen.epoch || (epoch === seen.epoch && sequence >= seen.sequence)) return true
+    if (epoch < seen.epoch) {
+      const message = `partition "${partition}" has a newer scheduler (epoch ${seen.epoch}, this one has ${epoch}): stop`
+      reject(staleRequest('StaleEpoch', message))
+    } else reject(staleRequest('StaleRequest', `request ${sequence} came after ${seen.sequence} of the same epoch`))
+    return false
+  }
+
+  /** Commits in as few transactions as there may be; returns the store's revision when one was lost. What came before it stays. */
+  async #commitAll(changes: Map<string, NodeClaims>, requests: readonly ClaimsRequest[]): Promise<number | undefined> {
+    const nodes = [...changes]
+    const perTransaction = TRANSACTION_KEYS_MAX - requests.length
+    let first = 0
+    do {
+      const part = nodes.slice(first, first + perTransaction)
+      const result = await this.#commit(part, requests)
+      if (!result.committed) return result.revision
+      first += perTransaction
+    } while (first < nodes.length)
+    return undefined
+  }
+
+  async #commit(
+    nodes: readonly (readonly [string, NodeClaims])[],
+    requests: readonly ClaimsRequest[],
+  ): Promise<CommitResult> {
+    if (nodes.length === 0 && requests.length === 0) return { committed: true, revision: 0 }
+    const compare: Comparison[] = []
+    const changes: Change[] = []
+    for (const { partition, epoch, sequence } of requests) {
+      const key = claimantKey(partition)
+      compare.push({ key, modRevision: this.#feed.claimant(partition).revision })
+      changes.push({ type: 'put', key, value: encodeText(JSON.stringify({ epoch, sequence })) })
+    }
+    for (const [node, content] of nodes) {
+      const key = nodeClaimsKey(node)
+      compare.push({ key, modRevision: this.ledger.compareRevision(node) })
+      if (content.claims.length === 0) changes.push({ type: 'delete', key })
+      else changes.push({ type: 'put', key, value: encodeNodeClaims(content) })
+    }
+    const result = await this.#deps.store.commit({ compare, changes })
+    if (!result.committed) return result
+    const { revision } = result
+    assert(revision > 0, 'a commit has a revision')
+    for (const { partition, epoch, sequence } of requests) {
+      this.#feed.setClaimant(partition, { epoch, sequence, revision })
+    }
+    for (const [node, content] of nodes) {
+      this.ledger.put(node, content.claims.length === 0 ? undefined : content, revision)
+    }
+    return result
+  }
+}
+
+function staleRequest(cause: 'StaleEpoch' | 'StaleRequest', message: string): StatusError {
+  return new StatusError({ reason: 'Conflict', message, details: { causes: [{ reason: cause, message }] } })
+}

@@ -1,0 +1,103 @@
+import { badRequest, forbidden, PARTITIONS_GROUP, StatusError } from '@centaurus/api'
+import { decodeText } from '@centaurus/base'
+import type { CreateExtension, Exchange, RequestContext } from '@centaurus/apiserver'
+import type { Membership } from '../membership/membership.ts'
+import { requireMember } from '../membership/require-member.ts'
+import { AllocationStreams } from './allocation-stream.ts'
+import type { ClaimBook } from './claim-book.ts'
+import { parseClaimsRequest } from './model.ts'
+import { followNodes } from './node-capacity.ts'
+
+export const CLAIMS_PATH = '/partition/v1/claims'
+export const ALLOCATIONS_PATH = '/partition/v1/allocations'
+/** A full request of long names stays below. */
+const BODY_BYTES_MAX = 3 * 1024 * 1024
+
+export interface ClaimsExtensionDeps {
+  /** Not started: the extension does. */
+  readonly claims: ClaimBook
+  /** Partitions that it does not know may not claim. */
+  readonly membership: Pick<Membership, 'get'>
+  /** Why a tenant partition is not believed at the moment; undefined: it is. */
+  readonly whyFenced?: ((partition: string) => string | undefined) | undefined
+}
+
+/**
+ * Serves the claims of a resource partition to the other partitions of the cluster: {@link CLAIMS_PATH} and {@link ALLOCATIONS_PATH}; and
+ * keeps the book's nodes what this partition's own nodes say.
+ */
+export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtension {
+  const { claims } = deps
+  return ({ reader, clock }) => {
+    const streams = new AllocationStreams(claims.ledger, clock)
+    let unfollow: (() => void) | undefined
+    return {
+      authorizer: {
+        authorize: ({ user, path, isResourceRequest }) => ({
+          allowed:
+            !isResourceRequest &&
+            (path === CLAIMS_PATH || path === ALLOCATIONS_PATH) &&
+            user.groups.includes(PARTITIONS_GROUP),
+          reason: '',
+        }),
+      },
+      routes: [
+        { path: CLAIMS_PATH, methods: ['POST'], handle: (exchange, context) => serveClaims(deps, exchange, context) },
+        {
+          path: ALLOCATIONS_PATH,
+          methods: ['GET'],
+          handle: (exchange, context) => streams.serve(exchange, requireKnownMember(deps, context)),
+        },
+      ],
+      readiness: {
+        claims: () => {
+          if (!claims.live) throw new Error('claims are not loaded')
+        },
+      },
+      async start() {
+        await claims.start()
+        unfollow = followNodes(reader, claims.ledger)
+      },
+      async close() {
+        unfollow?.()
+        streams.close()
+        await claims.close()
+      },
+    }
+  }
+}
+
+async function serveClaims(deps: ClaimsExtensionDeps, exchange: Exchange, context: RequestContext): Promise<void> {
+  const member = requireKnownMember(deps, context)
+  const request = parseClaimsRequest(parseJson(await exchange.readBody(BODY_BYTES_MAX)))
+  if (request.partition !== member) {
+    throw forbidden({ group: '', resource: 'claims' }, request.partition, `you are partition "${member}"`)
+  }
+  const why = deps.whyFenced?.(member)
+  if (why !== undefined) {
+    const causes = [{ reason: 'Fenced', message: why }]
+    throw new StatusError({
+      reason: 'Conflict',
+      message: `partition "${member}" is fenced: ${why}`,
+      details: { causes },
+    })
+  }
+  const response = await deps.claims.submit(request)
+  exchange.respond(200, { 'content-type': 'application/json' }, JSON.stringify(response))
+}
+
+function requireKnownMember({ membership }: ClaimsExtensionDeps, context: RequestContext): string {
+  const name = requireMember(context)
+  if (membership.get(name) === undefined) {
+    throw forbidden({ group: 'centaurus.io', resource: 'partitions' }, name, 'it is not a partition of this cluster')
+  }
+  return name
+}
+
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(decodeText(body))
+  } catch {
+    throw badRequest('the body is not JSON')
+  }
+}
