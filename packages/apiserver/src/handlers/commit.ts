@@ -1,8 +1,9 @@
-import { alreadyExists, conflict, serviceUnavailable, type KubeObject } from '@centaurus/api'
-import { StoreFullError, type Change, type CommitResult, type Comparison, type KeyValue } from '@centaurus/store'
+import { alreadyExists, conflict, type KubeObject } from '@centaurus/api'
+import type { Change, CommitResult, Comparison, KeyValue } from '@centaurus/store'
 import { reserveByAdmission, type AdmittedWrite } from '../admission/admission.ts'
 import { groupResource, type Target } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
+import { storeStatus } from '../storage/store-status.ts'
 import { StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
 import type { WriteDeps } from './write-deps.ts'
 
@@ -117,9 +118,10 @@ async function commit(
   try {
     return await deps.store.commit(transaction)
   } catch (error) {
-    if (!(error instanceof StoreFullError)) throw error
-    deps.logger.error('Could not write: the store is full', { error })
-    throw serviceUnavailable('the store has no room left; free some space and try again')
+    const status = storeStatus(error)
+    if (status === undefined) throw error
+    deps.logger.error('Could not write to the store', { error })
+    throw status
   }
 }
 

@@ -5,6 +5,7 @@ import type { Logger } from '@centaurus/base'
 import type { Exchange, ResponseHeaders } from '../http/exchange.ts'
 import type { ListResult } from '../handlers/list.ts'
 import { formatApiVersion } from '../resource/built-in.ts'
+import { storeStatus } from '../storage/store-status.ts'
 import type { CachedObject } from '../watch-cache/cached-object.ts'
 import { CONTENT_TYPES, PLAIN_JSON, type Representation } from './accept.ts'
 import { encodeObject, encodeValue, isVerbatim, toServed, type EncoderOptions } from './encoder.ts'
@@ -28,6 +29,12 @@ export function respondError(exchange: Exchange, error: unknown, logger: Logger)
 
 function toStatusError(error: unknown, exchange: Exchange, logger: Logger): StatusError {
   if (error instanceof StatusError) return error
+  const status = storeStatus(error)
+  if (status !== undefined) {
+    if (!exchange.closed)
+      logger.warn('Could not use the store', { method: exchange.method, path: exchange.path, error })
+    return status
+  }
   if (!exchange.closed)
     logger.error('Could not handle a request', { method: exchange.method, path: exchange.path, error })
   return internalError(new Error('the server met an unexpected condition; see its log'))

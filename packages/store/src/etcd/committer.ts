@@ -9,14 +9,14 @@ import {
   type Transaction,
 } from '../store.ts'
 import type { CommitSlot, CommitSlots } from './commit-slots.ts'
-import type { EtcdChannel } from './etcd-channel.ts'
+import { TRY_TIMEOUT_MS, type EtcdChannel } from './etcd-channel.ts'
 import { GrpcError, isNoSpace, isRefusal, isTooLarge, isTooManyOperations } from './grpc-error.ts'
 import type { KeySpace } from './key-space.ts'
 import { decodeTxn, encodeTxn, METHODS, type Operation, type TxnAnswer } from './messages.ts'
 import { encodeMark, parseMark } from './slot-mark.ts'
 
 /** How long a commit is tried, milliseconds. */
-const COMMIT_TIMEOUT_MS = 10_000
+const COMMIT_TIMEOUT_MS = 15_000
 /** How long its outcome is looked for after its answer was lost. etcd itself gives up on a proposal after some 7 s. */
 const RESOLVE_TIMEOUT_MS = 20_000
 
@@ -65,7 +65,7 @@ export class Committer {
       let answer: TxnAnswer
       try {
         const frame = this.#encode(transaction, slot)
-        answer = decodeTxn(await session.unary(METHODS.txn, frame, leftMs), 0)
+        answer = decodeTxn(await session.unary(METHODS.txn, frame, Math.min(leftMs, TRY_TIMEOUT_MS)), 0)
       } catch (error) {
         if (!(error instanceof GrpcError)) throw error
         if (isRefusal(error)) throw explainRefusal(error, transaction)
@@ -91,10 +91,14 @@ export class Committer {
     const surelyChanges = changes.some(
       ({ type, key }) => type === 'put' || compare.some((one) => one.key === key && one.modRevision > 0),
     )
-    const marks = surelyChanges ? mark : ifAnyExists(writes, mark)
+    const ifAnyExists: Operation = {
+      type: 'ifAnyExists',
+      keys: changes.map(({ key }) => keys.data + key),
+      operations: [...writes, mark],
+    }
     return encodeTxn({
       compare: [...dataCompare, { key: slot.key, modRevision: slot.modRevision }],
-      success: surelyChanges ? [...writes, marks] : [marks, ...writes, read],
+      success: surelyChanges ? [...writes, mark] : [ifAnyExists, read],
       failure,
     })
   }
@@ -153,10 +157,6 @@ function readFenced(found: KeyValue | undefined, slot: CommitSlot, cause: GrpcEr
   return { type: 'committed', revision: found.modRevision }
 }
 
-function ifAnyExists(writes: readonly Operation[], operation: Operation): Operation {
-  return { type: 'ifAnyExists', keys: writes.flatMap((write) => ('key' in write ? [write.key] : [])), operation }
-}
-
 function unknownOutcome(cause: GrpcError, error: unknown): CommitUnknownError {
   return new CommitUnknownError(
     `Cannot tell whether a commit was made: ${cause.message}; then: ${(error as Error).message}. Read to see what is there`,
@@ -174,7 +174,7 @@ function explainRefusal(error: GrpcError, { compare = [], changes }: Transaction
   if (isTooManyOperations(error)) {
     const most = Math.max(compare.length, changes.length)
     return new TransactionTooLargeError(
-      `Cannot change ${most} keys in one commit: etcd takes fewer (--max-txn-ops, 128 by default, less 2)`,
+      `Cannot change ${most} keys in one commit: etcd takes fewer (--max-txn-ops, 128 by default, less a few of our own)`,
       { cause: error },
     )
   }

@@ -3,6 +3,8 @@ import { StoreClosedError, StoreUnavailableError } from '../store.ts'
 import { GrpcError, isMemberAtFault, isRefusal } from './grpc-error.ts'
 import { openGrpcSession, type EtcdTls, type GrpcSession } from './grpc-session.ts'
 
+/** Longest time for one try, so that there is time for another one with another member. etcd's own patience is 5 s and more. */
+export const TRY_TIMEOUT_MS = 5_000
 /** Between two tries, doubled each time, with half of it at random. */
 const BACKOFF_MS_MIN = 20
 const BACKOFF_MS_MAX = 2_000
@@ -57,7 +59,8 @@ export class EtcdChannel {
     for (let attempt = 0; ; attempt++) {
       const session = await this.session(deadlineMs)
       try {
-        return await session.unary(path, frame, Math.max(1, deadlineMs - clock.monotonicMs()))
+        const leftMs = Math.max(1, deadlineMs - clock.monotonicMs())
+        return await session.unary(path, frame, Math.min(leftMs, TRY_TIMEOUT_MS))
       } catch (error) {
         if (!(error instanceof GrpcError) || isRefusal(error)) throw error
         this.noteFailure(session, error)
@@ -76,10 +79,9 @@ export class EtcdChannel {
     const { clock } = this.#options
     const delayMs = attempt === 0 ? 0 : this.backOffMs(attempt)
     if (clock.monotonicMs() + delayMs >= deadlineMs) {
-      throw new StoreUnavailableError(
-        `Cannot reach etcd at ${this.#options.endpoints.join(', ')}: ${cause.message}; nothing was changed`,
-        { cause },
-      )
+      throw new StoreUnavailableError(`Cannot reach etcd at ${this.#options.endpoints.join(', ')}: ${cause.message}`, {
+        cause,
+      })
     }
     await this.pause(delayMs)
   }

@@ -38,7 +38,7 @@ import { readNewestCommit, tidySlots } from './slot-keys.ts'
 import { WatchStream, type Head } from './watch-stream.ts'
 
 /** How long a read is tried, milliseconds. */
-const READ_TIMEOUT_MS = 10_000
+const READ_TIMEOUT_MS = 15_000
 /** Entries asked for at once: bounds what etcd must hold for one answer. */
 const PAGE_ENTRIES = 5_000
 /** A range of the newest state starts anew when its revision is compacted between two pages; rarely more than once. */
@@ -67,10 +67,10 @@ export interface EtcdStoreOptions {
 
 /**
  * Opens a store in an etcd that this process reaches over the network; others may have the same store open. Revisions are the whole
- * etcd's: they skip what other stores in it write. Throws `StoreUnavailableError` when no endpoint answers within ten seconds, and
+ * etcd's: they skip what other stores in it write. Throws `StoreUnavailableError` when no endpoint answers within 15 seconds, and
  * `TypeError` for options that cannot be meant.
  *
- * Limits are etcd's: 126 changes and 126 comparisons a commit, 1.5 MiB a request, by default. What differs from the other engines:
+ * Limits are etcd's: some 125 changes and comparisons a commit, 1.5 MiB a request, by default. What differs from the other engines:
  * commits that are under way at once may be made in any order, and a watch from the very revision of a compaction is refused.
  */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {

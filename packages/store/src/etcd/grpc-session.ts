@@ -9,6 +9,8 @@ import {
   type ClientHttp2Stream,
   type IncomingHttpHeaders,
 } from 'node:http2'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import type { Clock, Timer } from '@centaurus/base'
 import { GRPC_CODES, GrpcError } from './grpc-error.ts'
 import { GRPC_PREFIX_BYTES } from './protobuf.ts'
@@ -56,27 +58,45 @@ export interface GrpcStream {
 
 /** Connects. Rejects with {@link GrpcError} `UNAVAILABLE`. */
 export function openGrpcSession(options: GrpcSessionOptions): Promise<GrpcSession> {
+  const socket = openSocket(options)
   const http2 = connect(options.endpoint, {
-    ...options.tls,
+    createConnection: () => socket,
     settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
   })
   return new Promise((resolve, reject) => {
     const fail = (why: string, cause?: unknown): void => {
       timer.cancel()
       http2.destroy()
+      socket.destroy()
       reject(new GrpcError(GRPC_CODES.unavailable, `Cannot connect to ${options.endpoint}: ${why}`, { cause }))
     }
+    const onError = (error: Error): void => fail(error.message, error)
     const timer = options.clock.setTimer(CONNECT_TIMEOUT_MS, () => fail(`no answer in ${CONNECT_TIMEOUT_MS} ms`))
-    http2.once('error', (error: Error) => fail(error.message, error))
+    // The session does not pass on what the socket says when a server refuses our certificate after the handshake.
+    socket.once('error', onError)
+    http2.on('error', onError)
     http2.once('close', () => fail('it was closed'))
     // Not 'connect': a proxy or load balancer takes the connection before it knows whether anybody is behind it.
     http2.once('remoteSettings', () => {
       timer.cancel()
       http2.removeAllListeners('error').removeAllListeners('close')
       http2.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
-      resolve(new GrpcSession(http2, options))
+      const session = new GrpcSession(http2, options)
+      socket.on('error', (error: Error) => session.destroy(error.message))
+      resolve(session)
     })
   })
+}
+
+function openSocket({ endpoint, tls }: GrpcSessionOptions): Socket {
+  const url = new URL(endpoint)
+  const host = url.hostname.replace(/^\[|\]$/g, '') // an IPv6 address
+  const isTls = url.protocol === 'https:'
+  const port = Number(url.port) || (isTls ? 443 : 80)
+  const socket = isTls
+    ? connectTls({ ...tls, host, port, ALPNProtocols: ['h2'], ...(isIP(host) === 0 ? { servername: host } : {}) })
+    : connectTcp({ host, port })
+  return socket.setNoDelay(true)
 }
 
 interface Call {

@@ -11,7 +11,6 @@ export const METHODS = {
 } as const
 
 const COMPARE_EQUAL = 0
-const COMPARE_NOT_EQUAL = 3
 const TARGET_CREATE = 1
 const TARGET_MOD = 2
 const SORT_DESCENDING = 2
@@ -50,8 +49,8 @@ export interface TxnMessage {
 export type Operation =
   | Change
   | { readonly type: 'range'; readonly key: string }
-  /** `operation` when one of `keys` exists at that point of the transaction, else nothing. */
-  | { readonly type: 'ifAnyExists'; readonly keys: readonly string[]; readonly operation: Operation }
+  /** `operations` when one of `keys` exists at that point of the transaction, else nothing. */
+  | { readonly type: 'ifAnyExists'; readonly keys: readonly string[]; readonly operations: readonly Operation[] }
 
 export interface TxnAnswer {
   readonly revision: number
@@ -148,22 +147,22 @@ function writeOperationBody(writer: ProtoWriter, operation: Operation): number {
       writer.text(1, operation.key)
       return 3
     case 'ifAnyExists':
-      writeIfAnyExists(writer, operation.keys, operation.operation)
+      writeIfAnyExists(writer, operation.keys, operation.operations)
       return 4
   }
 }
 
-/** A chain of nested transactions: if the first exists then …, else if the second exists then …: etcd has no "or". */
-function writeIfAnyExists(writer: ProtoWriter, keys: readonly string[], operation: Operation): void {
-  const [key = '', ...others] = keys
-  if (others.length > 0) writeOperation(writer, 3, { type: 'ifAnyExists', keys: others, operation })
-  writeOperation(writer, 2, operation)
-  const mark = writer.written
-  writer.presentUint(5, 0)
-  writer.text(3, key)
-  writer.uint(2, TARGET_CREATE)
-  writer.uint(1, COMPARE_NOT_EQUAL)
-  writer.message(1, mark)
+/** A nested transaction: if none of them exists then nothing, else …: etcd has an "and" of comparisons, but no "or". */
+function writeIfAnyExists(writer: ProtoWriter, keys: readonly string[], operations: readonly Operation[]): void {
+  for (const operation of operations.toReversed()) writeOperation(writer, 3, operation)
+  for (const key of keys) {
+    const mark = writer.written
+    writer.presentUint(5, 0)
+    writer.text(3, key)
+    writer.uint(2, TARGET_CREATE)
+    writer.uint(1, COMPARE_EQUAL)
+    writer.message(1, mark)
+  }
 }
 
 /** See {@link decodeRange}. */

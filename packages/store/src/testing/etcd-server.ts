@@ -1,7 +1,7 @@
 /** Debian's etcd for tests: members of its own in a directory of its own, on free ports of loopback, gone afterwards. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs'
+import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -32,8 +32,8 @@ export interface EtcdMember {
   readonly pid: number | undefined
   /** kill -9; resolves when it is gone. */
   kill(): Promise<void>
-  /** Stops it for a while, as a machine that hangs. */
-  freeze(): void
+  /** Stops it for a while, as a machine that hangs; resolves when it does nothing any more. */
+  freeze(): Promise<void>
   thaw(): void
   /** Starts it again with its data; resolves when it serves. */
   start(): Promise<void>
@@ -160,8 +160,11 @@ class Member implements EtcdMember {
     await gone
   }
 
-  freeze(): void {
-    this.#process?.kill('SIGSTOP')
+  async freeze(): Promise<void> {
+    const child = this.#process
+    if (child === undefined) return
+    child.kill('SIGSTOP')
+    while (!isStopped(child.pid!)) await new Promise((resolve) => setImmediate(resolve))
   }
 
   thaw(): void {
@@ -183,6 +186,14 @@ class Member implements EtcdMember {
       return false
     }
   }
+}
+
+/** Whether each thread is. Source: proc_pid_stat(5), field 3. */
+function isStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T')
+  })
 }
 
 function findEtcd(): string | undefined {
