@@ -1,3 +1,4 @@
+import type { AdmissionStep } from './admission/admission.ts'
 import type { Authenticator, Authorizer } from './access/access.ts'
 import type { ApiServerCore, Connector, CreateExtension, Forward, ObjectAction, WriteCheck } from './extension.ts'
 import { RouteTable } from './request/routes.ts'
@@ -12,14 +13,16 @@ export interface ExtensionParts {
   readonly connectors: Connector[]
   readonly actions: ObjectAction[]
   readonly writeChecks: WriteCheck[]
+  readonly admission: AdmissionStep[]
   readonly readiness: Record<string, () => void>
   readonly starts: (() => Promise<void>)[]
   readonly closes: (() => Promise<void>)[]
 }
 
-/** Nothing yet. */
-export function emptyParts(): ExtensionParts {
+/** What there is before any extension: the built-in steps of admission. */
+export function emptyParts(admission: readonly AdmissionStep[]): ExtensionParts {
   return {
+    admission: [...admission],
     authenticators: [],
     authorizers: [],
     forwarders: [],
@@ -51,6 +54,7 @@ export function addExtensions(
     parts.connectors.push(...(extension.connectors ?? []))
     parts.actions.push(...(extension.actions ?? []))
     parts.writeChecks.push(...(extension.writeChecks ?? []))
+    parts.admission.push(...(extension.admission ?? []))
     Object.assign(parts.readiness, extension.readiness)
     if (extension.start !== undefined) parts.starts.push(() => extension.start!())
     if (extension.close !== undefined) parts.closes.push(() => extension.close!())

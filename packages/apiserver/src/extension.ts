@@ -2,6 +2,7 @@ import type { Clock, Logger, Random } from '@centaurus/base'
 import type { KubeObject } from '@centaurus/api'
 import type { Client } from '@centaurus/client'
 import type { Authenticator, Authorizer } from './access/access.ts'
+import type { AdmissionStep } from './admission/admission.ts'
 import type { Exchange } from './http/exchange.ts'
 import type { RequestInfo, UserInfo } from './request/request-info.ts'
 import type { ObjectReader } from './resource/object-reader.ts'
@@ -37,6 +38,8 @@ export interface ApiServerExtension {
   readonly connectors?: readonly Connector[] | undefined
   readonly actions?: readonly ObjectAction[] | undefined
   readonly writeChecks?: readonly WriteCheck[] | undefined
+  /** Run after the built-in steps, in the order of the extensions. */
+  readonly admission?: readonly AdmissionStep[] | undefined
   /** Checks for `/readyz/<name>`; a thrown error's message is the reason. */
   readonly readiness?: Readonly<Record<string, () => void>> | undefined
   /** Makes what every tenant has, for one that is new. Safe to run again. */

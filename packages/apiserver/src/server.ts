@@ -78,7 +78,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const registries = new TenantRegistries(registry)
   const reader = createReader(cache)
   const tenants = new RegistryTenants(reader, deps.partition)
-  const parts = emptyParts()
+  const parts = emptyParts(builtInAdmission(deps.admission ?? {}))
   const metrics = createServerMetrics({ cache, registries, clock })
   const serveDeps: ServeDeps = {
     store,
@@ -88,7 +88,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     logger,
     registry,
     registries,
-    admission: builtInAdmission(deps.admission ?? {}),
+    admission: parts.admission,
     admissionContext: { reader, random, clock, cache, registries },
     writeChecks: parts.writeChecks,
     connectors: parts.connectors,

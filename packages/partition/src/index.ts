@@ -26,5 +26,8 @@ export {
 export { FENCED, findCondition, READY, withCondition } from './membership/partition-status.ts'
 export { memberOf, requireMember } from './membership/require-member.ts'
 export { startMembershipSync, type MembershipSync, type MembershipSyncOptions } from './membership/sync.ts'
+export { startMover, type MoverDeps } from './move/mover.ts'
+export { createMoveSource, type MoveSourceDeps } from './move/source-extension.ts'
+export { TenantFences, type TenantFence } from './move/tenant-fence.ts'
 export { registryDefinitions } from './registry/definitions.ts'
 export { createRegistryExtension } from './registry/registry-extension.ts'

@@ -1,9 +1,12 @@
+import type { Clock, Timer } from '@centaurus/base'
 import type { KeyValue, Store, StoreEvent } from '@centaurus/store'
 
 /** Keys read at once while the snapshot is sent. */
 const PAGE_ENTRIES = 500
 /** An importer that falls so far behind is dropped; it begins again. */
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024
+/** How often the reader learns up to which revision it has everything: a move waits for one of these while writes are stopped. */
+const PROGRESS_INTERVAL_MS = 50
 
 /** Where the lines go: an HTTP answer, or a function in tests. */
 export interface ExportSink {
@@ -46,7 +49,7 @@ export function tenantPrefix(tenant: string): string {
 export async function exportTenant(
   store: Store,
   tenant: string,
-  { sink, signal }: { readonly sink: ExportSink; readonly signal: AbortSignal },
+  { sink, clock, signal }: { readonly sink: ExportSink; readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<void> {
   const prefix = tenantPrefix(tenant)
   const send = (line: ExportLine): void => sink.write(JSON.stringify(line))
@@ -55,8 +58,10 @@ export async function exportTenant(
   if (signal.aborted || sink.closed) return
   send({ type: 'SYNCED', revision })
   await new Promise<void>((resolve, reject) => {
+    let timer: Timer | undefined
     const finish = (error?: Error): void => {
       signal.removeEventListener('abort', stop)
+      timer?.cancel()
       watch.close()
       if (error === undefined) resolve()
       else reject(error)
@@ -72,6 +77,12 @@ export async function exportTenant(
       onProgress: (at) => send({ type: 'PROGRESS', revision: at }),
       onEnd: (error) => finish(error),
     })
+    const tick = (): void => {
+      if (sink.closed) return finish()
+      watch.requestProgress()
+      timer = clock.setTimer(PROGRESS_INTERVAL_MS, tick)
+    }
+    tick()
     signal.addEventListener('abort', stop, { once: true })
     if (signal.aborted) stop()
   })
