@@ -1,11 +1,13 @@
 import type { NodeMatcher } from '@centaurus/api/scheduling'
 import type { ClusterState } from './cluster-state.ts'
+import { grown } from './columns.ts'
 import { checkPodAffinity } from './pod-affinity.ts'
 import type { PodClass } from './pod-class.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import { byNature, FITS, unresolvable, type Refusal } from './refusals.ts'
 import { scoreNodes } from './scores.ts'
 import { checkSpread } from './spread.ts'
+import type { Slots } from './trackers.ts'
 import type { VolumeChoice } from './volumes.ts'
 
 /** What to do with one pod. */
@@ -79,16 +81,15 @@ export function decide(state: ClusterState, pod: PodRequirements, options: Decid
   if (isPlain && known?.version === state.version) return { type: 'refuse', failure: known.failure }
   const filters = prepareFilters(state, podClass, options)
   const found = findFeasible(state, podClass, { filters, startSlot: options.startSlot })
-  if (found.slots.length === 0) {
+  if (found.count === 0) {
     const failure = explain(state, podClass, filters)
     if (isPlain) podClass.failure = { version: state.version, failure }
     return { type: 'refuse', failure }
   }
-  const slot =
-    found.slots.length === 1 ? found.slots[0]! : chooseBest(scoreNodes(podClass, found.slots), found.slots, options)
+  const slot = found.count === 1 ? found.slots[0]! : chooseBest(scoreNodes(podClass, found), found, options)
   const { evaluatedNodes, nextSlot } = found
   const nodeName = state.nodes.names[slot]!
-  return { type: 'place', nodeName, evaluatedNodes, feasibleNodes: found.slots.length, nextSlot }
+  return { type: 'place', nodeName, evaluatedNodes, feasibleNodes: found.count, nextSlot }
 }
 
 /** The filters of one decision, with what they share counted once. */
@@ -131,13 +132,12 @@ function checkVolumes({ nodes }: ClusterState, { nodes: matchers, choice }: PodV
   }
 }
 
-interface Feasible {
-  /** Looked at in this order. */
-  readonly slots: Int32Array
+interface Feasible extends Slots {
   readonly evaluatedNodes: number
   readonly nextSlot: number
 }
 
+// Decisions are made one at a time and keep nothing: their array is used again.
 let scratch = new Int32Array(0)
 
 function findFeasible(
@@ -146,26 +146,32 @@ function findFeasible(
   { filters, startSlot }: { filters: Filters; startSlot: number },
 ): Feasible {
   const { nodeNames } = podClass.requirements
-  const { present } = state.nodes
-  const { verdicts } = podClass
   const named = nodeNames?.flatMap((name) => state.slotOf(name) ?? [])
-  const count = named?.length ?? state.slotCount
   const enough = feasibleNodesToFind(named?.length ?? state.nodeCount)
+  scratch = grown(scratch, enough)
+  const found = { slots: scratch, count: 0 }
   const checks = [filters.avoid, filters.volumes, filters.spread, filters.affinity].filter((one) => one !== undefined)
-  if (scratch.length < enough) scratch = new Int32Array(enough * 2)
+  const [first] = checks
+  const holdsAll = (slot: number): boolean => checks.every((one) => one(slot) === undefined)
+  const check =
+    first === undefined || checks.length > 1
+      ? first && holdsAll
+      : (slot: number): boolean => first(slot) === undefined
   let evaluatedNodes = 0
-  let found = 0
-  let i = named === undefined && startSlot < count ? startSlot : 0
-  for (let left = count; left > 0 && found < enough; left--) {
-    const slot = named === undefined ? i : named[i]!
-    if (++i === count) i = 0
-    if (present[slot] === 0) continue
-    evaluatedNodes++
-    if (verdicts.verdictAt(slot) !== FITS) continue
-    if (checks.length > 0 && !checks.every((check) => check(slot) === undefined)) continue
-    scratch[found++] = slot
+  const collect = (from: number, to: number): number => {
+    const range = { from, to, enough, check, evaluated: 0 }
+    const end = podClass.verdicts.collect(found, range)
+    evaluatedNodes += range.evaluated
+    return end
   }
-  return { slots: scratch.slice(0, found), evaluatedNodes, nextSlot: named === undefined ? i : startSlot }
+  if (named !== undefined) {
+    for (const slot of named) collect(slot, slot + 1)
+    return { ...found, evaluatedNodes, nextSlot: startSlot }
+  }
+  const start = startSlot < state.slotCount ? startSlot : 0
+  let end = collect(start, state.slotCount)
+  if (found.count < enough) end = collect(0, start)
+  return { ...found, evaluatedNodes, nextSlot: end === state.slotCount ? 0 : end }
 }
 
 function refuseNode(
@@ -206,17 +212,18 @@ function explain(state: ClusterState, podClass: PodClass, filters: Filters): Fit
 }
 
 /** One of those with the highest score, each as likely as the others. */
-function chooseBest(scores: Int32Array, slots: Int32Array, { tieBreak }: DecideOptions): number {
+function chooseBest(scores: Float64Array, { slots, count }: Slots, { tieBreak }: DecideOptions): number {
   let best = -Infinity
   let ties = 0
-  for (const score of scores) {
+  for (let i = 0; i < count; i++) {
+    const score = scores[i]!
     if (score > best) {
       best = score
       ties = 1
     } else if (score === best) ties++
   }
   let skip = ties === 1 ? 0 : Math.min(ties - 1, Math.floor(tieBreak() * ties))
-  return slots[scores.findIndex((score) => score === best && skip-- === 0)]!
+  for (let i = 0; ; i++) if (scores[i] === best && skip-- === 0) return slots[i]!
 }
 
 /** The message of the `PodScheduled` condition and the FailedScheduling event. Source: framework.FitError.Error, v1.37. */

@@ -1,7 +1,7 @@
 import { grown } from './columns.ts'
 
 /** A table of this share of the domains takes less memory as an array than as a map. */
-const DENSE_PART = 1 / 8
+const DENSE_PART = 1 / 16
 const DENSE_DOMAINS_MIN = 256
 
 /** A number for each domain, most of them 0: a map while few are not, an array from then on. */
@@ -22,6 +22,11 @@ export class DomainCounts {
   /** Domains whose number is not 0. */
   get nonZero(): number {
     return this.#nonZero
+  }
+
+  /** By domain, for loops: beyond its end all are 0. Undefined while few domains have a number. */
+  get dense(): Int32Array | undefined {
+    return this.#sparse === undefined ? this.#dense : undefined
   }
 
   get(domain: number): number {

@@ -5,6 +5,7 @@ import type { NodeTable } from './node-table.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import { byNature, FITS, resolvable, type Refusal, type Refusals } from './refusals.ts'
 import { PODS } from './resources.ts'
+import type { Slots } from './trackers.ts'
 import { balancedAllocation, imageLocality, leastAllocated } from './resource-scores.ts'
 
 const UNSCHEDULABLE_TAINT = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }
@@ -22,6 +23,17 @@ export interface VerdictArrays {
   verdicts: Uint16Array
   scores: Int32Array
   preferences: Int32Array
+}
+
+/** Slots to look at. */
+export interface CollectRange {
+  readonly from: number
+  readonly to: number
+  readonly enough: number
+  /** What else must hold. */
+  readonly check: ((slot: number) => boolean) | undefined
+  /** Counts the nodes that were looked at. */
+  evaluated: number
 }
 
 /** Arrays for a class that has none to take over. */
@@ -101,11 +113,31 @@ export class NodeVerdicts {
     return arrays.verdicts[slot]!
   }
 
-  /** Free and balanced resources, and images; of a node that fits. */
-  scoreAt(slot: number): number {
-    if (this.#arrays !== undefined) return this.#arrays.scores[slot]!
-    this.#judge(slot)
-    return this.#score
+  /** Free and balanced resources, and images, of nodes that fit. */
+  copyScores(totals: Float64Array, { slots, count }: Slots): void {
+    const scores = this.#arrays?.scores
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!
+      if (scores === undefined) this.#judge(slot)
+      totals[i] = scores === undefined ? this.#score : scores[slot]!
+    }
+  }
+
+  /** Puts slots from `from` to before `to` that fit into `found`, until it holds `enough`. Returns where it stopped. */
+  collect(found: { readonly slots: Int32Array; count: number }, range: CollectRange): number {
+    const { enough, check } = range
+    const { present, versions } = this.#nodes
+    const arrays = this.#arrays
+    let slot = range.from
+    for (; slot < range.to && found.count < enough; slot++) {
+      if (present[slot] === 0) continue
+      range.evaluated++
+      const isKnown = arrays !== undefined && arrays.seen[slot] === versions[slot]
+      const verdict = isKnown ? arrays.verdicts[slot]! : this.verdictAt(slot)
+      if (verdict !== FITS || (check !== undefined && !check(slot))) continue
+      found.slots[found.count++] = slot
+    }
+    return slot
   }
 
   /** Sum of the weights of preferred terms that match; of a node that fits. */
@@ -113,6 +145,11 @@ export class NodeVerdicts {
     if (this.#arrays !== undefined) return this.#arrays.preferences[slot]!
     this.#judge(slot)
     return this.#preference
+  }
+
+  /** Whether any node has taints. */
+  get hasTaints(): boolean {
+    return this.#nodes.taintSets.isUsed
   }
 
   /** Taints that would rather not have the pod. */

@@ -5,7 +5,8 @@ import { resolvable, unresolvable, type Refusal } from './refusals.ts'
 import { SCORE_MAX } from './resource-scores.ts'
 import type { MatchingTerms, TermHolders } from './term-holders.ts'
 import { NO_VALUE } from './topology.ts'
-import type { Tracker, TrackerInit } from './trackers.ts'
+import type { Scoring } from './scores.ts'
+import type { Slots, Tracker, TrackerInit } from './trackers.ts'
 
 const AFFINITY = unresolvable("node(s) didn't match pod affinity rules")
 const ANTI_AFFINITY = resolvable("node(s) didn't match pod anti-affinity rules")
@@ -76,16 +77,23 @@ export function checkPodAffinity(affinity: PodAffinity): ((slot: number) => Refu
   }
 }
 
-/** Preferred terms, the pod's own and those of placed pods towards it: 0 to 100 for each of the `slots`; undefined: no terms. */
-export function scorePodAffinity(affinity: PodAffinity, slots: Int32Array): Int32Array | undefined {
-  const terms = [...affinity.preferred, ...affinity.held().scored].filter(({ tracker }) => tracker.counts.total !== 0)
-  if (terms.length === 0) return undefined
-  const sums = slots.map((slot) => {
-    let sum = 0
-    for (const { weight, tracker } of terms) sum += weight * tracker.at(slot)
-    return sum
-  })
-  const low = sums.reduce((a, b) => Math.min(a, b), Infinity)
-  const high = sums.reduce((a, b) => Math.max(a, b), -Infinity)
-  return sums.map((sum) => (high === low ? 0 : Math.floor(SCORE_MAX * ((sum - low) / (high - low)))))
+/** Preferred terms, the pod's own and those of placed pods towards it: 0 to 100 times `weight`, added to `totals`. */
+export function scorePodAffinity(affinity: PodAffinity, feasible: Slots, { weight, totals, scratch }: Scoring): void {
+  const { preferred } = affinity
+  const { scored } = affinity.held()
+  if (preferred.length === 0 && scored.length === 0) return
+  const sums = scratch.fill(0, 0, feasible.count)
+  for (const term of [...preferred, ...scored]) {
+    if (term.tracker.counts.total !== 0) term.tracker.addTo(sums, feasible, { weight: term.weight, plus: 0 })
+  }
+  let low = Infinity
+  let high = -Infinity
+  for (let i = 0; i < feasible.count; i++) {
+    const sum = sums[i]!
+    if (sum < low) low = sum
+    if (sum > high) high = sum
+  }
+  if (high === low) return
+  for (let i = 0; i < feasible.count; i++)
+    totals[i]! += weight * Math.floor(SCORE_MAX * ((sums[i]! - low) / (high - low)))
 }

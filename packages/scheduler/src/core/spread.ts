@@ -6,7 +6,8 @@ import type { CompiledSpreadConstraint, PodRequirements } from './pod-requiremen
 import { resolvable, unresolvable, type Refusal } from './refusals.ts'
 import { SCORE_MAX } from './resource-scores.ts'
 import { NO_VALUE } from './topology.ts'
-import type { Tracker, TrackerInit } from './trackers.ts'
+import type { Scoring } from './scores.ts'
+import type { Slots, Tracker, TrackerInit } from './trackers.ts'
 
 const HOSTNAME = 'kubernetes.io/hostname'
 const REASON = "node(s) didn't match pod topology spread constraints"
@@ -148,52 +149,62 @@ export function checkSpread({ hard }: Spread): ((slot: number) => Refusal | unde
   }
 }
 
-/** How empty the domains of each of the feasible `slots` are of pods like this one, 0 to 100; undefined: nothing to prefer. */
-export function scoreSpread({ soft, softNeedsAllKeys }: Spread, slots: Int32Array): Int32Array | undefined {
-  if (soft.length === 0) return undefined
-  const isIgnored = (slot: number): boolean =>
-    softNeedsAllKeys && soft.some(({ tracker }) => tracker.domainOf(slot) === NO_VALUE)
-  const scored = softNeedsAllKeys ? slots.filter((slot) => !isIgnored(slot)) : slots
-  const weights = soft.map((one) => Math.log((one.isHostname ? scored.length : countDomains(one.tracker, scored)) + 2))
-  const raw = new Int32Array(slots.length)
+/** How empty the domains of each of the feasible slots are of pods like this one, 0 to 100 times `weight`, added to `totals`. */
+export function scoreSpread(
+  { soft, softNeedsAllKeys }: Spread,
+  feasible: Slots,
+  { weight, totals, scratch }: Scoring,
+): void {
+  if (soft.length === 0) return
+  const isIgnored = softNeedsAllKeys ? markIgnored(soft, feasible) : undefined
+  const ignored = isIgnored === undefined ? 0 : isIgnored.subarray(0, feasible.count).reduce((a, b) => a + b, 0)
+  const raw = scratch.fill(0, 0, feasible.count)
+  for (const { tracker, maxSkew, isHostname } of soft) {
+    const size = isHostname ? feasible.count - ignored : countDomains(tracker, feasible, isIgnored)
+    tracker.addTo(raw, feasible, { weight: Math.log(size + 2), plus: maxSkew - 1 })
+  }
   let low = Infinity
   let high = 0
-  for (let i = 0; i < slots.length; i++) {
-    const slot = slots[i]!
-    if (isIgnored(slot)) {
-      raw[i] = -1
-      continue
-    }
-    let sum = 0
-    for (let k = 0; k < soft.length; k++) {
-      const { tracker, maxSkew } = soft[k]!
-      const domain = tracker.domainOf(slot)
-      if (domain !== NO_VALUE) sum += tracker.counts.get(domain) * weights[k]! + (maxSkew - 1)
-    }
-    const rounded = Math.round(sum)
+  for (let i = 0; i < feasible.count; i++) {
+    if (isIgnored?.[i] === 1) continue
+    const rounded = Math.round(raw[i]!)
     raw[i] = rounded
-    low = Math.min(low, rounded)
-    high = Math.max(high, rounded)
+    if (rounded < low) low = rounded
+    if (rounded > high) high = rounded
   }
-  return raw.map((value) => {
-    if (value === -1) return 0
-    return high === 0 ? SCORE_MAX : Math.floor((SCORE_MAX * (high + low - value)) / high)
-  })
+  for (let i = 0; i < feasible.count; i++) {
+    if (isIgnored?.[i] === 1) continue
+    totals[i]! += weight * (high === 0 ? SCORE_MAX : Math.floor((SCORE_MAX * (high + low - raw[i]!)) / high))
+  }
+}
+
+/** 1 for each of the slots that lacks a topology key; undefined: none does. */
+function markIgnored(soft: readonly SoftSpread[], { slots, count }: Slots): Uint8Array | undefined {
+  let marked: Uint8Array | undefined
+  for (let i = 0; i < count; i++) {
+    for (let k = 0; k < soft.length; k++) {
+      if (soft[k]!.tracker.domainOf(slots[i]!) !== NO_VALUE) continue
+      marked ??= new Uint8Array(count)
+      marked[i] = 1
+    }
+  }
+  return marked
 }
 
 let marks = new Uint32Array(0)
 let mark = 0
 
 /** Domains among the slots; nodes that lack the key are one domain together, as upstream has it. */
-function countDomains(tracker: Tracker, slots: Int32Array): number {
+function countDomains(tracker: Tracker, { slots, count }: Slots, isIgnored: Uint8Array | undefined): number {
   if (marks.length <= tracker.domainCount) marks = new Uint32Array((tracker.domainCount + 1) * 2)
   mark = (mark + 1) >>> 0 || 1
-  let count = 0
-  for (const slot of slots) {
-    const place = tracker.domainOf(slot) + 1 // 0: no domain
+  let domains = 0
+  for (let i = 0; i < count; i++) {
+    if (isIgnored?.[i] === 1) continue
+    const place = tracker.domainOf(slots[i]!) + 1 // 0: no domain
     if (marks[place] === mark) continue
     marks[place] = mark
-    count++
+    domains++
   }
-  return count
+  return domains
 }

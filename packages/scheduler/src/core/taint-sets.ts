@@ -12,9 +12,9 @@ export class TaintSets {
   readonly #known = new Map<string, Known>()
   readonly #byId = new Map<number, Known>()
 
-  /** One more than the largest number. */
-  get size(): number {
-    return this.#sets.length
+  /** Whether any node has taints. */
+  get isUsed(): boolean {
+    return this.#known.size > 0
   }
 
   get(id: number): readonly Taint[] {

@@ -3,6 +3,12 @@ import type { NodeTable } from './node-table.ts'
 import type { PodFootprint } from './pod-footprint.ts'
 import { NO_VALUE, type TopologyColumn } from './topology.ts'
 
+/** The first `count` of an array of slots. */
+export interface Slots {
+  readonly slots: Int32Array
+  readonly count: number
+}
+
 /** What to count. */
 export interface TrackerInit {
   /** Equal for trackers that count the same. */
@@ -33,6 +39,19 @@ export class Tracker {
     this.#column = column
     this.#takes = init.takes
     this.#countsNodes = init.countsNodes === true
+  }
+
+  /** Adds `weight` times what is counted in the domain of each of the slots, and `plus` where there is a domain, to `sums`. */
+  addTo(sums: Float64Array, { slots, count }: Slots, { weight, plus }: { weight: number; plus: number }): void {
+    const { values } = this.#column
+    const { dense } = this.counts
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!
+      const domain = slot < values.length ? values[slot]! : NO_VALUE
+      if (domain === NO_VALUE) continue
+      const counted = dense === undefined ? this.counts.get(domain) : domain < dense.length ? dense[domain]! : 0
+      sums[i]! += weight * counted + plus
+    }
   }
 
   /** How much is counted in the domain of a node; 0 for a node that is in none. */
