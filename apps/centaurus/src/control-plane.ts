@@ -68,6 +68,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     clock,
     random,
     logger,
+    partition: partition.name,
     extensions: await createExtensions({ ...options, partition }, signer),
     admission: {
       advertiseAddress: options.advertiseAddress,

@@ -10,6 +10,7 @@ export type {
   HostPort,
   ReleaseRoom,
 } from './claims/model.ts'
+export { createHostedInformers, type Hosting } from './membership/hosted-informers.ts'
 export { createMembership, type Membership } from './membership/membership.ts'
 export { createMembershipExtension, type MembershipExtensionOptions } from './membership/membership-extension.ts'
 export {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createApiServer } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
+import { controllerNames } from '@centaurus/controllers'
 import { createMemoryStore } from '@centaurus/store'
 import { lead, type Closable } from './leadership.ts'
 import { controllersOf } from './parts.ts'
@@ -73,10 +74,10 @@ describe('the servers of one partition', () => {
 
 describe('the controllers of a partition', () => {
   it('are those of its roles, and all of them when it has both', () => {
-    const tenant = controllersOf(['Tenant'])
-    const resource = controllersOf(['Resource'])
+    const tenant = controllersOf('Tenant')
+    const resource = controllersOf('Resource')
     assert.ok(tenant.includes('pod-garbage-collector-controller') && !resource.includes('garbage-collector-controller'))
     assert.ok(resource.includes('node-lifecycle-controller') && !tenant.includes('node-lifecycle-controller'))
-    assert.equal(controllersOf(['Tenant', 'Resource']).length, tenant.length + resource.length)
+    assert.deepEqual([...tenant, ...resource].toSorted(), controllerNames.toSorted())
   })
 })

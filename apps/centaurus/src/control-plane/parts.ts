@@ -1,7 +1,9 @@
+import { ALL_TENANTS } from '@centaurus/api'
 import {
   fillTokenSecret,
   isInQuotaScope,
   quotaUsageOf,
+  SERVER_USER,
   SYSTEM_TENANT,
   type ApiServer,
   type ClusterCertificates,
@@ -19,6 +21,7 @@ import {
   type ControllerInputs,
   type ControllerName,
 } from '@centaurus/controllers'
+import { createHostedInformers, type Hosting } from '@centaurus/partition'
 import { startScheduler } from '@centaurus/scheduler'
 import type { PartitionRole } from '@centaurus/api/centaurus/v1'
 import type { Closable } from './leadership.ts'
@@ -43,33 +46,46 @@ export interface PartsOptions {
 }
 
 /**
- * Starts controllers and scheduler, as far as the partition's roles ask for them. They share one set of informers, over a client that
- * shares the server's own decoded objects.
+ * Starts controllers and scheduler, as far as the partition's roles ask for them: one set for all of its tenants. They share one set of
+ * informers, over a client that shares the server's own decoded objects.
  */
 export function startParts(server: ApiServer, options: PartsOptions): Closable {
   const { clock, random, logger, partition, signer } = options
-  const informers = createInformerFactory(server.client(), { clock, random, logger })
-  const deps = { informers, clock, random, logger }
-  const controllers = startControllers({
-    ...deps,
-    ...controllerInputs(server, options, signer),
-    client: server.client(componentUser('kube-controller-manager')),
-    names: controllersOf(partition.roles),
-  })
-  const scheduler = partition.roles.includes('Tenant')
-    ? startScheduler({ ...deps, client: server.client(componentUser('kube-scheduler')) })
-    : undefined
+  const view = createInformerFactory(server.client({ ...SERVER_USER, tenant: ALL_TENANTS }), { clock, random, logger })
+  const informers = createHostedInformers(view, hostingOf(server, partition), logger)
+  const deps = { informers, clock, random, logger, ...controllerInputs(server, options, signer) }
+  const running: Closable[] = []
+  if (partition.roles.includes('Resource')) {
+    const client = server.client(componentUser('kube-controller-manager'))
+    running.push(startControllers({ ...deps, client, names: controllersOf('Resource') }))
+  }
+  if (partition.roles.includes('Tenant')) {
+    const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
+    running.push(startControllers({ ...deps, client, names: controllersOf('Tenant') }))
+    running.push(startScheduler({ ...deps, client: server.client(componentUser('kube-scheduler', ALL_TENANTS)) }))
+  }
   return {
     async close() {
-      await Promise.all([controllers.close(), scheduler?.close()])
+      await Promise.all(running.map((part) => part.close()))
       await informers.close()
     },
   }
 }
 
-/** Those that a partition with these roles runs. */
-export function controllersOf(roles: readonly PartitionRole[]): ControllerName[] {
-  return controllerNames.filter((name) => roles.includes(NODE_CONTROLLERS.has(name) ? 'Resource' : 'Tenant'))
+/**
+ * The `system` tenant of a partition that is not home holds nothing that controllers work on: pods of operators live in home, and what
+ * there is of them here are copies.
+ */
+function hostingOf({ tenants }: ApiServer, { homeEndpoints }: PartitionSetup): Hosting {
+  return {
+    isHosted: (tenant) => (tenant === SYSTEM_TENANT ? homeEndpoints === undefined : tenants.isHosted(tenant)),
+    onChange: (listener) => tenants.onChange(listener),
+  }
+}
+
+/** Those that a partition with this role runs. */
+export function controllersOf(role: PartitionRole): ControllerName[] {
+  return controllerNames.filter((name) => NODE_CONTROLLERS.has(name) === (role === 'Resource'))
 }
 
 /** What controllers need of the server that they belong to. */
@@ -80,7 +96,7 @@ export function controllerInputs(
 ): Omit<ControllerInputs, keyof ControllerDeps> {
   const caPem = certificates.authority.certificatePem
   return {
-    discovery: discoverFrom(server.registry),
+    discovery: discoverFrom(server.registries.of(ALL_TENANTS)),
     rootCa: caPem,
     quotaRules: { usageOf: quotaUsageOf, isInScope: isInQuotaScope },
     fillTokenSecret: (secret, account) => fillTokenSecret(secret, account, { signer, caPem }),
@@ -92,6 +108,6 @@ export function controllerInputs(
 }
 
 /** Who writes what in managed fields and in the log. Calls inside the process are not authorized again. */
-export function componentUser(name: string): UserInfo {
-  return { name: `system:${name}`, uid: '', groups: ['system:authenticated'], extra: {}, tenant: SYSTEM_TENANT }
+export function componentUser(name: string, tenant: string = SYSTEM_TENANT): UserInfo {
+  return { name: `system:${name}`, uid: '', groups: ['system:authenticated'], extra: {}, tenant }
 }

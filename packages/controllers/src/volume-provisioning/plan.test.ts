@@ -41,6 +41,15 @@ describe('planProvisioning', () => {
     assert.deepEqual([spec?.persistentVolumeReclaimPolicy, spec?.storageClassName], ['Delete', 'local'])
   })
 
+  it('makes the volume for the tenant that the claim is of, in the names of views over all tenants', () => {
+    const mine = claim(SELECTED)
+    const annotations = { ...mine.metadata.annotations, 'centaurus.io/tenant': 'acme' }
+    const input = { storageClass: localStorageClass, node }
+    const plan = planProvisioning({ ...mine, metadata: { ...mine.metadata, annotations } }, input)
+    const { metadata, spec } = (plan as ProvisioningPlan & { type: 'create' }).volume
+    assert.deepEqual([metadata.name, spec?.local?.path], ['pvc-u--acme', '/data/local-volumes/pvc-u'])
+  })
+
   const cases: [string, Stored<PersistentVolumeClaim>, Partial<Parameters<typeof planProvisioning>[1]>, string][] = [
     ['waits for the scheduler', claim(undefined), {}, 'none'],
     [

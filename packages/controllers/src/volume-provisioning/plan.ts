@@ -3,7 +3,11 @@ import {
   LOCAL_VOLUME_FINALIZER,
   LOCAL_VOLUME_NODE_LABEL,
   LOCAL_VOLUMES_ANNOTATION,
+  OBJECT_NAME_LENGTH_MAX,
   PROVISIONED_BY,
+  qualifyName,
+  SYSTEM_TENANT,
+  TENANT_ANNOTATION,
   type Stored,
 } from '@centaurus/api'
 import type { Node, PersistentVolume, PersistentVolumeClaim } from '@centaurus/api/core/v1'
@@ -78,12 +82,13 @@ function makeVolume(
 ): PersistentVolume {
   const { namespace, name: claimName, uid, resourceVersion } = metadata
   const name = `pvc-${uid}`
+  const tenant = metadata.annotations?.[TENANT_ANNOTATION] ?? SYSTEM_TENANT
   const onNode = { matchExpressions: [{ key: HOSTNAME_LABEL, operator: 'In', values: [hostname] }] }
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolume',
     metadata: {
-      name,
+      name: qualifyName(name, tenant, OBJECT_NAME_LENGTH_MAX),
       labels: { [LOCAL_VOLUME_NODE_LABEL]: nodeName },
       annotations: { [PROVISIONED_BY]: LOCAL_PROVISIONER },
       finalizers: [LOCAL_VOLUME_FINALIZER],

@@ -20,9 +20,7 @@ export async function readStoredClaims(store: Store): Promise<StoredClaim[]> {
   return entries.flatMap(({ key, value }) => {
     const node = key.slice(prefix.length)
     const { claims } = JSON.parse(Buffer.from(value).toString('utf8')) as RawNode
-    return claims.flatMap(({ partition, requests, pods }) =>
-      pods.map(([uid]) => ({ uid, node, partition, requests })),
-    )
+    return claims.flatMap(({ partition, requests, pods }) => pods.map(([uid]) => ({ uid, node, partition, requests })))
   })
 }
 
