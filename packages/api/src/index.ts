@@ -172,7 +172,6 @@ export { validateCustomResource } from './crd/validate-custom-resource.ts'
 export {
   ALL_TENANTS,
   GATEWAYS_GROUP,
-  HOSTED_TENANTS,
   NAMESPACE_ANNOTATION,
   PARTITION_USER_PREFIX,
   PARTITIONS_GROUP,

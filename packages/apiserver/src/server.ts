@@ -127,8 +127,6 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     async start() {
       await cache.start()
       tenants.start()
-      for (const tenant of tenants.hosted()) cache.setHosted(tenant, true)
-      tenants.onChange((tenant) => cache.setHosted(tenant, tenants.isHosted(tenant)))
       await bootstrapObjects(client(), deps.admission ?? {})
       for (const start of parts.starts) await start()
     },

@@ -2,8 +2,6 @@
 export const SYSTEM_TENANT = 'system'
 /** Stands for every tenant of a partition at once; no tenant may be named so. */
 export const ALL_TENANTS = 'all'
-/** Stands for the tenants that a partition serves, without copies of others' objects that it keeps for its nodes. For parts of the control plane. */
-export const HOSTED_TENANTS = 'hosted'
 
 /** Which tenant an object of a view over all tenants belongs to. Set by the server, never stored. */
 export const TENANT_ANNOTATION = 'centaurus.io/tenant'

@@ -1,4 +1,4 @@
-import { ALL_TENANTS, HOSTED_TENANTS, SYSTEM_TENANT } from './names.ts'
+import { ALL_TENANTS, SYSTEM_TENANT } from './names.ts'
 
 const SEPARATOR = '--'
 /** Length of a DNS label, which namespaces must be. */
@@ -38,7 +38,7 @@ export function splitQualifiedName(qualified: string): QualifiedName | undefined
 export function refuseTenantName(name: string): string | undefined {
   if (!/^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/.test(name))
     return 'must start with a letter, end with a letter or digit, hold only lower case letters, digits and "-", and have at most 40 characters'
-  if (name === SYSTEM_TENANT || name === ALL_TENANTS || name === HOSTED_TENANTS) return 'is reserved'
+  if (name === SYSTEM_TENANT || name === ALL_TENANTS) return 'is reserved'
   if (name.includes(SEPARATOR)) return 'must not contain "--"'
   if (/^h-[0-9a-z]{13}$/.test(name)) return 'must not look like "h-" and a hash'
   return undefined

@@ -13,7 +13,7 @@ export function createReader(cache: WatchCache): ObjectReader {
     const tenant = options?.tenant ?? SYSTEM_TENANT
     const keyGroup = keyGroupOf(group)
     return isView(tenant)
-      ? cache.view(`${keyGroup}/${resource}`, tenant)
+      ? cache.view(`${keyGroup}/${resource}`)
       : cache.resource(resourcePrefix(tenant, { keyGroup, resource }))
   }
   return {

@@ -37,7 +37,7 @@ export interface WriteRequest extends ObjectRequest {
 
 export function createTarget(cache: WatchCache, definition: ResourceDefinition, tenant: string): Target {
   if (isView(tenant)) {
-    return { tenant, definition, prefix: '', cache: cache.view(resourceKeyOf(definition.storage), tenant) }
+    return { tenant, definition, prefix: '', cache: cache.view(resourceKeyOf(definition.storage)) }
   }
   const prefix = resourcePrefix(tenant, definition.storage)
   return { tenant, definition, prefix, cache: cache.resource(prefix) }

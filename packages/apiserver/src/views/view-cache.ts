@@ -13,7 +13,6 @@ interface Member {
   readonly tenant: string
   readonly cache: ResourceCache
   readonly appearance: Appearance
-  readonly unfollow: () => void
 }
 
 export interface ViewCacheOptions {
@@ -58,23 +57,10 @@ export class ViewCache implements ObjectCache {
   add(tenant: string, cache: ResourceCache): void {
     if (this.#byTenant.has(tenant)) return
     if (isOfSystem(this.#resource) && tenant !== SYSTEM_TENANT) return
-    const member: Member = {
-      tenant,
-      cache,
-      appearance: createAppearance(this.#resource, this.#directory.names(tenant)),
-      unfollow: cache.follow((event) => this.#hear(member, event)),
-    }
+    const member = { tenant, cache, appearance: createAppearance(this.#resource, this.#directory.names(tenant)) }
     this.#byTenant.set(tenant, member)
     this.#members = [...this.#members, member].toSorted((a, b) => (a.tenant < b.tenant ? -1 : 1))
-  }
-
-  /** Lets the tenant's objects go. Watchers hear nothing of it: end them. */
-  remove(tenant: string): void {
-    const member = this.#byTenant.get(tenant)
-    if (member === undefined) return
-    member.unfollow()
-    this.#byTenant.delete(tenant)
-    this.#members = this.#members.filter((other) => other !== member)
+    cache.follow((event) => this.#hear(member, event))
   }
 
   get(key: string): CachedObject | undefined {

@@ -112,10 +112,9 @@ export class ResourceCache implements ObjectCache {
     return this.#feed.listen(listener)
   }
 
-  /** Lets a view over several caches hear of each event, until the returned function is called. */
-  follow(follower: CacheFollower): () => void {
+  /** Lets a view over several caches hear of each event. */
+  follow(follower: CacheFollower): void {
     this.#followers.push(follower)
-    return () => void this.#followers.splice(this.#followers.indexOf(follower), 1)
   }
 
   /** Bookmarks and ends what is due. `nowMs` is monotonic. */

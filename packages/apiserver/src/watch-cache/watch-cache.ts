@@ -1,11 +1,10 @@
-import { ALL_TENANTS, expired, HOSTED_TENANTS, StatusError, SYSTEM_TENANT, type KubeObject } from '@centaurus/api'
+import { expired, StatusError, type KubeObject } from '@centaurus/api'
 import type { Clock, Logger, Timer } from '@centaurus/base'
 import { REVISION_SPAN, type KeyValue, type Store, type StoreEvent, type StoreWatch } from '@centaurus/store'
 import { asBuffer } from '../storage/encoding.ts'
 import { REGISTRY_PREFIX, splitPrefix, splitStoreKey } from '../storage/keys.ts'
 import type { ResourceKey } from '../views/references.ts'
 import { NameDirectory } from '../views/name-directory.ts'
-import type { ViewName } from '../views/placed.ts'
 import { ViewCache } from '../views/view-cache.ts'
 import { StoredObject } from './cached-object.ts'
 import { ResourceCache } from './resource-cache.ts'
@@ -48,12 +47,7 @@ export class WatchCache {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #resources = new Map<string, ResourceCache>()
-  readonly #views: Record<ViewName, Map<ResourceKey, ViewCache>> = {
-    [ALL_TENANTS]: new Map(),
-    [HOSTED_TENANTS]: new Map(),
-  }
-  /** Tenants of the `hosted` views. */
-  readonly #hosted = new Set<string>([SYSTEM_TENANT])
+  readonly #views = new Map<ResourceKey, ViewCache>()
   /** Prefixes under which something was stored, and their tenants. */
   readonly #seen = new Set<string>()
   readonly #tenants = new Set<string>()
@@ -97,46 +91,24 @@ export class WatchCache {
       cache = new ResourceCache(prefix, this.#loadedAt, () => this.#revision)
       this.#resources.set(prefix, cache)
       const { tenant, resource } = splitPrefix(prefix)
-      this.#views[ALL_TENANTS].get(resource)?.add(tenant, cache)
-      if (this.#hosted.has(tenant)) this.#views[HOSTED_TENANTS].get(resource)?.add(tenant, cache)
+      this.#views.get(resource)?.add(tenant, cache)
     }
     return cache
   }
 
-  /** One resource of many tenants, with qualified names; `resource` is `group/resource`, as in the store's keys. */
-  view(resource: ResourceKey, name: ViewName): ViewCache {
-    let view = this.#views[name].get(resource)
+  /** One resource of all tenants, with qualified names; `resource` is `group/resource`, as in the store's keys. */
+  view(resource: ResourceKey): ViewCache {
+    let view = this.#views.get(resource)
     if (view === undefined) {
       const { directory } = this
       view = new ViewCache({ resource, directory, since: this.#revision, revisionOfCache: () => this.#revision })
-      this.#views[name].set(resource, view)
+      this.#views.set(resource, view)
       for (const [prefix, cache] of this.#resources) {
-        const { tenant, resource: own } = splitPrefix(prefix)
-        if (own === resource && (name === ALL_TENANTS || this.#hosted.has(tenant))) view.add(tenant, cache)
+        const split = splitPrefix(prefix)
+        if (split.resource === resource) view.add(split.tenant, cache)
       }
     }
     return view
-  }
-
-  /**
-   * Takes a tenant's objects into the `hosted` views, or out of them. Who watches these lists again, since no event tells of what was
-   * there already.
-   */
-  setHosted(tenant: string, isHosted: boolean): void {
-    if (tenant === SYSTEM_TENANT || this.#hosted.has(tenant) === isHosted) return
-    if (isHosted) this.#hosted.add(tenant)
-    else this.#hosted.delete(tenant)
-    const changed = expired('the tenants of this view have changed')
-    for (const [prefix, cache] of this.#resources) {
-      const split = splitPrefix(prefix)
-      const view = split.tenant === tenant ? this.#views[HOSTED_TENANTS].get(split.resource) : undefined
-      if (view === undefined) continue
-      if (isHosted) view.add(tenant, cache)
-      else view.remove(tenant)
-      if (cache.size === 0) continue
-      view.forgetHistory(this.#revision)
-      view.closeWatchers(changed)
-    }
   }
 
   /** Objects of this tenant were stored; false for one that nobody has heard of. */
@@ -189,7 +161,7 @@ export class WatchCache {
       this.#tick = undefined
       const nowMs = this.#clock.monotonicMs()
       let watched = false
-      for (const cache of [...this.#resources.values(), ...this.#allViews()]) {
+      for (const cache of [...this.#resources.values(), ...this.#views.values()]) {
         if (cache.watcherCount === 0) continue
         watched = true
         cache.tick(nowMs, BOOKMARK_INTERVAL_MS)
@@ -204,11 +176,7 @@ export class WatchCache {
     this.#watch?.close()
     this.#watch = undefined
     for (const cache of this.#resources.values()) cache.closeWatchers()
-    for (const view of this.#allViews()) view.closeWatchers()
-  }
-
-  #allViews(): ViewCache[] {
-    return Object.values(this.#views).flatMap((views) => [...views.values()])
+    for (const view of this.#views.values()) view.closeWatchers()
   }
 
   async #load(): Promise<void> {
@@ -225,12 +193,12 @@ export class WatchCache {
     }
     this.#loadedAt = entries.revision
     for (const prefix of this.#resources.keys()) if (!byPrefix.has(prefix)) byPrefix.set(prefix, [])
-    for (const view of this.#allViews()) view.closeWatchers()
+    for (const view of this.#views.values()) view.closeWatchers()
     for (const [prefix, objects] of byPrefix) {
       this.#seeTenant(prefix)
       this.#fill(this.resource(prefix), objects, entries.revision)
     }
-    for (const view of this.#allViews()) view.forgetHistory(entries.revision)
+    for (const view of this.#views.values()) view.forgetHistory(entries.revision)
     this.#follow(entries.revision)
     this.#advance(entries.revision)
   }
