@@ -20,6 +20,7 @@ import { builtInDefinitions } from './resource/built-in.ts'
 import { createReader } from './resource/cache-reader.ts'
 import type { ObjectReader } from './resource/object-reader.ts'
 import { ResourceRegistry } from './resource/registry.ts'
+import { EpochFences } from './storage/epochs.ts'
 import { TenantRegistries } from './resource/tenant-registries.ts'
 import { RegistryTenants, type TenantDirectory } from './tenants/tenant-directory.ts'
 import { WatchCache } from './watch-cache/watch-cache.ts'
@@ -88,6 +89,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     logger,
     registry,
     registries,
+    epochs: new EpochFences(store),
     admission: parts.admission,
     admissionContext: { reader, random, clock, cache, registries },
     writeChecks: parts.writeChecks,

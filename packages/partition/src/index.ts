@@ -11,6 +11,10 @@ export type {
   ReleaseRoom,
 } from './claims/model.ts'
 export { createHostedInformers, type Hosting } from './membership/hosted-informers.ts'
+export { acquireEpoch, type Epoch } from './epoch/acquire-epoch.ts'
+export { checkPeer, type PeerVerdict, type StoreState } from './epoch/check-peer.ts'
+export { PeerStates, type PeerStatesDeps } from './epoch/peer-states.ts'
+export { ensureStoreId } from './epoch/store-id.ts'
 export { createMembership, type Membership } from './membership/membership.ts'
 export { createMembershipExtension, type MembershipExtensionOptions } from './membership/membership-extension.ts'
 export {

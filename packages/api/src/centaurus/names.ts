@@ -9,6 +9,8 @@ export const TENANT_ANNOTATION = 'centaurus.io/tenant'
 export const NAMESPACE_ANNOTATION = 'centaurus.io/namespace'
 /** Resource partition of a bound pod's node. Written with the binding, durable. */
 export const RESOURCE_PARTITION_ANNOTATION = 'centaurus.io/resource-partition'
+/** Of a Binding: the scheduler's epoch, at which alone it holds. Never stored. */
+export const EPOCH_ANNOTATION = 'centaurus.io/epoch'
 
 /** Group of the client certificates with which partitions talk to each other. */
 export const PARTITIONS_GROUP = 'system:partitions'

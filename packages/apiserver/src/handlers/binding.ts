@@ -2,6 +2,7 @@ import {
   badRequest,
   conflict,
   deepClone,
+  EPOCH_ANNOTATION,
   FieldPath,
   invalid,
   invalidObject,
@@ -23,7 +24,8 @@ const RESOURCE = { group: '', resource: 'pods/binding' }
 export const CREATED: Status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }
 
 /**
- * Assigns a Pod to a node. Throws Conflict when it has one already, is being deleted, or is still held by a scheduling gate.
+ * Assigns a Pod to a node. Throws Conflict when it has one already, is being deleted, or is still held by a scheduling gate; and when the
+ * Binding names a scheduler's epoch that is over, even if that happens just now.
  * Source: kubernetes pkg/registry/core/pod/storage/storage.go BindingREST, v1.37.
  */
 export async function bindPod(
@@ -33,7 +35,8 @@ export async function bindPod(
 ): Promise<Status> {
   checkBinding(binding, name)
   const nowMs = deps.clock.now()
-  await updateObject(deps, request, {
+  const fence = await deps.epochs.of(name, binding.metadata?.annotations)
+  await updateObject(deps, fence === undefined ? request : { ...request, fence }, {
     name,
     strategy: BIND,
     change: (old) => {
@@ -76,11 +79,18 @@ function assign(old: Pod, { metadata, target }: Binding, nowMs: number): Pod {
   }
   const pod = deepClone(old) as Pod
   pod.spec!.nodeName = target.name
-  pod.metadata.annotations = mergeTexts(pod.metadata.annotations, metadata?.annotations)
+  pod.metadata.annotations = mergeTexts(pod.metadata.annotations, withoutEpoch(metadata?.annotations))
   pod.metadata.labels = mergeTexts(pod.metadata.labels, metadata?.labels)
   pod.status ??= {}
   pod.status.conditions = setCondition(pod.status.conditions, { type: 'PodScheduled', status: 'True' }, nowMs)
   return pod
+}
+
+/** The epoch is for the commit, not for the Pod. */
+function withoutEpoch(annotations: Readonly<Record<string, string>> | undefined): Record<string, string> | undefined {
+  if (annotations?.[EPOCH_ANNOTATION] === undefined) return annotations
+  const { [EPOCH_ANNOTATION]: _, ...rest } = annotations
+  return Object.keys(rest).length === 0 ? undefined : rest
 }
 
 function mergeTexts(

@@ -1,6 +1,7 @@
 import { alreadyExists, conflict, type KubeObject } from '@centaurus/api'
 import type { Change, CommitResult, Comparison, KeyValue } from '@centaurus/store'
 import { reserveByAdmission, type AdmittedWrite } from '../admission/admission.ts'
+import type { Fence } from '../storage/epochs.ts'
 import { groupResource, type Target } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
 import { storeStatus } from '../storage/store-status.ts'
@@ -29,7 +30,8 @@ export type CommitOutcome =
  */
 export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: CommitOptions): Promise<CommitOutcome> {
   const storeKey = options.target.prefix + options.key
-  return tryCommit(deps, options, async () => {
+  const { fence } = write.request
+  return tryCommit(deps, { ...options, fence }, async () => {
     // Each attempt starts from what the caller wanted, not from an address that the one before did not get.
     const draft = { ...write.draft }
     const reservation = reserveByAdmission(deps.admission, { ...write, draft }, deps.admissionContext)
@@ -38,7 +40,7 @@ export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: 
     deps.cache.expect(storeKey, expected)
     try {
       const result = await commit(deps, {
-        compare: [{ key: storeKey, modRevision: options.atRevision }, ...reservation.compare],
+        compare: [{ key: storeKey, modRevision: options.atRevision }, ...reservation.compare, ...fenceOf(fence)],
         changes: [{ type: 'put', key: storeKey, value }, ...reservation.changes],
       })
       if (!result.committed) deps.cache.forget(storeKey, expected)
@@ -94,13 +96,16 @@ interface Attempt {
 
 async function tryCommit(
   deps: WriteDeps,
-  options: CommitOptions,
+  options: CommitOptions & { readonly fence?: Fence | undefined },
   attempt: () => Promise<Attempt>,
 ): Promise<CommitOutcome> {
   if (options.target.prefix === '') throw new Error(`${options.key} is in a view: find its place before writing it`)
   for (let i = 0; i < RESERVE_ATTEMPTS_MAX; i++) {
     const { result, object } = await attempt()
     if (result.committed) return { committed: true, object: object! }
+    const { fence } = options
+    if (fence !== undefined && (result.found.at(-1)?.modRevision ?? 0) !== fence.comparison.modRevision)
+      throw fence.refuse()
     const found = result.found[0]
     if ((found?.modRevision ?? 0) !== options.atRevision) {
       return { committed: false, found: found === undefined ? undefined : toCached(options.key, found) }
@@ -109,6 +114,11 @@ async function tryCommit(
     await deps.cache.waitRevision(result.revision)
   }
   throw conflict(groupResource(options.target), options.key, 'too many concurrent writes; please try again')
+}
+
+/** Compared last: {@link tryCommit} looks for it there. */
+function fenceOf(fence: Fence | undefined): readonly Comparison[] {
+  return fence === undefined ? [] : [fence.comparison]
 }
 
 async function commit(

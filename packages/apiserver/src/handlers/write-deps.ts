@@ -2,6 +2,7 @@ import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Store } from '@centaurus/store'
 import type { AdmissionContext, AdmissionStep } from '../admission/admission.ts'
 import type { WriteCheck } from '../extension.ts'
+import type { EpochFences } from '../storage/epochs.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 
 /** What every write needs. */
@@ -11,6 +12,7 @@ export interface WriteDeps {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
+  readonly epochs: EpochFences
   readonly admission: readonly AdmissionStep[]
   readonly admissionContext: AdmissionContext
   /** Filled while extensions are set up. */

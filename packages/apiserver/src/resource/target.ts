@@ -1,5 +1,6 @@
 import type { GroupResource } from '@centaurus/api'
 import type { RequestInfo, UserInfo } from '../request/request-info.ts'
+import type { Fence } from '../storage/epochs.ts'
 import { resourcePrefix } from '../storage/keys.ts'
 import { isView, placeOf, resourceKeyOf, viewDefinition, type Place, type ViewedName } from '../views/placed.ts'
 import type { ObjectCache } from '../watch-cache/resource-cache.ts'
@@ -31,6 +32,8 @@ export interface WriteRequest extends ObjectRequest {
   readonly fieldManager: string
   /** A server-side apply has settled `metadata.managedFields` already. */
   readonly applied?: boolean | undefined
+  /** Must hold in the same commit. */
+  readonly fence?: Fence | undefined
   /** Adds a `Warning` header to the answer. */
   readonly warn: (text: string) => void
 }

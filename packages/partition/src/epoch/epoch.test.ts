@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { EPOCH_ANNOTATION, isStatus, RESOURCE_PARTITION_ANNOTATION } from '@centaurus/api'
+import { nodes, pods, type Binding } from '@centaurus/api/core/v1'
+import { startTestServer } from '@centaurus/apiserver/testing'
+import { createManualClock, silentLogger, systemClock } from '@centaurus/base'
+import { createMemoryStore } from '@centaurus/store'
+import { acquireEpoch } from './acquire-epoch.ts'
+import { checkPeer } from './check-peer.ts'
+import { PeerStates } from './peer-states.ts'
+import { ensureStoreId } from './store-id.ts'
+
+describe('the epoch of a scheduler', () => {
+  it('is another for each who asks, however many ask at once', async () => {
+    const store = createMemoryStore()
+    const epochs = await Promise.all(Array.from({ length: 20 }, () => acquireEpoch(store)))
+    const numbers = epochs.map(({ epoch }) => epoch).toSorted((a, b) => a - b)
+    assert.deepEqual(
+      numbers,
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    )
+  })
+
+  it('lets only the present scheduler bind, and is not kept with the pod', async () => {
+    const server = await startTestServer()
+    const { client, store } = server
+    await client.create(nodes, { metadata: { name: 'n' } })
+    const spec = { containers: [{ name: 'c', image: 'i' }] }
+    for (const name of ['a', 'b', 'c', 'd']) {
+      await client.create(pods, { metadata: { name, namespace: 'default' }, spec })
+    }
+    const bind = (name: string, epoch: string) => {
+      const annotations = { [EPOCH_ANNOTATION]: epoch, [RESOURCE_PARTITION_ANNOTATION]: 'rp' }
+      const binding: Binding = { metadata: { name, annotations }, target: { kind: 'Node', name: 'n' } }
+      return client.createSubresource(pods, { namespace: 'default', name }, 'binding', binding)
+    }
+    const isRefused = (error: unknown) => isStatus(error, 'Conflict') && /another one leads/.test(error.message)
+    await assert.rejects(bind('a', '1'), isRefused)
+    await acquireEpoch(store)
+    await bind('a', '1')
+    const bound = await client.get(pods, { namespace: 'default', name: 'a' })
+    assert.equal(bound.spec?.nodeName, 'n')
+    assert.deepEqual(bound.metadata.annotations, { [RESOURCE_PARTITION_ANNOTATION]: 'rp' })
+    // The server knows epoch 1 as the present one; only the commit can notice that it is over.
+    await acquireEpoch(store)
+    await assert.rejects(bind('b', '1'), isRefused)
+    await bind('b', '2')
+    await assert.rejects(bind('c', '1'), isRefused)
+    await assert.rejects(bind('c', 'x'), (error) => isStatus(error, 'BadRequest'))
+    const binding = { metadata: { name: 'd', namespace: 'default' }, target: { kind: 'Node', name: 'n' } }
+    await client.createSubresource(pods, { namespace: 'default', name: 'd' }, 'binding', binding)
+    await server.close()
+  })
+})
+
+describe('what is known of other partitions', () => {
+  const state = (revision: number, storeId = 's') => ({ storeId, revision })
+
+  it('shows a store that went back or is another', () => {
+    assert.equal(checkPeer(undefined, state(5)).type, 'ok')
+    assert.equal(checkPeer(state(5), state(5)).type, 'ok')
+    assert.equal(checkPeer(state(5), state(4)).type, 'fenced')
+    assert.equal(checkPeer(state(5), state(9, 'other')).type, 'fenced')
+  })
+
+  it('gives each store one name', async () => {
+    const store = createMemoryStore()
+    const [a, b] = await Promise.all([ensureStoreId(store), ensureStoreId(store)])
+    assert.equal(a, b)
+    assert.notEqual(a, await ensureStoreId(createMemoryStore()))
+  })
+
+  it('outlives restarts, and a fence holds until an operator lifts it', async () => {
+    const store = createMemoryStore()
+    const clock = createManualClock()
+    const open = async () => {
+      const states = new PeerStates({ store, clock, logger: silentLogger })
+      await states.start()
+      return states
+    }
+    const one = await open()
+    one.expect('tp')(state(10))
+    await one.persist()
+    one.note('tp', 20)
+    await clock.advance(10_000)
+    await one.persist()
+    const two = await open()
+    assert.match(two.whyFenced('tp') ?? 'free', /free/)
+    assert.equal(two.expect('tp')(state(15)).type, 'fenced')
+    await two.persist()
+    const three = await open()
+    assert.match(three.whyFenced('tp')!, /older copy/)
+    assert.equal(three.expect('tp')(state(99)).type, 'fenced')
+    await three.readmit('tp')
+    assert.equal(three.expect('tp')(state(15)).type, 'ok')
+    for (const states of [one, two, three]) await states.close()
+  })
+
+  it('holds nothing against a peer that came after the question', async () => {
+    const store = createMemoryStore()
+    const states = new PeerStates({ store, clock: systemClock, logger: silentLogger })
+    await states.start()
+    states.expect('tp')(state(10))
+    const answered = states.expect('tp')
+    states.note('tp', 30)
+    assert.equal(answered(state(12)).type, 'ok')
+    assert.equal(states.expect('tp')(state(29)).type, 'fenced')
+    await states.close()
+  })
+
+  it('is committed along with what depends on it', async () => {
+    const store = createMemoryStore()
+    const states = new PeerStates({ store, clock: systemClock, logger: silentLogger })
+    await states.start()
+    states.expect('tp')(state(10))
+    await states.persist()
+    states.expect('tp')(state(500))
+    await store.commit({ changes: [states.changeFor('tp')!, { type: 'put', key: '/copy', value: Buffer.from('x') }] })
+    const after = new PeerStates({ store, clock: systemClock, logger: silentLogger })
+    await after.start()
+    assert.equal(after.expect('tp')(state(499)).type, 'fenced')
+    for (const each of [states, after]) await each.close()
+  })
+})
