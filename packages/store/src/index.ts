@@ -4,6 +4,14 @@ export { StoreFileError, StoreLockedError } from './embedded/errors.ts'
 export { ETCD_PREFIX_DEFAULT, openEtcdStore, type EtcdStoreOptions } from './etcd/etcd-store.ts'
 export type { EtcdTls } from './etcd/grpc-session.ts'
 export { createMemoryStore, type MemoryStoreOptions } from './memory/memory-store.ts'
+export { continueRevisions } from './migrate/continue-revisions.ts'
+export {
+  migrateStore,
+  type MigrateOptions,
+  type MigrationProgress,
+  type MigrationReport,
+} from './migrate/migrate-store.ts'
+export { MigrationError } from './migrate/migration-record.ts'
 export { REVISION_SPAN, withRevisionBase } from './revision-base/revision-base.ts'
 export {
   CommitUnknownError,
