@@ -6,6 +6,7 @@ import { builtInAdmission, type AdmissionOptions } from './admission/built-in.ts
 import { bootstrapObjects } from './admission/bootstrap.ts'
 import { addExtensions, emptyParts, type ExtensionParts } from './extension-parts.ts'
 import type { CreateExtension, NonResourceRoute } from './extension.ts'
+import { tenantUsage } from './admission/tenant-quota.ts'
 import { serveResource } from './handlers/dispatch.ts'
 import { healthRoutes, versionRoute, type HealthChecks } from './handlers/health.ts'
 import type { ServeDeps } from './handlers/serve-deps.ts'
@@ -56,6 +57,8 @@ export interface ApiServer {
   readonly tenants: TenantDirectory
   /** Makes what every tenant has (namespaces, roles, its own `kubernetes` Service), for one that is new. Safe to run again. */
   bootstrapTenant(tenant: string): Promise<void>
+  /** What a tenant that is served here uses of its quota now; undefined for others. */
+  tenantUsage(tenant: string): Readonly<Record<string, string>> | undefined
   /** Loads the cache, makes the objects that every cluster has, and starts the extensions. */
   start(): Promise<void>
   /** Takes requests on a port; may be called more than once. */
@@ -73,29 +76,11 @@ export interface ApiServer {
  * and may be shared with other servers of the same partition.
  */
 export function createApiServer(deps: ApiServerDeps): ApiServer {
-  const { store, clock, random, logger } = deps
-  const cache = new WatchCache({ store, clock, logger })
-  const registry = new ResourceRegistry(builtInDefinitions())
-  const registries = new TenantRegistries(registry)
-  const reader = createReader(cache)
-  const tenants = new RegistryTenants(reader, deps.partition)
+  const { clock, random, logger } = deps
   const parts = emptyParts(builtInAdmission(deps.admission ?? {}))
+  const serveDeps = createServeDeps(deps, parts)
+  const { cache, registry, registries, reader, tenants } = serveDeps
   const metrics = createServerMetrics({ cache, registries, clock })
-  const serveDeps: ServeDeps = {
-    store,
-    cache,
-    clock,
-    random,
-    logger,
-    registry,
-    registries,
-    epochs: new EpochFences(store),
-    admission: parts.admission,
-    admissionContext: { reader, random, clock, cache, registries },
-    writeChecks: parts.writeChecks,
-    connectors: parts.connectors,
-    actions: parts.actions,
-  }
   const client = (user: UserInfo = SERVER_USER): Client => createInProcessClient(serveDeps, user)
   const clientOf = (tenant: string): Client => client({ ...SERVER_USER, tenant })
   const core = { registry, registries, reader, tenants, client: client(), clientOf, clock, random, logger }
@@ -126,6 +111,10 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       await bootstrapObjects(clientOf(tenant), { ...deps.admission, tenant })
       for (const bootstrap of parts.tenantBootstraps) await bootstrap(tenant)
     },
+    tenantUsage(name) {
+      const tenant = tenants.find(name)
+      return tenant?.isHosted === true ? tenantUsage(tenant, { cache, registries }) : undefined
+    },
     async start() {
       await cache.start()
       tenants.start()
@@ -139,6 +128,36 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       await door.close()
       for (const close of parts.closes.toReversed()) await close()
     },
+  }
+}
+
+interface CoreDeps extends ServeDeps {
+  readonly reader: ObjectReader
+  readonly tenants: RegistryTenants
+}
+
+function createServeDeps({ store, clock, random, logger, partition }: ApiServerDeps, parts: ExtensionParts): CoreDeps {
+  const cache = new WatchCache({ store, clock, logger })
+  const registry = new ResourceRegistry(builtInDefinitions())
+  const registries = new TenantRegistries(registry)
+  const reader = createReader(cache)
+  const tenants = new RegistryTenants(reader, partition)
+  return {
+    store,
+    cache,
+    clock,
+    random,
+    logger,
+    registry,
+    registries,
+    reader,
+    tenants,
+    epochs: new EpochFences(store),
+    admission: parts.admission,
+    admissionContext: { reader, random, clock, cache, registries, tenants },
+    writeChecks: parts.writeChecks,
+    connectors: parts.connectors,
+    actions: parts.actions,
   }
 }
 

@@ -4,6 +4,7 @@ import type { Clock, Random } from '@centaurus/base'
 import type { ObjectReader } from '../resource/object-reader.ts'
 import type { TenantRegistries } from '../resource/tenant-registries.ts'
 import type { WriteRequest } from '../resource/target.ts'
+import type { TenantDirectory } from '../tenants/tenant-directory.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 
 export type WriteOperation = 'create' | 'update' | 'delete'
@@ -27,6 +28,7 @@ export interface AdmissionContext {
   /** For revisions of what is reserved. */
   readonly cache: WatchCache
   readonly registries: TenantRegistries
+  readonly tenants: TenantDirectory
 }
 
 /** What must hold, and what else must change, in the same commit as the object. */

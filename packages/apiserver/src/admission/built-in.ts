@@ -7,6 +7,8 @@ import { defaultTolerationSeconds, priority, runtimeClass, taintNodesByCondition
 import { resourceQuota } from './resource-quota.ts'
 import { createServiceAllocation, type ServiceAllocationOptions } from './service-allocation.ts'
 import { serviceAccount } from './service-account.ts'
+import { tenantBoundary } from './tenant-boundary.ts'
+import { tenantQuota } from './tenant-quota.ts'
 import { persistentVolumeClaimResize, storageObjectInUseProtection } from './storage.ts'
 
 export interface AdmissionOptions extends ServiceAllocationOptions {
@@ -33,6 +35,9 @@ export function builtInAdmission(options: AdmissionOptions): readonly AdmissionS
     runtimeClass,
     defaultIngressClass,
     createServiceAllocation(options),
-    resourceQuota, // last: nothing may refuse the write after it was charged
+    tenantBoundary,
+    // last: nothing may refuse the write after it was charged
+    resourceQuota,
+    tenantQuota,
   ]
 }

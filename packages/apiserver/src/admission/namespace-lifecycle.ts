@@ -23,9 +23,9 @@ export const namespaceLifecycle: AdmissionStep = {
   mutate(write, context) {
     if (write.operation === 'create') requireNamespace(write, context)
   },
-  validate(write) {
+  validate(write, context) {
     const name = write.draft.metadata.name ?? ''
-    if (write.operation === 'delete' && IMMORTAL.has(name)) {
+    if (write.operation === 'delete' && IMMORTAL.has(name) && !endsWithTenant(write, context)) {
       throw forbidden(namespaces, name, 'this namespace may not be deleted')
     }
   },
@@ -37,6 +37,11 @@ export const namespaceLifecycle: AdmissionStep = {
     const modRevision = context.cache.resource(prefix).get(namespace)?.revision ?? 0
     return { compare: [{ key: prefix + namespace, modRevision }], changes: [] }
   },
+}
+
+/** Nothing outlives its tenant. */
+function endsWithTenant({ request }: AdmittedWrite, { tenants }: AdmissionContext): boolean {
+  return request.isInProcess === true && tenants.find(request.target.tenant)?.phase === 'Terminating'
 }
 
 function findNamespace({ request }: AdmittedWrite, { reader }: AdmissionContext): Stored<Namespace> | undefined {

@@ -50,9 +50,16 @@ export function isPodCharged({ status }: Pod): boolean {
   return !TERMINAL_PHASES.has(status?.phase ?? '')
 }
 
+/** Counts pods of a priority class, named as the amounts of storage classes are; ours. */
+export function priorityClassQuota(className: string): string {
+  return `${className}.priorityclass.scheduling.k8s.io/pods`
+}
+
 function addPod(usage: Map<string, Quantity>, pod: Pod): void {
   if (!isPodCharged(pod) || pod.spec === undefined) return
   usage.set('pods', ONE)
+  const { priorityClassName = '' } = pod.spec
+  if (priorityClassName !== '') usage.set(priorityClassQuota(priorityClassName), ONE)
   for (const [name, amount] of Object.entries(podRequests(pod.spec))) {
     const quantity = toQuantity(name, amount)
     usage.set(`requests.${name}`, quantity)

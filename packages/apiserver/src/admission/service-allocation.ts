@@ -1,11 +1,21 @@
 /**
- * Gives Services their addresses and node ports. What is taken stands in the store: an IPAddress object for each address and a
- * key for each port, put in the same commit as the Service and only if absent. So two Services never get the same one,
- * whatever runs at the same time and whatever crashes, and nothing has to be repaired.
+ * Gives Services their addresses and node ports. What is taken stands in the store, under keys of `system` since the partition has one
+ * network for all tenants: an IPAddress object for each address and a key for each port, put in the same commit as the Service and
+ * only if absent. So two Services never get the same one, whosever they are, whatever runs at the same time and whatever crashes, and
+ * nothing has to be repaired. A tenant sees IPAddresses of its own Services, which are copies.
  * Messages: kubernetes pkg/registry/core/service/storage/alloc.go, ipallocator and portallocator, v1.37.
  */
 import { randomUUID } from 'node:crypto'
-import { FieldPath, formatTime, invalid, invalidObject, type FieldError, type KubeObject } from '@centaurus/api'
+import {
+  FieldPath,
+  formatTime,
+  invalid,
+  invalidObject,
+  qualifyName,
+  SYSTEM_TENANT,
+  type FieldError,
+  type KubeObject,
+} from '@centaurus/api'
 import { services, type Service, type ServicePort, type ServiceSpec } from '@centaurus/api/core/v1'
 import type { IPAddressSpec } from '@centaurus/api/networking/v1'
 import type { Change, Comparison } from '@centaurus/store'
@@ -24,7 +34,7 @@ export interface ServiceAllocationOptions {
 
 export const DEFAULT_SERVICE_RANGE = '10.96.0.0/16'
 const DEFAULT_NODE_PORTS = { first: 30_000, last: 32_767 }
-const PORTS_PREFIX = 'allocations/nodeports/'
+const PORTS_PREFIX = `${REGISTRY_PREFIX}${SYSTEM_TENANT}/allocations/nodeports/`
 
 interface Ranges {
   readonly addresses: IpRange
@@ -96,7 +106,7 @@ class Allocation {
     if (address === undefined) return
     spec.clusterIP = address
     spec.clusterIPs = [address]
-    this.#take(this.#addressKey(address), this.#addressValue(address))
+    this.#takeAddress(address)
   }
 
   /** This cluster's Services are IPv4. */
@@ -121,7 +131,7 @@ class Allocation {
     let why: string | undefined
     if (value === undefined || !isUsable(addresses, value)) {
       why = `the provided IP (${text}) is not in the valid range. The range of valid IPs is ${addresses.text}`
-    } else if (this.#isTaken(this.#addressKey(text))) why = 'provided IP is already allocated'
+    } else if (this.#isTaken(addressKey(SYSTEM_TENANT, text))) why = 'provided IP is already allocated'
     if (why === undefined) return text
     const path = new FieldPath('spec').child('clusterIPs')
     this.#errors.push(invalid(path, [text], `failed to allocate IP ${text}: ${why}`))
@@ -146,7 +156,7 @@ class Allocation {
       const address = first + ((start + i) % count)
       if (!isUsable(this.#ranges.addresses, address)) continue
       const text = formatIpv4(address)
-      if (!this.#isTaken(this.#addressKey(text))) return text
+      if (!this.#isTaken(addressKey(SYSTEM_TENANT, text))) return text
     }
     return undefined
   }
@@ -192,7 +202,7 @@ class Allocation {
     if (port < first || port > last) {
       const detail = `provided port is not in the valid range. The range of valid ports is ${first}-${last}`
       this.#errors.push(invalid(path, port, detail))
-    } else if (this.#isTaken(this.#portKey(port))) {
+    } else if (this.#isTaken(portKey(port))) {
       this.#errors.push(invalid(path, port, 'provided port is already allocated'))
     } else this.#takePort(port, mine)
   }
@@ -203,7 +213,7 @@ class Allocation {
     const start = this.#context.random.integer(count)
     for (let i = 0; i < count; i++) {
       const port = first + ((start + i) % count)
-      if (mine.has(port) || this.#isTaken(this.#portKey(port))) continue
+      if (mine.has(port) || this.#isTaken(portKey(port))) continue
       this.#takePort(port, mine)
       return port
     }
@@ -213,16 +223,33 @@ class Allocation {
 
   #takePort(port: number, mine: Set<number>): void {
     mine.add(port)
-    const { namespace, name } = this.#write.draft.metadata
-    this.#take(this.#portKey(port), encodeExact(JSON.stringify({ service: `${namespace}/${name}` })))
+    const { namespace = '', name } = this.#write.draft.metadata
+    const owner = qualifyName(namespace, this.#write.request.target.tenant)
+    this.#take(portKey(port), encodeExact(JSON.stringify({ service: `${owner}/${name}` })))
   }
 
   /** Gives back what the Service had and has no more. */
   #release(before: ServiceSpec | undefined, next: ServiceSpec | undefined): void {
     const kept = portsOf(next)
-    for (const port of portsOf(before)) if (!kept.has(port)) this.#giveBack(this.#portKey(port))
+    for (const port of portsOf(before)) if (!kept.has(port)) this.#giveBack(portKey(port))
     const address = addressOf(before)
-    if (address !== undefined && address !== addressOf(next)) this.#giveBack(this.#addressKey(address))
+    if (address === undefined || address === addressOf(next)) return
+    this.#giveBack(addressKey(SYSTEM_TENANT, address))
+    if (!this.#isOfSystem) this.#giveBack(addressKey(this.#write.request.target.tenant, address))
+  }
+
+  get #isOfSystem(): boolean {
+    return this.#write.request.target.tenant === SYSTEM_TENANT
+  }
+
+  #takeAddress(address: string): void {
+    const { tenant } = this.#write.request.target
+    const { namespace = '', name = '' } = this.#write.draft.metadata
+    const value = this.#addressValue(address, { namespace: qualifyName(namespace, tenant), name })
+    this.#take(addressKey(SYSTEM_TENANT, address), value)
+    if (this.#isOfSystem) return
+    const copy = this.#addressValue(address, { namespace, name })
+    this.#changes.push({ type: 'put', key: addressKey(tenant, address), value: copy })
   }
 
   #take(key: string, value: Uint8Array): void {
@@ -239,18 +266,8 @@ class Allocation {
     return this.#context.cache.resource(key.slice(0, slash)).get(key.slice(slash)) !== undefined
   }
 
-  #portKey(port: number): string {
-    return `${REGISTRY_PREFIX}${this.#write.request.target.tenant}/${PORTS_PREFIX}${port}`
-  }
-
-  #addressKey(address: string): string {
-    const { tenant } = this.#write.request.target
-    return resourcePrefix(tenant, { keyGroup: 'networking.k8s.io', resource: 'ipaddresses' }) + address
-  }
-
   /** Source: kubernetes pkg/registry/core/service/ipallocator/ipallocator.go newIPAddress, v1.37. */
-  #addressValue(address: string): Uint8Array {
-    const { namespace, name } = this.#write.draft.metadata
+  #addressValue(address: string, owner: { readonly namespace: string; readonly name: string }): Uint8Array {
     const ipAddress: KubeObject & { spec: IPAddressSpec } = {
       kind: 'IPAddress',
       apiVersion: 'networking.k8s.io/v1',
@@ -263,10 +280,18 @@ class Allocation {
           'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io',
         },
       },
-      spec: { parentRef: { group: '', resource: 'services', namespace: namespace!, name: name! } },
+      spec: { parentRef: { group: '', resource: 'services', ...owner } },
     }
     return encodeStored(ipAddress)
   }
+}
+
+function portKey(port: number): string {
+  return `${PORTS_PREFIX}${port}`
+}
+
+function addressKey(tenant: string, address: string): string {
+  return resourcePrefix(tenant, { keyGroup: 'networking.k8s.io', resource: 'ipaddresses' }) + address
 }
 
 function needsNodePorts({ type, allocateLoadBalancerNodePorts }: ServiceSpec): boolean {

@@ -34,13 +34,19 @@ export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: 
   return tryCommit(deps, { ...options, fence }, async () => {
     // Each attempt starts from what the caller wanted, not from an address that the one before did not get.
     const draft = { ...write.draft }
+    const owner = deps.tenants.fence(options.target.tenant)
     const reservation = reserveByAdmission(deps.admission, { ...write, draft }, deps.admissionContext)
     const value = encodeStored(draft)
     const expected = { value, object: draft }
     deps.cache.expect(storeKey, expected)
     try {
       const result = await commit(deps, {
-        compare: [{ key: storeKey, modRevision: options.atRevision }, ...reservation.compare, ...fenceOf(fence)],
+        compare: [
+          { key: storeKey, modRevision: options.atRevision },
+          ...owner,
+          ...reservation.compare,
+          ...fenceOf(fence),
+        ],
         changes: [{ type: 'put', key: storeKey, value }, ...reservation.changes],
       })
       if (!result.committed) deps.cache.forget(storeKey, expected)
@@ -80,9 +86,10 @@ export async function commitDelete(
 ): Promise<CommitOutcome> {
   const storeKey = options.target.prefix + options.key
   return tryCommit(deps, options, async () => {
+    const owner = deps.tenants.fence(options.target.tenant)
     const reservation = reserveByAdmission(deps.admission, write, deps.admissionContext)
     const result = await commit(deps, {
-      compare: [{ key: storeKey, modRevision: options.atRevision }, ...reservation.compare],
+      compare: [{ key: storeKey, modRevision: options.atRevision }, ...owner, ...reservation.compare],
       changes: [{ type: 'delete', key: storeKey }, ...reservation.changes],
     })
     return { result, object: result.committed ? options.current.atRevision(result.revision) : undefined }

@@ -3,6 +3,7 @@ import type { Store } from '@centaurus/store'
 import type { AdmissionContext, AdmissionStep } from '../admission/admission.ts'
 import type { WriteCheck } from '../extension.ts'
 import type { EpochFences } from '../storage/epochs.ts'
+import type { TenantDirectory } from '../tenants/tenant-directory.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 
 /** What every write needs. */
@@ -13,6 +14,7 @@ export interface WriteDeps {
   readonly random: Random
   readonly logger: Logger
   readonly epochs: EpochFences
+  readonly tenants: TenantDirectory
   readonly admission: readonly AdmissionStep[]
   readonly admissionContext: AdmissionContext
   /** Filled while extensions are set up. */

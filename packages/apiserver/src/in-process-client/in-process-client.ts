@@ -307,6 +307,7 @@ class InProcessClient implements Client {
       user: this.#user,
       namespace,
       dryRun: call.options.dryRun === true,
+      isInProcess: true,
       fieldManager: ('fieldManager' in call.options && call.options.fieldManager) || defaultManager(this.#user.name),
       warn: () => {},
       info: {

@@ -16,6 +16,15 @@ export function createReader(cache: WatchCache): ObjectReader {
       ? cache.view(`${keyGroup}/${resource}`)
       : cache.resource(resourcePrefix(tenant, { keyGroup, resource }))
   }
+  // A look at what nobody has leaves no cache behind.
+  const seen = (
+    { group, resource }: GroupResourceName,
+    options: ReaderOptions | undefined,
+  ): ObjectCache | undefined => {
+    const tenant = options?.tenant ?? SYSTEM_TENANT
+    if (isView(tenant)) return cacheOf({ group, resource }, options)
+    return cache.peek(resourcePrefix(tenant, { keyGroup: keyGroupOf(group), resource }))
+  }
   return {
     get<T extends KubeObject>(
       type: GroupResourceName<T>,
@@ -23,13 +32,13 @@ export function createReader(cache: WatchCache): ObjectReader {
       options?: ReaderOptions,
     ) {
       const key = namespace === undefined || namespace === '' ? name : `${namespace}/${name}`
-      return cacheOf(type, options).get(key)?.object() as Stored<T> | undefined
+      return seen(type, options)?.get(key)?.object() as Stored<T> | undefined
     },
     list<T extends KubeObject>(type: GroupResourceName<T>, namespace?: string, options?: ReaderOptions) {
       const prefix = namespace === undefined || namespace === '' ? '' : `${namespace}/`
-      return Array.from(cacheOf(type, options).range(prefix), (object) => object.object() as Stored<T>)
+      return Array.from(seen(type, options)?.range(prefix) ?? [], (object) => object.object() as Stored<T>)
     },
-    count: (type, options) => cacheOf(type, options).size,
+    count: (type, options) => seen(type, options)?.size ?? 0,
     onChange<T extends KubeObject>(
       type: GroupResourceName<T>,
       listener: (event: ObjectChange<T>) => void,

@@ -30,6 +30,8 @@ export interface WriteRequest extends ObjectRequest {
   readonly dryRun: boolean
   /** `''`: from the user agent. */
   readonly fieldManager: string
+  /** The server's own parts want it: nothing that tenants may not touch is closed to them. */
+  readonly isInProcess?: boolean | undefined
   /** A server-side apply has settled `metadata.managedFields` already. */
   readonly applied?: boolean | undefined
   /** Must hold in the same commit. */

@@ -16,6 +16,8 @@ export interface TenantEntry {
   readonly isHosted: boolean
   /** Limits over all of its namespaces, by quota resource name. */
   readonly quota: Readonly<Record<string, string>>
+  /** Grows with each change of the Tenant's spec. */
+  readonly generation: number
   /** Revision of the Tenant in this partition's store: what a write of the tenant depends on. */
   readonly revision: number
 }
@@ -106,6 +108,7 @@ export class RegistryTenants implements TenantDirectory {
       phase: status?.phase,
       isHosted: isMine && status?.phase !== undefined && status.phase !== 'Pending',
       quota: spec?.quota ?? NO_QUOTA,
+      generation: metadata.generation ?? 0,
       revision: Number(metadata.resourceVersion),
     })
   }

@@ -96,6 +96,11 @@ export class WatchCache {
     return cache
   }
 
+  /** The same, but undefined when nothing was ever seen there: a look leaves no trace. */
+  peek(prefix: string): ResourceCache | undefined {
+    return this.#resources.get(prefix)
+  }
+
   /** One resource of all tenants, with qualified names; `resource` is `group/resource`, as in the store's keys. */
   view(resource: ResourceKey): ViewCache {
     let view = this.#views.get(resource)
