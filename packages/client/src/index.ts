@@ -1,3 +1,4 @@
+export { ObjectCache } from './cache/object-cache.ts'
 export { createInformerFactory, type InformerFactoryOptions } from './cache/informer-factory.ts'
 export type {
   CallOptions,

@@ -34,5 +34,6 @@ export { startMembershipSync, type MembershipSync, type MembershipSyncOptions } 
 export { startMover, type MoverDeps } from './move/mover.ts'
 export { createMoveSource, type MoveSourceDeps } from './move/source-extension.ts'
 export { TenantFences, type TenantFence } from './move/tenant-fence.ts'
+export { createNodesSource, withNodes, type NodesSource, type NodesSourceDeps } from './nodes/nodes-source.ts'
 export { registryDefinitions } from './registry/definitions.ts'
 export { createRegistryExtension } from './registry/registry-extension.ts'

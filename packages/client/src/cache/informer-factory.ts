@@ -7,7 +7,10 @@ import { SharedInformer, type InformerDeps } from './shared-informer.ts'
 export type InformerFactoryOptions = Partial<Omit<InformerDeps, 'client'>>
 
 /** Informers over `client`, one for each resource and selection. Closing the factory stops them; the client stays open. */
-export function createInformerFactory(client: Client, options: InformerFactoryOptions = {}): InformerFactory {
+export function createInformerFactory(
+  client: Pick<Client, 'list' | 'watch'>,
+  options: InformerFactoryOptions = {},
+): InformerFactory {
   return new SharedInformerFactory({
     client,
     clock: options.clock ?? systemClock,

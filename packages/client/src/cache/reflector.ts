@@ -11,7 +11,7 @@ const BACKOFF_MAX_MS = 30_000
 const HEALTHY_WATCH_MS = 10_000
 
 export interface ReflectorOptions<T extends KubeObject> {
-  readonly client: Client
+  readonly client: Pick<Client, 'list' | 'watch'>
   readonly type: ResourceType<T>
   readonly select: SelectOptions
   readonly clock: Clock

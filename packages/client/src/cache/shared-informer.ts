@@ -6,7 +6,7 @@ import { ObjectCache } from './object-cache.ts'
 import { runReflector } from './reflector.ts'
 
 export interface InformerDeps {
-  readonly client: Client
+  readonly client: Pick<Client, 'list' | 'watch'>
   readonly clock: Clock
   readonly logger: Logger
   readonly random: Random

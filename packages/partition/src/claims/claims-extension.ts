@@ -1,8 +1,8 @@
-import { badRequest, forbidden, PARTITIONS_GROUP, StatusError } from '@centaurus/api'
+import { badRequest, forbidden, StatusError, SYSTEM_TENANT } from '@centaurus/api'
 import { decodeText } from '@centaurus/base'
-import type { CreateExtension, Exchange, RequestContext } from '@centaurus/apiserver'
+import type { AuthorizationAttributes, CreateExtension, Exchange, RequestContext } from '@centaurus/apiserver'
 import type { Membership } from '../membership/membership.ts'
-import { requireMember } from '../membership/require-member.ts'
+import { memberOf, requireMember } from '../membership/require-member.ts'
 import { AllocationStreams } from './allocation-stream.ts'
 import type { ClaimBook } from './claim-book.ts'
 import { parseClaimsRequest } from './model.ts'
@@ -33,13 +33,7 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
     let unfollow: (() => void) | undefined
     return {
       authorizer: {
-        authorize: ({ user, path, isResourceRequest }) => ({
-          allowed:
-            !isResourceRequest &&
-            (path === CLAIMS_PATH || path === ALLOCATIONS_PATH) &&
-            user.groups.includes(PARTITIONS_GROUP),
-          reason: '',
-        }),
+        authorize: (asked) => ({ allowed: memberOf(asked.user) !== undefined && isForMembers(asked), reason: '' }),
       },
       routes: [
         { path: CLAIMS_PATH, methods: ['POST'], handle: (exchange, context) => serveClaims(deps, exchange, context) },
@@ -65,6 +59,13 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
       },
     }
   }
+}
+
+/** Claims, and the nodes that they are about. */
+function isForMembers({ isResourceRequest, path, ...asked }: AuthorizationAttributes): boolean {
+  if (!isResourceRequest) return path === CLAIMS_PATH || path === ALLOCATIONS_PATH
+  const isNodes = asked.tenant === SYSTEM_TENANT && asked.group === '' && asked.resource === 'nodes'
+  return isNodes && asked.subresource === '' && ['get', 'list', 'watch'].includes(asked.verb)
 }
 
 async function serveClaims(deps: ClaimsExtensionDeps, exchange: Exchange, context: RequestContext): Promise<void> {
