@@ -10,6 +10,7 @@ import { up } from './commands/up.ts'
 import { DAEMONS } from './daemons.ts'
 import { findHome } from './home.ts'
 import { formatNodes, parseNodes, parsePort } from './settings.ts'
+import { parseStoreFlags, type StoreFlags, type StoreSetting } from './store-setting.ts'
 
 /** The command line. Each action is a function of its own under `commands/`; heavy parts are imported when they run. */
 export function createProgram(): Command {
@@ -19,6 +20,7 @@ export function createProgram(): Command {
     .showHelpAfterError('Run ./centaurus --help to see what there is.')
     .enablePositionalOptions()
   addCluster(program)
+  addStore(program)
   addImage(program)
   addTools(program)
   addDaemons(program)
@@ -41,7 +43,13 @@ function addCluster(program: Command): void {
     .description('start the cluster, setting up what is missing; safe to run again')
     .option('--port <port>', 'port of the API server (default 6443)', parsePort)
     .option('--nodes <kind>', 'local, simulated:N or none (default local)', parseNodes)
-    .action((options: UpFlags) => up(findHome(), options))
+    .option('--store <engine>', 'where objects are kept: embedded or etcd (default embedded)')
+    .option('--etcd-endpoints <urls>', 'members of etcd, such as https://10.0.0.1:2379,https://10.0.0.2:2379')
+    .option('--etcd-ca <file>', "certificate authority of etcd's servers")
+    .option('--etcd-cert <file>', 'client certificate for etcd')
+    .option('--etcd-key <file>', 'its key')
+    .option('--etcd-prefix <prefix>', 'where in etcd (default /centaurus)')
+    .action((options: UpFlags) => up(findHome(), { ...options, store: readStoreFlags(options) }))
   program
     .command('down')
     .description('stop the cluster and its containers; its state stays')
@@ -67,7 +75,41 @@ function addCluster(program: Command): void {
     .action((options: { yes?: boolean }) => reset(findHome(), { yes: options.yes === true }))
 }
 
-type UpFlags = { port?: ReturnType<typeof parsePort>; nodes?: ReturnType<typeof parseNodes> }
+function addStore(program: Command): void {
+  const store = program.command('store').description('where the cluster keeps its objects')
+  store
+    .command('migrate')
+    .description('move all objects to another store; the cluster must be down')
+    .requiredOption('--to <engine>', 'embedded or etcd')
+    .option('--endpoints <urls>', 'members of etcd, such as https://10.0.0.1:2379,https://10.0.0.2:2379')
+    .option('--ca <file>', "certificate authority of etcd's servers")
+    .option('--cert <file>', 'client certificate for etcd')
+    .option('--key <file>', 'its key')
+    .option('--prefix <prefix>', 'where in etcd (default /centaurus)')
+    .action(async ({ to, ...flags }: { to: string } & Omit<StoreFlags, 'engine'>) =>
+      (await import('./commands/store.ts')).migrateClusterStore(findHome(), { engine: to, ...flags }),
+    )
+}
+
+/** Undefined when nothing is said about it. */
+function readStoreFlags(options: UpFlags): StoreSetting | undefined {
+  const { etcdEndpoints: endpoints, etcdCa: ca, etcdCert: cert, etcdKey: key, etcdPrefix: prefix } = options
+  const isEtcd = [endpoints, ca, cert, key, prefix].some((flag) => flag !== undefined)
+  const engine = options.store ?? (isEtcd ? 'etcd' : undefined)
+  if (engine === undefined) return undefined
+  return parseStoreFlags({ engine, endpoints, ca, cert, key, prefix }, (flag) =>
+    flag === 'engine' ? '--store' : `--etcd-${flag}`,
+  )
+}
+
+type UpFlags = {
+  store?: string
+  etcdEndpoints?: string
+  etcdCa?: string
+  etcdCert?: string
+  etcdKey?: string
+  etcdPrefix?: string
+} & { port?: ReturnType<typeof parsePort>; nodes?: ReturnType<typeof parseNodes> }
 
 function addImage(program: Command): void {
   const image = program.command('image').description('container images on this node')

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Home } from './home.ts'
+import { EMBEDDED, parseStoreSetting, type StoreSetting } from './store-setting.ts'
 import { UserError } from './user-error.ts'
 
 /** What kind of nodes `up` starts. */
@@ -15,12 +16,13 @@ export type NodesSetting =
 export interface Settings {
   readonly port: number
   readonly nodes: NodesSetting
+  readonly store: StoreSetting
 }
 
 /** Nodes in one process of simulated nodes; more than this is a job for several machines. */
 export const SIMULATED_NODES_MAX = 5_000
 
-export const DEFAULT_SETTINGS: Settings = { port: 6443, nodes: { type: 'local' } }
+export const DEFAULT_SETTINGS: Settings = { port: 6443, nodes: { type: 'local' }, store: EMBEDDED }
 
 /** Reads `local`, `none` or `simulated:N`. Throws {@link UserError}. */
 export function parseNodes(text: string): NodesSetting {
@@ -52,8 +54,12 @@ export function parsePort(text: string): number {
 export function readSettings(home: Home): Settings | undefined {
   if (!existsSync(home.settings)) return undefined
   try {
-    const raw = JSON.parse(readFileSync(home.settings, 'utf8')) as { port: unknown; nodes: unknown }
-    return { port: parsePort(String(raw.port)), nodes: parseNodes(String(raw.nodes)) }
+    const raw = JSON.parse(readFileSync(home.settings, 'utf8')) as Record<string, unknown>
+    return {
+      port: parsePort(String(raw['port'])),
+      nodes: parseNodes(String(raw['nodes'])),
+      store: parseStoreSetting(raw['store']),
+    }
   } catch (cause) {
     throw new UserError(
       `Cannot read ${home.settings}: ${(cause as Error).message}. Delete the file and run ./centaurus up again`,
@@ -65,6 +71,8 @@ export function readSettings(home: Home): Settings | undefined {
 /** Replaces the file in one step. */
 export function writeSettings(home: Home, settings: Settings): void {
   const draft = `${home.settings}.new`
-  writeFileSync(draft, `${JSON.stringify({ port: settings.port, nodes: formatNodes(settings.nodes) }, undefined, 2)}\n`)
+  const { port, nodes, store } = settings
+  const raw = { port, nodes: formatNodes(nodes), ...(store.engine === 'embedded' ? {} : { store }) }
+  writeFileSync(draft, `${JSON.stringify(raw, undefined, 2)}\n`)
   renameSync(draft, home.settings)
 }

@@ -1,18 +1,12 @@
 import { renameSync, writeFileSync } from 'node:fs'
 import { hostAlternativeNames, openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import { systemClock, systemRandom } from '@centaurus/base'
-import {
-  COMPACTION_INTERVAL_MS,
-  openEmbeddedStore,
-  StoreFileError,
-  StoreLockedError,
-  type Store,
-} from '@centaurus/store'
 import { startControlPlane } from '../control-plane.ts'
 import { registerDaemon } from '../daemons.ts'
 import { createHome, type Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
+import { openClusterStore } from '../open-store.ts'
 import { DEFAULT_SETTINGS, readSettings, type Settings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
 import { UserError } from '../user-error.ts'
@@ -29,7 +23,7 @@ export async function runControlPlane(home: Home): Promise<void> {
   const clock = systemClock
   const stopped = untilStopped()
   const [store, certificates] = await Promise.all([
-    openStore(home),
+    openClusterStore(home, settings.store, logger),
     openClusterCertificates({
       directory: home.pkiDir,
       alternativeNames: [...hostAlternativeNames(), SERVICE_ADDRESS],
@@ -67,16 +61,6 @@ async function issueNodeCertificates(certificates: ClusterCertificates, address:
   await certificates.client(NODE_CLIENT_FILE, identity)
   await certificates.client(NODE_PROXY_FILE, { commonName: 'system:kube-proxy' })
   await certificates.server(NODE_SERVING_FILE, { ...identity, alternativeNames: [nodeName, address, '127.0.0.1'] })
-}
-
-async function openStore(home: Home): Promise<Store> {
-  try {
-    return await openEmbeddedStore({ path: home.storeDir, automaticCompaction: { intervalMs: COMPACTION_INTERVAL_MS } })
-  } catch (error) {
-    if (error instanceof StoreFileError || error instanceof StoreLockedError)
-      throw new UserError(error.message, { cause: error })
-    throw error
-  }
 }
 
 function explainStart(error: unknown, { port }: Settings): never {

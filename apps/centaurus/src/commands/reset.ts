@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline/promises'
 import { silentLogger } from '@centaurus/base'
 import type { Home } from '../home.ts'
 import { readSettings } from '../settings.ts'
+import { describeStore } from '../store-setting.ts'
 import { UserError } from '../user-error.ts'
 import { stopCluster } from './down.ts'
 
@@ -21,13 +22,20 @@ export async function reset(home: Home, { yes }: { yes: boolean }): Promise<void
   }
   await stopCluster(home, { graceSecondsMax: GRACE_SECONDS })
   const { removeContainers, removeMounts, removeNetwork } = await import('../containers.ts')
-  if (readSettings(home)?.nodes.type === 'local') {
+  const settings = readSettings(home)
+  if (settings?.nodes.type === 'local') {
     await removeContainers(home, silentLogger)
     await removeNetwork()
     await removeMounts(home)
   }
   rmSync(home.dir, { recursive: true, force: true })
   process.stdout.write(`Deleted ${home.dir}.\n`)
+  if (settings?.store.engine !== 'etcd') return
+  const { prefix } = settings.store // others may use it, so nothing is deleted there
+  process.stdout.write(`Its objects are still in ${describeStore(home, settings.store)}. `)
+  process.stdout.write(
+    `To delete them as well: etcdctl del --prefix ${prefix}/.data && etcdctl del --prefix ${prefix}/.commits\n`,
+  )
 }
 
 async function confirm(question: string): Promise<boolean> {

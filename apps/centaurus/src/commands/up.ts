@@ -24,12 +24,14 @@ import {
   type NodesSetting,
   type Settings,
 } from '../settings.ts'
+import { describeStore, isSameStore, type StoreSetting } from '../store-setting.ts'
 import { UserError } from '../user-error.ts'
 
 /** What the command line named; the rest comes from the last time, else from the defaults. */
 export interface UpOptions {
   readonly port?: number | undefined
   readonly nodes?: NodesSetting | undefined
+  readonly store?: StoreSetting | undefined
 }
 
 const CONTROL_PLANE_TIMEOUT_MS = 60_000
@@ -64,7 +66,9 @@ function decideSettings(home: Home, options: UpOptions): Settings {
   const wanted = {
     port: options.port ?? last?.port ?? DEFAULT_SETTINGS.port,
     nodes: options.nodes ?? last?.nodes ?? DEFAULT_SETTINGS.nodes,
+    store: options.store ?? last?.store ?? DEFAULT_SETTINGS.store,
   }
+  if (last !== undefined) refuseAnotherStore(home, last.store, wanted.store)
   const running = findDaemon(home, 'control-plane') !== undefined
   if (
     running &&
@@ -77,6 +81,17 @@ function decideSettings(home: Home, options: UpOptions): Settings {
     )
   }
   return wanted
+}
+
+/** A cluster without its objects would be a new one. */
+function refuseAnotherStore(home: Home, last: StoreSetting, wanted: StoreSetting): void {
+  if (isSameStore(home, last, wanted)) return
+  if (last.engine === 'embedded' && !existsSync(home.storeDir)) return // nothing was ever stored
+  const flags = wanted.engine === 'etcd' ? `etcd --endpoints ${wanted.endpoints.join(',')} …` : 'embedded'
+  throw new UserError(
+    `The cluster in ${home.dir} keeps its objects in ${describeStore(home, last)}. ` +
+      `Move them first: ./centaurus down && ./centaurus store migrate --to ${flags}`,
+  )
 }
 
 function refuseWithoutContainers(): void {

@@ -14,6 +14,8 @@ const BATCH_BYTES_MAX = 1_000_000
 /** Values read at once. */
 const READS_MAX = 64
 const PAGE_ENTRIES = 1_000
+/** Entries read between two reports of progress while both stores are compared. */
+const PROGRESS_ENTRIES = 1_000
 
 export interface MigrateOptions {
   /** As its users see it: what `continueRevisions` gives. */
@@ -175,14 +177,16 @@ async function verify(
 ): Promise<{ readonly entries: number; readonly bytes: number; readonly digest: string }> {
   const { source, target, onProgress } = options
   const total = order.length
-  const ours = await digestOf(source, record.sourceRevision, (done) =>
-    onProgress?.({ phase: 'verifying', done: Math.floor(done / 2), total }),
-  )
+  const tell = (read: number): void => {
+    if (read % PROGRESS_ENTRIES === 0) onProgress?.({ phase: 'verifying', done: Math.floor(read / 2), total })
+  }
+  const ours = await digestOf(source, record.sourceRevision, tell)
   const revisions = new Map<string, number>()
   const theirs = await digestOf(target, await target.currentRevision(), (done, entry) => {
     revisions.set(entry.key, entry.modRevision)
-    onProgress?.({ phase: 'verifying', done: Math.floor((total + done) / 2), total })
+    tell(total + done)
   })
+  onProgress?.({ phase: 'verifying', done: total, total })
   let newest = 0
   const isInOrder = order.every(({ key }) => {
     const revision = revisions.get(key) ?? 0
