@@ -35,9 +35,12 @@ export function sumClaims(claims: readonly Claim[]): NodeClaims {
   return { claims, used }
 }
 
-/** Adds in place. */
+/** Adds in place. Sums hold no zeros, so that equal ones look equal. */
 export function addAmounts(sum: Record<string, number>, amounts: Amounts): void {
-  for (const name in amounts) sum[name] = (sum[name] ?? 0) + amounts[name]!
+  for (const name in amounts) {
+    const amount = amounts[name]!
+    if (amount !== 0) sum[name] = (sum[name] ?? 0) + amount
+  }
 }
 
 /** Subtracts in place; what comes to nothing is left out. */

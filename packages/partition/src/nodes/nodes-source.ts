@@ -74,12 +74,7 @@ class MergedNodes implements NodesSource {
     this.informer = new MergedInformer<Node>(deps.logger)
     this.#removeListener = deps.membership.onChange(() => this.#follow())
     this.#follow()
-    const synced = Promise.allSettled(Array.from(this.#sources.values(), ({ informer }) => informer.whenSynced()))
-    const grace = deps.clock.setTimer(SYNC_GRACE_MS, () => this.informer.markSynced())
-    void synced.then(() => {
-      grace.cancel()
-      if (!this.#closed) this.informer.markSynced()
-    })
+    void this.#markSynced()
   }
 
   isAuthoritative(partition: string | undefined): boolean {
@@ -131,6 +126,13 @@ class MergedNodes implements NodesSource {
     }
   }
 
+  async #markSynced(): Promise<void> {
+    const grace = this.#deps.clock.setTimer(SYNC_GRACE_MS, () => this.informer.markSynced())
+    await Promise.allSettled(Array.from(this.#sources.values(), ({ informer }) => informer.whenSynced()))
+    grace.cancel()
+    if (!this.#closed) this.informer.markSynced()
+  }
+
   #isFenced(partition: string): boolean {
     return this.#deps.whyFenced?.(partition) !== undefined
   }
@@ -148,7 +150,7 @@ class MergedNodes implements NodesSource {
       if (wanted.has(name)) continue
       this.#sources.delete(name)
       this.#stop(source)
-      for (const node of [...source.known.keys()]) this.#remove(name, source.known, node)
+      for (const node of source.known.keys()) this.#remove(name, source.known, node)
       this.#deps.logger.info('A resource partition left, with its nodes', { partition: name })
     }
     for (const [name, partition] of wanted) {
@@ -176,7 +178,7 @@ class MergedNodes implements NodesSource {
     // What was known before the source was opened anew, and is not there any more.
     const forgetGone = (): void => {
       if (this.#sources.get(name)?.informer !== informer) return
-      for (const node of [...known.keys()]) {
+      for (const node of known.keys()) {
         if (informer.get(formatKey('', node)) === undefined) this.#remove(name, known, node)
       }
     }
