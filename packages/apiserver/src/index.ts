@@ -31,6 +31,7 @@ export { createOpenApiExtension, type OpenApiExtensionOptions } from './discover
 export type { Exchange, ResponseHeaders, UpgradedConnection } from './http/exchange.ts'
 export type { Listener, ListenerOptions, TlsMaterial } from './http/listener.ts'
 export { createProxyExtension, type ProxyOptions } from './proxy/proxy-extension.ts'
+export { parseRequestInfo, type RequestLine } from './request/parse-request-info.ts'
 export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/request-info.ts'
 export type { GroupResourceName, NamespacedName, ObjectChange, ObjectReader } from './resource/object-reader.ts'
 export { ResourceRegistry, type ResourceDefinition, type ScalePaths, type StorageForm } from './resource/registry.ts'

@@ -15,6 +15,8 @@ export interface TestServerOptions {
   readonly extensions?: readonly CreateExtension[] | undefined
   readonly admission?: AdmissionOptions | undefined
   readonly partition?: string | undefined
+  /** Default: any free one. */
+  readonly port?: number | undefined
   /** Default: one set for all tests of the process. */
   readonly certificates?: ClusterCertificates | undefined
 }
@@ -88,7 +90,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   await server.start()
   const listener = await server.listen({
     host: '127.0.0.1',
-    port: 0,
+    port: options.port ?? 0,
     tls: { key: serving.keyPem, certificate: serving.certificatePem, clientAuthority: authority.certificatePem },
   })
   const sessions: ClientHttp2Session[] = []

@@ -5,6 +5,7 @@ export const CLUSTER_BINDINGS: Readonly<Record<string, string>> = {
   'system:cluster-trust-bundle-discovery':
     'ClusterRole:system:cluster-trust-bundle-discovery -> Group:system:serviceaccounts',
   'system:discovery': 'ClusterRole:system:discovery -> Group:system:authenticated',
+  'system:gateway': 'ClusterRole:system:gateway -> Group:system:gateways',
   'system:kube-controller-manager': 'ClusterRole:system:kube-controller-manager -> User:system:kube-controller-manager',
   'system:kube-dns': 'ClusterRole:system:kube-dns -> ServiceAccount:kube-system:kube-dns',
   'system:kube-scheduler': 'ClusterRole:system:kube-scheduler -> User:system:kube-scheduler',

@@ -35,6 +35,18 @@ export const SYSTEM_ROLES: Readonly<Record<string, RoleData>> = {
   'system:discovery': {
     rules: ['get | /api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/'],
   },
+  // ours: the gateway reads who is in the cluster, and looks for which partition has an object of a node
+  'system:gateway': {
+    rules: [
+      'get list watch | centaurus.io | partitions tenants',
+      'get | core events.k8s.io | events nodes',
+      'get | storage.k8s.io | csinodes',
+      'get | certificates.k8s.io | certificatesigningrequests',
+      'get | centaurus.io | nodeallocations',
+      'get | coordination.k8s.io | leases',
+      'get | metrics.k8s.io | nodes',
+    ],
+  },
   'system:heapster': {
     rules: ['get list watch | core | events namespaces nodes pods', 'get list watch | extensions | deployments'],
   },
