@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { request as requestHttps } from 'node:https'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { after, before, describe, it } from 'node:test'
+import { nodes, pods } from '@centaurus/api/core/v1'
+import { createKubeconfig } from '@centaurus/apiserver'
+import { kubectlPath, runKubectl, type KubectlOptions, type KubectlResult } from '@centaurus/apiserver/testing/kubectl'
+import { startTestNode, type TestNode } from '@centaurus/apiserver/testing/test-node'
+import type { Client } from '@centaurus/client'
+import { dialRemoteCommand } from '@centaurus/streams'
+import type { Gateway } from './gateway.ts'
+import type { Identity } from './testing/front-client.ts'
+import { adminOf, eventually, OPERATOR, startWorld, type World } from './testing/world.ts'
+
+describe('the real kubectl through a gateway', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'gateway-kubectl-'))
+  let world: World
+  let gateway: Gateway
+  let node: TestNode
+
+  before(async () => {
+    world = await startWorld()
+    await world.addTenant('acme', 'tp1')
+    gateway = await world.gateway()
+    const { certificates, servers } = world
+    const serving = { commonName: 'system:node:k0', alternativeNames: ['127.0.0.1'] }
+    node = await startTestNode(certificates.authority, await certificates.server('node', serving))
+    await addNode(servers.rp1.client, 'k0', node.port)
+    await addNode(servers.rp0.client, 'k1', node.port)
+    await addNode(servers.home.client, 'k0', node.port) // so that home reaches it without a relay
+    const metadata = { name: 'p', namespace: 'default' }
+    await servers.home.client.create(pods, {
+      metadata,
+      spec: { nodeName: 'k0', containers: [{ name: 'c', image: 'x' }] },
+    })
+    const pod = await servers.home.client.get(pods, metadata)
+    await servers.home.client.updateStatus(pods, { ...pod, status: { ...pod.status, phase: 'Running' } })
+    await writeUser('operator', OPERATOR)
+    await writeUser('all', OPERATOR, '/tenants/all')
+    await writeUser('acme', adminOf('acme'))
+  })
+  after(async () => {
+    await world.close()
+    await node.close()
+    rmSync(directory, { recursive: true })
+  })
+
+  const writeUser = async (file: string, identity: Identity, path = ''): Promise<void> => {
+    const { certificatePem: cert, keyPem: key } = await world.certificates.client(file, identity)
+    const ca = world.certificates.authority.certificatePem
+    const config = createKubeconfig({ server: `https://127.0.0.1:${gateway.port}${path}`, ca, cert, key })
+    writeFileSync(join(directory, file), config, { mode: 0o600 })
+  }
+
+  for (const minor of [31, 35] as const) {
+    const run = (
+      args: string,
+      { user = 'operator', ...more }: Partial<KubectlOptions> & { user?: string } = {},
+    ): Promise<KubectlResult> => runKubectl(args.split(' '), { kubeconfig: join(directory, user), minor, ...more })
+    const output = async (args: string, more: Parameters<typeof run>[1] = {}): Promise<string> => {
+      const result = await run(args, more)
+      assert.equal(result.code, 0, result.stderr)
+      return result.stdout
+    }
+
+    it(`1.${minor} sees the nodes of all partitions, whole and page by page`, async () => {
+      assert.match(await output('get nodes'), /^NAME\s+STATUS.*\nk1\s.*\nk0\s/)
+      assert.match(await output('get nodes --chunk-size=1'), /^NAME\s+STATUS.*\nk1\s.*\nk0\s/)
+      assert.equal(await output('get nodes -o name'), 'node/k1\nnode/k0\n')
+      assert.match(await output('describe node k0'), /^Name:\s+k0\n/)
+      assert.match((await run('get node nosuch')).stderr, /nodes "nosuch" not found/)
+    })
+
+    it(`1.${minor} changes nodes where they are`, async () => {
+      await output(`label node k0 minor=${minor}`)
+      assert.equal(await output(`get nodes -l minor=${minor} -o name`), 'node/k0\n')
+      await output('cordon k0')
+      assert.match(await output('get node k0'), /SchedulingDisabled/)
+      await output('uncordon k0')
+      await output(`taint node k0 k=v:NoSchedule`)
+      await output(`taint node k0 k-`)
+      await output(`label node k0 minor-`)
+      const input = `{"apiVersion":"v1","kind":"Node","metadata":{"name":"k0","annotations":{"by":"kubectl-${minor}"}}}`
+      await output('apply --server-side --force-conflicts -f -', { input })
+      assert.equal(
+        (await world.servers.rp1.client.get(nodes, { name: 'k0' })).metadata.annotations?.['by'],
+        `kubectl-${minor}`,
+      )
+    })
+
+    it(`1.${minor} watches nodes of all partitions`, async () => {
+      const child = spawn(kubectlPath(minor), ['get', 'nodes', '--watch', '-o', 'name'], {
+        env: { KUBECONFIG: join(directory, 'operator'), HOME: directory },
+      })
+      try {
+        const seen = collect(child.stdout)
+        await seen.until((out) => out.includes('k0') && out.includes('k1'))
+        await world.servers.rp0.client.create(nodes, { metadata: { name: `w0-${minor}` } })
+        await world.servers.rp1.client.create(nodes, { metadata: { name: `w1-${minor}` } })
+        await seen.until((out) => out.includes(`node/w0-${minor}`) && out.includes(`node/w1-${minor}`))
+      } finally {
+        child.kill()
+      }
+      await output(`delete node w0-${minor} w1-${minor}`)
+    })
+
+    it(`1.${minor} works in a tenant as in a cluster of its own`, async () => {
+      const acme = { user: 'acme' }
+      assert.match(await output('api-resources', acme), /deployments\s+deploy\s+apps\/v1/)
+      await output('create configmap c --from-literal=a=b', acme)
+      assert.match(await output('get configmaps -A', { user: 'all' }), /default--acme\s+c\s/)
+      assert.match(
+        await output('get configmap c -n default--acme -o yaml', { user: 'all' }),
+        /centaurus.io\/tenant: acme/,
+      )
+      await output('delete configmap c -n default--acme', { user: 'all' })
+      assert.notEqual((await run('get configmap c', acme)).code, 0)
+      assert.equal((await run('get pod p', acme)).code, 1)
+    })
+
+    for (const protocol of ['WebSocket', 'SPDY']) {
+      const flag = String(protocol === 'WebSocket')
+      const env = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: flag, KUBECTL_PORT_FORWARD_WEBSOCKETS: flag }
+
+      it(`1.${minor} runs commands and forwards ports over ${protocol}`, async () => {
+        assert.equal(await output('exec -i p -- cat', { env, input: 'some input' }), 'SOME INPUT')
+        assert.equal((await run('exec p -- fail', { env })).code, 7)
+        const child = spawn(kubectlPath(minor), ['port-forward', '--address=127.0.0.1', 'p', ':8080'], {
+          env: { ...env, KUBECONFIG: join(directory, 'operator'), HOME: directory },
+        })
+        try {
+          const seen = collect(child.stdout)
+          await seen.until((out) => /127\.0\.0\.1:\d+/.test(out))
+          assert.equal(await echo(Number(/127\.0\.0\.1:(\d+)/.exec(seen.text())![1]), 'ping'), '8080:ping')
+        } finally {
+          child.kill()
+        }
+      })
+    }
+
+    it(`1.${minor} reads logs, and follows them until it has enough`, async () => {
+      assert.equal(await output('logs p --tail=3'), 'GET /containerLogs/default/p/c\n')
+      const child = spawn(kubectlPath(minor), ['logs', '-f', 'p'], {
+        env: { KUBECONFIG: join(directory, 'operator'), HOME: directory },
+      })
+      const seen = collect(child.stdout)
+      await seen.until((out) => out.includes('line\nline\n'))
+      const closed = (): number => node.seen.filter((entry) => entry === 'log closed').length
+      const before = closed()
+      child.kill()
+      await eventually(() => closed() > before)
+    })
+  }
+
+  it('leads HTTP and commands to nodes by their proxies', async () => {
+    const { certificatePem: cert, keyPem: key } = await world.certificates.client('operator', OPERATOR)
+    const ca = world.certificates.authority.certificatePem
+    const url = (path: string): URL => new URL(`https://127.0.0.1:${gateway.port}${path}`)
+    const body = await new Promise<string>((resolve, reject) => {
+      const asked = requestHttps(
+        url('/api/v1/nodes/k0/proxy/pods/?x=1'),
+        { ca, cert, key, agent: false },
+        (response) => {
+          text(response).then(resolve, reject)
+        },
+      )
+      asked.on('error', reject).end()
+    })
+    assert.equal(body, 'GET /pods/\n')
+    const target = {
+      url: url('/api/v1/nodes/k0/proxy/exec/default/p/c?input=1&output=1&command=x'),
+      tls: { ca, cert, key },
+    }
+    const client = await dialRemoteCommand(target, { stdin: true, stdout: true, stderr: false, tty: false })
+    client.stdin?.end('hello')
+    assert.equal(await text(client.stdout!), 'HELLO')
+    client.close()
+    const nobody = { url: target.url, tls: { ca } }
+    await assert.rejects(
+      dialRemoteCommand(nobody, { stdin: true, stdout: true, stderr: false, tty: false }),
+      /403|refused/i,
+    )
+  })
+})
+
+async function addNode(client: Client, name: string, port: number): Promise<void> {
+  await client.create(nodes, { metadata: { name } })
+  const addresses = [{ type: 'InternalIP', address: '127.0.0.1' }]
+  const status = { addresses, daemonEndpoints: { kubeletEndpoint: { Port: port } } }
+  await client.updateStatus(nodes, { metadata: { name }, status })
+}
+
+interface Collected {
+  text(): string
+  until(condition: (text: string) => boolean): Promise<void>
+}
+
+function collect(stream: NodeJS.ReadableStream): Collected {
+  let all = ''
+  stream.on('data', (chunk: Buffer) => (all += chunk.toString()))
+  return {
+    text: () => all,
+    until: (condition) =>
+      new Promise((resolve, reject) => {
+        const check = (): void => {
+          if (condition(all)) resolve()
+        }
+        stream.on('data', check)
+        stream.on('close', () => reject(new Error(`Output ended with ${all}`)))
+        check()
+      }),
+  }
+}
+
+function echo(port: number, sent: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let received = ''
+    const socket = connect(port, '127.0.0.1', () => socket.write(sent))
+    socket.on('error', reject)
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.toString()
+      if (!received.endsWith(sent)) return
+      socket.destroy()
+      resolve(received)
+    })
+  })
+}

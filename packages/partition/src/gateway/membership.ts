@@ -1,0 +1,128 @@
+import type { Stored } from '@centaurus/api'
+import { partitions, tenants, type Partition, type Tenant } from '@centaurus/api/centaurus/v1'
+import type { Clock, Logger, Random } from '@centaurus/base'
+import { createInformerFactory, type InformerFactory } from '@centaurus/client'
+import { Backend } from './backend.ts'
+import type { ClusterMap } from './cluster-map.ts'
+import type { GatewayTls } from './endpoint.ts'
+import { createRegistryClient, type RegistryClient } from './registry-client.ts'
+
+export interface MembershipDeps {
+  /** Addresses of API servers of any partitions, to begin with. */
+  readonly endpoints: readonly string[]
+  readonly tls: GatewayTls
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+const NOTHING: ClusterMap = {
+  home: undefined,
+  tenantPartitions: [],
+  resourcePartitions: [],
+  partitions: [],
+  partitionOf: () => undefined,
+}
+
+/**
+ * Follows the registry of partitions and tenants through any partition that can be reached, and keeps the last known state while none
+ * can. Partitions' backends live as long as their `Partition` objects.
+ */
+export class Membership {
+  readonly #deps: MembershipDeps
+  readonly #client: RegistryClient
+  readonly #informers: InformerFactory
+  readonly #backends = new Map<string, Backend>()
+  readonly #partitions = new Map<string, Stored<Partition>>()
+  /** By tenant: where it is, and since which epoch. */
+  readonly #tenants = new Map<string, { readonly uid: string; readonly partition: string; readonly epoch: number }>()
+  readonly #listeners = new Set<() => void>()
+  #map: ClusterMap = NOTHING
+
+  constructor(deps: MembershipDeps) {
+    this.#deps = deps
+    this.#client = createRegistryClient({ ...deps, userAgent: 'centaurus-gateway' })
+    this.#informers = createInformerFactory(this.#client, deps)
+    this.#informers.informer(partitions).addHandler({
+      onAdd: (partition) => this.#putPartition(partition),
+      onUpdate: (partition) => this.#putPartition(partition),
+      onDelete: (partition) => this.#removePartition(partition.metadata.name),
+    })
+    this.#informers.informer(tenants).addHandler({
+      onAdd: (tenant) => this.#putTenant(tenant),
+      onUpdate: (tenant) => this.#putTenant(tenant),
+      onDelete: (tenant) => void this.#tenants.delete(tenant.metadata.name),
+    })
+  }
+
+  /** Everything that was known last; nothing is known before the first partition answered. */
+  get map(): ClusterMap {
+    return this.#map
+  }
+
+  get known(): boolean {
+    return this.#informers.informer(tenants).synced && this.#map.home !== undefined
+  }
+
+  backend(name: string): Backend | undefined {
+    return this.#backends.get(name)
+  }
+
+  /** Resolves when the registry has been read once. */
+  whenKnown(signal?: AbortSignal): Promise<void> {
+    return this.#informers.whenSynced(signal)
+  }
+
+  /** Calls `listener` after each change of the partitions. Returns the function that ends it. */
+  onPartitionsChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  async close(): Promise<void> {
+    await this.#informers.close()
+    await this.#client.close()
+    for (const backend of this.#backends.values()) backend.close()
+  }
+
+  #putPartition(partition: Stored<Partition>): void {
+    const { name } = partition.metadata
+    this.#partitions.set(name, partition)
+    let backend = this.#backends.get(name)
+    if (backend === undefined) this.#backends.set(name, (backend = new Backend(name, this.#deps)))
+    backend.setUrls(partition.spec.endpoints)
+    this.#rebuild()
+  }
+
+  #removePartition(name: string): void {
+    this.#partitions.delete(name)
+    this.#backends.get(name)?.close()
+    this.#backends.delete(name)
+    this.#rebuild()
+  }
+
+  /** A partition's copy of the registry may lag: a tenant never goes back to where it was before a move. */
+  #putTenant({ metadata, status }: Stored<Tenant>): void {
+    const known = this.#tenants.get(metadata.name)
+    const epoch = status?.epoch ?? 0
+    if (known !== undefined && known.uid === metadata.uid && known.epoch > epoch) return
+    if (status?.partition === undefined) this.#tenants.delete(metadata.name)
+    else this.#tenants.set(metadata.name, { uid: metadata.uid, partition: status.partition, epoch })
+  }
+
+  #rebuild(): void {
+    const all = [...this.#partitions.values()].toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    const named = (wanted: (partition: Stored<Partition>) => boolean): string[] =>
+      all.filter(wanted).map((partition) => partition.metadata.name)
+    this.#map = {
+      home: named(({ spec }) => spec.home === true)[0],
+      tenantPartitions: named(({ spec }) => spec.roles.includes('Tenant')),
+      resourcePartitions: named(({ spec }) => spec.roles.includes('Resource')),
+      partitions: named(() => true),
+      partitionOf: (tenant) => this.#tenants.get(tenant)?.partition,
+    }
+    const homeFirst = all.toSorted((a, b) => Number(b.spec.home === true) - Number(a.spec.home === true))
+    this.#client.setEndpoints([...homeFirst.flatMap(({ spec }) => spec.endpoints), ...this.#deps.endpoints])
+    for (const listener of this.#listeners) listener()
+  }
+}
