@@ -23,6 +23,27 @@ describe('WorkQueue', () => {
     assert.equal(await queue.take(), 'a')
   })
 
+  it('lets a key rest ten times as long as its work took', async () => {
+    const clock = createManualClock()
+    const queue = createWorkQueue({ clock })
+    queue.add('slow')
+    await queue.take()
+    await clock.advance(5)
+    queue.add('slow')
+    queue.done('slow')
+    queue.add('slow')
+    queue.add('other')
+    assert.equal(await queue.take(), 'other', 'others do not wait for it')
+    queue.done('other')
+    assert.equal(queue.isIdle(), false, 'it will be worked on')
+    await clock.advance(49)
+    assert.equal(queue.length, 0)
+    await clock.advance(1)
+    assert.equal(await queue.take(), 'slow')
+    queue.done('slow')
+    assert.equal(queue.isIdle(), true, 'all that came meanwhile was one piece of work')
+  })
+
   it('doubles the back-off of a key until it is forgotten', async () => {
     const clock = createManualClock()
     const queue = createWorkQueue({ clock })

@@ -4,6 +4,13 @@ import { FairSet } from './fair-set.ts'
 /** Back-off of a failing key. Source: client-go util/workqueue DefaultTypedControllerRateLimiter (5 ms doubling to 1000 s). */
 const BACKOFF_BASE_MS = 5
 const BACKOFF_MAX_MS = 1_000_000
+/**
+ * After its work a key rests for so many times as long as the work took, so that one object that changes all the time (the endpoints
+ * of a Service whose pods start) takes a tenth of a worker and not all of it. Short work needs no rest.
+ */
+const REST_FACTOR = 10
+const REST_MS_MAX = 1_000
+const WORK_MS_WITHOUT_REST = 1
 /** What a timer can hold (24.8 days). A key that waits for longer is looked at in between. */
 const DELAY_MAX_MS = 2 ** 31 - 1
 
@@ -28,9 +35,12 @@ export class WorkQueue {
   readonly #maxMs: number
   /** Waiting. */
   readonly #ready = new FairSet()
-  readonly #working = new Set<string>()
+  /** Since when, monotonic milliseconds. */
+  readonly #working = new Map<string, number>()
   /** Added again while a worker had them. */
   readonly #dirty = new Set<string>()
+  /** Done a moment ago; whether they were added again since. */
+  readonly #resting = new Map<string, { readonly timer: Timer; isDirty: boolean }>()
   readonly #delayed = new Map<string, { readonly atMs: number; readonly timer: Timer }>()
   readonly #failures = new Map<string, number>()
   readonly #takers: ((key: string | undefined) => void)[] = []
@@ -50,6 +60,7 @@ export class WorkQueue {
   /** True when nothing waits, is delayed by at most `withinMs`, or is worked on. */
   isIdle({ withinMs = 0 }: { readonly withinMs?: number } = {}): boolean {
     if (this.#ready.size > 0 || this.#working.size > 0) return false
+    for (const { isDirty } of this.#resting.values()) if (isDirty) return false
     const horizonMs = this.#clock.monotonicMs() + withinMs
     return [...this.#delayed.values()].every((entry) => entry.atMs > horizonMs)
   }
@@ -57,9 +68,14 @@ export class WorkQueue {
   add(key: string): void {
     if (this.#closed || this.#ready.has(key)) return
     if (this.#working.has(key)) return void this.#dirty.add(key)
+    const resting = this.#resting.get(key)
+    if (resting !== undefined) {
+      resting.isDirty = true
+      return
+    }
     const taker = this.#takers.shift()
     if (taker === undefined) return this.#ready.add(key)
-    this.#working.add(key)
+    this.#working.set(key, this.#clock.monotonicMs())
     taker(key)
   }
 
@@ -102,13 +118,29 @@ export class WorkQueue {
     if (this.#closed) return Promise.resolve(undefined)
     const key = this.#ready.take()
     if (key === undefined) return new Promise((resolve) => this.#takers.push(resolve))
-    this.#working.add(key)
+    this.#working.set(key, this.#clock.monotonicMs())
     return Promise.resolve(key)
   }
 
+  /** Gives a key back. What is added while it rests is taken together. */
   done(key: string): void {
-    assert(this.#working.delete(key), 'a key is done that nobody works on')
-    if (this.#dirty.delete(key)) this.add(key)
+    const beganMs = this.#working.get(key)
+    assert(beganMs !== undefined, 'a key is done that nobody works on')
+    this.#working.delete(key)
+    const isDirty = this.#dirty.delete(key)
+    const workMs = this.#clock.monotonicMs() - beganMs
+    if (workMs > WORK_MS_WITHOUT_REST && !this.#closed) {
+      this.#rest(key, { restMs: Math.min(REST_MS_MAX, workMs * REST_FACTOR), isDirty })
+    } else if (isDirty) this.add(key)
+  }
+
+  #rest(key: string, { restMs, isDirty }: { readonly restMs: number; readonly isDirty: boolean }): void {
+    const timer = this.#clock.setTimer(restMs, () => {
+      const resting = this.#resting.get(key)
+      this.#resting.delete(key)
+      if (resting?.isDirty === true) this.add(key)
+    })
+    this.#resting.set(key, { timer, isDirty })
   }
 
   /** Drops what waits; workers get undefined. */
@@ -116,6 +148,8 @@ export class WorkQueue {
     this.#closed = true
     for (const { timer } of this.#delayed.values()) timer.cancel()
     this.#delayed.clear()
+    for (const { timer } of this.#resting.values()) timer.cancel()
+    this.#resting.clear()
     this.#ready.clear()
     this.#dirty.clear()
     for (const taker of this.#takers.splice(0)) taker(undefined)
