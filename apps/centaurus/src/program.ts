@@ -1,7 +1,6 @@
 import { Command } from 'commander'
 import { importImage, listImages } from './commands/image.ts'
 import { down } from './commands/down.ts'
-import type { GatewayFlags } from './commands/gateway.ts'
 import { kubectl } from './commands/kubectl.ts'
 import { showLogs } from './commands/logs.ts'
 import { reset } from './commands/reset.ts'
@@ -11,6 +10,7 @@ import { up } from './commands/up.ts'
 import { DAEMONS } from './daemons.ts'
 import { findHome } from './home.ts'
 import { formatNodes, parseNodes, parsePort } from './settings.ts'
+import { addSimulate } from './simulate/program.ts'
 import { parseStoreFlags, type StoreFlags, type StoreSetting } from './store-setting.ts'
 
 /** The command line. Each action is a function of its own under `commands/`; heavy parts are imported when they run. */
@@ -24,7 +24,7 @@ export function createProgram(): Command {
   addStore(program)
   addImage(program)
   addTools(program)
-  addGateway(program)
+  addSimulate(program)
   addDaemons(program)
   return program
 }
@@ -140,23 +140,6 @@ function addTools(program: Command): void {
     .description('install what the tests need and run them all')
     .argument('[steps...]', 'only these steps')
     .action((steps: string[]) => runTests(steps))
-}
-
-function addGateway(program: Command): void {
-  program
-    .command('gateway')
-    .description(
-      'start one address for all partitions of the cluster; several may run, and running it again does no harm',
-    )
-    .option('--port <port>', 'its port (default 8443)', parsePort)
-    .option('--listen <address>', 'listen on this address alone')
-    .option('--advertise <host>', 'name or address by which clients reach it')
-    .option('--remove', 'stop it and forget it')
-    .action(async (options: GatewayFlags) => (await import('./commands/gateway.ts')).gateway(findHome(), options))
-  program
-    .command('gateway-server', { hidden: true })
-    .description('run the gateway that was set up in this home in the foreground')
-    .action(async () => (await import('./commands/gateway-server.ts')).runGateway(findHome()))
 }
 
 function addDaemons(program: Command): void {

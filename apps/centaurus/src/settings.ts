@@ -50,6 +50,12 @@ export function parsePort(text: string): number {
   return port
 }
 
+/** Reads a whole number. Throws {@link UserError}. */
+export function parseCount(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new UserError(`Cannot use "${text}": it must be a whole number`)
+  return Number(text)
+}
+
 /** Undefined when no cluster was set up in this home. Throws {@link UserError} when the file is damaged. */
 export function readSettings(home: Home): Settings | undefined {
   if (!existsSync(home.settings)) return undefined

@@ -6,7 +6,7 @@ import { builtInAdmission, type AdmissionOptions } from './admission/built-in.ts
 import { bootstrapObjects } from './admission/bootstrap.ts'
 import { addExtensions, emptyParts, type ExtensionParts } from './extension-parts.ts'
 import type { CreateExtension, NonResourceRoute } from './extension.ts'
-import { tenantUsage, tenantUsageKey } from './admission/tenant-quota.ts'
+import { tenantUsage } from './admission/tenant-quota.ts'
 import { serveResource } from './handlers/dispatch.ts'
 import { healthRoutes, versionRoute, type HealthChecks } from './handlers/health.ts'
 import type { ServeDeps } from './handlers/serve-deps.ts'
@@ -59,8 +59,6 @@ export interface ApiServer {
   bootstrapTenant(tenant: string): Promise<void>
   /** What a tenant that is served here uses of its quota now; undefined for others. */
   tenantUsage(tenant: string): Readonly<Record<string, string>> | undefined
-  /** Forgets what a tenant used whose objects are all gone. */
-  dropTenantUsage(tenant: string): Promise<void>
   /** Loads the cache, makes the objects that every cluster has, and starts the extensions. */
   start(): Promise<void>
   /** Takes requests on a port; may be called more than once. */
@@ -116,9 +114,6 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     tenantUsage(name) {
       const tenant = tenants.find(name)
       return tenant?.isHosted === true ? tenantUsage(tenant, { cache, registries }) : undefined
-    },
-    async dropTenantUsage(name) {
-      await deps.store.commit({ changes: [{ type: 'delete', key: tenantUsageKey(name) }] })
     },
     async start() {
       await cache.start()

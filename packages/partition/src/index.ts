@@ -1,12 +1,4 @@
 export { createClaimsExtension, type ClaimsExtensionDeps } from './claims/claims-extension.ts'
-export {
-  createClaimBinder,
-  type BindingItem,
-  type BindingResult,
-  type ClaimBinder,
-  type ClaimBinderDeps,
-} from './claims/claim-binder.ts'
-export { createForeignUse, type ForeignUse, type ForeignUseDeps, type NodeUseChange } from './claims/foreign-use.ts'
 export { ClaimBook, type ClaimBookDeps } from './claims/claim-book.ts'
 export type {
   Amounts,
@@ -46,6 +38,3 @@ export { TenantFences, type TenantFence } from './move/tenant-fence.ts'
 export { createNodesSource, withNodes, type NodesSource, type NodesSourceDeps } from './nodes/nodes-source.ts'
 export { registryDefinitions } from './registry/definitions.ts'
 export { createRegistryExtension } from './registry/registry-extension.ts'
-export { planTenant, TENANT_FINALIZER, type TenantPlace, type TenantStep } from './tenants/plan-tenant.ts'
-export { startTenants, type TenantsDeps } from './tenants/start-tenants.ts'
-export { createTenantsExtension } from './tenants/tenants-extension.ts'

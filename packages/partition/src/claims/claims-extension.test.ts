@@ -46,7 +46,7 @@ describe('the claims of a resource partition over HTTP', () => {
       ['tp2', two],
       ['stranger', one],
     ] as const) {
-      const certificate = await issuePartitionCertificate(certificates, name)
+      const certificate = await issuePartitionCertificate(await openClusterCertificatesOf(server), name)
       const open = createOpenLink({ ca: certificates.authority.certificatePem, certificate, clock: systemClock })
       const link = open({
         metadata: { name: 'rp' },
@@ -61,6 +61,7 @@ describe('the claims of a resource partition over HTTP', () => {
     for (const server of servers) await server.close()
   })
 
+  const openClusterCertificatesOf = async (server: TestServer) => server.certificates
   const claim = (uid: string, cpu: number) => ({
     op: 'claim',
     uid,

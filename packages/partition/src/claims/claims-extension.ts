@@ -1,7 +1,6 @@
 import { badRequest, forbidden, StatusError, SYSTEM_TENANT } from '@centaurus/api'
 import { decodeText } from '@centaurus/base'
 import type { AuthorizationAttributes, CreateExtension, Exchange, RequestContext } from '@centaurus/apiserver'
-import type { StoreState } from '../epoch/check-peer.ts'
 import type { Membership } from '../membership/membership.ts'
 import { memberOf, requireMember } from '../membership/require-member.ts'
 import { AllocationStreams } from './allocation-stream.ts'
@@ -19,8 +18,6 @@ export interface ClaimsExtensionDeps {
   readonly claims: ClaimBook
   /** Partitions that it does not know may not claim. */
   readonly membership: Pick<Membership, 'get'>
-  /** Identity and present revision of this partition's store, told to whoever follows the allocations. */
-  readonly storeState?: (() => Promise<StoreState>) | undefined
   /** Why a tenant partition is not believed at the moment; undefined: it is. */
   readonly whyFenced?: ((partition: string) => string | undefined) | undefined
 }
@@ -43,10 +40,7 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
         {
           path: ALLOCATIONS_PATH,
           methods: ['GET'],
-          async handle(exchange, context) {
-            const member = requireKnownMember(deps, context)
-            await streams.serve(exchange, member, await deps.storeState?.())
-          },
+          handle: (exchange, context) => streams.serve(exchange, requireKnownMember(deps, context)),
         },
       ],
       readiness: {

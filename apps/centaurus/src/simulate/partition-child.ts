@@ -1,0 +1,90 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { UserError } from '../user-error.ts'
+import type { PartitionOrder, PartitionReply } from './partition-process.ts'
+
+const MAIN = join(import.meta.dirname, '../main.ts')
+const STOP_GRACE_MS = 20_000
+const LOG_BYTES_SHOWN = 2_000
+
+export interface ChildOptions {
+  readonly logFile: string
+  /** Of V8's old generation, in MiB. */
+  readonly heapMib: number
+}
+
+/** Starts this program with a hidden command and an IPC channel; what it prints goes to a file. It ends when this process does. */
+export function forkSelf(command: string, { logFile, heapMib }: ChildOptions): ChildProcess {
+  const log = openSync(logFile, 'a')
+  try {
+    return fork(MAIN, [command], {
+      execArgv: [
+        ...process.execArgv.filter((flag) => !flag.startsWith('--max-') && !flag.startsWith('--cpu-prof')),
+        `--max-old-space-size=${heapMib}`,
+        '--max-semi-space-size=16',
+        ...extraFlags(command),
+      ],
+      env: { ...process.env, NODE_ENV: 'production' },
+      stdio: ['ignore', log, log, 'ipc'],
+    })
+  } finally {
+    closeSync(log)
+  }
+}
+
+/** More flags for Node, such as `--cpu-prof --cpu-prof-dir=/tmp/profile`, to look into one kind of process. */
+function extraFlags(command: string): string[] {
+  const name = command === 'simulate-partition' ? 'SIMULATE_PARTITION_FLAGS' : 'SIMULATE_NODES_FLAGS'
+  return (process.env[name] ?? '').split(' ').filter((flag) => flag !== '')
+}
+
+/** A partition's process. */
+export class PartitionChild {
+  readonly #order: PartitionOrder
+  readonly #options: ChildOptions
+  #child: ChildProcess | undefined
+
+  constructor(order: PartitionOrder, options: ChildOptions) {
+    this.#order = order
+    this.#options = options
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+
+  /** Resolves when its API answers. Throws {@link UserError} with what it printed. */
+  async start(): Promise<void> {
+    const child = forkSelf('simulate-partition', this.#options)
+    this.#child = child
+    child.send(this.#order)
+    const error = await new Promise<string | undefined>((resolve) => {
+      child.once('message', (reply: PartitionReply) => resolve(reply.error))
+      child.once('exit', (code, signal) => resolve(`it ended with ${signal ?? `code ${code}`}`))
+    })
+    if (error === undefined) return
+    const log = readFileSync(this.#options.logFile, 'utf8').slice(-LOG_BYTES_SHOWN)
+    throw new UserError(`Cannot start partition "${this.#order.setup.name}": ${error}\n${log}`)
+  }
+
+  /** Ends it without warning, as a power cut does. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  async stop(): Promise<void> {
+    await this.#end('disconnect')
+  }
+
+  async #end(how: 'SIGKILL' | 'disconnect'): Promise<void> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const ended = new Promise((resolve) => child.once('exit', resolve))
+    if (how === 'SIGKILL') child.kill('SIGKILL')
+    else if (child.connected) child.disconnect()
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS)
+    await ended
+    clearTimeout(timer)
+  }
+}
