@@ -4,6 +4,7 @@ import { clusterroles } from '@centaurus/api/rbac/v1'
 import { createOpenIdRoutes } from '../tokens/openid-metadata.ts'
 import type { TokenSigner } from '../tokens/signing-key.ts'
 import { createTokenAuthenticator } from '../tokens/token-authenticator.ts'
+import { isView, NODES_VIEW } from '../views/view-names.ts'
 import { createTokenRequestAction } from '../tokens/token-request.ts'
 import type { Authenticator } from './access.ts'
 import { createCertificateAuthenticator } from './authentication/client-certificate.ts'
@@ -49,7 +50,7 @@ export function createAccessExtension(options: AccessOptions): CreateExtension {
     const authorizer = createTenantBoundary(
       createUnionAuthorizer([
         mastersAuthorizer,
-        createNodeAuthorizer((tenant) => (tenant === SYSTEM_TENANT ? graph : undefined)),
+        createNodeAuthorizer((tenant) => (tenant === SYSTEM_TENANT || isView(tenant) ? graph : undefined)),
         policies,
       ]),
     )
@@ -72,7 +73,7 @@ export function createAccessExtension(options: AccessOptions): CreateExtension {
       writeChecks: [...createEscalationChecks({ policies, authorizer }), ...createNodeRestriction(core.reader)],
       bootstrapTenant: (tenant) => reconcileDefaultRbac({ ...core, client: core.clientOf(tenant), tenant }),
       async start() {
-        const followed = followNodeGraph(core.reader, SYSTEM_TENANT)
+        const followed = followNodeGraph(core.reader, NODES_VIEW)
         graph = followed.graph
         stops.push(followed.stop)
         policies.start()

@@ -1,5 +1,5 @@
-import { ALL_TENANTS } from '@centaurus/api'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
+import { isView } from '../views/view-names.ts'
 import type { AuthorizationAttributes } from './access.ts'
 
 /**
@@ -39,7 +39,7 @@ const READS = new Set(['get', 'list', 'watch'])
 /** True for a request inside a tenant that only operators may make, and these in the `system` tenant. */
 export function isForOperators(attributes: AuthorizationAttributes): boolean {
   const { tenant, isResourceRequest, verb, group, resource, subresource } = attributes
-  if (tenant === SYSTEM_TENANT || tenant === ALL_TENANTS || !isResourceRequest) return false
+  if (tenant === SYSTEM_TENANT || isView(tenant) || !isResourceRequest) return false
   const name = `${group}/${resource}`
   if (name === '/nodes' && subresource !== '') return true
   if (READS.has(verb)) return false

@@ -4,14 +4,15 @@ import type { RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { checkListOptions, readCount, readDryRun, readFieldValidation, readSelection } from '../request/query.ts'
 import { isTrue } from '../request/parse-request-info.ts'
-import type { RequestInfo } from '../request/request-info.ts'
+import { SYSTEM_TENANT, type RequestInfo } from '../request/request-info.ts'
 import { respondList, respondObject, respondValue } from '../respond/respond.ts'
 import { WatchStream } from '../respond/watch-stream.ts'
 import { deprecationWarning } from '../resource/deprecation.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import { findDefinition } from '../resource/find-definition.ts'
 import { createTarget, targetAt } from '../resource/target.ts'
-import { isView, placedInfo, placeOf, placeOfNew, type Place } from '../views/placed.ts'
+import { placedInfo, placeOf, placeOfNew, type Place } from '../views/placed.ts'
+import { isView } from '../views/view-names.ts'
 import { addWarning, encoderOptions, namespaceOf, serveGet, writeRequest, type ResourceCall } from './call.ts'
 import { bindPod } from './binding.ts'
 import { createObject } from './create.ts'
@@ -140,13 +141,18 @@ async function serveCreate(deps: ServeDeps, call: ResourceCall): Promise<void> {
   if (info.group === '' && info.resource === 'bindings') return serveLegacyBinding(deps, call, object as Binding)
   const action = deps.actions.find((entry) => isActionOf(entry, call))
   if (action !== undefined) {
-    const value = await action.run(toStored(definition, object), call)
+    const value = await action.run(toStored(definition, object), { ...call, info: inNoView(info) })
     respondValue(exchange, 201, { value, representation: options.representation })
     return
   }
   const placed = placeNew(deps, call, object)
   const created = await createObject(deps, writeRequest(placed), toStored(placed.definition, object))
   respondObject(exchange, 201, { ...options, definition: placed.definition, object: created })
+}
+
+/** What is computed and not stored is asked of a view as of the `system` tenant, whose users look at views. */
+function inNoView(info: RequestInfo): RequestInfo {
+  return isView(info.tenant) ? { ...info, tenant: SYSTEM_TENANT } : info
 }
 
 function placeNew(deps: ServeDeps, call: ResourceCall, object: KubeObject): ResourceCall {

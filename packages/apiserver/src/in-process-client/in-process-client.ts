@@ -39,11 +39,12 @@ import type { ServeDeps } from '../handlers/serve-deps.ts'
 import { updateObject } from '../handlers/update.ts'
 import { startWatch } from '../handlers/watch.ts'
 import { createSelection } from '../request/query.ts'
-import type { UserInfo } from '../request/request-info.ts'
+import { SYSTEM_TENANT, type UserInfo } from '../request/request-info.ts'
 import { findDefinition } from '../resource/find-definition.ts'
 import { createTarget, groupResource, targetAt, type Target, type WriteRequest } from '../resource/target.ts'
 import { toServed } from '../respond/encoder.ts'
-import { isView, placeOf, placeOfNew, type Place } from '../views/placed.ts'
+import { placeOf, placeOfNew, type Place } from '../views/placed.ts'
+import { isView } from '../views/view-names.ts'
 import type { CachedObject } from '../watch-cache/cached-object.ts'
 import { CallbackSink } from './callback-sink.ts'
 
@@ -101,7 +102,8 @@ class InProcessClient implements Client {
     const action = this.#action(asked, '')
     if (action !== undefined) {
       const { info } = this.#request(asked, { verb: 'create', namespace: object.metadata.namespace, options })
-      return (await action.run(stored(asked, object), { user: this.#user, info })) as Stored<T>
+      const tenant = isView(info.tenant) ? SYSTEM_TENANT : info.tenant
+      return (await action.run(stored(asked, object), { user: this.#user, info: { ...info, tenant } })) as Stored<T>
     }
     const { target, place } = this.#placeNew(asked, object)
     const request = this.#request(target, { verb: 'create', namespace: place.namespace, options })

@@ -38,7 +38,7 @@ export function locateNodeProxy({ info }: ConnectorContext, { reader, tls }: Pro
 /** Where `pods/proxy` goes: the pod's address and the first port that it declares, unless one is named. */
 export function locatePodProxy({ info }: ConnectorContext, { reader }: ProxyDeps, path: string): Backend {
   const { scheme, name, port } = parseProxyId(info.name, 'pod')
-  const pod = findPod(reader, { namespace: info.namespace, name })
+  const pod = findPod(reader, { ...info, name })
   const declared = pod.spec?.containers.flatMap((container) => container.ports ?? [])[0]?.containerPort
   const address = requireAddress(pod.status?.podIP ?? pod.status?.podIPs?.[0]?.ip ?? '')
   const chosen = port === '' ? (declared ?? '') : port
@@ -53,11 +53,12 @@ export function locateServiceProxy(
 ): Backend {
   const { reader, random } = deps
   const { scheme, name, port } = parseProxyId(info.name, 'service')
-  const portName = servicePortName(reader, { namespace: info.namespace, name, port })
+  const { tenant, namespace } = info
+  const portName = servicePortName(reader, { tenant, namespace, name, port })
   const slices = reader
-    .list(endpointslices, info.namespace)
+    .list(endpointslices, namespace, { tenant })
     .filter((slice) => slice.metadata.labels?.[SERVICE_NAME_LABEL] === name)
-  const candidates = slices.flatMap((slice) => readyAddresses(reader, slice, portName))
+  const candidates = slices.flatMap((slice) => readyAddresses(reader, slice, { portName, tenant }))
   const chosen = candidates[random.integer(candidates.length)]
   if (chosen === undefined) throw serviceUnavailable(`no endpoints available for service ${JSON.stringify(name)}`)
   return plainBackend(scheme, chosen, path)
@@ -66,10 +67,10 @@ export function locateServiceProxy(
 /** Endpoints name ports, and clients may number them. */
 function servicePortName(
   reader: ObjectReader,
-  { namespace, name, port }: { namespace: string; name: string; port: string },
+  { tenant, namespace, name, port }: { tenant: string; namespace: string; name: string; port: string },
 ): string {
   if (!/^\d+$/.test(port)) return port
-  const service = reader.get(services, { namespace, name })
+  const service = reader.get(services, { namespace, name }, { tenant })
   if (service === undefined) throw notFound({ group: '', resource: 'services' }, name)
   const found = service.spec?.ports?.find((entry) => entry.port === Number(port))
   if (found === undefined) throw serviceUnavailable(`no service port ${port} found for service ${JSON.stringify(name)}`)
@@ -77,14 +78,18 @@ function servicePortName(
 }
 
 /** Only addresses that are really pods': an endpoint could name any host. */
-function readyAddresses(reader: ObjectReader, slice: Readonly<EndpointSlice>, portName: string): string[] {
+function readyAddresses(
+  reader: ObjectReader,
+  slice: Readonly<EndpointSlice>,
+  { portName, tenant }: { readonly portName: string; readonly tenant: string },
+): string[] {
   const port = slice.ports?.find((entry) => (entry.name ?? '') === portName)?.port
   if (port === undefined) return []
   const namespace = slice.metadata.namespace ?? ''
   return (slice.endpoints ?? []).flatMap((endpoint) => {
     const target = endpoint.targetRef
     if (endpoint.conditions?.ready === false || target?.kind !== 'Pod' || target.namespace !== namespace) return []
-    const pod = reader.get(pods, { namespace, name: target.name ?? '' })
+    const pod = reader.get(pods, { namespace, name: target.name ?? '' }, { tenant })
     const own = new Set((pod?.status?.podIPs ?? []).map((entry) => entry.ip))
     return endpoint.addresses
       .filter((address) => own.has(address))

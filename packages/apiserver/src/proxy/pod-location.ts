@@ -1,15 +1,20 @@
-import { badRequest, notFound, type Stored } from '@centaurus/api'
+import { badRequest, notFound, qualifyName, type Stored } from '@centaurus/api'
 import { pods, type Pod, type PodSpec } from '@centaurus/api/core/v1'
 import type { RequestInfo } from '../request/request-info.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
 
 export function findPod(
   reader: ObjectReader,
-  { namespace, name }: Pick<RequestInfo, 'namespace' | 'name'>,
+  { tenant, namespace, name }: Pick<RequestInfo, 'tenant' | 'namespace' | 'name'>,
 ): Stored<Pod> {
-  const pod = reader.get(pods, { namespace, name })
+  const pod = reader.get(pods, { namespace, name }, { tenant })
   if (pod === undefined) throw notFound({ group: '', resource: 'pods' }, name)
   return pod
+}
+
+/** `namespace/name` under which a node knows the pod: nodes see all tenants. */
+export function nodePath({ tenant, namespace, name }: Pick<RequestInfo, 'tenant' | 'namespace' | 'name'>): string {
+  return `${qualifyName(namespace, tenant)}/${name}`
 }
 
 /** The container that is meant: the named one, or the only one. Throws BadRequest. Source: pkg/registry/core/pod/strategy.go validateContainer (v1.37). */

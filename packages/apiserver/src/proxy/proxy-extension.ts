@@ -5,7 +5,7 @@ import { locateNode, type Backend, type NodeTls, type ProxyDeps } from './backen
 import { locateNodeProxy, locatePodProxy, locateServiceProxy } from './http-location.ts'
 import { passHttp, passLog } from './pass-http.ts'
 import { passUpgrade } from './pass-upgrade.ts'
-import { chooseContainer, findPod } from './pod-location.ts'
+import { chooseContainer, findPod, nodePath } from './pod-location.ts'
 import { connectPortForward } from './port-forward.ts'
 import { connectCommand } from './remote-command.ts'
 
@@ -72,7 +72,7 @@ async function connectLog(exchange: Exchange, { info }: ConnectorContext, deps: 
     const value = query.get(name)
     if (value !== null) sent.append(name, value)
   }
-  const backend = locateNode(deps, node, `/containerLogs/${info.namespace}/${info.name}/${container}?${sent}`)
+  const backend = locateNode(deps, node, `/containerLogs/${nodePath(info)}/${container}?${sent}`)
   const isUnchecked = query.get('insecureSkipTLSVerifyBackend') === 'true'
   const tls = isUnchecked ? { ...backend.tls, rejectUnauthorized: false } : backend.tls
   await passLog(exchange, { ...backend, tls }, `pods/log ${info.name}`)

@@ -7,6 +7,7 @@ import type { Exchange } from '../http/exchange.ts'
 import { respondError } from '../respond/respond.ts'
 import type { TenantDirectory } from '../tenants/tenant-directory.ts'
 import { attributesOf, authenticate, authorize, forbiddenRequest } from './authenticate.ts'
+import { isView } from '../views/view-names.ts'
 import { effectiveTenant } from './effective-tenant.ts'
 import { impersonate } from './impersonate.ts'
 import { parsePlainInfo, parseRequestInfo } from './parse-request-info.ts'
@@ -62,7 +63,8 @@ function understand(
   const user = impersonate(authorizers, caller, { headers: exchange.headers, tenant: reached ?? caller.tenant })
   const tenant = reached === undefined ? undefined : effectiveTenant(user, asked.tenant, isHosted)
   if (tenant === undefined) return { user, info: { ...parsePlainInfo(exchange), tenant: user.tenant } }
-  return { user, info: { ...asked, tenant } }
+  // what is no resource is the same in all views, and in the tenant of those who look at them
+  return { user, info: { ...asked, tenant: isView(tenant) && !asked.isResourceRequest ? SYSTEM_TENANT : tenant } }
 }
 
 async function serve(deps: PipelineDeps, exchange: Exchange, context: RequestContext): Promise<void> {

@@ -2,7 +2,7 @@ import type { KubeObject, Stored } from '@centaurus/api'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import { keyGroupOf, resourcePrefix } from '../storage/keys.ts'
 import type { CacheEvent } from '../watch-cache/cache-event.ts'
-import { isView } from '../views/placed.ts'
+import { isView } from '../views/view-names.ts'
 import type { ObjectCache } from '../watch-cache/resource-cache.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 import type { GroupResourceName, ObjectChange, ObjectReader, ReaderOptions } from './object-reader.ts'
@@ -13,7 +13,7 @@ export function createReader(cache: WatchCache): ObjectReader {
     const tenant = options?.tenant ?? SYSTEM_TENANT
     const keyGroup = keyGroupOf(group)
     return isView(tenant)
-      ? cache.view(`${keyGroup}/${resource}`)
+      ? cache.view(tenant, `${keyGroup}/${resource}`)
       : cache.resource(resourcePrefix(tenant, { keyGroup, resource }))
   }
   // A look at what nobody has leaves no cache behind.

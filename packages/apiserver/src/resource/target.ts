@@ -2,7 +2,8 @@ import type { GroupResource } from '@centaurus/api'
 import type { RequestInfo, UserInfo } from '../request/request-info.ts'
 import type { Fence } from '../storage/epochs.ts'
 import { resourcePrefix } from '../storage/keys.ts'
-import { isView, placeOf, resourceKeyOf, viewDefinition, type Place, type ViewedName } from '../views/placed.ts'
+import { placeOf, resourceKeyOf, viewDefinition, type Place, type ViewedName } from '../views/placed.ts'
+import { isView } from '../views/view-names.ts'
 import type { ObjectCache } from '../watch-cache/resource-cache.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 import type { ResourceDefinition } from './registry.ts'
@@ -42,7 +43,7 @@ export interface WriteRequest extends ObjectRequest {
 
 export function createTarget(cache: WatchCache, definition: ResourceDefinition, tenant: string): Target {
   if (isView(tenant)) {
-    return { tenant, definition, prefix: '', cache: cache.view(resourceKeyOf(definition.storage)) }
+    return { tenant, definition, prefix: '', cache: cache.view(tenant, resourceKeyOf(definition.storage)) }
   }
   const prefix = resourcePrefix(tenant, definition.storage)
   return { tenant, definition, prefix, cache: cache.resource(prefix) }
@@ -52,7 +53,7 @@ export function createTarget(cache: WatchCache, definition: ResourceDefinition, 
 export function placeTarget(
   cache: WatchCache,
   target: Target,
-  { namespace, name }: Omit<ViewedName, 'definition'>,
+  { namespace, name }: Pick<ViewedName, 'namespace' | 'name'>,
 ): { readonly target: Target; readonly place: Place } {
   const { tenant, definition } = target
   if (!isView(tenant)) return { target, place: { tenant, namespace, name } }

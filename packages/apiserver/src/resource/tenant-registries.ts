@@ -1,5 +1,5 @@
-import { ALL_TENANTS } from '@centaurus/api'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
+import { isView } from '../views/view-names.ts'
 import { ResourceRegistry, type ResourceDefinition } from './registry.ts'
 
 /** What is served in each tenant: everywhere what is built in and shared, and in each what its own CustomResourceDefinitions define. */
@@ -22,7 +22,7 @@ export class TenantRegistries {
   /** For reading. Tenants that define nothing share one; `all` stands for the union. */
   of(tenant: string): ResourceRegistry {
     if (tenant === SYSTEM_TENANT) return this.system
-    if (tenant === ALL_TENANTS) return this.#union
+    if (isView(tenant)) return this.#union
     return this.#own.get(tenant) ?? this.#plain
   }
 

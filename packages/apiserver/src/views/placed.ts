@@ -1,14 +1,9 @@
-import { ALL_TENANTS, notFound, SYSTEM_TENANT, TENANT_ANNOTATION, type KubeObject } from '@centaurus/api'
+import { notFound, SYSTEM_TENANT, TENANT_ANNOTATION, type KubeObject } from '@centaurus/api'
 import type { RequestInfo } from '../request/request-info.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 import { NAMESPACES, type ResourceKey } from './references.ts'
 import { fromQualified, toQualified } from './translate.ts'
-
-/** True for a pseudo-tenant that stands for all tenants: only reads can be done there, writes go to {@link placeOf}. */
-export function isView(tenant: string): boolean {
-  return tenant === ALL_TENANTS
-}
 
 /** Where an object of the view really is. */
 export interface Place {

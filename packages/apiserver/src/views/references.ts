@@ -62,7 +62,6 @@ const REFERENCES: Readonly<Record<ResourceKey, readonly Reference[]>> = {
   'rbac.authorization.k8s.io/rolebindings': [name('subjects.*.namespace', NAMESPACES), role('roleRef')],
   'rbac.authorization.k8s.io/clusterrolebindings': [name('subjects.*.namespace', NAMESPACES), role('roleRef')],
   'networking.k8s.io/ingresses': [name('spec.ingressClassName', 'networking.k8s.io/ingressclasses')],
-  'networking.k8s.io/ipaddresses': [name('spec.parentRef.namespace', NAMESPACES)],
   'apiregistration.k8s.io/apiservices': [name('spec.service.namespace', NAMESPACES)],
   'apiextensions.k8s.io/customresourcedefinitions': [
     name('spec.conversion.webhook.clientConfig.service.namespace', NAMESPACES),
@@ -83,7 +82,13 @@ const REFERENCES: Readonly<Record<ResourceKey, readonly Reference[]>> = {
 const OF_SYSTEM: ReadonlySet<ResourceKey> = new Set([
   'core/nodes',
   'core/componentstatuses',
+  'networking.k8s.io/ipaddresses',
+  'networking.k8s.io/servicecidrs',
+  'flowcontrol.apiserver.k8s.io/flowschemas',
+  'flowcontrol.apiserver.k8s.io/prioritylevelconfigurations',
+  'internal.apiserver.k8s.io/storageversions',
   'certificates.k8s.io/certificatesigningrequests',
+  'storage.k8s.io/csidrivers',
   'storage.k8s.io/csinodes',
   'storage.k8s.io/volumeattachments',
   'resource.k8s.io/resourceslices',

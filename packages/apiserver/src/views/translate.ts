@@ -6,6 +6,7 @@ import {
   TENANT_ANNOTATION,
   type KubeObject,
 } from '@centaurus/api'
+import { changeAt, mapChanged } from './change-at.ts'
 import { NAMESPACES, referencesOf, renamedResource, type Reference, type ResourceKey } from './references.ts'
 
 /** How one tenant's names are shown, and read again. */
@@ -111,29 +112,4 @@ function withText(
   if (typeof text !== 'string' || text === '') return value
   const changed = change(text)
   return changed === text ? value : { ...value, [member]: changed }
-}
-
-/** `value` with what stands at `path` changed; shares everything that stays the same. */
-function changeAt(value: unknown, path: readonly string[], change: (value: unknown) => unknown, depth = 0): unknown {
-  const member = path[depth]
-  if (member === undefined) return change(value)
-  if (member === '*') {
-    if (!Array.isArray(value)) return value
-    return mapChanged<unknown>(value, (element) => changeAt(element, path, change, depth + 1))
-  }
-  if (!isRecord(value) || value[member] === undefined) return value
-  const changed = changeAt(value[member], path, change, depth + 1)
-  return changed === value[member] ? value : { ...value, [member]: changed }
-}
-
-/** Like `map`, but the same list when nothing changes. */
-function mapChanged<T>(list: readonly T[], change: (element: T) => T): readonly T[] {
-  let copy: T[] | undefined
-  for (const [i, element] of list.entries()) {
-    const changed = change(element)
-    if (changed === element) continue
-    copy ??= [...list]
-    copy[i] = changed
-  }
-  return copy ?? list
 }

@@ -4,10 +4,12 @@ import type { CachedObject, StoredObject } from '../watch-cache/cached-object.ts
 import { EventFeed, type CacheListener, type StartWatchOptions } from '../watch-cache/event-feed.ts'
 import { selectFrom, type ObjectCache, type ResourceCache, type StoreSource } from '../watch-cache/resource-cache.ts'
 import type { Watcher } from '../watch-cache/watcher.ts'
+import { toNodePod } from './node-pod.ts'
 import { QualifiedObject, type Appearance } from './qualified-object.ts'
 import { isOfSystem, NAMESPACES, referencesOf, type ResourceKey } from './references.ts'
 import type { NameDirectory } from './name-directory.ts'
 import { toQualified, type TenantNames } from './translate.ts'
+import { NODES_VIEW } from './view-names.ts'
 
 interface Member {
   readonly tenant: string
@@ -16,6 +18,8 @@ interface Member {
 }
 
 export interface ViewCacheOptions {
+  /** `all`, or the view of nodes. */
+  readonly view: string
   readonly resource: ResourceKey
   readonly directory: NameDirectory
   /** Every event with a greater revision will be heard. */
@@ -28,6 +32,7 @@ export interface ViewCacheOptions {
  * one feed of their events. It holds no objects. Those of the `system` tenant pass through as they are.
  */
 export class ViewCache implements ObjectCache {
+  readonly #view: string
   readonly #resource: ResourceKey
   readonly #directory: NameDirectory
   readonly #feed: EventFeed
@@ -35,7 +40,8 @@ export class ViewCache implements ObjectCache {
   #members: Member[] = []
   readonly #byTenant = new Map<string, Member>()
 
-  constructor({ resource, directory, since, revisionOfCache }: ViewCacheOptions) {
+  constructor({ view, resource, directory, since, revisionOfCache }: ViewCacheOptions) {
+    this.#view = view
     this.#resource = resource
     this.#directory = directory
     this.#feed = new EventFeed(since, revisionOfCache)
@@ -57,7 +63,8 @@ export class ViewCache implements ObjectCache {
   add(tenant: string, cache: ResourceCache): void {
     if (this.#byTenant.has(tenant)) return
     if (isOfSystem(this.#resource) && tenant !== SYSTEM_TENANT) return
-    const member = { tenant, cache, appearance: createAppearance(this.#resource, this.#directory.names(tenant)) }
+    const appearance = createAppearance(this.#resource, this.#directory.names(tenant), this.#view)
+    const member = { tenant, cache, appearance }
     this.#byTenant.set(tenant, member)
     this.#members = [...this.#members, member].toSorted((a, b) => (a.tenant < b.tenant ? -1 : 1))
     cache.follow((event) => this.#hear(member, event))
@@ -162,7 +169,8 @@ function show(member: Member, object: StoredObject): CachedObject {
   return isShownAsIs(member, object) ? object : new QualifiedObject(object, member.appearance)
 }
 
-function createAppearance(resource: ResourceKey, names: TenantNames): Appearance {
+function createAppearance(resource: ResourceKey, names: TenantNames, view: string): Appearance {
+  const isNodePod = view === NODES_VIEW && resource === 'core/pods'
   return {
     tenant: names.tenant,
     keyOf: (key) => {
@@ -170,7 +178,10 @@ function createAppearance(resource: ResourceKey, names: TenantNames): Appearance
       if (slash < 0) return names.qualify(resource, key)
       return names.qualify(NAMESPACES, key.slice(0, slash)) + key.slice(slash)
     },
-    show: (object) => toQualified(resource, object, names),
+    show: (object) => {
+      const shown = toQualified(resource, object, names)
+      return isNodePod ? toNodePod(shown) : shown
+    },
     showsFields: resource === 'core/events' && referencesOf(resource).length > 0,
   }
 }

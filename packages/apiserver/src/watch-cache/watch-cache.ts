@@ -1,4 +1,4 @@
-import { expired, StatusError, type KubeObject } from '@centaurus/api'
+import { ALL_TENANTS, expired, StatusError, type KubeObject } from '@centaurus/api'
 import type { Clock, Logger, Timer } from '@centaurus/base'
 import { REVISION_SPAN, type KeyValue, type Store, type StoreEvent, type StoreWatch } from '@centaurus/store'
 import { asBuffer } from '../storage/encoding.ts'
@@ -6,6 +6,7 @@ import { REGISTRY_PREFIX, splitPrefix, splitStoreKey } from '../storage/keys.ts'
 import type { ResourceKey } from '../views/references.ts'
 import { NameDirectory } from '../views/name-directory.ts'
 import { ViewCache } from '../views/view-cache.ts'
+import { NODES_VIEW } from '../views/view-names.ts'
 import { StoredObject } from './cached-object.ts'
 import { ResourceCache } from './resource-cache.ts'
 
@@ -47,7 +48,8 @@ export class WatchCache {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #resources = new Map<string, ResourceCache>()
-  readonly #views = new Map<ResourceKey, ViewCache>()
+  /** By `view/group/resource`. */
+  readonly #views = new Map<string, ViewCache>()
   /** Prefixes under which something was stored, and their tenants. */
   readonly #seen = new Set<string>()
   readonly #tenants = new Set<string>()
@@ -91,7 +93,7 @@ export class WatchCache {
       cache = new ResourceCache(prefix, this.#loadedAt, () => this.#revision)
       this.#resources.set(prefix, cache)
       const { tenant, resource } = splitPrefix(prefix)
-      this.#views.get(resource)?.add(tenant, cache)
+      for (const view of [ALL_TENANTS, NODES_VIEW]) this.#views.get(`${view}/${resource}`)?.add(tenant, cache)
     }
     return cache
   }
@@ -101,19 +103,20 @@ export class WatchCache {
     return this.#resources.get(prefix)
   }
 
-  /** One resource of all tenants, with qualified names; `resource` is `group/resource`, as in the store's keys. */
-  view(resource: ResourceKey): ViewCache {
-    let view = this.#views.get(resource)
-    if (view === undefined) {
+  /** One resource in a view over all tenants; `resource` is `group/resource`, as in the store's keys. */
+  view(view: string, resource: ResourceKey): ViewCache {
+    const key = `${view}/${resource}`
+    let cache = this.#views.get(key)
+    if (cache === undefined) {
       const { directory } = this
-      view = new ViewCache({ resource, directory, since: this.#revision, revisionOfCache: () => this.#revision })
-      this.#views.set(resource, view)
-      for (const [prefix, cache] of this.#resources) {
+      cache = new ViewCache({ view, resource, directory, since: this.#revision, revisionOfCache: () => this.#revision })
+      this.#views.set(key, cache)
+      for (const [prefix, own] of this.#resources) {
         const split = splitPrefix(prefix)
-        if (split.resource === resource) view.add(split.tenant, cache)
+        if (split.resource === resource) cache.add(split.tenant, own)
       }
     }
-    return view
+    return cache
   }
 
   /** Objects of this tenant were stored; false for one that nobody has heard of. */

@@ -10,6 +10,7 @@ import type { TokenRequest } from '@centaurus/api/authentication/v1'
 import { pods, type Node, type PersistentVolume, type Pod } from '@centaurus/api/core/v1'
 import type { CheckedWrite, WriteCheck } from '../../extension.ts'
 import type { ObjectReader } from '../../resource/object-reader.ts'
+import { SYSTEM_TENANT } from '../../request/request-info.ts'
 import { nodeNameOf } from './node-authorizer.ts'
 import { MIRROR_POD_ANNOTATION, podReferences } from './pod-references.ts'
 
@@ -115,6 +116,7 @@ function checkPod(write: CheckedWrite, node: string): void {
 
 /** A node may show the pods that it runs from files, and nothing may come with them. */
 function checkMirrorPod(write: CheckedWrite, pod: Pod, node: string): void {
+  if (write.info.tenant !== SYSTEM_TENANT) throw refuse(write, `node ${quote(node)} can only create pods of its own`)
   const title = `pod does not have ${quote(MIRROR_POD_ANNOTATION)} annotation, node ${quote(node)} can only create mirror pods`
   if (pod.metadata.annotations?.[MIRROR_POD_ANNOTATION] === undefined) throw refuse(write, title)
   if (pod.spec?.nodeName !== node)
@@ -156,7 +158,8 @@ function checkToken(write: CheckedWrite, node: string, reader: ObjectReader): vo
     throw refuse(write, 'node requested token not bound to a pod')
   }
   if ((ref.uid ?? '') === '') throw refuse(write, 'node requested token with a pod binding without a uid')
-  const pod = reader.get(pods, { namespace: write.info.namespace, name: ref.name ?? '' })
+  const { namespace, tenant } = write.info
+  const pod = reader.get(pods, { namespace, name: ref.name ?? '' }, { tenant })
   if (pod === undefined) throw refuse(write, `pod ${quote(ref.name ?? '')} not found`)
   if (pod.metadata.uid !== ref.uid) {
     throw refuse(
