@@ -108,6 +108,8 @@ export type StoreEvent =
 
 export interface WatchOptions {
   readonly fromRevision?: number | undefined
+  /** Events may come without `previous`, which costs an engine a read for each. */
+  readonly omitPrevious?: boolean | undefined
   /**
    * All events of one revision under the prefix, at once; never called re-entrantly, always in order of revision. A callback that
    * throws ends its watch with what it threw. Be quick: all watches are called in turn, and nothing is buffered for a slow one.

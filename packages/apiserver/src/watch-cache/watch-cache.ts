@@ -241,6 +241,7 @@ export class WatchCache {
 
   #follow(revision: number): void {
     this.#watch = this.#store.watch(REGISTRY_PREFIX, {
+      omitPrevious: true,
       fromRevision: revision + 1,
       onEvents: (events, at) => this.#apply(events, at),
       onProgress: (at) => this.#advance(at),

@@ -121,6 +121,7 @@ export class ClaimFeed {
     if (this.#closed) return
     for (const node of gone) ledger.put(node, undefined, first.revision)
     this.#watch = store.watch(CLAIMS_PREFIX, {
+      omitPrevious: true,
       fromRevision: first.revision + 1,
       onEvents: (events, revision) => this.#apply(events, revision),
       onProgress: (revision) => this.#advance(revision),

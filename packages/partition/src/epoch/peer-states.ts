@@ -49,6 +49,7 @@ export class PeerStates {
     for (const { key, value } of entries) this.#learn(key, value)
     if (this.#closed) return
     this.#watch = store.watch(PEERS_PREFIX, {
+      omitPrevious: true,
       fromRevision: revision + 1,
       onEvents: (events) => {
         for (const event of events) {

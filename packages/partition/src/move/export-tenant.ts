@@ -68,6 +68,7 @@ export async function exportTenant(
     }
     const stop = (): void => finish()
     const watch = store.watch(prefix, {
+      omitPrevious: true,
       fromRevision: revision + 1,
       onEvents(events, at) {
         if (sink.closed) return finish()

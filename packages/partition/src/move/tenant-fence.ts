@@ -52,6 +52,7 @@ export class TenantFences {
     for (const entry of entries) this.#learn(entry)
     if (this.#closed) return
     this.#watch = this.#store.watch(FENCE_PREFIX, {
+      omitPrevious: true,
       fromRevision: revision + 1,
       onEvents: (events) => {
         for (const event of events) {

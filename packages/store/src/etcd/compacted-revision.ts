@@ -32,6 +32,7 @@ export async function findCompactedRevision(deps: {
       },
     })
     // The slots' keys: few, in case nothing was compacted.
-    stream.send(encodeWatchCreate({ id: 1, key: keys.slots, end: endOfPrefix(keys.slots), startRevision: 1 }))
+    const range = { key: keys.slots, end: endOfPrefix(keys.slots) }
+    stream.send(encodeWatchCreate({ ...range, id: 1, startRevision: 1, withPrevious: false }))
   })
 }

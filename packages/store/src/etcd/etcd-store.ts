@@ -35,7 +35,8 @@ import {
 } from './messages.ts'
 import { SingleFlight } from './single-flight.ts'
 import { readNewestCommit, tidySlots } from './slot-keys.ts'
-import { WatchStream, type Head } from './watch-stream.ts'
+import type { Head } from './watch-feed.ts'
+import { WatchStream } from './watch-stream.ts'
 
 /** How long a read is tried, milliseconds. */
 const READ_TIMEOUT_MS = 15_000

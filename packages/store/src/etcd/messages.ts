@@ -214,14 +214,15 @@ export interface WatchCreateMessage {
   readonly key: string
   readonly end: Uint8Array
   readonly startRevision: number
+  readonly withPrevious: boolean
 }
 
-/** Asks for previous values, and for long answers in fragments. */
+/** Asks for long answers in fragments. */
 export function encodeWatchCreate(create: WatchCreateMessage): Buffer {
   const writer = new ProtoWriter()
   writer.uint(8, 1)
   writer.uint(7, create.id)
-  writer.uint(6, 1)
+  writer.uint(6, create.withPrevious ? 1 : 0)
   writer.uint(3, create.startRevision)
   writer.bytes(2, create.end)
   writer.text(1, create.key)

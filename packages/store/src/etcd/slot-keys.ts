@@ -2,7 +2,7 @@ import type { EtcdChannel } from './etcd-channel.ts'
 import type { KeySpace } from './key-space.ts'
 import { decodeRange, encodeRange, encodeTxn, endOfPrefix, METHODS, type RangeAnswer } from './messages.ts'
 import { parseMark } from './slot-mark.ts'
-import type { Head } from './watch-stream.ts'
+import type { Head } from './watch-feed.ts'
 
 /** Marks read at once: the newest is nearly always the first. */
 const MARKS_READ = 4

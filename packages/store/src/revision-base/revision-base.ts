@@ -70,6 +70,7 @@ class BasedStore implements Store {
     if (fromRevision !== 0 && fromRevision <= this.#base)
       return endedWatch(options.onEnd, new CompactedError(fromRevision, this.#base))
     return this.#store.watch(prefix, {
+      ...options,
       fromRevision: fromRevision === 0 ? 0 : fromRevision - this.#base,
       onEvents: (events, revision) =>
         options.onEvents(

@@ -63,12 +63,13 @@ export interface WatchRecord {
 export function recordWatch(
   store: Store,
   prefix: string,
-  options: { readonly from?: number; readonly react?: WatchOptions['onEvents'] } = {},
+  options: { readonly from?: number; readonly react?: WatchOptions['onEvents']; readonly omitPrevious?: boolean } = {},
 ): WatchRecord {
   const waiters = new Set<() => void>()
   const changed = (): void => waiters.forEach((check) => check())
   const watch = store.watch(prefix, {
     fromRevision: options.from,
+    omitPrevious: options.omitPrevious,
     onEvents(events, revision) {
       assert.equal(record.ended, undefined, 'onEvents came after onEnd')
       record.calls.push({ revision, events: events.map(showEvent) })

@@ -209,6 +209,34 @@ function describeConsumers(open: OpenStore): void {
   )
 
   it(
+    'serves who wants to know what was there before, and who does not',
+    withStore(open, async (store) => {
+      await put(store, 'a', '1')
+      const records = [true, false, true, false].map((omitPrevious, i) =>
+        recordWatch(store, 'a', { from: i < 2 ? 1 : 3, omitPrevious }),
+      )
+      await put(store, 'a', '2')
+      await remove(store, 'a')
+      const wanted = ['put a=1@2+2#1', 'put a=2@3+2#2', 'delete a@4']
+      const before = ['nothing', 'a=1@2+2#1', 'a=2@3+2#2']
+      for (const [i, record] of records.entries()) {
+        await record.untilRevision(4)
+        const first = i < 2 ? 0 : 1
+        const seen = record.calls.map(({ events }) => events.join().split(' ('))
+        assert.deepEqual(
+          seen.map(([event]) => event),
+          wanted.slice(first),
+        )
+        if (i % 2 === 0) continue
+        assert.deepEqual(
+          seen.map(([, previous]) => previous),
+          before.slice(first).map((text) => `${text})`),
+        )
+      }
+    }),
+  )
+
+  it(
     'gives a slow consumer everything, in order',
     withStore(open, async (store) => {
       let spun = 0

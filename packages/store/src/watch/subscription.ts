@@ -22,6 +22,11 @@ export class Subscription {
     this.#forget = fields.forget
   }
 
+  /** Whether its events must tell what was there before. */
+  get needsPrevious(): boolean {
+    return this.#options.omitPrevious !== true
+  }
+
   get ended(): boolean {
     return this.#ended
   }

@@ -120,7 +120,8 @@ export class WatchHub {
     const receivers = group.filter((subscription) => subscription.next <= revision)
     if (receivers.length === 0) return
     try {
-      const events = matching.map((version) => this.#toEvent(version))
+      const withPrevious = receivers.some((subscription) => subscription.needsPrevious)
+      const events = matching.map((version) => this.#toEvent(version, { withPrevious }))
       for (const subscription of receivers) subscription.deliver(events, revision)
     } catch (error) {
       for (const subscription of receivers) subscription.end(error as Error) // the engine could not read a previous value
@@ -147,7 +148,7 @@ export class WatchHub {
         subscription.next = revision + 1
         if (matching.length > 0)
           subscription.deliver(
-            matching.map((version) => this.#toEvent(version)),
+            matching.map((version) => this.#toEvent(version, { withPrevious: subscription.needsPrevious })),
             revision,
           )
       }
@@ -174,8 +175,9 @@ export class WatchHub {
   }
 
   /** Compacted before it was overwritten means: there is no previous any more. */
-  #toEvent(version: Version): StoreEvent {
-    const { previous: before, modRevision, key } = version
+  #toEvent(version: Version, { withPrevious }: { readonly withPrevious: boolean }): StoreEvent {
+    const { modRevision, key } = version
+    const before = withPrevious ? version.previous : undefined
     const { readValue } = this.#deps
     const previous = before === undefined || isTombstone(before) ? undefined : toKeyValue(before, readValue)
     if (isTombstone(version)) return { type: 'delete', key, modRevision, previous }
