@@ -1,3 +1,11 @@
+export {
+  createClaimBinder,
+  type BindingItem,
+  type BindingResult,
+  type ClaimBinder,
+  type ClaimBinderDeps,
+} from './claims/claim-binder.ts'
+export { createForeignUse, type ForeignUse, type ForeignUseDeps, type NodeUseChange } from './claims/foreign-use.ts'
 export { createClaimsExtension, type ClaimsExtensionDeps } from './claims/claims-extension.ts'
 export { ClaimBook, type ClaimBookDeps } from './claims/claim-book.ts'
 export type {

@@ -1,11 +1,12 @@
 import type { Clock, Timer } from '@centaurus/base'
 import type { Exchange } from '@centaurus/apiserver'
+import type { StoreState } from '../epoch/check-peer.ts'
 import type { Ledger } from './ledger.ts'
 import type { Amounts, HostPort } from './model.ts'
 import { addAmounts, type NodeClaims } from './node-claims.ts'
 
 /** Changes of this long are told together; of a node that changes often only the last. */
-const COALESCE_MS = 50
+export const COALESCE_MS = 50
 /** A reader that hears nothing for three of these may take the connection for dead. */
 export const HEARTBEAT_INTERVAL_MS = 5_000
 /** A reader with more than this unread is dropped; it comes back and gets a snapshot. */
@@ -21,10 +22,11 @@ export interface NodeUse {
 }
 
 /**
- * Lines of `GET /partition/v1/allocations`. First NODES for whatever is used, then SYNCED: nodes that were not named since the stream began
+ * Lines of `GET /partition/v1/allocations`. First HELLO, with what the store is and how far; then NODES for whatever is used, then SYNCED: nodes that were not named since the stream began
  * are not used. Then NODES for changes. Lines may repeat what is known.
  */
 export type AllocationLine =
+  | ({ readonly type: 'HELLO' } & StoreState)
   | { readonly type: 'NODES'; readonly nodes: readonly NodeUse[] }
   | { readonly type: 'SYNCED' }
   | { readonly type: 'HEARTBEAT' }
@@ -52,12 +54,13 @@ export class AllocationStreams {
   }
 
   /** Serves one reader until it goes away. Resolves when the snapshot is sent. */
-  async serve(exchange: Exchange, partition: string): Promise<void> {
+  async serve(exchange: Exchange, partition: string, state: StoreState | undefined): Promise<void> {
     exchange.startStream(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-cache, private' })
     const reader: Reader = { exchange, partition }
     this.#readers.add(reader)
     exchange.onClose(() => this.#readers.delete(reader))
     this.#keepTime()
+    if (state !== undefined) send(exchange, { type: 'HELLO', ...state })
     const nodes = this.#ledger.claimedNodes()
     for (let at = 0; at < nodes.length; at += SNAPSHOT_NODES_A_LINE) {
       // What is written is what holds now; later changes come behind it, so the last line of a node is always the truth.

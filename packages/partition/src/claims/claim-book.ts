@@ -4,7 +4,8 @@ import { StoreFullError, type Change, type CommitResult, type Comparison, type S
 import { ClaimFeed, claimantKey, nodeClaimsKey } from './claim-feed.ts'
 import { LedgerDraft } from './decide-claims.ts'
 import { Ledger } from './ledger.ts'
-import type { ClaimAnswer, ClaimItem, ClaimsRequest, ClaimsResponse } from './model.ts'
+import { CLAIM_ITEMS_MAX, type ClaimAnswer, type ClaimItem, type ClaimsRequest, type ClaimsResponse } from './model.ts'
+import { planReconcile, type BoundPods } from './reconcile-claims.ts'
 import { encodeNodeClaims, TermsTable, type NodeClaims } from './node-claims.ts'
 
 /** Items that wait for the commit before; beyond, callers are told to come back. */
@@ -22,6 +23,8 @@ export interface ClaimBookDeps {
   readonly store: Store
   readonly clock: Clock
   readonly logger: Logger
+  /** Which partition serves a tenant now; undefined: the one that claimed. */
+  readonly ownerOf?: ((tenant: string) => string | undefined) | undefined
 }
 
 interface Entry {
@@ -80,6 +83,30 @@ export class ClaimBook {
   /** Releases on the partition's own account, such as for pods that ended. `partition` is the one that claimed. */
   async release(partition: string, items: readonly ClaimItem[]): Promise<void> {
     await this.#enqueue({ request: undefined, partition, items })
+  }
+
+  /**
+   * Gives back claims of a tenant partition that have no pod. Call it when everything that the partition has bound at `epoch` is known: claims
+   * of schedulers before that one which are not bound then never will be. Claims of tenants that have moved to it become its own.
+   */
+  async reconcile(partition: string, bound: BoundPods): Promise<void> {
+    await this.#raiseEpoch(partition, bound.epoch)
+    const ownerOf = (tenant: string): string | undefined => this.#deps.ownerOf?.(tenant)
+    const { release, takeOver } = planReconcile(this.ledger, partition, { ...bound, ownerOf })
+    for (const [holder, items] of release) await this.#inParts(holder, items)
+    await this.#inParts(partition, takeOver)
+  }
+
+  /** From here on no claim of an earlier scheduler is accepted. */
+  async #raiseEpoch(partition: string, epoch: number): Promise<void> {
+    if (this.epochOf(partition) >= epoch) return
+    await this.#enqueue({ request: { partition, epoch, sequence: 0, items: [] }, partition, items: [] })
+  }
+
+  async #inParts(partition: string, items: readonly ClaimItem[]): Promise<void> {
+    for (let at = 0; at < items.length; at += CLAIM_ITEMS_MAX) {
+      await this.#enqueue({ request: undefined, partition, items: items.slice(at, at + CLAIM_ITEMS_MAX) })
+    }
   }
 
   /** Waits for what is under way; what waits is refused. */

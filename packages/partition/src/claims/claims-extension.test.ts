@@ -29,7 +29,7 @@ describe('the claims of a resource partition over HTTP', () => {
         createAccessExtension({ signer }),
         createRegistryExtension(),
         (core: Parameters<ReturnType<typeof createClaimsExtension>>[0]) =>
-          createClaimsExtension({ claims, membership: createMembership(core.reader, 'rp') })(core),
+          createClaimsExtension({ claims, store, membership: createMembership(core.reader, 'rp') })(core),
       ]
       servers.push(await startTestServer({ store, certificates, extensions }))
     }
@@ -46,7 +46,7 @@ describe('the claims of a resource partition over HTTP', () => {
       ['tp2', two],
       ['stranger', one],
     ] as const) {
-      const certificate = await issuePartitionCertificate(await openClusterCertificatesOf(server), name)
+      const certificate = await issuePartitionCertificate(certificates, name)
       const open = createOpenLink({ ca: certificates.authority.certificatePem, certificate, clock: systemClock })
       const link = open({
         metadata: { name: 'rp' },
@@ -61,7 +61,6 @@ describe('the claims of a resource partition over HTTP', () => {
     for (const server of servers) await server.close()
   })
 
-  const openClusterCertificatesOf = async (server: TestServer) => server.certificates
   const claim = (uid: string, cpu: number) => ({
     op: 'claim',
     uid,

@@ -1,8 +1,12 @@
 import { badRequest, forbidden, StatusError, SYSTEM_TENANT } from '@centaurus/api'
 import { decodeText } from '@centaurus/base'
 import type { AuthorizationAttributes, CreateExtension, Exchange, RequestContext } from '@centaurus/apiserver'
+import type { Store } from '@centaurus/store'
+import type { StoreState } from '../epoch/check-peer.ts'
 import type { Membership } from '../membership/membership.ts'
 import { memberOf, requireMember } from '../membership/require-member.ts'
+import { ClaimReleaser } from './claim-releaser.ts'
+import { LocalReconciler } from './local-reconciler.ts'
 import { AllocationStreams } from './allocation-stream.ts'
 import type { ClaimBook } from './claim-book.ts'
 import { parseClaimsRequest } from './model.ts'
@@ -17,7 +21,10 @@ export interface ClaimsExtensionDeps {
   /** Not started: the extension does. */
   readonly claims: ClaimBook
   /** Partitions that it does not know may not claim. */
-  readonly membership: Pick<Membership, 'get'>
+  readonly membership: Pick<Membership, 'get' | 'self'>
+  readonly store: Store
+  /** Identity and present revision of this partition's store, told to whoever follows the allocations. */
+  readonly storeState?: (() => Promise<StoreState>) | undefined
   /** Why a tenant partition is not believed at the moment; undefined: it is. */
   readonly whyFenced?: ((partition: string) => string | undefined) | undefined
 }
@@ -28,9 +35,9 @@ export interface ClaimsExtensionDeps {
  */
 export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtension {
   const { claims } = deps
-  return ({ reader, clock }) => {
+  return ({ reader, client, clock, logger }) => {
     const streams = new AllocationStreams(claims.ledger, clock)
-    let unfollow: (() => void) | undefined
+    const running: (() => void | Promise<void>)[] = []
     return {
       authorizer: {
         authorize: (asked) => ({ allowed: memberOf(asked.user) !== undefined && isForMembers(asked), reason: '' }),
@@ -40,7 +47,10 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
         {
           path: ALLOCATIONS_PATH,
           methods: ['GET'],
-          handle: (exchange, context) => streams.serve(exchange, requireKnownMember(deps, context)),
+          async handle(exchange, context) {
+            const member = requireKnownMember(deps, context)
+            await streams.serve(exchange, member, await deps.storeState?.())
+          },
         },
       ],
       readiness: {
@@ -50,10 +60,16 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
       },
       async start() {
         await claims.start()
-        unfollow = followNodes(reader, claims.ledger)
+        running.push(followNodes(reader, claims.ledger))
+        const releaser = new ClaimReleaser({ claims, reader, clock, logger })
+        running.push(() => releaser.close())
+        void releaser.sweep()
+        const { self } = deps.membership
+        const reconciler = new LocalReconciler({ claims, self, store: deps.store, reader, client, clock, logger })
+        running.push(() => reconciler.close())
       },
       async close() {
-        unfollow?.()
+        for (const stop of running) await stop()
         streams.close()
         await claims.close()
       },

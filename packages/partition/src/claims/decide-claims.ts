@@ -63,7 +63,7 @@ export class LedgerDraft {
     const draft = this.#draft(node)
     const at = holder === undefined ? -1 : draft.claims.findIndex((claim) => claim.uid === uid)
     const old = draft.claims[at]
-    if (old !== undefined && old.terms.partition !== claimant.partition) {
+    if (old !== undefined && old.terms.partition !== claimant.partition && old.terms.partition !== item.from) {
       return this.#refuse(item, 'ClaimedElsewhere', `uid is a pod of partition "${old.terms.partition}"`)
     }
     const terms = this.#termsOf(claimant, item)

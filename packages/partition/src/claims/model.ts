@@ -31,6 +31,8 @@ export interface ClaimRoom {
   readonly requests: Amounts
   readonly ports?: readonly HostPort[] | undefined
   readonly priority?: number | undefined
+  /** Takes the claim over from this partition. Only for a partition's own use: requests do not carry it. */
+  readonly from?: string | undefined
 }
 
 /** Gives room back. A claim that is not there is released already. */

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { Stored } from '@centaurus/api'
+import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
+import { startTestServer, type TestServer } from '@centaurus/apiserver/testing'
+import { silentLogger, systemClock } from '@centaurus/base'
+import { createMemoryStore, type Store } from '@centaurus/store'
+import { acquireEpoch } from '../epoch/acquire-epoch.ts'
+import { createClaimBinder, type ClaimBinder } from './claim-binder.ts'
+import { ClaimBook } from './claim-book.ts'
+import { createClaimsExtension } from './claims-extension.ts'
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+/** A partition with nodes and tenants of its own. */
+async function startPartition(store: Store, moved: Readonly<Record<string, string>> = {}) {
+  const ownerOf = (tenant: string): string | undefined => moved[tenant]
+  const claims = new ClaimBook({ store, clock: systemClock, logger: silentLogger, ownerOf })
+  const get = () => ({
+    metadata: { name: 'p', uid: 'p', resourceVersion: '1', creationTimestamp: '' },
+    spec: { roles: ['Tenant' as const, 'Resource' as const], endpoints: ['https://127.0.0.1:1'] },
+  })
+  const membership = { self: 'p', get }
+  const server = await startTestServer({
+    store: outliving(store),
+    extensions: [createClaimsExtension({ claims, store, membership })],
+  })
+  const openBinder = async (): Promise<ClaimBinder> => {
+    const { epoch } = await acquireEpoch(store)
+    return createClaimBinder({
+      membership,
+      openLink: () => assert.fail('the nodes are our own'),
+      client: server.client,
+      epoch,
+      partitionOf: () => 'p',
+      localClaims: claims,
+      clock: systemClock,
+      logger: silentLogger,
+      onDeposed: () => assert.fail('nobody else leads'),
+    })
+  }
+  return { claims, server, openBinder }
+}
+
+/** The store for a server that will be closed before it. */
+function outliving(store: Store): Store {
+  return {
+    currentRevision: () => store.currentRevision(),
+    get: (key, options) => store.get(key, options),
+    range: (prefix, options) => store.range(prefix, options),
+    commit: (transaction) => store.commit(transaction),
+    watch: (prefix, options) => store.watch(prefix, options),
+    compact: (revision) => store.compact(revision),
+    close: async () => {},
+  }
+}
+
+async function addNode(server: TestServer, name: string): Promise<void> {
+  const node = await server.client.create(nodes, { metadata: { name } })
+  const allocatable = { cpu: '4', pods: '10' }
+  await server.client.updateStatus(nodes, { ...node, status: { allocatable, capacity: allocatable } })
+}
+
+const createPod = (server: TestServer, name: string): Promise<Stored<Pod>> =>
+  server.client.create(pods, {
+    metadata: { name, namespace: 'default' },
+    spec: { containers: [{ name: 'c', image: 'i' }] },
+  })
+const item = (pod: Stored<Pod>) => ({ pod, nodeName: 'n', requests: { cpu: 100 }, ports: [] })
+
+describe('room on a node', () => {
+  it('comes back when its pod is deleted or over, however it ended', async () => {
+    const store = createMemoryStore()
+    const { claims, server, openBinder } = await startPartition(store)
+    await addNode(server, 'n')
+    const binder = await openBinder()
+    const made = await Promise.all(['deleted', 'succeeded', 'failed', 'stays'].map((name) => createPod(server, name)))
+    assert.deepEqual(
+      (await binder.bind(made.map(item))).map(({ type }) => type),
+      ['bound', 'bound', 'bound', 'bound'],
+    )
+    assert.equal(claims.ledger.claimCount, 4)
+    await server.client.delete(pods, { namespace: 'default', name: 'deleted' }, { gracePeriodSeconds: 0 })
+    await until(() => claims.ledger.claimCount === 3)
+    for (const phase of ['Succeeded', 'Failed'] as const) {
+      const pod = await server.client.get(pods, { namespace: 'default', name: phase.toLowerCase() })
+      await server.client.updateStatus(pods, { ...pod, status: { phase } })
+    }
+    await until(() => claims.ledger.claimCount === 1)
+    assert.equal(claims.ledger.nodeOf(made[3]!.metadata.uid), 'n')
+    await binder.close()
+    await server.close()
+  })
+
+  it('comes back when a pod ended while nobody looked, or was never bound by a scheduler that is gone', async () => {
+    const store = createMemoryStore()
+    const first = await startPartition(store)
+    await addNode(first.server, 'n')
+    const binder = await first.openBinder()
+    const [over, bound, unbound, deleted] = (await Promise.all(
+      ['over', 'bound', 'unbound', 'deleted'].map((name) => createPod(first.server, name)),
+    )) as [Stored<Pod>, Stored<Pod>, Stored<Pod>, Stored<Pod>]
+    await binder.bind([over, bound, deleted].map(item))
+    await binder.claim([item(unbound)])
+    await binder.close()
+    await first.server.server.close()
+
+    // A server without claims: what happens here is seen by nobody.
+    const other = await startTestServer({ store: outliving(store) })
+    const pod = await other.client.get(pods, { namespace: 'default', name: 'over' })
+    await other.client.updateStatus(pods, { ...pod, status: { phase: 'Failed' } })
+    await other.client.delete(pods, { namespace: 'default', name: 'deleted' }, { gracePeriodSeconds: 0 })
+    await other.server.close()
+
+    const second = await startPartition(store)
+    await until(() => second.claims.ledger.claimCount === 3)
+    assert.equal(second.claims.ledger.nodeOf(over.metadata.uid), undefined)
+    await acquireEpoch(store)
+    await until(() => second.claims.ledger.claimCount === 1)
+    assert.equal(second.claims.ledger.nodeOf(bound.metadata.uid), 'n')
+    await second.server.close()
+  })
+
+  it('goes along when its tenant moves to another partition', async () => {
+    const store = createMemoryStore()
+    const moved: Record<string, string> = {}
+    const { claims, server } = await startPartition(store, moved)
+    await addNode(server, 'n')
+    const claim = (uid: string) => ({
+      op: 'claim' as const,
+      uid,
+      tenant: 'acme',
+      namespace: 'default',
+      name: uid,
+      node: 'n',
+      requests: { cpu: 100 },
+    })
+    await claims.submit({ partition: 'tp1', epoch: 7, sequence: 1, items: [claim('a'), claim('b')] })
+    moved['acme'] = 'tp2'
+    const nothing = { epoch: 9, isBound: () => false }
+    await claims.reconcile('tp1', nothing)
+    assert.equal(claims.ledger.claimCount, 2, 'they are not for tp1 to judge any more')
+    await claims.reconcile('tp2', { epoch: 2, isBound: (uid) => uid === 'a' })
+    assert.equal(claims.ledger.claimCount, 1)
+    assert.equal(claims.ledger.findClaim('a')?.claim.terms.partition, 'tp2')
+    await claims.reconcile('tp2', { epoch: 3, isBound: () => false })
+    assert.equal(claims.ledger.claimCount, 0)
+    await assert.rejects(claims.submit({ partition: 'tp1', epoch: 8, sequence: 1, items: [] }), /newer scheduler/)
+    await server.close()
+  })
+})
