@@ -1,3 +1,4 @@
+import type { Partition } from '@centaurus/api/centaurus/v1'
 import { nodes, type Node } from '@centaurus/api/core/v1'
 import type { Stored } from '@centaurus/api'
 import type { Client } from '@centaurus/client'
@@ -8,6 +9,16 @@ import type { Home } from './home.ts'
 export async function connectAsAdmin(home: Home): Promise<Client> {
   const config = await loadKubeconfig(home.kubeconfig)
   return createHttpClient({ ...config.config, userAgent: 'centaurus-cli' })
+}
+
+/**
+ * The administrator's client of another partition of the cluster in `home`: the same credentials are good everywhere. Fails at the first
+ * call when the partition has no address yet or can't be reached.
+ */
+export async function connectToPartition(home: Home, { spec }: Readonly<Partition>): Promise<Client> {
+  const { config } = await loadKubeconfig(home.kubeconfig)
+  const [server = 'https://127.0.0.1:1', ...alternatives] = spec.endpoints
+  return createHttpClient({ ...config, server, alternatives, userAgent: 'centaurus-cli' })
 }
 
 /** All nodes, or undefined while the API server does not answer. */

@@ -1,9 +1,10 @@
-import { openClusterCertificates } from '@centaurus/apiserver'
+import { ALL_TENANTS } from '@centaurus/api'
+import { openClusterCertificates, SERVER_USER, type ApiServer } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom, type Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { createMemoryStore } from '@centaurus/store'
 import { startControlPlane } from './control-plane.ts'
-import { startSimulatedNodes } from './simulated-nodes.ts'
+import { nodeIdentity, startSimulatedNodes, type SimulatedNodesOptions } from './simulated-nodes.ts'
 
 /** Revisions of history that a cluster for a test keeps: watches resume across so many writes. */
 const HISTORY_REVISIONS_MAX = 100_000
@@ -53,7 +54,12 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     alternativeNames: ['127.0.0.1'],
   })
   const tls = { key: serving.keyPem, cert: serving.certificatePem, clientCa: certificates.authority.certificatePem }
-  const nodes = await startSimulatedNodes({ client: plane.client, count: options.simulatedNodes ?? 0, logger, tls })
+  const nodes = await startSimulatedNodes({
+    ...nodeClients(plane.server),
+    count: options.simulatedNodes ?? 0,
+    logger,
+    tls,
+  })
   return {
     url: plane.url,
     kubeconfig: plane.kubeconfig,
@@ -62,6 +68,17 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       await nodes.close()
       await plane.close()
       await store.close()
+    },
+  }
+}
+
+/** How node agents in this process reach the server. */
+export function nodeClients({ client }: ApiServer): Pick<SimulatedNodesOptions, 'client' | 'clientOf'> {
+  return {
+    client: client({ ...SERVER_USER, tenant: ALL_TENANTS }),
+    clientOf(nodeName) {
+      const { user, groups } = nodeIdentity(nodeName)
+      return client({ name: user, uid: '', groups, extra: {}, tenant: ALL_TENANTS })
     },
   }
 }

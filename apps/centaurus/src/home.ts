@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 
@@ -20,11 +20,19 @@ export interface Home {
   readonly runDir: string
   /** What `up` was told. */
   readonly settings: string
+  /** A home for each further partition of the cluster that this machine runs. */
+  readonly partitionsDir: string
+  /** A home for each further API server of this home's partition. */
+  readonly serversDir: string
 }
 
 /** Paths of the home folder that the environment names. Touches nothing. */
 export function findHome(env: NodeJS.ProcessEnv = process.env): Home {
-  const dir = resolve(env['CENTAURUS_HOME'] ?? join(homedir(), '.centaurus'))
+  return homeAt(resolve(env['CENTAURUS_HOME'] ?? join(homedir(), '.centaurus')))
+}
+
+/** Paths of a home in this folder. Touches nothing. */
+export function homeAt(dir: string): Home {
   return {
     dir,
     kubeconfig: join(dir, 'kubeconfig'),
@@ -35,7 +43,46 @@ export function findHome(env: NodeJS.ProcessEnv = process.env): Home {
     logDir: join(dir, 'logs'),
     runDir: join(dir, 'run'),
     settings: join(dir, 'settings.json'),
+    partitionsDir: join(dir, 'partitions'),
+    serversDir: join(dir, 'servers'),
   }
+}
+
+/** A home within the cluster's home. */
+export interface NamedHome {
+  /** `''` for the cluster's own; else the partition's name, or that and a server's port, as in `tp1` and `tp1:6445`. */
+  readonly name: string
+  readonly home: Home
+}
+
+/** Home of a further partition. */
+export function partitionHome(home: Home, name: string): Home {
+  return homeAt(join(home.partitionsDir, name))
+}
+
+/** Home of a further API server of the partition in `home`. */
+export function serverHome(home: Home, port: number): Home {
+  return homeAt(join(home.serversDir, String(port)))
+}
+
+/** The cluster's home, and all that were set up within it, servers after their partition. */
+export function listHomes(home: Home): NamedHome[] {
+  const partitions = foldersIn(home.partitionsDir).map((name) => ({ name, home: partitionHome(home, name) }))
+  return [{ name: '', home }, ...partitions].flatMap((each) => [
+    each,
+    ...foldersIn(each.home.serversDir).map((port) => ({
+      name: `${each.name}:${port}`,
+      home: serverHome(each.home, Number(port)),
+    })),
+  ])
+}
+
+/** Those with settings: others are what an interrupted removal left. */
+function foldersIn(dir: string): string[] {
+  if (!existsSync(dir)) return []
+  return readdirSync(dir)
+    .filter((name) => existsSync(homeAt(join(dir, name)).settings))
+    .toSorted()
 }
 
 /** Makes the folders that every command may write to. */

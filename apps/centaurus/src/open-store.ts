@@ -6,13 +6,16 @@ import {
   MigrationError,
   openEmbeddedStore,
   openEtcdStore,
+  REVISION_SPAN,
   StoreFileError,
   StoreLockedError,
   StoreUnavailableError,
+  withRevisionBase,
   type EtcdTls,
   type Store,
 } from '@centaurus/store'
 import type { Home } from './home.ts'
+import type { Settings } from './settings.ts'
 import type { EtcdSetting, StoreSetting } from './store-setting.ts'
 import { UserError } from './user-error.ts'
 
@@ -25,6 +28,11 @@ export async function openClusterStore(home: Home, setting: StoreSetting, logger
     await store.close()
     throw explain(error)
   }
+}
+
+/** As {@link openClusterStore}; its revisions begin where those of no other partition do, so that they tell from which store they are. */
+export async function openPartitionStore(home: Home, { store, partition }: Settings, logger?: Logger): Promise<Store> {
+  return withRevisionBase(await openClusterStore(home, store, logger), (partition?.index ?? 0) * REVISION_SPAN)
 }
 
 /** Opens it as it is, for a migration. Throws {@link UserError} for what a person can mend. */

@@ -9,9 +9,11 @@ import { runTests } from './commands/test.ts'
 import { up } from './commands/up.ts'
 import { DAEMONS } from './daemons.ts'
 import { findHome } from './home.ts'
-import { formatNodes, parseNodes, parsePort } from './settings.ts'
+import { formatNodes, parseNodes, parsePort, type NodesSetting } from './settings.ts'
+import { addPartitionCommands } from './partition-program.ts'
 import { addSimulate } from './simulate/program.ts'
-import { parseStoreFlags, type StoreFlags, type StoreSetting } from './store-setting.ts'
+import { addStoreOptions, readStoreFlags, type StoreOptions } from './store-flags.ts'
+import type { StoreFlags } from './store-setting.ts'
 
 /** The command line. Each action is a function of its own under `commands/`; heavy parts are imported when they run. */
 export function createProgram(): Command {
@@ -21,6 +23,7 @@ export function createProgram(): Command {
     .showHelpAfterError('Run ./centaurus --help to see what there is.')
     .enablePositionalOptions()
   addCluster(program)
+  addPartitionCommands(program)
   addStore(program)
   addImage(program)
   addTools(program)
@@ -40,18 +43,20 @@ Examples:
   ./centaurus down && ./centaurus up      everything that was acknowledged is still there`
 
 function addCluster(program: Command): void {
-  program
+  const upCommand = program
     .command('up')
     .description('start the cluster, setting up what is missing; safe to run again')
     .option('--port <port>', 'port of the API server (default 6443)', parsePort)
     .option('--nodes <kind>', 'local, simulated:N or none (default local)', parseNodes)
-    .option('--store <engine>', 'where objects are kept: embedded or etcd (default embedded)')
-    .option('--etcd-endpoints <urls>', 'members of etcd, such as https://10.0.0.1:2379,https://10.0.0.2:2379')
-    .option('--etcd-ca <file>', "certificate authority of etcd's servers")
-    .option('--etcd-cert <file>', 'client certificate for etcd')
-    .option('--etcd-key <file>', 'its key')
-    .option('--etcd-prefix <prefix>', 'where in etcd (default /centaurus)')
-    .action((options: UpFlags) => up(findHome(), { ...options, store: readStoreFlags(options) }))
+    .option('--listen <address>', 'listen on this address alone')
+    .option('--advertise <address>', 'how others reach the API server (default: the address of this machine)')
+    .option(
+      '--join <file>',
+      'run a partition of another cluster here, from what ./centaurus partition add --join-bundle wrote',
+    )
+  addStoreOptions(upCommand).action((options: UpFlags) =>
+    up(findHome(), { ...options, store: readStoreFlags(options) }),
+  )
   program
     .command('down')
     .description('stop the cluster and its containers; its state stays')
@@ -64,7 +69,7 @@ function addCluster(program: Command): void {
   program
     .command('logs')
     .description('print the log of a process of the cluster')
-    .argument('[name]', `one of: ${DAEMONS.join(', ')}, containerd (default: all)`)
+    .argument('[name]', `one of: ${DAEMONS.join(', ')}, containerd, a partition (default: all)`)
     .option('-f, --follow', 'go on as lines come')
     .option('-n, --lines <count>', 'lines from the end', '100')
     .action((name: string | undefined, options: { follow?: boolean; lines: string }) =>
@@ -93,25 +98,13 @@ function addStore(program: Command): void {
     )
 }
 
-/** Undefined when nothing is said about it. */
-function readStoreFlags(options: UpFlags): StoreSetting | undefined {
-  const { etcdEndpoints: endpoints, etcdCa: ca, etcdCert: cert, etcdKey: key, etcdPrefix: prefix } = options
-  const isEtcd = [endpoints, ca, cert, key, prefix].some((flag) => flag !== undefined)
-  const engine = options.store ?? (isEtcd ? 'etcd' : undefined)
-  if (engine === undefined) return undefined
-  return parseStoreFlags({ engine, endpoints, ca, cert, key, prefix }, (flag) =>
-    flag === 'engine' ? '--store' : `--etcd-${flag}`,
-  )
+interface UpFlags extends StoreOptions {
+  readonly port?: number
+  readonly nodes?: NodesSetting
+  readonly listen?: string
+  readonly advertise?: string
+  readonly join?: string
 }
-
-type UpFlags = {
-  store?: string
-  etcdEndpoints?: string
-  etcdCa?: string
-  etcdCert?: string
-  etcdKey?: string
-  etcdPrefix?: string
-} & { port?: ReturnType<typeof parsePort>; nodes?: ReturnType<typeof parseNodes> }
 
 function addImage(program: Command): void {
   const image = program.command('image').description('container images on this node')

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import type { PartitionRole } from '@centaurus/api/centaurus/v1'
 import type { Home } from './home.ts'
 import { EMBEDDED, parseStoreSetting, type StoreSetting } from './store-setting.ts'
 import { UserError } from './user-error.ts'
@@ -12,11 +13,29 @@ export type NodesSetting =
   /** None: nodes join by themselves. */
   | { readonly type: 'none' }
 
+/** Which partition a control plane is, when it is not a cluster's first. */
+export interface PartitionSettings {
+  readonly name: string
+  readonly roles: readonly PartitionRole[]
+  /** API servers of the home partition; undefined: this is another server of home itself. */
+  readonly homeEndpoints: readonly string[] | undefined
+  /** Addresses of its Services; undefined: the default range. */
+  readonly serviceRange: string | undefined
+  /** Unlike any other partition's, ever: its store's revisions are those of no other. 0: home. */
+  readonly index: number
+}
+
 /** How this cluster was set up; kept, so that `down` and `up` give the same one. */
 export interface Settings {
   readonly port: number
   readonly nodes: NodesSetting
+  /** Undefined: the home partition. */
+  readonly partition?: PartitionSettings | undefined
   readonly store: StoreSetting
+  /** Address to listen on; undefined: all. */
+  readonly listen?: string | undefined
+  /** Address at which nodes, pods and other partitions reach the API server; undefined: this machine's first. */
+  readonly advertise?: string | undefined
 }
 
 /** Nodes in one process of simulated nodes; more than this is a job for several machines. */
@@ -56,15 +75,36 @@ export function parseCount(text: string): number {
   return Number(text)
 }
 
+/** Reads `tenant`, `resource` or both with a comma. Throws {@link UserError}. */
+export function parseRoles(text: string): PartitionRole[] {
+  const roles = new Set<PartitionRole>()
+  for (const part of text.split(',')) {
+    const role = ROLES.get(part.trim().toLowerCase())
+    if (role === undefined)
+      throw new UserError(`Cannot use --roles "${text}": it must be tenant, resource or tenant,resource`)
+    roles.add(role)
+  }
+  return [...roles]
+}
+
+const ROLES: ReadonlyMap<string, PartitionRole> = new Map([
+  ['tenant', 'Tenant'],
+  ['resource', 'Resource'],
+])
+
 /** Undefined when no cluster was set up in this home. Throws {@link UserError} when the file is damaged. */
 export function readSettings(home: Home): Settings | undefined {
   if (!existsSync(home.settings)) return undefined
   try {
     const raw = JSON.parse(readFileSync(home.settings, 'utf8')) as Record<string, unknown>
+    const { partition, listen, advertise } = raw
     return {
       port: parsePort(String(raw['port'])),
       nodes: parseNodes(String(raw['nodes'])),
       store: parseStoreSetting(raw['store']),
+      ...(partition === undefined ? {} : { partition: readPartition(partition as Record<string, unknown>) }),
+      ...(listen === undefined ? {} : { listen: String(listen) }),
+      ...(advertise === undefined ? {} : { advertise: String(advertise) }),
     }
   } catch (cause) {
     throw new UserError(
@@ -74,11 +114,35 @@ export function readSettings(home: Home): Settings | undefined {
   }
 }
 
+function readPartition(raw: Record<string, unknown>): PartitionSettings {
+  const { name, roles, homeEndpoints, serviceRange, index } = raw
+  if (typeof name !== 'string') throw new TypeError('its partition has no name')
+  return {
+    name,
+    roles: parseRoles(String(roles)),
+    homeEndpoints: Array.isArray(homeEndpoints) ? homeEndpoints.map(String) : undefined,
+    serviceRange: serviceRange === undefined ? undefined : String(serviceRange),
+    index: Number(index ?? 0),
+  }
+}
+
 /** Replaces the file in one step. */
 export function writeSettings(home: Home, settings: Settings): void {
+  const { port, nodes, store, partition, listen, advertise } = settings
+  const raw = {
+    port,
+    nodes: formatNodes(nodes),
+    ...(store.engine === 'embedded' ? {} : { store }),
+    ...(partition === undefined ? {} : { partition: { ...partition, roles: formatRoles(partition.roles) } }),
+    listen,
+    advertise,
+  }
   const draft = `${home.settings}.new`
-  const { port, nodes, store } = settings
-  const raw = { port, nodes: formatNodes(nodes), ...(store.engine === 'embedded' ? {} : { store }) }
   writeFileSync(draft, `${JSON.stringify(raw, undefined, 2)}\n`)
   renameSync(draft, home.settings)
+}
+
+/** Inverse of {@link parseRoles}. */
+export function formatRoles(roles: readonly PartitionRole[]): string {
+  return roles.map((role) => role.toLowerCase()).join(',')
 }

@@ -1,16 +1,18 @@
+import { hostname } from 'node:os'
 import { renameSync, writeFileSync } from 'node:fs'
 import { hostAlternativeNames, openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import { systemClock, systemRandom } from '@centaurus/base'
 import { startControlPlane } from '../control-plane.ts'
+import { HOME_PARTITION, SINGLE_PARTITION, type PartitionSetup } from '../control-plane/partition-setup.ts'
 import { registerDaemon } from '../daemons.ts'
 import { createHome, type Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
-import { openClusterStore } from '../open-store.ts'
+import { openPartitionStore } from '../open-store.ts'
+import { localNodeName, NODE_CLIENT_FILE, NODE_PROXY_FILE, NODE_SERVING_FILE } from '../node-identity.ts'
 import { DEFAULT_SETTINGS, readSettings, type Settings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
 import { UserError } from '../user-error.ts'
-import { localNodeName, NODE_CLIENT_FILE, NODE_PROXY_FILE, NODE_SERVING_FILE } from '../node-identity.ts'
 
 const KUBECONFIG_MODE = 0o600
 
@@ -22,25 +24,25 @@ export async function runControlPlane(home: Home): Promise<void> {
   const logger = createLogger()
   const clock = systemClock
   const stopped = untilStopped()
+  const address = settings.advertise ?? primaryAddress()
   const [store, certificates] = await Promise.all([
-    openClusterStore(home, settings.store, logger),
-    openClusterCertificates({
-      directory: home.pkiDir,
-      alternativeNames: [...hostAlternativeNames(), SERVICE_ADDRESS],
-      clock,
-    }),
+    openPartitionStore(home, settings, logger),
+    openClusterCertificates({ directory: home.pkiDir, alternativeNames: serverNames(settings, address), clock }),
   ])
   try {
     const plane = await startControlPlane({
       store,
       certificates,
       port: settings.port,
-      advertiseAddress: primaryAddress(),
+      host: settings.listen,
+      advertiseAddress: address,
+      clientHost: clientHost(settings),
+      partition: partitionSetup(settings),
       clock,
       random: systemRandom,
       logger,
     }).catch((error: unknown) => explainStart(error, settings))
-    await issueNodeCertificates(certificates, primaryAddress())
+    await issueNodeCertificates(certificates, address)
     writeKubeconfig(home, plane.kubeconfig)
     logger.info('Started control plane', { url: plane.url })
     await stopped
@@ -51,8 +53,43 @@ export async function runControlPlane(home: Home): Promise<void> {
   }
 }
 
+/** Its place in the cluster, as the settings say. */
+export function partitionSetup({ partition, port, store }: Settings): PartitionSetup {
+  return {
+    ...SINGLE_PARTITION,
+    ...(partition ?? { name: HOME_PARTITION }),
+    serverName: store.engine === 'embedded' ? undefined : `${hostname().toLowerCase()}:${port}`,
+  }
+}
+
 /** Address of the `kubernetes` Service: the first of the default service range. */
 const SERVICE_ADDRESS = '10.96.0.1'
+
+function serverNames({ partition, listen }: Settings, address: string): string[] {
+  const range = partition?.serviceRange
+  const service = range === undefined ? SERVICE_ADDRESS : firstAddress(range)
+  return [
+    ...hostAlternativeNames(),
+    service,
+    address,
+    ...(listen === undefined || isAnyAddress(listen) ? [] : [listen]),
+  ]
+}
+
+/** The first address that a Service may have: `10.97.0.1` of `10.97.0.0/16`. */
+function firstAddress(range: string): string {
+  const parts = range.split('/')[0]!.split('.').map(Number)
+  return [...parts.slice(0, 3), parts[3]! + 1].join('.')
+}
+
+function isAnyAddress(address: string): boolean {
+  return address === '0.0.0.0' || address === '::'
+}
+
+/** A server that listens on one address alone is not on the loopback. */
+function clientHost({ listen }: Settings): string | undefined {
+  return listen === undefined || isAnyAddress(listen) ? undefined : listen
+}
 
 /** The node agent of this machine finds them beside the authority's certificate; it never sees the authority's key. */
 async function issueNodeCertificates(certificates: ClusterCertificates, address: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { silentLogger } from '@centaurus/base'
-import { Listr } from 'listr2'
-import { stopDaemon } from '../daemons.ts'
-import type { Home } from '../home.ts'
+import { Listr, type ListrTask } from 'listr2'
+import { stopDaemon, type DaemonName } from '../daemons.ts'
+import { listHomes, type Home, type NamedHome } from '../home.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
 
 /** Longest time that pods get to stop, all together. */
@@ -13,31 +13,32 @@ export async function down(home: Home): Promise<void> {
   process.stdout.write(`\nThe cluster is down. Its state is in ${home.dir}; ./centaurus up starts it again.\n`)
 }
 
-/** The steps of {@link down}, with the longest time that pods get to stop. */
+/** The steps of {@link down}, with the longest time that pods get to stop. What was added to the cluster on this machine stops as well. */
 export async function stopCluster(home: Home, options: { readonly graceSecondsMax: number }): Promise<void> {
+  const all = listHomes(home).toReversed() // home last: the others report to it
   await new Listr(
     [
-      {
-        title: 'Stop the node agent',
-        task: async (_, task) => {
-          if (!(await stopDaemon(home, 'node'))) task.skip('The node agent was not running')
-        },
-      },
+      ...all.map((each) => stopTask(each, 'node', 'node agent')),
       {
         title: 'Stop the containers',
-        task: async (_, task) => {
+        task: async (_: unknown, task: { skip(reason: string): void }) => {
           const { stopContainers } = await import('../containers.ts')
           if (!(await stopContainers(home, { logger: silentLogger, ...options })))
             task.skip('No containers were running')
         },
       },
-      {
-        title: 'Stop the control plane',
-        task: async (_, task) => {
-          if (!(await stopDaemon(home, 'control-plane'))) task.skip('The control plane was not running')
-        },
-      },
+      ...all.map((each) => stopTask(each, 'control-plane', 'control plane')),
     ],
     LISTR_OPTIONS,
   ).run()
+}
+
+function stopTask({ home, name }: NamedHome, daemon: DaemonName, title: string): ListrTask {
+  const what = name === '' ? `the ${title}` : `the ${title} of ${name}`
+  return {
+    title: `Stop ${what}`,
+    task: async (_, task) => {
+      if (!(await stopDaemon(home, daemon))) task.skip(`T${what.slice(1)} was not running`)
+    },
+  }
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { DAEMONS, logFile } from '../daemons.ts'
-import type { Home } from '../home.ts'
+import { listHomes, type Home } from '../home.ts'
 import { join } from 'node:path'
 import { UserError } from '../user-error.ts'
 
@@ -22,14 +22,17 @@ export async function showLogs(
   })
 }
 
+/** `tp1` names all logs of that partition, `tp1/node` one of them. */
 function filesOf(home: Home, name: string | undefined): string[] {
-  const all = new Map<string, string>([
-    ...DAEMONS.map((daemon) => [daemon, logFile(home, daemon)] as const),
-    [CONTAINERD, join(home.logDir, 'containerd.log')],
-  ])
+  const all = new Map<string, string>()
+  for (const each of listHomes(home)) {
+    const prefix = each.name === '' ? '' : `${each.name}/`
+    for (const daemon of DAEMONS) all.set(prefix + daemon, logFile(each.home, daemon))
+  }
+  all.set(CONTAINERD, join(home.logDir, 'containerd.log'))
   if (name === undefined) return [...all.values()]
-  const file = all.get(name)
-  if (file === undefined)
+  const files = [...all].flatMap(([key, file]) => (key === name || key.startsWith(`${name}/`) ? [file] : []))
+  if (files.length === 0)
     throw new UserError(`There is no log named "${name}". There are: ${[...all.keys()].join(', ')}`)
-  return [file]
+  return files
 }

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import { StatusError } from '@centaurus/api'
+import { ALL_TENANTS, StatusError } from '@centaurus/api'
 import { nodes } from '@centaurus/api/core/v1'
 import { systemClock, systemRandom, type Logger } from '@centaurus/base'
-import { createHttpClient } from '@centaurus/client/http'
+import { createHttpClient, createSharedHttpClients, loadKubeconfig } from '@centaurus/client/http'
 import { createInformerFactory, type Client } from '@centaurus/client'
 import {
   createCriRuntime,
@@ -13,17 +13,16 @@ import {
   startServiceProxy,
   type KubeletServerOptions,
 } from '@centaurus/node'
-import { connectAsAdmin } from '../cluster-access.ts'
 import { CLUSTER_DNS, openContainerd, POD_CIDR } from '../containers.ts'
 import { markReady, registerDaemon } from '../daemons.ts'
 import type { Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
 import { localNodeName, readNodeIdentity, type NodeIdentity } from '../node-identity.ts'
-import { DEFAULT_SETTINGS, readSettings, type Settings } from '../settings.ts'
+import { DEFAULT_SETTINGS, readSettings, SIMULATED_NODES_MAX, type Settings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
 import { UserError } from '../user-error.ts'
-import { startSimulatedNodes } from '../simulated-nodes.ts'
+import { nodeIdentity, startSimulatedNodes } from '../simulated-nodes.ts'
 
 /** Source: the kubelet's own default. */
 const KUBELET_PORT = 10_250
@@ -36,7 +35,7 @@ export async function runNode(home: Home): Promise<void> {
   const stopped = untilStopped()
   const running =
     settings.nodes.type === 'simulated'
-      ? await runSimulated(home, settings.nodes.count, logger)
+      ? await runSimulated(home, { ...settings, count: settings.nodes.count, logger })
       : await runLocal(home, settings, logger)
   markReady(home, 'node')
   logger.info('Started nodes')
@@ -49,14 +48,27 @@ interface Running {
   close(): Promise<void>
 }
 
-async function runSimulated(home: Home, count: number, logger: Logger): Promise<Running> {
-  const client = await connectAsAdmin(home)
+async function runSimulated(
+  home: Home,
+  { partition, count, logger }: Settings & { readonly count: number; readonly logger: Logger },
+): Promise<Running> {
+  const { config } = await loadKubeconfig(home.kubeconfig)
+  const clients = createSharedHttpClients({ ...config, userAgent: 'kubelet', tenant: ALL_TENANTS })
+  const client = clients.client()
   await untilApiAnswers(client, 'simulated-0')
-  const simulated = await startSimulatedNodes({ client, count, logger, tls: servingTls(readNodeIdentity(home)) })
+  const simulated = await startSimulatedNodes({
+    client,
+    clientOf: (nodeName) => clients.client({ impersonate: nodeIdentity(nodeName), tenant: undefined }),
+    count,
+    namePrefix: partition === undefined ? undefined : `${partition.name}-simulated-`,
+    firstIndex: (partition?.index ?? 0) * SIMULATED_NODES_MAX,
+    logger,
+    tls: servingTls(readNodeIdentity(home)),
+  })
   return {
     async close() {
       await simulated.close()
-      await client.close()
+      await clients.close()
     },
   }
 }

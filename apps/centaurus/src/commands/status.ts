@@ -1,11 +1,16 @@
 import { existsSync } from 'node:fs'
 import { connectAsAdmin, isNodeReady, tryListNodes } from '../cluster-access.ts'
 import { DAEMONS, findDaemon, logFile, type DaemonName } from '../daemons.ts'
-import type { Home } from '../home.ts'
-import { formatNodes, readSettings } from '../settings.ts'
+import { homeAt, listHomes, type Home } from '../home.ts'
+import { DEFAULT_SETTINGS, formatNodes, readSettings } from '../settings.ts'
 
 /** What `status` prints with `--json`. */
-interface ClusterStatus {
+interface ClusterStatus extends HomeStatus {
+  /** What was added to the cluster on this machine, by name: partitions, and further servers as `tp1:6445`. */
+  partitions: Record<string, HomeStatus>
+}
+
+interface HomeStatus {
   home: string
   nodes: string | undefined
   processes: { name: DaemonName; pid: number | undefined; upSeconds: number | undefined }[]
@@ -26,14 +31,36 @@ export async function status(home: Home, { json }: { json: boolean }): Promise<v
     process.exitCode = 1
     return
   }
-  const seen = await look(home, formatNodes(settings.nodes))
-  process.stdout.write(json ? `${JSON.stringify(seen)}\n` : describe(home, seen))
-  const expected = settings.nodes.type === 'none' ? DAEMONS.filter((name) => name !== 'node') : DAEMONS
-  const allRun = expected.every((name) => seen.processes.find((item) => item.name === name)?.pid !== undefined)
-  if (!allRun || seen.apiServer !== 'answers' || seen.nodesReady < seen.nodesTotal) process.exitCode = 1
+  const seen = await lookAtAll(home)
+  const all = [seen, ...Object.values(seen.partitions)]
+  process.stdout.write(json ? `${JSON.stringify(seen)}\n` : describeAll(home, seen))
+  if (!all.every(isWell)) process.exitCode = 1
 }
 
-async function look(home: Home, nodes: string): Promise<ClusterStatus> {
+function isWell({ nodes, processes, apiServer, nodesReady, nodesTotal }: HomeStatus): boolean {
+  const expected = nodes === 'none' ? DAEMONS.filter((name) => name !== 'node') : DAEMONS
+  const allRun = expected.every((name) => processes.find((item) => item.name === name)?.pid !== undefined)
+  return allRun && apiServer === 'answers' && nodesReady === nodesTotal
+}
+
+async function lookAtAll(home: Home): Promise<ClusterStatus> {
+  const [own, ...others] = await Promise.all(
+    listHomes(home).map(async (each) => {
+      const nodes = formatNodes((readSettings(each.home) ?? DEFAULT_SETTINGS).nodes)
+      return [each.name, await look(each.home, nodes)] as const
+    }),
+  )
+  return { ...own![1], partitions: Object.fromEntries(others) }
+}
+
+function describeAll(home: Home, seen: ClusterStatus): string {
+  const others = Object.entries(seen.partitions).map(
+    ([name, status]) => `\nPartition ${name}\n${describe(homeAt(status.home), status)}`,
+  )
+  return describe(home, seen) + others.join('')
+}
+
+async function look(home: Home, nodes: string): Promise<HomeStatus> {
   const processes = DAEMONS.map((name) => {
     const daemon = findDaemon(home, name)
     const upSeconds = daemon === undefined ? undefined : Math.round((Date.now() - daemon.startedAt) / 1000)
@@ -52,8 +79,11 @@ async function look(home: Home, nodes: string): Promise<ClusterStatus> {
   }
 }
 
-function describe(home: Home, seen: ClusterStatus): string {
-  const lines = seen.processes.map(({ name, pid, upSeconds }) =>
+function describe(home: Home, seen: HomeStatus): string {
+  const expected = seen.processes.filter(
+    ({ name, pid }) => pid !== undefined || name !== 'node' || seen.nodes !== 'none',
+  )
+  const lines = expected.map(({ name, pid, upSeconds }) =>
     pid === undefined
       ? `${name.padEnd(14)} stopped    log: ${logFile(home, name)}`
       : `${name.padEnd(14)} running    pid ${pid}, for ${upSeconds} s`,
@@ -61,6 +91,6 @@ function describe(home: Home, seen: ClusterStatus): string {
   lines.push(`API server     ${seen.apiServer}`)
   if (seen.apiServer === 'answers') lines.push(`Nodes          ${seen.nodesReady} of ${seen.nodesTotal} ready`)
   lines.push(`Home           ${seen.home}`)
-  if (seen.processes.some(({ pid }) => pid === undefined)) lines.push('', 'Start what is stopped with ./centaurus up')
+  if (expected.some(({ pid }) => pid === undefined)) lines.push('', 'Start what is stopped with ./centaurus up')
   return `${lines.join('\n')}\n`
 }

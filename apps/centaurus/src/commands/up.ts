@@ -1,19 +1,10 @@
-import { existsSync, statSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
+import { existsSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import { silentLogger } from '@centaurus/base'
 import { Listr, type ListrTask } from 'listr2'
-import { connectAsAdmin, isNodeReady, tryListNodes } from '../cluster-access.ts'
-import {
-  findDaemon,
-  isMarkedReady,
-  isSupervised,
-  logFile,
-  logTail,
-  startDaemon,
-  stopDaemon,
-  type DaemonName,
-} from '../daemons.ts'
-import { createHome, type Home } from '../home.ts'
+import { findDaemon } from '../daemons.ts'
+import { createHome, listHomes, type Home } from '../home.ts'
+import { applyJoinBundle, readJoinBundle, type JoinBundle } from '../join-bundle.ts'
 import { installPackages, missingPackages, whyNoContainers } from '../prerequisites.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
 import {
@@ -24,6 +15,7 @@ import {
   type NodesSetting,
   type Settings,
 } from '../settings.ts'
+import { controlPlaneTask, nodeTask } from '../start-tasks.ts'
 import { describeStore, isSameStore, type StoreSetting } from '../store-setting.ts'
 import { UserError } from '../user-error.ts'
 
@@ -32,49 +24,56 @@ export interface UpOptions {
   readonly port?: number | undefined
   readonly nodes?: NodesSetting | undefined
   readonly store?: StoreSetting | undefined
+  readonly listen?: string | undefined
+  readonly advertise?: string | undefined
+  /** File that `centaurus partition add --join-bundle` wrote. */
+  readonly join?: string | undefined
 }
-
-const CONTROL_PLANE_TIMEOUT_MS = 60_000
-const NODES_TIMEOUT_MS = 120_000
-const POLL_MS = 50
-const REQUEST_TIMEOUT_MS = 2_000
-const LOG_LINES = 15
 
 /** Starts whatever of the cluster does not run yet, and waits until it is ready. */
 export async function up(home: Home, options: UpOptions): Promise<void> {
-  const settings = decideSettings(home, options)
+  const bundle = options.join === undefined ? undefined : readJoinBundle(options.join)
+  const settings = decideSettings(home, options, bundle)
   if (settings.nodes.type === 'local') refuseWithoutContainers()
   createHome(home)
+  if (bundle !== undefined) applyJoinBundle(home, bundle)
   writeSettings(home, settings)
+  const isLocal = settings.nodes.type === 'local'
+  const own = { home, name: '' }
   const tasks = [
-    ...(settings.nodes.type === 'local' ? localTasks(home) : []),
-    daemonTask(home, {
-      name: 'control-plane',
-      title: 'Start the control plane',
-      waitUntilReady: (since) => waitForApi(home, since),
-    }),
-    ...(settings.nodes.type === 'local' ? [containerTask(home)] : []),
-    ...(settings.nodes.type === 'none' ? [] : [nodeTask(home, settings.nodes)]),
+    ...(isLocal ? localTasks(home) : []),
+    controlPlaneTask(own),
+    ...(isLocal ? [containerTask(home)] : []),
+    ...(settings.nodes.type === 'none' ? [] : [nodeTask(own, settings.nodes)]),
+    ...furtherTasks(home),
   ]
   await new Listr(tasks, LISTR_OPTIONS).run()
-  process.stdout.write(farewell(home))
+  process.stdout.write(farewell(home, settings))
 }
 
-/** Ports and nodes of a cluster that exists can't be changed under its feet. */
-function decideSettings(home: Home, options: UpOptions): Settings {
+/** Ports, nodes, store and place of a cluster that exists can't be changed under its feet. */
+function decideSettings(home: Home, options: UpOptions, bundle: JoinBundle | undefined): Settings {
   const last = existsSync(home.dir) ? readSettings(home) : undefined
-  const wanted = {
-    port: options.port ?? last?.port ?? DEFAULT_SETTINGS.port,
-    nodes: options.nodes ?? last?.nodes ?? DEFAULT_SETTINGS.nodes,
-    store: options.store ?? last?.store ?? DEFAULT_SETTINGS.store,
+  if (bundle !== undefined && last !== undefined && last.partition?.name !== bundle.partition.name) {
+    throw new UserError(
+      `Cannot join as partition "${bundle.partition.name}": ${home.dir} holds another cluster. Use another home: CENTAURUS_HOME=~/other ./centaurus up --join ${options.join}`,
+    )
+  }
+  const holdsNodes = bundle === undefined || bundle.partition.roles.includes('Resource')
+  const defaults = holdsNodes ? DEFAULT_SETTINGS : { ...DEFAULT_SETTINGS, nodes: { type: 'none' as const } }
+  const partition = bundle?.partition ?? last?.partition
+  const listen = options.listen ?? last?.listen
+  const advertise = options.advertise ?? last?.advertise
+  const wanted: Settings = {
+    port: options.port ?? last?.port ?? defaults.port,
+    nodes: options.nodes ?? last?.nodes ?? defaults.nodes,
+    store: options.store ?? last?.store ?? defaults.store,
+    ...(partition === undefined ? {} : { partition }),
+    ...(listen === undefined ? {} : { listen }),
+    ...(advertise === undefined ? {} : { advertise }),
   }
   if (last !== undefined) refuseAnotherStore(home, last.store, wanted.store)
-  const running = findDaemon(home, 'control-plane') !== undefined
-  if (
-    running &&
-    last !== undefined &&
-    (last.port !== wanted.port || formatNodes(last.nodes) !== formatNodes(wanted.nodes))
-  ) {
+  if (last !== undefined && findDaemon(home, 'control-plane') !== undefined && !isDeepStrictEqual(last, wanted)) {
     throw new UserError(
       `The cluster in ${home.dir} already runs with --port ${last.port} --nodes ${formatNodes(last.nodes)}. ` +
         'Run ./centaurus down first, or use another home: CENTAURUS_HOME=~/other ./centaurus up --port 7443',
@@ -92,6 +91,16 @@ function refuseAnotherStore(home: Home, last: StoreSetting, wanted: StoreSetting
     `The cluster in ${home.dir} keeps its objects in ${describeStore(home, last)}. ` +
       `Move them first: ./centaurus down && ./centaurus store migrate --to ${flags}`,
   )
+}
+
+/** Partitions and servers that were added on this machine. */
+function furtherTasks(home: Home): ListrTask[] {
+  return listHomes(home)
+    .slice(1)
+    .flatMap((each) => {
+      const { nodes } = readSettings(each.home) ?? DEFAULT_SETTINGS
+      return [controlPlaneTask(each), ...(nodes.type === 'none' ? [] : [nodeTask(each, nodes)])]
+    })
 }
 
 function refuseWithoutContainers(): void {
@@ -135,105 +144,14 @@ function containerTask(home: Home): ListrTask {
   }
 }
 
-interface DaemonTask {
-  readonly name: DaemonName
-  readonly title: string
-  /** `since` is how long its log was before it started. */
-  readonly waitUntilReady: (since: number) => Promise<void>
-}
-
-function daemonTask(home: Home, { name, title, waitUntilReady }: DaemonTask): ListrTask {
-  return {
-    title,
-    task: async (_, task) => {
-      // Without its supervisor nobody would bring it back: begin again with one. Containers go on meanwhile.
-      if (!isSupervised(home, name)) await stopDaemon(home, name)
-      const running = findDaemon(home, name)
-      const since = logSize(home, name)
-      if (running === undefined) startDaemon(home, name)
-      await waitUntilReady(since)
-      if (running !== undefined) task.skip(`The ${name} is already up (pid ${running.pid})`)
-    },
-  }
-}
-
-function nodeTask(home: Home, nodes: NodesSetting): ListrTask {
-  const expected = nodes.type === 'simulated' ? nodes.count : 1
-  const title = nodes.type === 'simulated' ? `Start ${expected} simulated nodes` : 'Start the node agent'
-  return daemonTask(home, { name: 'node', title, waitUntilReady: (since) => waitForNodes(home, { since, expected }) })
-}
-
-async function waitForApi(home: Home, since: number): Promise<void> {
-  await waitFor(home, { name: 'control-plane', since, timeoutMs: CONTROL_PLANE_TIMEOUT_MS }, async () => {
-    if (!existsSync(home.kubeconfig)) return false
-    const client = await connectAsAdmin(home)
-    try {
-      return (await tryListNodes(client, REQUEST_TIMEOUT_MS)) !== undefined
-    } finally {
-      await client.close()
-    }
-  })
-}
-
-async function waitForNodes(home: Home, { since, expected }: { since: number; expected: number }): Promise<void> {
-  const client = await connectAsAdmin(home)
-  try {
-    await waitFor(home, { name: 'node', since, timeoutMs: NODES_TIMEOUT_MS }, async () => {
-      if (!isMarkedReady(home, 'node')) return false // nodes of an agent that was killed look ready for a while
-      const nodes = await tryListNodes(client, REQUEST_TIMEOUT_MS)
-      return (nodes ?? []).filter(isNodeReady).length >= expected
-    })
-  } finally {
-    await client.close()
-  }
-}
-
-interface WaitOptions {
-  readonly name: DaemonName
-  readonly since: number
-  readonly timeoutMs: number
-}
-
-async function waitFor(
-  home: Home,
-  { name, since, timeoutMs }: WaitOptions,
-  isReady: () => Promise<boolean>,
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs
-  while (!(await isReady())) {
-    const tail = logTail(home, name, { offset: since, lines: LOG_LINES })
-    if (findDaemon(home, name) === undefined && !isSupervised(home, name)) {
-      throw new UserError(readableFailure(name, tail))
-    }
-    if (performance.now() > deadline) {
-      throw new UserError(
-        `The ${name} is not ready after ${timeoutMs / 1000} s. Its last lines:\n${tail}\nSee ./centaurus logs ${name}`,
-      )
-    }
-    await delay(POLL_MS)
-  }
-}
-
-/** A daemon that stops for a reason that people can mend prints it as plain text, last. */
-function readableFailure(name: DaemonName, tail: string): string {
-  const reason = tail
-    .split('\n')
-    .reverse()
-    .find((line) => line.startsWith('centaurus: '))
-  if (reason !== undefined) return reason.slice('centaurus: '.length)
-  return `The ${name} stopped. Its last lines:\n${tail}\nSee ./centaurus logs ${name}`
-}
-
-function logSize(home: Home, name: DaemonName): number {
-  const file = logFile(home, name)
-  return existsSync(file) ? statSync(file).size : 0
-}
-
 function asUserError(cause: unknown): never {
   throw new UserError((cause as Error).message, { cause })
 }
 
-function farewell(home: Home): string {
+function farewell(home: Home, { partition }: Settings): string {
+  if (partition?.homeEndpoints !== undefined) {
+    return `\nPartition ${partition.name} is up. Its kubeconfig is ${home.kubeconfig}\n`
+  }
   return `
 The cluster is up. Its kubeconfig is ${home.kubeconfig}
 

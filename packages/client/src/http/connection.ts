@@ -3,6 +3,7 @@ import {
   constants,
   type ClientHttp2Session,
   type ClientHttp2Stream,
+  type OutgoingHttpHeaders,
   type SecureClientSessionOptions,
 } from 'node:http2'
 
@@ -49,7 +50,7 @@ export class ConnectionPool {
   }
 
   /** Opens a stream. Throws when the pool is closed; connection failures arrive as the stream's error. */
-  request(headers: Record<string, string>, options: { readonly endStream: boolean }): ClientHttp2Stream {
+  request(headers: OutgoingHttpHeaders, options: { readonly endStream: boolean }): ClientHttp2Stream {
     const pooled = this.#pick()
     const stream = pooled.session.request(headers, { endStream: options.endStream })
     this.#carriers.set(stream, pooled)

@@ -36,6 +36,8 @@ export interface HttpClientConfig {
   /** Sends requests to `/tenants/{tenant}/…`. */
   readonly tenant?: string | undefined
   readonly userAgent?: string | undefined
+  /** Acts as another user, if the server lets this one. Source: client-go rest.ImpersonationConfig. */
+  readonly impersonate?: { readonly user: string; readonly groups: readonly string[] } | undefined
   /** Name to verify the server's certificate against, when it is not the host. */
   readonly tlsServerName?: string | undefined
   readonly insecureSkipTlsVerify?: boolean | undefined
@@ -46,19 +48,45 @@ export interface HttpClientConfig {
 
 /** The API over HTTP/2 and JSON. Connects on first use and reconnects by itself; a request that fails midway is the caller's to repeat. */
 export function createHttpClient(config: HttpClientConfig): Client {
-  const url = new URL(config.server)
   const pool = createConnectionPool(config)
+  return new HttpClient(createPooledRequester(config, pool), () => pool.close())
+}
+
+/** One set of connections for clients that act as different users. */
+export interface SharedHttpClients {
+  /** A client with these settings changed; closing it does nothing. */
+  client(changes?: Pick<HttpClientConfig, 'impersonate' | 'tenant' | 'userAgent'>): Client
+  /** Ends the connections, and with them every watch of every client. */
+  close(): Promise<void>
+}
+
+/** As {@link createHttpClient}, for many clients of one server. */
+export function createSharedHttpClients(config: HttpClientConfig): SharedHttpClients {
+  const pool = createConnectionPool(config)
+  return {
+    client: (changes = {}) => new HttpClient(createPooledRequester({ ...config, ...changes }, pool), async () => {}),
+    close: () => pool.close(),
+  }
+}
+
+function createPooledRequester(config: HttpClientConfig, pool: ConnectionPool): Requester {
+  const url = new URL(config.server)
   const base =
     url.pathname.replace(/\/$/, '') +
     (config.tenant === undefined ? '' : `/tenants/${encodeURIComponent(config.tenant)}`)
-  const requester = createRequester({
+  return createRequester({
     pool,
     pathPrefix: base,
     token: config.token,
     userAgent: config.userAgent ?? 'centaurus-client',
     clock: config.clock ?? systemClock,
+    headers: impersonationHeaders(config.impersonate),
   })
-  return new HttpClient(requester, pool)
+}
+
+function impersonationHeaders(impersonate: HttpClientConfig['impersonate']): Record<string, string | string[]> {
+  if (impersonate === undefined) return {}
+  return { 'impersonate-user': impersonate.user, 'impersonate-group': [...impersonate.groups] }
 }
 
 /** The connections that {@link createHttpClient} makes, for calls that are not the Kubernetes API's. */
@@ -82,11 +110,11 @@ export function createFileTokenSource(path: string, clock: Clock = systemClock):
 
 class HttpClient implements Client {
   readonly #requester: Requester
-  readonly #pool: ConnectionPool
+  readonly #close: () => Promise<void>
 
-  constructor(requester: Requester, pool: ConnectionPool) {
+  constructor(requester: Requester, close: () => Promise<void>) {
     this.#requester = requester
-    this.#pool = pool
+    this.#close = close
   }
 
   get: Client['get'] = (type, name, options = {}) =>
@@ -174,7 +202,7 @@ class HttpClient implements Client {
   }
 
   close(): Promise<void> {
-    return this.#pool.close()
+    return this.#close()
   }
 }
 

@@ -1,5 +1,12 @@
 export type { ConnectionPool, LivenessOptions } from './connection.ts'
-export { createConnectionPool, createFileTokenSource, createHttpClient, type HttpClientConfig } from './http-client.ts'
+export {
+  createConnectionPool,
+  createFileTokenSource,
+  createHttpClient,
+  createSharedHttpClients,
+  type HttpClientConfig,
+  type SharedHttpClients,
+} from './http-client.ts'
 export { loadKubeconfig, parseKubeconfig, type Kubeconfig, type KubeconfigOptions } from './kubeconfig.ts'
 export { createLineSplitter } from './line-splitter.ts'
 export {

@@ -1,4 +1,4 @@
-import { constants, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2'
+import { constants, type ClientHttp2Stream, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2'
 import { fromStatus, type StatusError } from '@centaurus/api'
 import type { Status } from '@centaurus/api/meta/v1'
 import type { Clock } from '@centaurus/base'
@@ -39,6 +39,8 @@ export interface RequesterOptions {
   readonly token: string | (() => string | Promise<string>) | undefined
   readonly userAgent: string
   readonly clock: Clock
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string | string[]>> | undefined
 }
 
 export function createRequester(options: RequesterOptions): Requester {
@@ -105,7 +107,7 @@ export function readBody(stream: ClientHttp2Stream, call: HttpCall): Promise<str
   })
 }
 
-async function buildHeaders(options: RequesterOptions, call: HttpCall): Promise<Record<string, string>> {
+async function buildHeaders(options: RequesterOptions, call: HttpCall): Promise<OutgoingHttpHeaders> {
   const token = typeof options.token === 'function' ? await options.token() : options.token
   return {
     ':method': call.method,
@@ -113,6 +115,7 @@ async function buildHeaders(options: RequesterOptions, call: HttpCall): Promise<
     accept: 'application/json',
     'user-agent': options.userAgent,
     ...(token === undefined || token === '' ? {} : { authorization: `Bearer ${token}` }),
+    ...options.headers,
     ...(call.body === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
   }
 }

@@ -1,0 +1,173 @@
+import { rmSync } from 'node:fs'
+import { Listr } from 'listr2'
+import { isStatus, type Stored } from '@centaurus/api'
+import { partitions, type Partition } from '@centaurus/api/centaurus/v1'
+import type { Client } from '@centaurus/client'
+import { FENCED, findCondition, READY } from '@centaurus/partition'
+import { connectAsAdmin } from '../cluster-access.ts'
+import { findDaemon, stopDaemon } from '../daemons.ts'
+import { listHomes, partitionHome, type Home } from '../home.ts'
+import { findPartition, findResidents, type Residents } from '../partition-registry.ts'
+import { LISTR_OPTIONS } from '../progress.ts'
+import { formatTable } from '../table.ts'
+import { UserError } from '../user-error.ts'
+
+/** Names that are shown of tenants or nodes that are still there. */
+const NAMES_SHOWN = 10
+
+/** Prints the partitions of the cluster. */
+export async function listPartitions(home: Home, { json }: { readonly json: boolean }): Promise<void> {
+  const items = await withAdmin(home, async (client) => (await client.list(partitions)).items)
+  if (json) {
+    process.stdout.write(`${JSON.stringify(items.map(describe))}\n`)
+    return
+  }
+  const rows = items
+    .map(describe)
+    .map((item) => [
+      item.name + (item.home ? ' (home)' : ''),
+      item.roles.join(','),
+      item.state,
+      String(item.tenants ?? '-'),
+      String(item.nodes ?? '-'),
+      item.serviceCIDR ?? '',
+      item.endpoints.join(' '),
+    ])
+  process.stdout.write(formatTable(['NAME', 'ROLES', 'STATE', 'TENANTS', 'NODES', 'SERVICES', 'ENDPOINTS'], rows))
+}
+
+interface Described {
+  readonly name: string
+  readonly home: boolean
+  readonly roles: readonly string[]
+  readonly state: string
+  readonly tenants: number | undefined
+  readonly nodes: number | undefined
+  readonly serviceCIDR: string | undefined
+  readonly endpoints: readonly string[]
+}
+
+function describe(partition: Stored<Partition>): Described {
+  const { metadata, spec, status } = partition
+  return {
+    name: metadata.name,
+    home: spec.home === true,
+    roles: spec.roles,
+    state: stateOf(partition),
+    tenants: status?.tenants,
+    nodes: status?.nodes,
+    serviceCIDR: spec.serviceCIDR,
+    endpoints: spec.endpoints,
+  }
+}
+
+/** In a word or two: what an operator has to know first. */
+function stateOf(partition: Stored<Partition>): string {
+  const words: string[] = []
+  if (findCondition(partition, FENCED)?.status === 'True') words.push('Fenced')
+  const ready = findCondition(partition, READY)?.status
+  words.push(ready === 'True' ? 'Ready' : ready === 'Unknown' ? 'Unknown' : 'NotReady')
+  if (partition.spec.draining === true) words.push('Draining')
+  return words.join(',')
+}
+
+/** Gives a partition no new tenants and nodes, and says how to move what it has. Throws {@link UserError}. */
+export async function drainPartition(home: Home, name: string): Promise<void> {
+  await withAdmin(home, async (client) => {
+    const partition = await markDraining(client, await findPartition(client, name))
+    const residents = await findResidents(home, client, partition)
+    process.stdout.write(`Partition ${name} gets no new tenants and no new nodes.\n${advise(home, name, residents)}`)
+  })
+}
+
+async function markDraining(client: Client, partition: Stored<Partition>): Promise<Stored<Partition>> {
+  const { name } = partition.metadata
+  if (partition.spec.home === true) {
+    throw new UserError(`Cannot drain partition "${name}": it is home, and keeps the registry. It stays to the last`)
+  }
+  return client.patch(partitions, { name }, { type: 'merge', body: { spec: { draining: true } } })
+}
+
+function advise(home: Home, name: string, { tenants, nodes }: Residents): string {
+  const lines: string[] = []
+  if (tenants.length > 0) {
+    lines.push(`${tenants.length} tenants live there: ${shorten(tenants)}. Move each:`)
+    lines.push(`  ./centaurus tenant move ${tenants[0]} --to PARTITION`)
+  }
+  if (nodes === undefined) lines.push('It does not answer, so nobody knows which nodes it has.')
+  else if (nodes.length > 0) {
+    const kubectl = `kubectl --kubeconfig ${partitionHome(home, name).kubeconfig}`
+    lines.push(`${nodes.length} nodes are there: ${shorten(nodes)}. Empty each, stop its agent, and delete it:`)
+    lines.push(`  ${kubectl} drain ${nodes[0]} --ignore-daemonsets --delete-emptydir-data`)
+    if (runsNodes(home, name)) lines.push(`  ./centaurus partition add ${name} --roles resource --nodes none`)
+    lines.push(`  ${kubectl} delete node ${nodes[0]}`)
+  }
+  if (lines.length === 0) lines.push(`Nothing lives there. Remove it: ./centaurus partition remove ${name}`)
+  return `${lines.join('\n')}\n`
+}
+
+/** Whether nodes of the partition run on this machine. */
+function runsNodes(home: Home, name: string): boolean {
+  return findLocalHomes(home, name).some((each) => findDaemon(each.home, 'node') !== undefined)
+}
+
+function shorten(names: readonly string[]): string {
+  const more = names.length - NAMES_SHOWN
+  return names.slice(0, NAMES_SHOWN).join(', ') + (more > 0 ? ` and ${more} more` : '')
+}
+
+/**
+ * Takes an empty partition out of the cluster: stops it when it runs on this machine, and removes its folder and its entry. Throws
+ * {@link UserError} while anything lives there, or may: nothing is ever deleted with a partition.
+ */
+export async function removePartition(home: Home, name: string): Promise<void> {
+  await withAdmin(home, async (client) => {
+    const partition = await markDraining(client, await findPartition(client, name)) // nothing may come from now on
+    const residents = await findResidents(home, client, partition)
+    if (residents.tenants.length > 0 || residents.nodes === undefined || residents.nodes.length > 0) {
+      throw new UserError(`Cannot remove partition "${name}": it is not empty.\n${advise(home, name, residents)}`)
+    }
+    await new Listr([stopTask(home, name), entryTask(client, name)], LISTR_OPTIONS).run()
+    const wasHere = findLocalHomes(home, name).length > 0
+    rmSync(partitionHome(home, name).dir, { recursive: true, force: true })
+    if (!wasHere) process.stdout.write(`\nStop it on its own machine: ./centaurus reset\n`)
+  })
+}
+
+function findLocalHomes(home: Home, name: string): ReturnType<typeof listHomes> {
+  return listHomes(home).filter((each) => each.name === name || each.name.startsWith(`${name}:`))
+}
+
+function stopTask(home: Home, name: string): { title: string; task: () => Promise<void> } {
+  return {
+    title: `Stop partition ${name}`,
+    task: async () => {
+      for (const each of findLocalHomes(home, name)) {
+        await stopDaemon(each.home, 'node')
+        await stopDaemon(each.home, 'control-plane')
+      }
+    },
+  }
+}
+
+function entryTask(client: Client, name: string): { title: string; task: () => Promise<void> } {
+  return {
+    title: 'Take it out of the registry',
+    task: async () => {
+      await client.delete(partitions, { name }).catch((error: unknown) => {
+        if (!isStatus(error, 'NotFound')) throw error
+      })
+    },
+  }
+}
+
+async function withAdmin<T>(home: Home, run: (client: Client) => Promise<T>): Promise<T> {
+  if (findDaemon(home, 'control-plane') === undefined)
+    throw new UserError(`There is no cluster that runs in ${home.dir}. Start one with ./centaurus up`)
+  const client = await connectAsAdmin(home)
+  try {
+    return await run(client)
+  } finally {
+    await client.close()
+  }
+}

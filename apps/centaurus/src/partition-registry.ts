@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { isStatus, type Stored } from '@centaurus/api'
+import { partitions, tenants, type Partition, type PartitionRole } from '@centaurus/api/centaurus/v1'
+import { nodes } from '@centaurus/api/core/v1'
+import type { Client } from '@centaurus/client'
+import { findCondition, READY } from '@centaurus/partition'
+import { connectToPartition } from './cluster-access.ts'
+import type { Home } from './home.ts'
+import type { PartitionSettings } from './settings.ts'
+import { UserError } from './user-error.ts'
+
+/** On home's Partition: how many further ones were ever made; their indexes are never used again. */
+const MADE_ANNOTATION = 'centaurus.io/partitions-made'
+/** On every further Partition: which one it was. */
+const INDEX_ANNOTATION = 'centaurus.io/partition-index'
+/** Of the home partition when it names none. Source: the API server's default range. */
+const HOME_RANGE = '10.96.0.0/16'
+/** Ranges that are given away: 10.97.0.0/16 to 10.127.0.0/16; beyond, name them by `--service-cidr`. */
+const RANGES = Array.from({ length: 31 }, (_, i) => `10.${97 + i}.0.0/16`)
+const ATTEMPTS_MAX = 5
+const READY_TIMEOUT_MS = 60_000
+const POLL_MS = 100
+const REQUEST_TIMEOUT_MS = 5_000
+
+/** Names that a partition may have: a DNS label. Throws {@link UserError}. */
+export function checkPartitionName(name: string): void {
+  if (/^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/.test(name)) return
+  throw new UserError(
+    `Cannot use the name "${name}": it must start with a letter, end with a letter or digit, and hold at most 40 lower case letters, digits and "-"`,
+  )
+}
+
+export interface NewPartition {
+  readonly name: string
+  readonly roles: readonly PartitionRole[]
+  /** Undefined: the first range that nobody has. */
+  readonly serviceRange: string | undefined
+}
+
+/** Enters a partition into the registry, or finds it there from an attempt that was cut short. Throws {@link UserError}. */
+export async function registerPartition(client: Client, wanted: NewPartition): Promise<PartitionSettings> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await tryRegister(client, wanted)
+    } catch (error) {
+      const isRace = isStatus(error, 'Conflict') || isStatus(error, 'AlreadyExists')
+      if (!isRace || attempt === ATTEMPTS_MAX) throw error
+    }
+  }
+}
+
+async function tryRegister(client: Client, { name, roles, serviceRange }: NewPartition): Promise<PartitionSettings> {
+  const { items } = await client.list(partitions)
+  const home = items.find(({ spec }) => spec.home === true)
+  if (home === undefined) throw new UserError('Cannot add a partition here: this is not the home partition')
+  const homeEndpoints = home.spec.endpoints
+  const known = items.find(({ metadata }) => metadata.name === name)
+  if (known !== undefined) return settingsOf(known, roles, homeEndpoints)
+  const range = serviceRange ?? freeRange(items)
+  const index = Number(home.metadata.annotations?.[MADE_ANNOTATION] ?? 0) + 1
+  const annotations = { ...home.metadata.annotations, [MADE_ANNOTATION]: String(index) }
+  await client.update(partitions, { ...home, metadata: { ...home.metadata, annotations } })
+  await client.create(partitions, {
+    metadata: { name, annotations: { [INDEX_ANNOTATION]: String(index) } },
+    spec: { roles: [...roles], endpoints: [], serviceCIDR: range },
+  })
+  return { name, roles, homeEndpoints, serviceRange: range, index }
+}
+
+function settingsOf(
+  { metadata, spec }: Stored<Partition>,
+  roles: readonly PartitionRole[],
+  homeEndpoints: readonly string[],
+): PartitionSettings {
+  const { name } = metadata
+  if (spec.home === true) throw new UserError(`Cannot add partition "${name}": it is the home partition`)
+  if (roles.toSorted().join() !== spec.roles.toSorted().join()) {
+    throw new UserError(`Cannot add partition "${name}": it exists, as --roles ${spec.roles.join().toLowerCase()}`)
+  }
+  const index = Number(metadata.annotations?.[INDEX_ANNOTATION] ?? 0)
+  return { name, roles: spec.roles, homeEndpoints, serviceRange: spec.serviceCIDR, index }
+}
+
+/** The first service range that no partition has. Throws {@link UserError} when all are taken. */
+export function freeRange(all: readonly Readonly<Partition>[]): string {
+  const taken = new Set(all.map(({ spec }) => spec.serviceCIDR ?? HOME_RANGE))
+  const free = RANGES.find((range) => !taken.has(range))
+  if (free === undefined) throw new UserError('Cannot find a free range for Services: name one by --service-cidr')
+  return free
+}
+
+/** The partition. Throws {@link UserError} when there is none. */
+export async function findPartition(client: Client, name: string): Promise<Stored<Partition>> {
+  const { items } = await client.list(partitions)
+  const found = items.find(({ metadata }) => metadata.name === name)
+  if (found !== undefined) return found
+  const known = items.map(({ metadata }) => metadata.name).join(', ')
+  throw new UserError(`There is no partition "${name}". There are: ${known}`)
+}
+
+/** Waits until home has heard of the partition. Throws {@link UserError} when that takes too long. */
+export async function waitUntilReady(client: Client, name: string): Promise<void> {
+  const deadline = performance.now() + READY_TIMEOUT_MS
+  while (findCondition(await client.get(partitions, { name }), READY)?.status !== 'True') {
+    if (performance.now() > deadline) {
+      throw new UserError(`Partition ${name} is up, but home does not hear of it. See ./centaurus logs ${name}`)
+    }
+    await delay(POLL_MS)
+  }
+}
+
+/** What lives in a partition. */
+export interface Residents {
+  readonly tenants: readonly string[]
+  /** Undefined when the partition could not be asked. */
+  readonly nodes: readonly string[] | undefined
+}
+
+/** Looks at the registry for tenants, those on their way there included, and asks the partition itself for its nodes. */
+export async function findResidents(home: Home, client: Client, partition: Stored<Partition>): Promise<Residents> {
+  const { name } = partition.metadata
+  const { items } = await client.list(tenants)
+  const here = items.filter(({ spec, status }) => status?.partition === name || spec?.partition === name)
+  return { tenants: here.map(({ metadata }) => metadata.name), nodes: await listNodes(home, partition) }
+}
+
+async function listNodes(home: Home, partition: Stored<Partition>): Promise<string[] | undefined> {
+  if (!partition.spec.roles.includes('Resource') || partition.spec.endpoints.length === 0) return []
+  const client = await connectToPartition(home, partition)
+  try {
+    const { items } = await client.list(nodes, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
+    return items.map(({ metadata }) => metadata.name)
+  } catch {
+    return undefined
+  } finally {
+    await client.close()
+  }
+}
