@@ -6,7 +6,8 @@ import { builtInAdmission, type AdmissionOptions } from './admission/built-in.ts
 import { bootstrapObjects } from './admission/bootstrap.ts'
 import { addExtensions, emptyParts, type ExtensionParts } from './extension-parts.ts'
 import type { CreateExtension, NonResourceRoute } from './extension.ts'
-import { tenantUsage } from './admission/tenant-quota.ts'
+import { tenantUsage, tenantUsageKey } from './admission/tenant-quota.ts'
+import { RequestLimits } from './fairness/request-limits.ts'
 import { serveResource } from './handlers/dispatch.ts'
 import { healthRoutes, versionRoute, type HealthChecks } from './handlers/health.ts'
 import type { ServeDeps } from './handlers/serve-deps.ts'
@@ -95,6 +96,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     ...parts,
     authorizers: parts.authorizers.length > 0 ? parts.authorizers : [ALLOW_ALL],
     tenants,
+    limits: new RequestLimits({ clock, tenants }),
     logger,
     serveResource: (exchange, context) => serveResource(serveDeps, exchange, context),
     observe: metrics.observe,

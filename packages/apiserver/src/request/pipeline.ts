@@ -4,6 +4,7 @@ import type { Logger } from '@centaurus/base'
 import type { Authenticator, Authorizer } from '../access/access.ts'
 import type { Forward, NonResourceRoute, RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
+import type { RequestLimits } from '../fairness/request-limits.ts'
 import { respondError } from '../respond/respond.ts'
 import type { TenantDirectory } from '../tenants/tenant-directory.ts'
 import { attributesOf, authenticate, authorize, forbiddenRequest } from './authenticate.ts'
@@ -21,6 +22,7 @@ export interface PipelineDeps {
   readonly tenants: TenantDirectory
   /** Asked, in their order, to take a request over whose tenant is served by another partition; true: it did. */
   readonly forwarders: readonly Forward[]
+  readonly limits: RequestLimits
   readonly logger: Logger
   readonly serveResource: (exchange: Exchange, context: RequestContext) => Promise<void>
   /** Told of each request before it is answered; without a context when it could not be understood. */
@@ -39,9 +41,9 @@ async function handle(deps: PipelineDeps, exchange: Exchange): Promise<void> {
     const asked = parseRequestInfo(exchange)
     const caller = await authenticate(deps.authenticators, exchange)
     if (await forward(deps, exchange, { user: caller, named: asked.tenant })) return
-    context = understand(deps, exchange, { caller, asked })
-    deps.observe(exchange, context)
-    await serve(deps, exchange, context)
+    const understood = (context = understand(deps, exchange, { caller, asked }))
+    deps.observe(exchange, understood)
+    await deps.limits.run(exchange, understood, () => serve(deps, exchange, understood))
   } catch (error) {
     if (context === undefined) deps.observe(exchange, undefined)
     respondError(exchange, error, deps.logger)

@@ -1,0 +1,210 @@
+import { tooManyRequests } from '@centaurus/api'
+import type { Clock, Timer } from '@centaurus/base'
+
+/** Requests of all tenants together that are worked on at once. Source: kube-apiserver's max-requests-inflight plus mutating (600), less what is exempt here. */
+const SEATS_MAX = 256
+/** Of one tenant, unless its quota says `requests.seats`. */
+const TENANT_SEATS_DEFAULT = 64
+/** Requests of one tenant that wait; beyond it the server says "too many". */
+const TENANT_QUEUE_MAX = 1_024
+/** A request that waited for so long is refused. Source: a quarter of apiserver's request timeout of one minute. */
+const WAIT_MAX_MS = 15_000
+const SWEEP_MS = 1_000
+/**
+ * Requests begun between two looks at the network: what else arrives meanwhile waits in its tenant's queue and not in a socket, where
+ * nobody could choose.
+ */
+const STARTS_PER_TURN = 8
+const RETRY_SECONDS = 1
+/** What a request is held to cost before it was measured, in milliseconds of a seat. */
+const COST_ESTIMATE_MS = 1
+
+export interface FairQueueDeps {
+  readonly clock: Clock
+  /** Seats that the tenant's quota grants; undefined: it says nothing. */
+  readonly seatsOf: (tenant: string) => number | undefined
+  /** Calls `turn` when the network was looked at again. Default: `setImmediate`. */
+  readonly nextTurn?: ((turn: () => void) => void) | undefined
+}
+
+interface Waiting {
+  readonly sinceMs: number
+  /** False when the caller went away. */
+  readonly isWanted: () => boolean
+  /** Called after the request was counted as running. */
+  readonly start: () => void
+  readonly drop: () => void
+  readonly refuse: (error: Error) => void
+}
+
+interface Flow {
+  readonly tenant: string
+  readonly waiting: Waiting[]
+  running: number
+  /** Seat time that it has had, in milliseconds, counted from where the least served stood when it came: the least is served first. */
+  served: number
+}
+
+/**
+ * Lets requests of tenants begin: at once while there is room, else tenant by tenant in the order of how little each was served, so that
+ * a tenant with a thousand requests delays another's one by about one. A tenant that does nothing costs nothing.
+ * After: the fair queuing of apiserver pkg/util/flowcontrol, with one flow a tenant and no shuffle sharding.
+ */
+export class FairQueue {
+  readonly #clock: Clock
+  readonly #seatsOf: FairQueueDeps['seatsOf']
+  readonly #nextTurn: (turn: () => void) => void
+  readonly #flows = new Map<string, Flow>()
+  #running = 0
+  /** Requests begun in this turn. */
+  #begun = 0
+  #turnDue = false
+  /** `served` of the flow that was served last: newcomers start there. */
+  #level = 0
+  #sweep: Timer | undefined
+
+  constructor({ clock, seatsOf, nextTurn = (turn) => void setImmediate(turn) }: FairQueueDeps) {
+    this.#clock = clock
+    this.#seatsOf = seatsOf
+    this.#nextTurn = nextTurn
+  }
+
+  /** Requests that wait, of all tenants. */
+  get length(): number {
+    let sum = 0
+    for (const { waiting } of this.#flows.values()) sum += waiting.length
+    return sum
+  }
+
+  get running(): number {
+    return this.#running
+  }
+
+  /**
+   * Runs `work` when it is the tenant's turn and resolves when it is done. Throws TooManyRequests when too many of the tenant wait, or
+   * this one waited too long. What nobody wants any more (`isWanted`) is dropped when its turn comes.
+   */
+  async run(tenant: string, work: () => Promise<void>, isWanted: () => boolean = () => true): Promise<void> {
+    const flow = this.#flowOf(tenant)
+    if (this.#mayBegin(flow)) this.#begin(flow)
+    else if (flow.waiting.length >= TENANT_QUEUE_MAX) throw refusal()
+    else if (!(await this.#wait(flow, isWanted))) return
+    const startedMs = this.#clock.monotonicMs()
+    try {
+      await work()
+    } finally {
+      this.#end(flow, this.#clock.monotonicMs() - startedMs)
+    }
+  }
+
+  #flowOf(tenant: string): Flow {
+    let flow = this.#flows.get(tenant)
+    if (flow === undefined) {
+      flow = { tenant, waiting: [], running: 0, served: this.#level }
+      this.#flows.set(tenant, flow)
+    }
+    return flow
+  }
+
+  #hasSeat(flow: Flow): boolean {
+    return this.#running < SEATS_MAX && flow.running < (this.#seatsOf(flow.tenant) ?? TENANT_SEATS_DEFAULT)
+  }
+
+  /** At once, when there is room and nobody waits for it who was served less. */
+  #mayBegin(flow: Flow): boolean {
+    return flow.waiting.length === 0 && this.#begun < STARTS_PER_TURN && this.#hasSeat(flow)
+  }
+
+  /** Resolves to false when it is not wanted any more. */
+  #wait(flow: Flow, isWanted: () => boolean): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      flow.waiting.push({
+        sinceMs: this.#clock.monotonicMs(),
+        isWanted,
+        start: () => resolve(true),
+        drop: () => resolve(false),
+        refuse: reject,
+      })
+      this.#keepSweeping()
+      this.#wake()
+    })
+  }
+
+  #begin(flow: Flow): void {
+    this.#begun++
+    this.#running++
+    flow.running++
+    flow.served += COST_ESTIMATE_MS
+    this.#wake() // `begun` starts from nothing in the next turn
+  }
+
+  #end(flow: Flow, tookMs: number): void {
+    this.#running--
+    flow.running--
+    flow.served += Math.max(0, tookMs - COST_ESTIMATE_MS)
+    this.#forgetIdle(flow)
+    this.#wake()
+  }
+
+  /** Makes sure that another turn comes. */
+  #wake(): void {
+    if (this.#turnDue) return
+    this.#turnDue = true
+    this.#nextTurn(() => {
+      this.#turnDue = false
+      this.#begun = 0
+      this.#serve()
+    })
+  }
+
+  #serve(): void {
+    while (this.#begun < STARTS_PER_TURN) {
+      const flow = this.#next()
+      if (flow === undefined) return
+      const request = flow.waiting.shift()!
+      if (request.isWanted()) {
+        this.#level = Math.max(this.#level, flow.served)
+        this.#begin(flow)
+        request.start()
+      } else {
+        request.drop()
+        this.#forgetIdle(flow)
+      }
+    }
+  }
+
+  /** The tenant with a request and a seat for it that was served least. */
+  #next(): Flow | undefined {
+    let least: Flow | undefined
+    for (const flow of this.#flows.values()) {
+      if (flow.waiting.length === 0 || !this.#hasSeat(flow)) continue
+      if (least === undefined || flow.served < least.served) least = flow
+    }
+    return least
+  }
+
+  #forgetIdle(flow: Flow): void {
+    if (flow.running === 0 && flow.waiting.length === 0) this.#flows.delete(flow.tenant)
+  }
+
+  /** Refuses what waited too long, even when nothing ends. */
+  #keepSweeping(): void {
+    if (this.#sweep !== undefined) return
+    this.#sweep = this.#clock.setTimer(SWEEP_MS, () => {
+      this.#sweep = undefined
+      const oldestMs = this.#clock.monotonicMs() - WAIT_MAX_MS
+      for (const flow of this.#flows.values()) {
+        while (flow.waiting[0] !== undefined && flow.waiting[0].sinceMs < oldestMs) {
+          flow.waiting.shift()!.refuse(refusal())
+        }
+        this.#forgetIdle(flow)
+      }
+      if (this.length > 0) this.#keepSweeping()
+    })
+  }
+}
+
+/** Source: apiserver pkg/endpoints/filters maxinflight's words. */
+function refusal(): Error {
+  return tooManyRequests('Too many requests, please try again later.', RETRY_SECONDS)
+}

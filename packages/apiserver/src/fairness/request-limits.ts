@@ -1,0 +1,68 @@
+import { tooManyRequests, quantityOfUnits, parseQuantity } from '@centaurus/api'
+import type { Clock } from '@centaurus/base'
+import type { RequestContext } from '../extension.ts'
+import type { Exchange } from '../http/exchange.ts'
+import { isTrue } from '../request/parse-request-info.ts'
+import { SYSTEM_TENANT } from '../request/request-info.ts'
+import type { TenantDirectory } from '../tenants/tenant-directory.ts'
+import { FairQueue } from './fair-queue.ts'
+
+/** In `Tenant.spec.quota`: how many requests of the tenant are worked on at once. */
+export const SEATS_QUOTA = 'requests.seats'
+/** Watches, logs, shells and so on that one tenant may hold open. */
+const LONG_RUNNING_MAX = 20_000
+const RETRY_SECONDS = 1
+const CONNECTIONS = new Set(['attach', 'exec', 'portforward', 'proxy'])
+const NANOS_PER_UNIT = quantityOfUnits(1).nanos
+
+export interface RequestLimitsDeps {
+  readonly clock: Clock
+  readonly tenants: TenantDirectory
+}
+
+/**
+ * Shares the server between tenants. Users of `system` (the cluster's own parts, nodes, operators) are exempt, as upstream exempts
+ * `system:masters`. What stays open is counted and holds no seat; a watch holds one until it has begun.
+ */
+export class RequestLimits {
+  readonly #queue: FairQueue
+  readonly #longRunning = new Map<string, number>()
+
+  constructor({ clock, tenants }: RequestLimitsDeps) {
+    this.#queue = new FairQueue({ clock, seatsOf: (tenant) => readSeats(tenants.find(tenant)?.quota[SEATS_QUOTA]) })
+  }
+
+  /** Requests that wait for their tenant's turn. */
+  get waiting(): number {
+    return this.#queue.length
+  }
+
+  /** Runs `work` when it may. Throws TooManyRequests. */
+  run(exchange: Exchange, { user, info }: RequestContext, work: () => Promise<void>): Promise<void> {
+    if (user.tenant === SYSTEM_TENANT) return work()
+    const isConnection = CONNECTIONS.has(info.subresource) || isFollowing(exchange, info)
+    if (isConnection || info.verb === 'watch') this.#hold(user.tenant, exchange)
+    return isConnection ? work() : this.#queue.run(user.tenant, work, () => !exchange.closed)
+  }
+
+  #hold(tenant: string, exchange: Exchange): void {
+    const held = this.#longRunning.get(tenant) ?? 0
+    if (held >= LONG_RUNNING_MAX) throw tooManyRequests('Too many requests, please try again later.', RETRY_SECONDS)
+    this.#longRunning.set(tenant, held + 1)
+    exchange.onClose(() => {
+      const left = (this.#longRunning.get(tenant) ?? 1) - 1
+      if (left === 0) this.#longRunning.delete(tenant)
+      else this.#longRunning.set(tenant, left)
+    })
+  }
+}
+
+function isFollowing({ query }: Exchange, { subresource }: RequestContext['info']): boolean {
+  return subresource === 'log' && isTrue(query.get('follow'))
+}
+
+/** At least one, so that a tenant is never shut out. */
+function readSeats(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  return Math.max(1, Number(parseQuantity(text).nanos / NANOS_PER_UNIT))
+}
