@@ -42,3 +42,5 @@ export { isInScope as isInQuotaScope, usageOf as quotaUsageOf } from './admissio
 export { fillTokenSecret, type SecretTokenDeps } from './tokens/secret-token.ts'
 export { EPOCH_KEY, readEpoch } from './storage/epochs.ts'
 export { createTokenSigner, type TokenSigner } from './tokens/signing-key.ts'
+export type { TenantRegistries } from './resource/tenant-registries.ts'
+export type { TenantDirectory, TenantEntry } from './tenants/tenant-directory.ts'

@@ -60,6 +60,8 @@ export interface ApiServer {
   bootstrapTenant(tenant: string): Promise<void>
   /** What a tenant that is served here uses of its quota now; undefined for others. */
   tenantUsage(tenant: string): Readonly<Record<string, string>> | undefined
+  /** Forgets what a tenant used whose objects are all gone. */
+  dropTenantUsage(tenant: string): Promise<void>
   /** Loads the cache, makes the objects that every cluster has, and starts the extensions. */
   start(): Promise<void>
   /** Takes requests on a port; may be called more than once. */
@@ -116,6 +118,9 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     tenantUsage(name) {
       const tenant = tenants.find(name)
       return tenant?.isHosted === true ? tenantUsage(tenant, { cache, registries }) : undefined
+    },
+    async dropTenantUsage(name) {
+      await deps.store.commit({ changes: [{ type: 'delete', key: tenantUsageKey(name) }] })
     },
     async start() {
       await cache.start()

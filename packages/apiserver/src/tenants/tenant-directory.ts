@@ -1,4 +1,4 @@
-import { ALL_TENANTS, StatusError } from '@centaurus/api'
+import { ALL_TENANTS, notFoundPath, StatusError } from '@centaurus/api'
 import { tenants, type Tenant } from '@centaurus/api/centaurus/v1'
 import type { Comparison } from '@centaurus/store'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
@@ -49,6 +49,8 @@ export class RegistryTenants implements TenantDirectory {
   readonly #partition: string | undefined
   readonly #entries = new Map<string, TenantEntry>()
   readonly #listeners = new Set<(tenant: string) => void>()
+  /** True once it heard of any tenant. */
+  #hasRegistry = false
   #stop: () => void = () => {}
 
   constructor(reader: ObjectReader, partition: string | undefined) {
@@ -90,7 +92,10 @@ export class RegistryTenants implements TenantDirectory {
   fence(tenant: string): readonly Comparison[] {
     if (tenant === SYSTEM_TENANT || tenant === ALL_TENANTS) return NO_COMPARISONS
     const entry = this.#entries.get(tenant)
-    if (entry === undefined) return NO_COMPARISONS // only the server itself gets here
+    if (entry === undefined) {
+      if (!this.#hasRegistry) return NO_COMPARISONS // a server on its own, as in tests
+      throw notFoundPath() // a part of the server is late: the tenant is gone
+    }
     if (entry.phase === 'Moving') throw unavailable('is being moved')
     if (this.#isElsewhere(entry)) throw unavailable('is served elsewhere')
     return [{ key: KEY_PREFIX + tenant, modRevision: entry.revision }]
@@ -102,6 +107,7 @@ export class RegistryTenants implements TenantDirectory {
 
   #put({ metadata, spec, status }: Readonly<Tenant>): void {
     const name = metadata.name ?? ''
+    this.#hasRegistry = true
     const isMine = status?.partition !== undefined && (this.#partition ?? status.partition) === status.partition
     this.#entries.set(name, {
       name,
