@@ -8,6 +8,9 @@ import { freePort, startProcess, type BenchProcess } from './process.ts'
 
 const ETCD = '/usr/bin/etcd'
 const READY_MS_MAX = 15_000
+/** Compare's result and target. Source: etcd's rpc.proto. */
+const EQUAL = 0
+const MOD_REVISION = 2
 const MESSAGE_BYTES_MAX = 64 * 2 ** 20
 
 export interface EtcdKeyValue {
@@ -19,6 +22,8 @@ export interface Etcd {
   readonly pid: number
   put(key: string, value: Uint8Array): Promise<void>
   get(key: string): Promise<EtcdKeyValue | undefined>
+  /** Puts when the key's modRevision is as given (0: when it does not exist). Returns its new one; undefined: it was not. */
+  compareAndPut(key: string, value: Uint8Array, modRevision: number): Promise<number | undefined>
   range(prefix: string, options?: { readonly limit?: number }): Promise<readonly EtcdKeyValue[]>
   /** Resolves when the watch is set up. `onEvents` is told how many events came. */
   watch(prefix: string, onEvents: (count: number) => void): Promise<{ close(): void }>
@@ -26,9 +31,9 @@ export interface Etcd {
 }
 
 /** Starts etcd with its data in `directory`, and connects to it. */
-export async function startEtcd(directory: string): Promise<Etcd> {
+export async function startEtcd(directory: string): Promise<Etcd & { readonly url: string }> {
   const etcd = await startEtcdProcess(directory)
-  return connect(etcd, etcd.url.replace('http://', ''))
+  return { ...connect(etcd, etcd.url.replace('http://', '')), url: etcd.url }
 }
 
 /** Paths of PEM files with which etcd serves over TLS and asks for client certificates. */
@@ -83,8 +88,14 @@ type Callback<T> = (error: Error | null, response: T) => void
 
 interface KVClient {
   put(request: object, callback: Callback<unknown>): void
+  txn(request: object, callback: Callback<TxnAnswer>): void
   range(request: object, callback: Callback<{ readonly kvs: readonly EtcdKeyValue[] }>): void
   close(): void
+}
+
+interface TxnAnswer {
+  readonly succeeded: boolean
+  readonly header: { readonly revision: number }
 }
 
 interface WatchClient {
@@ -107,6 +118,16 @@ function connect(etcd: BenchProcess, address: string): Etcd {
   return {
     pid: etcd.pid,
     put: async (key, value) => void (await call((done) => kv.put({ key: Buffer.from(key), value }, done))),
+    async compareAndPut(key, value, modRevision) {
+      const bytes = Buffer.from(key)
+      const request = {
+        compare: [{ result: EQUAL, target: MOD_REVISION, key: bytes, modRevision }],
+        success: [{ requestPut: { key: bytes, value } }],
+        failure: [{ requestRange: { key: bytes } }],
+      }
+      const { succeeded, header } = await call<TxnAnswer>((done) => kv.txn(request, done))
+      return succeeded ? header.revision : undefined
+    },
     get: async (key) => (await range({ key: Buffer.from(key) }))[0],
     range: (prefix, { limit = 0 } = {}) => range({ ...keysUnder(prefix), limit }),
     watch: (prefix, onEvents) => openWatch(watches, prefix, onEvents),

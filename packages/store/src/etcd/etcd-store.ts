@@ -9,6 +9,7 @@ import {
   StoreClosedError,
   type CommitResult,
   type GetResult,
+  type KeyValue,
   type RangeOptions,
   type RangeResult,
   type ReadOptions,
@@ -40,8 +41,11 @@ import { WatchStream } from './watch-stream.ts'
 
 /** How long a read is tried, milliseconds. */
 const READ_TIMEOUT_MS = 15_000
-/** Entries asked for at once: bounds what etcd must hold for one answer. */
-const PAGE_ENTRIES = 5_000
+/** Entries asked for at once: the first time, and at most. */
+const PAGE_ENTRIES_FIRST = 500
+const PAGE_ENTRIES_MAX = 10_000
+/** What an answer should have: bounds what etcd and we must hold, and how long one takes. */
+const PAGE_BYTES = 4 * 2 ** 20
 /** A range of the newest state starts anew when its revision is compacted between two pages; rarely more than once. */
 const RANGE_ATTEMPTS_MAX = 5
 /** How long a compaction, or a close, waits for this store's watches. */
@@ -206,8 +210,18 @@ class EtcdStore implements Store {
     const { keysOnly, limit = 0 } = options
     const end = endOfPrefix(data + prefix)
     const wanted = limit > 0 ? limit : Number.POSITIVE_INFINITY
-    const read = (from: string, revision: number, left: number): Promise<RangeAnswer> =>
-      this.#range({ key: data + from, end, revision, limit: Math.min(left, PAGE_ENTRIES), keysOnly })
+    let pageEntries = keysOnly === true ? PAGE_ENTRIES_MAX : PAGE_ENTRIES_FIRST
+    const read = async (from: string, revision: number, left: number): Promise<RangeAnswer> => {
+      const answer = await this.#range({
+        key: data + from,
+        end,
+        revision,
+        limit: Math.min(left, pageEntries),
+        keysOnly,
+      })
+      pageEntries = nextPageEntries(answer.entries)
+      return answer
+    }
     const first = await read(options.from, options.atRevision, wanted)
     const revision = options.atRevision > 0 ? options.atRevision : first.revision
     const entries = [...first.entries]
@@ -290,6 +304,12 @@ class EtcdStore implements Store {
   #checkOpen(): void {
     if (this.#closing !== undefined) throw new StoreClosedError('The store is closed')
   }
+}
+
+/** As many as make an answer of {@link PAGE_BYTES} when they are as large as those. */
+function nextPageEntries(entries: readonly KeyValue[]): number {
+  const bytes = entries.reduce((sum, { key, value }) => sum + key.length + value.byteLength, 1)
+  return Math.min(PAGE_ENTRIES_MAX, Math.max(1, Math.floor((PAGE_BYTES * entries.length) / bytes)))
 }
 
 /** Tells this process's commits from those of others, now and ever. */

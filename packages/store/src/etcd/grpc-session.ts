@@ -18,6 +18,8 @@ import { GRPC_PREFIX_BYTES } from './protobuf.ts'
 /** What the server may send before we have read it. */
 const CONNECTION_WINDOW_BYTES = 64 * 2 ** 20
 const STREAM_WINDOW_BYTES = 8 * 2 ** 20
+/** What Node may hold for one connection before it refuses new streams, MiB; its default is 10. */
+const SESSION_MEMORY_MIB = 512
 /** Longest time for TCP, TLS and the first settings. */
 const CONNECT_TIMEOUT_MS = 3_000
 /** An idle connection with open streams is asked for a sign of life. etcd refuses more than one in 5 s (`--grpc-keepalive-min-time`). */
@@ -62,6 +64,7 @@ export function openGrpcSession(options: GrpcSessionOptions): Promise<GrpcSessio
   const http2 = connect(options.endpoint, {
     createConnection: () => socket,
     settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
+    maxSessionMemory: SESSION_MEMORY_MIB,
   })
   return new Promise((resolve, reject) => {
     const fail = (why: string, cause?: unknown): void => {
