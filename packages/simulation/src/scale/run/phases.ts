@@ -18,7 +18,7 @@ import type { RunContext } from './run.ts'
 /** Pods in one namespace. Source: Kubernetes' thresholds. */
 const PODS_PER_NAMESPACE = 3_000
 /** Pods that may be on their way at once at saturation. */
-const OUTSTANDING_PODS_MAX = 10_000
+const OUTSTANDING_PODS_MAX = 3_000
 const WRITERS = 8
 const DAEMON_SET = 'agent'
 const LATENCY_NAMESPACE = 'latency'
