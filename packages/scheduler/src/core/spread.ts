@@ -76,7 +76,8 @@ function prepareDefaults(
   acquire: (init: TrackerInit) => Tracker,
 ): SoftSpread[] {
   const { namespace, labelsKey, labels } = pod.footprint
-  if (Object.keys(labels).length === 0) return []
+  // Where there is one node to choose, as for daemon pods, preferences decide nothing: a kind of pods a node would count every other pod.
+  if (Object.keys(labels).length === 0 || pod.nodeNames?.length === 1) return []
   return DEFAULT_PREFERENCES.map(({ topologyKey, maxSkew }) => ({
     tracker: acquire({
       key: JSON.stringify(['siblings', topologyKey, namespace, labelsKey, pod.requiredNodesKey]),
