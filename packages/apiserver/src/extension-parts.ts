@@ -1,6 +1,7 @@
 import type { AdmissionStep } from './admission/admission.ts'
 import type { Authenticator, Authorizer } from './access/access.ts'
 import type { ApiServerCore, Connector, CreateExtension, Forward, ObjectAction, WriteCheck } from './extension.ts'
+import type { WriteForwarder } from './handlers/forward-write.ts'
 import { RouteTable } from './request/routes.ts'
 
 /** What the extensions bring, in the order of the extensions. */
@@ -8,6 +9,7 @@ export interface ExtensionParts {
   readonly authenticators: Authenticator[]
   readonly authorizers: Authorizer[]
   readonly forwarders: Forward[]
+  readonly writeForwarders: WriteForwarder[]
   readonly tenantBootstraps: ((tenant: string) => Promise<void>)[]
   readonly routes: RouteTable
   readonly connectors: Connector[]
@@ -26,6 +28,7 @@ export function emptyParts(admission: readonly AdmissionStep[]): ExtensionParts 
     authenticators: [],
     authorizers: [],
     forwarders: [],
+    writeForwarders: [],
     tenantBootstraps: [],
     routes: new RouteTable(),
     connectors: [],
@@ -48,6 +51,7 @@ export function addExtensions(
     if (extension.authenticator !== undefined) parts.authenticators.push(extension.authenticator)
     if (extension.authorizer !== undefined) parts.authorizers.push(extension.authorizer)
     if (extension.forward !== undefined) parts.forwarders.push(extension.forward)
+    if (extension.writeForwarder !== undefined) parts.writeForwarders.push(extension.writeForwarder)
     if (extension.bootstrapTenant !== undefined)
       parts.tenantBootstraps.push((tenant) => extension.bootstrapTenant!(tenant))
     parts.routes.add(extension.routes ?? [])

@@ -6,6 +6,8 @@ import type { AdmissionStep } from './admission/admission.ts'
 import type { Exchange } from './http/exchange.ts'
 import type { RequestInfo, UserInfo } from './request/request-info.ts'
 import type { ObjectReader } from './resource/object-reader.ts'
+import type { StoredObjects } from './resource/stored-objects.ts'
+import type { WriteForwarder } from './handlers/forward-write.ts'
 import type { ResourceDefinition, ResourceRegistry } from './resource/registry.ts'
 import type { TenantRegistries } from './resource/tenant-registries.ts'
 import type { TenantDirectory } from './tenants/tenant-directory.ts'
@@ -17,6 +19,10 @@ export interface ApiServerCore {
   /** What is served in each tenant. */
   readonly registries: TenantRegistries
   readonly reader: ObjectReader
+  /** The same of all tenants, as the store holds it. */
+  readonly stored: StoredObjects
+  /** Takes an exchange through the whole server, as a listener does. */
+  handle(exchange: Exchange): void
   /** In-process client that acts as `system:apiserver` in group `system:masters`. */
   readonly client: Client
   /** The same inside a tenant. */
@@ -34,6 +40,8 @@ export interface ApiServerExtension {
   /** Asked in the order of the extensions until one allows. */
   readonly authorizer?: Authorizer | undefined
   readonly forward?: Forward | undefined
+  /** Asked, in the order of the extensions, who keeps what is written through a view. */
+  readonly writeForwarder?: WriteForwarder | undefined
   readonly routes?: readonly NonResourceRoute[] | undefined
   readonly connectors?: readonly Connector[] | undefined
   readonly actions?: readonly ObjectAction[] | undefined

@@ -28,12 +28,26 @@ export { createApiServicesExtension } from './crd/api-services.ts'
 export { createCrdExtension, servedCustomResources } from './crd/crd-extension.ts'
 export { createDiscoveryExtension, type DiscoveryOptions } from './discovery/discovery-extension.ts'
 export { createOpenApiExtension, type OpenApiExtensionOptions } from './discovery/openapi-extension.ts'
+export type { ForwardedAnswer, ForwardedWrite, WriteForwarder } from './handlers/forward-write.ts'
 export type { Exchange, ResponseHeaders, UpgradedConnection } from './http/exchange.ts'
+export { MemoryExchange, type MemoryAnswer, type MemoryRequest } from './http/memory-exchange.ts'
 export type { Listener, ListenerOptions, TlsMaterial } from './http/listener.ts'
 export { createProxyExtension, type ProxyOptions } from './proxy/proxy-extension.ts'
 export { parseRequestInfo, type RequestLine } from './request/parse-request-info.ts'
 export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/request-info.ts'
 export type { GroupResourceName, NamespacedName, ObjectChange, ObjectReader } from './resource/object-reader.ts'
+export {
+  parseStoreKey,
+  storeKeyOf,
+  type ObjectAddress,
+  type StoredChange,
+  type StoredEntry,
+  type StoredObjects,
+} from './resource/stored-objects.ts'
+export { podReferences } from './access/node/pod-references.ts'
+export { volumeSecrets } from './access/node/node-graph.ts'
+export { nodeNameOf } from './access/node/node-authorizer.ts'
+export { isView, NODES_VIEW } from './views/view-names.ts'
 export { ResourceRegistry, type ResourceDefinition, type ScalePaths, type StorageForm } from './resource/registry.ts'
 export { createApiServer, SERVER_USER, type ApiServer, type ApiServerDeps } from './server.ts'
 export { encodeStored } from './storage/encoding.ts'

@@ -5,7 +5,7 @@ import type { Authorizer } from './access/access.ts'
 import { builtInAdmission, type AdmissionOptions } from './admission/built-in.ts'
 import { bootstrapObjects } from './admission/bootstrap.ts'
 import { addExtensions, emptyParts, type ExtensionParts } from './extension-parts.ts'
-import type { CreateExtension, NonResourceRoute } from './extension.ts'
+import type { ApiServerCore, CreateExtension, NonResourceRoute } from './extension.ts'
 import { tenantUsage, tenantUsageKey } from './admission/tenant-quota.ts'
 import { RequestLimits } from './fairness/request-limits.ts'
 import { serveResource } from './handlers/dispatch.ts'
@@ -86,7 +86,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const metrics = createServerMetrics({ cache, registries, clock })
   const client = (user: UserInfo = SERVER_USER): Client => createInProcessClient(serveDeps, user)
   const clientOf = (tenant: string): Client => client({ ...SERVER_USER, tenant })
-  const core = { registry, registries, reader, tenants, client: client(), clientOf, clock, random, logger }
+  const own = { stored: cache, client: client(), handle: (exchange: Exchange) => handle(exchange) }
+  const core: ApiServerCore = { ...own, registry, registries, reader, tenants, clientOf, clock, random, logger }
   addExtensions(parts, deps.extensions ?? [], core)
   parts.routes.add([
     ...healthRoutes(() => healthChecks(cache, parts)),
@@ -165,6 +166,7 @@ function createServeDeps({ store, clock, random, logger, partition }: ApiServerD
     writeChecks: parts.writeChecks,
     connectors: parts.connectors,
     actions: parts.actions,
+    writeForwarders: parts.writeForwarders,
   }
 }
 

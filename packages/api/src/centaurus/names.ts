@@ -12,6 +12,11 @@ export const RESOURCE_PARTITION_ANNOTATION = 'centaurus.io/resource-partition'
 /** Of a Binding: the scheduler's epoch, at which alone it holds. Never stored. */
 export const EPOCH_ANNOTATION = 'centaurus.io/epoch'
 
+/** On a copy of another partition's object: which partition keeps the original. Only in the store of a partition whose nodes need the copy. */
+export const ORIGIN_ANNOTATION = 'centaurus.io/origin'
+/** On a copy: revision of the original in its partition's store. */
+export const ORIGIN_REVISION_ANNOTATION = 'centaurus.io/origin-revision'
+
 /** Group of the client certificates with which partitions talk to each other. */
 export const PARTITIONS_GROUP = 'system:partitions'
 /** What the common name begins with; the partition's name follows. */

@@ -19,6 +19,7 @@ import { createObject } from './create.ts'
 import { readDefined, readDeleteOptions, toStored } from './decode-body.ts'
 import { deleteAnswer, deleteObject } from './delete.ts'
 import { deleteCollection } from './delete-collection.ts'
+import { forwardWrite } from './forward-write.ts'
 import { listObjects } from './list.ts'
 import { mainStrategy } from './prepare.ts'
 import type { ServeDeps } from './serve-deps.ts'
@@ -34,7 +35,9 @@ export async function serveResource(deps: ServeDeps, exchange: Exchange, context
   if (definition === undefined) throw notFoundPath()
   checkScope(definition, info)
   const target = createTarget(deps.cache, definition, info.tenant)
-  const call = placeCall(deps, { ...context, exchange, target, definition })
+  const asked: ResourceCall = { ...context, exchange, target, definition }
+  const call = placeCall(deps, asked)
+  if (await forwardWrite(deps.writeForwarders, asked, call)) return
   const deprecation = definition.deprecation ?? deprecationWarning(definition.info)
   if (deprecation !== undefined) addWarning(exchange, deprecation)
   if (info.subresource !== '') return serveSubresource(deps, call)

@@ -1,6 +1,7 @@
 import type { Connector, ObjectAction } from '../extension.ts'
 import type { ResourceRegistry } from '../resource/registry.ts'
 import type { TenantRegistries } from '../resource/tenant-registries.ts'
+import type { WriteForwarder } from './forward-write.ts'
 import type { WriteDeps } from './write-deps.ts'
 
 /** What handling requests needs beyond writing. */
@@ -11,4 +12,5 @@ export interface ServeDeps extends WriteDeps {
   /** Filled while extensions are set up. */
   readonly connectors: readonly Connector[]
   readonly actions: readonly ObjectAction[]
+  readonly writeForwarders: readonly WriteForwarder[]
 }

@@ -2,6 +2,7 @@ import { ALL_TENANTS, expired, StatusError, type KubeObject } from '@centaurus/a
 import type { Clock, Logger, Timer } from '@centaurus/base'
 import { REVISION_SPAN, type KeyValue, type Store, type StoreEvent, type StoreWatch } from '@centaurus/store'
 import { asBuffer } from '../storage/encoding.ts'
+import type { StoredChange, StoredObjects } from '../resource/stored-objects.ts'
 import { REGISTRY_PREFIX, splitPrefix, splitStoreKey } from '../storage/keys.ts'
 import type { ResourceKey } from '../views/references.ts'
 import { NameDirectory } from '../views/name-directory.ts'
@@ -32,6 +33,12 @@ export interface ExpectedWrite {
   readonly object: KubeObject
 }
 
+/** A listener of a resource of all tenants, and what ends it at each. */
+interface Tap {
+  readonly listener: (change: StoredChange) => void
+  readonly removes: (() => void)[]
+}
+
 interface Waiter {
   readonly revision: number
   readonly resolve: () => void
@@ -41,13 +48,15 @@ interface Waiter {
  * Every object of the partition as stored bytes, fed by one watch of the store. `revision` ≤ the store's; everything up to it was
  * applied and offered to watchers, in order.
  */
-export class WatchCache {
+export class WatchCache implements StoredObjects {
   /** Whose the names in views are. */
   readonly directory: NameDirectory
   readonly #store: Store
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #resources = new Map<string, ResourceCache>()
+  /** Who hears of a resource of all tenants. */
+  readonly #taps = new Map<ResourceKey, Set<Tap>>()
   /** By `view/group/resource`. */
   readonly #views = new Map<string, ViewCache>()
   /** Prefixes under which something was stored, and their tenants. */
@@ -93,6 +102,7 @@ export class WatchCache {
       cache = new ResourceCache(prefix, this.#loadedAt, () => this.#revision)
       this.#resources.set(prefix, cache)
       const { tenant, resource } = splitPrefix(prefix)
+      for (const tap of this.#taps.get(resource) ?? []) connect(tap, tenant, cache)
       for (const view of [ALL_TENANTS, NODES_VIEW]) this.#views.get(`${view}/${resource}`)?.add(tenant, cache)
     }
     return cache
@@ -117,6 +127,33 @@ export class WatchCache {
       }
     }
     return cache
+  }
+
+  get(tenant: string, resource: ResourceKey, key: string): StoredObject | undefined {
+    return this.peek(`${REGISTRY_PREFIX}${tenant}/${resource}/`)?.get(key)
+  }
+
+  list(tenant: string, resource: ResourceKey): Iterable<StoredObject> {
+    return this.peek(`${REGISTRY_PREFIX}${tenant}/${resource}/`)?.range('') ?? []
+  }
+
+  tenants(): string[] {
+    return [...this.#tenants]
+  }
+
+  onChange(resource: ResourceKey, listener: (change: StoredChange) => void): () => void {
+    const tap: Tap = { listener, removes: [] }
+    const taps = this.#taps.get(resource)
+    if (taps === undefined) this.#taps.set(resource, new Set([tap]))
+    else taps.add(tap)
+    for (const [prefix, cache] of this.#resources) {
+      const split = splitPrefix(prefix)
+      if (split.resource === resource) connect(tap, split.tenant, cache)
+    }
+    return () => {
+      this.#taps.get(resource)?.delete(tap)
+      for (const remove of tap.removes) remove()
+    }
   }
 
   /** Objects of this tenant were stored; false for one that nobody has heard of. */
@@ -328,6 +365,20 @@ export class WatchCache {
       this.#onWatchEnd(error as Error)
     }
   }
+}
+
+function connect({ listener, removes }: Tap, tenant: string, cache: ResourceCache): void {
+  removes.push(
+    cache.listen((event) =>
+      listener({
+        tenant,
+        type: event.type,
+        // a tenant's own cache has nothing but stored objects
+        object: event.object as StoredObject,
+        previous: event.previous as StoredObject | undefined,
+      }),
+    ),
+  )
 }
 
 /** Source: apiserver pkg/storage/errors.go NewTooLargeResourceVersionError. */

@@ -69,7 +69,7 @@ export class NodeGraph {
     this.removeVolume(name)
     const claim = volume.spec?.claimRef
     if (claim === undefined) return
-    const secrets = volumeSecrets(volume)
+    const secrets = volumeSecrets(volume).map((key) => `secrets/${key}`)
     this.#volumes.set(name, {
       claim: vertex('persistentvolumeclaims', claim.namespace ?? '', claim.name ?? ''),
       secrets,
@@ -199,8 +199,8 @@ function vertex(resource: RelatedResource, namespace: string, name: string): str
   return `${resource}/${namespace}/${name}`
 }
 
-/** Secrets that a node needs to mount the volume. Source: pkg/volume/util VisitPVSecretNames, those that are visible to the kubelet. */
-function volumeSecrets(volume: Readonly<PersistentVolume>): string[] {
+/** Secrets (`namespace/name`) that a node needs to mount the volume. Source: pkg/volume/util VisitPVSecretNames, those that are visible to the kubelet. */
+export function volumeSecrets(volume: Readonly<PersistentVolume>): string[] {
   const { spec } = volume
   if (spec === undefined) return []
   const claimNamespace = spec.claimRef?.namespace ?? ''
@@ -216,6 +216,6 @@ function volumeSecrets(volume: Readonly<PersistentVolume>): string[] {
       : { name: spec.azureFile.secretName, namespace: spec.azureFile.secretNamespace },
   ]
   return references.flatMap((reference) =>
-    reference?.name === undefined ? [] : [vertex('secrets', reference.namespace ?? claimNamespace, reference.name)],
+    reference?.name === undefined ? [] : [formatKey(reference.namespace ?? claimNamespace, reference.name)],
   )
 }

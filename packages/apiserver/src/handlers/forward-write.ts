@@ -1,0 +1,80 @@
+import type { KubeObject, Stored } from '@centaurus/api'
+import type { UserInfo } from '../request/request-info.ts'
+import type { Exchange } from '../http/exchange.ts'
+import { REQUEST_BODY_BYTES_MAX } from '../http/limits.ts'
+import { isView } from '../views/view-names.ts'
+import { keyOf, type ResourceCall } from './call.ts'
+
+/** What other partitions keep, and how to write it there. */
+export interface WriteForwarder {
+  /** Partition that keeps the tenant's object; undefined: this one. `copy` is what is here under its name. */
+  ownerOf(tenant: string, copy: Stored<KubeObject> | undefined): string | undefined
+  /** Has the owner do it. Throws ServiceUnavailable when that can't be reached; then it may or may not have been done. */
+  send(owner: string, write: ForwardedWrite): Promise<ForwardedAnswer>
+}
+
+export interface ForwardedWrite {
+  readonly user: UserInfo
+  readonly method: string
+  /** In the view over all tenants and without its prefix; with query. */
+  readonly path: string
+  readonly contentType: string | undefined
+  readonly accept: string | undefined
+  readonly body: Uint8Array
+  /** What the caller may have read before it writes. */
+  readonly copy: Stored<KubeObject> | undefined
+  /** Store key of what is written; undefined when only its owner will know, as for what it names. */
+  readonly storeKey: string | undefined
+}
+
+export interface ForwardedAnswer {
+  readonly status: number
+  readonly contentType: string
+  readonly retryAfter?: string | undefined
+  readonly body: Uint8Array
+}
+
+const READS: ReadonlySet<string> = new Set(['get', 'list', 'watch'])
+
+/**
+ * Has another partition do what was asked of a view, when the object is that one's. `asked` is the call before it found its place. The caller was
+ * authorized here; the owner does so again. Returns false when it is this partition's.
+ */
+export async function forwardWrite(
+  forwarders: readonly WriteForwarder[],
+  asked: ResourceCall,
+  placed: ResourceCall,
+): Promise<boolean> {
+  const { exchange, user, info } = placed
+  if (forwarders.length === 0 || !isView(asked.info.tenant) || isView(info.tenant) || READS.has(info.verb)) return false
+  const copy = placed.target.cache.get(keyOf(placed))?.object()
+  for (const forwarder of forwarders) {
+    const owner = forwarder.ownerOf(info.tenant, copy)
+    if (owner === undefined) continue
+    const answer = await forwarder.send(owner, {
+      user,
+      method: exchange.method,
+      path: asked.info.path + (exchange.query.size === 0 ? '' : `?${exchange.query}`),
+      contentType: exchange.headers['content-type'],
+      accept: exchange.headers['accept'],
+      body: await exchange.readBody(REQUEST_BODY_BYTES_MAX),
+      copy,
+      storeKey: info.name === '' ? undefined : placed.target.prefix + keyOf(placed),
+    })
+    respond(exchange, answer)
+    return true
+  }
+  return false
+}
+
+function respond(exchange: Exchange, { status, contentType, retryAfter, body }: ForwardedAnswer): void {
+  exchange.respond(
+    status,
+    {
+      'content-type': contentType,
+      'cache-control': 'no-cache, private',
+      ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
+    },
+    body,
+  )
+}
