@@ -1,4 +1,5 @@
 export { ClusterState } from './core/cluster-state.ts'
+export { PodCompiler } from './core/pod-compiler.ts'
 export { decide, formatFitFailure, type DecideOptions, type Decision, type FitFailure } from './core/decide.ts'
 export { compilePod, type PodRequirements } from './core/pod-requirements.ts'
 export type { CompileDeps, HostPort, PodFootprint } from './core/pod-footprint.ts'

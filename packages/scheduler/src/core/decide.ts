@@ -154,9 +154,7 @@ function findFeasible(
   const [first] = checks
   const holdsAll = (slot: number): boolean => checks.every((one) => one(slot) === undefined)
   const check =
-    first === undefined || checks.length > 1
-      ? first && holdsAll
-      : (slot: number): boolean => first(slot) === undefined
+    first === undefined || checks.length > 1 ? first && holdsAll : (slot: number): boolean => first(slot) === undefined
   let evaluatedNodes = 0
   const collect = (from: number, to: number): number => {
     const range = { from, to, enough, check, evaluated: 0 }
