@@ -4,11 +4,12 @@
  */
 import { createApiServer } from '@centaurus/apiserver'
 import { nodes as nodeType, pods as podType } from '@centaurus/api/core/v1'
+import { priorityclasses } from '@centaurus/api/scheduling/v1'
 import { createSeededRandom, silentLogger, systemClock } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
 import { startScheduler } from '@centaurus/scheduler'
 import { createMemoryStore } from '@centaurus/store'
-import { fillers, nodeOf, podOf, type Shape } from './scheduler-shapes.ts'
+import { fillers, nodeOf, podOf, PRIORITIES, type Shape } from './scheduler-shapes.ts'
 
 export interface ServerFigures {
   /** From the start of the scheduler, which finds the pods waiting, until the last one is bound. */
@@ -30,6 +31,8 @@ async function run(shape: Shape, nodes: number, pods: number): Promise<ServerFig
   const client = server.client()
   const informers = createInformerFactory(client, deps)
   await inParallel(nodes, (i) => addNode(client, i))
+  for (const [name, value] of Object.entries(PRIORITIES))
+    await client.create(priorityclasses, { metadata: { name }, value })
   const filled = [...fillers(shape, nodes)]
   await inParallel(filled.length, async (i) => {
     const { pod, node } = filled[i]!
@@ -81,9 +84,9 @@ async function inParallel(count: number, work: (index: number) => Promise<unknow
 /** Pods that fit nowhere and nodes that come and go, as upstream's mixed churn. */
 function startChurn(client: Client): { stop(): Promise<void> } {
   let round = 0
-  let stopped = false
+  const abort = new AbortController()
   const churn = async (): Promise<void> => {
-    while (!stopped) {
+    while (!abort.signal.aborted) {
       const name = `churn-${round++}`
       const huge = podOf('preemption', round)
       const containers = [{ ...huge.spec!.containers[0]!, resources: { requests: { cpu: '40' } } }]
@@ -98,7 +101,7 @@ function startChurn(client: Client): { stop(): Promise<void> } {
   const running = churn()
   return {
     async stop() {
-      stopped = true
+      abort.abort()
       await running
     },
   }

@@ -23,6 +23,9 @@ const GROUPS = 10
 /** Low-priority pods on a node of the preemption shape: they leave 400 milli-cores. */
 const FILLERS_PER_NODE = 4
 
+/** Values of the priority classes that the pods name. */
+export const PRIORITIES = { low: 1, high: 10 } as const
+
 /** One node as its kubelet would describe it. */
 export function nodeOf(index: number): Node & { metadata: { name: string } } {
   const name = `scheduler-perf-${index}`
@@ -55,7 +58,10 @@ export function* fillers(shape: Shape, nodes: number): Iterable<{ pod: Pod; node
   if (shape !== 'preemption') return
   for (let node = 0; node < nodes; node++) {
     for (let i = 0; i < FILLERS_PER_NODE; i++)
-      yield { pod: podNamed(`low-${node}-${i}`, { cpu: '900m' }, { priority: 1 }), node }
+      yield {
+        pod: podNamed(`low-${node}-${i}`, { cpu: '900m' }, { priority: PRIORITIES.low, priorityClassName: 'low' }),
+        node,
+      }
   }
 }
 
@@ -95,7 +101,7 @@ export function podOf(shape: Shape, index: number): Pod {
       return podNamed(name, { color }, { topologySpreadConstraints: [constraint] })
     }
     case 'preemption':
-      return podNamed(name, { cpu: '3' }, { priority: 10 })
+      return podNamed(name, { cpu: '3' }, { priority: PRIORITIES.high, priorityClassName: 'high' })
     default:
       return podNamed(name, {}, {})
   }

@@ -1,7 +1,6 @@
 import {
   badRequest,
   conflict,
-  deepClone,
   EPOCH_ANNOTATION,
   FieldPath,
   invalid,
@@ -48,8 +47,8 @@ export async function bindPod(
   return CREATED
 }
 
-/** The change is checked where it is made; nothing else of the Pod moves. */
-const BIND: UpdateStrategy = { subresource: 'binding', prepare: () => {}, validate: () => [] }
+/** The change is checked where it is made; nothing else of the Pod moves. As upstream, it is tracked as nobody's field. */
+const BIND: UpdateStrategy = { subresource: 'binding', prepare: () => {}, validate: () => [], isOwnChange: true }
 
 function checkBinding(binding: Binding, name: string): void {
   const given = binding.metadata?.name ?? ''
@@ -77,13 +76,21 @@ function assign(old: Pod, { metadata, target }: Binding, nowMs: number): Pod {
   if ((old.spec?.schedulingGates?.length ?? 0) > 0) {
     throw refuse(`pod ${name} has non-empty .spec.schedulingGates`)
   }
-  const pod = deepClone(old) as Pod
-  pod.spec!.nodeName = target.name
-  pod.metadata.annotations = mergeTexts(pod.metadata.annotations, withoutEpoch(metadata?.annotations))
-  pod.metadata.labels = mergeTexts(pod.metadata.labels, metadata?.labels)
-  pod.status ??= {}
-  pod.status.conditions = setCondition(pod.status.conditions, { type: 'PodScheduled', status: 'True' }, nowMs)
-  return pod
+  const annotations = withoutEpoch(metadata?.annotations)
+  // Only what changes is copied: the rest is shared with the stored object, which nobody changes.
+  return {
+    ...old,
+    metadata: {
+      ...old.metadata,
+      ...(annotations && { annotations: { ...old.metadata.annotations, ...annotations } }),
+      ...(metadata?.labels && { labels: { ...old.metadata.labels, ...metadata.labels } }),
+    },
+    spec: { ...old.spec!, nodeName: target.name },
+    status: {
+      ...old.status,
+      conditions: setCondition(old.status?.conditions, { type: 'PodScheduled', status: 'True' }, nowMs),
+    },
+  }
 }
 
 /** The epoch is for the commit, not for the Pod. */
@@ -91,11 +98,4 @@ function withoutEpoch(annotations: Readonly<Record<string, string>> | undefined)
   if (annotations?.[EPOCH_ANNOTATION] === undefined) return annotations
   const { [EPOCH_ANNOTATION]: _, ...rest } = annotations
   return Object.keys(rest).length === 0 ? undefined : rest
-}
-
-function mergeTexts(
-  own: Record<string, string> | undefined,
-  added: Record<string, string> | undefined,
-): Record<string, string> | undefined {
-  return added === undefined ? own : { ...own, ...added }
 }

@@ -115,6 +115,8 @@ export interface UpdateStrategy {
   /** Undoes in `draft` whatever may not be changed here, and sets what only the server decides. */
   readonly prepare: (draft: AnyObject, old: AnyObject, request: ObjectRequest) => void
   readonly validate: (draft: AnyObject, old: AnyObject) => FieldError[]
+  /** The server itself makes the change, to a whole and valid object: it is nobody's field and needs no preparation or validation. */
+  readonly isOwnChange?: boolean | undefined
 }
 
 /** The strategy for the object itself. */

@@ -84,6 +84,13 @@ async function updateOnce(
   setNamespace(changed, request)
   fillUpdatedMetadata(changed, old)
   const { subresource } = strategy
+  if (strategy.isOwnChange === true) {
+    const own: AdmittedWrite = { request, operation: 'update', subresource, draft: changed, old }
+    await mutateByAdmission(deps.admission, own, deps.admissionContext)
+    validateByAdmission(deps.admission, own, deps.admissionContext)
+    runWriteChecks(deps, own)
+    return store(deps, own, current)
+  }
   const schema = storedSchema(definition)
   const filled = fillZeros(changed, schema, old)
   const draft = trackFields(request, { live: old, updated: filled, subresource, nowMs: deps.clock.now() })

@@ -83,7 +83,7 @@ export function decide(state: ClusterState, pod: PodRequirements, options: Decid
   const found = findFeasible(state, podClass, { filters, startSlot: options.startSlot })
   if (found.count === 0) {
     const failure = explain(state, podClass, filters)
-    if (isPlain) podClass.failure = { version: state.version, failure }
+    if (isPlain) podClass.failure = { version: state.version, failure, isHopeless: false }
     return { type: 'refuse', failure }
   }
   const slot = found.count === 1 ? found.slots[0]! : chooseBest(scoreNodes(podClass, found), found, options)

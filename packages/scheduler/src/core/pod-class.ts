@@ -14,6 +14,14 @@ const VERDICT_BYTES_MAX = 32 * 2 ** 20
 /** Classes that remember nodes whatever that takes. */
 const REMEMBERING_MIN = 4
 
+/** What holds as long as the state has this version. */
+export interface KnownFailure {
+  readonly version: number
+  readonly failure: FitFailure
+  /** Removing other pods does not help either. */
+  isHopeless: boolean
+}
+
 /** All pods with the same requirements, and what is prepared for them. */
 export class PodClass {
   readonly requirements: PodRequirements
@@ -21,7 +29,7 @@ export class PodClass {
   readonly spread: Spread
   readonly affinity: PodAffinity
   /** Why none of them fitted, as long as nothing changed. */
-  failure: { readonly version: number; readonly failure: FitFailure } | undefined
+  failure: KnownFailure | undefined
   readonly #trackers: Tracker[] = []
   readonly #state: ClusterState
 

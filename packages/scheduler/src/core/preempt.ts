@@ -42,7 +42,12 @@ export function planPreemption(
   options: PreemptOptions,
 ): PreemptionPlan | undefined {
   if (pod.preemptionPolicy === 'Never' || !state.hasPodsBelow(pod.footprint.priority)) return undefined
-  return state.simulate(() => findCandidates(state, pod, options)).sort(compareCandidates)[0]
+  const known = state.classOf(pod).failure
+  const isKnown = known !== undefined && known.version === state.version && options.volumes === undefined
+  if (isKnown && known.isHopeless) return undefined
+  const candidates = state.simulate(() => findCandidates(state, pod, options))
+  if (isKnown) known.isHopeless = candidates.length === 0
+  return candidates.sort(compareCandidates)[0]
 }
 
 function findCandidates(state: ClusterState, pod: PodRequirements, options: PreemptOptions): Candidate[] {

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '@centaurus/base'
+import { Heap } from './heap.ts'
 
 /** Key and rank of a pod that waits for a node. */
 export interface QueuedPod {
@@ -12,12 +13,13 @@ interface Entry {
   pod: QueuedPod
   attempts: number
   place: 'active' | 'backoff' | 'unschedulable' | 'inFlight'
-  /** Something changed while it was in flight, so that a failure may not be parked. */
-  moved: boolean
   /** Order of arrival in the active queue. */
   order: number
+  /** {@link SchedulingQueue} moves seen when it was taken. */
+  takenAtMove: number
   readyAtMs: number
   parkedAtMs: number
+  group: string
 }
 
 /** Source: scheduler backend/queue, v1.37: DefaultPodInitialBackoffDuration, -MaxBackoffDuration, -MaxInUnschedulablePodsDuration. */
@@ -26,14 +28,21 @@ const BACKOFF_MAX_MS = 10_000
 const UNSCHEDULABLE_MAX_MS = 5 * 60_000
 
 /**
- * Pods that wait: ready ones by priority then age, failed ones resting for 1 s to 10 s, and unschedulable ones parked until the
- * cluster changes in a way that could help (or 5 minutes pass).
+ * Pods that wait: ready ones by priority then age, failed ones resting for 1 s to 10 s, and unschedulable ones parked in groups that
+ * the same change can help, until it comes (or 5 minutes pass). What it costs does not grow with the pods that wait, but with those
+ * that move.
  */
 export class SchedulingQueue {
   readonly #clock: Clock
   readonly #entries = new Map<string, Entry>()
-  readonly #active: Entry[] = []
+  // Heaps keep what was deleted or has moved on until it comes up.
+  readonly #active = new Heap<Entry>(isBefore)
+  readonly #resting = new Heap<Entry>((a, b) => a.readyAtMs < b.readyAtMs)
+  /** In order of parking. */
+  readonly #parked = new Set<Entry>()
+  readonly #groups = new Map<string, Set<Entry>>()
   #order = 0
+  #moves = 0
   #timer: Timer | undefined
   #dueMs = Infinity
   #wake: (() => void) | undefined
@@ -47,51 +56,85 @@ export class SchedulingQueue {
     return this.#entries.size
   }
 
+  /** Whether a pod can be taken without waiting. */
+  get hasReady(): boolean {
+    return this.#peek() !== undefined
+  }
+
+  /** Groups that have parked pods. */
+  get parkedGroups(): Iterable<string> {
+    return this.#groups.keys()
+  }
+
   /** A new pod, or one whose spec changed: it is tried at once. */
   add(pod: QueuedPod): void {
     const entry = this.#entries.get(pod.uid)
     if (entry === undefined) {
-      const fresh: Entry = { pod, attempts: 0, place: 'active', moved: false, order: 0, readyAtMs: 0, parkedAtMs: 0 }
+      const fresh: Entry = {
+        pod,
+        attempts: 0,
+        place: 'active',
+        order: 0,
+        takenAtMove: 0,
+        readyAtMs: 0,
+        parkedAtMs: 0,
+        group: '',
+      }
       this.#entries.set(pod.uid, fresh)
-      this.#activate(fresh)
-      return
+      return this.#activate(fresh)
     }
     entry.pod = pod
-    if (entry.place === 'inFlight') entry.moved = true
+    if (entry.place === 'inFlight') entry.takenAtMove = -1
     else if (entry.place === 'unschedulable') this.#release(entry)
   }
 
   delete(uid: string): void {
+    const entry = this.#entries.get(uid)
+    if (entry === undefined) return
     this.#entries.delete(uid)
+    this.#unpark(entry)
   }
 
   /** The next pod to try, waiting for one; undefined when closed. One caller at a time. */
   async take(): Promise<QueuedPod | undefined> {
     while (!this.#closed) {
-      const entry = this.#pop()
-      if (entry !== undefined) {
-        entry.place = 'inFlight'
-        entry.moved = false
-        entry.attempts++
-        return entry.pod
-      }
+      const pod = this.takeReady()
+      if (pod !== undefined) return pod
       await new Promise<void>((resolve) => (this.#wake = resolve))
     }
     return undefined
   }
 
-  /** The pod has a node, or is gone. */
-  done(uid: string): void {
-    this.#entries.delete(uid)
+  /** The next pod to try; undefined when none is ready. */
+  takeReady(): QueuedPod | undefined {
+    const entry = this.#peek()
+    if (entry === undefined) return undefined
+    this.#active.pop()
+    entry.place = 'inFlight'
+    entry.takenAtMove = this.#moves
+    entry.attempts++
+    return entry.pod
   }
 
-  /** The try failed. `park`: no node fits, so wait for a change; otherwise (an error) try again after back-off. */
-  fail(uid: string, { park }: { park: boolean }): void {
+  /** The pod has a node, or is gone. */
+  done(uid: string): void {
+    this.delete(uid)
+  }
+
+  /**
+   * The try failed. `park`: no node fits, so wait for a change that helps pods of `group`; otherwise (an error) try again after
+   * back-off.
+   */
+  fail(uid: string, { park, group = '' }: { readonly park: boolean; readonly group?: string | undefined }): void {
     const entry = this.#entries.get(uid)
     if (entry === undefined || entry.place !== 'inFlight') return
     entry.parkedAtMs = this.#clock.now()
-    if (!park || entry.moved) return this.#rest(entry)
+    if (!park || entry.takenAtMove !== this.#moves) return this.#rest(entry)
     entry.place = 'unschedulable'
+    entry.group = group
+    this.#parked.add(entry)
+    const members = this.#groups.get(group) ?? new Set<Entry>()
+    this.#groups.set(group, members.add(entry))
     this.#armFor(entry.parkedAtMs + UNSCHEDULABLE_MAX_MS)
   }
 
@@ -103,18 +146,22 @@ export class SchedulingQueue {
     this.#activate(entry)
   }
 
-  /** Whether a pod can be taken without waiting. */
-  get hasReady(): boolean {
-    while (this.#active.length > 0 && !this.#isCurrent(this.#active[0]!)) popHeap(this.#active)
-    return this.#active.length > 0
+  /** Something changed that could help every parked pod: they are tried again after what is left of their back-off. */
+  moveAll(): void {
+    this.#moves++
+    for (const entry of this.#parked) this.#release(entry)
   }
 
-  /** Something changed that could make `affected` pods fit: parked ones are tried again after what is left of their back-off. */
-  moveAll(affected: (uid: string) => boolean = () => true): void {
-    for (const entry of this.#entries.values()) {
-      if (entry.place === 'inFlight') entry.moved = true
-      else if (entry.place === 'unschedulable' && affected(entry.pod.uid)) this.#release(entry)
-    }
+  /** As {@link moveAll}, for one group. */
+  moveGroup(group: string): void {
+    for (const entry of this.#groups.get(group) ?? []) this.#release(entry)
+  }
+
+  /** As {@link moveAll}, for one pod. */
+  move(uid: string): void {
+    const entry = this.#entries.get(uid)
+    if (entry?.place === 'unschedulable') this.#release(entry)
+    else if (entry?.place === 'inFlight') entry.takenAtMove = -1
   }
 
   close(): void {
@@ -126,30 +173,36 @@ export class SchedulingQueue {
   #activate(entry: Entry): void {
     entry.place = 'active'
     entry.order = this.#order++
-    pushHeap(this.#active, entry)
+    this.#active.push(entry)
     this.#wake?.()
   }
 
-  #pop(): Entry | undefined {
-    for (let entry = popHeap(this.#active); entry !== undefined; entry = popHeap(this.#active)) {
-      if (this.#isCurrent(entry)) return entry
+  /** The first ready pod, which stays. */
+  #peek(): Entry | undefined {
+    for (let entry = this.#active.peek(); entry !== undefined; entry = this.#active.peek()) {
+      if (entry.place === 'active' && this.#entries.get(entry.pod.uid) === entry) return entry
+      this.#active.pop()
     }
     return undefined
   }
 
-  /** What was deleted, or deleted and added again, leaves a stale entry behind. */
-  #isCurrent(entry: Entry): boolean {
-    return this.#entries.get(entry.pod.uid) === entry && entry.place === 'active'
-  }
-
   #release(entry: Entry): void {
+    this.#unpark(entry)
     if (this.#clock.now() >= entry.parkedAtMs + backoffMs(entry.attempts)) this.#activate(entry)
     else this.#rest(entry)
+  }
+
+  #unpark(entry: Entry): void {
+    if (!this.#parked.delete(entry)) return
+    const members = this.#groups.get(entry.group)
+    members?.delete(entry)
+    if (members?.size === 0) this.#groups.delete(entry.group)
   }
 
   #rest(entry: Entry): void {
     entry.place = 'backoff'
     entry.readyAtMs = entry.parkedAtMs + backoffMs(entry.attempts)
+    this.#resting.push(entry)
     this.#armFor(entry.readyAtMs)
   }
 
@@ -164,18 +217,21 @@ export class SchedulingQueue {
   #flush(): void {
     const now = this.#clock.now()
     this.#dueMs = Infinity
-    let next = Infinity
-    for (const entry of this.#entries.values()) {
-      const dueMs =
-        entry.place === 'backoff'
-          ? entry.readyAtMs
-          : entry.place === 'unschedulable'
-            ? entry.parkedAtMs + UNSCHEDULABLE_MAX_MS
-            : Infinity
-      if (dueMs <= now) this.#activate(entry)
-      else next = Math.min(next, dueMs)
+    for (let entry = this.#resting.peek(); entry !== undefined; entry = this.#resting.peek()) {
+      const isCurrent = entry.place === 'backoff' && this.#entries.get(entry.pod.uid) === entry
+      if (isCurrent && entry.readyAtMs > now) break
+      this.#resting.pop()
+      if (isCurrent) this.#activate(entry)
     }
-    this.#armFor(next)
+    for (const entry of this.#parked) {
+      if (entry.parkedAtMs + UNSCHEDULABLE_MAX_MS > now) break
+      this.#unpark(entry)
+      this.#activate(entry)
+    }
+    const [oldest] = this.#parked
+    this.#armFor(
+      Math.min(this.#resting.peek()?.readyAtMs ?? Infinity, (oldest?.parkedAtMs ?? Infinity) + UNSCHEDULABLE_MAX_MS),
+    )
   }
 }
 
@@ -187,30 +243,4 @@ export function backoffMs(attempts: number): number {
 function isBefore(a: Entry, b: Entry): boolean {
   if (a.pod.priority !== b.pod.priority) return a.pod.priority > b.pod.priority
   return a.order < b.order
-}
-
-function pushHeap(heap: Entry[], entry: Entry): void {
-  let i = heap.push(entry) - 1
-  while (i > 0) {
-    const parent = (i - 1) >> 1
-    if (!isBefore(heap[i]!, heap[parent]!)) return
-    ;[heap[i], heap[parent]] = [heap[parent]!, heap[i]!]
-    i = parent
-  }
-}
-
-function popHeap(heap: Entry[]): Entry | undefined {
-  const top = heap[0]
-  const last = heap.pop()
-  if (heap.length === 0 || last === undefined) return top
-  heap[0] = last
-  for (let i = 0; ;) {
-    let first = i
-    for (const child of [2 * i + 1, 2 * i + 2]) {
-      if (child < heap.length && isBefore(heap[child]!, heap[first]!)) first = child
-    }
-    if (first === i) return top
-    ;[heap[i], heap[first]] = [heap[first]!, heap[i]!]
-    i = first
-  }
 }

@@ -1,3 +1,4 @@
+import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import { type Stored } from '@centaurus/api'
 import { nodes, pods, type Node, type Pod } from '@centaurus/api/core/v1'
 import type { Clock, Logger, Random } from '@centaurus/base'
@@ -8,6 +9,7 @@ import { decide, formatFitFailure, type FitFailure, type PodVolumes } from '../c
 import { PodCompiler } from '../core/pod-compiler.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
 import { planPreemption } from '../core/preempt.ts'
+import { QueueingHints } from '../core/queueing-hints.ts'
 import { SchedulingQueue } from '../core/scheduling-queue.ts'
 import { planVolumes, type VolumeBinding, type VolumeLookups } from '../core/volumes.ts'
 import { createCaches, type Caches } from './caches.ts'
@@ -15,6 +17,7 @@ import { createClientBinder, type Binder, type BindItem, type BindResult } from 
 import { BindingBatches } from './binding-batches.ts'
 import { isTerminal, sameCapacity, sameScheduling } from './compare.ts'
 import { InFlight } from './in-flight.ts'
+import { Nominations } from './nominations.ts'
 import { formatPreemptionFailure, formatVolumeRefusal } from './messages.ts'
 import { VolumeBinder } from './volume-binder.ts'
 import { evictVictims, reportUnschedulable } from './writes.ts'
@@ -24,6 +27,8 @@ export const DEFAULT_SCHEDULER_NAME = 'default-scheduler'
 
 /** Statuses and evictions that may be on their way to the API server at once. */
 const WRITES_IN_FLIGHT_MAX = 128
+/** Decisions after which timers and sockets get their turn. */
+const DECISIONS_PER_TURN = 128
 /** Nodes that may refuse a pod, one after the other, before it rests. */
 const REFUSALS_MAX = 8
 
@@ -39,6 +44,17 @@ export interface SchedulerDeps {
   readonly binder?: Binder | undefined
   /** What schedulers of other partitions use of the nodes; default: nothing. */
   readonly foreignUse?: ForeignUseSource | undefined
+}
+
+/** Pods that any change may help. */
+const ANY_CHANGE = ''
+
+/** Why a pod gets no node now. */
+interface PodRefusal {
+  readonly message: string
+  readonly nominatedNodeName?: string | undefined
+  /** What a change must help; absent: any change may help. */
+  readonly requirements?: PodRequirements | undefined
 }
 
 export interface RunningScheduler {
@@ -75,8 +91,11 @@ class Scheduler implements RunningScheduler {
   readonly #reports = new Map<string, Promise<void>>()
   /** Pods that we bound and whose binding the cache does not show yet. */
   readonly #assumed = new Set<string>()
-  /** Room kept for a pod whose victims are on their way out: uid of the pod → uid of its stand-in. */
-  readonly #nominated = new Map<string, string>()
+  readonly #nominations = new Nominations()
+  readonly #hints = new QueueingHints(this.#state)
+  /** What parked pods of a group require. */
+  readonly #parked = new Map<string, PodRequirements>()
+  #isMoving = false
   /** Nodes whose owners refused a pod in its present try, by uid. */
   readonly #refusedBy = new Map<string, Set<string>>()
   readonly #loop: Promise<void>
@@ -117,7 +136,7 @@ class Scheduler implements RunningScheduler {
       deps.informers.informer(nodes).addHandler({
         onAdd: (node) => this.#nodeChanged(node, undefined),
         onUpdate: (node, old) => this.#nodeChanged(node, old),
-        onDelete: (node) => this.#state.removeNode(node.metadata.name),
+        onDelete: (node) => this.#nodeGone(node.metadata.name),
       }),
       ...this.#caches.onVolumeChange(() => this.#volumesChanged()),
       deps.foreignUse?.subscribe((changes) => this.#foreignUseChanged(changes)) ?? (() => {}),
@@ -146,13 +165,17 @@ class Scheduler implements RunningScheduler {
     } catch {
       return // closed before the first list came
     }
-    for (let next = await this.#queue.take(); next !== undefined; next = await this.#queue.take()) {
+    for (let turn = 1; ; turn++) {
+      this.#moveHelped()
+      if (!this.#queue.hasReady) this.#bindings.flush()
+      const next = await this.#queue.take()
+      if (next === undefined) return
       const pod = this.#caches.podByUid(next.uid)
       if (pod === undefined || !this.#isOurs(pod)) this.#queue.done(next.uid)
       else this.#trySchedule(pod)
-      if (!this.#queue.hasReady) this.#bindings.flush()
       await this.#bindings.whenRoom()
       await this.#writes.whenRoom()
+      if (turn % DECISIONS_PER_TURN === 0) await yieldToOthers()
     }
   }
 
@@ -183,7 +206,7 @@ class Scheduler implements RunningScheduler {
     this.#releaseNomination(uid)
     const volumes = planVolumes(pod, this.#lookups)
     if (volumes.type !== 'ready') {
-      return this.#refuse(pod, formatVolumeRefusal(this.#state.nodeCount, volumes))
+      return this.#refuse(pod, { message: formatVolumeRefusal(this.#state.nodeCount, volumes) })
     }
     const requirements = this.#compiler.requirements(pod)
     const hasVolumes = volumes.nodes.length > 0 || volumes.choice !== undefined
@@ -225,7 +248,7 @@ class Scheduler implements RunningScheduler {
 
   #volumesChanged(): void {
     this.#volumes.notify()
-    this.#queue.moveAll()
+    this.#queue.moveGroup(ANY_CHANGE)
   }
 
   /** A refusal of the pod that is still on its way to its status comes first. */
@@ -266,6 +289,7 @@ class Scheduler implements RunningScheduler {
     const cached = this.#caches.podByUid(uid)
     if (cached?.spec?.nodeName) return this.#podChanged(cached, undefined) // somebody bound it meanwhile
     this.#state.removePod(uid)
+    this.#noteNode(nodeName)
     const pair = { pod: `${namespace}/${name}`, node: nodeName }
     if (result.type === 'refused') {
       const refusedBy = this.#refusedBy.get(uid) ?? new Set<string>()
@@ -295,9 +319,11 @@ class Scheduler implements RunningScheduler {
     }
   }
 
-  #refuse(pod: Stored<Pod>, message: string, nominatedNodeName?: string): void {
+  #refuse(pod: Stored<Pod>, { message, nominatedNodeName, requirements }: PodRefusal): void {
+    const group = requirements?.key ?? ANY_CHANGE
+    if (requirements !== undefined) this.#parked.set(group, requirements)
     // Who refused it may have room again without our hearing of it.
-    this.#queue.fail(pod.metadata.uid, { park: !this.#refusedBy.delete(pod.metadata.uid) })
+    this.#queue.fail(pod.metadata.uid, { park: !this.#refusedBy.delete(pod.metadata.uid), group })
     this.#recorder.record(pod, { type: 'Warning', reason: 'FailedScheduling', message })
     const { uid } = pod.metadata
     const report = reportUnschedulable(this.#deps.client, pod, {
@@ -329,11 +355,11 @@ class Scheduler implements RunningScheduler {
       isProtected: (victim) => this.#caches.isProtected(victim),
       volumes,
     })
-    if (plan === undefined) return this.#refuse(pod, `${message}${formatPreemptionFailure(failure)}`)
-    const standIn = `nominated/${uid}`
-    this.#nominated.set(uid, standIn)
-    this.#state.putPod(standIn, requirements.footprint, plan.nodeName)
-    this.#refuse(pod, message, plan.nodeName)
+    const own = volumes === undefined ? requirements : undefined
+    if (plan === undefined)
+      return this.#refuse(pod, { message: `${message}${formatPreemptionFailure(failure)}`, requirements: own })
+    this.#state.putPod(this.#nominations.add(uid, plan.nodeName), requirements.footprint, plan.nodeName)
+    this.#refuse(pod, { message, nominatedNodeName: plan.nodeName, requirements: own })
     const victims = plan.victims.flatMap((victim) => this.#caches.podByUid(victim.uid) ?? [])
     for (const victim of victims) {
       this.#recorder.record(victim, {
@@ -348,15 +374,42 @@ class Scheduler implements RunningScheduler {
   }
 
   #releaseNomination(uid: string): void {
-    const standIn = this.#nominated.get(uid)
-    if (standIn === undefined) return
-    this.#nominated.delete(uid)
-    this.#state.removePod(standIn)
+    const nomination = this.#nominations.remove(uid)
+    if (nomination === undefined) return
+    this.#state.removePod(nomination.standIn)
+    this.#noteNode(nomination.nodeName)
   }
 
   #foreignUseChanged(changes: readonly ForeignUseChange[]): void {
-    for (const change of changes) this.#state.setForeignUse(change.nodeName, change)
-    this.#queue.moveAll()
+    for (const change of changes) {
+      this.#state.setForeignUse(change.nodeName, change)
+      this.#noteNode(change.nodeName)
+    }
+  }
+
+  /** Pods that wait may fit there now. Many such news are looked at together. */
+  #noteNode(name: string): void {
+    this.#hints.noteNode(name)
+    this.#moveSoon()
+  }
+
+  #moveSoon(): void {
+    if (this.#isMoving) return
+    this.#isMoving = true
+    queueMicrotask(() => this.#moveHelped())
+  }
+
+  /** Gives pods another try that what changed could help. */
+  #moveHelped(): void {
+    this.#isMoving = false
+    if (this.#hints.isEmpty) return
+    for (const group of this.#queue.parkedGroups) {
+      const requirements = this.#parked.get(group)
+      if (requirements === undefined || this.#hints.mayHelp(requirements)) this.#queue.moveGroup(group)
+    }
+    this.#hints.clear()
+    const waiting = new Set(this.#queue.parkedGroups)
+    for (const group of this.#parked.keys()) if (!waiting.has(group)) this.#parked.delete(group)
   }
 
   #podChanged(pod: Stored<Pod>, old: Stored<Pod> | undefined): void {
@@ -370,7 +423,7 @@ class Scheduler implements RunningScheduler {
       const unchanged = old !== undefined && old.spec?.nodeName === nodeName && sameScheduling(pod, old)
       if (unchanged && this.#state.placement(uid) !== undefined) return
       this.#state.putPod(uid, this.#compiler.footprint(pod), nodeName)
-      if (old?.spec?.nodeName !== undefined) this.#queue.moveAll()
+      this.#noteNode(nodeName)
       return
     }
     if (this.#assumed.has(uid)) return
@@ -385,15 +438,25 @@ class Scheduler implements RunningScheduler {
     this.#refusedBy.delete(uid)
     this.#queue.delete(uid)
     this.#releaseNomination(uid)
-    const wasPlaced = this.#state.placement(uid) !== undefined
+    const placement = this.#state.placement(uid)
     this.#state.removePod(uid)
     this.#volumes.notify()
-    if (wasPlaced) this.#queue.moveAll()
+    if (placement === undefined) return
+    this.#noteNode(placement.nodeName)
+    this.#queue.moveGroup(ANY_CHANGE) // it may have held a claim
+    for (const nominated of this.#nominations.on(placement.nodeName)) this.#queue.move(nominated)
   }
 
   #nodeChanged(node: Stored<Node>, old: Stored<Node> | undefined): void {
     if (old !== undefined && sameCapacity(node, old)) return
     this.#state.putNode(node)
-    this.#queue.moveAll()
+    this.#noteNode(node.metadata.name)
+  }
+
+  #nodeGone(name: string): void {
+    this.#state.removeNode(name)
+    // With it went its domains: spreading and affinity of others may look better.
+    this.#hints.noteAnything()
+    this.#moveSoon()
   }
 }
