@@ -20,7 +20,7 @@ export interface ServerFigures {
 }
 
 const IN_FLIGHT = 200
-const WAIT_MS_MAX = 300_000
+const WAIT_MS_MAX = 120_000
 const CHURN_MS = 20
 
 async function run(shape: Shape, nodes: number, pods: number): Promise<ServerFigures> {

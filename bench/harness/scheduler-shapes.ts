@@ -59,7 +59,11 @@ export function* fillers(shape: Shape, nodes: number): Iterable<{ pod: Pod; node
   for (let node = 0; node < nodes; node++) {
     for (let i = 0; i < FILLERS_PER_NODE; i++)
       yield {
-        pod: podNamed(`low-${node}-${i}`, { cpu: '900m' }, { priority: PRIORITIES.low, priorityClassName: 'low' }),
+        pod: podNamed(
+          `low-${node}-${i}`,
+          { cpu: '900m' },
+          { priority: PRIORITIES.low, priorityClassName: 'low', terminationGracePeriodSeconds: 0 },
+        ),
         node,
       }
   }
