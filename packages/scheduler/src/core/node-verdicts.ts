@@ -57,6 +57,7 @@ export class NodeVerdicts {
   readonly #toleratesCordon: boolean
   /** By set of taints: 0 not looked at, 1 tolerated, 2 not. */
   #tolerated = new Uint8Array(0)
+  readonly #short = new Map<number, Refusal>()
   #arrays: VerdictArrays | undefined
   #images = ''
   #verdict = FITS
@@ -205,18 +206,33 @@ export class NodeVerdicts {
   #refuseResources(slot: number): Refusal | undefined {
     const nodes = this.#nodes
     const { requests } = this.#pod.footprint
-    let reasons: string[] | undefined
-    let hopeless = false
+    let short = 0
+    let hopeless = 0
     for (let column = 0; column < requests.length; column++) {
       const asked = requests[column]!
       if (asked === 0) continue
       const allocatable = nodes.allocatable(slot, column)
       if (asked <= allocatable - nodes.requested(slot, column)) continue
-      reasons ??= []
-      reasons.push(column === PODS ? 'Too many pods' : `Insufficient ${nodes.resources.nameOf(column)}`)
-      hopeless ||= asked > allocatable
+      short += 2 ** column
+      if (asked > allocatable) hopeless = 1
     }
-    return reasons === undefined ? undefined : { reasons, unresolvable: hopeless, isStatic: false }
+    return short === 0 ? undefined : this.#refusalFor(short, { isHopeless: hopeless === 1 })
+  }
+
+  /** One object for each set of resources that are short: bits by column. */
+  #refusalFor(short: number, { isHopeless }: { isHopeless: boolean }): Refusal {
+    const key = isHopeless ? -short : short
+    let refusal = this.#short.get(key)
+    if (refusal === undefined) {
+      const columns = this.#pod.footprint.requests.flatMap((_, column) =>
+        Math.floor(short / 2 ** column) % 2 === 1 ? [column] : [],
+      )
+      const nameOf = (column: number): string => `Insufficient ${this.#nodes.resources.nameOf(column)}`
+      const reasons = columns.map((column) => (column === PODS ? 'Too many pods' : nameOf(column)))
+      refusal = { reasons, unresolvable: isHopeless, isStatic: false }
+      this.#short.set(key, refusal)
+    }
+    return refusal
   }
 
   /** Everything that image scores depend on besides the node's own images; '' when no node has any of them. */

@@ -14,18 +14,23 @@ export const FITS = 0
 export class Refusals {
   readonly #all: (Refusal | undefined)[] = [undefined]
   readonly #numbers = new Map<string, number>()
+  /** The same, of objects that were asked about before. */
+  readonly #seen = new WeakMap<Refusal, number>()
 
   get(number: number): Refusal {
     return this.#all[number]!
   }
 
   numberOf(refusal: Refusal): number {
+    const known = this.#seen.get(refusal)
+    if (known !== undefined) return known
     const key = JSON.stringify(refusal)
     let number = this.#numbers.get(key)
     if (number === undefined) {
       number = this.#all.push(refusal) - 1
       this.#numbers.set(key, number)
     }
+    this.#seen.set(refusal, number)
     return number
   }
 }
