@@ -1,4 +1,5 @@
 export { createAccessExtension, DEFAULT_ISSUER, type AccessOptions } from './access/access-extension.ts'
+export type { OidcOptions } from './access/authentication/oidc.ts'
 export type { AuthorizationAttributes, AuthorizationDecision, Authenticator, Authorizer } from './access/access.ts'
 export type { AdmissionContext, AdmissionStep, AdmittedWrite, Reservation } from './admission/admission.ts'
 export type { AdmissionOptions } from './admission/built-in.ts'

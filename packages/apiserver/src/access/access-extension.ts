@@ -9,6 +9,7 @@ import { createTokenRequestAction } from '../tokens/token-request.ts'
 import type { Authenticator } from './access.ts'
 import { createCertificateAuthenticator } from './authentication/client-certificate.ts'
 import { createFrontProxyAuthenticator } from './authentication/front-proxy.ts'
+import { createOidcAuthenticator, type OidcOptions } from './authentication/oidc.ts'
 import { createTenantBoundary, createUnionAuthorizer, mastersAuthorizer } from './authorizer.ts'
 import { createNodeAuthorizer } from './node/node-authorizer.ts'
 import { followNodeGraph, type NodeGraph } from './node/node-graph.ts'
@@ -30,6 +31,8 @@ export interface AccessOptions {
   readonly audiences?: readonly string[] | undefined
   /** Asked first, such as a file of static tokens. */
   readonly authenticators?: readonly Authenticator[] | undefined
+  /** OpenID Connect issuers whose ID tokens are believed. */
+  readonly oidc?: readonly OidcOptions[] | undefined
 }
 
 /**
@@ -62,6 +65,7 @@ export function createAccessExtension(options: AccessOptions): CreateExtension {
         createFrontProxyAuthenticator(certificates),
         ...(options.authenticators ?? []),
         certificates,
+        ...(options.oidc ?? []).map((issuer) => createOidcAuthenticator(issuer, core)),
         tokens,
       ]),
       authorizer,
