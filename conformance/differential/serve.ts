@@ -9,7 +9,6 @@ import { systemClock, systemRandom } from '@centaurus/base'
 import { createMemoryStore } from '@centaurus/store'
 import { createLogger } from '../../apps/centaurus/src/logger.ts'
 import { createExtensions } from '../../apps/centaurus/src/control-plane/extensions.ts'
-import { SINGLE_PARTITION } from '../../apps/centaurus/src/control-plane/partition-setup.ts'
 
 const HISTORY_REVISIONS_MAX = 100_000
 /** Where the other server is expected. */
@@ -21,7 +20,7 @@ mkdirSync(folder, { recursive: true })
 const certificates = await openClusterCertificates({ directory: join(folder, 'pki') })
 const store = createMemoryStore({ automaticCompaction: { revisionsMax: HISTORY_REVISIONS_MAX } })
 const shared = { store, clock: systemClock, random: systemRandom, logger: createLogger('error') }
-const options = { ...shared, certificates, port: 6443, advertiseAddress: '127.0.0.1', partition: SINGLE_PARTITION }
+const options = { ...shared, certificates, port: 6443, advertiseAddress: '127.0.0.1' }
 const extensions = await createExtensions(options, createTokenSigner({ keyPem: certificates.serviceAccountKeyPem }))
 const server = createApiServer({
   ...shared,

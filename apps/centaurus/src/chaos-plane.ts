@@ -4,7 +4,6 @@ import { startControllers } from '@centaurus/controllers'
 import { startScheduler } from '@centaurus/scheduler'
 import type { PlaneOptions, PlanePart, StartPlane } from '@centaurus/simulation/chaos'
 import { createExtensions } from './control-plane/extensions.ts'
-import { SINGLE_PARTITION } from './control-plane/partition-setup.ts'
 import { componentUser, controllerInputs } from './control-plane/parts.ts'
 
 /** Nobody connects: everything happens in this process. */
@@ -14,7 +13,7 @@ const ADDRESS = { port: 6443, advertiseAddress: '127.0.0.1' }
 export async function prepareChaosPlane(): Promise<StartPlane> {
   const certificates = await openClusterCertificates()
   const signer = createTokenSigner({ keyPem: certificates.serviceAccountKeyPem })
-  const extensions = await createExtensions({ ...ADDRESS, certificates, partition: SINGLE_PARTITION }, signer)
+  const extensions = await createExtensions({ ...ADDRESS, certificates }, signer)
   return async (options) => {
     const { store, clock, random, logger } = options
     const admission = { advertiseAddress: ADDRESS.advertiseAddress, advertisePort: ADDRESS.port }

@@ -9,19 +9,14 @@ import {
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { localStorageClass } from '@centaurus/controllers'
-import {
-  createMembership,
-  issuePartitionCertificate,
-  startMembershipSync,
-  type LinkIdentity,
-  type Membership,
-} from '@centaurus/partition'
+import { createMembership, startMembershipSync, type Membership } from '@centaurus/partition'
 import type { Store } from '@centaurus/store'
-import { createExtensions } from './control-plane/extensions.ts'
+import { createExtensions, partitionExtensions } from './control-plane/extensions.ts'
 import { lead, type Closable } from './control-plane/leadership.ts'
 import { SINGLE_PARTITION, type PartitionSetup } from './control-plane/partition-setup.ts'
 import { startParts } from './control-plane/parts.ts'
 import { connectHome, ensureHomePartition } from './control-plane/registry.ts'
+import { createShared, type PartitionShared } from './control-plane/shared.ts'
 
 /** User of the administrator's kubeconfig: member of `system:masters`. */
 const ADMIN = { commonName: 'kubernetes-admin', organizations: ['system:masters'] }
@@ -63,13 +58,17 @@ export interface ControlPlane {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { store, certificates, clock, random, logger, partition = SINGLE_PARTITION } = options
   const signer = createTokenSigner({ keyPem: certificates.serviceAccountKeyPem })
+  const shared = await createShared({ ...options, partition })
   const server = createApiServer({
     store,
     clock,
     random,
     logger,
     partition: partition.name,
-    extensions: await createExtensions({ ...options, partition }, signer),
+    extensions: await createExtensions(
+      { ...options, more: partitionExtensions({ ...options, partition, shared }) },
+      signer,
+    ),
     admission: {
       advertiseAddress: options.advertiseAddress,
       advertisePort: options.port,
@@ -87,7 +86,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clientAuthority: certificates.authority.certificatePem,
     },
   })
-  const parts = await startPartition(server, { ...options, partition, signer, port: listener.port })
+  const parts = await startPartition(server, { ...options, partition, shared, signer, port: listener.port })
   const url = `https://${options.clientHost ?? '127.0.0.1'}:${listener.port}`
   const admin = await certificates.client('admin', ADMIN)
   return {
@@ -111,20 +110,18 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 interface StartPartitionOptions extends ControlPlaneOptions {
   readonly partition: PartitionSetup
+  readonly shared: PartitionShared
   readonly signer: TokenSigner
 }
 
 /** What makes an API server a partition: the registry, and the parts that only one of its servers runs. */
 async function startPartition(server: ApiServer, options: StartPartitionOptions): Promise<Closable> {
-  const { store, certificates, partition, clock } = options
+  const { store, partition, shared } = options
   const endpoint = `https://${formatHost(options.advertiseAddress)}:${options.port}`
   if (partition.homeEndpoints === undefined) await ensureHomePartition(server.client(), partition, endpoint)
   const membership = createMembership(server.reader, partition.name)
-  const certificate = await issuePartitionCertificate(certificates, partition.name)
-  const identity: LinkIdentity = { ca: certificates.authority.certificatePem, certificate, clock }
-  const start = async (): Promise<Closable> => {
-    const home = connectHome(partition, membership, identity)
-    const sharesStore = partition.serverName !== undefined
+  const start = async (resign: () => void): Promise<Closable> => {
+    const home = connectHome(partition, membership, shared.identity)
     const sync = await startMembershipSync({
       ...options,
       client: server.client(),
@@ -133,9 +130,9 @@ async function startPartition(server: ApiServer, options: StartPartitionOptions)
       membership,
       home,
       endpoint,
-      sharesStore,
+      sharesStore: partition.serverName !== undefined,
     })
-    const parts = startParts(server, options)
+    const parts = await startParts(server, { ...options, membership, registryClient: home ?? server.client(), resign })
     return {
       async close() {
         await Promise.all([parts.close(), sync.close()])

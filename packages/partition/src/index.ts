@@ -18,6 +18,7 @@ export type {
   HostPort,
   ReleaseRoom,
 } from './claims/model.ts'
+export { readmitHome } from './membership/home-memory.ts'
 export { createHostedInformers, type Hosting } from './membership/hosted-informers.ts'
 export { acquireEpoch, type Epoch } from './epoch/acquire-epoch.ts'
 export { checkPeer, type PeerVerdict, type StoreState } from './epoch/check-peer.ts'
@@ -25,7 +26,11 @@ export { PeerStates, type PeerStatesDeps } from './epoch/peer-states.ts'
 export { ensureStoreId } from './epoch/store-id.ts'
 export { startGateway, type Gateway, type GatewayOptions } from './gateway/gateway.ts'
 export { createMembership, type Membership } from './membership/membership.ts'
-export { createMembershipExtension, type MembershipExtensionOptions } from './membership/membership-extension.ts'
+export {
+  createMembershipExtension,
+  READMIT_PATH,
+  type MembershipExtensionOptions,
+} from './membership/membership-extension.ts'
 export {
   createOpenLink,
   issuePartitionCertificate,

@@ -10,33 +10,87 @@ import {
   type CreateExtension,
   type TokenSigner,
 } from '@centaurus/apiserver'
-import { createMembershipExtension, createRegistryExtension } from '@centaurus/partition'
+import type { Clock, Logger } from '@centaurus/base'
+import {
+  createClaimsExtension,
+  createMembershipExtension,
+  createMoveSource,
+  createRegistryExtension,
+  createTenantsExtension,
+  readmitHome,
+} from '@centaurus/partition'
+import type { Store } from '@centaurus/store'
 import { readDescriptions } from '../descriptions.ts'
 import type { PartitionSetup } from './partition-setup.ts'
+import { createPeersExtension, withMembership, type PartitionShared } from './shared.ts'
 
 export interface ExtensionsOptions {
   readonly certificates: ClusterCertificates
   readonly advertiseAddress: string
   readonly port: number
-  readonly partition: PartitionSetup
+  /** Asked after who the caller is known, before everything else. */
+  readonly more?: readonly CreateExtension[] | undefined
 }
 
 /** What is served beyond the built-in kinds, in the order in which it is asked. */
-export async function createExtensions(
-  { certificates, advertiseAddress, port, partition }: ExtensionsOptions,
-  signer: TokenSigner,
-): Promise<CreateExtension[]> {
+export async function createExtensions(options: ExtensionsOptions, signer: TokenSigner): Promise<CreateExtension[]> {
+  const { certificates, advertiseAddress, port } = options
   const toNodes = await certificates.client('apiserver-kubelet-client', KUBELET_CLIENT_IDENTITY)
   return [
     createAccessExtension({ signer }),
-    createMembershipExtension({ self: partition.name, home: partition.homeEndpoints === undefined }),
+    ...(options.more ?? []),
     createDiscoveryExtension({ serverAddress: `${advertiseAddress}:${port}` }),
     createOpenApiExtension({ descriptions: readDescriptions }),
-    createRegistryExtension(),
     createCrdExtension(),
     createApiServicesExtension(),
     createProxyExtension({
       tls: { ca: certificates.authority.certificatePem, cert: toNodes.certificatePem, key: toNodes.keyPem },
     }),
+  ]
+}
+
+export interface PartitionExtensionsOptions {
+  readonly partition: PartitionSetup
+  readonly store: Store
+  readonly shared: PartitionShared
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** What makes a server a partition: the registry, and what its roles offer to other partitions. */
+export function partitionExtensions(options: PartitionExtensionsOptions): CreateExtension[] {
+  const { partition, store, shared, clock, logger } = options
+  const { name, homeEndpoints } = partition
+  const { peers, claims, fences, storeState } = shared
+  const isHome = homeEndpoints === undefined
+  const whyFenced = (peer: string): string | undefined => peers.whyFenced(peer)
+  return [
+    createPeersExtension(peers),
+    withMembership(name, (membership) =>
+      createMembershipExtension({
+        self: name,
+        home: isHome,
+        async readmit(peer) {
+          await peers.readmit(peer)
+          if (!isHome && membership.get(peer)?.spec.home === true) await readmitHome(store)
+        },
+      }),
+    ),
+    createRegistryExtension(),
+    ...(isHome ? [createTenantsExtension()] : []),
+    ...(claims === undefined
+      ? []
+      : [
+          withMembership(name, (membership) =>
+            createClaimsExtension({ claims, membership, store, storeState, whyFenced }),
+          ),
+        ]),
+    ...(fences === undefined
+      ? []
+      : [
+          withMembership(name, (membership) =>
+            createMoveSource({ store, fences, membership: () => membership, clock, logger }),
+          ),
+        ]),
   ]
 }

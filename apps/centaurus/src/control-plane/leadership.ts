@@ -20,8 +20,8 @@ export interface LeadershipOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
-  /** Starts what only one server of a partition may run. */
-  readonly start: () => Promise<Closable>
+  /** Starts what only one server of a partition may run. It calls `resign` when it finds that another server leads: it is closed. */
+  readonly start: (resign: () => void) => Promise<Closable>
 }
 
 /**
@@ -30,7 +30,7 @@ export interface LeadershipOptions {
  */
 export async function lead(options: LeadershipOptions): Promise<Closable> {
   const { serverName, start, ...deps } = options
-  if (serverName === undefined) return start()
+  if (serverName === undefined) return runAlone(options)
   return new LeaderElector({
     ...deps,
     namespace: LEASE_NAMESPACE,
@@ -40,11 +40,35 @@ export async function lead(options: LeadershipOptions): Promise<Closable> {
     renewDeadlineMs: RENEW_DEADLINE_MS,
     retryPeriodMs: RETRY_PERIOD_MS,
     async lead(signal) {
-      const parts = await start()
-      await untilAborted(signal)
+      const resigned = new AbortController()
+      const parts = await start(() => resigned.abort())
+      await untilAborted(AbortSignal.any([signal, resigned.signal]))
       await parts.close()
     },
   })
+}
+
+/** Nobody else leads, so who resigns begins again: what deposed it was another process that has gone. */
+async function runAlone({ start, logger }: LeadershipOptions): Promise<Closable> {
+  let closing = Promise.resolve()
+  let isClosed = false
+  let parts: Closable
+  const resign = (): void => {
+    if (isClosed) return
+    logger.warn('Another process led this partition: beginning again')
+    closing = closing.then(async () => {
+      await parts.close()
+      if (!isClosed) parts = await start(resign)
+    })
+  }
+  parts = await start(resign)
+  return {
+    async close() {
+      isClosed = true
+      await closing
+      await parts.close()
+    },
+  }
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

@@ -12,7 +12,8 @@ import {
 } from '@centaurus/apiserver'
 import { parseCertificateRequest, signCertificateRequest } from '@centaurus/apiserver/certificates'
 import type { Clock, Logger, Random } from '@centaurus/base'
-import { createInformerFactory } from '@centaurus/client'
+import { createInformerFactory, type Client } from '@centaurus/client'
+import { createHttpClient } from '@centaurus/client/http'
 import {
   controllerNames,
   discoverFrom,
@@ -21,11 +22,25 @@ import {
   type ControllerInputs,
   type ControllerName,
 } from '@centaurus/controllers'
-import { createHostedInformers, type Hosting } from '@centaurus/partition'
+import {
+  acquireEpoch,
+  createClaimBinder,
+  createForeignUse,
+  createHostedInformers,
+  createNodesSource,
+  partitionClientConfig,
+  startMover,
+  startTenants,
+  withNodes,
+  type Hosting,
+  type Membership,
+} from '@centaurus/partition'
 import { startScheduler } from '@centaurus/scheduler'
 import type { PartitionRole } from '@centaurus/api/centaurus/v1'
+import type { Store } from '@centaurus/store'
 import type { Closable } from './leadership.ts'
 import type { PartitionSetup } from './partition-setup.ts'
+import type { PartitionShared } from './shared.ts'
 
 /** Controllers of what nodes are; they run where the nodes are. */
 const NODE_CONTROLLERS: ReadonlySet<ControllerName> = new Set([
@@ -40,16 +55,20 @@ export interface PartsOptions {
   readonly partition: PartitionSetup
   readonly certificates: ClusterCertificates
   readonly signer: TokenSigner
+  readonly store: Store
+  readonly shared: PartitionShared
+  readonly membership: Membership
+  /** Of the home partition's `system` tenant. Stays open. */
+  readonly registryClient: Client
+  /** Stops these parts: another server leads. */
+  readonly resign: () => void
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
 }
 
-/**
- * Starts controllers and scheduler, as far as the partition's roles ask for them: one set for all of its tenants. They share one set of
- * informers, over a client that shares the server's own decoded objects.
- */
-export function startParts(server: ApiServer, options: PartsOptions): Closable {
+/** Starts controllers and scheduler, as far as the partition's roles ask for them: one set for all of its tenants. */
+export async function startParts(server: ApiServer, options: PartsOptions): Promise<Closable> {
   const { clock, random, logger, partition, signer } = options
   const view = createInformerFactory(server.client({ ...SERVER_USER, tenant: ALL_TENANTS }), { clock, random, logger })
   const informers = createHostedInformers(view, hostingOf(server, partition), logger)
@@ -59,17 +78,76 @@ export function startParts(server: ApiServer, options: PartsOptions): Closable {
     const client = server.client(componentUser('kube-controller-manager'))
     running.push(startControllers({ ...deps, client, names: controllersOf('Resource') }))
   }
-  if (partition.roles.includes('Tenant')) {
-    const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
-    running.push(startControllers({ ...deps, client, names: controllersOf('Tenant') }))
-    running.push(startScheduler({ ...deps, client: server.client(componentUser('kube-scheduler', ALL_TENANTS)) }))
-  }
+  if (partition.roles.includes('Tenant')) running.push(await startTenantParts(server, { ...options, deps }))
+  if (options.partition.homeEndpoints === undefined || partition.roles.includes('Tenant'))
+    running.push(...startTenantLife(server, options))
   return {
     async close() {
       await Promise.all(running.map((part) => part.close()))
       await informers.close()
     },
   }
+}
+
+type Shared = Omit<ControllerInputs, 'client'>
+
+/** Pods find nodes of every resource partition, claim room there, and are looked after. */
+async function startTenantParts(
+  server: ApiServer,
+  { deps, ...options }: PartsOptions & { readonly deps: Shared },
+): Promise<Closable> {
+  const { store, shared, membership, clock, random, logger } = options
+  const whyFenced = (partition: string): string | undefined => shared.peers.whyFenced(partition)
+  const { epoch } = await acquireEpoch(store)
+  const nodes = createNodesSource({
+    membership,
+    openClient: ({ metadata, spec }) =>
+      metadata.name === membership.self
+        ? server.client(SERVER_USER)
+        : createHttpClient(partitionClientConfig(spec.endpoints, shared.identity)),
+    whyFenced,
+    clock,
+    random,
+    logger,
+  })
+  const common = { membership, openLink: shared.openLink, localClaims: shared.claims, clock, random, logger }
+  const foreignUse = createForeignUse({ ...common, peers: shared.peers })
+  const schedulerClient = server.client(componentUser('kube-scheduler', ALL_TENANTS))
+  const binder = createClaimBinder({
+    ...common,
+    client: schedulerClient,
+    epoch,
+    partitionOf: (node) => nodes.partitionOf(node),
+    whyFenced,
+    onDeposed: options.resign,
+  })
+  const informers = withNodes(deps.informers, nodes)
+  const scheduler = startScheduler({ ...deps, informers, client: schedulerClient, binder, foreignUse })
+  const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
+  const controllers = startControllers({
+    ...deps,
+    informers,
+    client,
+    nodeAuthority: nodes,
+    names: controllersOf('Tenant'),
+  })
+  return {
+    async close() {
+      await Promise.all([scheduler.close(), controllers.close()])
+      await Promise.all([binder.close(), foreignUse.close(), nodes.close()])
+    },
+  }
+}
+
+/** Home decides where tenants live; the partitions of their own make, move and delete them. */
+function startTenantLife(server: ApiServer, options: PartsOptions): Closable[] {
+  const { store, shared, membership, registryClient, clock, logger } = options
+  const deps = { store, membership, registryClient, clock, logger }
+  const { fences, openLink } = shared
+  return [
+    startTenants({ ...deps, server }),
+    ...(fences === undefined ? [] : [startMover({ ...deps, fences, openLink })]),
+  ]
 }
 
 /**

@@ -2,7 +2,7 @@ import { decodeText, encodeText, type Logger } from '@centaurus/base'
 import type { Store } from '@centaurus/store'
 
 /** Where a partition keeps what it knows of home; outside of the API's objects. */
-export const HOME_MEMORY_KEY = '/centaurus/registry-home'
+const HOME_MEMORY_KEY = '/centaurus/registry-home'
 
 /** What a partition remembers of home's store, so that it notices when that is restored from a backup or is another one. */
 interface Remembered {
@@ -19,6 +19,8 @@ interface Remembered {
  * were made, moved or deleted since: believing it could delete copies that people need, or serve a tenant twice.
  */
 export class HomeMemory {
+  /** Called when an operator has readmitted home: what was seen of it is of the time before. */
+  onReadmitted: () => void = () => {}
   readonly #store: Store
   readonly #logger: Logger
   #known: Remembered | undefined
@@ -34,9 +36,7 @@ export class HomeMemory {
 
   /** Reads what an earlier run has kept. */
   static async open(store: Store, logger: Logger): Promise<HomeMemory> {
-    const { entry } = await store.get(HOME_MEMORY_KEY)
-    const known = entry === undefined ? undefined : (JSON.parse(decodeText(entry.value)) as Remembered)
-    return new HomeMemory(store, logger, known)
+    return new HomeMemory(store, logger, await load(store))
   }
 
   /** Why home is not believed; undefined when it is. */
@@ -49,7 +49,7 @@ export class HomeMemory {
    * out of order. Throws what `read` throws.
    */
   async probe(read: () => Promise<number>): Promise<boolean> {
-    if (this.fence !== undefined) return false
+    if (this.fence !== undefined && !(await this.#wasReadmitted())) return false
     const before = this.#revision
     const revision = await read()
     if (revision >= before) {
@@ -75,12 +75,14 @@ export class HomeMemory {
       await this.#save({ ...this.#known, revision: this.#revision })
   }
 
-  /** Believes home again, whatever it says now: an operator has looked at it. */
-  async readmit(): Promise<void> {
+  /** Any server of the partition may have been told. */
+  async #wasReadmitted(): Promise<boolean> {
+    if ((await load(this.#store)) !== undefined) return false
     this.#known = undefined
     this.#revision = 0
-    await this.#store.commit({ changes: [{ type: 'delete', key: HOME_MEMORY_KEY }] })
-    this.#logger.info('Readmitted the home partition')
+    this.#logger.info('Home was readmitted')
+    this.onReadmitted()
+    return true
   }
 
   async #raise(fence: string): Promise<void> {
@@ -93,4 +95,14 @@ export class HomeMemory {
     const value = encodeText(JSON.stringify(known))
     await this.#store.commit({ changes: [{ type: 'put', key: HOME_MEMORY_KEY, value }] })
   }
+}
+
+/** Believes home again, whatever it says now: an operator has looked at it. Durable when it resolves. */
+export async function readmitHome(store: Store): Promise<void> {
+  await store.commit({ changes: [{ type: 'delete', key: HOME_MEMORY_KEY }] })
+}
+
+async function load(store: Store): Promise<Remembered | undefined> {
+  const { entry } = await store.get(HOME_MEMORY_KEY)
+  return entry === undefined ? undefined : (JSON.parse(decodeText(entry.value)) as Remembered)
 }

@@ -1,25 +1,37 @@
-import { forbidden } from '@centaurus/api'
+import { badRequest, forbidden } from '@centaurus/api'
 import { partitions, tenants } from '@centaurus/api/centaurus/v1'
-import { pods } from '@centaurus/api/core/v1'
-import { SYSTEM_TENANT, type CheckedWrite, type CreateExtension, type WriteCheck } from '@centaurus/apiserver'
+import { nodes, pods } from '@centaurus/api/core/v1'
+import {
+  SYSTEM_TENANT,
+  type CheckedWrite,
+  type CreateExtension,
+  type NonResourceRoute,
+  type WriteCheck,
+} from '@centaurus/apiserver'
+import { decodeText } from '@centaurus/base'
 import { createMembership } from './membership.ts'
 import { memberOf } from './require-member.ts'
 
 const NODES_GROUP = 'system:nodes'
+export const READMIT_PATH = '/partition/v1/readmit'
+const BODY_BYTES_MAX = 1024
 
 export interface MembershipExtensionOptions {
   /** Name of this partition. */
   readonly self: string
   /** True in the partition that keeps the registry. */
   readonly home: boolean
+  /** Believes a partition again that was fenced; absent: nobody can ask for it. */
+  readonly readmit?: ((partition: string) => Promise<void>) | undefined
 }
 
 /**
  * Lets the other partitions of the cluster in: they hold the same certificate authority, so refusing them would protect nothing. In a
  * partition that is not home, keeps people from writing to copies of the registry, and pods out of its `system` tenant, whose
- * namespaces every partition has of its own.
+ * namespaces every partition has of its own. A partition that drains takes no new nodes. `POST /partition/v1/readmit` with a
+ * `partition` believes one again that was fenced; it is for operators.
  */
-export function createMembershipExtension({ self, home }: MembershipExtensionOptions): CreateExtension {
+export function createMembershipExtension({ self, home, readmit }: MembershipExtensionOptions): CreateExtension {
   return ({ reader }) => {
     const membership = createMembership(reader, self)
     const homeName = (): string => membership.list().find(({ spec }) => spec.home === true)?.metadata.name ?? ''
@@ -30,10 +42,37 @@ export function createMembershipExtension({ self, home }: MembershipExtensionOpt
             ? { allowed: false, reason: '' }
             : { allowed: true, reason: 'a partition of this cluster' },
       },
-      writeChecks: home
-        ? []
-        : [refuseCopies(partitions, homeName), refuseCopies(tenants, homeName), refusePods(homeName)],
+      routes: readmit === undefined ? [] : [readmitRoute(readmit)],
+      writeChecks: [
+        refuseNodes(() => membership.get(self)?.spec.draining === true),
+        ...(home ? [] : [refuseCopies(partitions, homeName), refuseCopies(tenants, homeName), refusePods(homeName)]),
+      ],
     }
+  }
+}
+
+function readmitRoute(readmit: (partition: string) => Promise<void>): NonResourceRoute {
+  return {
+    path: READMIT_PATH,
+    methods: ['POST'],
+    async handle(exchange) {
+      const body = decodeText(await exchange.readBody(BODY_BYTES_MAX))
+      const partition = /^{"partition":"([-a-z0-9]+)"}$/.exec(body)?.[1]
+      if (partition === undefined) throw badRequest('the body must be {"partition":"NAME"}')
+      await readmit(partition)
+      exchange.respond(200, { 'content-type': 'application/json' }, '{}')
+    },
+  }
+}
+
+function refuseNodes(isDraining: () => boolean): WriteCheck {
+  return {
+    group: nodes.group,
+    resource: nodes.resource,
+    check(write) {
+      if (write.operation !== 'create' || !isDraining()) return
+      throw forbidden(nodes, nameOf(write), 'this partition is draining: join another one')
+    },
   }
 }
 

@@ -16,6 +16,7 @@ import { createHttpClient } from '@centaurus/client/http'
 import { createMemoryStore, type Store } from '@centaurus/store'
 import { createRegistryExtension } from '../registry/registry-extension.ts'
 import { HEARTBEAT_GRACE_MS } from './heartbeat.ts'
+import { readmitHome } from './home-memory.ts'
 import { createMembershipExtension } from './membership-extension.ts'
 import { createMembership } from './membership.ts'
 import { issuePartitionCertificate, partitionClientConfig } from './partition-link.ts'
@@ -29,7 +30,7 @@ async function startServer(self: string, store: Store, certificates: ClusterCert
   const extensions = [
     createAccessExtension({ signer: createTokenSigner({ keyPem: certificates.serviceAccountKeyPem }) }),
     createRegistryExtension(),
-    createMembershipExtension({ self, home: self === 'home' }),
+    createMembershipExtension({ self, home: self === 'home', readmit: () => readmitHome(store) }),
   ]
   return startTestServer({ store, certificates, extensions })
 }
@@ -150,7 +151,7 @@ describe('membership sync', () => {
     await sync.close()
     sync = await startSync(other)
     assert.match(sync.homeFence ?? '', /went back in time|another one/, 'a restart does not lift the fence')
-    await sync.readmitHome()
+    await readmitHome(store)
     await eventually(async () => (await namesAt(other)) === '')
     assert.equal(sync.homeFence, undefined)
     await backup.close()

@@ -28,8 +28,6 @@ export interface MembershipSyncOptions {
 export interface MembershipSync {
   /** Why home is not believed (its store went back in time, or is another one); undefined when it is, and in home itself. */
   readonly homeFence: string | undefined
-  /** Believes home again. */
-  readmitHome(): Promise<void>
   close(): Promise<void>
 }
 
@@ -45,7 +43,6 @@ function startAtHome(options: MembershipSyncOptions): MembershipSync {
   const reporter = startStatusReporter({ ...options, home: client, memory: undefined })
   return {
     homeFence: undefined,
-    readmitHome: async () => {},
     async close() {
       await Promise.all([reporter.close(), health.close()])
       await informers.close()
@@ -57,18 +54,19 @@ async function startElsewhere(options: MembershipSyncOptions & { readonly home: 
   const memory = await HomeMemory.open(options.store, options.logger)
   const follow = (): RegistryFollower => startRegistryFollower({ ...options, memory })
   let follower = follow()
+  let restarting = Promise.resolve()
+  memory.onReadmitted = () => {
+    restarting = restarting.then(() => follower.close()).then(() => void (follower = follow()))
+  }
   const reporter = startStatusReporter({ ...options, memory })
   return {
     get homeFence() {
       return memory.fence
     },
-    async readmitHome() {
-      await follower.close() // what it has seen is of the time before
-      await memory.readmit()
-      follower = follow()
-    },
     async close() {
-      await Promise.all([reporter.close(), follower.close()])
+      await reporter.close()
+      await restarting
+      await follower.close()
     },
   }
 }

@@ -1,0 +1,67 @@
+import type { ClusterCertificates, CreateExtension } from '@centaurus/apiserver'
+import type { Clock, Logger } from '@centaurus/base'
+import {
+  ClaimBook,
+  createMembership,
+  createOpenLink,
+  ensureStoreId,
+  issuePartitionCertificate,
+  PeerStates,
+  TenantFences,
+  type LinkIdentity,
+  type OpenLink,
+  type StoreState,
+} from '@centaurus/partition'
+import type { Store } from '@centaurus/store'
+import type { PartitionSetup } from './partition-setup.ts'
+
+/** What one server of a partition has once, for its extensions and for the parts that it runs while it leads. */
+export interface PartitionShared {
+  readonly identity: LinkIdentity
+  readonly openLink: OpenLink
+  /** What it remembers of other partitions' stores. */
+  readonly peers: PeerStates
+  /** Room on its nodes; undefined in a partition without nodes. */
+  readonly claims: ClaimBook | undefined
+  /** What it may do for its tenants; undefined in a partition without tenants. */
+  readonly fences: TenantFences | undefined
+  /** Identity and present revision of its own store. */
+  readonly storeState: () => Promise<StoreState>
+}
+
+export interface SharedOptions {
+  readonly store: Store
+  readonly certificates: ClusterCertificates
+  readonly partition: PartitionSetup
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** Makes it; what has to be loaded is loaded when the server's extensions start. */
+export async function createShared(options: SharedOptions): Promise<PartitionShared> {
+  const { store, certificates, partition, clock, logger } = options
+  const deps = { store, clock, logger }
+  const certificate = await issuePartitionCertificate(certificates, partition.name)
+  const identity: LinkIdentity = { ca: certificates.authority.certificatePem, certificate, clock }
+  return {
+    identity,
+    openLink: createOpenLink(identity),
+    peers: new PeerStates(deps),
+    claims: partition.roles.includes('Resource') ? new ClaimBook(deps) : undefined,
+    fences: partition.roles.includes('Tenant') ? new TenantFences(deps) : undefined,
+    storeState: async () => ({ storeId: await ensureStoreId(store), revision: await store.currentRevision() }),
+  }
+}
+
+/** Loads what is remembered of other partitions before requests are taken, and keeps it when the server stops. */
+export function createPeersExtension(peers: PeerStates): CreateExtension {
+  return () => ({ start: () => peers.start(), close: () => peers.close() })
+}
+
+/** For an extension that reads who is in the cluster. */
+export function withMembership(
+  self: string,
+  create: (membership: ReturnType<typeof createMembership>) => CreateExtension,
+): CreateExtension {
+  return (core) => create(createMembership(core.reader, self))(core)
+}
