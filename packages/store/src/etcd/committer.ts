@@ -10,7 +10,7 @@ import {
 } from '../store.ts'
 import type { CommitSlot, CommitSlots } from './commit-slots.ts'
 import { TRY_TIMEOUT_MS, type EtcdChannel } from './etcd-channel.ts'
-import { GrpcError, isNoSpace, isRefusal, isTooLarge, isTooManyOperations } from './grpc-error.ts'
+import { explainRefusal, GrpcError, isNoSpace, isRefusal, isTooLarge, isTooManyOperations } from './grpc-error.ts'
 import type { KeySpace } from './key-space.ts'
 import { decodeTxn, encodeTxn, METHODS, type Operation, type TxnAnswer } from './messages.ts'
 import { encodeMark, parseMark } from './slot-mark.ts'
@@ -68,7 +68,7 @@ export class Committer {
         answer = decodeTxn(await session.unary(METHODS.txn, frame, Math.min(leftMs, TRY_TIMEOUT_MS)), 0)
       } catch (error) {
         if (!(error instanceof GrpcError)) throw error
-        if (isRefusal(error)) throw explainRefusal(error, transaction)
+        if (isRefusal(error)) throw explainCommitRefusal(error, transaction)
         channel.noteFailure(session, error)
         const outcome = await this.#resolve(slot, error)
         if (outcome.type === 'committed') return { committed: true, revision: outcome.revision }
@@ -164,7 +164,7 @@ function unknownOutcome(cause: GrpcError, error: unknown): CommitUnknownError {
   )
 }
 
-function explainRefusal(error: GrpcError, { compare = [], changes }: Transaction): Error {
+function explainCommitRefusal(error: GrpcError, { compare = [], changes }: Transaction): Error {
   if (isNoSpace(error)) {
     return new StoreFullError(
       'Cannot commit: etcd has reached its size limit. Compact and defragment it or raise --quota-backend-bytes, then disarm its alarm (etcdctl alarm disarm)',
@@ -185,5 +185,5 @@ function explainRefusal(error: GrpcError, { compare = [], changes }: Transaction
       { cause: error },
     )
   }
-  return error
+  return explainRefusal(error)
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { createSeededRandom, encodeText } from '@centaurus/base'
-import { CommitUnknownError, CompactedError, StoreUnavailableError, type Store } from '../store.ts'
+import { CommitUnknownError, CompactedError, StoreClosedError, StoreUnavailableError, type Store } from '../store.ts'
 import { checkLoad, startLoad, watchLoad } from '../testing/etcd-load.ts'
 import { startEtcdServer, whyNoEtcd, type EtcdServer } from '../testing/etcd-server.ts'
 import { put, recordWatch, remove, show } from '../testing/fixtures.ts'
@@ -160,6 +160,26 @@ describe('The etcd store, when etcd does not answer', { skip: whyNoEtcd() }, () 
       await member!.start()
       assert.equal((await store.get('c')).entry, undefined)
       await put(store, 'c', '2')
+    } finally {
+      await store.close()
+      await server.close()
+    }
+  })
+
+  it('stops when etcd has lost what it had acknowledged', async () => {
+    const server = await startEtcdServer()
+    const [member] = server.members
+    const store = await openEtcdStore({ endpoints: server.endpoints })
+    try {
+      for (let i = 0; i < 10; i++) await put(store, 'a', `${i}`)
+      const watch = recordWatch(store, '')
+      await member!.kill()
+      member!.erase()
+      await member!.start()
+      await assert.rejects(store.currentRevision(), /etcd went back from revision 11 to 1.*--bump-revision/)
+      await watch.until(({ ended }) => ended !== undefined)
+      assert(watch.ended?.error instanceof StoreClosedError)
+      await assert.rejects(put(store, 'a', '1'), StoreClosedError)
     } finally {
       await store.close()
       await server.close()

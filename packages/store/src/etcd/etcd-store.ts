@@ -22,7 +22,7 @@ import { CommitSlots } from './commit-slots.ts'
 import { Committer } from './committer.ts'
 import { findCompactedRevision } from './compacted-revision.ts'
 import { EtcdChannel } from './etcd-channel.ts'
-import { GrpcError, isCompacted, isFuture } from './grpc-error.ts'
+import { explainRefusal, GrpcError, isCompacted, isFuture } from './grpc-error.ts'
 import type { EtcdTls } from './grpc-session.ts'
 import { createKeySpace, type KeySpace } from './key-space.ts'
 import {
@@ -116,6 +116,7 @@ class EtcdStore implements Store {
   #compactedRevision = 0
   #knownRevision = 0
   #closing: Promise<void> | undefined
+  #failure: StoreClosedError | undefined
 
   constructor(options: EtcdStoreOptions, keys: KeySpace) {
     const { clock = systemClock, random = systemRandom, logger = silentLogger, endpoints, tls } = options
@@ -170,7 +171,9 @@ class EtcdStore implements Store {
     if (transaction.changes.length === 0 && (transaction.compare ?? []).length === 0) {
       return { committed: true, revision: await this.currentRevision() }
     }
+    const known = this.#knownRevision
     const result = await this.#committer.commit(transaction)
+    if (result.revision < known) throw this.#fail(known, result.revision)
     this.#note(result.revision)
     if (result.committed) this.#compaction.onCommit()
     return result
@@ -247,7 +250,9 @@ class EtcdStore implements Store {
   }
 
   async #readHead(): Promise<Head> {
+    const known = this.#knownRevision
     const head = await readNewestCommit(this.#channel, this.#keys, READ_TIMEOUT_MS)
+    if (head.revision < known) throw this.#fail(known, head.revision)
     this.#note(head.revision)
     this.#watches.onHead(head)
     return head
@@ -267,6 +272,17 @@ class EtcdStore implements Store {
     )
   }
 
+  /** What was acknowledged is gone: whoever goes on would believe what is no longer so. */
+  #fail(known: number, found: number): Error {
+    this.#failure ??= new StoreClosedError(
+      `Cannot go on: etcd went back from revision ${known} to ${found}. It was restored from a backup or is another one; ` +
+        'restore it with a higher revision (etcdutl snapshot restore --bump-revision), and start everything that uses it again',
+    )
+    this.#logger.error('Stopped using etcd, which lost what it had acknowledged', { error: this.#failure })
+    this.#watches.endAll(this.#failure)
+    return this.#failure
+  }
+
   /** So that what this store's watches have not been given yet stays. Waits a little while, not for ever. */
   async #catchUp(): Promise<void> {
     const waiting = new AbortController()
@@ -278,7 +294,7 @@ class EtcdStore implements Store {
   async #explain(error: unknown, revision: number): Promise<unknown> {
     if (!(error instanceof GrpcError)) return error
     if (isFuture(error)) return new FutureRevisionError(revision, await this.currentRevision())
-    if (!isCompacted(error)) return error
+    if (!isCompacted(error)) return explainRefusal(error)
     const found = await findCompactedRevision({ channel: this.#channel, keys: this.#keys, clock: this.#clock })
     this.#compactedRevision = Math.max(this.#compactedRevision, found)
     return new CompactedError(revision, this.#compactedRevision)
@@ -302,6 +318,7 @@ class EtcdStore implements Store {
   }
 
   #checkOpen(): void {
+    if (this.#failure !== undefined) throw this.#failure
     if (this.#closing !== undefined) throw new StoreClosedError('The store is closed')
   }
 }

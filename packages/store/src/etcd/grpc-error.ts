@@ -1,3 +1,5 @@
+import { StoreUnavailableError } from '../store.ts'
+
 /** The gRPC status codes that the engine tells apart. Source: grpc/doc/statuscodes.md. */
 export const GRPC_CODES = {
   ok: 0,
@@ -73,4 +75,15 @@ export function isTooManyOperations(error: GrpcError): boolean {
 
 export function isTooLarge(error: GrpcError): boolean {
   return TEXTS.tooLarge.some((text) => error.message.includes(text))
+}
+
+/** What etcd refused for a reason that lies with etcd or with who we are. Nothing was changed. */
+export function explainRefusal(error: GrpcError): Error {
+  if (error.code === GRPC_CODES.invalidArgument) return error // a fault of ours
+  const hint = isAboutRights(error) ? '; look at the user or certificate that etcd was given' : ''
+  return new StoreUnavailableError(`etcd refuses: ${error.message}${hint}`, { cause: error })
+}
+
+function isAboutRights({ code }: GrpcError): boolean {
+  return code === GRPC_CODES.permissionDenied || code === GRPC_CODES.unauthenticated
 }

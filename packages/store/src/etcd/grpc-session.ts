@@ -153,9 +153,9 @@ export class GrpcSession {
       this.#calls.add(call)
       this.#armDeadlines()
       stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-      watchEnd(stream, (error) => {
+      watchEnd(stream, (status) => {
         this.#calls.delete(call)
-        if (error.code !== GRPC_CODES.ok) return reject(this.#failure ?? error)
+        if (status.code !== GRPC_CODES.ok) return reject(this.#failure ?? toError(status))
         const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
         if (body.length < GRPC_PREFIX_BYTES) return reject(new GrpcError(GRPC_CODES.internal, 'The answer is empty'))
         resolve(body.subarray(GRPC_PREFIX_BYTES))
@@ -189,7 +189,7 @@ export class GrpcSession {
         end(new GrpcError(GRPC_CODES.internal, (error as Error).message, { cause: error }))
       }
     })
-    watchEnd(stream, (error) => end(this.#failure ?? error))
+    watchEnd(stream, (status) => end(this.#failure ?? toError(status)))
     return {
       send: (frame) => {
         if (!ended && stream.writable) stream.write(frame)
@@ -247,29 +247,40 @@ export class GrpcSession {
   }
 }
 
+/** How a call ended. Not an error yet: one costs more than all else here, and nearly all calls go well. */
+interface CallStatus {
+  readonly code: number
+  readonly message: string
+  readonly cause?: unknown
+}
+
+function toError({ code, message, cause }: CallStatus): GrpcError {
+  return new GrpcError(code, message, { cause })
+}
+
 /** Calls `onEnd` once, with the call's status: code 0 when all went well. */
-function watchEnd(stream: ClientHttp2Stream, onEnd: (status: GrpcError) => void): void {
-  let status: GrpcError | undefined
+function watchEnd(stream: ClientHttp2Stream, onEnd: (status: CallStatus) => void): void {
+  let status: CallStatus | undefined
   let problem: Error | undefined
   const read = (headers: IncomingHttpHeaders): void => {
     const code = headers['grpc-status']
-    if (code !== undefined) status = new GrpcError(Number(code), decodeMessage(headers['grpc-message']))
+    if (code !== undefined) status = { code: Number(code), message: decodeMessage(headers['grpc-message']) }
     else if (headers[':status'] !== undefined && Number(headers[':status']) !== 200)
-      status = new GrpcError(GRPC_CODES.unavailable, `The server answers with HTTP status ${headers[':status']}`)
+      status = { code: GRPC_CODES.unavailable, message: `The server answers with HTTP status ${headers[':status']}` }
   }
   stream.on('response', read)
   stream.on('trailers', read)
   stream.on('error', (error: Error) => (problem = error))
-  stream.once('close', () =>
-    onEnd(
-      status ?? new GrpcError(GRPC_CODES.unavailable, problem?.message ?? 'The stream was closed', { cause: problem }),
-    ),
-  )
+  stream.once('close', () => {
+    const message = problem?.message ?? 'The stream was closed'
+    onEnd(status ?? { code: GRPC_CODES.unavailable, message, cause: problem })
+  })
 }
 
 function decodeMessage(text: string | string[] | undefined): string {
+  if (text === undefined || text === '') return ''
   try {
-    return decodeURIComponent(String(text ?? ''))
+    return decodeURIComponent(String(text))
   } catch {
     return String(text)
   }

@@ -95,13 +95,18 @@ export class WatchStream {
 
   /** Ends all watches. */
   async close(): Promise<void> {
+    this.endAll(undefined)
+    await Promise.resolve()
+  }
+
+  /** Ends all watches with `error`, and refuses new ones. */
+  endAll(error: Error | undefined): void {
     this.#closed = true
     this.#timer?.cancel()
     for (const feed of Array.from(this.#feeds)) {
-      for (const { subscription } of Array.from(feed.members)) subscription.end(undefined)
+      for (const { subscription } of Array.from(feed.members)) subscription.end(error)
     }
     this.#stream?.close()
-    await Promise.resolve()
   }
 
   #add(member: FeedMember): void {

@@ -37,6 +37,8 @@ export interface EtcdMember {
   thaw(): void
   /** Starts it again with its data; resolves when it serves. */
   start(): Promise<void>
+  /** Removes its data; it must be down. */
+  erase(): void
 }
 
 export interface EtcdServer {
@@ -169,6 +171,11 @@ class Member implements EtcdMember {
 
   thaw(): void {
     this.#process?.kill('SIGCONT')
+  }
+
+  erase(): void {
+    const { directory, name } = this.#options
+    rmSync(join(directory, name), { recursive: true })
   }
 
   /** Whether it answers a linearizable read: then it has a leader. */
