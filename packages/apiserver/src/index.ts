@@ -49,7 +49,13 @@ export { podReferences } from './access/node/pod-references.ts'
 export { volumeSecrets } from './access/node/node-graph.ts'
 export { nodeNameOf } from './access/node/node-authorizer.ts'
 export { isView, NODES_VIEW } from './views/view-names.ts'
-export { ResourceRegistry, type ResourceDefinition, type ScalePaths, type StorageForm } from './resource/registry.ts'
+export {
+  ResourceRegistry,
+  type ResourceDefinition,
+  type ScalePaths,
+  type StorageForm,
+  type VirtualObjects,
+} from './resource/registry.ts'
 export { createApiServer, SERVER_USER, type ApiServer, type ApiServerDeps } from './server.ts'
 export { encodeStored } from './storage/encoding.ts'
 export { keyGroupOf, resourcePrefix } from './storage/keys.ts'

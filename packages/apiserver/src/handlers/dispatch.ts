@@ -26,6 +26,7 @@ import type { ServeDeps } from './serve-deps.ts'
 import { serveSubresource } from './subresources.ts'
 import { servePatch } from './serve-patch.ts'
 import { serveUpdate } from './serve-update.ts'
+import { serveVirtual } from './virtual.ts'
 import { startWatch } from './watch.ts'
 
 /** Handles a request for a resource; authorized already. Throws `StatusError`. */
@@ -36,12 +37,13 @@ export async function serveResource(deps: ServeDeps, exchange: Exchange, context
   checkScope(definition, info)
   const target = createTarget(deps.cache, definition, info.tenant)
   const asked: ResourceCall = { ...context, exchange, target, definition }
-  const call = placeCall(deps, asked)
+  const call = definition.virtual === undefined ? placeCall(deps, asked) : asked
   if (await forwardWrite(deps.writeForwarders, asked, call)) return
   const deprecation = definition.deprecation ?? deprecationWarning(definition.info)
   if (deprecation !== undefined) addWarning(exchange, deprecation)
   if (info.subresource !== '') return serveSubresource(deps, call)
   if (!definition.info.verbs.includes(info.verb)) throw methodNotAllowed()
+  if (definition.virtual !== undefined) return serveVirtual(deps, call)
   switch (info.verb) {
     case 'get':
       return serveGet(deps, call)

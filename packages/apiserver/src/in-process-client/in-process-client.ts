@@ -37,6 +37,7 @@ import { strategyFor } from '../handlers/strategies.ts'
 import { mainStrategy, statusStrategy, type UpdateStrategy } from '../handlers/prepare.ts'
 import type { ServeDeps } from '../handlers/serve-deps.ts'
 import { updateObject } from '../handlers/update.ts'
+import { getVirtual, listVirtual } from '../handlers/virtual.ts'
 import { startWatch } from '../handlers/watch.ts'
 import { createSelection } from '../request/query.ts'
 import { SYSTEM_TENANT, type UserInfo } from '../request/request-info.ts'
@@ -73,6 +74,7 @@ class InProcessClient implements Client {
   ): Promise<Stored<T>> {
     options.signal?.throwIfAborted()
     const target = this.#target(type)
+    if (target.definition.virtual !== undefined) return served<T>(target, getVirtual(this.#deps, target, name.name))
     await this.#deps.cache.waitCurrent()
     const object = target.cache.get(formatKey(namespaceOf(type, name.namespace), name.name))
     if (object === undefined) throw notFound(groupResource(target), name.name)
@@ -82,6 +84,12 @@ class InProcessClient implements Client {
   async list<T extends KubeObject>(type: ResourceType<T>, options: ListOptions = {}): Promise<ObjectList<T>> {
     options.signal?.throwIfAborted()
     const target = this.#target(type)
+    if (target.definition.virtual !== undefined) {
+      const selection = createSelection(target.definition, selectionText(type, options))
+      const objects = listVirtual(this.#deps, target).filter((object) => selection.matches(object))
+      const resourceVersion = String(this.#deps.cache.revision)
+      return { items: objects.map((object) => served<T>(target, object)), resourceVersion, continue: undefined }
+    }
     const list = await listObjects(this.#deps, {
       target,
       selection: createSelection(target.definition, selectionText(type, options)),

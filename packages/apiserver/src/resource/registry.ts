@@ -34,6 +34,14 @@ export interface ResourceDefinition {
    * have, in every tenant. Absent: built in, served everywhere.
    */
   readonly custom?: 'own' | 'shared' | undefined
+  /** Where the objects come from when they are computed and not stored. Its verbs can only be `get` and `list`. */
+  readonly virtual?: VirtualObjects | undefined
+}
+
+/** Objects that are made when somebody asks. They have no namespace, and are shown to operators alone. */
+export interface VirtualObjects {
+  get(name: string): KubeObject | undefined
+  list(): KubeObject[]
 }
 
 /** A tenant's objects under the names that a view over all tenants gives them. Both get and give the stored form, and change nothing that they get. */

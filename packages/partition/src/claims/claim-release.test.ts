@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Stored } from '@centaurus/api'
+import { isStatus, type Stored } from '@centaurus/api'
+import { nodeallocations, type NodeAllocation } from '@centaurus/api/centaurus/v1'
 import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
+import { SERVER_USER, type CreateExtension } from '@centaurus/apiserver'
 import { startTestServer, type TestServer } from '@centaurus/apiserver/testing'
 import { silentLogger, systemClock } from '@centaurus/base'
 import { createMemoryStore, type Store } from '@centaurus/store'
@@ -14,6 +16,8 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
+const allowAll: CreateExtension = () => ({ authorizer: { authorize: () => ({ allowed: true, reason: '' }) } })
+
 /** A partition with nodes and tenants of its own. */
 async function startPartition(store: Store, moved: Readonly<Record<string, string>> = {}) {
   const ownerOf = (tenant: string): string | undefined => moved[tenant]
@@ -25,7 +29,7 @@ async function startPartition(store: Store, moved: Readonly<Record<string, strin
   const membership = { self: 'p', get }
   const server = await startTestServer({
     store: outliving(store),
-    extensions: [createClaimsExtension({ claims, store, membership })],
+    extensions: [createClaimsExtension({ claims, store, membership }), allowAll],
   })
   const openBinder = async (): Promise<ClaimBinder> => {
     const { epoch } = await acquireEpoch(store)
@@ -59,7 +63,7 @@ function outliving(store: Store): Store {
 
 async function addNode(server: TestServer, name: string): Promise<void> {
   const node = await server.client.create(nodes, { metadata: { name } })
-  const allocatable = { cpu: '4', pods: '10' }
+  const allocatable = { cpu: '4', memory: '256Mi', pods: '10' }
   await server.client.updateStatus(nodes, { ...node, status: { allocatable, capacity: allocatable } })
 }
 
@@ -121,6 +125,54 @@ describe('room on a node', () => {
     await until(() => second.claims.ledger.claimCount === 1)
     assert.equal(second.claims.ledger.nodeOf(bound.metadata.uid), 'n')
     await second.server.close()
+  })
+
+  it('is shown by node to operators, computed when they ask', async () => {
+    const { claims, server } = await startPartition(createMemoryStore())
+    await addNode(server, 'n')
+    await addNode(server, 'm')
+    const requests = { cpu: 1000, memory: 64 * 1024 ** 2 }
+    const item = { op: 'claim' as const, uid: 'u', tenant: 'acme', namespace: 'shop', name: 'web', node: 'n', requests }
+    await claims.submit({ partition: 'tp1', epoch: 1, sequence: 1, items: [item] })
+    const path = '/apis/centaurus.io/v1/nodeallocations'
+    const accept = 'application/json;as=Table;v=v1;g=meta.k8s.io'
+    const answer = await server.request('GET', path, { headers: { accept } })
+    assert.equal(answer.status, 200, answer.text)
+    const table = answer.json<{
+      columnDefinitions: { name: string }[]
+      rows: { cells: unknown[] }[]
+    }>()
+    assert.deepEqual(
+      table.columnDefinitions.map(({ name }) => name),
+      ['Name', 'Pods', 'CPU', 'CPU%', 'Memory', 'Memory%', 'Partitions', 'Age'],
+    )
+    assert.deepEqual(
+      table.rows.map(({ cells }) => cells.slice(0, -1)),
+      [
+        ['m', 0, '0', '0%', '0', '0%', '<none>'],
+        ['n', 1, '1', '25%', '64Mi', '25%', 'tp1'],
+      ],
+    )
+    const one = (await server.request('GET', `${path}/n`)).json<NodeAllocation>()
+    assert.equal(one.kind, 'NodeAllocation')
+    assert.deepEqual(one.status.free, { cpu: '3', memory: '192Mi', pods: '9' })
+    assert.equal(one.status.claims[0]?.namespace, 'shop')
+    const yaml = await server.request('GET', path, { headers: { accept: 'application/yaml' } })
+    assert.match(yaml.text, /kind: NodeAllocationList/)
+    for (const [method, at, status] of [
+      ['GET', `${path}/x`, 404],
+      ['GET', `${path}?watch=1`, 405],
+      ['POST', path, 405],
+      ['DELETE', `${path}/n`, 405],
+    ] as const) {
+      assert.equal((await server.request(method, at, method === 'POST' ? { body: one } : {})).status, status, method)
+    }
+    const asTenant = (tenant: string) => server.server.client({ ...SERVER_USER, tenant })
+    assert.equal((await asTenant('system').list(nodeallocations)).items.length, 2)
+    assert.equal((await asTenant('all').list(nodeallocations, { fieldSelector: 'metadata.name=n' })).items.length, 1)
+    assert.equal((await asTenant('acme').list(nodeallocations)).items.length, 0)
+    await assert.rejects(asTenant('acme').get(nodeallocations, { name: 'n' }), (error) => isStatus(error, 'NotFound'))
+    await server.close()
   })
 
   it('goes along when its tenant moves to another partition', async () => {

@@ -10,6 +10,7 @@ import { LocalReconciler } from './local-reconciler.ts'
 import { AllocationStreams } from './allocation-stream.ts'
 import type { ClaimBook } from './claim-book.ts'
 import { parseClaimsRequest } from './model.ts'
+import { nodeAllocationDefinitions } from './node-allocations.ts'
 import { followNodes } from './node-capacity.ts'
 
 export const CLAIMS_PATH = '/partition/v1/claims'
@@ -35,7 +36,8 @@ export interface ClaimsExtensionDeps {
  */
 export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtension {
   const { claims } = deps
-  return ({ reader, client, clock, logger }) => {
+  return ({ registry, reader, client, clock, logger }) => {
+    registry.change({ added: nodeAllocationDefinitions(claims.ledger, reader) })
     const streams = new AllocationStreams(claims.ledger, clock)
     const running: (() => void | Promise<void>)[] = []
     return {

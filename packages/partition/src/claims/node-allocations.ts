@@ -1,0 +1,118 @@
+import {
+  formatAge,
+  formatQuantity,
+  quantityMilliValue,
+  quantityOfMillis,
+  quantityOfUnits,
+  type KubeObject,
+  type TableColumn,
+} from '@centaurus/api'
+import type { NodeAllocation } from '@centaurus/api/centaurus/v1'
+import { nodes, type Node } from '@centaurus/api/core/v1'
+import { customDefinitions, type ObjectReader, type ResourceDefinition } from '@centaurus/apiserver'
+import { freeOf } from './decide-claims.ts'
+import type { Ledger } from './ledger.ts'
+import type { Amounts } from './model.ts'
+
+/** What `kubectl get nodeallocations` shows: each node of this partition, what it has, what was given of it, and to whom. */
+export function nodeAllocationDefinitions(ledger: Ledger, reader: ObjectReader): ResourceDefinition[] {
+  const get = (name: string): NodeAllocation | undefined => {
+    const node = reader.get<Node>(nodes, { name })
+    return node === undefined ? undefined : describeNode(ledger, node)
+  }
+  return customDefinitions({
+    metadata: { name: 'nodeallocations.centaurus.io' },
+    spec: {
+      group: 'centaurus.io',
+      scope: 'Cluster',
+      names: {
+        plural: 'nodeallocations',
+        singular: 'nodeallocation',
+        kind: 'NodeAllocation',
+        listKind: 'NodeAllocationList',
+        shortNames: ['nalloc'],
+      },
+      versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+    },
+  }).map((definition) => ({
+    ...definition,
+    info: { ...definition.info, verbs: ['get', 'list'], subresources: [] },
+    behavior: { ...definition.behavior, columns: COLUMNS, row: rowOf },
+    virtual: { get, list: () => reader.list<Node>(nodes).map((node) => describeNode(ledger, node)) },
+  }))
+}
+
+function describeNode(ledger: Ledger, node: Readonly<Node>): NodeAllocation {
+  const { name = '', uid, creationTimestamp } = node.metadata
+  const capacity = ledger.capacity(name) ?? {}
+  const { claims, used } = ledger.claims(name)
+  return {
+    apiVersion: 'centaurus.io/v1',
+    kind: 'NodeAllocation',
+    metadata: { name, uid, creationTimestamp },
+    status: {
+      allocatable: formatAmounts(capacity),
+      claimed: formatAmounts(used),
+      free: formatAmounts(freeOf(capacity, used)),
+      claims: claims.map((claim) => ({
+        uid: claim.uid,
+        tenant: claim.terms.tenant,
+        partition: claim.terms.partition,
+        namespace: claim.terms.namespace,
+        name: claim.name,
+        requests: formatAmounts(claim.terms.requests),
+      })),
+    },
+  }
+}
+
+function formatAmounts(amounts: Amounts): Record<string, string> {
+  return Object.fromEntries(Object.entries(amounts).map(([name, amount]) => [name, formatAmount(name, amount)]))
+}
+
+function formatAmount(name: string, amount: number): string {
+  if (name === 'cpu') return formatQuantity(quantityOfMillis(amount))
+  const isBytes = name === 'memory' || name === 'ephemeral-storage' || name.startsWith('hugepages-')
+  return formatQuantity(quantityOfUnits(amount, isBytes ? 'BinarySI' : 'DecimalSI'))
+}
+
+const column = (name: string, description: string, more: Partial<TableColumn> = {}): TableColumn => ({
+  name,
+  type: 'string',
+  format: '',
+  description,
+  priority: 0,
+  ...more,
+})
+
+const COLUMNS: readonly TableColumn[] = [
+  column('Name', 'The node', { format: 'name' }),
+  column('Pods', 'Pods that have room on the node', { type: 'integer' }),
+  column('CPU', 'CPU that was given to them'),
+  column('CPU%', 'Of what the node offers'),
+  column('Memory', 'Memory that was given to them'),
+  column('Memory%', 'Of what the node offers'),
+  column('Partitions', 'Tenant partitions that have pods on the node'),
+  column('Age', 'Of the node', { type: 'date' }),
+]
+
+function rowOf(object: KubeObject, nowMs: number): unknown[] {
+  const { metadata, status } = object as NodeAllocation
+  const partitions = [...new Set(status.claims.map(({ partition }) => partition))].toSorted()
+  return [
+    metadata.name,
+    status.claims.length,
+    status.claimed['cpu'] ?? '0',
+    percent(status, 'cpu'),
+    status.claimed['memory'] ?? '0',
+    percent(status, 'memory'),
+    partitions.length === 0 ? '<none>' : partitions.join(','),
+    formatAge(metadata.creationTimestamp, nowMs),
+  ]
+}
+
+function percent({ claimed, allocatable }: NodeAllocation['status'], name: string): string {
+  const whole = quantityMilliValue(allocatable[name] ?? '0')
+  const part = quantityMilliValue(claimed[name] ?? '0')
+  return whole === 0 ? '<unknown>' : `${Math.round((100 * part) / whole)}%`
+}
