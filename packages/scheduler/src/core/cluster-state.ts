@@ -84,6 +84,17 @@ export class ClusterState {
     return false
   }
 
+  /** Whether less important pods are on their way out of the node. */
+  isMakingRoom(nodeName: string, priority: number): boolean {
+    const slot = this.slotOf(nodeName)
+    if (slot === undefined) return false
+    for (let row = this.pods.firstOn(slot); row >= 0; row = this.pods.nextOn(row)) {
+      const { footprint } = this.pods.footprintAt(row)
+      if (footprint.isTerminating && footprint.priority < priority) return true
+    }
+    return false
+  }
+
   /** What the verdicts of pod classes mean. */
   get refusals(): Refusals {
     return this.#classes.refusals

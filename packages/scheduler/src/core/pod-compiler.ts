@@ -22,8 +22,7 @@ export class PodCompiler {
   }
 
   /** What a pod on a node is to others. */
-  footprint(pod: Readonly<Pod>): PodFootprint {
-    const key = footprintKey(pod)
+  footprint(pod: Readonly<Pod>, key = footprintKey(pod)): PodFootprint {
     return this.#footprints.get(key) ?? this.#footprints.set(key, compileFootprint(pod, this.#deps, key))
   }
 }

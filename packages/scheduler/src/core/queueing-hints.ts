@@ -8,6 +8,7 @@ export class QueueingHints {
   /** Nodes that could take more than before. */
   readonly #slots = new Set<number>()
   #isAnything = false
+  #isPlaced = false
 
   constructor(state: ClusterState) {
     this.#state = state
@@ -15,13 +16,18 @@ export class QueueingHints {
 
   /** Whether anything changed. */
   get isEmpty(): boolean {
-    return this.#slots.size === 0 && !this.#isAnything
+    return this.#slots.size === 0 && !this.#isAnything && !this.#isPlaced
   }
 
   /** The node changed, or something on it went away. Nothing happens for a node that is not known. */
   noteNode(name: string): void {
     const slot = this.#state.slotOf(name)
     if (slot !== undefined) this.#slots.add(slot)
+  }
+
+  /** A pod got a node. */
+  notePlaced(): void {
+    this.#isPlaced = true
   }
 
   /** Something changed that may help any pod. */
@@ -32,8 +38,9 @@ export class QueueingHints {
   /** Whether pods of these requirements should be tried again. Their volumes are not looked at. */
   mayHelp(requirements: PodRequirements): boolean {
     if (this.#isAnything) return true
-    if (this.#slots.size === 0) return false
     const { spread, affinity } = this.#state.classOf(requirements)
+    if (this.#isPlaced && (spread.hard.length > 0 || affinity.required.length > 0)) return true
+    if (this.#slots.size === 0) return false
     // A pod that comes or goes counts in its whole domain for these.
     const isWide =
       spread.hard.length > 0 ||
@@ -49,5 +56,6 @@ export class QueueingHints {
   clear(): void {
     this.#slots.clear()
     this.#isAnything = false
+    this.#isPlaced = false
   }
 }

@@ -22,6 +22,19 @@ interface Entry {
   group: string
 }
 
+/** A place in the queue of ready pods; the entry may have left it. */
+interface Ready {
+  readonly entry: Entry
+  readonly priority: number
+  readonly order: number
+}
+
+/** A place among the resting; the entry may have left it. */
+interface Resting {
+  readonly entry: Entry
+  readonly readyAtMs: number
+}
+
 /** Source: scheduler backend/queue, v1.37: DefaultPodInitialBackoffDuration, -MaxBackoffDuration, -MaxInUnschedulablePodsDuration. */
 const BACKOFF_INITIAL_MS = 1_000
 const BACKOFF_MAX_MS = 10_000
@@ -36,8 +49,8 @@ export class SchedulingQueue {
   readonly #clock: Clock
   readonly #entries = new Map<string, Entry>()
   // Heaps keep what was deleted or has moved on until it comes up.
-  readonly #active = new Heap<Entry>(isBefore)
-  readonly #resting = new Heap<Entry>((a, b) => a.readyAtMs < b.readyAtMs)
+  readonly #active = new Heap<Ready>(isBefore)
+  readonly #resting = new Heap<Resting>((a, b) => a.readyAtMs < b.readyAtMs)
   /** In order of parking. */
   readonly #parked = new Set<Entry>()
   readonly #groups = new Map<string, Set<Entry>>()
@@ -116,6 +129,26 @@ export class SchedulingQueue {
     return entry.pod
   }
 
+  /** Takes one pod, whatever it waits for; false: it is not here, or taken already. */
+  takeOne(uid: string): boolean {
+    const entry = this.#entries.get(uid)
+    if (entry === undefined || entry.place === 'inFlight') return false
+    this.#unpark(entry)
+    entry.place = 'inFlight'
+    entry.takenAtMove = this.#moves
+    entry.attempts++
+    return true
+  }
+
+  /** What a taken pod waits for is no node: it is tried when its group moves, without back-off, and the try does not count. */
+  hold(uid: string, group: string): void {
+    const entry = this.#entries.get(uid)
+    if (entry === undefined || entry.place !== 'inFlight') return
+    entry.attempts--
+    this.#park(entry, group)
+    entry.parkedAtMs -= BACKOFF_MAX_MS
+  }
+
   /** The pod has a node, or is gone. */
   done(uid: string): void {
     this.delete(uid)
@@ -128,8 +161,13 @@ export class SchedulingQueue {
   fail(uid: string, { park, group = '' }: { readonly park: boolean; readonly group?: string | undefined }): void {
     const entry = this.#entries.get(uid)
     if (entry === undefined || entry.place !== 'inFlight') return
+    if (park && entry.takenAtMove === this.#moves) return this.#park(entry, group)
     entry.parkedAtMs = this.#clock.now()
-    if (!park || entry.takenAtMove !== this.#moves) return this.#rest(entry)
+    this.#rest(entry)
+  }
+
+  #park(entry: Entry, group: string): void {
+    entry.parkedAtMs = this.#clock.now()
     entry.place = 'unschedulable'
     entry.group = group
     this.#parked.add(entry)
@@ -173,14 +211,16 @@ export class SchedulingQueue {
   #activate(entry: Entry): void {
     entry.place = 'active'
     entry.order = this.#order++
-    this.#active.push(entry)
+    this.#active.push({ entry, priority: entry.pod.priority, order: entry.order })
     this.#wake?.()
   }
 
   /** The first ready pod, which stays. */
   #peek(): Entry | undefined {
-    for (let entry = this.#active.peek(); entry !== undefined; entry = this.#active.peek()) {
-      if (entry.place === 'active' && this.#entries.get(entry.pod.uid) === entry) return entry
+    for (let ready = this.#active.peek(); ready !== undefined; ready = this.#active.peek()) {
+      const { entry, order } = ready
+      const isCurrent = entry.place === 'active' && entry.order === order
+      if (isCurrent && this.#entries.get(entry.pod.uid) === entry) return entry
       this.#active.pop()
     }
     return undefined
@@ -202,7 +242,7 @@ export class SchedulingQueue {
   #rest(entry: Entry): void {
     entry.place = 'backoff'
     entry.readyAtMs = entry.parkedAtMs + backoffMs(entry.attempts)
-    this.#resting.push(entry)
+    this.#resting.push({ entry, readyAtMs: entry.readyAtMs })
     this.#armFor(entry.readyAtMs)
   }
 
@@ -217,11 +257,12 @@ export class SchedulingQueue {
   #flush(): void {
     const now = this.#clock.now()
     this.#dueMs = Infinity
-    for (let entry = this.#resting.peek(); entry !== undefined; entry = this.#resting.peek()) {
-      const isCurrent = entry.place === 'backoff' && this.#entries.get(entry.pod.uid) === entry
-      if (isCurrent && entry.readyAtMs > now) break
+    for (let resting = this.#resting.peek(); resting !== undefined; resting = this.#resting.peek()) {
+      const { entry, readyAtMs } = resting
+      const isCurrent = entry.place === 'backoff' && entry.readyAtMs === readyAtMs
+      if (isCurrent && readyAtMs > now) break
       this.#resting.pop()
-      if (isCurrent) this.#activate(entry)
+      if (isCurrent && this.#entries.get(entry.pod.uid) === entry) this.#activate(entry)
     }
     for (const entry of this.#parked) {
       if (entry.parkedAtMs + UNSCHEDULABLE_MAX_MS > now) break
@@ -240,7 +281,6 @@ export function backoffMs(attempts: number): number {
   return Math.min(BACKOFF_MAX_MS, BACKOFF_INITIAL_MS * 2 ** Math.max(0, attempts - 1))
 }
 
-function isBefore(a: Entry, b: Entry): boolean {
-  if (a.pod.priority !== b.pod.priority) return a.pod.priority > b.pod.priority
-  return a.order < b.order
+function isBefore(a: Ready, b: Ready): boolean {
+  return a.priority === b.priority ? a.order < b.order : a.priority > b.priority
 }

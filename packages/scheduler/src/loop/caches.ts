@@ -4,6 +4,7 @@ import { poddisruptionbudgets } from '@centaurus/api/policy/v1'
 import type { InformerFactory } from '@centaurus/client'
 import { storageclasses } from '@centaurus/api/storage/v1'
 import type { NamespaceLabels } from '../core/affinity-terms.ts'
+import { sameLabels } from './compare.ts'
 import { claimsOf, type VolumeLookups } from '../core/volumes.ts'
 
 /** What the scheduler reads besides pods and nodes. */
@@ -12,6 +13,10 @@ export interface Caches extends Omit<VolumeLookups, 'isPromised' | 'isUsedByOthe
   readonly podByUid: (uid: string) => Stored<Pod> | undefined
   /** Pods that name the claim, on a node or not. */
   readonly podsUsing: (namespace: string, claimName: string) => readonly Stored<Pod>[]
+  /** Pods that name the scheduling group. */
+  readonly podsOfGroup: (namespace: string, groupName: string) => readonly Stored<Pod>[]
+  /** Calls back when the labels of some namespace change; returns what removes the handler. */
+  readonly onNamespaceLabels: (changed: () => void) => () => void
   /** Whether removing the pod would break a disruption budget. */
   readonly isProtected: (uid: string) => boolean
   /** Calls back on changes of claims, volumes and storage classes; returns what removes the handlers. */
@@ -20,6 +25,7 @@ export interface Caches extends Omit<VolumeLookups, 'isPromised' | 'isUsedByOthe
 
 const UID_INDEX = 'scheduler/uid'
 const CLAIM_INDEX = 'scheduler/claim'
+const GROUP_INDEX = 'scheduler/group'
 const CLASS_INDEX = 'scheduler/class'
 
 /** Starts the informers that the scheduler needs. */
@@ -34,6 +40,10 @@ export function createCaches(informers: InformerFactory): Caches {
   podInformer.addIndex(CLAIM_INDEX, (pod) =>
     claimsOf(pod).map(({ name }) => formatKey(pod.metadata.namespace ?? '', name)),
   )
+  podInformer.addIndex(GROUP_INDEX, ({ metadata, spec }) => {
+    const name = spec?.schedulingGroup?.podGroupName
+    return name ? [formatKey(metadata.namespace ?? '', name)] : []
+  })
   volumes.addIndex(CLASS_INDEX, (volume) => [volume.spec?.storageClassName ?? ''])
   const podByUid = (uid: string): Stored<Pod> | undefined => podInformer.byIndex(UID_INDEX, uid)[0]
   return {
@@ -44,6 +54,14 @@ export function createCaches(informers: InformerFactory): Caches {
     volumesOfClass: (name) => volumes.byIndex(CLASS_INDEX, name),
     storageClass: (name) => classes.get(name),
     podsUsing: (namespace, name) => podInformer.byIndex(CLAIM_INDEX, formatKey(namespace, name)),
+    podsOfGroup: (namespace, name) => podInformer.byIndex(GROUP_INDEX, formatKey(namespace, name)),
+    onNamespaceLabels(changed) {
+      return namespaceInformer.addHandler({
+        onUpdate({ metadata }, old) {
+          if (!sameLabels(metadata.labels, old.metadata.labels)) changed()
+        },
+      })
+    },
     isProtected(uid) {
       const pod = podByUid(uid)
       if (pod === undefined) return false

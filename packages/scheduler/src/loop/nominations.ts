@@ -18,6 +18,10 @@ export class Nominations {
     return standIn
   }
 
+  nodeOf(uid: string): string | undefined {
+    return this.#byPod.get(uid)?.nodeName
+  }
+
   remove(uid: string): Nomination | undefined {
     const nomination = this.#byPod.get(uid)
     if (nomination === undefined) return undefined

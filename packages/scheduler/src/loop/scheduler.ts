@@ -2,31 +2,31 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import { type Stored } from '@centaurus/api'
 import { nodes, pods, type Node, type Pod } from '@centaurus/api/core/v1'
 import type { Clock, Logger, Random } from '@centaurus/base'
-import { createEventRecorder, type Client, type EventRecorder, type InformerFactory } from '@centaurus/client'
+import type { Client, InformerFactory } from '@centaurus/client'
 import { ClusterState } from '../core/cluster-state.ts'
 import type { ForeignUseChange, ForeignUseSource } from '../core/foreign-use.ts'
+import { decideGang } from '../core/decide-gang.ts'
 import { decide, formatFitFailure, type FitFailure, type PodVolumes } from '../core/decide.ts'
+import { footprintKey } from '../core/pod-footprint.ts'
 import { PodCompiler } from '../core/pod-compiler.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
-import { planPreemption } from '../core/preempt.ts'
-import { QueueingHints } from '../core/queueing-hints.ts'
+import { planPreemption, type PreemptionPlan } from '../core/preempt.ts'
 import { SchedulingQueue } from '../core/scheduling-queue.ts'
 import { planVolumes, type VolumeBinding, type VolumeLookups } from '../core/volumes.ts'
 import { createCaches, type Caches } from './caches.ts'
 import { createClientBinder, type Binder, type BindItem, type BindResult } from './binder.ts'
 import { BindingBatches } from './binding-batches.ts'
 import { isTerminal, sameCapacity, sameScheduling } from './compare.ts'
-import { InFlight } from './in-flight.ts'
+import { gangKey, Gangs, type GangMembership } from './gangs.ts'
 import { Nominations } from './nominations.ts'
 import { formatPreemptionFailure, formatVolumeRefusal } from './messages.ts'
+import { Parking } from './parking.ts'
+import { Reporter } from './reporter.ts'
 import { VolumeBinder } from './volume-binder.ts'
-import { evictVictims, reportUnschedulable } from './writes.ts'
 
 /** The scheduler that pods get when they name none. */
 export const DEFAULT_SCHEDULER_NAME = 'default-scheduler'
 
-/** Statuses and evictions that may be on their way to the API server at once. */
-const WRITES_IN_FLIGHT_MAX = 128
 /** Decisions after which timers and sockets get their turn. */
 const DECISIONS_PER_TURN = 128
 /** Nodes that may refuse a pod, one after the other, before it rests. */
@@ -46,8 +46,22 @@ export interface SchedulerDeps {
   readonly foreignUse?: ForeignUseSource | undefined
 }
 
-/** Pods that any change may help. */
-const ANY_CHANGE = ''
+/** No node fits the pod as things are. */
+interface FailedTry {
+  readonly requirements: PodRequirements
+  readonly failure: FitFailure
+  readonly volumes: PodVolumes | undefined
+  /** Kept room for it until now. */
+  readonly nominatedNode: string | undefined
+}
+
+interface ReadyPod {
+  readonly type: 'ready'
+  readonly requirements: PodRequirements
+  readonly volumes: PodVolumes | undefined
+}
+
+type PodPlan = ReadyPod | { readonly type: 'wait'; readonly message: string }
 
 /** Why a pod gets no node now. */
 interface PodRefusal {
@@ -77,25 +91,19 @@ class Scheduler implements RunningScheduler {
   readonly #compiler: PodCompiler
   readonly #queue: SchedulingQueue
   readonly #caches: Caches
-  readonly #recorder: EventRecorder
+  readonly #reporter: Reporter
+  readonly #parking: Parking
+  readonly #gangs: Gangs
   readonly #abort = new AbortController()
   readonly #removeHandlers: (() => void)[]
   readonly #bindings: BindingBatches
-  /** Statuses and evictions under way. */
-  readonly #writes: InFlight
   /** Pods that have a node and wait for their volumes there. Others do not wait for them. */
   readonly #volumeWaits = new Set<Promise<void>>()
   readonly #volumes: VolumeBinder
   readonly #lookups: VolumeLookups
-  /** Refusals on their way to a pod's status: a binding of the same pod must come after them. */
-  readonly #reports = new Map<string, Promise<void>>()
   /** Pods that we bound and whose binding the cache does not show yet. */
   readonly #assumed = new Set<string>()
   readonly #nominations = new Nominations()
-  readonly #hints = new QueueingHints(this.#state)
-  /** What parked pods of a group require. */
-  readonly #parked = new Map<string, PodRequirements>()
-  #isMoving = false
   /** Nodes whose owners refused a pod in its present try, by uid. */
   readonly #refusedBy = new Map<string, Set<string>>()
   readonly #loop: Promise<void>
@@ -120,13 +128,13 @@ class Scheduler implements RunningScheduler {
       binder: deps.binder ?? createClientBinder(deps.client),
       onResult: (item, result) => this.#settle(item, result),
     })
-    this.#writes = new InFlight({
-      max: WRITES_IN_FLIGHT_MAX,
-      onError: (error) => {
-        if (!this.#abort.signal.aborted) deps.logger.warn('Could not write a scheduling result', { error })
-      },
+    this.#reporter = new Reporter({ ...deps, name: this.#name })
+    this.#parking = new Parking(this.#state, this.#queue)
+    this.#gangs = new Gangs({
+      informers: deps.informers,
+      podsOfGroup: this.#caches.podsOfGroup,
+      onChange: (group) => this.#queue.moveGroup(group),
     })
-    this.#recorder = createEventRecorder({ ...deps, component: this.#name })
     this.#removeHandlers = [
       deps.informers.informer(pods).addHandler({
         onAdd: (pod) => this.#podChanged(pod, undefined),
@@ -139,6 +147,10 @@ class Scheduler implements RunningScheduler {
         onDelete: (node) => this.#nodeGone(node.metadata.name),
       }),
       ...this.#caches.onVolumeChange(() => this.#volumesChanged()),
+      this.#caches.onNamespaceLabels(() => {
+        this.#state.namespacesChanged()
+        this.#parking.noteAnything()
+      }),
       deps.foreignUse?.subscribe((changes) => this.#foreignUseChanged(changes)) ?? (() => {}),
     ]
     this.#loop = this.#run()
@@ -150,13 +162,14 @@ class Scheduler implements RunningScheduler {
 
   async close(): Promise<void> {
     for (const remove of this.#removeHandlers) remove()
+    this.#gangs.close()
     this.#abort.abort(new Error('Scheduler closed'))
     this.#queue.close()
     await this.#loop
     await Promise.allSettled(this.#volumeWaits)
-    await this.#writes.drain() // a binding may wait for one of them
+    await this.#reporter.drain() // a binding may wait for a report
     await this.#bindings.drain()
-    await this.#recorder.close()
+    await this.#reporter.close()
   }
 
   async #run(): Promise<void> {
@@ -166,15 +179,18 @@ class Scheduler implements RunningScheduler {
       return // closed before the first list came
     }
     for (let turn = 1; ; turn++) {
-      this.#moveHelped()
-      if (!this.#queue.hasReady) this.#bindings.flush()
+      const isLast = !this.#queue.hasReady
+      if (isLast) this.#bindings.flush()
+      if (isLast || turn % DECISIONS_PER_TURN === 0) this.#parking.moveHelped()
+      this.#parking.isIdle = isLast
       const next = await this.#queue.take()
+      this.#parking.isIdle = false
       if (next === undefined) return
       const pod = this.#caches.podByUid(next.uid)
       if (pod === undefined || !this.#isOurs(pod)) this.#queue.done(next.uid)
       else this.#trySchedule(pod)
       await this.#bindings.whenRoom()
-      await this.#writes.whenRoom()
+      await this.#reporter.whenRoom()
       if (turn % DECISIONS_PER_TURN === 0) await yieldToOthers()
     }
   }
@@ -203,38 +219,93 @@ class Scheduler implements RunningScheduler {
 
   #schedule(pod: Stored<Pod>): void {
     const { uid } = pod.metadata
-    this.#releaseNomination(uid)
-    const volumes = planVolumes(pod, this.#lookups)
-    if (volumes.type !== 'ready') {
-      return this.#refuse(pod, { message: formatVolumeRefusal(this.#state.nodeCount, volumes) })
+    const membership = this.#gangs.membershipOf(pod)
+    if (membership.type === 'wait') {
+      this.#queue.hold(uid, membership.group)
+      return this.#reporter.unschedulable(pod, membership)
     }
-    const requirements = this.#compiler.requirements(pod)
-    const hasVolumes = volumes.nodes.length > 0 || volumes.choice !== undefined
-    const podVolumes = hasVolumes ? volumes : undefined
+    if (membership.type === 'gang') return this.#scheduleGang(pod, membership)
+    const nominatedNode = this.#nominations.nodeOf(uid)
+    this.#releaseNomination(uid)
+    const plan = this.#planPod(pod)
+    if (plan.type === 'wait') return this.#refuse(pod, plan)
+    const { requirements, volumes } = plan
     const decision = decide(this.#state, requirements, {
       startSlot: this.#startSlot,
       tieBreak: () => this.#deps.random.next(),
       avoid: this.#refusedBy.get(uid),
-      volumes: podVolumes,
+      volumes,
     })
     if (decision.type === 'refuse')
-      return this.#preemptOrRefuse(pod, { requirements, failure: decision.failure, volumes: podVolumes })
+      return this.#preemptOrRefuse(pod, { requirements, failure: decision.failure, volumes, nominatedNode })
     this.#startSlot = decision.nextSlot
     this.#state.putPod(uid, requirements.footprint, decision.nodeName)
-    this.#assumed.add(uid)
-    const item: BindItem = {
-      pod,
-      nodeName: decision.nodeName,
-      requests: this.#state.resources.toAmounts(requirements.footprint.requests),
-      ports: requirements.footprint.hostPorts,
-    }
-    const nodeLabels = this.#state.nodes.labels[this.#state.slotOf(decision.nodeName) ?? -1] ?? {}
-    const bindings = volumes.choice?.bindingsOn(nodeLabels, decision.nodeName) ?? []
+    this.#makeReal(pod, plan, decision.nodeName)
+  }
+
+  /** What the pod asks for, or what it waits for whatever the node. */
+  #planPod(pod: Stored<Pod>): PodPlan {
+    const volumes = planVolumes(pod, this.#lookups)
+    if (volumes.type !== 'ready') return { type: 'wait', message: formatVolumeRefusal(this.#state.nodeCount, volumes) }
+    const hasVolumes = volumes.nodes.length > 0 || volumes.choice !== undefined
+    const requirements = this.#compiler.requirements(pod)
+    return { type: 'ready', requirements, volumes: hasVolumes ? volumes : undefined }
+  }
+
+  /** The pod is counted on the node already. */
+  #makeReal(pod: Stored<Pod>, { requirements, volumes }: ReadyPod, nodeName: string): void {
+    this.#assumed.add(pod.metadata.uid)
+    this.#parking.notePlaced()
+    const { footprint } = requirements
+    const requests = this.#state.resources.toAmounts(footprint.requests)
+    const item: BindItem = { pod, nodeName, requests, ports: footprint.hostPorts }
+    const nodeLabels = this.#state.nodes.labels[this.#state.slotOf(nodeName) ?? -1] ?? {}
+    const bindings = volumes?.choice?.bindingsOn(nodeLabels, nodeName) ?? []
     if (bindings.length === 0) return this.#bind(item)
     const waiting: Promise<void> = this.#bindAfterVolumes(item, { bindings, nodeLabels }).finally(() =>
       this.#volumeWaits.delete(waiting),
     )
     this.#volumeWaits.add(waiting)
+  }
+
+  /** Gives nodes to `first` and the others of its group that wait, all in one pass. */
+  #scheduleGang(first: Stored<Pod>, { minCount, pods: all }: Extract<GangMembership, { type: 'gang' }>): void {
+    const { uid: firstUid } = first.metadata
+    const others = all.filter(({ metadata }) => metadata.uid !== firstUid)
+    const scheduled = others.filter((pod) => pod.spec?.nodeName || this.#assumed.has(pod.metadata.uid)).length
+    const waiting = [first, ...others.filter((pod) => this.#isOurs(pod) && this.#queue.takeOne(pod.metadata.uid))]
+    const ready = new Map<string, { pod: Stored<Pod>; plan: ReadyPod }>()
+    let isMakingRoom = false
+    for (const pod of waiting) {
+      const nominatedNode = this.#nominations.nodeOf(pod.metadata.uid)
+      isMakingRoom ||= nominatedNode !== undefined && this.#state.isMakingRoom(nominatedNode, pod.spec?.priority ?? 0)
+      this.#releaseNomination(pod.metadata.uid)
+      const plan = this.#planPod(pod)
+      if (plan.type === 'wait') this.#refuse(pod, plan)
+      else ready.set(pod.metadata.uid, { pod, plan })
+    }
+    const members = [...ready].map(([uid, { plan }]) => ({ uid, ...plan }))
+    const decision = decideGang(this.#state, members, {
+      minCount,
+      scheduled,
+      startSlot: this.#startSlot,
+      tieBreak: () => this.#deps.random.next(),
+      isProtected: (victim) => this.#caches.isProtected(victim),
+      preempts: !isMakingRoom,
+    })
+    for (const [uid, { pod, plan }] of ready) {
+      const nodeName = decision.type === 'place' ? decision.placed.get(uid) : undefined
+      if (nodeName !== undefined) this.#makeReal(pod, plan, nodeName)
+      else if (decision.type === 'place') this.#refuse(pod, { message: decision.refused.get(uid) ?? '' })
+      else if (decision.type === 'refuse') this.#refuse(pod, { message: decision.reasons.get(uid) ?? decision.message })
+      else
+        this.#nominate(pod, {
+          requirements: plan.requirements,
+          plan: decision.plans.get(uid),
+          message: decision.message,
+        })
+    }
+    if (decision.type === 'place') this.#startSlot = decision.nextSlot
   }
 
   #isUsedByOther(namespace: string, name: string, podUid: string): boolean {
@@ -248,18 +319,17 @@ class Scheduler implements RunningScheduler {
 
   #volumesChanged(): void {
     this.#volumes.notify()
-    this.#queue.moveGroup(ANY_CHANGE)
+    this.#parking.noteObstacle()
   }
 
   /** A refusal of the pod that is still on its way to its status comes first. */
   #bind(item: BindItem): void {
-    const report = this.#reports.get(item.pod.metadata.uid)
-    if (report === undefined) return this.#bindings.add(item)
-    const bindLater = (): void => {
-      this.#bindings.add(item)
+    const now = (): void => this.#bindings.add(item)
+    const later = (): void => {
+      now()
       this.#bindings.flush()
     }
-    this.#writes.add(report.then(bindLater))
+    this.#reporter.afterReports(item.pod.metadata.uid, { now, later })
   }
 
   /** Never rejects. */
@@ -281,15 +351,14 @@ class Scheduler implements RunningScheduler {
     if (result.type === 'bound') {
       this.#queue.done(uid)
       this.#refusedBy.delete(uid)
-      const message = `Successfully assigned ${namespace}/${name} to ${nodeName}`
-      return this.#recorder.record(pod, { type: 'Normal', reason: 'Scheduled', message })
+      return this.#reporter.scheduled(pod, nodeName)
     }
     if (this.#abort.signal.aborted) return
     this.#assumed.delete(uid)
     const cached = this.#caches.podByUid(uid)
     if (cached?.spec?.nodeName) return this.#podChanged(cached, undefined) // somebody bound it meanwhile
     this.#state.removePod(uid)
-    this.#noteNode(nodeName)
+    this.#parking.noteNode(nodeName)
     const pair = { pod: `${namespace}/${name}`, node: nodeName }
     if (result.type === 'refused') {
       const refusedBy = this.#refusedBy.get(uid) ?? new Set<string>()
@@ -314,42 +383,26 @@ class Scheduler implements RunningScheduler {
       const why = cause instanceof Error ? cause.message : String(cause)
       const message = `running PreBind plugin "VolumeBinding": binding volumes: ${why}`
       if (!this.#abort.signal.aborted && this.#caches.podByUid(pod.metadata.uid) !== undefined)
-        this.#recorder.record(pod, { type: 'Warning', reason: 'FailedScheduling', message })
+        this.#reporter.failed(pod, message)
       throw new Error(message, { cause })
     }
   }
 
-  #refuse(pod: Stored<Pod>, { message, nominatedNodeName, requirements }: PodRefusal): void {
-    const group = requirements?.key ?? ANY_CHANGE
-    if (requirements !== undefined) this.#parked.set(group, requirements)
-    // Who refused it may have room again without our hearing of it.
-    this.#queue.fail(pod.metadata.uid, { park: !this.#refusedBy.delete(pod.metadata.uid), group })
-    this.#recorder.record(pod, { type: 'Warning', reason: 'FailedScheduling', message })
+  #refuse(pod: Stored<Pod>, refusal: PodRefusal): void {
     const { uid } = pod.metadata
-    const report = reportUnschedulable(this.#deps.client, pod, {
-      message,
-      nominatedNodeName,
-      nowMs: this.#deps.clock.now(),
-    })
-    const settled = report
-      .catch(() => {}) // logged where it is tracked
-      .finally(() => {
-        if (this.#reports.get(uid) === settled) this.#reports.delete(uid)
-      })
-    this.#reports.set(uid, settled)
-    this.#writes.add(report)
+    // Who refused it may have room again without our hearing of it.
+    if (this.#refusedBy.delete(uid)) this.#queue.fail(uid, { park: false })
+    else this.#parking.park(uid, refusal.requirements)
+    this.#reporter.unschedulable(pod, refusal)
   }
 
-  #preemptOrRefuse(
-    pod: Stored<Pod>,
-    {
-      requirements,
-      failure,
-      volumes,
-    }: { requirements: PodRequirements; failure: FitFailure; volumes?: PodVolumes | undefined },
-  ): void {
-    const { uid } = pod.metadata
+  #preemptOrRefuse(pod: Stored<Pod>, { requirements, failure, volumes, nominatedNode }: FailedTry): void {
     const message = formatFitFailure(failure)
+    const { priority } = requirements.footprint
+    if (nominatedNode !== undefined && this.#state.isMakingRoom(nominatedNode, priority)) {
+      const why = `${message} preemption: not eligible due to a terminating pod on the nominated node.`
+      return this.#nominate(pod, { requirements, plan: { nodeName: nominatedNode, victims: [] }, message: why })
+    }
     const plan = planPreemption(this.#state, requirements, {
       slots: failure.resolvable,
       isProtected: (victim) => this.#caches.isProtected(victim),
@@ -358,58 +411,39 @@ class Scheduler implements RunningScheduler {
     const own = volumes === undefined ? requirements : undefined
     if (plan === undefined)
       return this.#refuse(pod, { message: `${message}${formatPreemptionFailure(failure)}`, requirements: own })
-    this.#state.putPod(this.#nominations.add(uid, plan.nodeName), requirements.footprint, plan.nodeName)
-    this.#refuse(pod, { message, nominatedNodeName: plan.nodeName, requirements: own })
+    this.#nominate(pod, { requirements, plan, message })
+  }
+
+  /** Keeps room for the pod where the plan's victims go; without a plan it waits for those of others of its group. */
+  #nominate(
+    pod: Stored<Pod>,
+    {
+      requirements,
+      plan,
+      message,
+    }: { requirements: PodRequirements; plan: PreemptionPlan | undefined; message: string },
+  ): void {
+    if (plan === undefined) return this.#refuse(pod, { message })
+    const { uid } = pod.metadata
+    const { nodeName } = plan
+    this.#state.putPod(this.#nominations.add(uid, nodeName), requirements.footprint, nodeName)
+    this.#refuse(pod, { message, nominatedNodeName: nodeName, requirements })
     const victims = plan.victims.flatMap((victim) => this.#caches.podByUid(victim.uid) ?? [])
-    for (const victim of victims) {
-      this.#recorder.record(victim, {
-        type: 'Normal',
-        reason: 'Preempted',
-        message: `Preempted by pod ${uid} on node ${plan.nodeName}`,
-      })
-    }
-    this.#writes.add(
-      evictVictims(this.#deps.client, victims, { schedulerName: this.#name, nowMs: this.#deps.clock.now() }),
-    )
+    this.#reporter.evict(victims, { uid, nodeName })
   }
 
   #releaseNomination(uid: string): void {
     const nomination = this.#nominations.remove(uid)
     if (nomination === undefined) return
     this.#state.removePod(nomination.standIn)
-    this.#noteNode(nomination.nodeName)
+    this.#parking.noteNode(nomination.nodeName)
   }
 
   #foreignUseChanged(changes: readonly ForeignUseChange[]): void {
     for (const change of changes) {
       this.#state.setForeignUse(change.nodeName, change)
-      this.#noteNode(change.nodeName)
+      this.#parking.noteNode(change.nodeName)
     }
-  }
-
-  /** Pods that wait may fit there now. Many such news are looked at together. */
-  #noteNode(name: string): void {
-    this.#hints.noteNode(name)
-    this.#moveSoon()
-  }
-
-  #moveSoon(): void {
-    if (this.#isMoving) return
-    this.#isMoving = true
-    queueMicrotask(() => this.#moveHelped())
-  }
-
-  /** Gives pods another try that what changed could help. */
-  #moveHelped(): void {
-    this.#isMoving = false
-    if (this.#hints.isEmpty) return
-    for (const group of this.#queue.parkedGroups) {
-      const requirements = this.#parked.get(group)
-      if (requirements === undefined || this.#hints.mayHelp(requirements)) this.#queue.moveGroup(group)
-    }
-    this.#hints.clear()
-    const waiting = new Set(this.#queue.parkedGroups)
-    for (const group of this.#parked.keys()) if (!waiting.has(group)) this.#parked.delete(group)
   }
 
   #podChanged(pod: Stored<Pod>, old: Stored<Pod> | undefined): void {
@@ -420,16 +454,19 @@ class Scheduler implements RunningScheduler {
       this.#assumed.delete(uid)
       this.#queue.done(uid)
       this.#releaseNomination(uid)
-      const unchanged = old !== undefined && old.spec?.nodeName === nodeName && sameScheduling(pod, old)
-      if (unchanged && this.#state.placement(uid) !== undefined) return
-      this.#state.putPod(uid, this.#compiler.footprint(pod), nodeName)
-      this.#noteNode(nodeName)
+      const placement = this.#state.placement(uid)
+      const key = footprintKey(pod)
+      if (placement?.nodeName === nodeName && placement.footprint.key === key) return
+      this.#state.putPod(uid, this.#compiler.footprint(pod, key), nodeName)
+      if (placement === undefined) this.#parking.notePlaced()
+      else this.#parking.noteNode(nodeName)
       return
     }
     if (this.#assumed.has(uid)) return
     if (!this.#isOurs(pod)) return this.#queue.delete(uid)
     if (old !== undefined && sameScheduling(pod, old) && this.#isOurs(old)) return // only its status changed
     this.#queue.add({ uid, priority: pod.spec?.priority ?? 0, createdMs: Date.parse(pod.metadata.creationTimestamp) })
+    if (pod.spec?.schedulingGroup !== undefined) this.#queue.moveGroup(gangKey(pod))
   }
 
   #podGone(pod: Stored<Pod>): void {
@@ -442,21 +479,20 @@ class Scheduler implements RunningScheduler {
     this.#state.removePod(uid)
     this.#volumes.notify()
     if (placement === undefined) return
-    this.#noteNode(placement.nodeName)
-    this.#queue.moveGroup(ANY_CHANGE) // it may have held a claim
+    this.#parking.noteNode(placement.nodeName)
+    this.#parking.noteObstacle() // it may have held a claim
     for (const nominated of this.#nominations.on(placement.nodeName)) this.#queue.move(nominated)
   }
 
   #nodeChanged(node: Stored<Node>, old: Stored<Node> | undefined): void {
     if (old !== undefined && sameCapacity(node, old)) return
     this.#state.putNode(node)
-    this.#noteNode(node.metadata.name)
+    this.#parking.noteNode(node.metadata.name)
   }
 
   #nodeGone(name: string): void {
     this.#state.removeNode(name)
     // With it went its domains: spreading and affinity of others may look better.
-    this.#hints.noteAnything()
-    this.#moveSoon()
+    this.#parking.noteAnything()
   }
 }

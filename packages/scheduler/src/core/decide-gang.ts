@@ -1,0 +1,121 @@
+import type { ClusterState } from './cluster-state.ts'
+import { decide, formatFitFailure, type DecideOptions, type FitFailure, type PodVolumes } from './decide.ts'
+import type { PodRequirements } from './pod-requirements.ts'
+import { planPreemption, type PreemptionPlan } from './preempt.ts'
+
+/** A pod of a group that has no node yet. */
+export interface GangMember {
+  readonly uid: string
+  readonly requirements: PodRequirements
+  readonly volumes?: PodVolumes | undefined
+}
+
+export interface GangOptions extends Pick<DecideOptions, 'startSlot' | 'tieBreak'> {
+  /** So many pods of the group must have nodes, or none gets one. */
+  readonly minCount: number
+  /** Pods of the group that have nodes already. */
+  readonly scheduled: number
+  readonly isProtected: (uid: string) => boolean
+  /** Whether others may be removed for it; not while those of its last try are on their way out. */
+  readonly preempts: boolean
+}
+
+/** What to do with a group. */
+export type GangDecision =
+  /** Enough of them fit; they are counted on their nodes. `refused`: those beyond the minimum that do not, with the reason. */
+  | {
+      readonly type: 'place'
+      readonly placed: ReadonlyMap<string, string>
+      readonly refused: ReadonlyMap<string, string>
+      readonly nextSlot: number
+    }
+  /** Enough of them fit once these pods are gone. */
+  | { readonly type: 'preempt'; readonly message: string; readonly plans: ReadonlyMap<string, PreemptionPlan> }
+  /** `reasons`: why a pod did not fit; the others did, which does not help them. */
+  | { readonly type: 'refuse'; readonly message: string; readonly reasons: ReadonlyMap<string, string> }
+
+interface Attempt {
+  readonly placed: Map<string, string>
+  readonly failures: Map<string, FitFailure>
+  readonly plans: Map<string, PreemptionPlan>
+  nextSlot: number
+}
+
+/**
+ * Gives nodes to a group of pods, in order, so that at least `minCount` of it have one, or to none of it. Changes `state` only when it
+ * places them. Source: podGroupSchedulingDefaultAlgorithm and GangScheduling.PlacementFeasible, v1.37.
+ */
+export function decideGang(state: ClusterState, members: readonly GangMember[], options: GangOptions): GangDecision {
+  const attempt = placeMembers(state, members, { ...options, preempts: false })
+  const { placed, failures, nextSlot } = attempt
+  const reasons = new Map([...failures].map(([uid, failure]) => [uid, formatFitFailure(failure)]))
+  if (options.scheduled + placed.size >= options.minCount) return { type: 'place', placed, refused: reasons, nextSlot }
+  const message = describeShortage(attempt, members.length, options)
+  for (const uid of placed.keys()) state.removePod(uid)
+  const plans = options.preempts ? state.simulate(() => planGangPreemption(state, members, options)) : undefined
+  return plans === undefined ? { type: 'refuse', message, reasons } : { type: 'preempt', message, plans }
+}
+
+function describeShortage(
+  { placed, failures }: Attempt,
+  members: number,
+  { minCount, scheduled }: GangOptions,
+): string {
+  const remaining = members - placed.size - failures.size
+  return `minCount (${minCount}) cannot be satisfied: ${scheduled + placed.size} scheduled, ${remaining} remaining`
+}
+
+/** Stops as soon as the minimum cannot be reached any more. */
+function placeMembers(state: ClusterState, members: readonly GangMember[], options: GangOptions): Attempt {
+  const attempt: Attempt = {
+    placed: new Map(),
+    failures: new Map(),
+    plans: new Map(),
+    nextSlot: options.startSlot,
+  }
+  for (const member of members) {
+    const { uid, requirements, volumes } = member
+    const { tieBreak } = options
+    const decision = decide(state, requirements, { startSlot: attempt.nextSlot, tieBreak, volumes })
+    if (decision.type === 'place') {
+      attempt.nextSlot = decision.nextSlot
+      attempt.placed.set(uid, decision.nodeName)
+      state.putPod(uid, requirements.footprint, decision.nodeName)
+    } else if (!options.preempts || !makeRoom(state, member, { attempt, failure: decision.failure, options })) {
+      attempt.failures.set(uid, decision.failure)
+      if (options.scheduled + members.length - attempt.failures.size < options.minCount) break
+    }
+  }
+  return attempt
+}
+
+function makeRoom(
+  state: ClusterState,
+  { uid, requirements, volumes }: GangMember,
+  { attempt, failure, options }: { attempt: Attempt; failure: FitFailure; options: GangOptions },
+): boolean {
+  const { isProtected } = options
+  const found = planPreemption(state, requirements, { slots: failure.resolvable, isProtected, volumes })
+  if (found === undefined) return false
+  // The group must not make room for itself at its own cost.
+  if (found.victims.some((victim) => attempt.placed.has(victim.uid))) return false
+  for (const victim of found.victims) state.removePod(victim.uid)
+  state.putPod(uid, requirements.footprint, found.nodeName)
+  attempt.placed.set(uid, found.nodeName)
+  attempt.plans.set(uid, found)
+  return true
+}
+
+/** For each member that needs others gone, which; undefined: even that does not help enough of them. Restores `state`. */
+function planGangPreemption(
+  state: ClusterState,
+  members: readonly GangMember[],
+  options: GangOptions,
+): ReadonlyMap<string, PreemptionPlan> | undefined {
+  const { placed, plans } = placeMembers(state, members, options)
+  for (const uid of placed.keys()) state.removePod(uid)
+  for (const { victims, nodeName } of plans.values()) {
+    for (const { uid, footprint } of victims) state.putPod(uid, footprint, nodeName)
+  }
+  return options.scheduled + placed.size >= options.minCount && plans.size > 0 ? plans : undefined
+}
