@@ -2,7 +2,8 @@ import type { Partition } from '@centaurus/api/centaurus/v1'
 import { nodes, type Node } from '@centaurus/api/core/v1'
 import type { Stored } from '@centaurus/api'
 import type { Client } from '@centaurus/client'
-import { createHttpClient, loadKubeconfig } from '@centaurus/client/http'
+import { createHttpClient, loadKubeconfig, type HttpClientConfig } from '@centaurus/client/http'
+import type { PartitionLink } from '@centaurus/partition'
 import type { Home } from './home.ts'
 
 /** The administrator's client of the cluster in `home`. Throws when there is no kubeconfig yet. */
@@ -15,10 +16,20 @@ export async function connectAsAdmin(home: Home): Promise<Client> {
  * The administrator's client of another partition of the cluster in `home`: the same credentials are good everywhere. Fails at the first
  * call when the partition has no address yet or can't be reached.
  */
-export async function connectToPartition(home: Home, { spec }: Readonly<Partition>): Promise<Client> {
+export async function connectToPartition(home: Home, partition: Readonly<Partition>): Promise<Client> {
+  return createHttpClient(await adminConfigOf(home, partition))
+}
+
+/** As {@link connectToPartition}, for what is not the Kubernetes API. */
+export async function openAdminLink(home: Home, partition: Readonly<Partition>): Promise<PartitionLink> {
+  const { openLink } = await import('@centaurus/partition') // most commands do without it
+  return openLink(await adminConfigOf(home, partition))
+}
+
+async function adminConfigOf(home: Home, { spec }: Readonly<Partition>): Promise<HttpClientConfig> {
   const { config } = await loadKubeconfig(home.kubeconfig)
   const [server = 'https://127.0.0.1:1', ...alternatives] = spec.endpoints
-  return createHttpClient({ ...config, server, alternatives, userAgent: 'centaurus-cli' })
+  return { ...config, server, alternatives, userAgent: 'centaurus-cli' }
 }
 
 /** All nodes, or undefined while the API server does not answer. */

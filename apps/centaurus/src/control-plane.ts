@@ -131,6 +131,7 @@ async function startPartition(server: ApiServer, options: StartPartitionOptions)
       home,
       endpoint,
       sharesStore: partition.serverName !== undefined,
+      whyFenced: (peer) => shared.peers.whyFenced(peer),
     })
     const parts = await startParts(server, { ...options, membership, registryClient: home ?? server.client(), resign })
     return {

@@ -61,6 +61,11 @@ function addOperations(partition: Command): void {
     .argument('<name>')
     .action(async (name: string) => (await import('./commands/partition.ts')).drainPartition(findHome(), name))
   partition
+    .command('readmit')
+    .description('believe a partition again whose store went back in time, after you have looked at it')
+    .argument('<name>')
+    .action(async (name: string) => (await import('./commands/partition.ts')).readmitPartition(findHome(), name))
+  partition
     .command('remove')
     .description('take an empty partition out of the cluster')
     .argument('<name>')

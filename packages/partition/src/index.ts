@@ -34,6 +34,7 @@ export {
 export {
   createOpenLink,
   issuePartitionCertificate,
+  openLink,
   partitionClientConfig,
   type LinkIdentity,
   type LinkRequest,

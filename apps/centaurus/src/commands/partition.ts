@@ -3,8 +3,8 @@ import { Listr } from 'listr2'
 import { isStatus, type Stored } from '@centaurus/api'
 import { partitions, type Partition } from '@centaurus/api/centaurus/v1'
 import type { Client } from '@centaurus/client'
-import { FENCED, findCondition, READY } from '@centaurus/partition'
-import { connectAsAdmin } from '../cluster-access.ts'
+import { FENCED, findCondition, READMIT_PATH, READY } from '@centaurus/partition'
+import { connectAsAdmin, openAdminLink } from '../cluster-access.ts'
 import { findDaemon, stopDaemon } from '../daemons.ts'
 import { listHomes, partitionHome, type Home } from '../home.ts'
 import { findPartition, findResidents, type Residents } from '../partition-registry.ts'
@@ -14,6 +14,7 @@ import { UserError } from '../user-error.ts'
 
 /** Names that are shown of tenants or nodes that are still there. */
 const NAMES_SHOWN = 10
+const REQUEST_TIMEOUT_MS = 10_000
 
 /** Prints the partitions of the cluster. */
 export async function listPartitions(home: Home, { json }: { readonly json: boolean }): Promise<void> {
@@ -132,6 +133,44 @@ export async function removePartition(home: Home, name: string): Promise<void> {
     rmSync(partitionHome(home, name).dir, { recursive: true, force: true })
     if (!wasHere) process.stdout.write(`\nStop it on its own machine: ./centaurus reset\n`)
   })
+}
+
+/**
+ * Tells every other partition to believe this one again, whose store went back in time or is another one than it was. Throws
+ * {@link UserError} when one can't be told: run it again when that is back.
+ */
+export async function readmitPartition(home: Home, name: string): Promise<void> {
+  await withAdmin(home, async (client) => {
+    await findPartition(client, name)
+    const others = (await client.list(partitions)).items.filter(({ metadata }) => metadata.name !== name)
+    const results = await Promise.allSettled(others.map((partition) => askToReadmit(home, partition, name)))
+    const deaf = others.filter((_, i) => results[i]?.status === 'rejected').map(({ metadata }) => metadata.name)
+    if (deaf.length > 0) {
+      const reason = (results.find((result) => result.status === 'rejected')?.reason as Error).message
+      throw new UserError(
+        `Not all partitions believe "${name}" again: ${deaf.join(', ')} did not answer (${reason}). Run this again when they do`,
+      )
+    }
+    await clearFence(client, name)
+    process.stdout.write(`Partition ${name} is believed again by ${others.length} others.\n`)
+  })
+}
+
+async function clearFence(client: Client, name: string): Promise<void> {
+  const partition = await client.get(partitions, { name })
+  const conditions = partition.status?.conditions?.filter(({ type }) => type !== FENCED)
+  await client.updateStatus(partitions, { ...partition, status: { ...partition.status, conditions } })
+}
+
+async function askToReadmit(home: Home, partition: Stored<Partition>, name: string): Promise<void> {
+  const link = await openAdminLink(home, partition)
+  try {
+    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
+    const { status } = await link.request({ method: 'POST', path: READMIT_PATH, body: { partition: name }, signal })
+    if (status !== 200) throw new Error(`partition ${partition.metadata.name} answered ${status}`)
+  } finally {
+    await link.close()
+  }
 }
 
 function findLocalHomes(home: Home, name: string): ReturnType<typeof listHomes> {

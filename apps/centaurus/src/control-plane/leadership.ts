@@ -49,24 +49,32 @@ export async function lead(options: LeadershipOptions): Promise<Closable> {
 }
 
 /** Nobody else leads, so who resigns begins again: what deposed it was another process that has gone. */
-async function runAlone({ start, logger }: LeadershipOptions): Promise<Closable> {
-  let closing = Promise.resolve()
-  let isClosed = false
-  let parts: Closable
+async function runAlone({ start, clock, logger }: LeadershipOptions): Promise<Closable> {
+  const stop = new AbortController()
+  let restarting = Promise.resolve()
+  let parts: Closable | undefined
+  const restart = async (): Promise<void> => {
+    await parts?.close()
+    parts = undefined
+    while (!stop.signal.aborted && parts === undefined) {
+      try {
+        parts = await start(resign)
+      } catch (error) {
+        logger.warn('Could not begin again', { error })
+        await clock.sleep(RETRY_PERIOD_MS, { signal: stop.signal }).catch(() => {})
+      }
+    }
+  }
   const resign = (): void => {
-    if (isClosed) return
     logger.warn('Another process led this partition: beginning again')
-    closing = closing.then(async () => {
-      await parts.close()
-      if (!isClosed) parts = await start(resign)
-    })
+    restarting = restarting.then(restart)
   }
   parts = await start(resign)
   return {
     async close() {
-      isClosed = true
-      await closing
-      await parts.close()
+      stop.abort(new Error('Control plane closed'))
+      await restarting
+      await parts?.close()
     },
   }
 }

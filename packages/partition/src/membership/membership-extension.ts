@@ -13,6 +13,7 @@ import { createMembership } from './membership.ts'
 import { memberOf } from './require-member.ts'
 
 const NODES_GROUP = 'system:nodes'
+/** Where a partition is asked to believe another one again. */
 export const READMIT_PATH = '/partition/v1/readmit'
 const BODY_BYTES_MAX = 1024
 

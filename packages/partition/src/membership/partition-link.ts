@@ -2,7 +2,7 @@ import { constants } from 'node:http2'
 import { PARTITION_USER_PREFIX, PARTITIONS_GROUP } from '@centaurus/api'
 import type { Partition } from '@centaurus/api/centaurus/v1'
 import type { CertificateAndKey, ClusterCertificates } from '@centaurus/apiserver'
-import type { Clock } from '@centaurus/base'
+import { systemClock, type Clock } from '@centaurus/base'
 import {
   createConnectionPool,
   createLineSplitter,
@@ -101,13 +101,15 @@ export function partitionClientConfig(endpoints: readonly string[], identity: Li
 
 /** What opens links as the partition whose certificate this is. */
 export function createOpenLink(identity: LinkIdentity): OpenLink {
-  return (partition) => openLink(partitionClientConfig(partition.spec.endpoints, identity), identity.clock)
+  return (partition) => openLink(partitionClientConfig(partition.spec.endpoints, identity))
 }
 
-function openLink(config: HttpClientConfig, clock: Clock): PartitionLink {
+/** A link with whatever credentials the configuration holds: an operator's, say. */
+export function openLink(config: HttpClientConfig): PartitionLink {
+  const { userAgent = USER_AGENT, clock = systemClock } = config
   const pool = createConnectionPool(config)
   const closed = new AbortController()
-  const requester = createRequester({ pool, pathPrefix: '', token: undefined, userAgent: USER_AGENT, clock })
+  const requester = createRequester({ pool, pathPrefix: '', token: undefined, userAgent, clock })
   return {
     async request({ method, path, body, signal }) {
       const call: HttpCall = { method: method as HttpCall['method'], path, body, signal }

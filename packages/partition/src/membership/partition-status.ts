@@ -53,6 +53,23 @@ export function planSilentStatus(
   return { ...partition.status, conditions }
 }
 
+/** The status of a partition that another one does not believe, or undefined when it says so already. Pure. */
+export function planFencedStatus(
+  partition: Readonly<Partition>,
+  { by, why }: { readonly by: string; readonly why: string },
+  now: string,
+): PartitionStatus | undefined {
+  if (findCondition(partition, FENCED)?.status === 'True') return undefined
+  const conditions = withCondition(partition.status?.conditions, {
+    type: FENCED,
+    status: 'True',
+    reason: 'NotBelieved',
+    message: `Partition "${by}" does not believe it: ${why}. Look at it, then run: centaurus partition readmit ${partition.metadata.name ?? ''}`,
+    lastTransitionTime: now,
+  })
+  return { ...partition.status, conditions }
+}
+
 /** The partition's condition of that type. */
 export function findCondition(partition: Readonly<Partition>, type: string): Condition | undefined {
   return partition.status?.conditions?.find((condition) => condition.type === type)

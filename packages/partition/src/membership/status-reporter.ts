@@ -7,7 +7,7 @@ import type { Client } from '@centaurus/client'
 import { HEARTBEAT_INTERVAL_MS, sendHeartbeat } from './heartbeat.ts'
 import type { HomeMemory } from './home-memory.ts'
 import type { Membership } from './membership.ts'
-import { planReadyStatus, type PartitionCounts } from './partition-status.ts'
+import { planFencedStatus, planReadyStatus, type PartitionCounts } from './partition-status.ts'
 
 /** Until a new partition has its copy of the registry. */
 const FIRST_COPY_POLL_MS = 250
@@ -23,6 +23,8 @@ export interface StatusReporterOptions {
   readonly endpoint: string
   /** Whether `spec.endpoints` is to hold that address beside others, or nothing else: other servers of the partition there are none. */
   readonly sharesStore: boolean
+  /** Why this partition does not believe another one; undefined: it does. */
+  readonly whyFenced?: ((partition: string) => string | undefined) | undefined
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -49,6 +51,7 @@ async function report(options: StatusReporterOptions, signal: AbortSignal): Prom
     try {
       const beat = (): Promise<number> => sendHeartbeat(home, membership.self, clock.now())
       if (memory === undefined || (await memory.probe(beat))) await reportStatus(options)
+      await reportFences(options)
       if (failing) logger.info('Reached the home partition again')
       failing = false
     } catch (error) {
@@ -58,6 +61,19 @@ async function report(options: StatusReporterOptions, signal: AbortSignal): Prom
     }
     const isKnown = membership.get(membership.self) !== undefined
     await clock.sleep(isKnown ? HEARTBEAT_INTERVAL_MS : FIRST_COPY_POLL_MS, { signal }).catch(() => {})
+  }
+}
+
+/** Tells at home whom this partition does not believe, for operators to see. Nobody else acts on it. */
+async function reportFences({ home, membership, memory, whyFenced, clock }: StatusReporterOptions): Promise<void> {
+  for (const copy of membership.list()) {
+    const { name } = copy.metadata
+    const why = copy.spec.home === true && memory?.fence !== undefined ? memory.fence : whyFenced?.(name)
+    const fence = { by: membership.self, why: why ?? '' }
+    if (why === undefined || planFencedStatus(copy, fence, '') === undefined) continue
+    const current = await home.get(partitions, { name }) // the copy may be behind
+    const status = planFencedStatus(current, fence, formatTime(clock.now()))
+    if (status !== undefined) await home.updateStatus(partitions, { ...current, status })
   }
 }
 

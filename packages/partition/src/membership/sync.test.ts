@@ -21,7 +21,7 @@ import { createMembershipExtension } from './membership-extension.ts'
 import { createMembership } from './membership.ts'
 import { issuePartitionCertificate, partitionClientConfig } from './partition-link.ts'
 import { startPartitionHealth } from './partition-health.ts'
-import { findCondition } from './partition-status.ts'
+import { FENCED, findCondition } from './partition-status.ts'
 import { startMembershipSync, type MembershipSync } from './sync.ts'
 
 const deps = { clock: systemClock, random: systemRandom, logger: silentLogger }
@@ -147,6 +147,10 @@ describe('membership sync', () => {
     client = createHttpClient(partitionClientConfig([`https://127.0.0.1:${backup.port}`], identity))
     sync = await startSync(other)
     await eventually(() => sync.homeFence !== undefined)
+    await eventually(async () => {
+      const told = await backup.client.get(partitions, { name: 'home' })
+      return findCondition(told, FENCED)?.status === 'True'
+    })
     assert.equal(await namesAt(other), 'acme')
     await sync.close()
     sync = await startSync(other)

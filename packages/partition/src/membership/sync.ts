@@ -20,6 +20,8 @@ export interface MembershipSyncOptions {
   readonly endpoint: string
   /** Whether other servers serve this partition from the same store. */
   readonly sharesStore: boolean
+  /** Why this partition does not believe another one; undefined: it does. */
+  readonly whyFenced?: ((partition: string) => string | undefined) | undefined
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
