@@ -11,6 +11,7 @@ import { DAEMONS } from './daemons.ts'
 import { findHome } from './home.ts'
 import { formatNodes, parseNodes, parsePort, type NodesSetting } from './settings.ts'
 import { addPartitionCommands } from './partition-program.ts'
+import { addTenantCommands } from './tenant-program.ts'
 import { addSimulate } from './simulate/program.ts'
 import { addStoreOptions, readStoreFlags, type StoreOptions } from './store-flags.ts'
 import type { StoreFlags } from './store-setting.ts'
@@ -24,6 +25,7 @@ export function createProgram(): Command {
     .enablePositionalOptions()
   addCluster(program)
   addPartitionCommands(program)
+  addTenantCommands(program)
   addStore(program)
   addImage(program)
   addTools(program)
