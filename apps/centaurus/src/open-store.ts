@@ -42,7 +42,8 @@ export async function openRawStore(home: Home, setting: StoreSetting, logger?: L
     if (setting.engine === 'embedded')
       return await openEmbeddedStore({ path: home.storeDir, automaticCompaction, logger })
     const { endpoints, prefix } = setting
-    return await openEtcdStore({ endpoints, prefix, tls: readTls(setting), automaticCompaction, logger })
+    readTls(setting) // a file that is missing is said at once; later ones are read at each connection
+    return await openEtcdStore({ endpoints, prefix, tls: () => readTls(setting), automaticCompaction, logger })
   } catch (error) {
     throw explain(error)
   }

@@ -12,7 +12,8 @@ const BACKOFF_MS_MAX = 2_000
 export interface EtcdChannelOptions {
   /** `http://HOST:PORT` or `https://HOST:PORT` of the members; any of them may be down. */
   readonly endpoints: readonly string[]
-  readonly tls?: EtcdTls | undefined
+  /** Asked for at each new connection. */
+  readonly tls?: (() => EtcdTls) | undefined
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -108,7 +109,7 @@ export class EtcdChannel {
     const endpoint = endpoints[this.#next % endpoints.length]!
     this.#next++
     try {
-      const session = await openGrpcSession({ endpoint, tls, clock })
+      const session = await openGrpcSession({ endpoint, tls: tls?.(), clock })
       if (this.#closing.signal.aborted) session.destroy('the store is closed')
       logger.debug('Connected to etcd', { endpoint })
       this.#session = session

@@ -5,6 +5,7 @@ import { startEtcdServer, whyNoEtcd, type EtcdServer } from '../testing/etcd-ser
 import { put } from '../testing/fixtures.ts'
 import { createHastyClock } from '../testing/hasty-clock.ts'
 import { openEtcdStore } from './etcd-store.ts'
+import type { EtcdTls } from './grpc-session.ts'
 
 describe('The etcd store over three members with client certificates', { skip: whyNoEtcd() }, () => {
   let server: EtcdServer
@@ -13,7 +14,12 @@ describe('The etcd store over three members with client certificates', { skip: w
   after(() => server?.close())
 
   it('loses nothing and makes nothing twice when each member is killed in turn, the leader too', async () => {
-    const { endpoints, tls, members } = server
+    const { endpoints, members } = server
+    let asked = 0
+    const tls = (): EtcdTls => {
+      asked++
+      return server.tls!
+    }
     const stores = await Promise.all([0, 1].map(() => openEtcdStore({ endpoints, tls, prefix: '/killed' })))
     const [store, other] = [stores[0]!, stores[1]!]
     const from = (await store.currentRevision()) + 1
@@ -28,11 +34,13 @@ describe('The etcd store over three members with client certificates', { skip: w
     await load.more(20)
     await load.stop()
     await checkLoad(other, load, watches)
+    assert(asked > stores.length, 'certificates are asked for at each connection, so that they may be renewed')
     await Promise.all(stores.map((each) => each.close()))
   })
 
   it('leaves a member that hangs for another', async () => {
-    const { endpoints, tls, members } = server
+    const { endpoints, members } = server
+    const tls = (): EtcdTls => server.tls!
     const store = await openEtcdStore({ endpoints, tls, prefix: '/hangs', clock: createHastyClock(5) })
     for (const [i, member] of members.entries()) {
       await member.freeze()
@@ -45,7 +53,7 @@ describe('The etcd store over three members with client certificates', { skip: w
 
   it('is refused without a certificate, and says why', async () => {
     const { ca } = server.tls!
-    const opening = openEtcdStore({ endpoints: server.endpoints, tls: { ca }, clock: createHastyClock(10) })
+    const opening = openEtcdStore({ endpoints: server.endpoints, tls: () => ({ ca }), clock: createHastyClock(10) })
     await assert.rejects(opening, /Cannot reach etcd at https:.*certificate required|bad certificate|handshake/)
   })
 })

@@ -57,8 +57,8 @@ export const ETCD_PREFIX_DEFAULT = '/centaurus'
 export interface EtcdStoreOptions {
   /** `http://HOST:PORT` or `https://HOST:PORT` of the members of one etcd, v3.4 or later; some may be down. */
   readonly endpoints: readonly string[]
-  /** For `https`: PEM texts. */
-  readonly tls?: EtcdTls | undefined
+  /** For `https`: PEM texts, asked for at each new connection, so that certificates may be renewed. */
+  readonly tls?: (() => EtcdTls) | undefined
   /** The store's keys start with it, so that several stores may share one etcd; default {@link ETCD_PREFIX_DEFAULT}. */
   readonly prefix?: string | undefined
   /** Absent: everything is kept until `compact`. It concerns the whole etcd. */
