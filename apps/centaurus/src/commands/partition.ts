@@ -143,12 +143,14 @@ export async function readmitPartition(home: Home, name: string): Promise<void> 
   await withAdmin(home, async (client) => {
     await findPartition(client, name)
     const others = (await client.list(partitions)).items.filter(({ metadata }) => metadata.name !== name)
-    const results = await Promise.allSettled(others.map((partition) => askToReadmit(home, partition, name)))
-    const deaf = others.filter((_, i) => results[i]?.status === 'rejected').map(({ metadata }) => metadata.name)
+    const deaf: string[] = []
+    for (const partition of others) {
+      const failure = await askToReadmit(home, partition, name).catch((error: Error) => error.message)
+      if (failure !== undefined) deaf.push(`${partition.metadata.name} (${failure})`)
+    }
     if (deaf.length > 0) {
-      const reason = (results.find((result) => result.status === 'rejected')?.reason as Error).message
       throw new UserError(
-        `Not all partitions believe "${name}" again: ${deaf.join(', ')} did not answer (${reason}). Run this again when they do`,
+        `Not all partitions believe "${name}" again. Run this again when these answer: ${deaf.join(', ')}`,
       )
     }
     await clearFence(client, name)
@@ -162,12 +164,13 @@ async function clearFence(client: Client, name: string): Promise<void> {
   await client.updateStatus(partitions, { ...partition, status: { ...partition.status, conditions } })
 }
 
-async function askToReadmit(home: Home, partition: Stored<Partition>, name: string): Promise<void> {
+/** Returns why not, when it refuses; throws when it does not answer. */
+async function askToReadmit(home: Home, partition: Stored<Partition>, name: string): Promise<string | undefined> {
   const link = await openAdminLink(home, partition)
   try {
     const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS)
     const { status } = await link.request({ method: 'POST', path: READMIT_PATH, body: { partition: name }, signal })
-    if (status !== 200) throw new Error(`partition ${partition.metadata.name} answered ${status}`)
+    return status === 200 ? undefined : `it answered ${status}`
   } finally {
     await link.close()
   }

@@ -45,7 +45,10 @@ export function createMembershipExtension({ self, home, readmit }: MembershipExt
       },
       routes: readmit === undefined ? [] : [readmitRoute(readmit)],
       writeChecks: [
-        refuseNodes(() => membership.get(self)?.spec.draining === true),
+        refuseNodes((name) => {
+          const isThere = reader.get(nodes, { name }) !== undefined // agents register again at each start
+          return membership.get(self)?.spec.draining === true && !isThere
+        }),
         ...(home ? [] : [refuseCopies(partitions, homeName), refuseCopies(tenants, homeName), refusePods(homeName)]),
       ],
     }
@@ -66,12 +69,12 @@ function readmitRoute(readmit: (partition: string) => Promise<void>): NonResourc
   }
 }
 
-function refuseNodes(isDraining: () => boolean): WriteCheck {
+function refuseNodes(isRefused: (name: string) => boolean): WriteCheck {
   return {
     group: nodes.group,
     resource: nodes.resource,
     check(write) {
-      if (write.operation !== 'create' || !isDraining()) return
+      if (write.operation !== 'create' || write.info.subresource !== '' || !isRefused(nameOf(write))) return
       throw forbidden(nodes, nameOf(write), 'this partition is draining: join another one')
     },
   }
