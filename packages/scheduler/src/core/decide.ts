@@ -76,10 +76,53 @@ export function feasibleNodesToFind(nodeCount: number): number {
  */
 export function decide(state: ClusterState, pod: PodRequirements, options: DecideOptions): Decision {
   const podClass = state.classOf(pod)
+  return decideWith(state, podClass, { ...options, filters: undefined })
+}
+
+/** What became of pods that are alike. */
+export interface BatchDecision {
+  /** Nodes of the first pods, in their order; they are counted there. */
+  readonly nodeNames: readonly string[]
+  /** Why none of the others gets a node; undefined: there are no others. */
+  readonly failure: FitFailure | undefined
+  readonly nextSlot: number
+}
+
+/**
+ * Gives nodes to pods with the same requirements, and counts them there, until one finds none. Equals deciding and counting one after
+ * the other; what they share is prepared once.
+ */
+export function decideBatch(
+  state: ClusterState,
+  pod: PodRequirements,
+  { uids, ...options }: Pick<DecideOptions, 'startSlot' | 'tieBreak'> & { readonly uids: readonly string[] },
+): BatchDecision {
+  const podClass = state.classOf(pod)
+  const nodeNames: string[] = []
+  let { startSlot } = options
+  let filters: Filters | undefined
+  for (const uid of uids) {
+    // What it found out about other pods changes with each that is placed.
+    if (podClass.dependsOnPods) filters = undefined
+    filters ??= prepareFilters(state, podClass, {})
+    const decision = decideWith(state, podClass, { ...options, startSlot, filters })
+    if (decision.type === 'refuse') return { nodeNames, failure: decision.failure, nextSlot: startSlot }
+    startSlot = decision.nextSlot
+    state.putPod(uid, pod.footprint, decision.nodeName)
+    nodeNames.push(decision.nodeName)
+  }
+  return { nodeNames, failure: undefined, nextSlot: startSlot }
+}
+
+function decideWith(
+  state: ClusterState,
+  podClass: PodClass,
+  options: DecideOptions & { readonly filters: Filters | undefined },
+): Decision {
   const isPlain = options.volumes === undefined && options.avoid === undefined
   const known = podClass.failure
   if (isPlain && known?.version === state.version) return { type: 'refuse', failure: known.failure }
-  const filters = prepareFilters(state, podClass, options)
+  const filters = options.filters ?? prepareFilters(state, podClass, options)
   const found = findFeasible(state, podClass, { filters, startSlot: options.startSlot })
   if (found.count === 0) {
     const failure = explain(state, podClass, filters)

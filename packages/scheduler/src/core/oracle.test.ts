@@ -6,7 +6,7 @@ import type { Node, Pod, Taint } from '@centaurus/api/core/v1'
 import * as oracle from '../testing/oracle.ts'
 import { node, pod } from '../testing/objects.ts'
 import { ClusterState } from './cluster-state.ts'
-import { decide, prepareRefuse } from './decide.ts'
+import { decide, decideBatch, prepareRefuse } from './decide.ts'
 import { PodCompiler } from './pod-compiler.ts'
 import { scoreNodes } from './scores.ts'
 
@@ -266,6 +266,55 @@ describe('the core against the oracle', () => {
           for (let i = 0; i < SHAPES; i++) pair.apply({ do: 'ask', shape: i })
         },
       ),
+      { numRuns: 200 },
+    )
+  })
+
+  it('places many alike in one pass as it would one by one', () => {
+    const world = fc.tuple(
+      fc.array(nodeShape, { minLength: SHAPES, maxLength: SHAPES }),
+      fc.array(podShape, { minLength: SHAPES, maxLength: SHAPES }),
+      fc.array(step, { maxLength: 15 }),
+    )
+    fc.assert(
+      fc.property(world, index, fc.integer({ min: 1, max: 12 }), ([nodeShapes, podShapes, steps], shape, count) => {
+        const pairs = [0, 1].map(() => {
+          const pair = new Pair(nodeShapes, podShapes)
+          for (let i = 0; i < SHAPES; i++) pair.apply({ do: 'node', node: i, shape: i })
+          for (const change of steps) pair.apply(change)
+          return pair
+        })
+        const [one, many] = [pairs[0]!, pairs[1]!]
+        const item = podOf('alike', { ...podShapes[shape]!, terminating: false })
+        const uids = Array.from({ length: count }, (_, i) => `alike-${i}`)
+        const ties = [0.1, 0.9, 0.5]
+        const drawFrom = (values: readonly number[]) => {
+          let drawn = 0
+          return () => values[drawn++ % values.length]!
+        }
+        const batch = decideBatch(many.state, many.compiler.requirements(item), {
+          uids,
+          startSlot: 0,
+          tieBreak: drawFrom(ties),
+        })
+        const tieBreak = drawFrom(ties)
+        const requirements = one.compiler.requirements(item)
+        const expected: string[] = []
+        let startSlot = 0
+        for (const uid of uids) {
+          const decision = decide(one.state, requirements, { startSlot, tieBreak })
+          if (decision.type === 'refuse') {
+            assert.deepEqual(batch.failure, decision.failure)
+            break
+          }
+          startSlot = decision.nextSlot
+          expected.push(decision.nodeName)
+          one.state.putPod(uid, requirements.footprint, decision.nodeName)
+        }
+        assert.deepEqual(batch.nodeNames, expected)
+        assert.equal(batch.failure === undefined, expected.length === count)
+        assert.equal(batch.nextSlot, startSlot)
+      }),
       { numRuns: 200 },
     )
   })

@@ -46,6 +46,12 @@ export class PodClass {
     this.affinity = preparePodAffinity(state.holders, requirements, acquire)
   }
 
+  /** Whether other pods matter for which nodes fit, beyond what they use of each. */
+  get dependsOnPods(): boolean {
+    const { required, anti, held } = this.affinity
+    return this.spread.hard.length > 0 || required.length > 0 || anti.length > 0 || held().antiAffinity.length > 0
+  }
+
   /** Gives up what it holds. */
   release(): void {
     for (const tracker of this.#trackers.splice(0)) this.#state.trackers.release(tracker)

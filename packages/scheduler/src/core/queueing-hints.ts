@@ -38,16 +38,12 @@ export class QueueingHints {
   /** Whether pods of these requirements should be tried again. Their volumes are not looked at. */
   mayHelp(requirements: PodRequirements): boolean {
     if (this.#isAnything) return true
-    const { spread, affinity } = this.#state.classOf(requirements)
+    const podClass = this.#state.classOf(requirements)
+    const { spread, affinity } = podClass
     if (this.#isPlaced && (spread.hard.length > 0 || affinity.required.length > 0)) return true
     if (this.#slots.size === 0) return false
     // A pod that comes or goes counts in its whole domain for these.
-    const isWide =
-      spread.hard.length > 0 ||
-      affinity.required.length > 0 ||
-      affinity.anti.length > 0 ||
-      affinity.held().antiAffinity.length > 0
-    if (isWide) return true
+    if (podClass.dependsOnPods) return true
     const refuse = prepareRefuse(this.#state, requirements, undefined)
     for (const slot of this.#slots) if (this.#state.nodes.present[slot] === 1 && refuse(slot) === undefined) return true
     return false

@@ -129,6 +129,11 @@ export class SchedulingQueue {
     return entry.pod
   }
 
+  /** The pod that {@link takeReady} would give. */
+  peekReady(): QueuedPod | undefined {
+    return this.#peek()?.pod
+  }
+
   /** Takes one pod, whatever it waits for; false: it is not here, or taken already. */
   takeOne(uid: string): boolean {
     const entry = this.#entries.get(uid)

@@ -6,13 +6,13 @@ import type { Client, InformerFactory } from '@centaurus/client'
 import { ClusterState } from '../core/cluster-state.ts'
 import type { ForeignUseChange, ForeignUseSource } from '../core/foreign-use.ts'
 import { decideGang } from '../core/decide-gang.ts'
-import { decide, formatFitFailure, type FitFailure, type PodVolumes } from '../core/decide.ts'
+import { decide, decideBatch, formatFitFailure, type FitFailure, type PodVolumes } from '../core/decide.ts'
 import { footprintKey } from '../core/pod-footprint.ts'
 import { PodCompiler } from '../core/pod-compiler.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
 import { planPreemption, type PreemptionPlan } from '../core/preempt.ts'
 import { SchedulingQueue } from '../core/scheduling-queue.ts'
-import { planVolumes, type VolumeBinding, type VolumeLookups } from '../core/volumes.ts'
+import { claimsOf, planVolumes, type VolumeBinding, type VolumeLookups } from '../core/volumes.ts'
 import { createCaches, type Caches } from './caches.ts'
 import { createClientBinder, type Binder, type BindItem, type BindResult } from './binder.ts'
 import { BindingBatches } from './binding-batches.ts'
@@ -27,8 +27,10 @@ import { VolumeBinder } from './volume-binder.ts'
 /** The scheduler that pods get when they name none. */
 export const DEFAULT_SCHEDULER_NAME = 'default-scheduler'
 
+/** Pods that are placed in one pass. */
+const RUN_PODS_MAX = 64
 /** Decisions after which timers and sockets get their turn. */
-const DECISIONS_PER_TURN = 128
+const DECISIONS_PER_TURN = 16
 /** Nodes that may refuse a pod, one after the other, before it rests. */
 const REFUSALS_MAX = 8
 
@@ -188,7 +190,7 @@ class Scheduler implements RunningScheduler {
       if (next === undefined) return
       const pod = this.#caches.podByUid(next.uid)
       if (pod === undefined || !this.#isOurs(pod)) this.#queue.done(next.uid)
-      else this.#trySchedule(pod)
+      else this.#trySchedule(pod, { takesAlike: true })
       await this.#bindings.whenRoom()
       await this.#reporter.whenRoom()
       if (turn % DECISIONS_PER_TURN === 0) await yieldToOthers()
@@ -207,9 +209,9 @@ class Scheduler implements RunningScheduler {
   }
 
   /** A pod that cannot be understood must not keep the others waiting. */
-  #trySchedule(pod: Stored<Pod>): void {
+  #trySchedule(pod: Stored<Pod>, options: { readonly takesAlike: boolean }): void {
     try {
-      this.#schedule(pod)
+      this.#schedule(pod, options)
     } catch (error) {
       const { uid, namespace, name } = pod.metadata
       this.#queue.fail(uid, { park: true })
@@ -217,7 +219,7 @@ class Scheduler implements RunningScheduler {
     }
   }
 
-  #schedule(pod: Stored<Pod>): void {
+  #schedule(pod: Stored<Pod>, { takesAlike }: { readonly takesAlike: boolean }): void {
     const { uid } = pod.metadata
     const membership = this.#gangs.membershipOf(pod)
     if (membership.type === 'wait') {
@@ -230,6 +232,8 @@ class Scheduler implements RunningScheduler {
     const plan = this.#planPod(pod)
     if (plan.type === 'wait') return this.#refuse(pod, plan)
     const { requirements, volumes } = plan
+    const alike = takesAlike && this.#isPlain(pod) ? this.#takeAlike(requirements) : []
+    if (alike.length > 0) return this.#scheduleRun([pod, ...alike], plan)
     const decision = decide(this.#state, requirements, {
       startSlot: this.#startSlot,
       tieBreak: () => this.#deps.random.next(),
@@ -241,6 +245,42 @@ class Scheduler implements RunningScheduler {
     this.#startSlot = decision.nextSlot
     this.#state.putPod(uid, requirements.footprint, decision.nodeName)
     this.#makeReal(pod, plan, decision.nodeName)
+  }
+
+  /** Nothing but its requirements decides where it goes. */
+  #isPlain(pod: Stored<Pod>): boolean {
+    const { uid } = pod.metadata
+    const isAlone = pod.spec?.schedulingGroup === undefined && claimsOf(pod).length === 0
+    return isAlone && !this.#refusedBy.has(uid) && this.#nominations.nodeOf(uid) === undefined
+  }
+
+  /** Takes the pods that are next, as long as they ask for the same. */
+  #takeAlike(requirements: PodRequirements): Stored<Pod>[] {
+    const alike: Stored<Pod>[] = []
+    while (alike.length + 1 < RUN_PODS_MAX) {
+      const pod = this.#caches.podByUid(this.#queue.peekReady()?.uid ?? '')
+      if (pod === undefined || !this.#isOurs(pod) || !this.#isPlain(pod)) break
+      if (this.#compiler.requirements(pod) !== requirements) break
+      this.#queue.takeReady()
+      alike.push(pod)
+    }
+    return alike
+  }
+
+  /** Many alike in one pass: the same as one after the other. */
+  #scheduleRun(run: readonly Stored<Pod>[], plan: ReadyPod): void {
+    const { requirements } = plan
+    const { nodeNames, failure, nextSlot } = decideBatch(this.#state, requirements, {
+      uids: run.map(({ metadata }) => metadata.uid),
+      startSlot: this.#startSlot,
+      tieBreak: () => this.#deps.random.next(),
+    })
+    this.#startSlot = nextSlot
+    for (const [i, nodeName] of nodeNames.entries()) this.#makeReal(run[i]!, plan, nodeName)
+    const [refused, ...others] = run.slice(nodeNames.length)
+    if (refused === undefined || failure === undefined) return
+    this.#preemptOrRefuse(refused, { requirements, failure, volumes: undefined, nominatedNode: undefined })
+    for (const pod of others) this.#trySchedule(pod, { takesAlike: false })
   }
 
   /** What the pod asks for, or what it waits for whatever the node. */
