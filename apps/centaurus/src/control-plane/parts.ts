@@ -145,7 +145,7 @@ function startTenantLife(server: ApiServer, options: PartsOptions): Closable[] {
   const deps = { store, membership, registryClient, clock, logger }
   const { fences, openLink } = shared
   return [
-    startTenants({ ...deps, server }),
+    startTenants({ ...deps, server, onGone: async (tenant) => fences?.remove(tenant) }),
     ...(fences === undefined ? [] : [startMover({ ...deps, fences, openLink })]),
   ]
 }

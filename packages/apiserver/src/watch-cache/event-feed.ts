@@ -14,7 +14,8 @@ export interface StartWatchOptions extends WatcherOptions {
 
 /** Events of one resource in order of revision: their recent history, who listens and who watches. */
 export class EventFeed {
-  readonly #watchers = new WatcherIndex()
+  /** Made for the first watcher: most resources of most tenants never have one. */
+  #watchers: WatcherIndex | undefined
   readonly #listeners = new Set<CacheListener>()
   readonly #revisionOfCache: () => number
   #history: History
@@ -32,7 +33,7 @@ export class EventFeed {
   }
 
   get watcherCount(): number {
-    return this.#watchers.size
+    return this.#watchers?.size ?? 0
   }
 
   /** Revision of the newest change: a list at this or any later revision is what is here now. */
@@ -49,7 +50,7 @@ export class EventFeed {
 
   /** Offers the event to the watchers. */
   dispatch(event: CacheEvent): void {
-    this.#watchers.dispatch(event)
+    this.#watchers?.dispatch(event)
   }
 
   /**
@@ -61,10 +62,9 @@ export class EventFeed {
     if (afterRevision !== undefined && afterRevision < this.#history.since) {
       throw expired(`too old resource version: ${afterRevision} (${this.#history.since})`)
     }
-    const watcher: Watcher = new Watcher(options, afterRevision ?? this.#changedAt, () =>
-      this.#watchers.delete(watcher),
-    )
-    this.#watchers.add(watcher)
+    const watchers = (this.#watchers ??= new WatcherIndex())
+    const watcher: Watcher = new Watcher(options, afterRevision ?? this.#changedAt, () => watchers.delete(watcher))
+    watchers.add(watcher)
     if (afterRevision === undefined) {
       for (const object of select()) watcher.sendInitial(object)
     } else {
@@ -84,7 +84,7 @@ export class EventFeed {
 
   /** Bookmarks and ends what is due. `nowMs` is monotonic. */
   tick(nowMs: number, bookmarkIntervalMs: number): void {
-    for (const watcher of this.#watchers) {
+    for (const watcher of this.#watchers ?? []) {
       const isOver = watcher.deadlineMs <= nowMs
       if (watcher.bookmarks && (isOver || watcher.bookmarkDueMs <= nowMs)) {
         watcher.bookmark(this.#revisionOfCache())
@@ -96,7 +96,7 @@ export class EventFeed {
 
   /** Ends every watch; clients resume or list again. */
   closeWatchers(error?: Error): void {
-    for (const watcher of Array.from(this.#watchers)) watcher.close(error)
+    for (const watcher of Array.from(this.#watchers ?? [])) watcher.close(error)
   }
 
   /** Forgets the history up to `revision`, after events were missed. */

@@ -16,11 +16,15 @@ import { isDelayed, SELECTED_NODE } from '../volume-binding/plan.ts'
 
 const HOSTNAME_LABEL = 'kubernetes.io/hostname'
 
-/** The class that a new cluster has. */
+/** The class that a new cluster has, and offers to its tenants. */
 export const localStorageClass: StorageClass = {
   apiVersion: 'storage.k8s.io/v1',
   kind: 'StorageClass',
-  metadata: { name: 'local', annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' } },
+  metadata: {
+    name: 'local',
+    labels: { 'centaurus.io/offered': 'true' },
+    annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' },
+  },
   provisioner: LOCAL_PROVISIONER,
   reclaimPolicy: 'Delete',
   volumeBindingMode: 'WaitForFirstConsumer',

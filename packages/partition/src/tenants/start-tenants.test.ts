@@ -94,7 +94,8 @@ describe('the life of a tenant', () => {
     const other = await test.as({ commonName: 'admin', organizations: ['tenant:acme'] })
     assert.equal((await other('GET', '/api/v1/secrets')).status, 403)
     const { status } = (await find('acme'))!
-    assert.deepEqual([status?.partition, status?.epoch], ['home', 1])
+    assert.equal(status?.partition, 'home')
+    assert.ok((status?.epoch ?? 0) > 0)
   })
 
   it('follows what operators decide', async () => {
@@ -117,6 +118,7 @@ describe('the life of a tenant', () => {
 
   it('ends with all that it has, and begins clean again', async () => {
     await start('gone', { quota: { pods: '5' } })
+    const before = (await find('gone'))!
     const gone = clientOf('gone')
     await gone.create(namespaces, { metadata: { name: 'shop' } })
     await gone.create(configmaps, { metadata: { namespace: 'shop', name: 'c' } })
@@ -152,6 +154,7 @@ describe('the life of a tenant', () => {
     assert.deepEqual(await keysOf('gone'), [])
     assert.equal((await test.store.get('/registry/system/centaurus.io/tenantusages/gone')).entry, undefined)
     await start('gone')
+    assert.ok((await find('gone'))!.status!.epoch! > before.status!.epoch!)
     assert.equal((await clientOf('gone').list(configmaps)).items.length, 0)
     assert.equal(test.server.registries.of('gone').find('example.com', 'v1', 'widgets'), undefined)
     await end('gone')

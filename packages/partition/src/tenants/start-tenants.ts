@@ -85,9 +85,12 @@ async function act(step: TenantStep, tenant: Stored<Tenant>, deps: TenantsDeps):
   switch (step.type) {
     case 'nothing':
       return undefined
-    case 'place':
-      await writeStatus(tenant, { phase: 'Pending', partition: step.partition, epoch: 1 }, deps)
+    case 'place': {
+      // greater than any epoch of a tenant that had this name before, which partitions may still remember
+      const epoch = Number(tenant.metadata.resourceVersion)
+      await writeStatus(tenant, { phase: 'Pending', partition: step.partition, epoch }, deps)
       return undefined
+    }
     case 'wait': {
       const conditions = readyConditions(tenant, { status: 'False', reason: 'NotPlaced', message: step.why }, deps)
       await writeStatus(tenant, { phase: 'Pending', conditions }, deps)
