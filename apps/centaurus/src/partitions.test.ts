@@ -165,18 +165,17 @@ describe('a cluster of two tenant partitions and two resource partitions', () =>
   }
   const podsOf = async (client: Client, app: string): Promise<readonly Stored<Pod>[]> =>
     (await client.list(pods, { namespace: 'default', labelSelector: `app=${app}` })).items
-  const isRunning = ({ status }: Pod): boolean => status?.phase === 'Running'
-  const untilRunning = (client: Client, app: string, count: number): Promise<void> =>
-    eventually(`${count} pods of ${app} to run`, async () => {
+  const untilBound = (client: Client, app: string, count: number): Promise<void> =>
+    eventually(`${count} pods of ${app} to have a node`, async () => {
       const list = await podsOf(client, app)
-      return list.length === count && list.every(isRunning)
+      return list.length === count && list.every(({ spec }) => Boolean(spec?.nodeName))
     })
 
-  it('runs a tenant’s deployment on the nodes of both resource partitions', async () => {
+  it('places a tenant’s deployment on the nodes of both resource partitions', async () => {
     await createTenant('acme', 'tp1')
     const client = clientOf('tp1', 'acme')
     await deploy(client, 'web', REPLICAS)
-    await untilRunning(client, 'web', REPLICAS)
+    await untilBound(client, 'web', REPLICAS)
     const hosts = new Set((await podsOf(client, 'web')).map(({ spec }) => spec?.nodeName?.split('-')[0]))
     assert.deepEqual([...hosts].toSorted(), ['rp1', 'rp2'])
     assert.equal((await part('tp1').plane.client.list(nodes)).items.length, 0, 'nodes live in their own partitions')
