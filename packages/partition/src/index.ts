@@ -24,7 +24,6 @@ export { acquireEpoch, type Epoch } from './epoch/acquire-epoch.ts'
 export { checkPeer, type PeerVerdict, type StoreState } from './epoch/check-peer.ts'
 export { PeerStates, type PeerStatesDeps } from './epoch/peer-states.ts'
 export { ensureStoreId } from './epoch/store-id.ts'
-export { startGateway, type Gateway, type GatewayOptions } from './gateway/gateway.ts'
 export { createMembership, type Membership } from './membership/membership.ts'
 export {
   createMembershipExtension,
