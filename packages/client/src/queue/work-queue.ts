@@ -9,7 +9,7 @@ const BACKOFF_MAX_MS = 1_000_000
  * of a Service whose pods start) takes a tenth of a worker and not all of it. Short work needs no rest.
  */
 const REST_FACTOR = 10
-const REST_MS_MAX = 1_000
+const REST_MS_MAX = 5_000
 const WORK_MS_WITHOUT_REST = 1
 /** What a timer can hold (24.8 days). A key that waits for longer is looked at in between. */
 const DELAY_MAX_MS = 2 ** 31 - 1
@@ -40,7 +40,7 @@ export class WorkQueue {
   /** Added again while a worker had them. */
   readonly #dirty = new Set<string>()
   /** Done a moment ago; whether they were added again since. */
-  readonly #resting = new Map<string, { readonly timer: Timer; isDirty: boolean }>()
+  readonly #resting = new Map<string, { readonly atMs: number; readonly timer: Timer; isDirty: boolean }>()
   readonly #delayed = new Map<string, { readonly atMs: number; readonly timer: Timer }>()
   readonly #failures = new Map<string, number>()
   readonly #takers: ((key: string | undefined) => void)[] = []
@@ -60,8 +60,8 @@ export class WorkQueue {
   /** True when nothing waits, is delayed by at most `withinMs`, or is worked on. */
   isIdle({ withinMs = 0 }: { readonly withinMs?: number } = {}): boolean {
     if (this.#ready.size > 0 || this.#working.size > 0) return false
-    for (const { isDirty } of this.#resting.values()) if (isDirty) return false
     const horizonMs = this.#clock.monotonicMs() + withinMs
+    for (const { isDirty, atMs } of this.#resting.values()) if (isDirty && atMs <= horizonMs) return false
     return [...this.#delayed.values()].every((entry) => entry.atMs > horizonMs)
   }
 
@@ -140,7 +140,7 @@ export class WorkQueue {
       this.#resting.delete(key)
       if (resting?.isDirty === true) this.add(key)
     })
-    this.#resting.set(key, { timer, isDirty })
+    this.#resting.set(key, { atMs: this.#clock.monotonicMs() + restMs, timer, isDirty })
   }
 
   /** Drops what waits; workers get undefined. */
