@@ -60,6 +60,19 @@ function setUp() {
 }
 
 describe('informer', () => {
+  it('leaves out who set which fields, and does not touch what others share', async () => {
+    const t = setUp()
+    const full = podOf('a1', '1')
+    full.metadata.managedFields = [{ manager: 'kubelet', operation: 'Update', apiVersion: 'v1', fieldsV1: {} }]
+    t.lists.push([full])
+    await t.informer.whenSynced()
+    const cached = t.informer.get(formatKey('ns', 'a1'))
+    assert.equal(cached?.metadata.managedFields, undefined)
+    assert.deepEqual(JSON.parse(JSON.stringify(cached)), { metadata: { ...podOf('a1', '1').metadata } })
+    assert.equal(full.metadata.managedFields.length, 1)
+    await t.factory.close()
+  })
+
   it('lists, then follows the watch, and keeps its indexes right', async () => {
     const t = setUp()
     t.lists.push([podOf('a1', '1'), podOf('b1', '2')])

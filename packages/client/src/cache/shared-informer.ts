@@ -12,6 +12,14 @@ export interface InformerDeps {
   readonly random: Random
 }
 
+/**
+ * Nobody who reads caches looks at `managedFields`, which are half of a small object and give each one hidden classes of its own: they
+ * are left out, as a write without them leaves those that the server has. Objects of these resources keep them: they are shared with
+ * the API server of the same process, which would parse one again for each renewal.
+ * Source: client-go's cache.TransformStripManagedFields.
+ */
+const WHOLE_RESOURCES: ReadonlySet<string> = new Set(['leases'])
+
 /** One reflector, one cache, many handlers. Handlers run in the order they were added, after the cache shows the change. */
 export class SharedInformer<T extends KubeObject> implements Informer<T> {
   readonly #cache = new ObjectCache<T>()
@@ -20,11 +28,13 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
   readonly #stop = new AbortController()
   readonly #running: Promise<void>
   readonly #firstList = Promise.withResolvers<void>()
+  readonly #isStripped: boolean
   #resourceVersion = ''
   #synced = false
 
   constructor(deps: InformerDeps, type: ResourceType<T>, select: SelectOptions) {
     this.#logger = deps.logger.with({ resource: type.resource })
+    this.#isStripped = !WHOLE_RESOURCES.has(type.resource)
     this.#firstList.promise.catch(() => {}) // nobody may be waiting when it closes
     this.#running = runReflector(
       {
@@ -108,7 +118,8 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
     else this.#put(object)
   }
 
-  #put(object: Stored<T>): void {
+  #put(full: Stored<T>): void {
+    const object = this.#isStripped ? withoutManagedFields(full) : full
     const old = this.#cache.get(objectKey(object))
     if (old !== undefined && old.metadata.uid === object.metadata.uid) {
       if (old.metadata.resourceVersion === object.metadata.resourceVersion) return
@@ -136,4 +147,11 @@ export class SharedInformer<T extends KubeObject> implements Informer<T> {
       this.#logger.error('Informer handler failed', { error })
     }
   }
+}
+
+/** A copy when there is something to leave out: the object may be shared. */
+function withoutManagedFields<T extends KubeObject>(object: Stored<T>): Stored<T> {
+  if (object.metadata.managedFields === undefined) return object
+  // undefined keeps the object's hidden class, which all others share
+  return { ...object, metadata: { ...object.metadata, managedFields: undefined } }
 }
