@@ -13,9 +13,8 @@ import {
   type ScaleOptions,
   type ScaleReport,
 } from '@centaurus/simulation/scale'
-import { startSimulatedCluster } from '../simulate/simulated-cluster.ts'
-import { runPartitionProcess } from '../simulate/partition-process.ts'
-import { untilStopped } from '../signals.ts'
+import { startSimulatedCluster, type Topology } from '../simulate/simulated-cluster.ts'
+import { ignoreSignals, runPartitionProcess } from '../simulate/partition-process.ts'
 import { UserError } from '../user-error.ts'
 
 /** Between two lines of progress when the output is no terminal. */
@@ -25,9 +24,14 @@ const DISK_BYTES_PER_POD = 40 * 1024
 const DISK_BYTES_PER_NODE = 60 * 1024
 const DISK_BYTES_BASE = 2 * 1024 ** 3
 const HEAP_MIB = 8_192
+/** Signals closer together than this are one: a shell and a supervisor may both pass one on. */
+const IMPATIENCE_MS = 2_000
 
 export interface SimulateOptions {
   readonly scale: ScaleOptions
+  readonly topology: Topology
+  /** Of each tenant partition. */
+  readonly tenantsPerPartition: number
   readonly heapMib: number
   /** Folder for `report.json` and `report.html`; absent: only what is printed. */
   readonly reportDir: string | undefined
@@ -46,6 +50,9 @@ export function readSimulateFlags(
     const value = flags[camelCase(flag)]
     return value === undefined ? [] : [[member, value] as const]
   })
+  const { tps, rps } = flags as { readonly tps?: number; readonly rps?: number }
+  if (tps === 0 || rps === 0 || flags['tenants'] === 0)
+    throw new UserError('Cannot simulate: --tps, --rps and --tenants must be 1 or more')
   const scale: ScaleOptions = {
     ...DEFAULT_SCALE_OPTIONS,
     ...Object.fromEntries(given),
@@ -59,6 +66,8 @@ export function readSimulateFlags(
     throw new UserError('Cannot simulate: --nodes, --latency-pods, --churn and --deployment-replicas must be 1 or more')
   return {
     scale,
+    topology: tps === undefined && rps === undefined ? undefined : { tps: tps ?? 1, rps: rps ?? 1 },
+    tenantsPerPartition: (flags['tenants'] as number | undefined) ?? 1,
     heapMib: (flags['heapMib'] as number | undefined) ?? HEAP_MIB,
     reportDir: flags['report'] as string | undefined,
     workDir: flags['workDir'] as string | undefined,
@@ -71,15 +80,34 @@ function camelCase(flag: string): string {
   return flag.slice(2).replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 }
 
-/** Runs one simulation from start to end on this machine. Returns whether everything that must hold held. */
-export async function simulate(options: SimulateOptions): Promise<boolean> {
+/**
+ * Runs one simulation from start to end on this machine. Returns the exit code: 0 when everything that must hold held. A run that is
+ * stopped in the middle leaves work behind that nobody waits for: the caller ends the process.
+ */
+export async function simulate(options: SimulateOptions): Promise<number> {
+  try {
+    return (await runIn(options)) ? 0 : 1
+  } catch (error) {
+    const text = error instanceof UserError ? error.message : (error as Error).stack
+    process.stderr.write(`centaurus: ${text}\n`)
+    return 1
+  }
+}
+
+async function runIn(options: SimulateOptions): Promise<boolean> {
   const dir = mkdtempSync(join(options.workDir ?? tmpdir(), 'centaurus-simulate-'))
   const abort = new AbortController()
-  void untilStopped().then(() => abort.abort(new UserError('Stopped')))
+  stopOnSignals(abort)
   const printer = new ProgressPrinter()
   try {
     requireDisk(dir, options.scale)
-    const cluster = await startSimulatedCluster({ dir, heapMib: options.heapMib })
+    const cluster = await startSimulatedCluster({
+      dir,
+      topology: options.topology,
+      tenantsPerPartition: options.tenantsPerPartition,
+      heapMib: options.heapMib,
+      onLost: (error) => abort.abort(error),
+    })
     try {
       printer.log(`Partitions are up: ${cluster.partitions.map(({ name, url }) => `${name} at ${url}`).join(', ')}`)
       const result = await runScale({
@@ -107,7 +135,21 @@ export async function simulate(options: SimulateOptions): Promise<boolean> {
 /** The hidden commands of the processes that a simulation starts. */
 export const SIMULATION_PROCESSES: Readonly<Record<string, () => Promise<void>>> = {
   'simulate-partition': runPartitionProcess,
-  'simulate-nodes': serveHollowNodes,
+  'simulate-nodes'() {
+    ignoreSignals()
+    return serveHollowNodes()
+  },
+}
+
+/** The first signal lets the run clean up; one that comes much later ends it at once. */
+function stopOnSignals(abort: AbortController): void {
+  let stoppedMs: number | undefined
+  const stop = (): void => {
+    if (stoppedMs !== undefined && performance.now() - stoppedMs > IMPATIENCE_MS) process.exit(1)
+    stoppedMs ??= performance.now()
+    abort.abort(new UserError('Stopped'))
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
 }
 
 function requireDisk(dir: string, { nodes, pods }: ScaleOptions): void {

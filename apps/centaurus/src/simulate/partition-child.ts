@@ -39,13 +39,20 @@ function extraFlags(command: string): string[] {
   return (process.env[name] ?? '').split(' ').filter((flag) => flag !== '')
 }
 
+export interface PartitionChildOptions extends ChildOptions {
+  /** Called when the process ends and nobody told it to. */
+  readonly onLost: (error: UserError) => void
+}
+
 /** A partition's process. */
 export class PartitionChild {
   readonly #order: PartitionOrder
-  readonly #options: ChildOptions
+  readonly #options: PartitionChildOptions
   #child: ChildProcess | undefined
+  /** We ended it, or are about to. */
+  #isEnding = false
 
-  constructor(order: PartitionOrder, options: ChildOptions) {
+  constructor(order: PartitionOrder, options: PartitionChildOptions) {
     this.#order = order
     this.#options = options
   }
@@ -58,14 +65,24 @@ export class PartitionChild {
   async start(): Promise<void> {
     const child = forkSelf('simulate-partition', this.#options)
     this.#child = child
+    this.#isEnding = false
     child.send(this.#order)
     const error = await new Promise<string | undefined>((resolve) => {
       child.once('message', (reply: PartitionReply) => resolve(reply.error))
       child.once('exit', (code, signal) => resolve(`it ended with ${signal ?? `code ${code}`}`))
     })
-    if (error === undefined) return
+    if (error === undefined) {
+      child.once('exit', (code, signal) => {
+        if (!this.#isEnding) this.#options.onLost(this.#explain(`ended with ${signal ?? `code ${code}`}`))
+      })
+      return
+    }
+    throw this.#explain(`did not start: ${error}`)
+  }
+
+  #explain(what: string): UserError {
     const log = readFileSync(this.#options.logFile, 'utf8').slice(-LOG_BYTES_SHOWN)
-    throw new UserError(`Cannot start partition "${this.#order.setup.name}": ${error}\n${log}`)
+    return new UserError(`Partition "${this.#order.setup.name}" ${what}\n${log}`)
   }
 
   /** Ends it without warning, as a power cut does. */
@@ -79,6 +96,7 @@ export class PartitionChild {
 
   async #end(how: 'SIGKILL' | 'disconnect'): Promise<void> {
     const child = this.#child
+    this.#isEnding = true
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const ended = new Promise((resolve) => child.once('exit', resolve))
     if (how === 'SIGKILL') child.kill('SIGKILL')

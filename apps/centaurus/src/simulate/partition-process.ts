@@ -1,6 +1,6 @@
 import { openClusterCertificates } from '@centaurus/apiserver'
 import { systemClock, systemRandom } from '@centaurus/base'
-import { openEmbeddedStore } from '@centaurus/store'
+import { continueRevisions, openEmbeddedStore, REVISION_SPAN, withRevisionBase, type Store } from '@centaurus/store'
 import { startControlPlane } from '../control-plane.ts'
 import type { PartitionSetup } from '../control-plane/partition-setup.ts'
 import { createLogger } from '../logger.ts'
@@ -16,6 +16,8 @@ const HISTORY_REVISIONS_MAX = 200_000
 /** What a simulated partition's process is told, over its IPC channel. */
 export interface PartitionOrder {
   readonly setup: PartitionSetup
+  /** Which partition of the cluster it is, from 0: home. */
+  readonly index: number
   readonly port: number
   readonly storeDir: string
   readonly pkiDir: string
@@ -26,16 +28,19 @@ export interface PartitionReply {
   readonly error: string | undefined
 }
 
+/** The terminal's signals go to every process of its group: the parent decides what comes of them. */
+export function ignoreSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+}
+
 /** Runs one partition of a simulated cluster: the real control plane over the real store. Ends with its parent. */
 export async function runPartitionProcess(): Promise<void> {
+  ignoreSignals()
   const ended = new Promise<void>((resolve) => process.once('disconnect', () => resolve()))
   const order = await new Promise<PartitionOrder>((resolve) => process.once('message', resolve))
   const reply = (error: string | undefined): void => void process.send?.({ error } satisfies PartitionReply)
   try {
-    const store = await openEmbeddedStore({
-      path: order.storeDir,
-      automaticCompaction: { revisionsMax: HISTORY_REVISIONS_MAX },
-    })
+    const store = await openStore(order)
     const plane = await startControlPlane({
       store,
       certificates: await openClusterCertificates({ directory: order.pkiDir }),
@@ -55,4 +60,11 @@ export async function runPartitionProcess(): Promise<void> {
     reply((error as Error).stack ?? String(error))
     process.exitCode = 1
   }
+}
+
+/** As a partition of a real cluster opens it, but for how much history it keeps. */
+async function openStore({ storeDir, index }: PartitionOrder): Promise<Store> {
+  const automaticCompaction = { revisionsMax: HISTORY_REVISIONS_MAX }
+  const store = await continueRevisions(await openEmbeddedStore({ path: storeDir, automaticCompaction }))
+  return withRevisionBase(store, index * REVISION_SPAN)
 }

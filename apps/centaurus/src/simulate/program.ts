@@ -25,6 +25,9 @@ export function addSimulate(program: Command): void {
   const command = program
     .command('simulate')
     .description('run a whole cluster with hollow nodes on this machine, test it under load, and report')
+    .option('--tps <n>', 'tenant partitions (default: one partition that is both)', parseCount)
+    .option('--rps <n>', 'resource partitions', parseCount)
+    .option('--tenants <n>', 'tenants of each tenant partition (default 1)', parseCount)
     .option('--report <dir>', 'write report.json and report.html there')
     .option('--work-dir <dir>', "folder for the stores while it runs (default: the machine's temporary files)")
     .option('--heap-mib <n>', "limit of each process's heap (default 8192)", parseCount)
@@ -37,7 +40,7 @@ export function addSimulate(program: Command): void {
   for (const [flag, , text] of SIMULATE_NUMBERS) command.option(`${flag} <n>`, text, parseCount)
   command.action(async (flags: Readonly<Record<string, unknown>>) => {
     const { simulate, readSimulateFlags } = await import('../commands/simulate.ts')
-    if (!(await simulate(readSimulateFlags(flags, SIMULATE_NUMBERS)))) process.exitCode = 1
+    process.exit(await simulate(readSimulateFlags(flags, SIMULATE_NUMBERS)))
   })
   for (const name of ['simulate-partition', 'simulate-nodes']) {
     program

@@ -1,23 +1,38 @@
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { copyFileSync, mkdirSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
+import { tenants } from '@centaurus/api/centaurus/v1'
 import { clusterrolebindings, clusterroles } from '@centaurus/api/rbac/v1'
 import { createHttpClient } from '@centaurus/client/http'
 import type { KnownProcess, ScaleCluster, ScalePartition, ScaleTenant, TlsIdentity } from '@centaurus/simulation/scale'
-import { SINGLE_PARTITION, type PartitionSetup } from '../control-plane/partition-setup.ts'
+import { HOME_PARTITION, SINGLE_PARTITION, type PartitionSetup } from '../control-plane/partition-setup.ts'
+import { registerPartition, waitUntilReady } from '../partition-registry.ts'
+import { UserError } from '../user-error.ts'
 import { forkSelf, PartitionChild } from './partition-child.ts'
 
 /** Speaks for hollow nodes: may impersonate them, and nothing else. */
 const NODES_USER = 'system:hollow-nodes'
+const USER_AGENT = 'centaurus-simulate'
+/** The cluster's authority, and the key that signs tokens: the same in all partitions. */
+const SHARED_FILES = ['ca.crt', 'ca.key', 'sa.key']
+const TENANTS_MS_MAX = 60_000
+const POLL_MS = 100
+
+/** So many tenant and resource partitions; undefined: one partition that is both. */
+export type Topology = { readonly tps: number; readonly rps: number } | undefined
 
 export interface SimulatedClusterOptions {
   /** Empty folder for everything. */
   readonly dir: string
+  readonly topology: Topology
+  readonly tenantsPerPartition: number
   /** Of each process, in MiB. */
   readonly heapMib: number
+  /** Called when a process ends and nobody told it to. */
+  readonly onLost: (error: Error) => void
 }
 
 /** Real control planes in processes of their own, on this machine. */
@@ -34,6 +49,10 @@ interface Member {
 export async function startSimulatedCluster(options: SimulatedClusterOptions): Promise<SimulatedCluster> {
   const pkiDir = join(options.dir, 'pki')
   const certificates = await openClusterCertificates({ directory: pkiDir })
+  const admin = await identityOf(certificates, 'admin', {
+    commonName: 'kubernetes-admin',
+    organizations: ['system:masters'],
+  })
   const members: Member[] = []
   const nodes: ChildProcess[] = []
   const close = async (): Promise<void> => {
@@ -41,16 +60,11 @@ export async function startSimulatedCluster(options: SimulatedClusterOptions): P
     await Promise.all(members.map(({ child }) => child.stop()))
   }
   try {
-    const home = await startMember(options, { pkiDir, setup: SINGLE_PARTITION })
-    members.push(home)
-    const admin = await identityOf(certificates, 'admin', {
-      commonName: 'kubernetes-admin',
-      organizations: ['system:masters'],
-    })
-    for (const { partition } of members) await allowHollowNodes(partition.url, admin)
+    await startMembers(options, { pkiDir, admin, members })
     return {
       partitions: members.map(({ partition }) => partition),
-      tenants: tenantsOf(members),
+      tenants: await createTenants(options, { admin, members }),
+      operators: { name: 'system', partition: HOME_PARTITION },
       admin,
       nodes: await identityOf(certificates, 'hollow-nodes', { commonName: NODES_USER }),
       processes: () => members.map(describeProcess),
@@ -75,15 +89,64 @@ export async function startSimulatedCluster(options: SimulatedClusterOptions): P
   }
 }
 
+interface Starting {
+  readonly pkiDir: string
+  readonly admin: TlsIdentity
+  /** Filled as they start, so that whoever waits can end them. */
+  readonly members: Member[]
+}
+
+/** Home first; the others enter its registry, as `centaurus partition add` makes them. */
+async function startMembers(options: SimulatedClusterOptions, { pkiDir, admin, members }: Starting): Promise<void> {
+  const { topology } = options
+  const roles = topology === undefined ? SINGLE_PARTITION.roles : (['Tenant'] as const)
+  const home = await startMember(options, { pkiDir, setup: { ...SINGLE_PARTITION, roles }, index: 0 })
+  members.push(home)
+  await allowHollowNodes(home.partition.url, admin)
+  const client = createHttpClient({ server: home.partition.url, ...admin, userAgent: USER_AGENT })
+  try {
+    for (const { name, role } of furtherPartitions(topology)) {
+      const settings = await registerPartition(client, { name, roles: [role], serviceRange: undefined })
+      const member = await startMember(options, {
+        pkiDir,
+        setup: { ...settings, homeEndpoints: [home.partition.url], serverName: undefined },
+        index: settings.index,
+      })
+      members.push(member)
+      await waitUntilReady(client, name)
+      await allowHollowNodes(member.partition.url, admin)
+    }
+  } finally {
+    await client.close()
+  }
+}
+
+function furtherPartitions(topology: Topology): { readonly name: string; readonly role: 'Tenant' | 'Resource' }[] {
+  if (topology === undefined) return []
+  const tps = Array.from({ length: topology.tps - 1 }, (_, i) => ({ name: `tp-${i + 2}`, role: 'Tenant' as const }))
+  const rps = Array.from({ length: topology.rps }, (_, i) => ({ name: `rp-${i + 1}`, role: 'Resource' as const }))
+  return [...tps, ...rps]
+}
+
+interface StartMember {
+  readonly pkiDir: string
+  readonly setup: PartitionSetup
+  readonly index: number
+}
+
 async function startMember(
-  { dir, heapMib }: SimulatedClusterOptions,
-  { pkiDir, setup }: { readonly pkiDir: string; readonly setup: PartitionSetup },
+  { dir, heapMib, onLost }: SimulatedClusterOptions,
+  { pkiDir, setup, index }: StartMember,
 ): Promise<Member> {
   const { name, roles } = setup
   const port = await freePort()
   const storeDir = join(dir, name)
+  const ownPkiDir = join(dir, `${name}-pki`)
   mkdirSync(storeDir)
-  const child = new PartitionChild({ setup, port, storeDir, pkiDir }, { logFile: join(dir, `${name}.log`), heapMib })
+  mkdirSync(ownPkiDir)
+  for (const file of SHARED_FILES) copyFileSync(join(pkiDir, file), join(ownPkiDir, file))
+  const order = { setup, index, port, storeDir, pkiDir: ownPkiDir }
+  const child = new PartitionChild(order, { logFile: join(dir, `${name}.log`), heapMib, onLost })
   await child.start()
   const partition = {
     name,
@@ -94,8 +157,32 @@ async function startMember(
   return { partition, child }
 }
 
-function tenantsOf(members: readonly Member[]): ScaleTenant[] {
-  return [{ name: 'system', partition: members[0]!.partition.name }]
+/** Users of a cluster of many partitions are tenants, dealt out to the tenant partitions; of a single one the system's. */
+async function createTenants(
+  { topology, tenantsPerPartition }: SimulatedClusterOptions,
+  { admin, members }: Pick<Starting, 'admin' | 'members'>,
+): Promise<ScaleTenant[]> {
+  if (topology === undefined) return [{ name: 'system', partition: HOME_PARTITION }]
+  const client = createHttpClient({ server: members[0]!.partition.url, ...admin, userAgent: USER_AGENT })
+  try {
+    const hosts = members.filter(({ partition }) => partition.isTenant)
+    const wanted = Array.from({ length: tenantsPerPartition * hosts.length }, (_, i) => ({
+      name: `load-${i + 1}`,
+      partition: hosts[i % hosts.length]!.partition.name,
+    }))
+    for (const { name, partition } of wanted) await client.create(tenants, { metadata: { name }, spec: { partition } })
+    const deadline = performance.now() + TENANTS_MS_MAX
+    for (const { name } of wanted) {
+      while ((await client.get(tenants, { name })).status?.phase !== 'Active') {
+        if (performance.now() > deadline)
+          throw new UserError(`Tenant "${name}" is not active after ${TENANTS_MS_MAX / 1000} s`)
+        await delay(POLL_MS)
+      }
+    }
+    return wanted
+  } finally {
+    await client.close()
+  }
 }
 
 function describeProcess({ partition, child }: Member): KnownProcess {
@@ -115,7 +202,7 @@ async function identityOf(
 
 /** Impersonation is authorized like everything else. */
 async function allowHollowNodes(server: string, admin: TlsIdentity): Promise<void> {
-  const client = createHttpClient({ server, ...admin, userAgent: 'centaurus-simulate' })
+  const client = createHttpClient({ server, ...admin, userAgent: USER_AGENT })
   const name = NODES_USER
   try {
     await client.create(clusterroles, {

@@ -22,7 +22,10 @@ export interface ScaleTenant {
 /** The cluster that a run drives: started, and ended, by whoever knows how. */
 export interface ScaleCluster {
   readonly partitions: readonly ScalePartition[]
+  /** Whose load it is. */
   readonly tenants: readonly ScaleTenant[]
+  /** The system tenant of the home partition: has the DaemonSets. */
+  readonly operators: ScaleTenant
   /** May do everything. */
   readonly admin: TlsIdentity
   /** May speak for nodes and nothing else. */

@@ -45,7 +45,8 @@ interface NodeUse {
 export async function checkCluster(context: RunContext): Promise<CheckResult> {
   const nodes = await readNodes(context)
   const check = new PodCheck(context, nodes)
-  for (const [index, api] of context.apis.entries()) {
+  const apis = [...context.apis, ...(context.apis.includes(context.operators) ? [] : [context.operators])]
+  for (const [index, api] of apis.entries()) {
     for await (const pod of api.list<Pod>(
       'pods',
       `/api/v1/pods?labelSelector=${encodeURIComponent(RUN_LABEL)}`,

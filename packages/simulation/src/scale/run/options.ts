@@ -36,7 +36,7 @@ export interface ScaleOptions {
 export const DEFAULT_SCALE_OPTIONS: ScaleOptions = {
   nodes: 1_000,
   pods: 5_000,
-  deploymentReplicas: 500,
+  deploymentReplicas: 250,
   latencyPodsPerSecond: 20,
   latencySeconds: 30,
   churnPodsPerSecond: 20,

@@ -21,6 +21,7 @@ const PODS_PER_NAMESPACE = 3_000
 const OUTSTANDING_PODS_MAX = 3_000
 const WRITERS = 8
 const DAEMON_SET = 'agent'
+const DAEMON_NAMESPACE = 'daemons'
 const LATENCY_NAMESPACE = 'latency'
 /** How long timed pods may take before the run says so. */
 const STARTUP_MS_MAX = 120_000
@@ -144,9 +145,11 @@ async function saturate(context: RunContext): Promise<void> {
   for (const watch of watches) watch.close()
 }
 
-async function createDaemonSet({ apis, ledger, options }: RunContext): Promise<void> {
-  const object = daemonSetObject({ namespace: LATENCY_NAMESPACE, name: DAEMON_SET })
-  await apis[0]!.create('daemonsets', `/apis/apps/v1/namespaces/${LATENCY_NAMESPACE}/daemonsets`, object)
+async function createDaemonSet({ operators, ledger, options }: RunContext): Promise<void> {
+  const namespace = DAEMON_NAMESPACE
+  await operators.create('namespaces', '/api/v1/namespaces', namespaceObject(namespace))
+  const object = daemonSetObject({ namespace, name: DAEMON_SET })
+  await operators.create('daemonsets', `/apis/apps/v1/namespaces/${namespace}/daemonsets`, object)
   ledger.acknowledged++
   ledger.daemons = options.nodes
 }

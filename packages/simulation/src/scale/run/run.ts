@@ -29,6 +29,8 @@ export interface RunContext extends RunDeps {
   readonly random: Random
   /** One a tenant. */
   readonly apis: readonly TenantApi[]
+  /** Of the system tenant, where DaemonSets are; one of {@link apis} when that is the only tenant. */
+  readonly operators: TenantApi
   readonly clients: readonly LeanClient[]
   readonly hollow: readonly HollowNodesOf[]
   readonly ledger: Ledger
@@ -61,17 +63,28 @@ export async function runScale(deps: RunDeps): Promise<RunResult> {
   const context = await createContext(deps)
   context.timeline.start()
   try {
-    for (const phase of phases.ALL) {
-      deps.signal.throwIfAborted()
-      await phase(context)
-    }
-    context.timeline.enter({ phase: 'check' })
-    const check = await checkCluster(context)
+    const check = await Promise.race([runPhases(context), rejectWhenAborted(deps.signal)])
     return { context, check }
   } finally {
     await context.timeline.stop()
     for (const client of context.clients) client.close()
   }
+}
+
+async function runPhases(context: RunContext): Promise<CheckResult> {
+  for (const phase of phases.ALL) {
+    context.signal.throwIfAborted()
+    await phase(context)
+  }
+  context.timeline.enter({ phase: 'check' })
+  return checkCluster(context)
+}
+
+/** Whatever the run waits for when it is stopped: it does not wait any more. */
+function rejectWhenAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+  })
 }
 
 async function createContext(deps: RunDeps): Promise<RunContext> {
@@ -91,10 +104,15 @@ async function createContext(deps: RunDeps): Promise<RunContext> {
   for (const [i, { process }] of hollow.entries())
     processes.follow({ name: `nodes-${i}`, role: 'nodes', pid: process.pid })
   processes.follow({ name: 'load', role: 'load', pid: process.pid })
+  const apis = cluster.tenants.map((tenant) => new TenantApi(clients.get(tenant.partition)!, tenant))
+  const { operators } = cluster
   return {
     ...deps,
     random: createSeededRandom(options.seed),
-    apis: cluster.tenants.map((tenant) => new TenantApi(clients.get(tenant.partition)!, tenant)),
+    apis,
+    operators:
+      apis.find(({ tenant }) => tenant.name === operators.name) ??
+      new TenantApi(clients.get(operators.partition)!, operators),
     clients: [...clients.values()],
     hollow,
     ledger: new Ledger(),
