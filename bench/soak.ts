@@ -45,7 +45,7 @@ async function soakStore(rounds: number, seed: number): Promise<number> {
   print(`${rounds} rounds with seed ${seed} in ${path}\n`)
   try {
     await runCrashRounds({
-      path,
+      target: { engine: 'embedded', path },
       rounds,
       seed,
       onRound: ({ round, acknowledged, revision }) =>

@@ -21,6 +21,7 @@ import type { RouteTable } from './request/routes.ts'
 import { builtInDefinitions } from './resource/built-in.ts'
 import { createReader } from './resource/cache-reader.ts'
 import type { ObjectReader } from './resource/object-reader.ts'
+import type { StoredObjects } from './resource/stored-objects.ts'
 import { ResourceRegistry } from './resource/registry.ts'
 import { EpochFences } from './storage/epochs.ts'
 import { TenantRegistries } from './resource/tenant-registries.ts'
@@ -55,6 +56,8 @@ export interface ApiServer {
   /** What is served in each tenant. */
   readonly registries: TenantRegistries
   readonly reader: ObjectReader
+  /** The same of all tenants, as the store holds it. */
+  readonly stored: StoredObjects
   readonly tenants: TenantDirectory
   /** Makes what every tenant has (namespaces, roles, its own `kubernetes` Service), for one that is new. Safe to run again. */
   bootstrapTenant(tenant: string): Promise<void>
@@ -109,6 +112,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     registry,
     registries,
     reader,
+    stored: cache,
     tenants,
     handle,
     client,

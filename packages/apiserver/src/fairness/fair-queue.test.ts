@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { isStatus } from '@centaurus/api'
 import { createManualClock } from '@centaurus/base'
-import { FairQueue } from './fair-queue.ts'
+import { FairQueue, type FairRequest } from './fair-queue.ts'
 
 /** A queue whose turns come when the test says so, and work that ends when the test says so. */
 function setUp(seats: Record<string, number> = {}) {
@@ -20,12 +20,12 @@ function setUp(seats: Record<string, number> = {}) {
     queue,
     begun,
     refused,
-    ask(tenant: string, name: string, isWanted?: () => boolean): void {
+    ask(tenant: string, name: string, { weight = 1, isWanted = () => true }: Partial<FairRequest> = {}): void {
       const work = (): Promise<void> => {
         begun.push(name)
         return new Promise((resolve) => ends.set(name, resolve))
       }
-      queue.run(tenant, work, isWanted).catch((error: unknown) => {
+      queue.run({ tenant, weight, isWanted }, work).catch((error: unknown) => {
         assert.ok(isStatus(error, 'TooManyRequests'))
         refused.push(name)
       })
@@ -62,6 +62,14 @@ describe('a fair queue', () => {
     assert.equal(world.begun.length, 16)
     await world.turn()
     assert.equal(world.begun.length, 20)
+  })
+
+  it('begins few that are heavy', async () => {
+    const world = setUp()
+    for (let i = 0; i < 4; i++) world.ask('a', `list${i}`, { weight: 8 })
+    assert.deepEqual(world.begun, ['list0'])
+    await world.turn()
+    assert.deepEqual(world.begun, ['list0', 'list1'])
   })
 
   it('lets a newcomer in before what a busy tenant had waiting', async () => {
@@ -116,7 +124,7 @@ describe('a fair queue', () => {
   it('drops what its caller gave up', async () => {
     const world = setUp({ a: 1 })
     world.ask('a', 'first')
-    world.ask('a', 'gone', () => false)
+    world.ask('a', 'gone', { isWanted: () => false })
     world.ask('a', 'last')
     await world.end('first')
     await world.turn()

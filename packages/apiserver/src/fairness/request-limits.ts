@@ -42,7 +42,9 @@ export class RequestLimits {
     if (user.tenant === SYSTEM_TENANT) return work()
     const isConnection = CONNECTIONS.has(info.subresource) || isFollowing(exchange, info)
     if (isConnection || info.verb === 'watch') this.#hold(user.tenant, exchange)
-    return isConnection ? work() : this.#queue.run(user.tenant, work, () => !exchange.closed)
+    if (isConnection) return work()
+    const request = { tenant: user.tenant, weight: weightOf(info.verb), isWanted: () => !exchange.closed }
+    return this.#queue.run(request, work)
   }
 
   #hold(tenant: string, exchange: Exchange): void {
@@ -55,6 +57,12 @@ export class RequestLimits {
       else this.#longRunning.set(tenant, left)
     })
   }
+}
+
+/** A list may be of thousands, and a write is parsed, validated and encoded. */
+function weightOf(verb: string): number {
+  if (verb === 'get') return 1
+  return verb === 'list' || verb === 'deletecollection' || verb === 'watch' ? 8 : 2
 }
 
 function isFollowing({ query }: Exchange, { subresource }: RequestContext['info']): boolean {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { gzip, constants } from 'node:zlib'
 import { promisify } from 'node:util'
 import { internalError, StatusError } from '@centaurus/api'
@@ -81,6 +82,7 @@ export async function respondList(exchange: Exchange, list: ListResult, options:
   for (const chunk of encodeListChunks(list, options, { chunkBytes: LIST_CHUNK_BYTES })) {
     exchange.write(chunk)
     await exchange.drained()
+    await setImmediate() // others have their turn between the chunks
     if (exchange.closed) return
   }
   exchange.end()

@@ -56,6 +56,8 @@ export interface LinkStream {
   readonly path: string
   readonly signal: AbortSignal
   readonly onLine: (line: Uint8Array) => void
+  /** Asked after each chunk: nothing more is read until what it returns is settled. Default: reads as fast as lines come. */
+  readonly ready?: (() => Promise<unknown> | undefined) | undefined
 }
 
 /** Opens a link to one partition, at the addresses that it has now: open another when `spec.endpoints` changes. */
@@ -116,12 +118,12 @@ export function openLink(config: HttpClientConfig): PartitionLink {
       const response = await requester.open(call)
       return { status: response.status, body: parseBody(await readBody(response.stream, call)) }
     },
-    async stream({ path, signal: stop, onLine }) {
+    async stream({ path, signal: stop, onLine, ready }) {
       const signal = AbortSignal.any([stop, closed.signal])
       const call: HttpCall = { method: 'GET', path, signal }
       const response = await requester.open(call)
       if (response.status !== 200) throw parseRefusal(response, await readBody(response.stream, call))
-      await readLines(response, { signal, onLine })
+      await readLines(response, { signal, onLine, ready })
     },
     close() {
       closed.abort(new Error('The link to the partition was closed'))
@@ -139,13 +141,18 @@ function parseBody(text: string): unknown {
   }
 }
 
-function readLines({ stream }: OpenResponse, { signal, onLine }: Omit<LinkStream, 'path'>): Promise<void> {
+function readLines({ stream }: OpenResponse, { signal, onLine, ready }: Omit<LinkStream, 'path'>): Promise<void> {
   return new Promise((resolve, reject) => {
     let ended = false
     const split = createLineSplitter(onLine)
     stream.on('data', (chunk: Buffer) => {
       try {
         split(chunk)
+        const waiting = ready?.()
+        if (waiting === undefined) return
+        stream.pause()
+        const resume = (): void => void stream.resume()
+        waiting.then(resume, resume)
       } catch (error) {
         reject(error)
         stream.close(constants.NGHTTP2_CANCEL)

@@ -12,7 +12,7 @@ describe('The embedded store, killed while it writes', () => {
     const seed = Number(process.env['CRASH_SEED'] ?? Date.now() % 2 ** 31)
     test.diagnostic(`CRASH_SEED=${seed}`)
     try {
-      await runCrashRounds({ path, rounds: ROUNDS, seed })
+      await runCrashRounds({ target: { engine: 'embedded', path }, rounds: ROUNDS, seed })
     } finally {
       rmSync(path, { recursive: true, force: true })
     }

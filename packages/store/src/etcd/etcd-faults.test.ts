@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { createSeededRandom, encodeText } from '@centaurus/base'
 import { CommitUnknownError, CompactedError, StoreClosedError, StoreUnavailableError, type Store } from '../store.ts'
+import { runCrashRounds, type CrashRound } from '../testing/crash.ts'
 import { checkLoad, startLoad, watchLoad } from '../testing/etcd-load.ts'
 import { startEtcdServer, whyNoEtcd, type EtcdServer } from '../testing/etcd-server.ts'
 import { put, recordWatch, remove, show } from '../testing/fixtures.ts'
@@ -98,6 +99,19 @@ describe('The etcd store over a network that fails', { skip: whyNoEtcd() }, () =
       await load.stop()
       await checkLoad(direct, load, watches)
     }))
+
+  it('keeps all that a process was told before it was killed, and nothing half-written', async (test) => {
+    const seed = Number(process.env['CRASH_SEED'] ?? Date.now() % 2 ** 31)
+    test.diagnostic(`CRASH_SEED=${seed}`)
+    let acknowledged = 0
+    const onRound = (round: CrashRound): void => void (acknowledged += round.acknowledged)
+    const target = { engine: 'etcd', endpoints: server.endpoints } as const
+    // On a busy machine each may be killed before it was told anything: then once more.
+    for (let i = 0; i < 5 && acknowledged === 0; i++) {
+      await runCrashRounds({ target, rounds: 3, seed: seed + i, onRound })
+    }
+    assert(acknowledged > 0)
+  })
 
   it('goes on with a watch where it was cut, and ends it when that is compacted', () =>
     withProxy(async ({ store, direct, proxy }) => {

@@ -1,13 +1,13 @@
 /**
- * Writes to an embedded store as fast as it can, and prints each acknowledged commit, until it is killed.
- * Run: `node crash-writer.ts DIRECTORY RUN SEED`. Prints `ready`, then lines of `RUN:WRITER:SEQUENCE REVISION`.
+ * Writes to a store as fast as it can, and prints each acknowledged commit, until it is killed.
+ * Run: `node crash-writer.ts TARGET RUN SEED`, with a `CrashTarget` as JSON. Prints `ready`, then lines of `RUN:WRITER:SEQUENCE REVISION`.
  *
  * Every commit puts `w/WRITER` = `RUN:WRITER:SEQUENCE:CHANGES`, and perhaps changes shared keys with the same text, so that a
  * reader of the history can tell whether it is whole.
  */
 import { createSeededRandom, encodeText, type Random } from '@centaurus/base'
-import { openEmbeddedStore } from '../embedded/embedded-store.ts'
 import { CompactedError, type Change, type Store } from '../store.ts'
+import { openCrashTarget, type CrashTarget } from './crash-target.ts'
 
 const WRITERS = 64
 const SHARED_KEYS = 40
@@ -16,8 +16,8 @@ const VALUE_BYTES_MAX = 6_000
 const COMPACT_EVERY_COMMITS = 400
 const HISTORY_REVISIONS = 1_500
 
-const [directory = '', run = '', seed = '0'] = process.argv.slice(2)
-const store = await openEmbeddedStore({ path: directory })
+const [target = '', run = '', seed = '0'] = process.argv.slice(2)
+const store = await openCrashTarget(JSON.parse(target) as CrashTarget)
 process.stdout.write('ready\n')
 await Promise.all(Array.from({ length: WRITERS }, (_, writer) => writeForever(store, writer)))
 

@@ -4,16 +4,15 @@ import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createSeededRandom, decodeText, type Random } from '@centaurus/base'
-import { openEmbeddedStore } from '../embedded/embedded-store.ts'
 import { CompactedError, type Store, type StoreEvent } from '../store.ts'
+import { openCrashTarget, type CrashTarget } from './crash-target.ts'
 
 /** How long a writer runs at most after it is ready, milliseconds; some are killed while they start. */
 const RUN_MS_MAX = 250
 const STARTUP_MS_MAX = 250
 
 export interface CrashOptions {
-  /** An empty directory, or one from earlier crash rounds. */
-  readonly path: string
+  readonly target: CrashTarget
   readonly rounds: number
   readonly seed: number
   readonly onRound?: ((report: CrashRound) => void) | undefined
@@ -41,11 +40,11 @@ export async function runCrashRounds(options: CrashOptions): Promise<void> {
   const random = createSeededRandom(options.seed)
   const acknowledged: Acknowledged = { byRevision: new Map(), newestByWriter: new Map() }
   for (let round = 0; round < options.rounds; round++) {
-    const lines = await writeAndKill(options.path, { run: `r${round}`, random })
+    const lines = await writeAndKill(options.target, { run: `r${round}`, random })
     for (const line of lines) recordLine(acknowledged, line)
-    const store = await openEmbeddedStore({ path: options.path })
+    const store = await openCrashTarget(options.target)
     try {
-      const compactedRevision = await checkStore(store, acknowledged)
+      const compactedRevision = await checkStore(store, acknowledged, options.target)
       const revision = await store.currentRevision()
       options.onRound?.({ round, acknowledged: lines.length, revision, compactedRevision })
     } finally {
@@ -56,12 +55,12 @@ export async function runCrashRounds(options: CrashOptions): Promise<void> {
 
 /** The whole lines that the writer printed before it was killed. */
 async function writeAndKill(
-  path: string,
+  target: CrashTarget,
   options: { readonly run: string; readonly random: Random },
 ): Promise<string[]> {
   const { run, random } = options
   const script = fileURLToPath(new URL('./crash-writer.ts', import.meta.url))
-  const child = spawn(process.execPath, [script, path, run, String(random.integer(2 ** 20))], {
+  const child = spawn(process.execPath, [script, JSON.stringify(target), run, String(random.integer(2 ** 20))], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let output = ''
@@ -90,19 +89,26 @@ function recordLine(acknowledged: Acknowledged, line: string): void {
 }
 
 /** Checks all that the history still tells. Returns the compacted revision. */
-async function checkStore(store: Store, acknowledged: Acknowledged): Promise<number> {
+async function checkStore(store: Store, acknowledged: Acknowledged, { engine }: CrashTarget): Promise<number> {
   const current = await store.currentRevision()
   const compacted = await compactedRevision(store)
-  const history = await readHistory(store, { from: Math.max(compacted, 1), to: current })
-  let expected = Math.max(compacted, 2)
+  // etcd refuses a watch at the very revision, and its revisions skip those at which slots were tidied away.
+  const isEtcd = engine === 'etcd'
+  const first = Math.max(compacted + (isEtcd ? 1 : 0), isEtcd ? 1 : 2)
+  const history = await readHistory(store, { from: Math.max(isEtcd ? first : compacted, 1), to: current })
+  let expected = first
   for (const { revision, events } of history) {
-    assert.equal(revision, expected++, 'revisions follow each other')
+    if (isEtcd) assert(revision >= expected, 'revisions grow')
+    else assert.equal(revision, expected, 'revisions follow each other')
+    expected = revision + 1
     const id = checkCommit(revision, events)
     const told = acknowledged.byRevision.get(revision)
     if (told !== undefined) assert.equal(id, told, `revision ${revision} holds what was acknowledged`)
   }
-  assert.equal(expected, Math.max(current + 1, 2))
+  if (!isEtcd) assert.equal(expected, Math.max(current + 1, 2))
+  const seen = new Set(history.map(({ revision }) => revision))
   for (const [revision, id] of acknowledged.byRevision) {
+    assert(revision < first || seen.has(revision), `acknowledged commit ${id} at revision ${revision} is missing`)
     assert(
       revision <= current,
       `acknowledged commit ${id} at revision ${revision} is missing: the newest is ${current}`,

@@ -1,0 +1,191 @@
+import type { Pod } from '@centaurus/api/core/v1'
+import type { ObjectAddress, StoredChange, StoredEntry, StoredObjects } from '@centaurus/apiserver'
+import { partitionOfPod, PODS, referencesOf, TENANT_WIDE } from './needs.ts'
+
+/** Hears what a resource partition needs. Both are called in the order in which nodes may see it. */
+export interface ClosureListener {
+  put(address: ObjectAddress, object: StoredEntry): void
+  remove(address: ObjectAddress): void
+}
+
+interface Entry {
+  readonly address: ObjectAddress
+  /** How many others need it: pods, claims, volumes, and the tenant as a whole. Its own need counts for a pod. */
+  count: number
+  /** What it needs itself. */
+  needs: readonly string[]
+  isThere: boolean
+}
+
+/**
+ * What the nodes of one resource partition need: its pods, what these refer to, and what is of their tenants as a whole. Kept up to date change by
+ * change, at a cost that depends on what the changed object refers to, not on how many there are.
+ *
+ * Invariant: `count` of an entry = number of entries whose `needs` name it + 1 for a pod of the partition + 1 for what is tenant-wide of a tenant
+ * that has pods there; entries with 0 are gone.
+ */
+export class Closure {
+  readonly #partition: string
+  readonly #objects: Pick<StoredObjects, 'get' | 'list'>
+  readonly #listener: ClosureListener
+  readonly #isServed: (tenant: string) => boolean
+  readonly #entries = new Map<string, Entry>()
+  readonly #pods = new Set<string>()
+  /** Pods of each tenant here, and what is here of it as a whole. */
+  readonly #tenants = new Map<string, { pods: number; readonly wide: Set<string> }>()
+
+  /** `isServed`: whether a tenant's originals are in `objects`, and not copies. */
+  constructor(
+    partition: string,
+    objects: Pick<StoredObjects, 'get' | 'list'>,
+    options: { readonly listener: ClosureListener; readonly isServed: (tenant: string) => boolean },
+  ) {
+    this.#partition = partition
+    this.#objects = objects
+    this.#listener = options.listener
+    this.#isServed = options.isServed
+  }
+
+  /** Number of objects and of pods among them. */
+  get size(): { readonly objects: number; readonly pods: number } {
+    return { objects: this.#entries.size, pods: this.#pods.size }
+  }
+
+  /** Everything that is needed and there; pods come last. */
+  *current(): Generator<{ readonly address: ObjectAddress; readonly object: StoredEntry }, void> {
+    for (const wantsPods of [false, true]) {
+      for (const { address } of this.#entries.values()) {
+        if ((address.resource === PODS) !== wantsPods) continue
+        const object = this.#objects.get(address.tenant, address.resource, address.key)
+        if (object !== undefined) yield { address, object }
+      }
+    }
+  }
+
+  /** Takes in what is there already. */
+  load(tenants: Iterable<string>): void {
+    for (const tenant of tenants) {
+      for (const object of this.#objects.list(tenant, PODS))
+        this.#lookAtPod({ tenant, resource: PODS, key: object.key })
+    }
+  }
+
+  /** Something of a relayed resource has changed; the objects show it already. */
+  change(resource: string, { tenant, type, object }: StoredChange): void {
+    const address: ObjectAddress = { tenant, resource, key: object.key }
+    if (resource === PODS) return this.#lookAtPod(address)
+    const name = nameOf(address)
+    const isWide = TENANT_WIDE.includes(resource)
+    const wide = isWide ? this.#tenants.get(tenant)?.wide : undefined
+    if (wide !== undefined && type !== 'DELETED' && !wide.has(name)) {
+      wide.add(name)
+      return this.#include(address)
+    }
+    this.#refresh(name)
+    if (wide !== undefined && type === 'DELETED' && wide.delete(name)) this.#exclude(name)
+  }
+
+  /** The tenant came to this partition, or left it. */
+  changeTenant(tenant: string): void {
+    for (const object of this.#objects.list(tenant, PODS)) this.#lookAtPod({ tenant, resource: PODS, key: object.key })
+  }
+
+  #lookAtPod(address: ObjectAddress): void {
+    const name = nameOf(address)
+    const pod = this.#objects.get(address.tenant, PODS, address.key)
+    const isNeeded =
+      pod !== undefined &&
+      partitionOfPod(pod.object() as Pod) === this.#partition &&
+      (this.#isServed(address.tenant) || this.#pods.has(name))
+    if (this.#pods.has(name)) {
+      if (isNeeded) return this.#refresh(name)
+      this.#pods.delete(name)
+      this.#exclude(name)
+      this.#leaveTenant(address.tenant)
+    } else if (isNeeded) {
+      this.#pods.add(name)
+      this.#enterTenant(address.tenant)
+      this.#include(address)
+    }
+  }
+
+  #enterTenant(tenant: string): void {
+    const known = this.#tenants.get(tenant)
+    if (known !== undefined) {
+      known.pods++
+      return
+    }
+    const wide = new Set<string>()
+    this.#tenants.set(tenant, { pods: 1, wide })
+    for (const resource of TENANT_WIDE) {
+      for (const { key } of this.#objects.list(tenant, resource)) {
+        const address = { tenant, resource, key }
+        wide.add(nameOf(address))
+        this.#include(address)
+      }
+    }
+  }
+
+  #leaveTenant(tenant: string): void {
+    const known = this.#tenants.get(tenant)
+    if (known === undefined || --known.pods > 0) return
+    this.#tenants.delete(tenant)
+    for (const name of known.wide) this.#exclude(name)
+  }
+
+  /** One more needs it. */
+  #include(address: ObjectAddress): void {
+    const name = nameOf(address)
+    const known = this.#entries.get(name)
+    if (known !== undefined) {
+      known.count++
+      return
+    }
+    this.#entries.set(name, { address, count: 1, needs: [], isThere: false })
+    this.#refresh(name)
+  }
+
+  /** One less needs it. */
+  #exclude(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry === undefined || --entry.count > 0) return
+    this.#entries.delete(name)
+    if (entry.isThere) this.#listener.remove(entry.address)
+    for (const needed of entry.needs) this.#exclude(needed)
+  }
+
+  /** Looks again at what is needed: tells what it is now, after what it refers to. */
+  #refresh(name: string): void {
+    const entry = this.#entries.get(name)
+    if (entry === undefined) return
+    const { address, needs: before } = entry
+    const object = this.#objects.get(address.tenant, address.resource, address.key)
+    const needs = object === undefined ? [] : this.#needsOf(address, object)
+    const isKnown = new Set(before)
+    for (const needed of needs) if (!isKnown.has(needed)) this.#include(addressOf(needed))
+    entry.needs = needs
+    if (object !== undefined) this.#listener.put(address, object)
+    else if (entry.isThere) this.#listener.remove(address)
+    entry.isThere = object !== undefined
+    const isNeeded = new Set(needs)
+    for (const needed of before) if (!isNeeded.has(needed)) this.#exclude(needed)
+  }
+
+  #needsOf({ tenant, resource }: ObjectAddress, object: StoredEntry): readonly string[] {
+    if (resource !== PODS && !HAS_NEEDS.has(resource)) return []
+    return referencesOf(resource, object.object()).map((reference) => `${tenant}/${reference}`)
+  }
+}
+
+/** Resources other than pods whose objects must be looked into. */
+const HAS_NEEDS = new Set(['core/persistentvolumeclaims', 'core/persistentvolumes'])
+
+/** `tenant/group/resource/key`. */
+function nameOf({ tenant, resource, key }: ObjectAddress): string {
+  return `${tenant}/${resource}/${key}`
+}
+
+function addressOf(name: string): ObjectAddress {
+  const [tenant = '', group = '', resource = '', ...key] = name.split('/')
+  return { tenant, resource: `${group}/${resource}`, key: key.join('/') }
+}

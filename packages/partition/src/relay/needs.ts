@@ -1,0 +1,64 @@
+import { ORIGIN_ANNOTATION, RESOURCE_PARTITION_ANNOTATION, type KubeObject } from '@centaurus/api'
+import type { PersistentVolume, PersistentVolumeClaim, Pod } from '@centaurus/api/core/v1'
+import { podReferences, volumeSecrets } from '@centaurus/apiserver'
+
+export const PODS = 'core/pods'
+const CLAIMS = 'core/persistentvolumeclaims'
+const VOLUMES = 'core/persistentvolumes'
+const SECRETS = 'core/secrets'
+
+/** What nodes need of a tenant as a whole, once they run one of its pods: names resolve, and services balance, over all of it. */
+export const TENANT_WIDE: readonly string[] = ['core/namespaces', 'core/services', 'discovery.k8s.io/endpointslices']
+
+/** What pods refer to. */
+export const REFERRED: readonly string[] = [
+  SECRETS,
+  'core/configmaps',
+  CLAIMS,
+  VOLUMES,
+  'core/serviceaccounts',
+  'resource.k8s.io/resourceclaims',
+  'node.k8s.io/runtimeclasses',
+]
+
+/** Everything of which there may be copies. */
+export const RELAYED: readonly string[] = [PODS, ...TENANT_WIDE, ...REFERRED]
+
+/** Resource partition whose node the pod is on; `''`: none, or the pod is itself a copy. */
+export function partitionOfPod({ metadata, spec }: Readonly<Pod>): string {
+  const { annotations } = metadata
+  if ((spec?.nodeName ?? '') === '' || annotations?.[ORIGIN_ANNOTATION] !== undefined) return ''
+  return annotations?.[RESOURCE_PARTITION_ANNOTATION] ?? ''
+}
+
+/** What a node that has the object needs too, each as `resource/key` of the same tenant. Pure. */
+export function referencesOf(resource: string, object: KubeObject): readonly string[] {
+  switch (resource) {
+    case PODS:
+      return referencesOfPod(object as Pod)
+    case CLAIMS: {
+      const volume = (object as PersistentVolumeClaim).spec?.volumeName ?? ''
+      return volume === '' ? [] : [`${VOLUMES}/${volume}`]
+    }
+    case VOLUMES:
+      return [...new Set(volumeSecrets(object as PersistentVolume))].map((key) => `${SECRETS}/${key}`)
+    default:
+      return []
+  }
+}
+
+function referencesOfPod(pod: Pod): string[] {
+  const namespace = pod.metadata.namespace ?? ''
+  const { secrets, configmaps, persistentvolumeclaims, resourceclaims, serviceaccounts } = podReferences(pod)
+  const inNamespace = (resource: string, names: ReadonlySet<string>): string[] =>
+    Array.from(names, (name) => `${resource}/${namespace}/${name}`)
+  const runtimeClass = pod.spec?.runtimeClassName ?? ''
+  return [
+    ...inNamespace('core/serviceaccounts', serviceaccounts),
+    ...inNamespace('core/configmaps', configmaps),
+    ...inNamespace(SECRETS, secrets),
+    ...inNamespace(CLAIMS, persistentvolumeclaims),
+    ...inNamespace('resource.k8s.io/resourceclaims', resourceclaims),
+    ...(runtimeClass === '' ? [] : [`node.k8s.io/runtimeclasses/${runtimeClass}`]),
+  ]
+}

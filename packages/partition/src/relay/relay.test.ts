@@ -1,0 +1,308 @@
+import assert from 'node:assert/strict'
+import { afterEach, before, beforeEach, describe, it } from 'node:test'
+import { isStatus } from '@centaurus/api'
+import { configmaps, events, pods, secrets, serviceaccounts, services } from '@centaurus/api/core/v1'
+import { openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
+import type { Client } from '@centaurus/client'
+import { createMemoryStore, type Store } from '@centaurus/store'
+import type { OpenLink } from '../membership/partition-link.ts'
+import {
+  addNode,
+  putPartitions,
+  putTenant,
+  runPod,
+  startPartition,
+  until,
+  type TestPartition,
+} from './testing/world.ts'
+
+const ROLES = { tp: ['Tenant'] as const, rp: ['Resource'] as const }
+
+describe('the relay', () => {
+  let certificates: ClusterCertificates
+  let stores: Record<'tp' | 'rp', Store>
+  let tp: TestPartition
+  let rp: TestPartition
+  let open: Set<TestPartition>
+  /** What went from `rp` to `tp`. */
+  const counts = { streams: 0, puts: 0, deletes: 0, batches: 0, items: 0 }
+
+  const countLinks =
+    (openLink: OpenLink): OpenLink =>
+    (partition) => {
+      const link = openLink(partition)
+      return {
+        request(options) {
+          counts.batches++
+          counts.items += (options.body as { items: unknown[] }).items.length
+          return link.request(options)
+        },
+        stream(options) {
+          counts.streams++
+          const onLine = (line: Uint8Array): void => {
+            const text = Buffer.from(line).toString('latin1')
+            if (text.startsWith('{"type":"PUT"')) counts.puts++
+            if (text.startsWith('{"type":"DELETE"')) counts.deletes++
+            options.onLine(line)
+          }
+          return link.stream({ ...options, onLine })
+        },
+        close: () => link.close(),
+      }
+    }
+
+  const start = async (name: 'tp' | 'rp'): Promise<TestPartition> => {
+    const partition = await startPartition({
+      name,
+      store: stores[name],
+      certificates,
+      wrapLink: name === 'rp' ? countLinks : undefined,
+    })
+    open.add(partition)
+    return partition
+  }
+  const stop = async (partition: TestPartition): Promise<void> => {
+    open.delete(partition)
+    await partition.close()
+  }
+  const introduce = (): Promise<void> => putPartitions([tp, rp], { tp: [...ROLES.tp], rp: [...ROLES.rp] })
+
+  before(async () => {
+    certificates = await openClusterCertificates()
+  })
+  beforeEach(async () => {
+    stores = { tp: createMemoryStore(), rp: createMemoryStore() }
+    open = new Set()
+    Object.assign(counts, { streams: 0, puts: 0, deletes: 0, batches: 0, items: 0 })
+    tp = await start('tp')
+    rp = await start('rp')
+    for (const node of ['n1', 'n2']) await addNode(rp, node)
+    await introduce()
+    for (const tenant of ['acme', 'beta']) await putTenant([tp, rp], tenant, 'tp')
+  })
+  afterEach(async () => {
+    for (const partition of open) await partition.close()
+    for (const store of Object.values(stores)) await store.close()
+  })
+
+  const namesOn = async (agent: Client, node: string): Promise<string[]> => {
+    const { items } = await agent.list(pods, { fieldSelector: `spec.nodeName=${node}` })
+    return items.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)
+  }
+  const env = (name: string) => ({
+    containers: [{ name: 'c', image: 'i', env: [{ name: 'KEY', valueFrom: { secretKeyRef: { name, key: 'key' } } }] }],
+  })
+  const putSecret = (tenant: string, name: string, key: string): Promise<unknown> =>
+    tp.of(tenant).create(secrets, { metadata: { namespace: 'default', name }, stringData: { key } })
+  const readSecret = async (agent: Client, namespace: string, name: string): Promise<string> =>
+    Buffer.from((await agent.get(secrets, { namespace, name })).data?.['key'] ?? '', 'base64').toString()
+
+  it('gives nodes the pods of every tenant and what they use, and no more', async () => {
+    for (const tenant of ['acme', 'beta']) {
+      await putSecret(tenant, 'key', tenant)
+      await putSecret(tenant, 'other', 'not for nodes')
+      await runPod(tp.of(tenant), { name: 'web', node: 'n1', partition: 'rp', spec: env('key') })
+    }
+    const agent = await rp.agent('n1')
+    await until('both pods are there', async () => (await namesOn(agent, 'n1')).length === 2)
+    assert.deepEqual(await namesOn(agent, 'n1'), ['default--acme/web', 'default--beta/web'])
+    assert.equal(await readSecret(agent, 'default--acme', 'key'), 'acme')
+    assert.equal(await readSecret(agent, 'default--beta', 'key'), 'beta')
+    await assert.rejects(readSecret(agent, 'default--acme', 'other'), /no relationship found/)
+    assert.deepEqual(
+      Array.from(rp.server.server.stored.list('acme', 'core/secrets'), ({ key }) => key),
+      ['default/key'],
+    )
+    await tp.of('acme').create(services, {
+      metadata: { namespace: 'default', name: 'web' },
+      spec: { selector: { app: 'web' }, ports: [{ port: 80 }] },
+    })
+    await until('the service is there', async () =>
+      (await agent.list(services)).items.some(
+        ({ metadata }) => metadata.namespace === 'default--acme' && metadata.name === 'web',
+      ),
+    )
+    assert.equal(counts.streams, 1)
+  })
+
+  it('follows changes and takes away what no pod uses any more', async () => {
+    await putSecret('acme', 'a', '1')
+    await putSecret('acme', 'b', '1')
+    await runPod(tp.of('acme'), { name: 'one', node: 'n1', partition: 'rp', spec: env('a') })
+    await runPod(tp.of('acme'), { name: 'two', node: 'n2', partition: 'rp', spec: env('a') })
+    const agent = await rp.agent('n1')
+    await until('the pod is there', async () => (await namesOn(agent, 'n1')).length === 1)
+    const secret = await tp.of('acme').get(secrets, { namespace: 'default', name: 'a' })
+    await tp.of('acme').update(secrets, { ...secret, stringData: { key: '2' } })
+    await until('the secret changed', async () => (await readSecret(agent, 'default--acme', 'a')) === '2')
+    const keys = (): string[] => Array.from(rp.server.server.stored.list('acme', 'core/secrets'), ({ key }) => key)
+    await tp.of('acme').delete(pods, { namespace: 'default', name: 'one' }, { gracePeriodSeconds: 0 })
+    await until('the pod is gone', async () => (await namesOn(agent, 'n1')).length === 0)
+    assert.deepEqual(keys(), ['default/a'])
+    await tp.of('acme').delete(pods, { namespace: 'default', name: 'two' }, { gracePeriodSeconds: 0 })
+    await until('nothing is left', () => keys().length === 0)
+  })
+
+  it('hands on what nodes write, which then see it', async () => {
+    await runPod(tp.of('acme'), { name: 'web', node: 'n1', partition: 'rp' })
+    const agent = await rp.agent('n1')
+    const name = { namespace: 'default--acme', name: 'web' }
+    await until('the pod is there', async () => (await namesOn(agent, 'n1')).length === 1)
+    const before = await agent.get(pods, name)
+    const patched = await agent.patch(
+      pods,
+      name,
+      { type: 'strategic', body: { metadata: { uid: before.metadata.uid }, status: { phase: 'Running' } } },
+      { subresource: 'status' },
+    )
+    assert.equal(patched.metadata.namespace, 'default--acme')
+    const seen = await agent.get(pods, name)
+    assert.equal(seen.status?.phase, 'Running')
+    assert.equal(seen.metadata.resourceVersion, patched.metadata.resourceVersion)
+    const original = await tp.of('acme').get(pods, { namespace: 'default', name: 'web' })
+    assert.equal(original.status?.phase, 'Running')
+    assert.equal(Object.keys(original.metadata.annotations ?? {}).join(), 'centaurus.io/resource-partition')
+    await agent.create(events, {
+      metadata: { namespace: 'default--acme', name: 'started' },
+      involvedObject: { kind: 'Pod', apiVersion: 'v1', namespace: 'default--acme', name: 'web' },
+      reason: 'Started',
+    })
+    const event = await tp.of('acme').get(events, { namespace: 'default', name: 'started' })
+    assert.equal(event.involvedObject.namespace, 'default')
+    const answer = await agent.createSubresource<object, { status: { token: string } }>(
+      serviceaccounts,
+      { namespace: 'default--acme', name: 'default' },
+      'token',
+      {
+        apiVersion: 'authentication.k8s.io/v1',
+        kind: 'TokenRequest',
+        spec: { boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: 'web', uid: before.metadata.uid } },
+      },
+    )
+    const claims = JSON.parse(Buffer.from(answer.status.token.split('.')[1]!, 'base64url').toString()) as object
+    assert.equal((claims as Record<string, unknown>)['centaurus.io/tenant'], 'acme')
+    await agent.delete(pods, name, { gracePeriodSeconds: 0, preconditions: { uid: before.metadata.uid } })
+    await assert.rejects(tp.of('acme').get(pods, { namespace: 'default', name: 'web' }), (error) =>
+      isStatus(error, 'NotFound'),
+    )
+    assert.deepEqual(await namesOn(agent, 'n1'), [])
+  })
+
+  it('lets nodes write to their own pods alone', async () => {
+    await runPod(tp.of('acme'), { name: 'web', node: 'n1', partition: 'rp' })
+    await runPod(tp.of('acme'), { name: 'away', node: 'n1', partition: 'elsewhere' })
+    const other = await rp.agent('n2')
+    const own = await rp.agent('n1')
+    await until('the pod is there', async () => (await namesOn(own, 'n1')).length === 1)
+    const write = (agent: Client, name: string): Promise<unknown> =>
+      agent.patch(
+        pods,
+        { namespace: 'default--acme', name },
+        { type: 'merge', body: { status: { phase: 'Failed' } } },
+        { subresource: 'status' },
+      )
+    await assert.rejects(write(other, 'web'), /can only update status for pods with spec.nodeName set to itself/)
+    await assert.rejects(write(own, 'away'), (error) => isStatus(error, 'NotFound'))
+  })
+
+  it('keeps everything while the tenants are away, over a restart, and writes again only what changed', async () => {
+    await putSecret('acme', 'key', '1')
+    await runPod(tp.of('acme'), { name: 'stays', node: 'n1', partition: 'rp', spec: env('key') })
+    await runPod(tp.of('acme'), { name: 'goes', node: 'n1', partition: 'rp' })
+    const first = await rp.agent('n1')
+    await until('the pods are there', async () => (await namesOn(first, 'n1')).length === 2)
+    await until('it is synced', () => rp.relay.isSynced('tp'))
+    await stop(tp)
+    const status = { type: 'merge' as const, body: { status: { phase: 'Running' } } }
+    const name = { namespace: 'default--acme', name: 'stays' }
+    await assert.rejects(
+      first.patch(pods, name, status, { subresource: 'status', signal: AbortSignal.timeout(20_000) }),
+      (error) => isStatus(error, 'ServiceUnavailable'),
+    )
+    await stop(rp)
+    rp = await start('rp')
+    const agent = await rp.agent('n1')
+    assert.deepEqual(await namesOn(agent, 'n1'), ['default--acme/goes', 'default--acme/stays'])
+    assert.equal(await readSecret(agent, 'default--acme', 'key'), '1')
+    const revisionOf = (resource: string, key: string): number | undefined =>
+      rp.server.server.stored.get('acme', resource, key)?.revision
+    const before = [revisionOf('core/pods', 'default/stays'), revisionOf('core/secrets', 'default/key')]
+    assert.equal(rp.relay.isSynced('tp'), false)
+    tp = await start('tp')
+    await tp.of('acme').delete(pods, { namespace: 'default', name: 'goes' }, { gracePeriodSeconds: 0 })
+    await introduce()
+    await until('it is synced', () => rp.relay.isSynced('tp'))
+    await until('what went is gone', async () => (await namesOn(agent, 'n1')).length === 1)
+    assert.deepEqual([revisionOf('core/pods', 'default/stays'), revisionOf('core/secrets', 'default/key')], before)
+    await agent.patch(pods, name, status, { subresource: 'status' })
+    assert.equal((await agent.get(pods, name)).status?.phase, 'Running')
+  })
+
+  it('believes nothing of a store that is not what it was', async () => {
+    await runPod(tp.of('acme'), { name: 'web', node: 'n1', partition: 'rp' })
+    const agent = await rp.agent('n1')
+    await until('the pod is there', async () => (await namesOn(agent, 'n1')).length === 1)
+    await until('it is synced', () => rp.relay.isSynced('tp'))
+    await stop(tp)
+    await stores.tp.close()
+    stores.tp = createMemoryStore()
+    tp = await start('tp')
+    await introduce()
+    await until('it is fenced', () => rp.peers.whyFenced('tp') !== undefined)
+    assert.deepEqual(await namesOn(agent, 'n1'), ['default--acme/web'])
+    assert.equal(rp.relay.isSynced('tp'), false)
+    await rp.peers.readmit('tp')
+    await until('the pod is gone', async () => (await namesOn(agent, 'n1')).length === 0)
+  })
+
+  it('overwrites nothing that is its own', async () => {
+    const name = { namespace: 'default', name: 'shared' }
+    await rp.client.create(configmaps, { metadata: name, data: { from: 'rp' } })
+    await tp.client.create(configmaps, { metadata: name, data: { from: 'tp' } })
+    await runPod(tp.client, {
+      name: 'web',
+      node: 'n1',
+      partition: 'rp',
+      spec: { containers: [{ name: 'c', image: 'i', envFrom: [{ configMapRef: { name: 'shared' } }] }] },
+    })
+    const agent = await rp.agent('n1')
+    await until('the pod is there', async () => (await namesOn(agent, 'n1')).length === 1)
+    assert.deepEqual((await rp.client.get(configmaps, name)).data, { from: 'rp' })
+    await agent.patch(
+      pods,
+      { namespace: 'default', name: 'web' },
+      { type: 'merge', body: { status: { phase: 'Running' } } },
+      { subresource: 'status' },
+    )
+    assert.equal((await tp.client.get(pods, { namespace: 'default', name: 'web' })).status?.phase, 'Running')
+  })
+
+  it('sends each object once, and many writes of nodes in few requests', async () => {
+    const count = 60
+    await Promise.all(
+      Array.from({ length: count }, (_, i) =>
+        runPod(tp.of('acme'), { name: `p${i}`, node: 'n1', partition: 'rp', spec: env('key') }),
+      ),
+    )
+    const agent = await rp.agent('n1')
+    await until('all pods are there', async () => (await namesOn(agent, 'n1')).length === count)
+    const wide = ['core/namespaces', 'core/services', 'discovery.k8s.io/endpointslices'].flatMap((resource) =>
+      Array.from(tp.server.server.stored.list('acme', resource)),
+    ).length
+    const referred = 2 // the service account and the certificate of the cluster, which all pods share
+    assert.ok(counts.puts <= count + wide + referred, `${counts.puts} lines for ${count} pods`)
+    await Promise.all(
+      Array.from({ length: count }, (_, i) =>
+        agent.patch(
+          pods,
+          { namespace: 'default--acme', name: `p${i}` },
+          { type: 'merge', body: { status: { phase: 'Running' } } },
+          { subresource: 'status' },
+        ),
+      ),
+    )
+    assert.equal(counts.items, count)
+    assert.ok(counts.batches <= count / 3, `${counts.batches} requests for ${count} writes`)
+    assert.equal(counts.streams, 1)
+  })
+})

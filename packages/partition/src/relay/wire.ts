@@ -1,0 +1,91 @@
+import { isRecord } from '@centaurus/api'
+import type { ObjectAddress, StoredEntry } from '@centaurus/apiserver'
+
+/** Where a tenant partition streams what nodes of a resource partition need. */
+export const RELAY_PATH = '/partition/v1/relay'
+
+/**
+ * Lines of `GET /partition/v1/relay?partition=<who asks>`: first HELLO, then PUT for everything that the asker's nodes need, then SYNCED: what was not
+ * put since HELLO is not needed any more, or is gone. Then PUT and DELETE for changes, in the order in which a node may see them: an object comes
+ * after what it refers to. Lines may repeat what is known.
+ */
+export type RelayLine =
+  | {
+      readonly type: 'HELLO'
+      readonly partition: string
+      /** Of the sender's scheduler. */
+      readonly epoch: number
+      readonly storeId: string
+      readonly revision: number
+    }
+  | RelayPut
+  | RelayDelete
+  /** Everything up to `revision` was sent. */
+  | { readonly type: 'SYNCED'; readonly revision: number; readonly epoch: number }
+  | { readonly type: 'PROGRESS'; readonly revision: number; readonly epoch: number }
+
+export interface RelayPut extends ObjectAddress {
+  readonly type: 'PUT'
+  /** Of the object, in the sender's store. */
+  readonly revision: number
+  readonly object: Readonly<Record<string, unknown>>
+}
+
+export interface RelayDelete extends ObjectAddress {
+  readonly type: 'DELETE'
+}
+
+/** A PUT from stored bytes, which are not parsed. */
+export function encodePut(
+  address: ObjectAddress,
+  { value, revision }: Pick<StoredEntry, 'value' | 'revision'>,
+): Uint8Array {
+  const head = `{"type":"PUT",${encodeAddress(address)},"revision":${revision},"object":`
+  return Buffer.concat([Buffer.from(head), value, TAIL])
+}
+
+export function encodeDelete(address: ObjectAddress): Uint8Array {
+  return Buffer.from(`{"type":"DELETE",${encodeAddress(address)}}\n`)
+}
+
+export function encodeLine(line: RelayLine): Uint8Array {
+  return Buffer.from(`${JSON.stringify(line)}\n`)
+}
+
+const TAIL = Buffer.from('}\n')
+
+function encodeAddress({ tenant, resource, key }: ObjectAddress): string {
+  return `"tenant":${JSON.stringify(tenant)},"resource":${JSON.stringify(resource)},"key":${JSON.stringify(key)}`
+}
+
+/** Reads a line; undefined for a type that a newer partition may send. Throws SyntaxError for what is no line. */
+export function parseLine(bytes: Uint8Array): RelayLine | undefined {
+  const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
+  if (!isRecord(value)) throw new SyntaxError('a line of the relay must be an object')
+  switch (value['type']) {
+    case 'HELLO':
+      checkMembers(value, { partition: 'string', epoch: 'number', storeId: 'string', revision: 'number' })
+      break
+    case 'PUT':
+      checkMembers(value, { tenant: 'string', resource: 'string', key: 'string', revision: 'number', object: 'object' })
+      break
+    case 'DELETE':
+      checkMembers(value, { tenant: 'string', resource: 'string', key: 'string' })
+      break
+    case 'SYNCED':
+    case 'PROGRESS':
+      checkMembers(value, { revision: 'number', epoch: 'number' })
+      break
+    default:
+      return undefined
+  }
+  return value as unknown as RelayLine
+}
+
+function checkMembers(value: Record<string, unknown>, members: Readonly<Record<string, string>>): void {
+  for (const [member, type] of Object.entries(members)) {
+    if (value[member] === null || typeof value[member] !== type) {
+      throw new SyntaxError(`${member} of a ${String(value['type'])} line must be of type ${type}`)
+    }
+  }
+}
