@@ -5,13 +5,15 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { prepareChaosPlane } from 'centaurus/chaos'
 import { runChaosRound } from '@centaurus/simulation/chaos'
-import { runCrashRounds } from '@centaurus/store/testing'
+import { runCrashRounds, runEtcdFaultRounds } from '@centaurus/store/testing'
 
 const ROUNDS_DEFAULT = 100
-const USAGE = `Usage: npm run soak -- store|cluster [--rounds N] [--seed N]
+const USAGE = `Usage: npm run soak -- store|etcd|cluster [--rounds N] [--seed N]
 
   store     writes under load, kills the writer with SIGKILL, opens the store and checks it.
             A failure prints the seed and keeps the directory.
+  etcd      writes under load to three members; members are killed and frozen, connections are cut,
+            requests and answers are lost; then compares what is stored with what was acknowledged.
   cluster   whole clusters in simulated time: users write, parts are killed, cut off and slowed down,
             then everything is repaired and checked. Round after round with the next seed;
             a failure prints its seed and the last actions, and the rounds go on.
@@ -22,7 +24,7 @@ const USAGE = `Usage: npm run soak -- store|cluster [--rounds N] [--seed N]
 
 type Soak = (rounds: number, seed: number) => Promise<number>
 
-const SOAKS: Readonly<Record<string, Soak>> = { store: soakStore, cluster: soakCluster }
+const SOAKS: Readonly<Record<string, Soak>> = { store: soakStore, etcd: soakEtcd, cluster: soakCluster }
 
 process.exitCode = await main(process.argv.slice(2))
 
@@ -59,6 +61,17 @@ async function soakStore(rounds: number, seed: number): Promise<number> {
   }
   rmSync(path, { recursive: true, force: true })
   return print('Nothing was lost\n')
+}
+
+async function soakEtcd(rounds: number, seed: number): Promise<number> {
+  print(`${rounds} rounds with seed ${seed}\n`)
+  await runEtcdFaultRounds({
+    rounds,
+    seed,
+    onRound: ({ round, acknowledged }) =>
+      print(`round ${round + 1} of ${rounds}: ${acknowledged} commits acknowledged, each made once\n`),
+  })
+  return print('Nothing was lost or made twice\n')
 }
 
 async function soakCluster(rounds: number, seed: number): Promise<number> {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { silentLogger, systemClock, systemRandom, type Clock, type Logger, type Random } from '@centaurus/base'
 import { CompactionSchedule, type AutomaticCompaction } from '../compaction.ts'
 import { checkTransaction } from '../mvcc/mvcc.ts'
@@ -124,7 +125,7 @@ class EtcdStore implements Store {
     this.#clock = clock
     this.#logger = logger
     this.#channel = new EtcdChannel({ endpoints, tls, clock, random, logger })
-    this.#ownSlots = `${keys.slots}${randomName(random)}/`
+    this.#ownSlots = `${keys.slots}${randomUUID()}/` // not from `random`: no other process may ever have the same
     this.#slots = new CommitSlots(this.#ownSlots)
     this.#committer = new Committer({ channel: this.#channel, slots: this.#slots, keys, clock })
     this.#watches = new WatchStream({
@@ -327,9 +328,4 @@ class EtcdStore implements Store {
 function nextPageEntries(entries: readonly KeyValue[]): number {
   const bytes = entries.reduce((sum, { key, value }) => sum + key.length + value.byteLength, 1)
   return Math.min(PAGE_ENTRIES_MAX, Math.max(1, Math.floor((PAGE_BYTES * entries.length) / bytes)))
-}
-
-/** Tells this process's commits from those of others, now and ever. */
-function randomName(random: Random): string {
-  return Array.from({ length: 4 }, () => random.integer(2 ** 32).toString(36)).join('-')
 }
