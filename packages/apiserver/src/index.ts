@@ -33,6 +33,7 @@ export type { ForwardedAnswer, ForwardedWrite, WriteForwarder } from './handlers
 export type { Exchange, ResponseHeaders, UpgradedConnection } from './http/exchange.ts'
 export { MemoryExchange, type MemoryAnswer, type MemoryRequest } from './http/memory-exchange.ts'
 export type { Listener, ListenerOptions, TlsMaterial } from './http/listener.ts'
+export type { Backend, ReachPartition } from './proxy/backend.ts'
 export { createProxyExtension, type ProxyOptions } from './proxy/proxy-extension.ts'
 export { parseRequestInfo, type RequestLine } from './request/parse-request-info.ts'
 export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/request-info.ts'

@@ -1,8 +1,16 @@
-import { badRequest, internalError, notFound, serviceUnavailable, type StatusError } from '@centaurus/api'
-import { nodes, type Node } from '@centaurus/api/core/v1'
+import {
+  badRequest,
+  internalError,
+  notFound,
+  RESOURCE_PARTITION_ANNOTATION,
+  serviceUnavailable,
+  type StatusError,
+} from '@centaurus/api'
+import { nodes, type Node, type Pod } from '@centaurus/api/core/v1'
 import type { DialTls } from '@centaurus/streams'
 import { DialRefusedError } from '@centaurus/streams'
 import type { ObjectReader } from '../resource/object-reader.ts'
+import { requireNode } from './pod-location.ts'
 
 /** Source: upstream's KubeletPort. */
 const KUBELET_PORT_DEFAULT = 10_250
@@ -21,12 +29,28 @@ export interface NodeTls {
 export interface ProxyDeps {
   readonly reader: ObjectReader
   readonly tls: NodeTls
+  readonly reach?: ReachPartition | undefined
 }
+
+/**
+ * An API server of the partition, through whose `nodes/proxy` its nodes are reached. Undefined for this partition, whose nodes are reached
+ * directly. Throws `StatusError` when there is no such partition.
+ */
+export type ReachPartition = (partition: string) => Backend | undefined
 
 /** Something to dial. */
 export interface Backend {
   readonly url: URL
   readonly tls: DialTls
+}
+
+/** Address of the agent of the pod's node for `path` (with its query), which may be another partition's. Throws NotFound, BadRequest, InternalError. */
+export function locatePodNode(deps: ProxyDeps, pod: Readonly<Pod>, path: string): Backend {
+  const node = requireNode(pod)
+  const partition = pod.metadata.annotations?.[RESOURCE_PARTITION_ANNOTATION]
+  const server = partition === undefined ? undefined : deps.reach?.(partition)
+  if (server === undefined) return locateNode(deps, node, path)
+  return { url: new URL(`/api/v1/nodes/${encodeURIComponent(node)}/proxy${path}`, server.url), tls: server.tls }
 }
 
 /** Address of a node's agent for `path` (with its query). Throws NotFound, or InternalError when it has told no address. */

@@ -9,9 +9,9 @@ import {
 } from '@centaurus/streams'
 import type { ConnectorContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
-import { locateNode, toDialStatus, type Backend, type ProxyDeps } from './backend.ts'
+import { locatePodNode, toDialStatus, type Backend, type ProxyDeps } from './backend.ts'
 import { joinSockets, passUpgrade } from './pass-upgrade.ts'
-import { findPod, nodePath, requireNode } from './pod-location.ts'
+import { findPod, nodePath } from './pod-location.ts'
 
 /**
  * `pods/portforward`: joins the client with the pod's node. SPDY within WebSocket is unwrapped, since nodes speak plain SPDY; all else
@@ -22,10 +22,10 @@ export async function connectPortForward(
   { info }: ConnectorContext,
   deps: ProxyDeps,
 ): Promise<void> {
-  const node = requireNode(findPod(deps.reader, info))
+  const pod = findPod(deps.reader, info)
   const ports = exchange.query.getAll('ports')
   const query = ports.length === 0 ? '' : `?port=${encodeURIComponent(ports.join(','))}`
-  const backend = locateNode(deps, node, `/portForward/${nodePath(info)}${query}`)
+  const backend = locatePodNode(deps, pod, `/portForward/${nodePath(info)}${query}`)
   if (exchange.upgrade === undefined) throw badRequest('Upgrade request required')
   const isTunnel = offeredProtocols({ headers: exchange.headers }).includes(PORT_FORWARD_TUNNEL_PROTOCOL)
   return isTunnel ? unwrapTunnel(exchange, backend) : passUpgrade(exchange, backend)

@@ -1,7 +1,7 @@
 import { FieldPath, forbiddenField, invalid, invalidObject, type FieldError } from '@centaurus/api'
-import type { ConnectorContext, Connector, CreateExtension } from '../extension.ts'
+import type { ApiServerCore, ConnectorContext, Connector, CreateExtension } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
-import { locateNode, type Backend, type NodeTls, type ProxyDeps } from './backend.ts'
+import { locatePodNode, type Backend, type NodeTls, type ProxyDeps, type ReachPartition } from './backend.ts'
 import { locateNodeProxy, locatePodProxy, locateServiceProxy } from './http-location.ts'
 import { passHttp, passLog } from './pass-http.ts'
 import { passUpgrade } from './pass-upgrade.ts'
@@ -12,6 +12,8 @@ import { connectCommand } from './remote-command.ts'
 export interface ProxyOptions {
   /** The client certificate towards node agents, and the authority of theirs. */
   readonly tls: NodeTls
+  /** Makes what finds the way to nodes of other partitions; absent: all nodes are this partition's. */
+  readonly reach?: ((core: ApiServerCore) => ReachPartition) | undefined
 }
 
 /** Options of a log that go to the node as they are. */
@@ -27,9 +29,10 @@ const LOG_OPTIONS = [
 ] as const
 
 /** Everything that the server passes on: logs, exec, attach, port-forward, and HTTP to nodes, pods and services. */
-export function createProxyExtension({ tls }: ProxyOptions): CreateExtension {
-  return ({ reader, random }) => {
-    const deps = { reader, random, tls }
+export function createProxyExtension({ tls, reach }: ProxyOptions): CreateExtension {
+  return (core) => {
+    const { reader, random } = core
+    const deps = { reader, random, tls, reach: reach?.(core) }
     const connector = (resource: string, subresource: string, connect: Connector['connect']): Connector => ({
       group: '',
       resource,
@@ -65,14 +68,13 @@ async function connectLog(exchange: Exchange, { info }: ConnectorContext, deps: 
   if (errors.length > 0) throw invalidObject({ group: '', kind: 'PodLogOptions' }, info.name, errors)
   const pod = findPod(deps.reader, info)
   const container = chooseContainer(pod, query.get('container') ?? '')
-  const node = pod.spec?.nodeName ?? ''
-  if (node === '') return exchange.respond(200, { 'content-type': 'text/plain' }, '')
+  if ((pod.spec?.nodeName ?? '') === '') return exchange.respond(200, { 'content-type': 'text/plain' }, '')
   const sent = new URLSearchParams()
   for (const name of LOG_OPTIONS) {
     const value = query.get(name)
     if (value !== null) sent.append(name, value)
   }
-  const backend = locateNode(deps, node, `/containerLogs/${nodePath(info)}/${container}?${sent}`)
+  const backend = locatePodNode(deps, pod, `/containerLogs/${nodePath(info)}/${container}?${sent}`)
   const isUnchecked = query.get('insecureSkipTLSVerifyBackend') === 'true'
   const tls = isUnchecked ? { ...backend.tls, rejectUnauthorized: false } : backend.tls
   await passLog(exchange, { ...backend, tls }, `pods/log ${info.name}`)

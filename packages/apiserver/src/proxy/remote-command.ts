@@ -11,9 +11,9 @@ import {
 } from '@centaurus/streams'
 import type { ConnectorContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
-import { locateNode, toDialStatus, type Backend, type ProxyDeps } from './backend.ts'
+import { locatePodNode, toDialStatus, type Backend, type ProxyDeps } from './backend.ts'
 import { passUpgrade } from './pass-upgrade.ts'
-import { chooseContainer, findPod, nodePath, requireNode } from './pod-location.ts'
+import { chooseContainer, findPod, nodePath } from './pod-location.ts'
 
 /**
  * `pods/exec` and `pods/attach`: joins the client with the pod's node. SPDY goes through as it is; WebSocket is translated to SPDY,
@@ -28,10 +28,9 @@ export async function connectCommand(
   const { query } = exchange
   const pod = findPod(deps.reader, info)
   const container = chooseContainer(pod, query.get('container') ?? '')
-  const node = requireNode(pod)
   const streams = readStreams(query)
   const path = `/${deps.kind}/${nodePath(info)}/${container}?${nodeQuery(query, streams, deps.kind)}`
-  const backend = locateNode(deps, node, path)
+  const backend = locatePodNode(deps, pod, path)
   if (exchange.upgrade === undefined) throw badRequest('Upgrade request required')
   if (upgradeKindOf({ headers: exchange.headers }) !== 'websocket') return passUpgrade(exchange, backend)
   await translate(exchange, backend, streams)

@@ -17,6 +17,8 @@ export interface Appearance {
   readonly show: (object: Stored<KubeObject>) => KubeObject
   /** True when selectable fields hold names that the view shows otherwise. */
   readonly showsFields: boolean
+  /** True when it does not say of copies that they are. */
+  readonly hidesOrigin: boolean
 }
 
 /**

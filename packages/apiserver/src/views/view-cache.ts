@@ -1,4 +1,5 @@
-import { SYSTEM_TENANT } from '@centaurus/api'
+import { ORIGIN_ANNOTATION, ORIGIN_REVISION_ANNOTATION, SYSTEM_TENANT, type KubeObject } from '@centaurus/api'
+import { asBuffer } from '../storage/encoding.ts'
 import { CacheEvent } from '../watch-cache/cache-event.ts'
 import type { CachedObject, StoredObject } from '../watch-cache/cached-object.ts'
 import { EventFeed, type CacheListener, type StartWatchOptions } from '../watch-cache/event-feed.ts'
@@ -6,7 +7,7 @@ import { selectFrom, type ObjectCache, type ResourceCache, type StoreSource } fr
 import type { Watcher } from '../watch-cache/watcher.ts'
 import { toNodePod } from './node-pod.ts'
 import { QualifiedObject, type Appearance } from './qualified-object.ts'
-import { isOfSystem, NAMESPACES, referencesOf, type ResourceKey } from './references.ts'
+import { isOfSystem, NAMESPACES, type ResourceKey } from './references.ts'
 import type { NameDirectory } from './name-directory.ts'
 import { toQualified, type TenantNames } from './translate.ts'
 import { NODES_VIEW } from './view-names.ts'
@@ -162,15 +163,18 @@ export class ViewCache implements ObjectCache {
 /** Names of the `system` tenant are the view's own, unless they hold what separates a qualified name. */
 function isShownAsIs({ tenant, appearance }: Member, object: CachedObject): boolean {
   if (tenant !== SYSTEM_TENANT) return false
+  if (appearance.hidesOrigin && asBuffer(object.value).includes(ORIGIN_TEXT)) return false
   return !object.key.includes('--') || appearance.keyOf(object.key) === object.key
 }
+
+const ORIGIN_TEXT = `"${ORIGIN_ANNOTATION}"`
 
 function show(member: Member, object: StoredObject): CachedObject {
   return isShownAsIs(member, object) ? object : new QualifiedObject(object, member.appearance)
 }
 
 function createAppearance(resource: ResourceKey, names: TenantNames, view: string): Appearance {
-  const isNodePod = view === NODES_VIEW && resource === 'core/pods'
+  const isOfNodes = view === NODES_VIEW
   return {
     tenant: names.tenant,
     keyOf: (key) => {
@@ -179,9 +183,21 @@ function createAppearance(resource: ResourceKey, names: TenantNames, view: strin
       return names.qualify(NAMESPACES, key.slice(0, slash)) + key.slice(slash)
     },
     show: (object) => {
-      const shown = toQualified(resource, object, names)
-      return isNodePod ? toNodePod(shown) : shown
+      const { namespace, name } = object.metadata
+      const isPlain = names.tenant === SYSTEM_TENANT && !(namespace || name).includes('--')
+      const shown = isPlain ? object : toQualified(resource, object, names)
+      if (!isOfNodes) return shown
+      return withoutOrigin(resource === 'core/pods' && names.tenant !== SYSTEM_TENANT ? toNodePod(shown) : shown)
     },
-    showsFields: resource === 'core/events' && referencesOf(resource).length > 0,
+    showsFields: resource === 'core/events',
+    hidesOrigin: isOfNodes,
   }
+}
+
+/** Nodes know no copies: an annotation that changes with each version would go into pods that ask for their annotations. */
+function withoutOrigin<T extends KubeObject>(object: T): T {
+  const { annotations } = object.metadata
+  if (annotations?.[ORIGIN_ANNOTATION] === undefined) return object
+  const { [ORIGIN_ANNOTATION]: _origin, [ORIGIN_REVISION_ANNOTATION]: _revision, ...own } = annotations
+  return { ...object, metadata: { ...object.metadata, annotations: own } }
 }

@@ -1,5 +1,6 @@
 import {
   objectKey,
+  ORIGIN_ANNOTATION,
   SYSTEM_TENANT,
   TENANT_ANNOTATION,
   type KubeObject,
@@ -133,12 +134,16 @@ class HostedInformer<T extends KubeObject> implements Informer<T> {
   }
 
   #added(object: Stored<T>): void {
-    if (this.#hosting.isHosted(tenantOf(object))) this.#tell((handler) => handler.onAdd?.(object))
+    if (this.#isShown(object)) this.#tell((handler) => handler.onAdd?.(object))
     else this.#hidden.add(objectKey(object))
   }
 
   #updated(object: Stored<T>, old: Stored<T>): void {
-    if (!this.#hidden.has(objectKey(object))) this.#tell((handler) => handler.onUpdate?.(object, old))
+    const key = objectKey(object)
+    const isShown = this.#isShown(object)
+    if (this.#hidden.has(key) === !isShown) {
+      if (isShown) this.#tell((handler) => handler.onUpdate?.(object, old))
+    } else this.#turn(object, { isShown })
   }
 
   #deleted(object: Stored<T>): void {
@@ -146,14 +151,23 @@ class HostedInformer<T extends KubeObject> implements Informer<T> {
   }
 
   #hostingChanged(tenant: string): void {
-    const isHosted = this.#hosting.isHosted(tenant)
     for (const object of this.#source.list()) {
-      const key = objectKey(object)
-      if (tenantOf(object) !== tenant || this.#hidden.has(key) === !isHosted) continue
-      if (isHosted) this.#hidden.delete(key)
-      else this.#hidden.add(key)
-      this.#tell((handler) => (isHosted ? handler.onAdd?.(object) : handler.onDelete?.(object)))
+      if (tenantOf(object) !== tenant) continue
+      const isShown = this.#isShown(object)
+      if (this.#hidden.has(objectKey(object)) === isShown) this.#turn(object, { isShown })
     }
+  }
+
+  /** Also `system` has copies: of home's system pods. */
+  #isShown(object: Stored<T>): boolean {
+    return object.metadata.annotations?.[ORIGIN_ANNOTATION] === undefined && this.#hosting.isHosted(tenantOf(object))
+  }
+
+  /** Shows what was hidden, or hides what was shown. */
+  #turn(object: Stored<T>, { isShown }: { readonly isShown: boolean }): void {
+    if (isShown) this.#hidden.delete(objectKey(object))
+    else this.#hidden.add(objectKey(object))
+    this.#tell((handler) => (isShown ? handler.onAdd?.(object) : handler.onDelete?.(object)))
   }
 
   #tell(call: (handler: InformerHandler<T>) => void): void {

@@ -108,6 +108,12 @@ describe('the relay', () => {
     assert.deepEqual(await namesOn(agent, 'n1'), ['default--acme/web', 'default--beta/web'])
     assert.equal(await readSecret(agent, 'default--acme', 'key'), 'acme')
     assert.equal(await readSecret(agent, 'default--beta', 'key'), 'beta')
+    const { annotations } = (await agent.get(pods, { namespace: 'default--acme', name: 'web' })).metadata
+    assert.deepEqual(annotations, {
+      'centaurus.io/namespace': 'default',
+      'centaurus.io/resource-partition': 'rp',
+      'centaurus.io/tenant': 'acme',
+    })
     await assert.rejects(readSecret(agent, 'default--acme', 'other'), /no relationship found/)
     assert.deepEqual(
       Array.from(rp.server.server.stored.list('acme', 'core/secrets'), ({ key }) => key),

@@ -3,7 +3,9 @@ import { partitions, tenants, type Partition } from '@centaurus/api/centaurus/v1
 import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
 import {
   createAccessExtension,
+  createProxyExtension,
   createTokenSigner,
+  KUBELET_CLIENT_IDENTITY,
   SERVER_USER,
   type ClusterCertificates,
   type CreateExtension,
@@ -19,6 +21,7 @@ import { createMembership, type Membership } from '../../membership/membership.t
 import { createOpenLink, issuePartitionCertificate, type OpenLink } from '../../membership/partition-link.ts'
 import { createRegistryExtension } from '../../registry/registry-extension.ts'
 import { createBatchServer } from '../batch-server.ts'
+import { createReachNodes } from '../reach-nodes.ts'
 import { createRelaySource } from '../relay-source.ts'
 import { startRelay, type Relay } from '../relay.ts'
 import { createWriteForwarding } from '../write-forwarding.ts'
@@ -54,9 +57,9 @@ export async function startPartition({
   wrapLink = (open) => open,
 }: TestPartitionOptions): Promise<TestPartition> {
   const certificate = await issuePartitionCertificate(certificates, name)
-  const openLink = wrapLink(
-    createOpenLink({ ca: certificates.authority.certificatePem, certificate, clock: systemClock }),
-  )
+  const ca = certificates.authority.certificatePem
+  const toNodes = await certificates.client('kubelet-client', KUBELET_CLIENT_IDENTITY)
+  const openLink = wrapLink(createOpenLink({ ca, certificate, clock: systemClock }))
   const kept: Store = Object.assign(Object.create(store) as Store, { close: async () => {} })
   const withMembership =
     (create: (membership: Membership) => CreateExtension): CreateExtension =>
@@ -73,6 +76,10 @@ export async function startPartition({
       withMembership((membership) => createRelaySource({ store, membership })),
       withMembership((membership) => createBatchServer({ membership })),
       withMembership((membership) => createWriteForwarding({ membership, openLink })),
+      createProxyExtension({
+        tls: { ca, cert: toNodes.certificatePem, key: toNodes.keyPem },
+        reach: ({ reader }) => createReachNodes({ membership: createMembership(reader, name), ca, certificate }),
+      }),
     ],
   })
   const peers = new PeerStates({ store, clock: systemClock, logger: silentLogger })
