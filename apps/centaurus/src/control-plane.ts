@@ -76,6 +76,8 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       serviceRange: partition.serviceRange,
     },
   })
+  const membership = createMembership(server.reader, partition.name)
+  shared.join(membership)
   await server.start()
   const listener = await server.listen({
     port: options.port,
@@ -86,14 +88,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       clientAuthority: certificates.authority.certificatePem,
     },
   })
-  const parts = await startPartition(server, { ...options, partition, shared, signer, port: listener.port })
+  const parts = await startPartition(server, { ...options, membership, partition, shared, signer, port: listener.port })
   const url = `https://${options.clientHost ?? '127.0.0.1'}:${listener.port}`
   const admin = await certificates.client('admin', ADMIN)
   return {
     server,
     port: listener.port,
     url,
-    membership: createMembership(server.reader, partition.name),
+    membership,
     client: server.client(),
     kubeconfig: createKubeconfig({
       server: url,
@@ -111,15 +113,15 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 interface StartPartitionOptions extends ControlPlaneOptions {
   readonly partition: PartitionSetup
   readonly shared: PartitionShared
+  readonly membership: Membership
   readonly signer: TokenSigner
 }
 
 /** What makes an API server a partition: the registry, and the parts that only one of its servers runs. */
 async function startPartition(server: ApiServer, options: StartPartitionOptions): Promise<Closable> {
-  const { store, partition, shared } = options
+  const { store, partition, shared, membership } = options
   const endpoint = `https://${formatHost(options.advertiseAddress)}:${options.port}`
   if (partition.homeEndpoints === undefined) await ensureHomePartition(server.client(), partition, endpoint)
-  const membership = createMembership(server.reader, partition.name)
   const start = async (resign: () => void): Promise<Closable> => {
     const home = connectHome(partition, membership, shared.identity)
     const sync = await startMembershipSync({

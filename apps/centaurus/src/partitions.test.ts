@@ -7,11 +7,11 @@ import type { Stored } from '@centaurus/api'
 import { openClusterCertificates, SERVER_USER, type ClusterCertificates } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
+import { parseKubeconfig } from '@centaurus/client/http'
 import { createMemoryStore, REVISION_SPAN, withRevisionBase, type Store } from '@centaurus/store'
-import { nodeClients } from './cluster.ts'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import { SINGLE_PARTITION } from './control-plane/partition-setup.ts'
-import { startSimulatedNodes } from './simulated-nodes.ts'
+import { connectNodes, startSimulatedNodes } from './simulated-nodes.ts'
 
 const WAIT_MS = 60_000
 const POLL_MS = 25
@@ -78,14 +78,23 @@ class TestPartition {
       alternativeNames: ['127.0.0.1'],
     })
     const clientCa = this.#certificates.authority.certificatePem
-    this.#nodes = await startSimulatedNodes({
-      ...nodeClients(this.plane.server),
+    const { config } = await parseKubeconfig(this.plane.kubeconfig)
+    const clients = connectNodes(config)
+    const running = await startSimulatedNodes({
+      client: clients.client(),
+      clientOf: clients.clientOf,
       count: NODES_EACH,
       namePrefix: `${this.name}-`,
       firstIndex: this.#index * NODES_EACH,
       logger: silentLogger,
       tls: { key: serving.keyPem, cert: serving.certificatePem, clientCa },
     })
+    this.#nodes = {
+      async close() {
+        await running.close()
+        await clients.close()
+      },
+    }
   }
 
   async stop(): Promise<void> {
@@ -165,17 +174,18 @@ describe('a cluster of two tenant partitions and two resource partitions', () =>
   }
   const podsOf = async (client: Client, app: string): Promise<readonly Stored<Pod>[]> =>
     (await client.list(pods, { namespace: 'default', labelSelector: `app=${app}` })).items
-  const untilBound = (client: Client, app: string, count: number): Promise<void> =>
-    eventually(`${count} pods of ${app} to have a node`, async () => {
+  const isRunning = ({ status }: Pod): boolean => status?.phase === 'Running'
+  const untilRunning = (client: Client, app: string, count: number): Promise<void> =>
+    eventually(`${count} pods of ${app} to run`, async () => {
       const list = await podsOf(client, app)
-      return list.length === count && list.every(({ spec }) => Boolean(spec?.nodeName))
+      return list.length === count && list.every(isRunning)
     })
 
-  it('places a tenant’s deployment on the nodes of both resource partitions', async () => {
+  it('runs a tenant’s deployment on the nodes of both resource partitions', async () => {
     await createTenant('acme', 'tp1')
     const client = clientOf('tp1', 'acme')
     await deploy(client, 'web', REPLICAS)
-    await untilBound(client, 'web', REPLICAS)
+    await untilRunning(client, 'web', REPLICAS)
     const hosts = new Set((await podsOf(client, 'web')).map(({ spec }) => spec?.nodeName?.split('-')[0]))
     assert.deepEqual([...hosts].toSorted(), ['rp1', 'rp2'])
     assert.equal((await part('tp1').plane.client.list(nodes)).items.length, 0, 'nodes live in their own partitions')

@@ -1,6 +1,8 @@
+import { ALL_TENANTS } from '@centaurus/api'
 import { nodes } from '@centaurus/api/core/v1'
 import { systemClock, systemRandom, type Logger } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
+import { createSharedHttpClients, type HttpClientConfig, type SharedHttpClients } from '@centaurus/client/http'
 import { createDelegatedAccess, startKubeletServer, type KubeletServerOptions, type NodeAgent } from '@centaurus/node'
 import { createSimulatedNode } from '@centaurus/simulation'
 
@@ -21,6 +23,16 @@ export interface SimulatedNodesOptions {
 
 /** Nodes that register at the same time. */
 const STARTS_AT_ONCE = 16
+
+/** Clients of simulated nodes over HTTP, for an administrator: each node acts as itself over shared connections. */
+export function connectNodes(config: HttpClientConfig): SharedHttpClients & Pick<SimulatedNodesOptions, 'clientOf'> {
+  const shared = createSharedHttpClients({ ...config, userAgent: 'kubelet', tenant: ALL_TENANTS })
+  return {
+    ...shared,
+    // The server puts nodes into their view by itself.
+    clientOf: (nodeName) => shared.client({ impersonate: nodeIdentity(nodeName), tenant: undefined }),
+  }
+}
 
 /** Who a node agent is. */
 export function nodeIdentity(nodeName: string): { readonly user: string; readonly groups: readonly string[] } {

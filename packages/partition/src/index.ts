@@ -7,6 +7,7 @@ export {
 } from './claims/claim-binder.ts'
 export { createForeignUse, type ForeignUse, type ForeignUseDeps, type NodeUseChange } from './claims/foreign-use.ts'
 export { createClaimsExtension, type ClaimsExtensionDeps } from './claims/claims-extension.ts'
+export { createIsBound } from './claims/local-reconciler.ts'
 export { ClaimBook, type ClaimBookDeps } from './claims/claim-book.ts'
 export type {
   Amounts,

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
-import { ALL_TENANTS, StatusError } from '@centaurus/api'
+import { StatusError } from '@centaurus/api'
 import { nodes } from '@centaurus/api/core/v1'
 import { systemClock, systemRandom, type Logger } from '@centaurus/base'
-import { createHttpClient, createSharedHttpClients, loadKubeconfig } from '@centaurus/client/http'
+import { createHttpClient, loadKubeconfig } from '@centaurus/client/http'
 import { createInformerFactory, type Client } from '@centaurus/client'
 import {
   createCriRuntime,
@@ -22,7 +22,7 @@ import { localNodeName, readNodeIdentity, type NodeIdentity } from '../node-iden
 import { DEFAULT_SETTINGS, readSettings, SIMULATED_NODES_MAX, type Settings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
 import { UserError } from '../user-error.ts'
-import { nodeIdentity, startSimulatedNodes } from '../simulated-nodes.ts'
+import { connectNodes, startSimulatedNodes } from '../simulated-nodes.ts'
 
 /** Source: the kubelet's own default. */
 const KUBELET_PORT = 10_250
@@ -53,12 +53,12 @@ async function runSimulated(
   { partition, count, logger }: Settings & { readonly count: number; readonly logger: Logger },
 ): Promise<Running> {
   const { config } = await loadKubeconfig(home.kubeconfig)
-  const clients = createSharedHttpClients({ ...config, userAgent: 'kubelet', tenant: ALL_TENANTS })
+  const clients = connectNodes(config)
   const client = clients.client()
   await untilApiAnswers(client, 'simulated-0')
   const simulated = await startSimulatedNodes({
     client,
-    clientOf: (nodeName) => clients.client({ impersonate: nodeIdentity(nodeName), tenant: undefined }),
+    clientOf: clients.clientOf,
     count,
     namePrefix: partition === undefined ? undefined : `${partition.name}-simulated-`,
     firstIndex: (partition?.index ?? 0) * SIMULATED_NODES_MAX,

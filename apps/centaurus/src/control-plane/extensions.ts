@@ -12,11 +12,14 @@ import {
 } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import {
+  createBatchServer,
   createClaimsExtension,
   createMembershipExtension,
   createMoveSource,
   createRegistryExtension,
+  createRelaySource,
   createTenantsExtension,
+  createWriteForwarding,
   readmitHome,
 } from '@centaurus/partition'
 import type { Store } from '@centaurus/store'
@@ -61,7 +64,7 @@ export interface PartitionExtensionsOptions {
 export function partitionExtensions(options: PartitionExtensionsOptions): CreateExtension[] {
   const { partition, store, shared, clock, logger } = options
   const { name, homeEndpoints } = partition
-  const { peers, claims, fences, storeState } = shared
+  const { peers, claims, fences, openLink, storeState } = shared
   const isHome = homeEndpoints === undefined
   const whyFenced = (peer: string): string | undefined => peers.whyFenced(peer)
   return [
@@ -84,6 +87,7 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
           withMembership(name, (membership) =>
             createClaimsExtension({ claims, membership, store, storeState, whyFenced }),
           ),
+          withMembership(name, (membership) => createWriteForwarding({ membership, openLink })),
         ]),
     ...(fences === undefined
       ? []
@@ -91,6 +95,8 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
           withMembership(name, (membership) =>
             createMoveSource({ store, fences, membership: () => membership, clock, logger }),
           ),
+          withMembership(name, (membership) => createRelaySource({ store, membership })),
+          withMembership(name, (membership) => createBatchServer({ membership })),
         ]),
   ]
 }

@@ -27,9 +27,11 @@ import {
   createClaimBinder,
   createForeignUse,
   createHostedInformers,
+  createIsBound,
   createNodesSource,
   partitionClientConfig,
   startMover,
+  startRelay,
   startTenants,
   withNodes,
   type Hosting,
@@ -77,6 +79,7 @@ export async function startParts(server: ApiServer, options: PartsOptions): Prom
   if (partition.roles.includes('Resource')) {
     const client = server.client(componentUser('kube-controller-manager'))
     running.push(startControllers({ ...deps, client, names: controllersOf('Resource') }))
+    running.push(startRelayOf(server, options))
   }
   if (partition.roles.includes('Tenant')) running.push(await startTenantParts(server, { ...options, deps }))
   if (options.partition.homeEndpoints === undefined || partition.roles.includes('Tenant'))
@@ -90,6 +93,24 @@ export async function startParts(server: ApiServer, options: PartsOptions): Prom
 }
 
 type Shared = Omit<ControllerInputs, 'client'>
+
+/** What runs on the nodes here comes from all tenant partitions; room whose pod never came is given back. */
+function startRelayOf(server: ApiServer, options: PartsOptions): Closable {
+  const { shared, logger } = options
+  const { claims, peers, openLink } = shared
+  return startRelay({
+    ...options,
+    server,
+    peers,
+    openLink,
+    onSynced(partition, epoch) {
+      const isBound = createIsBound(claims!, server.reader)
+      claims?.reconcile(partition, { epoch, isBound }).catch((error: unknown) => {
+        logger.warn('Could not look for room without pods', { partition, error }) // at the next epoch, or start
+      })
+    },
+  })
+}
 
 /** Pods find nodes of every resource partition, claim room there, and are looked after. */
 async function startTenantParts(

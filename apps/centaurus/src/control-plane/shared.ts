@@ -9,6 +9,7 @@ import {
   PeerStates,
   TenantFences,
   type LinkIdentity,
+  type Membership,
   type OpenLink,
   type StoreState,
 } from '@centaurus/partition'
@@ -27,6 +28,8 @@ export interface PartitionShared {
   readonly fences: TenantFences | undefined
   /** Identity and present revision of its own store. */
   readonly storeState: () => Promise<StoreState>
+  /** Tells it who is in the cluster, as soon as the server that knows is made. */
+  join(membership: Membership): void
 }
 
 export interface SharedOptions {
@@ -41,14 +44,17 @@ export interface SharedOptions {
 export async function createShared(options: SharedOptions): Promise<PartitionShared> {
   const { store, certificates, partition, clock, logger } = options
   const deps = { store, clock, logger }
+  const late: { membership?: Membership } = {}
+  const ownerOf = (tenant: string): string | undefined => late.membership?.tenant(tenant)?.status?.partition
   const certificate = await issuePartitionCertificate(certificates, partition.name)
   const identity: LinkIdentity = { ca: certificates.authority.certificatePem, certificate, clock }
   return {
     identity,
     openLink: createOpenLink(identity),
     peers: new PeerStates(deps),
-    claims: partition.roles.includes('Resource') ? new ClaimBook(deps) : undefined,
+    claims: partition.roles.includes('Resource') ? new ClaimBook({ ...deps, ownerOf }) : undefined,
     fences: partition.roles.includes('Tenant') ? new TenantFences(deps) : undefined,
+    join: (membership) => void (late.membership = membership),
     storeState: async () => ({ storeId: await ensureStoreId(store), revision: await store.currentRevision() }),
   }
 }
@@ -59,9 +65,6 @@ export function createPeersExtension(peers: PeerStates): CreateExtension {
 }
 
 /** For an extension that reads who is in the cluster. */
-export function withMembership(
-  self: string,
-  create: (membership: ReturnType<typeof createMembership>) => CreateExtension,
-): CreateExtension {
+export function withMembership(self: string, create: (membership: Membership) => CreateExtension): CreateExtension {
   return (core) => create(createMembership(core.reader, self))(core)
 }

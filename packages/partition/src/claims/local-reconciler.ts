@@ -19,6 +19,17 @@ export interface LocalReconcilerDeps {
   readonly logger: Logger
 }
 
+/** Whether the pod of a claim is there, on that node, and not over, as this partition's own store or its copies tell. */
+export function createIsBound(claims: ClaimBook, reader: ObjectReader): (uid: string, node: string) => boolean {
+  return (uid, node) => {
+    const claim = claims.ledger.findClaim(uid)?.claim
+    if (claim === undefined) return false
+    const { tenant, namespace } = claim.terms
+    const pod = reader.get<Pod>(pods, { namespace, name: claim.name }, { tenant })
+    return pod?.metadata.uid === uid && pod.spec?.nodeName === node && !isOver(pod)
+  }
+}
+
 /** Gives back, each time that another scheduler of this partition takes over, the room that those before it left behind without a pod. */
 export class LocalReconciler {
   readonly #deps: LocalReconcilerDeps
@@ -60,13 +71,7 @@ export class LocalReconciler {
       await client.list(nodes, { limit: 1 }) // the cache holds now what was bound before the epoch began
       await claims.reconcile(self, {
         epoch: present.epoch,
-        isBound: (uid, node) => {
-          const claim = claims.ledger.findClaim(uid)?.claim
-          if (claim === undefined) return false
-          const { tenant, namespace } = claim.terms
-          const pod = reader.get<Pod>(pods, { namespace, name: claim.name }, { tenant })
-          return pod?.metadata.uid === uid && pod.spec?.nodeName === node && !isOver(pod)
-        },
+        isBound: createIsBound(claims, reader),
       })
     } catch (error) {
       if (this.#closed) return
