@@ -31,8 +31,8 @@ const OPERATORS_RESOURCES = new Set([
   'storagemigration.k8s.io/storageversionmigrations',
 ])
 
-/** Where pods run is not for tenants to say. */
-const PLACEMENTS = new Set(['/bindings', '/pods/binding'])
+/** Where pods run, and at which address, is not for tenants to say: the server connects to what a pod's status names. */
+const PLACEMENTS = new Set(['/bindings', '/pods/binding', '/pods/status'])
 
 const READS = new Set(['get', 'list', 'watch'])
 

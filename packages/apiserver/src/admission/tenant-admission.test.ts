@@ -106,6 +106,22 @@ describe('admission by tenant', () => {
       (await ask('POST', PODS, { body: pod('a', { nodeName: 'n1' }) })).json().message,
       /pods "a" is forbidden: spec.nodeName may not be set/,
     )
+    const spec = { hostNetwork: true, containers: [{ name: 'c', image: 'i' }] }
+    await assert.rejects(
+      clientOf('globex').create(pods, { metadata: { name: 'host', namespace: 'default' }, spec }),
+      /violates PodSecurity "baseline:latest": host namespaces \(hostNetwork=true\)/,
+    )
+    const volume = {
+      kind: 'PersistentVolume',
+      apiVersion: 'v1',
+      metadata: { name: 'root' },
+      spec: { capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'], hostPath: { path: '/' } },
+    }
+    assert.match(
+      (await ask('POST', '/api/v1/persistentvolumes', { body: volume })).json().message,
+      /hostPath and local volumes may not be used/,
+    )
+    assert.equal((await ask('PATCH', `${PODS}/b/status`, { body: {} })).status, 403)
     const critical = pod('b', { priorityClassName: 'system-node-critical' })
     assert.equal(
       (await ask('POST', PODS, { body: critical })).json().message,
@@ -117,6 +133,12 @@ describe('admission by tenant', () => {
     const second = { ...critical, metadata: { name: 'c' } }
     assert.match((await ask('POST', PODS, { body: second })).json().message, /exceeded quota/)
     assert.equal((await ask('POST', `${PODS}/b/binding`, { body: { target: { name: 'n1' } } })).status, 403)
+  })
+
+  it('lets pods reach their node where operators trust the tenant', async () => {
+    await putTenant(test, { metadata: { name: 'trusted', annotations: { 'centaurus.io/pod-security': 'privileged' } } })
+    const ask = await test.as(adminOf('trusted'))
+    assert.equal((await ask('POST', PODS, { body: pod('a', { hostNetwork: true }) })).status, 201)
   })
 
   it('keeps offered classes as the operators made them', async () => {

@@ -1,9 +1,10 @@
 import { ALL_TENANTS, SYSTEM_TENANT } from '@centaurus/api'
-import { pods, type Pod } from '@centaurus/api/core/v1'
+import { persistentvolumes, pods, type PersistentVolume, type Pod } from '@centaurus/api/core/v1'
 import { ingressclasses } from '@centaurus/api/networking/v1'
 import { priorityclasses } from '@centaurus/api/scheduling/v1'
 import { storageclasses } from '@centaurus/api/storage/v1'
 import type { AdmissionContext, AdmissionStep, AdmittedWrite } from './admission.ts'
+import { findBaselineViolations } from './pod-security.ts'
 import { isWriteTo, refuseAdmission } from './refuse.ts'
 
 /** On a class of `system`: tenants get a copy of it, which they can use and not change. */
@@ -17,8 +18,9 @@ export const tenantBoundary: AdmissionStep = {
   handles: ({ request }) => request.target.tenant !== SYSTEM_TENANT && request.target.tenant !== ALL_TENANTS,
   validate(write, context) {
     refuseInTheEnd(write, context)
+    if (write.operation !== 'delete' && isPod(write)) refusePod(write, context)
     if (write.request.isInProcess === true) return
-    if (isWriteTo(write, pods)) refusePlacement(write)
+    if (isWriteTo(write, persistentvolumes)) refuseHostVolume(write)
     else if (CLASSES.some((type) => isWriteTo(write, type))) refuseOffered(write)
   },
 }
@@ -29,10 +31,34 @@ function refuseInTheEnd(write: AdmittedWrite, { tenants }: AdmissionContext): vo
   throw refuseAdmission(write, 'unable to create new content because the cluster is being terminated')
 }
 
-/** The scheduler claims a node's room before it binds a pod; who names the node would take the room from others. */
-function refusePlacement(write: AdmittedWrite): void {
-  if (write.operation !== 'create' || ((write.draft as Pod).spec?.nodeName ?? '') === '') return
-  throw refuseAdmission(write, 'spec.nodeName may not be set: the scheduler chooses the node')
+function isPod(write: AdmittedWrite): boolean {
+  return ['', 'ephemeralcontainers', 'resize'].some((subresource) => isWriteTo(write, pods, subresource))
+}
+
+/**
+ * Whoever makes the Pod, since controllers make what a tenant's templates say. The scheduler claims a node's room before it binds a Pod:
+ * who names the node would take the room from others. What the baseline of pod security refuses would reach the node, and with it other
+ * tenants; operators may trust a tenant with it.
+ */
+function refusePod(write: AdmittedWrite, { tenants }: AdmissionContext): void {
+  const pod = write.draft as Pod
+  if (write.operation === 'create' && (pod.spec?.nodeName ?? '') !== '') {
+    throw refuseAdmission(write, 'spec.nodeName may not be set: the scheduler chooses the node')
+  }
+  if (tenants.find(write.request.target.tenant)?.isPrivileged === true) return
+  const violations = findBaselineViolations(pod)
+  if (violations.length === 0) return
+  throw refuseAdmission(write, `violates PodSecurity "baseline:latest": ${violations.join(', ')}`)
+}
+
+/** Folders and disks of nodes; provisioners make volumes of these, in the server's own name. */
+function refuseHostVolume(write: AdmittedWrite): void {
+  const { spec } = write.draft as PersistentVolume
+  const isHost = spec?.hostPath !== undefined || spec?.local !== undefined
+  const isOfTenant = write.request.user.tenant !== SYSTEM_TENANT
+  if (write.operation === 'create' && isHost && isOfTenant) {
+    throw refuseAdmission(write, 'hostPath and local volumes may not be used: claim storage of a class')
+  }
 }
 
 function refuseOffered(write: AdmittedWrite): void {

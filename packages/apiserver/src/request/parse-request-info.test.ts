@@ -19,8 +19,9 @@ describe('the tenant in a URL', () => {
   })
 
   it('is none where nothing names it', () => {
-    for (const path of ['/api/v1/pods', '/version', '/api/v1/namespaces/tenants/pods', '/api/v1/tenants/acme'])
-      assert.equal(parse(path).tenant, '', path)
+    const paths = ['/api/v1/pods', '/version', '/api/v1/namespaces/tenants/pods', '/api/v1/tenants/acme']
+    for (const path of [...paths, '/tenants//version'])
+      assert.deepEqual([parse(path).tenant, parse(path).path], ['', path])
   })
 
   it('does not hide the registry, or custom resources called tenants', () => {

@@ -76,6 +76,7 @@ function splitTenant(path: string): { tenant: string; path: string } {
   if (!path.startsWith(TENANTS_PREFIX)) return { tenant: '', path }
   const end = path.indexOf('/', TENANTS_PREFIX.length)
   const tenant = path.slice(TENANTS_PREFIX.length, end < 0 ? undefined : end)
+  if (tenant === '') return { tenant, path } // `/tenants//…` names nobody
   return { tenant: decodeSegment(tenant), path: end < 0 ? '/' : path.slice(end) }
 }
 

@@ -5,6 +5,8 @@ import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
 import { resourcePrefix } from '../storage/keys.ts'
 
+/** On a Tenant: `privileged` lets its Pods ask for what reaches their nodes. Default: the baseline of the Pod Security Standards. */
+const POD_SECURITY_ANNOTATION = 'centaurus.io/pod-security'
 /** When a client may try again to write what is being moved: a move freezes for less. */
 const MOVING_RETRY_SECONDS = 1
 
@@ -14,6 +16,8 @@ export interface TenantEntry {
   readonly phase: NonNullable<Tenant['status']>['phase']
   /** True when this partition serves it. */
   readonly isHosted: boolean
+  /** Operators trust its Pods with their nodes. */
+  readonly isPrivileged: boolean
   /** Limits over all of its namespaces, by quota resource name. */
   readonly quota: Readonly<Record<string, string>>
   /** Grows with each change of the Tenant's spec. */
@@ -113,6 +117,7 @@ export class RegistryTenants implements TenantDirectory {
       name,
       phase: status?.phase,
       isHosted: isMine && status?.phase !== undefined && status.phase !== 'Pending',
+      isPrivileged: metadata.annotations?.[POD_SECURITY_ANNOTATION] === 'privileged',
       quota: spec?.quota ?? NO_QUOTA,
       generation: metadata.generation ?? 0,
       revision: Number(metadata.resourceVersion),
