@@ -61,5 +61,8 @@ function benchNode(name: string): Node {
     { type: 'InternalIP', address: '10.0.0.1' },
     { type: 'Hostname', address: name },
   ]
-  return { metadata: { name, labels }, status: { capacity: quantities, allocatable: quantities, conditions, addresses } }
+  return {
+    metadata: { name, labels },
+    status: { capacity: quantities, allocatable: quantities, conditions, addresses },
+  }
 }

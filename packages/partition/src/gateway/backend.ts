@@ -1,5 +1,6 @@
 import { constants, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2'
 import type { Readable } from 'node:stream'
+import { badRequest } from '@centaurus/api'
 import { Endpoint, type Credentials, type EndpointDeps, type Link } from './endpoint.ts'
 import { READ_ATTEMPTS_MAX } from './limits.ts'
 import { LostAnswerError, UnreachableError } from './refusals.ts'
@@ -36,10 +37,6 @@ export class Backend {
     this.#deps = deps
   }
 
-  get urls(): readonly string[] {
-    return this.#endpoints.map((endpoint) => endpoint.url)
-  }
-
   /** Keeps the connections to those that stay; requests to the others are cut. */
   setUrls(urls: readonly string[]): void {
     const kept = new Map(this.#endpoints.map((endpoint) => [endpoint.url, endpoint]))
@@ -51,9 +48,9 @@ export class Backend {
     for (const endpoint of kept.values()) endpoint.close()
   }
 
-  /** An API server in turn, those that failed lately last. */
-  pickUrl(): string | undefined {
-    return this.#inTurn()[0]?.url
+  /** Its API servers, in turn, those that failed lately last. */
+  urlsInTurn(): readonly string[] {
+    return this.#inTurn().map((endpoint) => endpoint.url)
   }
 
   /**
@@ -140,22 +137,46 @@ function sendOn(link: Link, outgoing: Outgoing): Promise<Incoming> {
     }
     stream = link.session.request(headers as Record<string, string>, { endStream: body === undefined })
   } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException
+    const isSessions = /^ERR_HTTP2_(INVALID_SESSION|GOAWAY_SESSION|OUT_OF_STREAMS|STREAM_CANCEL)$/.test(code)
+    if (!isSessions) return Promise.reject(badRequest(`the request can't be passed on: ${(error as Error).message}`))
     return Promise.reject(new StreamFailedError(error, { isUnseen: true, isBodySpent: false }))
   }
   link.streams++
   outgoing.onStream?.(stream)
   return new Promise((resolve, reject) => {
     let failure: unknown
+    let isAnswered = false
     stream.once('close', () => {
       link.streams--
       if (link.streams === 0 && link.session.closed) link.session.close()
+      if (isAnswered) return
       const isUnseen = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM || stream.id === undefined
       const isBodySpent = body !== undefined && !(body instanceof Uint8Array)
       reject(new StreamFailedError(failure ?? new Error('The stream was closed'), { isUnseen, isBodySpent }))
     })
     stream.on('error', (error) => (failure ??= error)) // `close` follows
-    stream.once('response', (headers) => resolve({ status: headers[':status'] ?? 502, headers, stream }))
+    stream.once('response', (headers) => {
+      isAnswered = true
+      resolve({ status: headers[':status'] ?? 502, headers, stream })
+    })
     if (body instanceof Uint8Array) stream.end(body)
-    else body?.pipe(stream)
+    else if (body !== undefined) pump(body, stream)
+  })
+}
+
+/** Like pipe, but a body that breaks off is broken off there as well, and not ended as if it were whole. */
+function pump(from: Readable, to: ClientHttp2Stream): void {
+  const resume = (): void => void from.resume()
+  from.on('data', (chunk: Buffer) => {
+    if (to.destroyed || to.write(chunk)) return
+    from.pause()
+    to.once('drain', resume)
+  })
+  to.once('close', resume) // nobody waits for the rest
+  from.once('end', () => {
+    const isCut = from.destroyed || ('aborted' in from && from.aborted === true)
+    if (isCut) to.destroy(new Error('The request broke off'))
+    else if (!to.destroyed) to.end()
   })
 }

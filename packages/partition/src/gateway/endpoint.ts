@@ -6,6 +6,7 @@ import {
   ENDPOINT_BACKOFF_MS,
   PING_INTERVAL_MS,
   PING_TIMEOUT_MS,
+  SESSION_MEMORY_MB_MAX,
   SESSION_WINDOW_BYTES,
   SESSIONS_PER_ENDPOINT_MAX,
   STREAM_WINDOW_BYTES,
@@ -97,6 +98,7 @@ export class Endpoint {
     const session = connect(this.url, {
       ca,
       ...(credentials === 'gateway' ? { cert, key } : {}),
+      maxSessionMemory: SESSION_MEMORY_MB_MAX,
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
     })
     const link: Link = { session, endpoint: this, streams: 0 }

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import { constants, type ServerHttp2Stream } from 'node:http2'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Duplex, Readable, Writable } from 'node:stream'
 
 /** What is known of a client's connection; shared by its requests. */
@@ -51,6 +51,7 @@ export class Http2FrontRequest implements FrontRequest {
   readonly body: Readable | undefined
   readonly upgrade = undefined
   readonly #stream: ServerHttp2Stream
+  readonly #closing = new CloseListeners()
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: Peer) {
     this.#stream = stream
@@ -83,12 +84,13 @@ export class Http2FrontRequest implements FrontRequest {
   }
 
   abort(): void {
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    // `close` would end the body in order first, whatever its code: the client would take it for the whole
+    this.#stream.destroy(new Error('The answer broke off'))
   }
 
   onClose(listener: () => void): void {
     if (this.#stream.destroyed) queueMicrotask(listener)
-    else this.#stream.once('close', listener)
+    else if (this.#closing.add(listener)) this.#stream.once('close', () => this.#closing.run())
   }
 }
 
@@ -102,6 +104,7 @@ export class Http1FrontRequest implements FrontRequest {
   readonly upgrade: UpgradeOffer | undefined
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
+  readonly #closing = new CloseListeners()
 
   constructor(
     { request, response }: { request: IncomingMessage; response: ServerResponse },
@@ -147,13 +150,35 @@ export class Http1FrontRequest implements FrontRequest {
 
   onClose(listener: () => void): void {
     if (this.#response.closed) queueMicrotask(listener)
-    else this.#response.once('close', listener)
+    else if (this.#closing.add(listener)) this.#response.once('close', () => this.#closing.run())
   }
 
   #writeHead(code: number, headers: AnswerHeaders): void {
     // a body that was not read would be taken for the next request
     const mustClose = this.body !== undefined && !this.#request.complete && code >= 400
     this.#response.writeHead(code, mustClose ? { ...headers, connection: 'close' } : headers)
+  }
+}
+
+/** A merged request has a listener for each partition, and Node warns of more than ten. */
+class CloseListeners {
+  #first: (() => void) | undefined
+  #more: (() => void)[] | undefined
+
+  /** True for the first one. */
+  add(listener: () => void): boolean {
+    if (this.#first === undefined) {
+      this.#first = listener
+      return true
+    }
+    this.#more ??= []
+    this.#more.push(listener)
+    return false
+  }
+
+  run(): void {
+    this.#first?.()
+    for (const listener of this.#more ?? []) listener()
   }
 }
 

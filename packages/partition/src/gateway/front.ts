@@ -16,6 +16,7 @@ import {
   IDLE_CONNECTION_MS,
   KEEP_ALIVE_PROBE_MS,
   REQUEST_HEADER_BYTES_MAX,
+  SESSION_MEMORY_MB_MAX,
   STREAM_WINDOW_BYTES,
   STREAMS_PER_CLIENT_MAX,
 } from './limits.ts'
@@ -55,6 +56,7 @@ export async function openFront(options: FrontOptions, deps: FrontDeps): Promise
     allowHTTP1: true,
     requestCert: true,
     rejectUnauthorized: false,
+    maxSessionMemory: SESSION_MEMORY_MB_MAX,
     settings: {
       maxConcurrentStreams: STREAMS_PER_CLIENT_MAX,
       maxHeaderListSize: REQUEST_HEADER_BYTES_MAX,

@@ -110,10 +110,14 @@ interface Asked {
   readonly target: Target
 }
 
+/** Others have no meaning in the API. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
 async function serve(parts: Parts, request: FrontRequest): Promise<void> {
   let caller: Caller | undefined
   let route: Route | undefined
   try {
+    if (!METHODS.has(request.method)) throw methodNotAllowed()
     caller = parts.readCaller({ certificate: request.peer.certificate, authorization: request.headers.authorization })
     const target = parseTarget(pathOf(request.target))
     const { map } = parts.membership

@@ -12,6 +12,8 @@ export const DRAIN_MS = 5_000
 export const STREAM_WINDOW_BYTES = 256 * 1024
 /** Of all streams of a connection: more than all of them can hold, so that slow receivers don't hold up the others. */
 export const SESSION_WINDOW_BYTES = 512 * 1024 * 1024
+/** Above this, Node refuses new streams of a connection. Paused streams count; Node's default of 10 MB is 40 of them. */
+export const SESSION_MEMORY_MB_MAX = 512
 /** Streams on one connection to a partition; more open another. */
 export const STREAMS_PER_SESSION_MAX = 500
 /** Connections to one API server; beyond, requests are refused with 429. 64 × 500 watches. */

@@ -34,7 +34,10 @@ export function credentialsOf({ identity }: Caller): Outgoing['credentials'] {
 export function sendFor(request: FrontRequest, backend: Backend, outgoing: Outgoing): Promise<Incoming> {
   let open: ClientHttp2Stream | undefined
   request.onClose(() => {
-    if (open !== undefined && !open.destroyed) open.close(constants.NGHTTP2_CANCEL)
+    if (open === undefined || open.destroyed || open.readableEnded) return
+    // `close` would end a body in order first, as if it were whole
+    if (open.writableEnded) open.close(constants.NGHTTP2_CANCEL)
+    else open.destroy(new Error('The client went away'))
   })
   return backend.send({ ...outgoing, onStream: (stream) => void (open = stream) })
 }

@@ -22,9 +22,7 @@ export async function splice(
   caller: Caller,
   { backend, tls }: { readonly backend: Backend; readonly tls: GatewayTls },
 ): Promise<void> {
-  const url = backend.pickUrl()
-  if (url === undefined) throw new UnreachableError(`Partition ${backend.name} has no addresses`)
-  const answer = await repeatUpgrade(request, caller, { url: new URL(request.target, url), tls })
+  const answer = await reachAny(backend, (url) => repeatUpgrade(request, caller, { url, tls }))
   if (answer.type === 'refused') {
     const { response, body } = answer
     return request.answer(response.statusCode ?? 502, passAnswerHeaders(response.headers), body)
@@ -37,6 +35,20 @@ export async function splice(
   join(socket, answer.socket)
 }
 
+/** Tries the API servers of the partition until one has been reached. */
+async function reachAny<T>(backend: Backend, attempt: (url: string) => Promise<T>): Promise<T> {
+  let failure: unknown = new UnreachableError(`Partition ${backend.name} has no addresses`)
+  for (const url of backend.urlsInTurn()) {
+    try {
+      return await attempt(url)
+    } catch (error) {
+      if (!(error instanceof UnreachableError)) throw error
+      failure = error
+    }
+  }
+  throw failure
+}
+
 type UpgradeAnswer =
   | { readonly type: 'upgraded'; readonly response: IncomingMessage; readonly socket: Duplex; readonly head: Buffer }
   | { readonly type: 'refused'; readonly response: IncomingMessage; readonly body: Buffer }
@@ -44,13 +56,14 @@ type UpgradeAnswer =
 function repeatUpgrade(
   request: FrontRequest,
   caller: Caller,
-  { url, tls }: { readonly url: URL; readonly tls: GatewayTls },
+  { url, tls }: { readonly url: string; readonly tls: GatewayTls },
 ): Promise<UpgradeAnswer> {
   const { connection = 'Upgrade', upgrade = '' } = request.headers
   const { ca, cert, key } = tls
   return new Promise((resolve, reject) => {
     const outgoing = requestHttps(url, {
       method: request.method,
+      path: request.target, // as it is: resolved as a URL, `//host/` would lead elsewhere
       agent: false,
       headers: { ...passRequestHeaders(request, caller), connection, upgrade },
       ca,

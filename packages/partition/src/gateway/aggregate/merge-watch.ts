@@ -60,6 +60,7 @@ class MergedWatch {
   readonly #options: MergedWatchOptions
   #parts: readonly Part[] = []
   #ended = false
+  #waits = false
 
   constructor(context: AggregateContext, options: MergedWatchOptions) {
     this.#context = context
@@ -133,8 +134,11 @@ class MergedWatch {
 
   /** A client that reads slowly holds the partitions back; they drop a watcher that lets too much pile up. */
   #wait(): void {
+    if (this.#waits) return
+    this.#waits = true
     for (const { incoming } of this.#parts) incoming.stream.pause()
     this.#context.request.out.once('drain', () => {
+      this.#waits = false
       for (const { incoming } of this.#parts) incoming.stream.resume()
     })
   }

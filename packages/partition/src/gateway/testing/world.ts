@@ -47,6 +47,8 @@ export interface World {
   connect(gateway: Gateway, identity?: Identity): Promise<FrontClient>
   /** Makes a tenant that lives in the partition, and waits until all partitions know. */
   addTenant(name: string, partition: PartitionName): Promise<void>
+  /** Registers a partition that some other server plays, and a tenant that lives there. */
+  addPlayed(partition: string, server: { readonly url: string; readonly tenant: string }): Promise<void>
   /** Cuts a partition off, as if its machine had lost power. */
   stop(name: PartitionName): Promise<void>
   /** Starts it again, at the same address, with what it had. */
@@ -126,6 +128,12 @@ export async function startWorld(): Promise<World> {
         ),
       )
       await servers[partition].server.bootstrapTenant(name)
+    },
+    async addPlayed(partition, { url, tenant }) {
+      const { client } = servers.home
+      await client.create(partitions, { metadata: { name: partition }, spec: { roles: ['Tenant'], endpoints: [url] } })
+      const made = await client.create(tenants, { metadata: { name: tenant } })
+      await client.updateStatus(tenants, { ...made, status: { phase: 'Active', partition, epoch: 1 } })
     },
     async stop(name) {
       await running.get(name)!.stop()
