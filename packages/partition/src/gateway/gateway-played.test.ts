@@ -26,8 +26,8 @@ describe('the gateway, in front of a partition that misbehaves', () => {
     seen.push(`${method} ${path}`)
     firstStream ??= stream
     stream.on('error', () => {})
-    if (path === '/die') return void stream.session?.destroy()
-    if (path === '/moved') return void stream.respond({ ':status': 421 }, { endStream: true })
+    if (path === '/die') return stream.session?.destroy()
+    if (path === '/moved') return stream.respond({ ':status': 421 }, { endStream: true })
     if (path === '/hold') return void stream.pause()
     if (path === '/flood') return flood(stream)
     stream.respond({ ':status': 200, 'x-seen': String(seen.length) })
