@@ -8,8 +8,9 @@ import type { Home } from './home.ts'
  * Background processes of one cluster, by name; each is this program with an internal command, under a supervisor that starts it
  * again when it is killed.
  */
-export type DaemonName = 'control-plane' | 'node'
+export type DaemonName = 'control-plane' | 'node' | 'gateway-server'
 
+/** Those that every cluster has. */
 export const DAEMONS: readonly DaemonName[] = ['control-plane', 'node']
 
 /** One that runs. The start time tells it from a later process with the same pid. */

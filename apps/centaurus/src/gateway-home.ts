@@ -1,8 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { GATEWAYS_GROUP } from '@centaurus/api'
-import { hostAlternativeNames, type CertificateAndKey, type ClusterCertificates } from '@centaurus/apiserver'
-import { createHome, findHome, type Home } from './home.ts'
+import { createHome, homeAt, type Home, type NamedHome } from './home.ts'
 import { UserError } from './user-error.ts'
 
 /** What a gateway was told; kept, so that it starts the same way again. */
@@ -14,18 +12,6 @@ export interface GatewaySettings {
   readonly endpoints: readonly string[]
 }
 
-/** What a gateway needs to know API servers and clients, and to be known by them. PEM. */
-export interface GatewayIdentity {
-  readonly ca: string
-  readonly cert: string
-  readonly key: string
-  readonly servingCert: string
-  readonly servingKey: string
-}
-
-const CLIENT_FILE = 'gateway'
-const SERVING_FILE = 'gateway-serving'
-const KEY_MODE = 0o600
 const KUBECONFIG_MODE = 0o600
 
 /**
@@ -33,21 +19,21 @@ const KUBECONFIG_MODE = 0o600
  * and it has no key of the cluster's authority.
  */
 export function gatewayHome(home: Home, port: number): Home {
-  return findHome({ CENTAURUS_HOME: join(gatewaysDir(home), String(port)) })
+  return homeAt(join(gatewaysDir(home), String(port)))
 }
 
 function gatewaysDir(home: Home): string {
   return join(home.dir, 'gateways')
 }
 
-/** Those that were set up within the cluster's home, by port. */
-export function listGateways(home: Home): { readonly port: number; readonly home: Home }[] {
+/** Those that were set up within the cluster's home, named `gateway at port 8443`. */
+export function listGateways(home: Home): NamedHome[] {
   const dir = gatewaysDir(home)
   if (!existsSync(dir)) return []
   return readdirSync(dir)
     .filter((name) => /^\d+$/.test(name) && existsSync(join(dir, name, 'gateway.json')))
-    .map((name) => ({ port: Number(name), home: gatewayHome(home, Number(name)) }))
-    .toSorted((a, b) => a.port - b.port)
+    .toSorted((a, b) => Number(a) - Number(b))
+    .map((name) => ({ name: `gateway at port ${name}`, home: gatewayHome(home, Number(name)) }))
 }
 
 export function writeGatewaySettings(home: Home, settings: GatewaySettings): void {
@@ -73,52 +59,12 @@ function settingsFile(home: Home): string {
   return join(home.dir, 'gateway.json')
 }
 
-export interface IssueGatewayOptions {
-  /** Names and addresses beyond this machine's by which clients reach it. */
-  readonly names: readonly string[]
-}
-
-/** Gives the gateway in `home` its certificates, made again when they are close to their end. */
-export async function issueGatewayIdentity(
-  home: Home,
-  certificates: ClusterCertificates,
-  { names }: IssueGatewayOptions,
-): Promise<void> {
-  const client = await certificates.client(CLIENT_FILE, {
-    commonName: 'system:gateway',
-    organizations: [GATEWAYS_GROUP],
-  })
-  const alternativeNames = [...new Set(['localhost', '127.0.0.1', ...hostAlternativeNames(), ...names])]
-  const serving = await certificates.server(SERVING_FILE, { commonName: 'centaurus-gateway', alternativeNames })
-  mkdirSync(home.pkiDir, { recursive: true, mode: 0o700 })
-  writeWhole(join(home.pkiDir, 'ca.crt'), certificates.authority.certificatePem, 0o644)
-  writePair(home, CLIENT_FILE, client)
-  writePair(home, SERVING_FILE, serving)
-}
-
-function writePair(home: Home, file: string, { certificatePem, keyPem }: CertificateAndKey): void {
-  writeWhole(join(home.pkiDir, `${file}.key`), keyPem, KEY_MODE)
-  writeWhole(join(home.pkiDir, `${file}.crt`), certificatePem, 0o644)
-}
-
-/** Throws when it was not issued. */
-export function readGatewayIdentity(home: Home): GatewayIdentity {
-  const read = (name: string): string => readFileSync(join(home.pkiDir, name), 'utf8')
-  return {
-    ca: read('ca.crt'),
-    cert: read(`${CLIENT_FILE}.crt`),
-    key: read(`${CLIENT_FILE}.key`),
-    servingCert: read(`${SERVING_FILE}.crt`),
-    servingKey: read(`${SERVING_FILE}.key`),
-  }
-}
-
 export function writeGatewayKubeconfig(home: Home, text: string): void {
   writeWhole(home.kubeconfig, text, KUBECONFIG_MODE)
 }
 
-/** So that a crash leaves no half-written file. */
-function writeWhole(file: string, text: string, mode: number): void {
+/** Writes a file so that a crash leaves no half of it. */
+export function writeWhole(file: string, text: string, mode: number): void {
   writeFileSync(`${file}.new`, text, { mode })
   renameSync(`${file}.new`, file)
 }

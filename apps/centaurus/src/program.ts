@@ -10,6 +10,7 @@ import { up } from './commands/up.ts'
 import { DAEMONS } from './daemons.ts'
 import { findHome } from './home.ts'
 import { formatNodes, parseNodes, parsePort, type NodesSetting } from './settings.ts'
+import { addGatewayCommands } from './gateway-program.ts'
 import { addPartitionCommands } from './partition-program.ts'
 import { addTenantCommands } from './tenant-program.ts'
 import { addSimulate } from './simulate/program.ts'
@@ -30,6 +31,7 @@ export function createProgram(): Command {
   addImage(program)
   addTools(program)
   addSimulate(program)
+  addGatewayCommands(program)
   addDaemons(program)
   return program
 }

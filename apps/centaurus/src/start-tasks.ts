@@ -18,6 +18,7 @@ import { UserError } from './user-error.ts'
 
 const CONTROL_PLANE_TIMEOUT_MS = 60_000
 const NODES_TIMEOUT_MS = 120_000
+const GATEWAY_TIMEOUT_MS = 30_000
 const POLL_MS = 50
 const REQUEST_TIMEOUT_MS = 2_000
 const LOG_LINES = 15
@@ -39,6 +40,18 @@ export function nodeTask({ home, name }: NamedHome, nodes: NodesSetting): ListrT
     name: 'node',
     title: title + suffix(name),
     waitUntilReady: (since) => waitForNodes(home, { since, expected }),
+  })
+}
+
+/** Starts a gateway, unless it runs, and waits until it takes requests. */
+export function gatewayTask({ home, name }: NamedHome): ListrTask {
+  return daemonTask(home, {
+    name: 'gateway-server',
+    title: `Start the ${name}`,
+    waitUntilReady: (since) =>
+      waitFor(home, { name: 'gateway-server', since, timeoutMs: GATEWAY_TIMEOUT_MS }, async () =>
+        isMarkedReady(home, 'gateway-server'),
+      ),
   })
 }
 

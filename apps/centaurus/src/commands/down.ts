@@ -1,6 +1,7 @@
 import { silentLogger } from '@centaurus/base'
 import { Listr, type ListrTask } from 'listr2'
 import { stopDaemon, type DaemonName } from '../daemons.ts'
+import { listGateways } from '../gateway-home.ts'
 import { listHomes, type Home, type NamedHome } from '../home.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
 
@@ -18,6 +19,7 @@ export async function stopCluster(home: Home, options: { readonly graceSecondsMa
   const all = listHomes(home).toReversed() // home last: the others report to it
   await new Listr(
     [
+      ...listGateways(home).map(({ home: own, name }) => stopTask({ home: own, name: '' }, 'gateway-server', name)),
       ...all.map((each) => stopTask(each, 'node', 'node agent')),
       {
         title: 'Stop the containers',

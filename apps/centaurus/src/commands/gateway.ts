@@ -1,22 +1,21 @@
-import { existsSync, rmSync, statSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
+import { existsSync, rmSync } from 'node:fs'
 import { Listr, type ListrTask } from 'listr2'
 import { partitions } from '@centaurus/api/centaurus/v1'
 import { createKubeconfig, openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import { connectAsAdmin } from '../cluster-access.ts'
-import { isMarkedReady, isSupervised, logFile, logTail, startDaemon, stopDaemon } from '../daemons.ts'
+import { stopDaemon } from '../daemons.ts'
 import {
   gatewayHome,
-  issueGatewayIdentity,
-  listGateways,
   readGatewaySettings,
   writeGatewayKubeconfig,
   writeGatewaySettings,
   type GatewaySettings,
 } from '../gateway-home.ts'
+import { issueGatewayIdentity } from '../gateway-identity.ts'
 import type { Home } from '../home.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
 import { readSettings } from '../settings.ts'
+import { gatewayTask } from '../start-tasks.ts'
 import { UserError } from '../user-error.ts'
 
 export interface GatewayFlags {
@@ -30,9 +29,6 @@ export interface GatewayFlags {
 }
 
 export const GATEWAY_PORT = 8443
-const START_TIMEOUT_MS = 30_000
-const POLL_MS = 25
-const LOG_LINES = 15
 const REGISTRY_TIMEOUT_MS = 5_000
 /** User of the gateway's kubeconfig, as of the cluster's. */
 const ADMIN = { commonName: 'kubernetes-admin', organizations: ['system:masters'] }
@@ -55,18 +51,8 @@ export async function gateway(home: Home, flags: GatewayFlags): Promise<void> {
       await issue(own, certificates, flags)
     },
   }
-  await new Listr([prepare, startTask(own)], LISTR_OPTIONS).run()
+  await new Listr([prepare, gatewayTask({ home: own, name: `gateway at port ${port}` })], LISTR_OPTIONS).run()
   process.stdout.write(farewell(own, hostOf(flags), port))
-}
-
-/** The steps of starting again what was set up before. */
-export function gatewayTasks(home: Home): ListrTask[] {
-  return listGateways(home).map(({ home: own, port }) => startTask(own, ` at port ${port}`))
-}
-
-/** Stops all that were set up. */
-export async function stopGateways(home: Home): Promise<void> {
-  await Promise.all(listGateways(home).map(({ home: own }) => stopDaemon(own, 'gateway-server')))
 }
 
 async function removeGateway(own: Home, port: number): Promise<void> {
@@ -107,39 +93,6 @@ function hasChanged(own: Home, wanted: GatewaySettings): boolean {
   if (!existsSync(own.dir)) return false
   const { listen } = readGatewaySettings(own)
   return listen !== wanted.listen
-}
-
-function startTask(own: Home, suffix = ''): ListrTask {
-  return {
-    title: `Start the gateway${suffix}`,
-    task: async (_, task) => {
-      if (isSupervised(own, 'gateway-server') && isMarkedReady(own, 'gateway-server')) {
-        return task.skip('The gateway is already up')
-      }
-      const log = logFile(own, 'gateway-server')
-      const offset = existsSync(log) ? statSync(log).size : 0
-      startDaemon(own, 'gateway-server')
-      await waitUntilReady(own, offset)
-    },
-  }
-}
-
-async function waitUntilReady(own: Home, offset: number): Promise<void> {
-  const deadline = performance.now() + START_TIMEOUT_MS
-  while (!isMarkedReady(own, 'gateway-server')) {
-    const tail = logTail(own, 'gateway-server', { offset, lines: LOG_LINES })
-    if (!isSupervised(own, 'gateway-server')) throw new UserError(reasonIn(tail))
-    if (performance.now() > deadline) {
-      throw new UserError(`The gateway is not ready after ${START_TIMEOUT_MS / 1000} s. Its last lines:\n${tail}`)
-    }
-    await delay(POLL_MS)
-  }
-}
-
-/** A daemon that stops for a reason that people can mend prints it as plain text, last. */
-function reasonIn(tail: string): string {
-  const reason = tail.split('\n').findLast((line) => line.startsWith('centaurus: '))
-  return reason?.slice('centaurus: '.length) ?? `The gateway stopped. Its last lines:\n${tail}`
 }
 
 function hostOf({ advertise, listen }: GatewayFlags): string {

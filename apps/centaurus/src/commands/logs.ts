@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { DAEMONS, logFile } from '../daemons.ts'
+import { listGateways } from '../gateway-home.ts'
 import { listHomes, type Home } from '../home.ts'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { UserError } from '../user-error.ts'
 
 const CONTAINERD = 'containerd'
@@ -28,6 +29,9 @@ function filesOf(home: Home, name: string | undefined): string[] {
   for (const each of listHomes(home)) {
     const prefix = each.name === '' ? '' : `${each.name}/`
     for (const daemon of DAEMONS) all.set(prefix + daemon, logFile(each.home, daemon))
+  }
+  for (const { home: own } of listGateways(home)) {
+    all.set(`gateway/${basename(own.dir)}`, logFile(own, 'gateway-server'))
   }
   all.set(CONTAINERD, join(home.logDir, 'containerd.log'))
   if (name === undefined) return [...all.values()]

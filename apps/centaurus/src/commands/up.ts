@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { silentLogger } from '@centaurus/base'
 import { Listr, type ListrTask } from 'listr2'
 import { findDaemon } from '../daemons.ts'
+import { listGateways } from '../gateway-home.ts'
 import { createHome, listHomes, type Home } from '../home.ts'
 import { applyJoinBundle, readJoinBundle, type JoinBundle } from '../join-bundle.ts'
 import { installPackages, missingPackages, whyNoContainers } from '../prerequisites.ts'
@@ -15,7 +16,7 @@ import {
   type NodesSetting,
   type Settings,
 } from '../settings.ts'
-import { controlPlaneTask, nodeTask } from '../start-tasks.ts'
+import { controlPlaneTask, gatewayTask, nodeTask } from '../start-tasks.ts'
 import { describeStore, isSameStore, type StoreSetting } from '../store-setting.ts'
 import { UserError } from '../user-error.ts'
 
@@ -46,6 +47,7 @@ export async function up(home: Home, options: UpOptions): Promise<void> {
     ...(isLocal ? [containerTask(home)] : []),
     ...(settings.nodes.type === 'none' ? [] : [nodeTask(own, settings.nodes)]),
     ...furtherTasks(home),
+    ...listGateways(home).map(gatewayTask),
   ]
   await new Listr(tasks, LISTR_OPTIONS).run()
   process.stdout.write(farewell(home, settings))
