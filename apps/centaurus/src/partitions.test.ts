@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { partitions, tenants, type PartitionRole } from '@centaurus/api/centaurus/v1'
+import { nodeallocations, partitions, tenants, type PartitionRole } from '@centaurus/api/centaurus/v1'
 import { deployments } from '@centaurus/api/apps/v1'
 import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
-import type { Stored } from '@centaurus/api'
+import { ALL_TENANTS, type Stored } from '@centaurus/api'
 import { openClusterCertificates, SERVER_USER, type ClusterCertificates } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
@@ -146,15 +146,18 @@ describe('a cluster of two tenant partitions and two resource partitions', () =>
     await add('tp1', ['Tenant'])
     await add('rp1', ['Resource'])
     await add('rp2', ['Resource'])
-    await eventually('all partitions to be ready', async () => {
-      const { items } = await part('home').plane.client.list(partitions)
-      return items.length === 4 && items.every(({ status }) => status?.conditions?.[0]?.status === 'True')
-    })
+    await untilReady('home', 'tp1', 'rp1', 'rp2')
   })
   after(async () => {
     for (const partition of [...all.values()].toReversed()) await partition.close()
   })
 
+  const untilReady = (...names: string[]): Promise<void> =>
+    eventually(`${names.join(', ')} to be ready`, async () => {
+      const { items } = await part('home').plane.client.list(partitions)
+      const ready = items.filter(({ status }) => status?.conditions?.[0]?.status === 'True')
+      return names.every((name) => ready.some(({ metadata }) => metadata.name === name))
+    })
   const clientOf = (partition: string, tenant: string): Client =>
     part(partition).plane.server.client({ ...SERVER_USER, tenant })
   const createTenant = async (name: string, partition: string): Promise<void> => {
@@ -189,5 +192,68 @@ describe('a cluster of two tenant partitions and two resource partitions', () =>
     const hosts = new Set((await podsOf(client, 'web')).map(({ spec }) => spec?.nodeName?.split('-')[0]))
     assert.deepEqual([...hosts].toSorted(), ['rp1', 'rp2'])
     assert.equal((await part('tp1').plane.client.list(nodes)).items.length, 0, 'nodes live in their own partitions')
+  })
+
+  /** What of the pods must not change while a partition is away. */
+  const identities = (list: readonly Stored<Pod>[]): string[] =>
+    list.map(({ metadata, spec }) => `${metadata.uid} ${spec?.nodeName} ${metadata.deletionTimestamp ?? ''}`).toSorted()
+
+  it('loses nothing of a resource partition that is away, and goes on elsewhere', async () => {
+    const client = clientOf('tp1', 'acme')
+    const before = identities(await podsOf(client, 'web'))
+    await part('rp2').stop()
+    await deploy(client, 'elsewhere', 2)
+    await untilRunning(client, 'elsewhere', 2)
+    const hosts = (await podsOf(client, 'elsewhere')).map(({ spec }) => spec?.nodeName?.split('-')[0])
+    assert.deepEqual(hosts, ['rp1', 'rp1'])
+    assert.deepEqual(identities(await podsOf(client, 'web')), before)
+    await part('rp2').start()
+    await untilRunning(client, 'web', REPLICAS)
+    assert.deepEqual(identities(await podsOf(client, 'web')), before)
+    await untilReady('rp2')
+  })
+
+  it('runs on without a tenant partition, whose pods stay on their nodes', async () => {
+    const before = identities(await podsOf(clientOf('tp1', 'acme'), 'web'))
+    await part('tp1').stop()
+    await createTenant('beta', 'home')
+    const beta = clientOf('home', 'beta')
+    await deploy(beta, 'web', 2)
+    await untilRunning(beta, 'web', 2)
+    const onNodes = await part('rp1')
+      .plane.server.client({ ...SERVER_USER, tenant: ALL_TENANTS })
+      .list(pods)
+    const copies = onNodes.items.filter(({ metadata }) => metadata.namespace === 'default--acme')
+    assert.ok(
+      copies.length > 0 && copies.every(isRunning),
+      'nodes go on with the pods of a tenant partition that is away',
+    )
+    await part('tp1').start()
+    const client = clientOf('tp1', 'acme')
+    assert.deepEqual(identities(await podsOf(client, 'web')), before)
+    await deploy(client, 'later', 2)
+    await untilRunning(client, 'later', 2)
+  })
+
+  it('runs on without home', async () => {
+    await part('home').stop()
+    const client = clientOf('tp1', 'acme')
+    await deploy(client, 'meanwhile', 4)
+    await untilRunning(client, 'meanwhile', 4)
+    await part('home').start()
+    await untilReady('home', 'tp1', 'rp1', 'rp2')
+    assert.equal((await podsOf(clientOf('home', 'beta'), 'web')).length, 2)
+  })
+
+  it('gives the room of deleted pods back', async () => {
+    const client = clientOf('tp1', 'acme')
+    for (const name of ['web', 'elsewhere', 'later', 'meanwhile'])
+      await client.delete(deployments, { namespace: 'default', name }, { propagationPolicy: 'Background' })
+    await eventually('all pods to be gone', async () => (await client.list(pods)).items.length === 0)
+    await eventually('all room of the tenant to be given back', async () => {
+      const lists = await Promise.all(['rp1', 'rp2'].map((name) => part(name).plane.client.list(nodeallocations)))
+      const claims = lists.flatMap(({ items }) => items.flatMap(({ status }) => status.claims))
+      return claims.length === 2 && claims.every(({ tenant }) => tenant === 'beta')
+    })
   })
 })
