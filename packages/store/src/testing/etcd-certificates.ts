@@ -21,11 +21,14 @@ export interface EtcdCertificates {
   readonly serverFlags: readonly string[]
 }
 
-/** Makes an authority, a server's and a client's certificate for a test, and writes them to `directory`. */
-export async function writeEtcdCertificates(directory: string): Promise<EtcdCertificates> {
-  const authority = await issue('etcd-ca', undefined)
-  const server = await issue('etcd', authority)
-  const client = await issue('centaurus', authority)
+/** Makes an authority, a server's and a client's certificate for a test, and writes them to `directory`. Servers are at loopback and `addresses`. */
+export async function writeEtcdCertificates(
+  directory: string,
+  addresses: readonly string[] = [],
+): Promise<EtcdCertificates> {
+  const authority = await issue('etcd-ca', { addresses: [] })
+  const server = await issue('etcd', { authority, addresses })
+  const client = await issue('centaurus', { authority, addresses: [] })
   const write = (name: string, text: string): string => {
     const path = join(directory, name)
     writeFileSync(path, text, { mode: 0o600 })
@@ -56,7 +59,10 @@ interface Issued {
 }
 
 /** Signed by `authority`, or by itself as an authority. */
-async function issue(commonName: string, authority: Issued | undefined): Promise<Issued> {
+async function issue(
+  commonName: string,
+  { authority, addresses }: { readonly authority?: Issued; readonly addresses: readonly string[] },
+): Promise<Issued> {
   const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])
   const now = Date.now()
   const certificate = await X509CertificateGenerator.create(
@@ -73,6 +79,7 @@ async function issue(commonName: string, authority: Issued | undefined): Promise
         new SubjectAlternativeNameExtension([
           { type: 'ip', value: '127.0.0.1' },
           { type: 'dns', value: 'localhost' },
+          ...addresses.map((value) => ({ type: 'ip' as const, value })),
         ]),
       ],
     },
