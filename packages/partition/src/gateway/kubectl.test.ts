@@ -17,6 +17,19 @@ import type { Gateway } from './gateway.ts'
 import type { Identity } from './testing/front-client.ts'
 import { adminOf, eventually, OPERATOR, startWorld, type World } from './testing/world.ts'
 
+const WIDGETS = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: { name: widgets.example.com }
+spec:
+  group: example.com
+  scope: Namespaced
+  names: { plural: widgets, kind: Widget }
+  versions:
+    - { name: v1, served: true, storage: true, schema: { openAPIV3Schema: { type: object, x-kubernetes-preserve-unknown-fields: true } } }
+`
+const WIDGET = '{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"a"},"spec":{"size":3}}'
+
 describe('the real kubectl through a gateway', () => {
   const directory = mkdtempSync(join(tmpdir(), 'gateway-kubectl-'))
   let world: World
@@ -112,6 +125,12 @@ describe('the real kubectl through a gateway', () => {
     it(`1.${minor} works in a tenant as in a cluster of its own`, async () => {
       const acme = { user: 'acme' }
       assert.match(await output('api-resources', acme), /deployments\s+deploy\s+apps\/v1/)
+      await output('apply -f -', { ...acme, input: WIDGETS })
+      await output('wait --for=condition=Established crd/widgets.example.com --timeout=5s', acme)
+      await output('apply -f -', { ...acme, input: WIDGET })
+      assert.equal(await output('get widgets -o name', acme), 'widget.example.com/a\n')
+      assert.notEqual((await run('get widgets')).code, 0, 'operators have no such kind')
+      await output('delete crd widgets.example.com', acme)
       await output('create configmap c --from-literal=a=b', acme)
       assert.match(await output('get configmaps -A', { user: 'all' }), /default--acme\s+c\s/)
       assert.match(

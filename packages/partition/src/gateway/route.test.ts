@@ -24,7 +24,10 @@ const WORDS =
   'nodes pods status scale watch apps centaurus.io n1 %61cme a%2Fb %zz ' +
   'kube-node-lease leases coordination.k8s.io events metrics readyz default--acme'
 const word = fc.constantFrom('', ...WORDS.split(' '))
-const path = fc.array(word, { maxLength: 9 }).map((words) => `/${words.join('/')}`)
+const path = fc.oneof(
+  fc.array(word, { maxLength: 9 }).map((words) => `/${words.join('/')}`),
+  fc.array(word, { maxLength: 4 }).map((words) => `/tenants/${words.join('/')}`),
+)
 const method = fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD')
 
 describe('the way of a request', () => {

@@ -67,9 +67,10 @@ function namesTenant(parts: readonly string[]): boolean {
 function splitPrefix(path: string): { tenant: string | undefined; path: string } | undefined {
   if (!path.startsWith(TENANTS_PREFIX)) return { tenant: undefined, path }
   const end = path.indexOf('/', TENANTS_PREFIX.length)
-  const tenant = decode(path.slice(TENANTS_PREFIX.length, end < 0 ? undefined : end))
-  if (tenant === undefined) return undefined
-  return { tenant: tenant === '' ? undefined : tenant, path: end < 0 ? '/' : path.slice(end) }
+  const segment = path.slice(TENANTS_PREFIX.length, end < 0 ? undefined : end)
+  if (segment === '') return { tenant: undefined, path } // names nobody
+  const tenant = decode(segment)
+  return tenant === undefined ? undefined : { tenant, path: end < 0 ? '/' : path.slice(end) }
 }
 
 function splitPath(path: string): string[] | undefined {

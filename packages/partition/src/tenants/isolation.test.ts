@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { partitions, tenants } from '@centaurus/api/centaurus/v1'
+import {
+  createAccessExtension,
+  createApiServicesExtension,
+  createCrdExtension,
+  createDiscoveryExtension,
+  createOpenApiExtension,
+  createTokenSigner,
+  openClusterCertificates,
+} from '@centaurus/apiserver'
+import { startTestServer, type TestResponse, type TestServer } from '@centaurus/apiserver/testing'
+import { silentLogger, systemClock } from '@centaurus/base'
+import { createMembership } from '../membership/membership.ts'
+import { createRegistryExtension } from '../registry/registry-extension.ts'
+import { startTenants } from './start-tenants.ts'
+import { createTenantsExtension } from './tenants-extension.ts'
+
+type Ask = TestServer['request']
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+
+/** Fills a tenant: with the same names in every one, so that they meet wherever anything is shared. */
+async function furnish(ask: Ask, field: string): Promise<void> {
+  const post = async (path: string, body: object): Promise<void> => {
+    const response = await ask('POST', path, { body, headers: JSON_TYPE })
+    assert.equal(response.status, 201, response.text)
+  }
+  const properties = { spec: { type: 'object', properties: { [field]: { type: 'string' } } } }
+  await post('/api/v1/namespaces', { kind: 'Namespace', apiVersion: 'v1', metadata: { name: 'shop' } })
+  await post('/api/v1/namespaces/shop/configmaps', {
+    kind: 'ConfigMap',
+    apiVersion: 'v1',
+    metadata: { name: 'c' },
+    data: { field },
+  })
+  await post('/api/v1/namespaces/shop/services', {
+    kind: 'Service',
+    apiVersion: 'v1',
+    metadata: { name: 'web' },
+    spec: { ports: [{ port: 80 }] },
+  })
+  await post('/apis/rbac.authorization.k8s.io/v1/clusterroles', {
+    kind: 'ClusterRole',
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    metadata: { name: 'mine' },
+    rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }],
+  })
+  await post('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
+    kind: 'CustomResourceDefinition',
+    apiVersion: 'apiextensions.k8s.io/v1',
+    metadata: { name: 'widgets.example.com' },
+    spec: {
+      group: 'example.com',
+      scope: 'Cluster',
+      names: { plural: 'widgets', kind: 'Widget' },
+      versions: [
+        { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object', properties } } },
+      ],
+    },
+  })
+}
+
+/** Reads, writes and guesses, by which one could find out about others. */
+const QUESTIONS: readonly (readonly [method: string, path: string, body?: object])[] = [
+  ...[
+    '/',
+    '/version',
+    '/healthz',
+    '/readyz?verbose',
+    '/metrics',
+    '/api',
+    '/apis',
+    '/api/v1',
+    '/apis/example.com/v1',
+    '/apis/centaurus.io/v1',
+    '/openapi/v2',
+    '/openapi/v3',
+    '/openapi/v3/apis/example.com/v1',
+    '/openid/v1/jwks',
+    '/.well-known/openid-configuration',
+    '/partition/v1/membership',
+    '/api/v1/namespaces',
+    '/api/v1/namespaces?limit=1',
+    '/api/v1/namespaces?watch=1&timeoutSeconds=1',
+    '/api/v1/namespaces?resourceVersion=0',
+    '/api/v1/configmaps',
+    '/api/v1/services',
+    '/api/v1/events',
+    '/api/v1/nodes',
+    '/api/v1/nodes/n1',
+    '/api/v1/nodes/n1/proxy/metrics',
+    '/api/v1/secrets',
+    '/api/v1/persistentvolumes',
+    '/apis/networking.k8s.io/v1/ipaddresses',
+    '/apis/networking.k8s.io/v1/servicecidrs',
+    '/apis/rbac.authorization.k8s.io/v1/clusterroles',
+    '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
+    '/apis/rbac.authorization.k8s.io/v1/clusterroles/centaurus:operators',
+    '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
+    '/apis/apiregistration.k8s.io/v1/apiservices',
+    '/apis/certificates.k8s.io/v1/certificatesigningrequests',
+    '/apis/centaurus.io/v1/tenants',
+    '/apis/centaurus.io/v1/tenants/globex',
+    '/apis/centaurus.io/v1/partitions',
+    '/apis/centaurus.io/v1/tenantusages',
+    '/apis/example.com/v1/widgets',
+    '/apis/storage.k8s.io/v1/storageclasses',
+    '/apis/scheduling.k8s.io/v1/priorityclasses',
+    '/apis/coordination.k8s.io/v1/leases',
+    '/tenants/acme/api/v1/namespaces',
+    '/tenants/globex',
+    '/tenants/globex/',
+    '/tenants/globex/version',
+    '/tenants/globex/api/v1/namespaces/shop',
+    '/tenants/all/api/v1/namespaces',
+    '/tenants/system/api/v1/nodes',
+    '/tenants/acme/tenants/globex/api/v1/pods',
+    '/api/v1/tenants/globex',
+    '/api/v1/tenants/globex/namespaces',
+    '/apis/apps/v1/tenants/globex/deployments',
+    '/apis/example.com/v1/tenants/globex/widgets',
+    '/api/v1/namespaces/shop--globex/configmaps/c',
+    '/api/v1/namespaces/default--globex',
+    '/api/v1/namespaces/shop%2F..%2F..%2Fglobex/configmaps/c',
+  ].map((path) => ['GET', path] as const),
+  ['POST', '/api/v1/namespaces', { kind: 'Namespace', apiVersion: 'v1', metadata: { name: 'shop' } }],
+  ['POST', '/api/v1/nodes', { kind: 'Node', apiVersion: 'v1', metadata: { name: 'n2' } }],
+  [
+    'POST',
+    '/apis/centaurus.io/v1/tenants',
+    { kind: 'Tenant', apiVersion: 'centaurus.io/v1', metadata: { name: 'globex' } },
+  ],
+  ['DELETE', '/apis/centaurus.io/v1/tenants/globex'],
+  ['DELETE', '/api/v1/namespaces/shop--globex'],
+  ['DELETE', '/api/v1/namespaces/kube-system'],
+  [
+    'POST',
+    '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+    {
+      kind: 'SubjectAccessReview',
+      apiVersion: 'authorization.k8s.io/v1',
+      spec: { user: 'admin', groups: ['system:masters'], resourceAttributes: { verb: 'create', resource: 'nodes' } },
+    },
+  ],
+  [
+    'POST',
+    '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews',
+    { kind: 'SelfSubjectRulesReview', apiVersion: 'authorization.k8s.io/v1', spec: { namespace: 'shop' } },
+  ],
+]
+
+/** An answer without what is different each time: identities, times, revisions, addresses that the server chose. */
+function normalize({ status, headers, text }: TestResponse): object {
+  const { 'audit-id': _audit, date: _date, ...rest } = headers
+  const body = text
+    .replaceAll(/"(uid|resourceVersion|creationTimestamp|lastTransitionTime|time)":"[^"]*"/g, '"$1":""')
+    .replaceAll(/"continue":"[^"]*"/g, '"continue":""')
+    .replaceAll(/10\.96\.\d+\.\d+/g, 'ADDRESS')
+  return { status, headers: { ...rest, 'content-length': undefined, etag: rest['etag'] }, body }
+}
+
+async function startWorld(others: readonly string[]): Promise<TestServer & { end(): Promise<void> }> {
+  const certificates = await openClusterCertificates()
+  const test = await startTestServer({
+    certificates,
+    partition: 'home',
+    extensions: [
+      createAccessExtension({ signer: createTokenSigner({ keyPem: KEYS.serviceAccountKeyPem }) }),
+      createDiscoveryExtension(),
+      createOpenApiExtension(),
+      createRegistryExtension(),
+      createCrdExtension(),
+      createApiServicesExtension(),
+      createTenantsExtension(),
+    ],
+  })
+  const spec = { roles: ['Tenant' as const], endpoints: ['https://x'], home: true }
+  const home = await test.client.create(partitions, { metadata: { name: 'home' }, spec })
+  const ready = { type: 'Ready', status: 'True', reason: 'R', message: '', lastTransitionTime: '2026-01-01T00:00:00Z' }
+  await test.client.updateStatus(partitions, { ...home, status: { conditions: [ready] } })
+  const controller = startTenants({
+    server: test.server,
+    store: test.store,
+    membership: createMembership(test.server.reader, 'home'),
+    registryClient: test.client,
+    clock: systemClock,
+    logger: silentLogger,
+  })
+  for (const name of ['acme', ...others]) {
+    await test.client.create(tenants, { metadata: { name } })
+    while ((await test.client.get(tenants, { name })).status?.phase !== 'Active') {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    await furnish(await adminOf(test, name), name === 'acme' ? 'colour' : 'tonnage')
+  }
+  return {
+    ...test,
+    async end() {
+      await controller.close()
+      await test.close()
+    },
+  }
+}
+
+const KEYS = await openClusterCertificates()
+
+const adminOf = (test: TestServer, tenant: string): Promise<Ask> =>
+  test.as({ commonName: 'admin', organizations: [`tenant:${tenant}`] })
+
+/** What administrator and an ordinary user of `acme` are answered. */
+async function askAll(test: TestServer): Promise<Record<string, object>> {
+  const people = {
+    admin: await adminOf(test, 'acme'),
+    user: await test.as({ commonName: 'eve', organizations: ['tenant:acme'] }),
+  }
+  // the definition is served as soon as it is established
+  while ((await people.admin('GET', '/apis/example.com/v1/widgets')).status !== 200) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  const answers: Record<string, object> = {}
+  for (const [who, ask] of Object.entries(people)) {
+    for (const [method, path, body] of QUESTIONS) {
+      const response = await ask(method, path, body === undefined ? {} : { body, headers: JSON_TYPE })
+      answers[`${who}: ${method} ${path}`] = normalize(response)
+    }
+  }
+  return answers
+}
+
+describe('a tenant', () => {
+  it('gets the same answers whether or not there are others, byte for byte', async () => {
+    const alone = await startWorld([])
+    const expected = await askAll(alone)
+    await alone.end()
+    const crowded = await startWorld(['globex', 'initech'])
+    const answers = await askAll(crowded)
+    await crowded.end()
+    for (const [question, answer] of Object.entries(expected)) assert.deepEqual(answers[question], answer, question)
+    const text = JSON.stringify(Object.values(answers).map((answer) => (answer as { body: string }).body))
+    assert.doesNotMatch(text, /initech|tonnage/)
+  })
+})
