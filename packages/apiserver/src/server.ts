@@ -130,6 +130,9 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     async start() {
       await cache.start()
       tenants.start()
+      tenants.onChange((tenant) => {
+        if (tenants.find(tenant) === undefined) cache.forgetTenant(tenant)
+      })
       await bootstrapObjects(client(), deps.admission ?? {})
       for (const start of parts.starts) await start()
     },

@@ -7,11 +7,11 @@ import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { TenantDirectory } from '../tenants/tenant-directory.ts'
 import { FairQueue } from './fair-queue.ts'
 
-/** In `Tenant.spec.quota`: how many requests of the tenant are worked on at once. */
-export const SEATS_QUOTA = 'requests.seats'
 /** Watches, logs, shells and so on that one tenant may hold open. */
 const LONG_RUNNING_MAX = 20_000
 const RETRY_SECONDS = 1
+/** The queue of all whom nobody knows; no tenant can be called so. */
+const NOBODY = 'system:unauthenticated'
 const CONNECTIONS = new Set(['attach', 'exec', 'portforward', 'proxy'])
 const NANOS_PER_UNIT = quantityOfUnits(1).nanos
 
@@ -22,14 +22,14 @@ export interface RequestLimitsDeps {
 
 /**
  * Shares the server between tenants. Users of `system` (the cluster's own parts, nodes, operators) are exempt, as upstream exempts
- * `system:masters`. What stays open is counted and holds no seat; a watch holds one until it has begun.
+ * `system:masters`; whoever is not known waits in a queue of their own. What stays open is counted and holds no seat; a watch holds one until it has begun.
  */
 export class RequestLimits {
   readonly #queue: FairQueue
   readonly #longRunning = new Map<string, number>()
 
   constructor({ clock, tenants }: RequestLimitsDeps) {
-    this.#queue = new FairQueue({ clock, seatsOf: (tenant) => readSeats(tenants.find(tenant)?.quota[SEATS_QUOTA]) })
+    this.#queue = new FairQueue({ clock, seatsOf: (tenant) => readSeats(tenants.find(tenant)?.seats) })
   }
 
   /** Requests that wait for their tenant's turn. */
@@ -39,11 +39,13 @@ export class RequestLimits {
 
   /** Runs `work` when it may. Throws TooManyRequests. */
   run(exchange: Exchange, { user, info }: RequestContext, work: () => Promise<void>): Promise<void> {
-    if (user.tenant === SYSTEM_TENANT) return work()
+    const isUnknown = user.groups.includes(NOBODY)
+    if (user.tenant === SYSTEM_TENANT && !isUnknown) return work()
+    const tenant = isUnknown ? NOBODY : user.tenant
     const isConnection = CONNECTIONS.has(info.subresource) || isFollowing(exchange, info)
-    if (isConnection || info.verb === 'watch') this.#hold(user.tenant, exchange)
+    if (isConnection || info.verb === 'watch') this.#hold(tenant, exchange)
     if (isConnection) return work()
-    const request = { tenant: user.tenant, weight: weightOf(info.verb), isWanted: () => !exchange.closed }
+    const request = { tenant, weight: weightOf(info.verb), isWanted: () => !exchange.closed }
     return this.#queue.run(request, work)
   }
 

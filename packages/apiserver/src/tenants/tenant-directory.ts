@@ -5,6 +5,8 @@ import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
 import { resourcePrefix } from '../storage/keys.ts'
 
+/** In `Tenant.spec.quota`: not of objects, but how many requests are worked on at once. */
+const SEATS_QUOTA = 'requests.seats'
 /** On a Tenant: `privileged` lets its Pods ask for what reaches their nodes. Default: the baseline of the Pod Security Standards. */
 const POD_SECURITY_ANNOTATION = 'centaurus.io/pod-security'
 /** When a client may try again to write what is being moved: a move freezes for less. */
@@ -20,6 +22,8 @@ export interface TenantEntry {
   readonly isPrivileged: boolean
   /** Limits over all of its namespaces, by quota resource name. */
   readonly quota: Readonly<Record<string, string>>
+  /** How many of its requests are worked on at once: `requests.seats` of its quota; undefined: it says nothing. */
+  readonly seats: string | undefined
   /** Grows with each change of the Tenant's spec. */
   readonly generation: number
   /** Revision of the Tenant in this partition's store: what a write of the tenant depends on. */
@@ -112,13 +116,15 @@ export class RegistryTenants implements TenantDirectory {
   #put({ metadata, spec, status }: Readonly<Tenant>): void {
     const name = metadata.name ?? ''
     this.#hasRegistry = true
+    const { [SEATS_QUOTA]: seats, ...quota } = spec?.quota ?? NO_QUOTA
     const isMine = status?.partition !== undefined && (this.#partition ?? status.partition) === status.partition
     this.#entries.set(name, {
       name,
       phase: status?.phase,
       isHosted: isMine && status?.phase !== undefined && status.phase !== 'Pending',
       isPrivileged: metadata.annotations?.[POD_SECURITY_ANNOTATION] === 'privileged',
-      quota: spec?.quota ?? NO_QUOTA,
+      quota,
+      seats,
       generation: metadata.generation ?? 0,
       revision: Number(metadata.resourceVersion),
     })

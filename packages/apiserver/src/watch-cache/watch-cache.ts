@@ -161,6 +161,14 @@ export class WatchCache implements StoredObjects {
     return this.#tenants.has(tenant)
   }
 
+  /** Lets go of what a tenant had whose objects are all gone; its empty caches stay, about 10 KB. */
+  forgetTenant(tenant: string): void {
+    const prefix = `${REGISTRY_PREFIX}${tenant}/`
+    for (const [key, cache] of this.#resources) {
+      if (key.startsWith(prefix) && cache.size === 0) cache.forgetHistory(this.#revision)
+    }
+  }
+
   /** Prefix and cache of everything that was ever seen, for metrics. */
   entries(): IterableIterator<[string, ResourceCache]> {
     return this.#resources.entries()
