@@ -1,5 +1,4 @@
-import { ALL_TENANTS } from '@centaurus/api'
-import { openClusterCertificates, SERVER_USER, type ApiServer } from '@centaurus/apiserver'
+import { NODES_VIEW, openClusterCertificates, SERVER_USER, type ApiServer } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom, type Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { createMemoryStore } from '@centaurus/store'
@@ -75,10 +74,10 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 /** How node agents in this process reach the server. */
 export function nodeClients({ client }: ApiServer): Pick<SimulatedNodesOptions, 'client' | 'clientOf'> {
   return {
-    client: client({ ...SERVER_USER, tenant: ALL_TENANTS }),
+    client: client({ ...SERVER_USER, tenant: NODES_VIEW }),
     clientOf(nodeName) {
       const { user, groups } = nodeIdentity(nodeName)
-      return client({ name: user, uid: '', groups, extra: {}, tenant: ALL_TENANTS })
+      return client({ name: user, uid: '', groups, extra: {}, tenant: NODES_VIEW })
     },
   }
 }

@@ -11,7 +11,7 @@ import type { Client } from '@centaurus/client'
 import { localStorageClass } from '@centaurus/controllers'
 import { createMembership, startMembershipSync, type Membership } from '@centaurus/partition'
 import type { Store } from '@centaurus/store'
-import { createExtensions, partitionExtensions } from './control-plane/extensions.ts'
+import { createExtensions, partitionExtensions, reachNodes } from './control-plane/extensions.ts'
 import { lead, type Closable } from './control-plane/leadership.ts'
 import { SINGLE_PARTITION, type PartitionSetup } from './control-plane/partition-setup.ts'
 import { startParts } from './control-plane/parts.ts'
@@ -66,7 +66,11 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     logger,
     partition: partition.name,
     extensions: await createExtensions(
-      { ...options, more: partitionExtensions({ ...options, partition, shared }) },
+      {
+        ...options,
+        more: partitionExtensions({ ...options, partition, shared }),
+        reach: reachNodes(partition, shared),
+      },
       signer,
     ),
     admission: {

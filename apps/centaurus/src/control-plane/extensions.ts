@@ -8,14 +8,17 @@ import {
   KUBELET_CLIENT_IDENTITY,
   type ClusterCertificates,
   type CreateExtension,
+  type ProxyOptions,
   type TokenSigner,
 } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import {
   createBatchServer,
   createClaimsExtension,
+  createMembership,
   createMembershipExtension,
   createMoveSource,
+  createReachNodes,
   createRegistryExtension,
   createRelaySource,
   createTenantsExtension,
@@ -33,6 +36,8 @@ export interface ExtensionsOptions {
   readonly port: number
   /** Asked after who the caller is known, before everything else. */
   readonly more?: readonly CreateExtension[] | undefined
+  /** The way to nodes of other partitions; absent: there are none. */
+  readonly reach?: ProxyOptions['reach']
 }
 
 /** What is served beyond the built-in kinds, in the order in which it is asked. */
@@ -48,6 +53,7 @@ export async function createExtensions(options: ExtensionsOptions, signer: Token
     createApiServicesExtension(),
     createProxyExtension({
       tls: { ca: certificates.authority.certificatePem, cert: toNodes.certificatePem, key: toNodes.keyPem },
+      reach: options.reach,
     }),
   ]
 }
@@ -99,4 +105,9 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
           withMembership(name, (membership) => createBatchServer({ membership })),
         ]),
   ]
+}
+
+/** The way to nodes of other partitions. */
+export function reachNodes({ name }: PartitionSetup, { identity }: PartitionShared): ProxyOptions['reach'] {
+  return ({ reader }) => createReachNodes({ ...identity, membership: createMembership(reader, name) })
 }

@@ -48,13 +48,15 @@ import { placeOf, placeOfNew, type Place } from '../views/placed.ts'
 import { isView } from '../views/view-names.ts'
 import type { CachedObject } from '../watch-cache/cached-object.ts'
 import { CallbackSink } from './callback-sink.ts'
+import { createForwardingClient } from './forwarding-client.ts'
 
 /**
  * The API without HTTP, encoding and authorization: reads and watches hand out the cache's own decoded objects, frozen and shared.
  * Validation, admission and everything else that a write goes through is the same.
  */
 export function createInProcessClient(deps: ServeDeps, user: UserInfo): Client {
-  return new InProcessClient(deps, user)
+  const client = new InProcessClient(deps, user)
+  return isView(user.tenant) ? createForwardingClient(deps, { user, local: client }) : client
 }
 
 class InProcessClient implements Client {

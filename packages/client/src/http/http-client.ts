@@ -69,6 +69,11 @@ export function createSharedHttpClients(config: HttpClientConfig): SharedHttpCli
   }
 }
 
+/** A client whose requests go through `requester`, such as one that hands them on within the process. Closing it does nothing. */
+export function createRequesterClient(requester: Requester): Client {
+  return new HttpClient(requester, async () => {})
+}
+
 function createPooledRequester(config: HttpClientConfig, pool: ConnectionPool): Requester {
   const url = new URL(config.server)
   const base =

@@ -3,6 +3,7 @@ export {
   createConnectionPool,
   createFileTokenSource,
   createHttpClient,
+  createRequesterClient,
   createSharedHttpClients,
   type HttpClientConfig,
   type SharedHttpClients,
