@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { TestCluster } from './lib/cluster.ts'
+import { waitFor } from './lib/processes.ts'
+
+interface Listed {
+  readonly name: string
+  readonly state: string
+  readonly tenants?: number
+  readonly nodes?: number
+  readonly serviceCIDR?: string
+}
+
+const WEB = {
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: 'web' },
+  spec: {
+    replicas: 8,
+    selector: { matchLabels: { app: 'web' } },
+    template: {
+      metadata: { labels: { app: 'web' } },
+      spec: { containers: [{ name: 'web', image: 'web', resources: { requests: { cpu: '100m' } } }] },
+    },
+  },
+}
+
+describe('partitions, added to a cluster while it runs', () => {
+  let cluster: TestCluster
+  let folder: string
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'centaurus-tenant-'))
+    cluster = await TestCluster.create('partitions')
+    await cluster.up('--nodes', 'simulated:2')
+  })
+  after(async () => {
+    await cluster?.remove()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  const partitionsOf = async (): Promise<readonly Listed[]> =>
+    JSON.parse(await cluster.mustCentaurus(['partition', 'list', '--json'])) as Listed[]
+  const find = async (name: string): Promise<Listed | undefined> =>
+    (await partitionsOf()).find((partition) => partition.name === name)
+  const refusal = async (...args: string[]): Promise<string> => {
+    const { code, stderr } = await cluster.centaurus(args)
+    assert.equal(code, 1, `${args.join(' ')} should be refused`)
+    return stderr
+  }
+  /** kubectl as the administrator of the tenant. */
+  const acme = (args: string, options: { input?: string } = {}): Promise<string> =>
+    cluster.kubectl(`--kubeconfig ${join(folder, 'acme')} ${args}`, options)
+  const kubectlOf = (partition: string, args: string): Promise<string> =>
+    cluster.kubectl(`--kubeconfig ${join(cluster.home, 'partitions', partition, 'kubeconfig')} ${args}`)
+
+  it('join with an address, a service range and nodes of their own, and nothing else restarts', async () => {
+    const before = JSON.parse(await cluster.mustCentaurus(['status', '--json'])) as { processes: unknown }
+    await cluster.mustCentaurus(['partition', 'add', 'tp1', '--roles', 'tenant'])
+    await cluster.mustCentaurus(['partition', 'add', 'rp1', '--roles', 'resource', '--nodes', 'simulated:3'])
+    const list = await partitionsOf()
+    assert.deepEqual(
+      list.map(({ name, state }) => `${name} ${state}`),
+      ['home Ready', 'rp1 Ready', 'tp1 Ready'],
+    )
+    assert.equal(new Set(list.map(({ serviceCIDR }) => serviceCIDR)).size, 3)
+    await waitFor('home to hear of the nodes', async () => (await find('rp1'))?.nodes === 3)
+    const status = await cluster.mustCentaurus(['status'])
+    assert.match(status, /Partition rp1[^]*3 of 3 ready/)
+    const after = JSON.parse(await cluster.mustCentaurus(['status', '--json'])) as { processes: { pid: number }[] }
+    const pids = (seen: { processes: unknown }): unknown[] =>
+      (seen.processes as { pid: number }[]).map((process) => process.pid)
+    assert.deepEqual(pids(after), pids(before))
+    const columns = await cluster.kubectl('get partitions')
+    assert.match(columns, /tp1\s+\["Tenant"\]\s+True/)
+  })
+
+  it('run a tenant’s pods on all nodes of the cluster', async () => {
+    await cluster.mustCentaurus(['tenant', 'create', 'acme', '--partition', 'tp1'])
+    await writeFile(join(folder, 'acme'), await cluster.mustCentaurus(['tenant', 'kubeconfig', 'acme']))
+    await acme('apply -f -', { input: JSON.stringify(WEB) })
+    await acme('rollout status deployment/web --timeout=60s')
+    const hosts = await acme('get pods -o jsonpath={.items[*].spec.nodeName}')
+    assert.deepEqual([...new Set(hosts.split(' ').map((host) => host.replace(/-\d+$/, '')))].toSorted(), [
+      'rp1-simulated',
+      'simulated',
+    ])
+    assert.match(await cluster.kubectl('get pods -A'), /^\s*$|No resources/, 'they are the tenant’s, and nobody else’s')
+    assert.match(await kubectlOf('rp1', 'get nodeallocations'), /tp1/)
+  })
+
+  it('are all back after down and up', async () => {
+    await cluster.mustCentaurus(['down'])
+    await cluster.up()
+    await acme('wait --for=condition=Available deployment/web --timeout=60s')
+    await waitFor('all partitions to be ready', async () =>
+      (await partitionsOf()).every(({ state }) => state === 'Ready'),
+    )
+    assert.match(await cluster.mustCentaurus(['logs', 'tp1']), /Started control plane/)
+  })
+
+  it('leave when they are empty, and not before', async () => {
+    assert.match(await refusal('partition', 'drain', 'home'), /it is home/)
+    const advice = await cluster.mustCentaurus(['partition', 'drain', 'tp1'])
+    assert.match(advice, /1 tenants live there: acme[^]*tenant move acme/)
+    assert.equal((await find('tp1'))?.state, 'Ready,Draining')
+    assert.match(await refusal('partition', 'remove', 'tp1'), /not empty/)
+    assert.match(await refusal('partition', 'remove', 'rp1'), /3 nodes are there: rp1-simulated-0/)
+    assert.match(await refusal('partition', 'remove', 'nothing'), /There are: home, rp1, tp1/)
+    await cluster.mustCentaurus(['tenant', 'delete', 'acme'])
+    await cluster.mustCentaurus(['partition', 'remove', 'tp1'])
+    await cluster.mustCentaurus(['partition', 'add', 'rp1', '--roles', 'resource', '--nodes', 'none'])
+    await kubectlOf('rp1', 'delete nodes --all')
+    await cluster.mustCentaurus(['partition', 'remove', 'rp1'])
+    assert.deepEqual(
+      (await partitionsOf()).map(({ name }) => name),
+      ['home'],
+    )
+  })
+
+  it('say what is wrong with what they are told', async () => {
+    for (const [args, reason] of [
+      [['add', 'A'], /must start with a letter/],
+      [['add', 'home'], /it is the home partition/],
+      [['add', 'x', '--roles', 'king'], /it must be tenant, resource or tenant,resource/],
+      [['add', 'x', '--roles', 'tenant', '--nodes', 'simulated:1'], /it needs --roles resource/],
+      [['add-server', 'home', '--port', '7001'], /its store is embedded/],
+      [['readmit', 'x'], /There is no partition "x"/],
+    ] as const) {
+      assert.match(await refusal('partition', ...args), reason)
+    }
+  })
+})
