@@ -4,12 +4,12 @@
  */
 import { createApiServer } from '@centaurus/apiserver'
 import { nodes as nodeType, pods as podType } from '@centaurus/api/core/v1'
-import { priorityclasses } from '@centaurus/api/scheduling/v1'
 import { createSeededRandom, silentLogger, systemClock } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
 import { startScheduler } from '@centaurus/scheduler'
 import { createMemoryStore } from '@centaurus/store'
-import { fillers, nodeOf, podOf, PRIORITIES, type Shape } from './scheduler-shapes.ts'
+import { addObjects } from './scheduler-cluster.ts'
+import { nodeOf, podOf, type Shape } from './scheduler-shapes.ts'
 
 export interface ServerFigures {
   /** From the start of the scheduler, which finds the pods waiting, until the last one is bound. */
@@ -19,7 +19,6 @@ export interface ServerFigures {
   readonly cpuMicrosPerPod: number
 }
 
-const IN_FLIGHT = 200
 const WAIT_MS_MAX = 120_000
 const CHURN_MS = 20
 
@@ -30,15 +29,7 @@ async function run(shape: Shape, nodes: number, pods: number): Promise<ServerFig
   await server.start()
   const client = server.client()
   const informers = createInformerFactory(client, deps)
-  await inParallel(nodes, (i) => addNode(client, i))
-  for (const [name, value] of Object.entries(PRIORITIES))
-    await client.create(priorityclasses, { metadata: { name }, value })
-  const filled = [...fillers(shape, nodes)]
-  await inParallel(filled.length, async (i) => {
-    const { pod, node } = filled[i]!
-    await client.create(podType, { ...pod, spec: { ...pod.spec!, nodeName: nodeOf(node).metadata.name } })
-  })
-  await inParallel(pods, (i) => client.create(podType, podOf(shape, i)))
+  await addObjects(client, shape, { nodes, pods })
   const podInformer = informers.informer(podType)
   informers.informer(nodeType)
   await informers.whenSynced()
@@ -64,21 +55,6 @@ async function run(shape: Shape, nodes: number, pods: number): Promise<ServerFig
   await server.close()
   await store.close()
   return { podsPerSecond: (pods * 1_000) / (ended - began), bound, cpuMicrosPerPod: (cpu.user + cpu.system) / pods }
-}
-
-async function addNode(client: Client, index: number): Promise<void> {
-  const node = nodeOf(index)
-  const created = await client.create(nodeType, node)
-  const untainted = await client.update(nodeType, { ...created, spec: {} })
-  await client.updateStatus(nodeType, { ...untainted, status: node.status! })
-}
-
-async function inParallel(count: number, work: (index: number) => Promise<unknown>): Promise<void> {
-  let next = 0
-  const worker = async (): Promise<void> => {
-    for (let i = next++; i < count; i = next++) await work(i)
-  }
-  await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
 }
 
 /** Pods that fit nowhere and nodes that come and go, as upstream's mixed churn. */

@@ -1,11 +1,13 @@
 import { grown } from './columns.ts'
 
+/** Domains with smaller numbers are in the array in any case: zones and racks are few. */
+const ARRAY_DOMAINS_MIN = 256
 /** A table of this share of the domains takes less memory as an array than as a map. */
 const DENSE_PART = 1 / 16
-const DENSE_DOMAINS_MIN = 256
 
-/** A number for each domain, most of them 0: a map while few are not, an array from then on. */
+/** A number for each domain: an array, and a map for domains of large numbers while few of them have one. */
 export class DomainCounts {
+  /** Domains beyond the array; undefined when the array has room for all. */
   #sparse: Map<number, number> | undefined = new Map()
   #dense = new Int32Array(0)
   #nonZero = 0
@@ -24,14 +26,14 @@ export class DomainCounts {
     return this.#nonZero
   }
 
-  /** By domain, for loops: beyond its end all are 0. Undefined while few domains have a number. */
-  get dense(): Int32Array | undefined {
-    return this.#sparse === undefined ? this.#dense : undefined
+  /** By domain, for loops: {@link get} knows what is beyond its end. */
+  get dense(): Int32Array {
+    return this.#dense
   }
 
   get(domain: number): number {
-    if (this.#sparse !== undefined) return this.#sparse.get(domain) ?? 0
-    return domain < this.#dense.length ? this.#dense[domain]! : 0
+    if (domain < this.#dense.length) return this.#dense[domain]!
+    return this.#sparse?.get(domain) ?? 0
   }
 
   add(domain: number, delta: number): void {
@@ -41,13 +43,14 @@ export class DomainCounts {
     this.#total += delta
     if (before === 0) this.#nonZero++
     if (after === 0) this.#nonZero--
-    if (this.#sparse === undefined) {
-      this.#dense = grown(this.#dense, domain + 1)
+    if (this.#sparse === undefined || domain < ARRAY_DOMAINS_MIN) {
+      // never larger while there is a map: what is in it is not in the array
+      this.#dense = grown(this.#dense, this.#sparse === undefined ? domain + 1 : ARRAY_DOMAINS_MIN)
       this.#dense[domain] = after
     } else {
       if (after === 0) this.#sparse.delete(domain)
       else this.#sparse.set(domain, after)
-      if (this.#sparse.size > DENSE_DOMAINS_MIN) this.#densify(domain)
+      this.#densify(domain)
     }
     this.#noteLeast(before, after)
   }
@@ -58,11 +61,13 @@ export class DomainCounts {
     if (this.#atLeast > 0) return this.#least
     let least = Infinity
     let atLeast = 0
-    for (const count of this.#sparse?.values() ?? this.#dense) {
-      if (count === 0 || count > least) continue
+    const look = (count: number): void => {
+      if (count === 0 || count > least) return
       atLeast = count === least ? atLeast + 1 : 1
       least = count
     }
+    for (let domain = 0; domain < this.#dense.length; domain++) look(this.#dense[domain]!)
+    for (const count of this.#sparse?.values() ?? []) look(count)
     this.#least = least
     this.#atLeast = atLeast
     return least
@@ -83,6 +88,7 @@ export class DomainCounts {
 
   #densify(domain: number): void {
     const sparse = this.#sparse!
+    if (sparse.size < ARRAY_DOMAINS_MIN || sparse.size < (domain + 1) * DENSE_PART) return
     let largest = domain
     for (const key of sparse.keys()) largest = Math.max(largest, key)
     if (sparse.size < (largest + 1) * DENSE_PART) return

@@ -68,11 +68,13 @@ export function checkPodAffinity(affinity: PodAffinity): ((slot: number) => Refu
   if (required.length === 0 && anti.length === 0 && existing.length === 0) return undefined
   const isFirst = matchesItself && required.every(({ counts }) => counts.total === 0)
   return (slot) => {
-    for (const tracker of required) {
-      if (tracker.domainOf(slot) === NO_VALUE || (!isFirst && tracker.at(slot) <= 0)) return AFFINITY
+    for (let i = 0; i < required.length; i++) {
+      const tracker = required[i]!
+      const domain = tracker.domainOf(slot)
+      if (domain === NO_VALUE || (!isFirst && tracker.counts.get(domain) <= 0)) return AFFINITY
     }
-    for (const tracker of anti) if (tracker.at(slot) > 0) return ANTI_AFFINITY
-    for (const tracker of existing) if (tracker.at(slot) > 0) return EXISTING_ANTI_AFFINITY
+    for (let i = 0; i < anti.length; i++) if (anti[i]!.at(slot) > 0) return ANTI_AFFINITY
+    for (let i = 0; i < existing.length; i++) if (existing[i]!.at(slot) > 0) return EXISTING_ANTI_AFFINITY
     return undefined
   }
 }

@@ -49,7 +49,7 @@ export class Tracker {
       const slot = slots[i]!
       const domain = slot < values.length ? values[slot]! : NO_VALUE
       if (domain === NO_VALUE) continue
-      const counted = dense === undefined ? this.counts.get(domain) : domain < dense.length ? dense[domain]! : 0
+      const counted = domain < dense.length ? dense[domain]! : this.counts.get(domain)
       sums[i]! += weight * counted + plus
     }
   }
