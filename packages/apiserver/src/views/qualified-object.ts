@@ -17,6 +17,8 @@ export interface Appearance {
   readonly show: (object: Stored<KubeObject>) => KubeObject
   /** True when selectable fields hold names that the view shows otherwise. */
   readonly showsFields: boolean
+  /** True when it has labels of the view. */
+  readonly showsLabels: boolean
   /** True when it does not say of copies that they are. */
   readonly hidesOrigin: boolean
 }
@@ -71,7 +73,7 @@ export class QualifiedObject implements CachedObject {
   }
 
   get labels(): Readonly<Record<string, string>> | undefined {
-    return this.origin.labels
+    return this.#appearance.showsLabels ? this.object().metadata.labels : this.origin.labels
   }
 
   atRevision(revision: number): QualifiedObject {

@@ -16,6 +16,8 @@ export type Reference =
   | { readonly type: 'object'; readonly path: readonly string[] }
   /** The value has `kind` and `name` of a role; only cluster roles have no namespace. */
   | { readonly type: 'role'; readonly path: readonly string[] }
+  /** The value is a selector of namespaces by their labels, of which it means the tenant's own. */
+  | { readonly type: 'namespaces'; readonly path: readonly string[] }
 
 /**
  * Every reference of the built-in kinds that the view must translate. References within a namespace need none, and neither do
@@ -119,13 +121,14 @@ export function renamedResource(apiVersion: string, kind: string): ResourceKey |
 }
 
 function affinityNamespaces(affinity: string): Reference[] {
-  return [
-    name(`spec.affinity.${affinity}.requiredDuringSchedulingIgnoredDuringExecution.*.namespaces.*`, NAMESPACES),
-    name(
-      `spec.affinity.${affinity}.preferredDuringSchedulingIgnoredDuringExecution.*.podAffinityTerm.namespaces.*`,
-      NAMESPACES,
-    ),
+  const terms = [
+    `spec.affinity.${affinity}.requiredDuringSchedulingIgnoredDuringExecution.*`,
+    `spec.affinity.${affinity}.preferredDuringSchedulingIgnoredDuringExecution.*.podAffinityTerm`,
   ]
+  return terms.flatMap((term): Reference[] => [
+    name(`${term}.namespaces.*`, NAMESPACES),
+    { type: 'namespaces', path: `${term}.namespaceSelector`.split('.') },
+  ])
 }
 
 function name(path: string, resource: ResourceKey): Reference {

@@ -68,7 +68,11 @@ const SAMPLES: Readonly<Record<string, (names: Names) => object>> = {
     spec: {
       runtimeClassName: name,
       affinity: {
-        podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: 'a', namespaces: [other] }] },
+        podAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: [
+            { topologyKey: 'a', namespaces: [other], namespaceSelector: { matchLabels: { a: other } } },
+          ],
+        },
       },
     },
   }),
@@ -109,7 +113,16 @@ describe('translation between a tenant and the view', () => {
       runtimeClassName: 'web--acme',
       affinity: {
         podAffinity: {
-          requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: 'a', namespaces: ['prod--acme'] }],
+          requiredDuringSchedulingIgnoredDuringExecution: [
+            {
+              topologyKey: 'a',
+              namespaces: ['prod--acme'],
+              namespaceSelector: {
+                matchLabels: { a: 'prod' },
+                matchExpressions: [{ key: 'centaurus.io/tenant', operator: 'In', values: ['acme'] }],
+              },
+            },
+          ],
         },
       },
     })

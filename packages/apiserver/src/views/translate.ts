@@ -31,9 +31,11 @@ export function toQualified<T extends KubeObject>(resource: ResourceKey, object:
     annotations[NAMESPACE_ANNOTATION] = namespace
     shown.namespace = names.qualify(NAMESPACES, namespace)
   } else if (name !== undefined) shown.name = names.qualify(resource, name)
+  if (resource === NAMESPACES) shown.labels = { ...metadata.labels, [TENANT_ANNOTATION]: names.tenant }
   const rename: Rename = (of, text) => names.qualify(of, text)
   renameOwners(shown, rename)
-  return renameReferences(resource, { ...object, metadata: shown }, rename)
+  const renames: Renames = { rename, select: (selector) => selectTenant(selector, names.tenant) }
+  return renameReferences(resource, { ...object, metadata: shown }, renames)
 }
 
 /** Inverse of {@link toQualified}: what the tenant's store holds for an object that came through the view. */
@@ -48,8 +50,13 @@ export function fromQualified<T extends KubeObject>(resource: ResourceKey, objec
     if (Object.keys(own).length > 0) metadata.annotations = own
     else delete metadata.annotations
   }
+  if (resource === NAMESPACES && metadata.labels !== undefined) {
+    const { [TENANT_ANNOTATION]: _tenant, ...own } = metadata.labels
+    if (Object.keys(own).length > 0) metadata.labels = own
+    else delete metadata.labels
+  }
   renameOwners(metadata, rename)
-  return renameReferences(resource, { ...object, metadata }, rename)
+  return renameReferences(resource, { ...object, metadata }, { rename, select: selectAny })
 }
 
 /** Longest name that the view may give to an object of the resource. */
@@ -58,6 +65,26 @@ export function qualifiedLengthMax(resource: ResourceKey): number {
 }
 
 type Rename = (resource: ResourceKey, name: string) => string
+type Selector = Record<string, unknown>
+
+interface Renames {
+  readonly rename: Rename
+  /** What becomes of a selector of namespaces. */
+  readonly select: (selector: Selector) => Selector
+}
+
+/** Namespaces in the view have a label that says whose they are; a tenant's selector means its own. */
+function selectTenant(selector: Selector, tenant: string): Selector {
+  const expressions = Array.isArray(selector['matchExpressions']) ? (selector['matchExpressions'] as unknown[]) : []
+  const own = { key: TENANT_ANNOTATION, operator: 'In', values: [tenant] }
+  return { ...selector, matchExpressions: [...expressions, own] }
+}
+
+function selectAny({ matchExpressions, ...rest }: Selector): Selector {
+  if (!Array.isArray(matchExpressions)) return rest
+  const kept = matchExpressions.filter((expression) => !isRecord(expression) || expression['key'] !== TENANT_ANNOTATION)
+  return kept.length === 0 ? rest : { ...rest, matchExpressions: kept }
+}
 
 /** Owners in the same namespace are named alike; only those without a namespace are not. */
 function renameOwners(metadata: KubeObject['metadata'], rename: Rename): void {
@@ -72,19 +99,20 @@ function renameOwners(metadata: KubeObject['metadata'], rename: Rename): void {
   metadata.ownerReferences = renamed as typeof owners // nobody changes the list of an object that is shared
 }
 
-function renameReferences<T extends KubeObject>(resource: ResourceKey, object: T, rename: Rename): T {
+function renameReferences<T extends KubeObject>(resource: ResourceKey, object: T, renames: Renames): T {
   let result: unknown = object
   for (const reference of referencesOf(resource)) {
-    result = changeAt(result, reference.path, (value) => renameOne(reference, value, rename))
+    result = changeAt(result, reference.path, (value) => renameOne(reference, value, renames))
   }
   return result as T
 }
 
-function renameOne(reference: Reference, value: unknown, rename: Rename): unknown {
+function renameOne(reference: Reference, value: unknown, { rename, select }: Renames): unknown {
   if (reference.type === 'name') {
     return typeof value === 'string' && value !== '' ? rename(reference.resource, value) : value
   }
   if (!isRecord(value)) return value
+  if (reference.type === 'namespaces') return select(value)
   return reference.type === 'role' ? renameRole(value, rename) : renameObject(value, rename)
 }
 

@@ -190,6 +190,7 @@ function createAppearance(resource: ResourceKey, names: TenantNames, view: strin
       return withoutOrigin(resource === 'core/pods' && names.tenant !== SYSTEM_TENANT ? toNodePod(shown) : shown)
     },
     showsFields: resource === 'core/events',
+    showsLabels: resource === NAMESPACES,
     hidesOrigin: isOfNodes,
   }
 }

@@ -159,6 +159,17 @@ describe('the view over all tenants', () => {
     )
   })
 
+  it('tells namespaces of tenants apart by a label, whatever they say themselves', async () => {
+    const labels = { 'centaurus.io/tenant': 'beta' }
+    await tenant('acme').create(namespaces, { metadata: { name: 'liar', labels } })
+    const { items } = await all.list(namespaces, { labelSelector: 'centaurus.io/tenant=acme' })
+    assert.deepEqual(
+      items.map(({ metadata }) => metadata.name),
+      ['default--acme', 'liar--acme'],
+    )
+    await tenant('acme').delete(namespaces, { name: 'liar' })
+  })
+
   it('does not rename nodes', async () => {
     await test.client.create(nodes, { metadata: { name: 'a--b' } })
     assert.equal((await all.get(nodes, { name: 'a--b' })).metadata.name, 'a--b')
