@@ -256,6 +256,31 @@ describe('the gateway', () => {
     watch.close()
   })
 
+  it('shows operators no copies that a partition holds of another’s objects', async () => {
+    const { home, tp1 } = world.servers
+    const path = '/tenants/all/api/v1/configmaps?fieldSelector=metadata.name%3Down'
+    const listed = await operator.request('GET', path)
+    const version = encodeURIComponent(listed.json().metadata.resourceVersion)
+    const { entries } = await tp1.store.range('/registry/globex/core/configmaps/default/own')
+    assert.equal(entries.length, 1)
+    await home.store.commit({ changes: entries.map(({ key, value }) => ({ type: 'put', key, value })) })
+    const direct = await home.as(OPERATOR)
+    await eventually(async () => (await direct('GET', path)).text.includes('default--globex'))
+    const shown = (): Promise<string[]> =>
+      operator
+        .request('GET', path)
+        .then((answer) => answer.json().items.map(({ metadata }) => String(metadata['namespace'])))
+    assert.deepEqual(await shown(), ['default--acme', 'default--globex'])
+    const watch = await operator.watch(`${path}&watch=1&allowWatchBookmarks=1&resourceVersion=${version}`)
+    await acme.request('DELETE', `${CONFIG_MAPS}/own`)
+    await watch.until((events) => events.some(({ type }) => type === 'DELETED'))
+    assert.deepEqual(
+      watch.events.filter(({ type }) => type !== 'BOOKMARK').map(({ object }) => object.metadata['namespace']),
+      ['default--acme'],
+    )
+    watch.close()
+  })
+
   it('gathers the metrics of all partitions, for operators alone', async () => {
     const metrics = await operator.request('GET', '/metrics')
     assert.equal(metrics.status, 200)

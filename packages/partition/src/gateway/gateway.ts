@@ -12,6 +12,7 @@ import type { AggregateContext } from './aggregate/fan-out.ts'
 import { Locations } from './aggregate/locations.ts'
 import { broadcastDelete, mergeList } from './aggregate/merge-list.ts'
 import { mergeWatch } from './aggregate/merge-watch.ts'
+import type { KeepItem } from './aggregate/merged-list.ts'
 import { mergesNothing, nameInBody } from './aggregate/request-facts.ts'
 import { serveMetrics } from './aggregate/serve-metrics.ts'
 import type { Backend } from './backend.ts'
@@ -26,7 +27,7 @@ import { bareHeaders, passRequestHeaders } from './pass-headers.ts'
 import { credentialsOf, pass, readAll, relayAnswer, sendFor, sendOnBehalf } from './pass.ts'
 import { isTrue, pathOf, queryOf } from './query.ts'
 import { LostAnswerError, lostAnswer, refuse, unreachable, UnreachableError } from './refusals.ts'
-import { chooseRoute, type Route } from './route.ts'
+import { chooseRoute, type MergedObjects, type Route } from './route.ts'
 import { splice } from './splice.ts'
 import { parseTarget, type Target } from './target.ts'
 
@@ -228,13 +229,9 @@ function merge(parts: Parts, route: Extract<Route, { type: 'merge' }>, asked: As
   const [only] = partitions
   if (only === undefined) throw unreachable([])
   if (request.method === 'HEAD' || (partitions.length === 1 && mergesNothing(query))) return passTo(parts, only, asked)
-  const { home } = parts.membership.map
-  const drops = route.foreignSystem === 'drop'
   // rows must say whose they are
-  if (drops && query.get('includeObject') === 'None') query.set('includeObject', 'Metadata')
-  const keep = drops
-    ? (partition: string, object: { hasTenant(): boolean }) => partition === home || object.hasTenant()
-    : undefined
+  if (route.shows !== 'everything' && query.get('includeObject') === 'None') query.set('includeObject', 'Metadata')
+  const keep = keeperOf(parts.membership, route.shows)
   const context = contextOf(parts, asked)
   if (!target.isLegacyWatch && !isTrue(query.get('watch'))) return mergeList(context, { partitions, query, keep })
   const onPartitionsChange = (listener: () => void): (() => void) =>
@@ -243,6 +240,16 @@ function merge(parts: Parts, route: Extract<Route, { type: 'merge' }>, asked: As
       if (now.type !== 'merge' || now.partitions.join() !== partitions.join()) listener()
     })
   return mergeWatch(context, { partitions, query, keep, onPartitionsChange })
+}
+
+function keeperOf(membership: Membership, shows: MergedObjects): KeepItem | undefined {
+  if (shows === 'everything') return undefined
+  return (partition, object) => {
+    const { map } = membership
+    const tenant = object.tenant()
+    if (tenant === undefined) return shows === 'originals' || partition === map.home
+    return (map.partitionOf(tenant) ?? partition) === partition
+  }
 }
 
 async function broadcast(parts: Parts, partitions: readonly string[], asked: Asked): Promise<void> {

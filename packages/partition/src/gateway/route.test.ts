@@ -93,7 +93,7 @@ describe('the way of a request', () => {
       for (const prefix of ['', '/tenants/system', '/tenants/all']) {
         const base = `${prefix}${root}/${resource}`
         const one = { type: 'locate', partitions, fallback: 'rp0', asCaller: false }
-        assert.deepEqual(route(base), { type: 'merge', partitions, foreignSystem: 'keep' })
+        assert.deepEqual(route(base), { type: 'merge', partitions, shows: 'everything' })
         assert.deepEqual(route(`${base}/n1`), one)
         assert.deepEqual(route(`${base}/n1/status`, { method: 'PATCH' }), one)
         assert.deepEqual(route(base, { method: 'POST' }), { type: 'place', partitions, fallback: 'rp0' })
@@ -114,7 +114,7 @@ describe('the way of a request', () => {
     assert.deepEqual(route('/tenants/all/api/v1/pods'), {
       type: 'merge',
       partitions: ['home', 'tp1', 'tp2'],
-      foreignSystem: 'drop',
+      shows: 'originals-and-home',
     })
     assert.equal(route('/tenants/all/api/v1/pods', { method: 'DELETE' }).type, 'method-not-allowed')
   })

@@ -17,7 +17,7 @@ export type Route =
   /** A new object, whose name none of the partitions may have: to the fallback, or to the one that has the name and says so. */
   | { readonly type: 'place'; readonly partitions: readonly string[]; readonly fallback: string }
   /** A list or watch that is put together from those of all the partitions. */
-  | { readonly type: 'merge'; readonly partitions: readonly string[]; readonly foreignSystem: 'keep' | 'drop' }
+  | { readonly type: 'merge'; readonly partitions: readonly string[]; readonly shows: MergedObjects }
   /** The deletion of a collection, in each of the partitions. */
   | { readonly type: 'broadcast'; readonly partitions: readonly string[] }
   | { readonly type: 'metrics'; readonly partitions: readonly string[] }
@@ -28,6 +28,14 @@ export type Route =
   | { readonly type: 'method-not-allowed' }
   /** Nobody knows yet where that is. */
   | { readonly type: 'unknown' }
+
+/** Which of the partitions' objects a merged answer shows. */
+export type MergedObjects =
+  | 'everything'
+  /** Of a tenant's objects those of its own partition, and not the copies that others hold for their nodes; all of `system`. */
+  | 'originals'
+  /** Of `system` only what home has, too: each partition has namespaces, roles … of its own. */
+  | 'originals-and-home'
 
 export interface RouteQuestion {
   readonly method: string
@@ -107,7 +115,7 @@ function routeNodeKind(map: ClusterMap, { method, target }: RouteQuestion, keepe
   switch (method) {
     case 'GET':
     case 'HEAD':
-      return { type: 'merge', partitions, foreignSystem: 'keep' }
+      return { type: 'merge', partitions, shows: others.length > 0 && isAll ? 'originals' : 'everything' }
     case 'DELETE':
       return { type: 'broadcast', partitions }
     default:
@@ -127,7 +135,7 @@ function routeAllView(map: ClusterMap, { method, target }: RouteQuestion, home: 
   switch (method) {
     case 'GET':
     case 'HEAD':
-      return { type: 'merge', partitions: map.tenantPartitions, foreignSystem: 'drop' }
+      return { type: 'merge', partitions: map.tenantPartitions, shows: 'originals-and-home' }
     case 'DELETE': // each partition's own system objects would go with them
       return { type: 'method-not-allowed' }
     default:

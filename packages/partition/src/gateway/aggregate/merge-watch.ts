@@ -5,6 +5,7 @@ import { answerHeaders } from './answer-headers.ts'
 import { formatVersion, parseVersion } from './composite-version.ts'
 import { fanOut, warningOf, type AggregateContext, type Part } from './fan-out.ts'
 import { atVersions } from './list-plan.ts'
+import type { KeepItem } from './merged-list.ts'
 import { jsonWatchCodec, protobufWatchCodec, type FrameShape, type WatchCodec } from './watch-codec.ts'
 import { WatchPositions, type FrameVerdict } from './watch-positions.ts'
 
@@ -12,7 +13,7 @@ export interface MergeWatchOptions {
   readonly partitions: readonly string[]
   readonly query: URLSearchParams
   /** Whether an event's object is part of the watch. Absent: all are. */
-  readonly keep?: ((partition: string, object: { hasTenant(): boolean }) => boolean) | undefined
+  readonly keep?: KeepItem | undefined
   /** Calls the listener when the partitions are others than they were. Returns the function that ends it. */
   readonly onPartitionsChange: (listener: () => void) => () => void
 }
@@ -120,7 +121,7 @@ class MergedWatch {
       else if (due !== 'initial-events-end') due = verdict.bookmark
       if (frame.type !== 'ERROR') ({ shape } = frame)
       if (!verdict.forward) continue
-      if (frame.type !== 'ERROR' && keep?.(partition, { hasTenant: () => frame.hasTenant }) === false) continue
+      if (frame.type !== 'ERROR' && keep?.(partition, { tenant: () => frame.tenant }) === false) continue
       sent.push(bytes)
     }
     const { version } = positions

@@ -27,8 +27,8 @@ export interface MergedList {
 export type KeepItem = (partition: string, item: ItemView) => boolean
 
 export interface ItemView {
-  /** Whether it says whose it is, as objects of tenants do in views over all of them. */
-  hasTenant(): boolean
+  /** Whose it is, as objects of tenants say in views over all of them; undefined for those of `system`. */
+  tenant(): string | undefined
 }
 
 export interface MergedListOptions {
@@ -36,7 +36,9 @@ export interface MergedListOptions {
   readonly extraHeaders: Readonly<Record<string, string>>
 }
 
-const TENANT_KEY = Buffer.from(`"${TENANT_ANNOTATION}":`)
+const TENANT_KEY = Buffer.from(`"${TENANT_ANNOTATION}"`)
+/** A tenant's name is shorter, with what stands before it. */
+const TENANT_VALUE_BYTES_MAX = 80
 const COMMA = Buffer.from(',')
 
 /** In JSON: items go through as they come, and are never all in memory. */
@@ -59,7 +61,7 @@ export class JsonMergedList implements MergedList {
     let items = 0
     const splitter = new ListSplitter((item) => {
       items++
-      if (keep === undefined || keep(partition, { hasTenant: () => asBuffer(item).includes(TENANT_KEY) }))
+      if (keep === undefined || keep(partition, { tenant: () => tenantIn(asBuffer(item)) }))
         this.#put(item, splitter.isTable)
     })
     return new Promise((resolve, reject) => {
@@ -146,8 +148,8 @@ export class ProtobufMergedList implements MergedList {
     const items = list.items ?? []
     const { keep } = this.#options
     for (const item of items) {
-      const hasTenant = (): boolean => item.metadata.annotations?.[TENANT_ANNOTATION] !== undefined
-      if (keep === undefined || keep(partition, { hasTenant })) this.#items.push(item)
+      const tenant = (): string | undefined => item.metadata.annotations?.[TENANT_ANNOTATION]
+      if (keep === undefined || keep(partition, { tenant })) this.#items.push(item)
     }
     return factsOf(list.metadata, items.length)
   }
@@ -168,6 +170,14 @@ interface DecodedList {
 
 function factsOf(metadata: ListEnvelope['metadata'], items: number): PartFacts {
   return { items, version: metadata?.resourceVersion ?? '', token: metadata?.continue ?? '' }
+}
+
+/** Reads the annotation without parsing the item. */
+function tenantIn(item: Buffer): string | undefined {
+  const at = item.indexOf(TENANT_KEY)
+  if (at < 0) return undefined
+  const start = at + TENANT_KEY.length
+  return /^\s*:\s*"([^"\\]*)"/.exec(item.toString('latin1', start, start + TENANT_VALUE_BYTES_MAX))?.[1]
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

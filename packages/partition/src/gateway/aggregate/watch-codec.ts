@@ -13,8 +13,8 @@ export interface WatchFrame {
   readonly type: string
   /** Of the event's object; `''` when it has none. */
   readonly resourceVersion: string
-  /** Whether it says whose it is, as objects of tenants do in views over all of them. */
-  readonly hasTenant: boolean
+  /** Whose it is, as objects of tenants say in views over all of them; undefined for those of `system`. */
+  readonly tenant: string | undefined
   readonly endsInitialEvents: boolean
   readonly shape: FrameShape
 }
@@ -92,7 +92,7 @@ function frameOf(type: string, object: EventObject): WatchFrame {
   return {
     type,
     resourceVersion: metadata?.resourceVersion ?? object.metadata?.resourceVersion ?? '',
-    hasTenant: metadata?.annotations?.[TENANT_ANNOTATION] !== undefined,
+    tenant: metadata?.annotations?.[TENANT_ANNOTATION],
     endsInitialEvents: metadata?.annotations?.[INITIAL_EVENTS_END] === 'true',
     shape: { kind: object.kind ?? '', apiVersion: object.apiVersion ?? '', cells: row?.cells?.length },
   }
