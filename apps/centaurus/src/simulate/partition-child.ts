@@ -49,6 +49,9 @@ export class PartitionChild {
   readonly #order: PartitionOrder
   readonly #options: PartitionChildOptions
   #child: ChildProcess | undefined
+  #flushes = 0
+  /** Of the processes before. */
+  #pastFlushes = 0
   /** We ended it, or are about to. */
   #isEnding = false
 
@@ -61,14 +64,24 @@ export class PartitionChild {
     return this.#child?.pid ?? 0
   }
 
+  /** Flushes of its store so far. */
+  get flushes(): number {
+    return this.#pastFlushes + this.#flushes
+  }
+
   /** Resolves when its API answers. Throws {@link UserError} with what it printed. */
   async start(): Promise<void> {
     const child = forkSelf('simulate-partition', this.#options)
     this.#child = child
     this.#isEnding = false
+    this.#pastFlushes += this.#flushes
+    this.#flushes = 0
     child.send(this.#order)
     const error = await new Promise<string | undefined>((resolve) => {
-      child.once('message', (reply: PartitionReply) => resolve(reply.error))
+      child.on('message', (reply: PartitionReply) => {
+        if (reply.type === 'started') resolve(reply.error)
+        else this.#flushes = reply.flushes
+      })
       child.once('exit', (code, signal) => resolve(`it ended with ${signal ?? `code ${code}`}`))
     })
     if (error === undefined) {

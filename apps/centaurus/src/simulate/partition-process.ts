@@ -23,10 +23,12 @@ export interface PartitionOrder {
   readonly pkiDir: string
 }
 
-/** What it answers: undefined when it is ready, else why it is not. */
-export interface PartitionReply {
-  readonly error: string | undefined
-}
+/** What it tells: that it is ready, or why it is not; and then, once a second, how often its store has flushed. */
+export type PartitionReply =
+  | { readonly type: 'started'; readonly error: string | undefined }
+  | { readonly type: 'flushes'; readonly flushes: number }
+
+const TELL_MS = 1_000
 
 /** The terminal's signals go to every process of its group: the parent decides what comes of them. */
 export function ignoreSignals(): void {
@@ -38,9 +40,10 @@ export async function runPartitionProcess(): Promise<void> {
   ignoreSignals()
   const ended = new Promise<void>((resolve) => process.once('disconnect', () => resolve()))
   const order = await new Promise<PartitionOrder>((resolve) => process.once('message', resolve))
-  const reply = (error: string | undefined): void => void process.send?.({ error } satisfies PartitionReply)
+  const reply = (error: string | undefined): void => tell({ type: 'started', error })
   try {
-    const store = await openStore(order)
+    let flushes = 0
+    const store = await openStore(order, () => flushes++)
     const plane = await startControlPlane({
       store,
       certificates: await openClusterCertificates({ directory: order.pkiDir }),
@@ -53,7 +56,9 @@ export async function runPartitionProcess(): Promise<void> {
       logger: createLogger('warn'),
     })
     reply(undefined)
+    const timer = setInterval(() => tell({ type: 'flushes', flushes }), TELL_MS)
     await ended
+    clearInterval(timer)
     await plane.close()
     await store.close()
   } catch (error) {
@@ -63,8 +68,12 @@ export async function runPartitionProcess(): Promise<void> {
 }
 
 /** As a partition of a real cluster opens it, but for how much history it keeps. */
-async function openStore({ storeDir, index }: PartitionOrder): Promise<Store> {
+async function openStore({ storeDir, index }: PartitionOrder, onFlush: () => void): Promise<Store> {
   const automaticCompaction = { revisionsMax: HISTORY_REVISIONS_MAX }
-  const store = await continueRevisions(await openEmbeddedStore({ path: storeDir, automaticCompaction }))
+  const store = await continueRevisions(await openEmbeddedStore({ path: storeDir, automaticCompaction, onFlush }))
   return withRevisionBase(store, index * REVISION_SPAN)
+}
+
+function tell(reply: PartitionReply): void {
+  if (process.connected) process.send?.(reply)
 }

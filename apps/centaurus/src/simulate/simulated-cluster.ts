@@ -68,6 +68,7 @@ export async function startSimulatedCluster(options: SimulatedClusterOptions): P
       admin,
       nodes: await identityOf(certificates, 'hollow-nodes', { commonName: NODES_USER }),
       processes: () => members.map(describeProcess),
+      flushes: () => members.reduce((sum, { child }) => sum + child.flushes, 0),
       forkNodes() {
         const logFile = join(options.dir, `nodes-${nodes.length}.log`)
         const child = forkSelf('simulate-nodes', { logFile, heapMib: options.heapMib })

@@ -31,6 +31,8 @@ export interface ScaleCluster {
   /** May speak for nodes and nothing else. */
   readonly nodes: TlsIdentity
   processes(): readonly KnownProcess[]
+  /** Flushes to the disk of all stores, since they were opened first. */
+  flushes(): number
   /** A new process that serves hollow nodes. */
   forkNodes(): ChildProcess
   /** Kills every process of the partition without warning, and starts it again after `downMs`; resolves when it answers. */

@@ -42,6 +42,8 @@ export interface EmbeddedStoreOptions {
   readonly automaticCompaction?: AutomaticCompaction | undefined
   /** How often an idle watch hears how far it is; default one minute. */
   readonly progressIntervalMs?: number | undefined
+  /** Called after each flush to the disk. Must not throw. */
+  readonly onFlush?: (() => void) | undefined
   readonly clock?: Clock | undefined
   readonly logger?: Logger | undefined
 }
@@ -123,6 +125,7 @@ class EmbeddedStore implements Store {
         this.#hub.advance()
         this.#compaction.onCommit()
       },
+      onFlush: options.onFlush,
       onFailure: (error) => this.#fail(error),
     })
     this.#queue.addDead(deps.dead)

@@ -12,6 +12,7 @@ import { applyBatch, encodePut, encodePuts, refuseBatch, type Batch, type Pendin
 import { compactedKey, compactedValue, readCompactedRevision, type Database } from './database.ts'
 import { DeadRecords, encodeDeletes } from './dead-records.ts'
 import { RecentValues } from './recent-values.ts'
+import type { WriteRequest } from './writer-protocol.ts'
 import type { Writer } from './writer.ts'
 
 /** What one transaction takes: bounds the time that a commit waits for the one before it. */
@@ -33,6 +34,8 @@ export interface WriteQueueDeps {
   readonly writer: Writer
   readonly readValue: ReadValue
   readonly onVisible: () => void
+  /** Called when a disk transaction is done: each is one flush. */
+  readonly onFlush?: (() => void) | undefined
   /** Called once, when nothing can be written any more. */
   readonly onFailure: (error: Error) => void
 }
@@ -155,7 +158,7 @@ export class WriteQueue {
   }
 
   async #write(commits: readonly (readonly Version[])[], deletesMax: number): Promise<void> {
-    const { mvcc, writer } = this.#deps
+    const { mvcc } = this.#deps
     const compacted = mvcc.compactedRevision
     const mustCompact = compacted > this.#compactedOnDisk
     const dead = this.#dead.take(deletesMax)
@@ -163,15 +166,20 @@ export class WriteQueue {
     try {
       // On disk before the first deletion that it allows, or a reopened store would miss revisions that it promises.
       if (mustCompact)
-        await writer.write({ puts: encodePut(compactedKey(), compactedValue(compacted)), deletes: NO_BYTES })
+        await this.#flush({ puts: encodePut(compactedKey(), compactedValue(compacted)), deletes: NO_BYTES })
       this.#compactedOnDisk = compacted
       if (commits.length > 0 || dead.length > 0) {
-        await writer.write({ puts: encodePuts(commits), deletes: encodeDeletes(dead) })
+        await this.#flush({ puts: encodePuts(commits), deletes: encodeDeletes(dead) })
       }
     } catch (error) {
       this.#dead.putBack(dead)
       throw error
     }
+  }
+
+  async #flush(request: WriteRequest): Promise<void> {
+    await this.#deps.writer.write(request)
+    this.#deps.onFlush?.()
   }
 
   #fail(error: Error): false {

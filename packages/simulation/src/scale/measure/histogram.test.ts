@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom } from '@centaurus/base'
-import { Histogram } from './histogram.ts'
+import { Histogram, subtractHistogram } from './histogram.ts'
 
 describe('Histogram', () => {
   it('agrees with sorting, up to the width of a bucket', () => {
@@ -15,6 +15,18 @@ describe('Histogram', () => {
       const told = histogram.percentile(part)
       assert.ok(told >= exact * 0.999 && told <= exact * 1.051, `${part}: ${told} for ${exact}`)
     }
+  })
+
+  it('tells what was counted since a moment', () => {
+    const histogram = new Histogram()
+    for (let i = 0; i < 50; i++) histogram.observe(500)
+    const before = histogram.toJSON()
+    for (let i = 0; i < 100; i++) histogram.observe(10)
+    const since = new Histogram()
+    since.add(subtractHistogram(histogram.toJSON(), before))
+    assert.equal(since.count, 100)
+    assert.ok(since.percentile(1) < 10.6, String(since.percentile(1)))
+    assert.ok(Math.abs(since.meanMs - 10) < 1e-9)
   })
 
   it('adds up what others counted', () => {

@@ -71,6 +71,21 @@ export interface HistogramData {
   readonly maxMs: number
 }
 
+/** What was counted after `before` was taken. Its maximum is the upper bound of its highest bucket. */
+export function subtractHistogram(after: HistogramData, before: HistogramData | undefined): HistogramData {
+  const known = new Map(before?.counts ?? [])
+  const counts = after.counts
+    .map(([bucket, count]) => [bucket, count - (known.get(bucket) ?? 0)] as const)
+    .filter(([, count]) => count > 0)
+  const highest = counts.reduce((max, [bucket]) => Math.max(max, bucket), 0)
+  return {
+    counts,
+    count: after.count - (before?.count ?? 0),
+    sumMs: after.sumMs - (before?.sumMs ?? 0),
+    maxMs: Math.min(after.maxMs, LOWEST_MS * GROWTH ** highest),
+  }
+}
+
 /** Histograms by name, such as `PUT leases`. */
 export class Histograms {
   readonly #byName = new Map<string, Histogram>()

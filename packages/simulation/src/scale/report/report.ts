@@ -1,5 +1,5 @@
 import { isClean, type CheckResult } from '../load/checkers.ts'
-import { Histograms, type Histogram } from '../measure/histogram.ts'
+import { Histogram, subtractHistogram } from '../measure/histogram.ts'
 import type { ProcessRole, ProcessSample } from '../measure/processes.ts'
 import type { Mark } from '../run/marks.ts'
 import type { ScaleOptions } from '../run/options.ts'
@@ -51,7 +51,10 @@ export interface ScaleReport {
   readonly podStartup: Percentiles
   /** Of pods of Deployments while everything starts at once: waiting in line is most of it. */
   readonly saturationStartup: Percentiles
+  /** While pods are timed, and while there is churn: what the objectives are about. */
   readonly apiLatency: readonly LatencyRow[]
+  /** While everything starts at once, as fast as it can: calls wait in line. */
+  readonly apiLatencySaturation: readonly LatencyRow[]
   readonly podsPerSecond: number
   readonly podsPerSecondPeak: number
   readonly leasesPerSecond: number
@@ -94,7 +97,6 @@ export interface ScaleReport {
 export function createReport({ context, check }: RunResult): ScaleReport {
   const { options, cluster, timeline, marks } = context
   const counters = sumCounters(context.hollow.map(({ process }) => process))
-  const apiLatency = latencyRows(context)
   const figures = {
     ...leaseFigures(context),
     ...podFigures(context),
@@ -112,7 +114,8 @@ export function createReport({ context, check }: RunResult): ScaleReport {
     pods: check.pods,
     podStartup: percentilesOf(context.startup),
     saturationStartup: percentilesOf(context.saturationStartup),
-    apiLatency,
+    apiLatency: latencyRows(marks.latencyFrom, marks.churnTo ?? marks.latencyTo),
+    apiLatencySaturation: latencyRows(marks.saturationFrom, marks.saturationTo),
     podsPerSecond: marks.saturationSeconds === 0 ? 0 : marks.saturationPods / marks.saturationSeconds,
     podsPerSecondPeak: peakRate(timeline.points),
     overcommit: check.overcommit,
@@ -141,14 +144,15 @@ function percentilesOf(histogram: Histogram): Percentiles {
   }
 }
 
-function latencyRows({ latencies, hollow }: RunContext): LatencyRow[] {
-  const all = new Histograms()
-  all.add(latencies.toJSON())
-  for (const { process } of hollow) all.add(process.latest?.latencies ?? {})
-  return Array.from(all.entries(), ([name, histogram]) => {
-    const space = name.indexOf(' ')
-    return { verb: name.slice(0, space), resource: name.slice(space + 1), ...percentilesOf(histogram) }
-  })
+/** What was called between two marks. */
+function latencyRows(from: Mark | undefined, to: Mark | undefined): LatencyRow[] {
+  return Object.entries(to?.latencies ?? {})
+    .map(([name, data]) => {
+      const histogram = new Histogram()
+      histogram.add(subtractHistogram(data, from?.latencies[name]))
+      const space = name.indexOf(' ')
+      return { verb: name.slice(0, space), resource: name.slice(space + 1), ...percentilesOf(histogram) }
+    })
     .filter(({ resource, count }) => count > 0 && resource !== 'watch')
     .toSorted((a, b) => b.p99 - a.p99)
 }

@@ -1,4 +1,5 @@
 import type { HollowCounters } from '../hollow/hollow-stats.ts'
+import type { HistogramData } from '../measure/histogram.ts'
 import type { ProcessSample } from '../measure/processes.ts'
 import type { LeanCounters } from '../wire/lean-connection.ts'
 
@@ -8,9 +9,11 @@ export interface Mark {
   readonly counters: HollowCounters
   readonly wire: LeanCounters
   readonly processes: readonly ProcessSample[]
-  /** Revisions, commits and flushes of all stores; flushes 0 where a store does not tell. */
+  /** Of all stores. */
   readonly store: StoreCounts
   readonly running: number
+  /** Of all calls so far, of nodes and users. */
+  readonly latencies: Readonly<Record<string, HistogramData>>
 }
 
 export interface StoreCounts {

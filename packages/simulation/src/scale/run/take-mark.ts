@@ -18,7 +18,15 @@ export async function takeMark(context: RunContext): Promise<Mark> {
     wire: sumWires(wires),
     processes: processes.sample(),
     store: await readStores(context),
+    latencies: sumLatencies(context),
   }
+}
+
+function sumLatencies({ latencies, hollow }: RunContext): Mark['latencies'] {
+  const sum = new Histograms()
+  sum.add(latencies.toJSON())
+  for (const { process } of hollow) sum.add(process.latest?.latencies ?? {})
+  return sum.toJSON()
 }
 
 function sumWires(wires: readonly (LeanCounters | undefined)[]): LeanCounters {
@@ -34,7 +42,6 @@ function sumWires(wires: readonly (LeanCounters | undefined)[]): LeanCounters {
 /** From the servers' own metrics; a server that is away counts for nothing. */
 async function readStores({ cluster }: RunContext): Promise<StoreCounts> {
   let revisions = 0
-  let flushes = 0
   for (const { url } of cluster.partitions) {
     const client = new LeanClient({
       target: { url, tls: cluster.admin },
@@ -54,14 +61,13 @@ async function readStores({ cluster }: RunContext): Promise<StoreCounts> {
       if (status !== 200) continue
       const text = body.toString('utf8')
       revisions += readMetric(text, 'apiserver_watch_cache_revision')
-      flushes += readMetric(text, 'apiserver_store_flushes_total')
     } catch {
       // it is down: the run goes on without its figures
     } finally {
       client.close()
     }
   }
-  return { revisions, flushes }
+  return { revisions, flushes: cluster.flushes() }
 }
 
 function readMetric(text: string, name: string): number {
