@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { cp, mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeEtcdCertificates } from '@centaurus/store/testing'
 import { ROOT } from './cluster.ts'
@@ -10,6 +10,9 @@ import { createTestNetwork, type TestHost, type TestNetwork } from './test-hosts
 
 const PORT = 6443
 const COMMAND_TIMEOUT_MS = 90_000
+/** What is written over a store to break it, and how often. */
+const DAMAGE = Buffer.alloc(512, 0xa5)
+const DAMAGE_STEP_BYTES = 4096
 const ETCD_MEMBERS = ['etcd0', 'etcd1', 'etcd2']
 /** `home` is a tenant partition here as well. */
 const PARTITIONS = ['home', 'tp1', 'rp0', 'rp1'] as const
@@ -137,6 +140,28 @@ export class PartitionHosts {
     ]
     const [program, ...args] = [...host.enter, 'etcd', ...flags]
     this.#etcd.set(member, spawn(program!, args, { stdio: 'ignore', env: { PATH: process.env['PATH'] } }))
+  }
+
+  /** Copies the embedded store of a partition that is down. */
+  async backUp(name: PartitionName): Promise<void> {
+    await cp(join(this.home(name), 'store'), join(this.home(name), 'backup'), { recursive: true })
+  }
+
+  /** Puts the copy in the place of the store. */
+  async restore(name: PartitionName): Promise<void> {
+    await rm(join(this.home(name), 'store'), { recursive: true })
+    await cp(join(this.home(name), 'backup'), join(this.home(name), 'store'), { recursive: true })
+  }
+
+  /** Overwrites the middle of each file of the embedded store of a partition that is down. */
+  async damage(name: PartitionName): Promise<void> {
+    const dir = join(this.home(name), 'store')
+    for (const file of await readdir(dir)) {
+      const { size } = await stat(join(dir, file))
+      const handle = await open(join(dir, file), 'r+')
+      for (let at = 0; at < size; at += DAMAGE_STEP_BYTES) await handle.write(DAMAGE, 0, DAMAGE.length, at)
+      await handle.close()
+    }
   }
 
   /** The last lines of what a partition's processes said. */
