@@ -195,6 +195,20 @@ describe('tenants', () => {
     assert.match(await cluster.mustCentaurus(['tenant', 'list']), /small\s+Active\s+home\s+bob\s+pods: 3\/3/)
   })
 
+  it('live in other partitions, where their pods run on the same nodes', async () => {
+    await cluster.mustCentaurus(['partition', 'add', 'tp1', '--roles', 'tenant'], { timeoutMs: 120_000 })
+    const made = await cluster.mustCentaurus(['tenant', 'create', 'far', '--partition', 'tp1', '--quota', 'pods=2'])
+    assert.match(made, /Tenant far lives in partition tp1/)
+    await writeFile(configOf('far'), await cluster.mustCentaurus(['tenant', 'kubeconfig', 'far']))
+    await as('far', 'apply -f -', { input: DEPLOYMENT })
+    await as('far', 'rollout status deployment/web --timeout=60s')
+    assert.match(await as('far', 'get pods -o wide'), /Running.*simulated-\d/)
+    await cluster.eventually('get tenant far -o jsonpath={.status.used.pods}', (used) => used === '2')
+    assert.equal((await cluster.tryKubectl('get --raw /tenants/far/api/v1/pods')).code, 1)
+    await cluster.mustCentaurus(['tenant', 'delete', 'far'], { timeoutMs: 120_000 })
+    assert.doesNotMatch(await cluster.mustCentaurus(['tenant', 'list']), /far/)
+  })
+
   it('are gone with all that they had, and can come again', async () => {
     assert.match(
       await cluster.mustCentaurus(['tenant', 'delete', 'globex'], { timeoutMs: 120_000 }),

@@ -20,6 +20,8 @@ export interface DeletionDeps {
 
 /** Tells what can go to go. Resolves to the resources of which something is left, sorted; empty when nothing is. */
 export async function deleteContent(tenant: string, deps: DeletionDeps): Promise<string[]> {
+  // marked first, so that controllers make nothing in them any more; they stay until they are empty
+  await deleteEach(namespaces as ResourceType<KubeObject>, deps.reader.list(namespaces, undefined, { tenant }), deps)
   for (const type of planDeletion(contentOf(tenant, deps))) await deleteAll(tenant, type, deps)
   return contentOf(tenant, deps)
     .map(({ type: { group, resource } }) => (group === '' ? resource : `${resource}.${group}`))
@@ -59,14 +61,19 @@ function contentOf(tenant: string, { reader, registries }: DeletionDeps): Tenant
 
 async function deleteAll(tenant: string, type: ResourceType<KubeObject>, deps: DeletionDeps): Promise<void> {
   const pending = deps.reader.list(type, undefined, { tenant })
-  const isNamespaces = type.group === namespaces.group && type.resource === namespaces.resource
+  await deleteEach(type, pending, deps)
+  if (type.group !== namespaces.group || type.resource !== namespaces.resource) return
+  for (const namespace of pending) await finalizeNamespace(namespace as Namespace, deps)
+}
+
+async function deleteEach(
+  type: ResourceType<KubeObject>,
+  objects: readonly KubeObject[],
+  deps: DeletionDeps,
+): Promise<void> {
+  const pending = objects.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
   for (let i = 0; i < pending.length; i += DELETES_AT_ONCE) {
-    await Promise.all(
-      pending.slice(i, i + DELETES_AT_ONCE).map(async (object) => {
-        if (object.metadata.deletionTimestamp === undefined) await deleteOne(type, object, deps)
-        if (isNamespaces) await finalizeNamespace(object as Namespace, deps)
-      }),
-    )
+    await Promise.all(pending.slice(i, i + DELETES_AT_ONCE).map((object) => deleteOne(type, object, deps)))
   }
 }
 
