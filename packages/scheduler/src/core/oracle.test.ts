@@ -12,7 +12,6 @@ import { scoreNodes } from './scores.ts'
 
 const ZONE = 'topology.kubernetes.io/zone'
 const KEYS = ['kubernetes.io/hostname', ZONE, 'rack'] as const
-const namespaces = { a: { team: 'x' }, b: { team: 'y' } }
 
 const maybe = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(value, { nil: undefined })
 const rarely = <T>(value: T, otherwise: fc.Arbitrary<T>): fc.Arbitrary<T> =>
@@ -171,6 +170,14 @@ const step = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('dropPod' as const), pod: fc.nat(14) }) },
   { weight: 8, arbitrary: fc.record({ do: fc.constant('ask' as const), shape: index }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('relabel' as const),
+      namespace: fc.constantFrom('a', 'b'),
+      team: fc.constantFrom('x', 'y'),
+    }),
+  },
 )
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
@@ -179,9 +186,10 @@ class Pair {
   readonly #nodeShapes: readonly NodeShape[]
   readonly #podShapes: readonly PodShape[]
   readonly state = new ClusterState()
+  readonly namespaces: Record<string, Record<string, string>> = { a: { team: 'x' }, b: { team: 'y' } }
   readonly compiler = new PodCompiler({
     index: this.state.resources,
-    namespaceLabels: (name) => namespaces[name as keyof typeof namespaces],
+    namespaceLabels: (name) => this.namespaces[name],
   })
   readonly nodes = new Map<string, Stored<Node>>()
   readonly placed = new Map<string, { pod: Stored<Pod>; nodeName: string }>()
@@ -213,6 +221,10 @@ class Pair {
         this.placed.delete(`pod-p${change.pod}`)
         this.state.removePod(`pod-p${change.pod}`)
         break
+      case 'relabel':
+        this.namespaces[change.namespace] = { team: change.team }
+        this.state.namespacesChanged()
+        break
       default:
         this.compare(podOf('asker', { ...this.#podShapes[change.shape]!, terminating: false }))
     }
@@ -220,7 +232,7 @@ class Pair {
 
   get world(): oracle.World {
     const placed = [...this.placed.values()].filter(({ nodeName }) => this.nodes.has(nodeName))
-    return { nodes: [...this.nodes.values()], placed, namespaces }
+    return { nodes: [...this.nodes.values()], placed, namespaces: this.namespaces }
   }
 
   compare(item: Stored<Pod>): void {

@@ -1,4 +1,4 @@
-import type { Stored } from '@centaurus/api'
+import { deepEqual, type Stored } from '@centaurus/api'
 import type { Node, Pod } from '@centaurus/api/core/v1'
 
 /** Whether a pod of this phase has ended, and uses nothing any more. */
@@ -15,9 +15,9 @@ export function sameLabels(
   return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key])
 }
 
-/** Objects are replaced and never changed, so an unchanged part often is the same value; text settles the rest. */
+/** Objects are replaced and never changed, so an unchanged part often is the same value. */
 function same(a: unknown, b: unknown): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b)
+  return a === b || deepEqual(a, b)
 }
 
 /** Whether the scheduler would treat both versions of a pod alike. */

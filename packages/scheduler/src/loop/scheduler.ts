@@ -12,15 +12,15 @@ import { PodCompiler } from '../core/pod-compiler.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
 import { planPreemption, type PreemptionPlan } from '../core/preempt.ts'
 import { SchedulingQueue } from '../core/scheduling-queue.ts'
-import { claimsOf, planVolumes, type VolumeBinding, type VolumeLookups } from '../core/volumes.ts'
+import { claimsOf, planVolumes, type VolumeLookups } from '../core/volumes.ts'
 import { createCaches, type Caches } from './caches.ts'
-import { createClientBinder, type Binder, type BindItem, type BindResult } from './binder.ts'
-import { BindingBatches } from './binding-batches.ts'
+import { createClientBinder, type Binder } from './binder.ts'
 import { isTerminal, sameCapacity, sameScheduling } from './compare.ts'
 import { gangKey, Gangs, type GangMembership } from './gangs.ts'
 import { Nominations } from './nominations.ts'
 import { formatPreemptionFailure, formatVolumeRefusal } from './messages.ts'
 import { Parking } from './parking.ts'
+import { Placer, type ReadyPod } from './placer.ts'
 import { Reporter } from './reporter.ts'
 import { VolumeBinder } from './volume-binder.ts'
 
@@ -31,8 +31,6 @@ export const DEFAULT_SCHEDULER_NAME = 'default-scheduler'
 const RUN_PODS_MAX = 64
 /** Decisions after which timers and sockets get their turn. */
 const DECISIONS_PER_TURN = 16
-/** Nodes that may refuse a pod, one after the other, before it rests. */
-const REFUSALS_MAX = 8
 
 export interface SchedulerDeps {
   readonly client: Client
@@ -57,13 +55,7 @@ interface FailedTry {
   readonly nominatedNode: string | undefined
 }
 
-interface ReadyPod {
-  readonly type: 'ready'
-  readonly requirements: PodRequirements
-  readonly volumes: PodVolumes | undefined
-}
-
-type PodPlan = ReadyPod | { readonly type: 'wait'; readonly message: string }
+type PodPlan = (ReadyPod & { readonly type: 'ready' }) | { readonly type: 'wait'; readonly message: string }
 
 /** Why a pod gets no node now. */
 interface PodRefusal {
@@ -98,16 +90,10 @@ class Scheduler implements RunningScheduler {
   readonly #gangs: Gangs
   readonly #abort = new AbortController()
   readonly #removeHandlers: (() => void)[]
-  readonly #bindings: BindingBatches
-  /** Pods that have a node and wait for their volumes there. Others do not wait for them. */
-  readonly #volumeWaits = new Set<Promise<void>>()
+  readonly #placer: Placer
   readonly #volumes: VolumeBinder
   readonly #lookups: VolumeLookups
-  /** Pods that we bound and whose binding the cache does not show yet. */
-  readonly #assumed = new Set<string>()
   readonly #nominations = new Nominations()
-  /** Nodes whose owners refused a pod in its present try, by uid. */
-  readonly #refusedBy = new Map<string, Set<string>>()
   readonly #loop: Promise<void>
   #startSlot = 0
 
@@ -126,12 +112,20 @@ class Scheduler implements RunningScheduler {
       isPromised: (name) => this.#volumes.isPromised(name),
       isUsedByOther: (namespace, name, uid) => this.#isUsedByOther(namespace, name, uid),
     }
-    this.#bindings = new BindingBatches({
-      binder: deps.binder ?? createClientBinder(deps.client),
-      onResult: (item, result) => this.#settle(item, result),
-    })
     this.#reporter = new Reporter({ ...deps, name: this.#name })
     this.#parking = new Parking(this.#state, this.#queue)
+    this.#placer = new Placer({
+      state: this.#state,
+      queue: this.#queue,
+      parking: this.#parking,
+      reporter: this.#reporter,
+      caches: this.#caches,
+      volumes: this.#volumes,
+      binder: deps.binder ?? createClientBinder(deps.client),
+      logger: deps.logger,
+      signal: this.#abort.signal,
+      onBoundByOther: (pod) => this.#podChanged(pod, undefined),
+    })
     this.#gangs = new Gangs({
       informers: deps.informers,
       podsOfGroup: this.#caches.podsOfGroup,
@@ -168,9 +162,9 @@ class Scheduler implements RunningScheduler {
     this.#abort.abort(new Error('Scheduler closed'))
     this.#queue.close()
     await this.#loop
-    await Promise.allSettled(this.#volumeWaits)
+    await this.#placer.drainVolumes()
     await this.#reporter.drain() // a binding may wait for a report
-    await this.#bindings.drain()
+    await this.#placer.drain()
     await this.#reporter.close()
   }
 
@@ -182,7 +176,7 @@ class Scheduler implements RunningScheduler {
     }
     for (let turn = 1; ; turn++) {
       const isLast = !this.#queue.hasReady
-      if (isLast) this.#bindings.flush()
+      if (isLast) this.#placer.flush()
       if (isLast || turn % DECISIONS_PER_TURN === 0) this.#parking.moveHelped()
       this.#parking.isIdle = isLast
       const next = await this.#queue.take()
@@ -191,7 +185,7 @@ class Scheduler implements RunningScheduler {
       const pod = this.#caches.podByUid(next.uid)
       if (pod === undefined || !this.#isOurs(pod)) this.#queue.done(next.uid)
       else this.#trySchedule(pod, { takesAlike: true })
-      await this.#bindings.whenRoom()
+      await this.#placer.whenRoom()
       await this.#reporter.whenRoom()
       if (turn % DECISIONS_PER_TURN === 0) await yieldToOthers()
     }
@@ -237,21 +231,21 @@ class Scheduler implements RunningScheduler {
     const decision = decide(this.#state, requirements, {
       startSlot: this.#startSlot,
       tieBreak: () => this.#deps.random.next(),
-      avoid: this.#refusedBy.get(uid),
+      avoid: this.#placer.refusedBy(uid),
       volumes,
     })
     if (decision.type === 'refuse')
       return this.#preemptOrRefuse(pod, { requirements, failure: decision.failure, volumes, nominatedNode })
     this.#startSlot = decision.nextSlot
     this.#state.putPod(uid, requirements.footprint, decision.nodeName)
-    this.#makeReal(pod, plan, decision.nodeName)
+    this.#placer.place(pod, plan, decision.nodeName)
   }
 
   /** Nothing but its requirements decides where it goes. */
   #isPlain(pod: Stored<Pod>): boolean {
     const { uid } = pod.metadata
     const isAlone = pod.spec?.schedulingGroup === undefined && claimsOf(pod).length === 0
-    return isAlone && !this.#refusedBy.has(uid) && this.#nominations.nodeOf(uid) === undefined
+    return isAlone && this.#placer.refusedBy(uid) === undefined && this.#nominations.nodeOf(uid) === undefined
   }
 
   /** Takes the pods that are next, as long as they ask for the same. */
@@ -276,7 +270,7 @@ class Scheduler implements RunningScheduler {
       tieBreak: () => this.#deps.random.next(),
     })
     this.#startSlot = nextSlot
-    for (const [i, nodeName] of nodeNames.entries()) this.#makeReal(run[i]!, plan, nodeName)
+    for (const [i, nodeName] of nodeNames.entries()) this.#placer.place(run[i]!, plan, nodeName)
     const [refused, ...others] = run.slice(nodeNames.length)
     if (refused === undefined || failure === undefined) return
     this.#preemptOrRefuse(refused, { requirements, failure, volumes: undefined, nominatedNode: undefined })
@@ -292,27 +286,11 @@ class Scheduler implements RunningScheduler {
     return { type: 'ready', requirements, volumes: hasVolumes ? volumes : undefined }
   }
 
-  /** The pod is counted on the node already. */
-  #makeReal(pod: Stored<Pod>, { requirements, volumes }: ReadyPod, nodeName: string): void {
-    this.#assumed.add(pod.metadata.uid)
-    this.#parking.notePlaced()
-    const { footprint } = requirements
-    const requests = this.#state.resources.toAmounts(footprint.requests)
-    const item: BindItem = { pod, nodeName, requests, ports: footprint.hostPorts }
-    const nodeLabels = this.#state.nodes.labels[this.#state.slotOf(nodeName) ?? -1] ?? {}
-    const bindings = volumes?.choice?.bindingsOn(nodeLabels, nodeName) ?? []
-    if (bindings.length === 0) return this.#bind(item)
-    const waiting: Promise<void> = this.#bindAfterVolumes(item, { bindings, nodeLabels }).finally(() =>
-      this.#volumeWaits.delete(waiting),
-    )
-    this.#volumeWaits.add(waiting)
-  }
-
   /** Gives nodes to `first` and the others of its group that wait, all in one pass. */
   #scheduleGang(first: Stored<Pod>, { minCount, pods: all }: Extract<GangMembership, { type: 'gang' }>): void {
     const { uid: firstUid } = first.metadata
     const others = all.filter(({ metadata }) => metadata.uid !== firstUid)
-    const scheduled = others.filter((pod) => pod.spec?.nodeName || this.#assumed.has(pod.metadata.uid)).length
+    const scheduled = others.filter((pod) => pod.spec?.nodeName || this.#placer.isAssumed(pod.metadata.uid)).length
     const waiting = [first, ...others.filter((pod) => this.#isOurs(pod) && this.#queue.takeOne(pod.metadata.uid))]
     const ready = new Map<string, { pod: Stored<Pod>; plan: ReadyPod }>()
     let isMakingRoom = false
@@ -335,7 +313,7 @@ class Scheduler implements RunningScheduler {
     })
     for (const [uid, { pod, plan }] of ready) {
       const nodeName = decision.type === 'place' ? decision.placed.get(uid) : undefined
-      if (nodeName !== undefined) this.#makeReal(pod, plan, nodeName)
+      if (nodeName !== undefined) this.#placer.place(pod, plan, nodeName)
       else if (decision.type === 'place') this.#refuse(pod, { message: decision.refused.get(uid) ?? '' })
       else if (decision.type === 'refuse') this.#refuse(pod, { message: decision.reasons.get(uid) ?? decision.message })
       else
@@ -353,7 +331,7 @@ class Scheduler implements RunningScheduler {
       .podsUsing(namespace, name)
       .some(
         ({ metadata: { uid }, spec, status }) =>
-          uid !== podUid && (Boolean(spec?.nodeName) || this.#assumed.has(uid)) && !isTerminal(status?.phase),
+          uid !== podUid && (Boolean(spec?.nodeName) || this.#placer.isAssumed(uid)) && !isTerminal(status?.phase),
       )
   }
 
@@ -362,76 +340,10 @@ class Scheduler implements RunningScheduler {
     this.#parking.noteObstacle()
   }
 
-  /** A refusal of the pod that is still on its way to its status comes first. */
-  #bind(item: BindItem): void {
-    const now = (): void => this.#bindings.add(item)
-    const later = (): void => {
-      now()
-      this.#bindings.flush()
-    }
-    this.#reporter.afterReports(item.pod.metadata.uid, { now, later })
-  }
-
-  /** Never rejects. */
-  async #bindAfterVolumes(
-    item: BindItem,
-    volumes: { readonly bindings: readonly VolumeBinding[]; readonly nodeLabels: Readonly<Record<string, string>> },
-  ): Promise<void> {
-    try {
-      await this.#bindVolumes(item.pod, item.nodeName, volumes)
-      this.#bind(item)
-      this.#bindings.flush()
-    } catch (error) {
-      this.#settle(item, { type: 'failed', error: error as Error })
-    }
-  }
-
-  #settle({ pod, nodeName }: BindItem, result: BindResult): void {
-    const { uid, namespace, name } = pod.metadata
-    if (result.type === 'bound') {
-      this.#queue.done(uid)
-      this.#refusedBy.delete(uid)
-      return this.#reporter.scheduled(pod, nodeName)
-    }
-    if (this.#abort.signal.aborted) return
-    this.#assumed.delete(uid)
-    const cached = this.#caches.podByUid(uid)
-    if (cached?.spec?.nodeName) return this.#podChanged(cached, undefined) // somebody bound it meanwhile
-    this.#state.removePod(uid)
-    this.#parking.noteNode(nodeName)
-    const pair = { pod: `${namespace}/${name}`, node: nodeName }
-    if (result.type === 'refused') {
-      const refusedBy = this.#refusedBy.get(uid) ?? new Set<string>()
-      this.#refusedBy.set(uid, refusedBy.add(nodeName))
-      this.#deps.logger.debug('Node refused Pod', { ...pair, reason: result.reason })
-      if (refusedBy.size < REFUSALS_MAX) return this.#queue.retry(uid)
-    } else {
-      this.#deps.logger.warn('Could not bind Pod', { ...pair, error: result.error })
-    }
-    this.#refusedBy.delete(uid)
-    this.#queue.fail(uid, { park: false })
-  }
-
-  async #bindVolumes(
-    pod: Stored<Pod>,
-    nodeName: string,
-    volumes: { readonly bindings: readonly VolumeBinding[]; readonly nodeLabels: Readonly<Record<string, string>> },
-  ): Promise<void> {
-    try {
-      await this.#volumes.bind({ pod, nodeName, ...volumes }, this.#abort.signal)
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause)
-      const message = `running PreBind plugin "VolumeBinding": binding volumes: ${why}`
-      if (!this.#abort.signal.aborted && this.#caches.podByUid(pod.metadata.uid) !== undefined)
-        this.#reporter.failed(pod, message)
-      throw new Error(message, { cause })
-    }
-  }
-
   #refuse(pod: Stored<Pod>, refusal: PodRefusal): void {
     const { uid } = pod.metadata
     // Who refused it may have room again without our hearing of it.
-    if (this.#refusedBy.delete(uid)) this.#queue.fail(uid, { park: false })
+    if (this.#placer.endTry(uid)) this.#queue.fail(uid, { park: false })
     else this.#parking.park(uid, refusal.requirements)
     this.#reporter.unschedulable(pod, refusal)
   }
@@ -491,7 +403,7 @@ class Scheduler implements RunningScheduler {
     const nodeName = pod.spec?.nodeName
     if (isTerminal(pod.status?.phase)) return this.#podGone(pod)
     if (nodeName) {
-      this.#assumed.delete(uid)
+      this.#placer.forget(uid)
       this.#queue.done(uid)
       this.#releaseNomination(uid)
       const placement = this.#state.placement(uid)
@@ -502,7 +414,7 @@ class Scheduler implements RunningScheduler {
       else this.#parking.noteNode(nodeName)
       return
     }
-    if (this.#assumed.has(uid)) return
+    if (this.#placer.isAssumed(uid)) return
     if (!this.#isOurs(pod)) return this.#queue.delete(uid)
     if (old !== undefined && sameScheduling(pod, old) && this.#isOurs(old)) return // only its status changed
     this.#queue.add({ uid, priority: pod.spec?.priority ?? 0, createdMs: Date.parse(pod.metadata.creationTimestamp) })
@@ -511,8 +423,7 @@ class Scheduler implements RunningScheduler {
 
   #podGone(pod: Stored<Pod>): void {
     const { uid } = pod.metadata
-    this.#assumed.delete(uid)
-    this.#refusedBy.delete(uid)
+    this.#placer.forget(uid)
     this.#queue.delete(uid)
     this.#releaseNomination(uid)
     const placement = this.#state.placement(uid)
