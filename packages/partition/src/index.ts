@@ -1,3 +1,4 @@
+export { BoundPodClaimer, type BoundPodClaimerDeps } from './claims/bound-pod-claimer.ts'
 export {
   createClaimBinder,
   type BindingItem,

@@ -1,4 +1,5 @@
 import { ALL_TENANTS } from '@centaurus/api'
+import { pods } from '@centaurus/api/core/v1'
 import {
   fillTokenSecret,
   isInQuotaScope,
@@ -24,6 +25,7 @@ import {
 } from '@centaurus/controllers'
 import {
   acquireEpoch,
+  BoundPodClaimer,
   createClaimBinder,
   createForeignUse,
   createHostedInformers,
@@ -142,6 +144,14 @@ async function startTenantParts(
     whyFenced,
     onDeposed: options.resign,
   })
+  const boundPods = new BoundPodClaimer({
+    binder,
+    pods: deps.informers.informer(pods),
+    partitionOf: (node) => nodes.partitionOf(node),
+    client: schedulerClient,
+    clock,
+    logger,
+  })
   const informers = withNodes(deps.informers, nodes)
   const scheduler = startScheduler({ ...deps, informers, client: schedulerClient, binder, foreignUse })
   const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
@@ -154,7 +164,7 @@ async function startTenantParts(
   })
   return {
     async close() {
-      await Promise.all([scheduler.close(), controllers.close()])
+      await Promise.all([scheduler.close(), controllers.close(), boundPods.close()])
       await Promise.all([binder.close(), foreignUse.close(), nodes.close()])
     },
   }

@@ -85,6 +85,11 @@ export class ClaimBook {
     await this.#enqueue({ request: undefined, partition, items })
   }
 
+  /** Claims room on a partition's account without its scheduler, such as for pods that nodes run by themselves. */
+  claimFor(partition: string, items: readonly ClaimItem[]): Promise<readonly ClaimAnswer[]> {
+    return this.#enqueue({ request: undefined, partition, items })
+  }
+
   /**
    * Gives back claims of a tenant partition that have no pod. Call it when everything that the partition has bound at `epoch` is known: claims
    * of schedulers before that one which are not bound then never will be. Claims of tenants that have moved to it become its own.

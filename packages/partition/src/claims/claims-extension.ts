@@ -10,6 +10,7 @@ import { LocalReconciler } from './local-reconciler.ts'
 import { AllocationStreams } from './allocation-stream.ts'
 import type { ClaimBook } from './claim-book.ts'
 import { parseClaimsRequest } from './model.ts'
+import { MirrorClaims } from './mirror-claims.ts'
 import { nodeAllocationDefinitions } from './node-allocations.ts'
 import { followNodes } from './node-capacity.ts'
 
@@ -67,6 +68,8 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
         running.push(() => releaser.close())
         void releaser.sweep()
         const { self } = deps.membership
+        const mirrors = new MirrorClaims({ claims, self, reader, clock, logger })
+        running.push(() => mirrors.close())
         const reconciler = new LocalReconciler({ claims, self, store: deps.store, reader, client, clock, logger })
         running.push(() => reconciler.close())
       },
