@@ -10,6 +10,12 @@ const services: Record<string, Service> = {
     spec: { clusterIP: '10.96.0.7', ports: [{ name: 'http', port: 80, protocol: 'TCP' }] },
   },
   'default/store': { metadata: { namespace: 'default', name: 'store' }, spec: { clusterIP: 'None' } },
+  'prod--acme/web': {
+    metadata: { namespace: 'prod--acme', name: 'web' },
+    spec: { clusterIP: '10.96.0.8', ports: [{ name: 'http', port: 80, protocol: 'TCP' }] },
+  },
+  'default--acme/web': { metadata: { namespace: 'default--acme', name: 'web' }, spec: { clusterIP: '10.96.0.9' } },
+  'prod/web': { metadata: { namespace: 'prod', name: 'web' }, spec: { clusterIP: '10.96.0.1' } },
   'default/out': {
     metadata: { namespace: 'default', name: 'out' },
     spec: { type: 'ExternalName', externalName: 'example.com' },
@@ -25,6 +31,7 @@ const storeSlice: EndpointSlice = {
   ],
 }
 const lookups: DnsLookups = {
+  tenantOf: (namespace) => (namespace.endsWith('--acme') ? 'acme' : undefined),
   service: (namespace, name) => services[`${namespace}/${name}`],
   slices: (_, service) => (service === 'store' ? [storeSlice] : []),
   serviceByAddress: (address) => Object.values(services).find((service) => service.spec?.clusterIP === address),
@@ -64,6 +71,19 @@ describe('answerQuestion', () => {
     assert.deepEqual(data(ask('10-244-0-9.default.pod.cluster.local')), ['10.244.0.9'])
     assert.deepEqual(data(ask('7.0.96.10.in-addr.arpa', 'PTR')), ['web.default.svc.cluster.local'])
     assert.deepEqual(data(ask('5.0.244.10.in-addr.arpa', 'PTR')), ['store-0.store.default.svc.cluster.local'])
+  })
+
+  it('finds the namespaces of a tenant behind its pods’ search domain', () => {
+    const from = (name: string, namespace = 'default--acme'): unknown =>
+      data(ask(`${name}.${namespace}.svc.cluster.local`))
+    assert.deepEqual(from('web'), ['10.96.0.9'])
+    for (const name of ['web.prod', 'web.prod.svc', 'web.prod.svc.cluster.local']) {
+      assert.deepEqual(from(name), ['10.96.0.8'], name)
+    }
+    assert.deepEqual(from('web.default'), ['10.96.0.9'])
+    assert.equal(from('store.default'), 'notFound', 'the system tenant’s is not the tenant’s')
+    assert.equal(from('web.prod.prod.svc'), 'notFound')
+    assert.equal(from('web.prod', 'default'), 'notFound', 'the system tenant’s pods have the full search list')
   })
 
   it('tells no such name, no such type and not ours apart', () => {

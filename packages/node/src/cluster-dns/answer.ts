@@ -1,10 +1,13 @@
 import type { Answer, Question } from 'dns-packet'
+import { qualifyName } from '@centaurus/api'
 import type { Service } from '@centaurus/api/core/v1'
 import type { EndpointSlice } from '@centaurus/api/discovery/v1'
 
 /** What names are made of. */
 export interface DnsLookups {
   readonly service: (namespace: string, name: string) => Readonly<Service> | undefined
+  /** Tenant whose namespace it is; undefined: the `system` tenant's, or nobody's. */
+  readonly tenantOf: (namespace: string) => string | undefined
   /** IPv4 slices of one Service. */
   readonly slices: (namespace: string, service: string) => readonly Readonly<EndpointSlice>[]
   /** The Service that has this ClusterIP. */
@@ -37,11 +40,39 @@ export function answerQuestion(question: Question, domain: string, lookups: DnsL
   const kind = labels.at(-1)
   if (kind === 'pod' && labels.length === 3) return answerPod(question, labels[0]!)
   if (kind !== 'svc') return labels.length === 0 ? nothing() : NOT_FOUND
-  const [namespace, service, ...rest] = labels.slice(0, -1).reverse()
-  if (namespace === undefined || service === undefined) return nothing()
-  const found = lookups.service(namespace, service)
-  if (found === undefined) return NOT_FOUND
-  return answerService(question, { service: found, rest: rest.reverse(), domain, lookups })
+  const [namespace, ...inner] = labels.slice(0, -1).reverse()
+  if (namespace === undefined || inner.length === 0) return nothing()
+  const query = { question, domain, lookups }
+  const answer = answerIn(namespace, inner, query)
+  if (answer.type !== 'notFound') return answer
+  const tenant = lookups.tenantOf(namespace)
+  return tenant === undefined ? NOT_FOUND : answerForTenant(tenant, inner, query)
+}
+
+interface DnsQuery {
+  readonly question: Question
+  readonly domain: string
+  readonly lookups: DnsLookups
+}
+
+/** `labels`: those before the namespace, the last one first. */
+function answerIn(namespace: string, labels: readonly string[], { question, ...query }: DnsQuery): DnsAnswer {
+  const [name, ...rest] = labels
+  const service = name === undefined ? undefined : query.lookups.service(namespace, name)
+  return service === undefined ? NOT_FOUND : answerService(question, { ...query, service, rest: rest.toReversed() })
+}
+
+/**
+ * What a tenant's pod calls a service of another of its namespaces, `web.prod` or `web.prod.svc.cluster.local`, comes with the pod's search domain
+ * behind it: `web.prod.default--acme.svc.cluster.local`. That domain says which tenant's `prod` is meant. Works with the search list that any kubelet
+ * makes from the qualified namespace.
+ */
+function answerForTenant(tenant: string, labels: readonly string[], query: DnsQuery): DnsAnswer {
+  const suffix = [...query.domain.split('.').toReversed(), 'svc']
+  const hasSuffix = suffix.every((label, i) => labels[i] === label)
+  const [namespace, ...inner] = labels.slice(hasSuffix ? suffix.length : labels[0] === 'svc' ? 1 : 0)
+  if (namespace === undefined || inner.length === 0) return NOT_FOUND
+  return answerIn(qualifyName(namespace, tenant), inner, query)
 }
 
 interface ServiceQuery {

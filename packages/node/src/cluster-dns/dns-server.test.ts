@@ -9,6 +9,7 @@ import { startDnsServer } from './dns-server.ts'
 
 const many = Array.from({ length: 60 }, (_, i) => `10.244.1.${i}`)
 const lookups: DnsLookups = {
+  tenantOf: () => undefined,
   service: (_, name) =>
     name === 'many' ? { metadata: { namespace: 'd', name }, spec: { clusterIP: 'None' } } : undefined,
   slices: () => [{ metadata: {}, addressType: 'IPv4', endpoints: many.map((address) => ({ addresses: [address] })) }],

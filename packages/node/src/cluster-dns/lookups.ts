@@ -1,4 +1,4 @@
-import { formatKey } from '@centaurus/api'
+import { formatKey, splitQualifiedName, SYSTEM_TENANT, TENANT_ANNOTATION } from '@centaurus/api'
 import { services } from '@centaurus/api/core/v1'
 import { endpointslices } from '@centaurus/api/discovery/v1'
 import type { InformerFactory } from '@centaurus/client'
@@ -22,6 +22,8 @@ export function createDnsLookups(informers: InformerFactory): DnsLookups {
       .flatMap((endpoint) => endpoint.addresses ?? []),
   )
   return {
+    tenantOf: (namespace) =>
+      serviceInformer.list(namespace)[0]?.metadata.annotations?.[TENANT_ANNOTATION] ?? tenantIn(namespace),
     service: (namespace, name) => serviceInformer.get(formatKey(namespace, name)),
     slices: (namespace, service) => sliceInformer.byIndex(BY_SERVICE, `${namespace}/${service}`),
     serviceByAddress: (address) => (address === 'None' ? undefined : serviceInformer.byIndex(BY_ADDRESS, address)[0]),
@@ -38,4 +40,10 @@ export function createDnsLookups(informers: InformerFactory): DnsLookups {
       }
     },
   }
+}
+
+/** A namespace without a service says it by its name, unless that is shortened. */
+function tenantIn(namespace: string): string | undefined {
+  const tenant = splitQualifiedName(namespace)?.tenant
+  return tenant === SYSTEM_TENANT ? undefined : tenant
 }

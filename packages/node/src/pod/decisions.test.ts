@@ -169,6 +169,12 @@ describe('decisions about a pod', () => {
       searches: ['default.svc.cluster.local', 'svc.cluster.local', 'cluster.local', 'lan'],
       options: ['ndots:5'],
     })
+    const ofTenant = makePod()
+    ofTenant.metadata.namespace = 'default--acme'
+    ofTenant.metadata.annotations = { 'centaurus.io/tenant': 'acme', 'centaurus.io/namespace': 'default' }
+    assert.deepEqual(podDns(ofTenant, context).searches, ['default--acme.svc.cluster.local', 'lan'])
+    ofTenant.spec!.subdomain = 'db'
+    assert.equal(podHostname(ofTenant, 'cluster.local').domain, 'db.default.svc.cluster.local')
     assert.deepEqual(podDns(makePod({ hostNetwork: true }), context).servers, ['1.1.1.1'])
     assert.deepEqual(
       podDns(

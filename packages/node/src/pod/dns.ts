@@ -1,3 +1,4 @@
+import { NAMESPACE_ANNOTATION, TENANT_ANNOTATION } from '@centaurus/api'
 import type { Pod } from '@centaurus/api/core/v1'
 
 import type { DnsConfig } from '../runtime/config.ts'
@@ -33,6 +34,8 @@ function basePolicy(pod: Pod, { clusterDns, clusterDomain, host }: DnsContext): 
   const namespace = pod.metadata.namespace ?? ''
   const domains =
     clusterDomain === '' ? [] : [`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain]
+  // The first one answers for all namespaces of a tenant; the others would lead to those of the system tenant.
+  if (pod.metadata.annotations?.[TENANT_ANNOTATION] !== undefined) domains.splice(1)
   return { servers: clusterDns, searches: unique([...domains, ...host.searches]), options: CLUSTER_OPTIONS }
 }
 
@@ -73,7 +76,7 @@ export function podHostname(pod: Pod, clusterDomain: string): PodHostname {
   const domain =
     subdomain === undefined || subdomain === ''
       ? ''
-      : `${subdomain}.${pod.metadata.namespace ?? ''}.svc.${clusterDomain}`
+      : `${subdomain}.${pod.metadata.annotations?.[NAMESPACE_ANNOTATION] ?? pod.metadata.namespace ?? ''}.svc.${clusterDomain}`
   return { hostname: name, domain }
 }
 
