@@ -90,6 +90,11 @@ describe('partitions, added to a cluster while it runs', () => {
     ])
     assert.match(await cluster.kubectl('get pods -A'), /^\s*$|No resources/, 'they are the tenant’s, and nobody else’s')
     assert.match(await kubectlOf('rp1', 'get nodeallocations'), /tp1/)
+    for (const host of ['simulated-0', 'rp1-simulated-0']) {
+      const pod = await acme(`get pods --field-selector spec.nodeName=${host} -o jsonpath={.items[0].metadata.name}`)
+      assert.match(await acme(`logs ${pod}`), /This container is simulated/)
+      assert.match(await acme(`exec ${pod} -- echo here`), /here/)
+    }
   })
 
   it('are all back after down and up', async () => {

@@ -9,7 +9,7 @@ import {
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { localStorageClass } from '@centaurus/controllers'
-import { createMembership, startMembershipSync, type Membership } from '@centaurus/partition'
+import { createMembership, startEndpointReporter, startMembershipSync, type Membership } from '@centaurus/partition'
 import type { Store } from '@centaurus/store'
 import { createExtensions, partitionExtensions, reachNodes } from './control-plane/extensions.ts'
 import { lead, type Closable } from './control-plane/leadership.ts'
@@ -126,28 +126,33 @@ async function startPartition(server: ApiServer, options: StartPartitionOptions)
   const { store, partition, shared, membership } = options
   const endpoint = `https://${formatHost(options.advertiseAddress)}:${options.port}`
   if (partition.homeEndpoints === undefined) await ensureHomePartition(server.client(), partition, endpoint)
+  const home = connectHome(partition, membership, shared.identity)
+  const registryClient = home ?? server.client()
+  const sharesStore = partition.serverName !== undefined
+  const endpoints = startEndpointReporter({ ...options, home: registryClient, endpoint, sharesStore })
   const start = async (resign: () => void): Promise<Closable> => {
-    const home = connectHome(partition, membership, shared.identity)
     const sync = await startMembershipSync({
       ...options,
       client: server.client(),
       reader: server.reader,
       store,
-      membership,
       home,
-      endpoint,
-      sharesStore: partition.serverName !== undefined,
       whyFenced: (peer) => shared.peers.whyFenced(peer),
     })
-    const parts = await startParts(server, { ...options, membership, registryClient: home ?? server.client(), resign })
+    const parts = await startParts(server, { ...options, registryClient, resign })
     return {
       async close() {
         await Promise.all([parts.close(), sync.close()])
-        await home?.close()
       },
     }
   }
-  return lead({ ...options, serverName: partition.serverName, client: server.client(), start })
+  const leading = await lead({ ...options, serverName: partition.serverName, client: server.client(), start })
+  return {
+    async close() {
+      await Promise.all([leading.close(), endpoints.close()])
+      await home?.close()
+    },
+  }
 }
 
 function formatHost(address: string): string {

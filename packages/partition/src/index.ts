@@ -20,6 +20,7 @@ export type {
   HostPort,
   ReleaseRoom,
 } from './claims/model.ts'
+export { startEndpointReporter, type EndpointReporterOptions } from './membership/endpoint-reporter.ts'
 export { readmitHome } from './membership/home-memory.ts'
 export { createHostedInformers, type Hosting } from './membership/hosted-informers.ts'
 export { acquireEpoch, type Epoch } from './epoch/acquire-epoch.ts'

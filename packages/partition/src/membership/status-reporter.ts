@@ -1,5 +1,5 @@
 import { formatTime, isStatus } from '@centaurus/api'
-import { partitions, type Partition } from '@centaurus/api/centaurus/v1'
+import { partitions } from '@centaurus/api/centaurus/v1'
 import { nodes } from '@centaurus/api/core/v1'
 import type { ObjectReader } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
@@ -19,10 +19,6 @@ export interface StatusReporterOptions {
   readonly reader: ObjectReader
   /** Undefined in the home partition itself, which has nobody to doubt and sends itself no heartbeats. */
   readonly memory: HomeMemory | undefined
-  /** Where this server is reached, such as `https://10.0.0.1:6443`. */
-  readonly endpoint: string
-  /** Whether `spec.endpoints` is to hold that address beside others, or nothing else: other servers of the partition there are none. */
-  readonly sharesStore: boolean
   /** Why this partition does not believe another one; undefined: it does. */
   readonly whyFenced?: ((partition: string) => string | undefined) | undefined
   readonly clock: Clock
@@ -88,23 +84,9 @@ async function reportStatus(options: StatusReporterOptions): Promise<void> {
       : undefined,
     nodes: roles.includes('Resource') ? reader.count(nodes) : undefined,
   }
-  if (planEndpoints(copy, options) === undefined && planReadyStatus(copy, counts, '') === undefined) return
+  if (planReadyStatus(copy, counts, '') === undefined) return
   // The copy may be behind what home has: decide on that.
   const current = await home.get(partitions, { name: membership.self })
-  const endpoints = planEndpoints(current, options)
-  const moved =
-    endpoints === undefined
-      ? current
-      : await home.update(partitions, { ...current, spec: { ...current.spec, endpoints } })
-  const status = planReadyStatus(moved, counts, formatTime(clock.now()))
-  if (status !== undefined) await home.updateStatus(partitions, { ...moved, status })
-}
-
-/** The partition's addresses with this server's, or undefined when they hold it already. */
-function planEndpoints(
-  { spec }: Readonly<Partition>,
-  { endpoint, sharesStore }: Pick<StatusReporterOptions, 'endpoint' | 'sharesStore'>,
-): string[] | undefined {
-  if (!spec.endpoints.includes(endpoint)) return sharesStore ? [...spec.endpoints, endpoint] : [endpoint]
-  return sharesStore || spec.endpoints.length === 1 ? undefined : [endpoint]
+  const status = planReadyStatus(current, counts, formatTime(clock.now()))
+  if (status !== undefined) await home.updateStatus(partitions, { ...current, status })
 }

@@ -21,6 +21,7 @@ import { createMembershipExtension } from './membership-extension.ts'
 import { createMembership } from './membership.ts'
 import { issuePartitionCertificate, partitionClientConfig } from './partition-link.ts'
 import { startPartitionHealth } from './partition-health.ts'
+import { startEndpointReporter } from './endpoint-reporter.ts'
 import { FENCED, findCondition } from './partition-status.ts'
 import { startMembershipSync, type MembershipSync } from './sync.ts'
 
@@ -65,8 +66,6 @@ describe('membership sync', () => {
       client: server.client,
       store,
       home: client,
-      sharesStore: false,
-      endpoint: `https://127.0.0.1:${server.port}`,
     })
 
   beforeEach(async () => {
@@ -101,13 +100,19 @@ describe('membership sync', () => {
 
   it('reports at home that the partition is there, and where', async () => {
     await eventually(async () => {
-      const { spec, status } = await home.client.get(partitions, { name: 'tp1' })
-      return (
-        spec.endpoints.includes(`https://127.0.0.1:${other.port}`) &&
-        status?.tenants === 0 &&
-        status.conditions?.[0]?.status === 'True'
-      )
+      const { status } = await home.client.get(partitions, { name: 'tp1' })
+      return status?.tenants === 0 && status.conditions?.[0]?.status === 'True'
     })
+    const membership = createMembership(other.server.reader, 'tp1')
+    const endpointsOf = async (): Promise<string> =>
+      (await home.client.get(partitions, { name: 'tp1' })).spec.endpoints.join(' ')
+    const options = { ...deps, home: client, membership, sharesStore: true }
+    const reporters = ['https://a:1', 'https://b:1'].map((endpoint) => startEndpointReporter({ ...options, endpoint }))
+    await eventually(async () => /^https:\/\/(a:1 https:\/\/b|b:1 https:\/\/a):1$/.test(await endpointsOf()))
+    for (const reporter of reporters) await reporter.close()
+    const alone = startEndpointReporter({ ...options, sharesStore: false, endpoint: 'https://c:1' })
+    await eventually(async () => (await endpointsOf()) === 'https://c:1')
+    await alone.close()
   })
 
   it('keeps what it knows while home is away, also across a restart', async () => {

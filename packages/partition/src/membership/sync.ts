@@ -16,10 +16,6 @@ export interface MembershipSyncOptions {
   readonly client: Client
   /** Of the home partition, as this partition; undefined in home itself. Stays open. */
   readonly home: Client | undefined
-  /** Where this server is reached by other partitions, such as `https://10.0.0.1:6443`. */
-  readonly endpoint: string
-  /** Whether other servers serve this partition from the same store. */
-  readonly sharesStore: boolean
   /** Why this partition does not believe another one; undefined: it does. */
   readonly whyFenced?: ((partition: string) => string | undefined) | undefined
   readonly clock: Clock

@@ -18,6 +18,7 @@ import { createMemoryStore, REVISION_SPAN, withRevisionBase, type Store } from '
 import { createMembershipExtension } from '../../membership/membership-extension.ts'
 import { createMembership } from '../../membership/membership.ts'
 import { issuePartitionCertificate, partitionClientConfig } from '../../membership/partition-link.ts'
+import { startEndpointReporter } from '../../membership/endpoint-reporter.ts'
 import { startMembershipSync } from '../../membership/sync.ts'
 import { createRegistryExtension } from '../../registry/registry-extension.ts'
 import { startGateway, type Gateway } from '../gateway.ts'
@@ -211,20 +212,28 @@ async function startPartition(name: PartitionName, options: StartOptions): Promi
   const identity = { ca, certificate, clock: systemClock }
   const client =
     home === undefined ? undefined : createHttpClient(partitionClientConfig([`https://127.0.0.1:${home}`], identity))
+  const membership = createMembership(test.server.reader, name)
+  const endpoint = urlOf(test)
+  const endpoints = startEndpointReporter({
+    ...deps,
+    home: client ?? test.client,
+    membership,
+    endpoint,
+    sharesStore: false,
+  })
   const sync = await startMembershipSync({
     ...deps,
-    membership: createMembership(test.server.reader, name),
+    membership,
     reader: test.server.reader,
     client: test.client,
     store,
     home: client,
-    sharesStore: false,
-    endpoint: urlOf(test),
   })
   return {
     test,
     async stop() {
       await sync.close()
+      await endpoints.close()
       await client?.close()
       await test.close()
     },
