@@ -1,7 +1,7 @@
 import { ORIGIN_ANNOTATION, ORIGIN_REVISION_ANNOTATION, SYSTEM_TENANT, type KubeObject } from '@centaurus/api'
 import { asBuffer } from '../storage/encoding.ts'
 import { CacheEvent } from '../watch-cache/cache-event.ts'
-import type { CachedObject, StoredObject } from '../watch-cache/cached-object.ts'
+import type { CachedObject, FieldsOf, StoredObject } from '../watch-cache/cached-object.ts'
 import { EventFeed, type CacheListener, type StartWatchOptions } from '../watch-cache/event-feed.ts'
 import { selectFrom, type ObjectCache, type ResourceCache, type StoreSource } from '../watch-cache/resource-cache.ts'
 import type { Watcher } from '../watch-cache/watcher.ts'
@@ -86,6 +86,12 @@ export class ViewCache implements ObjectCache {
   *range(prefix: string, from = ''): Generator<CachedObject, void> {
     for (const { member, prefix: own, from: start } of this.#parts(prefix, from)) {
       for (const object of member.cache.range(own, start)) yield show(member, object)
+    }
+  }
+
+  *onNode(node: string, fieldsOf: FieldsOf): Generator<CachedObject, void> {
+    for (const member of this.#members) {
+      for (const object of member.cache.onNode(node, fieldsOf)) yield show(member, object)
     }
   }
 

@@ -1,6 +1,7 @@
 import { CacheEvent, type EventType } from './cache-event.ts'
-import type { CachedObject, StoredObject } from './cached-object.ts'
+import type { CachedObject, FieldsOf, StoredObject } from './cached-object.ts'
 import { EventFeed, type CacheListener, type StartWatchOptions } from './event-feed.ts'
+import { NodeIndex } from './node-index.ts'
 import type { Selection } from './selection.ts'
 import { SortedObjects } from './sorted-objects.ts'
 import type { Watcher } from './watcher.ts'
@@ -14,6 +15,8 @@ export interface ObjectCache {
   get(key: string): CachedObject | undefined
   /** Objects whose key starts with `prefix`, from the position `from` on, in order. Read it without waiting in between. */
   range(prefix: string, from?: string): Iterable<CachedObject>
+  /** Objects whose `spec.nodeName` is this; `fieldsOf` reads it. */
+  onNode(node: string, fieldsOf: FieldsOf): Iterable<CachedObject>
   /** Where a list that ends before the object goes on. */
   positionOf(object: CachedObject): string
   /** Where the store holds what {@link range} gives, in the same order. */
@@ -41,6 +44,8 @@ export class ResourceCache implements ObjectCache {
   readonly #sorted = new SortedObjects<StoredObject>()
   readonly #feed: EventFeed
   readonly #followers: CacheFollower[] = []
+  /** Once somebody has asked for a node's objects. */
+  #nodes: NodeIndex | undefined
 
   /** `prefix`: of the store's keys. `since`: every event with a greater revision will be put in. */
   constructor(prefix: string, since: number, revisionOfCache: () => number) {
@@ -73,6 +78,11 @@ export class ResourceCache implements ObjectCache {
     return this.#sorted.range(prefix, from)
   }
 
+  onNode(node: string, fieldsOf: FieldsOf): StoredObject[] {
+    this.#nodes ??= new NodeIndex(fieldsOf, this.#objects.values())
+    return this.#nodes.on(node)
+  }
+
   positionOf(object: CachedObject): string {
     return object.key
   }
@@ -86,6 +96,7 @@ export class ResourceCache implements ObjectCache {
   load(objects: readonly StoredObject[]): void {
     this.#sorted.load(objects)
     for (const object of objects) this.#objects.set(object.key, object)
+    this.#nodes = undefined
   }
 
   /** Puts the object in and tells everybody. Its revision must be greater than any before. */
@@ -93,6 +104,7 @@ export class ResourceCache implements ObjectCache {
     const previous = this.#objects.get(object.key)
     this.#objects.set(object.key, object)
     this.#sorted.put(object)
+    this.#nodes?.put(object, previous)
     this.#publish(previous === undefined ? 'ADDED' : 'MODIFIED', object, previous)
   }
 
@@ -101,6 +113,7 @@ export class ResourceCache implements ObjectCache {
     if (previous === undefined) return
     this.#objects.delete(key)
     this.#sorted.delete(key)
+    this.#nodes?.delete(previous)
     this.#publish('DELETED', previous.atRevision(revision), previous)
   }
 
@@ -147,15 +160,19 @@ export class ResourceCache implements ObjectCache {
 
 /** What the selection holds now. */
 export function* selectFrom(
-  cache: Pick<ObjectCache, 'get' | 'range'>,
+  cache: Pick<ObjectCache, 'get' | 'range' | 'onNode'>,
   selection: Selection,
 ): Generator<CachedObject, void> {
-  const { name, namespace } = selection
+  const { name, namespace, nodeName } = selection
   if (name !== '') {
     // Without a namespace it may be any object of the name in any namespace, or the one that has none.
     const object = cache.get(namespace === '' ? name : `${namespace}/${name}`)
     if (object !== undefined && selection.matches(object)) yield object
     if (object !== undefined || namespace !== '') return
+  }
+  if (nodeName !== undefined && nodeName !== '') {
+    for (const object of cache.onNode(nodeName, selection.fieldsOf)) if (selection.matches(object)) yield object
+    return
   }
   const takesAll = selection.isWholeNamespace
   for (const object of cache.range(selection.keyPrefix)) {

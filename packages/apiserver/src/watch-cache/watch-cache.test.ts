@@ -193,4 +193,23 @@ describe('the watch cache', () => {
     await waiting
     cache.close()
   })
+
+  it('begins a watch of one node with what is there, wherever pods have moved', async () => {
+    const { put, remove, pods } = await openCache()
+    await put('ns', 'early', { nodeName: 'a' })
+    const fields = 'spec.nodeName=a'
+    assert.deepEqual(watch(pods, select({ fields })).seen, ['ADDED ns/early'])
+    await put('ns', 'b', { nodeName: 'a' })
+    await put('ns', 'a', { nodeName: 'a' })
+    await put('other', 'x', { nodeName: 'b' })
+    await put('ns', 'early', { nodeName: 'b' })
+    await put('ns', 'waits')
+    await put('ns', 'gone', { nodeName: 'a' })
+    await remove('ns/gone')
+    assert.deepEqual(watch(pods, select({ fields })).seen, ['ADDED ns/a', 'ADDED ns/b'])
+    assert.deepEqual(watch(pods, select({ fields: 'spec.nodeName=b' })).seen, ['ADDED ns/early', 'ADDED other/x'])
+    assert.deepEqual(watch(pods, select({ fields: 'spec.nodeName=b', namespace: 'ns' })).seen, ['ADDED ns/early'])
+    assert.deepEqual(watch(pods, select({ fields: 'spec.nodeName=' })).seen, ['ADDED ns/waits'])
+    assert.deepEqual(watch(pods, select({ fields: 'spec.nodeName=none' })).seen, [])
+  })
 })
