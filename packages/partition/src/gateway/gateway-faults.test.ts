@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, it } from 'node:test'
-import { partitions } from '@centaurus/api/centaurus/v1'
+import { partitions, tenants } from '@centaurus/api/centaurus/v1'
 import { nodes } from '@centaurus/api/core/v1'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory } from '@centaurus/client'
 import { createHttpClient } from '@centaurus/client/http'
 import { ALLOW_PARTIAL_HEADER } from './aggregate/fan-out.ts'
+import { standIn, type ClusterMap } from './cluster-map.ts'
 import type { Gateway } from './gateway.ts'
 import type { FrontClient } from './testing/front-client.ts'
 import { adminOf, eventually, OPERATOR, startWorld, type World } from './testing/world.ts'
@@ -87,6 +88,39 @@ describe('the gateway, when parts of the cluster are away', () => {
       const late = await world.connect(through, adminOf('late'))
       await eventually(async () => (await late.request('GET', CONFIG_MAPS)).status === 200)
     }
+  })
+
+  it('takes nothing for deleted that a copy of the registry lacks, until home says so', async () => {
+    const map = { home: 'home', tenantPartitions: ['home', 'tp1'] } as unknown as ClusterMap
+    // tenants that would be looked for at home if they were not known
+    const names = Array.from({ length: 20 }, (_, i) => `t${i}`).filter((name) => standIn(map, name) === 'home')
+    const [kept, deleted, added] = names
+    for (const name of [kept!, deleted!]) await world.addTenant(name, 'tp1')
+    const [keeper, goner] = await Promise.all([kept!, deleted!].map((name) => world.connect(gateway, adminOf(name))))
+    const statusOf = async (client: FrontClient): Promise<number> => (await client.request('GET', CONFIG_MAPS)).status
+    for (const client of [keeper!, goner!]) await eventually(async () => (await statusOf(client)) === 200)
+    const key = (name: string): string => `/registry/system/centaurus.io/tenants/${name}`
+    for (const partition of ['rp0', 'rp1'] as const) {
+      const { store } = world.servers[partition]
+      const [entry] = (await store.range(key(kept!))).entries
+      const value = Buffer.from(Buffer.from(entry!.value).toString('latin1').replaceAll(kept!, added!), 'latin1')
+      const removed = [kept!, deleted!].map((name) => ({ type: 'delete' as const, key: key(name) }))
+      await store.commit({ changes: [...removed, { type: 'put', key: key(added!), value }] })
+    }
+    const readsHome = async (): Promise<boolean> =>
+      /^centaurus_gateway_registry_at_home 1$/m.test((await operator.request('GET', '/metrics')).text)
+    assert.equal(await readsHome(), true)
+    await world.stop('home')
+    // that one is known shows that the copy was read
+    const asAdded = (): ReturnType<FrontClient['request']> => operator.request('GET', `/tenants/${added}${CONFIG_MAPS}`)
+    await eventually(async () => (await asAdded()).status === 404)
+    assert.equal(await readsHome(), false)
+    for (const client of [keeper!, goner!]) assert.equal(await statusOf(client), 200)
+    await world.start('home')
+    await world.servers.home.client.delete(tenants, { name: deleted! })
+    await eventually(readsHome)
+    await eventually(async () => (await statusOf(goner!)) === 404)
+    assert.equal(await statusOf(keeper!), 200)
   })
 
   it('resumes watches at another gateway, and after a restart', async () => {

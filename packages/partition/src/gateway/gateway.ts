@@ -148,7 +148,10 @@ function follow(parts: Parts, route: Route, asked: Asked): void | Promise<void> 
     case 'broadcast':
       return broadcast(parts, route.partitions, asked)
     case 'metrics':
-      return serveMetrics(contextOf(parts, asked), route.partitions)
+      return serveMetrics(contextOf(parts, asked), {
+        partitions: route.partitions,
+        readsHome: parts.membership.readsHome,
+      })
     case 'health':
       return serveHealth(asked.request, parts.membership)
     case 'absent':

@@ -8,12 +8,18 @@ export interface RegistryClientOptions {
   readonly endpoints: readonly string[]
   readonly tls: GatewayTls
   readonly userAgent: string
+  /** Told after a resource was listed whole. */
+  readonly onListed: (resource: string) => void
 }
 
 /** A reader at whichever partition answers. */
 export interface RegistryClient extends Pick<Client, 'list' | 'watch'> {
+  /** The API server that is read now. */
+  readonly url: string
   /** Best first. The one in use stays in use until it fails. */
   setEndpoints(urls: readonly string[]): void
+  /** Reads there from now on, as after a failure of the one in use. */
+  moveTo(url: string): void
   close(): Promise<void>
 }
 
@@ -30,13 +36,20 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   let current = connect(url, options)
   /** By resource: the API server that its last list came from. */
   const listedAt = new Map<string, string>()
-  const moveOn = (failed: Client): void => {
-    if (failed !== current) return // another resource's reader was faster
-    url = urls[(urls.indexOf(url) + 1) % urls.length] ?? url
-    void failed.close()
+  const moveTo = (next: string): void => {
+    void current.close()
+    url = next
     current = connect(url, options)
   }
+  const moveOn = (failed: Client): void => {
+    if (failed !== current) return // another resource's reader was faster
+    moveTo(urls[(urls.indexOf(url) + 1) % urls.length] ?? url)
+  }
   return {
+    get url() {
+      return url
+    },
+    moveTo,
     async list(type, listOptions = {}) {
       const client = current
       listedAt.set(type.resource, url)
@@ -46,6 +59,7 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
         const either = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
         const list = await client.list(type, { ...listOptions, signal: either })
         checkHome(type, list)
+        if (list.continue === undefined) options.onListed(type.resource)
         return list
       } catch (error) {
         if (!isStatus(error, 'Expired')) moveOn(client)

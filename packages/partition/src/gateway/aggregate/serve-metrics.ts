@@ -9,7 +9,10 @@ import { mergeMetrics, type PartMetrics } from './merge-metrics.ts'
  * Answers with the metrics of all partitions. One that can't be reached is missing, and told by `centaurus_gateway_partition_up`; who may
  * not see a partition's metrics gets its refusal.
  */
-export async function serveMetrics(context: AggregateContext, partitions: readonly string[]): Promise<void> {
+export async function serveMetrics(
+  context: AggregateContext,
+  { partitions, readsHome }: { readonly partitions: readonly string[]; readonly readsHome: boolean },
+): Promise<void> {
   const results = await Promise.all(partitions.map((partition) => readMetrics(context, partition)))
   const parts = results.filter((result) => result !== undefined)
   const up = partitions.map(
@@ -19,6 +22,9 @@ export async function serveMetrics(context: AggregateContext, partitions: readon
     '# HELP centaurus_gateway_partition_up Whether the partition answered when these metrics were read.',
     '# TYPE centaurus_gateway_partition_up gauge',
     ...up,
+    '# HELP centaurus_gateway_registry_at_home Whether the registry of partitions and tenants is read at home, and not from a copy.',
+    '# TYPE centaurus_gateway_registry_at_home gauge',
+    `centaurus_gateway_registry_at_home ${readsHome ? 1 : 0}`,
   ]
   const headers = answerHeaders(context.request, 'text/plain; version=0.0.4; charset=utf-8')
   context.request.answer(200, headers, `${mergeMetrics(parts)}${own.join('\n')}\n`)
