@@ -14,8 +14,8 @@ const QUEUE_ITEMS_MAX = 65_536
 const GROUP_ITEMS_MAX = 4_096
 /** Tenant partitions whose requests are committed together: their keys stand in every transaction of the group. */
 const GROUP_CLAIMANTS_MAX = 16
-/** Comparisons, and changes, of one transaction. Source: etcd's default --max-txn-ops (128). */
-const TRANSACTION_KEYS_MAX = 128
+/** Comparisons, and changes, of one transaction. Source: etcd's default --max-txn-ops (128), less what its engine adds of its own. */
+const TRANSACTION_KEYS_MAX = 120
 /** How often a group is decided anew because another API server was faster. */
 const ATTEMPTS_MAX = 50
 
