@@ -82,11 +82,21 @@ export class ClaimBook {
 
   /** Releases on the partition's own account, such as for pods that ended. `partition` is the one that claimed. */
   async release(partition: string, items: readonly ClaimItem[]): Promise<void> {
+    await this.whenCurrent()
     await this.#enqueue({ request: undefined, partition, items })
   }
 
+  /**
+   * Resolves when the ledger has all that was committed before the call, by whichever API server. Requests of tenant partitions need not wait:
+   * the number of the request before is compared in their commit. Throws ServiceUnavailable when it takes too long.
+   */
+  async whenCurrent(): Promise<void> {
+    await this.#feed.waitRevision(await this.#deps.store.currentRevision())
+  }
+
   /** Claims room on a partition's account without its scheduler, such as for pods that nodes run by themselves. */
-  claimFor(partition: string, items: readonly ClaimItem[]): Promise<readonly ClaimAnswer[]> {
+  async claimFor(partition: string, items: readonly ClaimItem[]): Promise<readonly ClaimAnswer[]> {
+    await this.whenCurrent()
     return this.#enqueue({ request: undefined, partition, items })
   }
 
@@ -96,6 +106,7 @@ export class ClaimBook {
    */
   async reconcile(partition: string, bound: BoundPods): Promise<void> {
     await this.#raiseEpoch(partition, bound.epoch)
+    await this.whenCurrent()
     const ownerOf = (tenant: string): string | undefined => this.#deps.ownerOf?.(tenant)
     const { release, takeOver } = planReconcile(this.ledger, partition, { ...bound, ownerOf })
     for (const [holder, items] of release) await this.#inParts(holder, items)

@@ -62,7 +62,6 @@ export class ClaimReleaser {
   }
 
   #end(uid: string): void {
-    if (this.#deps.claims.ledger.nodeOf(uid) === undefined) return
     this.#ended.add(uid)
     this.#timer ??= this.#deps.clock.setTimer(COALESCE_MS, () => void this.#flush())
   }
@@ -72,16 +71,17 @@ export class ClaimReleaser {
     const { claims, clock, logger } = this.#deps
     const ended = [...this.#ended]
     this.#ended.clear()
-    const byPartition = new Map<string, ClaimItem[]>()
-    for (const uid of ended) {
-      const found = claims.ledger.findClaim(uid)
-      if (found === undefined) continue
-      const { partition } = found.claim.terms
-      const items = byPartition.get(partition) ?? []
-      byPartition.set(partition, items)
-      items.push({ op: 'release', uid })
-    }
     try {
+      await claims.whenCurrent() // another API server may have made the claim just now
+      const byPartition = new Map<string, ClaimItem[]>()
+      for (const uid of ended) {
+        const found = claims.ledger.findClaim(uid)
+        if (found === undefined) continue
+        const { partition } = found.claim.terms
+        const items = byPartition.get(partition) ?? []
+        byPartition.set(partition, items)
+        items.push({ op: 'release', uid })
+      }
       await Promise.all(Array.from(byPartition, ([partition, items]) => claims.release(partition, items)))
     } catch (error) {
       if (this.#closed) return
