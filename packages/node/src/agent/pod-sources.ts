@@ -1,4 +1,12 @@
-import { isLocalVolumeOf, isStatus, LOCAL_PROVISIONER, PROVISIONED_BY } from '@centaurus/api'
+import {
+  isLocalVolumeOf,
+  isStatus,
+  LOCAL_PROVISIONER,
+  PROVISIONED_BY,
+  qualifyName,
+  SYSTEM_TENANT,
+  TENANT_ANNOTATION,
+} from '@centaurus/api'
 import {
   configmaps,
   persistentvolumeclaims,
@@ -55,11 +63,12 @@ export async function loadEnvironment(
   }
 }
 
-/** Source: kubelet getServiceEnvVarMap, v1.37: the API server's own service always, its namespace's when links are on. */
+/** Source: kubelet getServiceEnvVarMap, v1.37: the API server's own service always (a tenant's pod has its tenant's), its namespace's when links are on. */
 function visibleServices(pod: Pod, services: readonly Service[]): Service[] {
   const links = pod.spec?.enableServiceLinks !== false
+  const home = qualifyName('default', pod.metadata.annotations?.[TENANT_ANNOTATION] ?? SYSTEM_TENANT)
   const master = (service: Service): boolean =>
-    service.metadata.namespace === 'default' && service.metadata.name === 'kubernetes'
+    service.metadata.namespace === home && service.metadata.name === 'kubernetes'
   return services.filter(
     (service) => master(service) || (links && service.metadata.namespace === pod.metadata.namespace),
   )

@@ -5,7 +5,7 @@ import { decodeText, type Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Change, Comparison, KeyValue, Store } from '@centaurus/store'
 import type { PeerStates } from '../epoch/peer-states.ts'
-import { encodeCopy, findCopies, originOf, type KnownCopy } from './copies.ts'
+import { encodeCopy, findCopies, originOf, type KnownCopy, type Origin } from './copies.ts'
 import type { RelayDelete, RelayLine, RelayPut } from './wire.ts'
 
 /** Changes of one commit. Source: etcd's default --max-txn-ops (128), less what is remembered of the peer. */
@@ -35,9 +35,11 @@ export type Marker = Extract<RelayLine, { type: 'SYNCED' | 'PROGRESS' }>
 type Item = (RelayPut | RelayDelete | Marker) & { readonly bytes: number }
 type ObjectLine = RelayPut | RelayDelete
 
+const NO_ORIGIN: Origin = { partition: '', revision: 0 }
+
 /**
  * Makes one peer's lines copies in this partition's store, many in a commit. Every change compares what it takes the place of, so that what is this
- * partition's own, or was copied by another server meanwhile, is never overwritten.
+ * partition's own, or was copied by another server meanwhile, is never overwritten; what a tenant left behind when it moved to the peer is.
  *
  * Invariant: an object whose tenant is another peer's by the registry is neither written nor deleted for this peer: a tenant that moves keeps its
  * copies, and with them its running pods, until the new owner's stream has taken them over.
@@ -143,7 +145,12 @@ export class CopyWriter {
     if (line.type === 'DELETE') return known !== undefined
     if (known !== undefined) return known.partition !== peer || known.revision !== line.revision
     const present = stored.get(line.tenant, line.resource, line.key)
-    return present === undefined || originOf(present.object()) !== undefined
+    return present === undefined || originOf(present.object()) !== undefined || this.#isLeftover(line)
+  }
+
+  /** What is here of a tenant that has moved to the peer is no original any more. */
+  #isLeftover({ tenant }: ObjectLine): boolean {
+    return tenant !== SYSTEM_TENANT && this.#deps.ownerOf(tenant) === this.#deps.peer
   }
 
   /** Of `system` every partition has its own, so there the peer means what it says of its. */
@@ -205,8 +212,8 @@ export class CopyWriter {
       return
     }
     const origin = originOf(JSON.parse(decodeText(found.value)) as KubeObject)
-    if (origin !== undefined) {
-      this.#known.set(key, { ...origin, tenant: line.tenant, modRevision: found.modRevision })
+    if (origin !== undefined || this.#isLeftover(line)) {
+      this.#known.set(key, { ...(origin ?? NO_ORIGIN), tenant: line.tenant, modRevision: found.modRevision })
       return
     }
     this.#deps.logger.debug('Kept an object of this partition that another has too', {

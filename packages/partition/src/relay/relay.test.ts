@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, before, beforeEach, describe, it } from 'node:test'
 import { isStatus } from '@centaurus/api'
+import type { PartitionRole } from '@centaurus/api/centaurus/v1'
 import { configmaps, events, pods, secrets, serviceaccounts, services } from '@centaurus/api/core/v1'
 import { openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import type { Client } from '@centaurus/client'
@@ -16,11 +17,11 @@ import {
   type TestPartition,
 } from './testing/world.ts'
 
-const ROLES = { tp: ['Tenant'] as const, rp: ['Resource'] as const }
+const ROLES: Record<string, PartitionRole[]> = { tp: ['Tenant'], rp: ['Resource'] }
 
 describe('the relay', () => {
   let certificates: ClusterCertificates
-  let stores: Record<'tp' | 'rp', Store>
+  let stores: { tp: Store; rp: Store; tp2?: Store }
   let tp: TestPartition
   let rp: TestPartition
   let open: Set<TestPartition>
@@ -51,10 +52,10 @@ describe('the relay', () => {
       }
     }
 
-  const start = async (name: 'tp' | 'rp'): Promise<TestPartition> => {
+  const start = async (name: 'tp' | 'rp' | 'tp2'): Promise<TestPartition> => {
     const partition = await startPartition({
       name,
-      store: stores[name],
+      store: stores[name]!,
       certificates,
       wrapLink: name === 'rp' ? countLinks : undefined,
     })
@@ -65,7 +66,7 @@ describe('the relay', () => {
     open.delete(partition)
     await partition.close()
   }
-  const introduce = (): Promise<void> => putPartitions([tp, rp], { tp: [...ROLES.tp], rp: [...ROLES.rp] })
+  const introduce = (): Promise<void> => putPartitions([tp, rp], ROLES)
 
   before(async () => {
     certificates = await openClusterCertificates()
@@ -281,6 +282,49 @@ describe('the relay', () => {
       { subresource: 'status' },
     )
     assert.equal((await tp.client.get(pods, { namespace: 'default', name: 'web' })).status?.phase, 'Running')
+  })
+
+  it('keeps the pods of a tenant that moves running, and follows it', async () => {
+    await putSecret('acme', 'key', '1')
+    await runPod(tp.of('acme'), { name: 'web', node: 'n1', partition: 'rp', spec: env('key') })
+    const agent = await rp.agent('n1')
+    await until('the pod is there', async () => (await namesOn(agent, 'n1')).length === 1)
+    const gone: string[] = []
+    for (const resource of ['core/pods', 'core/secrets']) {
+      rp.server.server.stored.onChange(resource, ({ type, object }) => {
+        if (type === 'DELETED') gone.push(object.key)
+      })
+    }
+    stores.tp2 = createMemoryStore()
+    const tp2 = await start('tp2')
+    await putPartitions([tp, rp, tp2], { ...ROLES, tp2: ['Tenant'] })
+    const { entries } = await stores.tp.range('/registry/acme/')
+    for (const { key, value } of entries) await stores.tp2.commit({ changes: [{ type: 'put', key, value }] })
+    await putTenant([rp, tp, tp2], 'acme', 'tp2')
+    const originOfPod = (): string | undefined =>
+      rp.server.server.stored.get('acme', 'core/pods', 'default/web')?.object().metadata.annotations?.[
+        'centaurus.io/origin'
+      ]
+    await until('the new partition has taken over', () => originOfPod() === 'tp2')
+    await until('it is synced', () => rp.relay.isSynced('tp2'))
+    await agent.patch(
+      pods,
+      { namespace: 'default--acme', name: 'web' },
+      { type: 'merge', body: { status: { phase: 'Running' } } },
+      { subresource: 'status' },
+    )
+    const moved = await tp2.of('acme').get(pods, { namespace: 'default', name: 'web' })
+    assert.equal(moved.status?.phase, 'Running')
+    for (const { key } of entries) await stores.tp.commit({ changes: [{ type: 'delete', key }] })
+    await stop(tp)
+    tp = await start('tp')
+    await putPartitions([tp, rp, tp2], { ...ROLES, tp2: ['Tenant'] })
+    await until('it is synced', () => rp.relay.isSynced('tp'))
+    assert.deepEqual(await namesOn(agent, 'n1'), ['default--acme/web'])
+    assert.equal(await readSecret(agent, 'default--acme', 'key'), '1')
+    assert.deepEqual(gone, [])
+    await tp2.of('acme').delete(pods, { namespace: 'default', name: 'web' }, { gracePeriodSeconds: 0 })
+    await until('the pod is gone', async () => (await namesOn(agent, 'n1')).length === 0)
   })
 
   it('sends each object once, and many writes of nodes in few requests', async () => {
