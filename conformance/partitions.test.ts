@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { TestCluster } from './lib/cluster.ts'
+import { destroyHome, homePrefix } from './lib/leftovers.ts'
 import { waitFor } from './lib/processes.ts'
 
 interface Listed {
@@ -31,13 +32,17 @@ const WEB = {
 describe('partitions, added to a cluster while it runs', () => {
   let cluster: TestCluster
   let folder: string
+  /** Home of what would be another machine. */
+  let elsewhere: string
 
   before(async () => {
+    elsewhere = await mkdtemp(homePrefix('elsewhere'))
     folder = await mkdtemp(join(tmpdir(), 'centaurus-tenant-'))
     cluster = await TestCluster.create('partitions')
     await cluster.up('--nodes', 'simulated:2')
   })
   after(async () => {
+    await destroyHome(elsewhere)
     await cluster?.remove()
     await rm(folder, { recursive: true, force: true })
   })
@@ -105,6 +110,20 @@ describe('partitions, added to a cluster while it runs', () => {
       (await partitionsOf()).every(({ state }) => state === 'Ready'),
     )
     assert.match(await cluster.mustCentaurus(['logs', 'tp1']), /Started control plane/)
+  })
+
+  it('join from another machine with a bundle, which is a secret', async () => {
+    const bundle = join(folder, 'tp2.json')
+    await cluster.mustCentaurus(['partition', 'add', 'tp2', '--roles', 'tenant', '--join-bundle', bundle])
+    assert.equal((await stat(bundle)).mode & 0o777, 0o600)
+    const other = { env: { CENTAURUS_HOME: elsewhere } }
+    const joined = await cluster.centaurus(['up', '--join', bundle, '--port', '7443'], other)
+    assert.match(joined.stdout, /Partition tp2 is up/, joined.stderr)
+    await waitFor('the partition to be ready', async () => (await find('tp2'))?.state === 'Ready')
+    const refused = await cluster.centaurus(['partition', 'add', 'tp3', '--roles', 'tenant'], other)
+    assert.match(refused.stderr, /home is elsewhere/)
+    assert.match(await cluster.mustCentaurus(['partition', 'remove', 'tp2']), /Stop it on its own machine/)
+    assert.equal((await cluster.centaurus(['reset', '--yes'], other)).code, 0)
   })
 
   it('leave when they are empty, and not before', async () => {
