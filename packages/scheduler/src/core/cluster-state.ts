@@ -177,7 +177,7 @@ export class ClusterState {
   #addFootprint(footprint: PodFootprint): PlacedFootprint {
     this.holders.add(footprint)
     const placed = this.pods.addFootprint(footprint)
-    for (const tracker of this.trackers.all()) this.#link(tracker, placed)
+    for (const tracker of this.trackers.about(footprint)) this.#link(tracker, placed)
     return placed
   }
 
@@ -215,7 +215,7 @@ export class ClusterState {
   }
 
   #startTracking(tracker: Tracker): void {
-    for (const placed of this.pods.footprints()) {
+    for (const placed of this.pods.footprints(tracker.identityKey)) {
       const weight = this.#link(tracker, placed)
       if (weight === 0) continue
       for (let row = placed.first; row >= 0; row = this.pods.nextAlike(row))
@@ -224,7 +224,7 @@ export class ClusterState {
   }
 
   #stopTracking(tracker: Tracker): void {
-    for (const { tracked } of this.pods.footprints()) {
+    for (const { tracked } of this.pods.footprints(tracker.identityKey)) {
       const i = tracked.findIndex((entry) => entry.tracker === tracker)
       if (i >= 0) tracked.splice(i, 1)
     }

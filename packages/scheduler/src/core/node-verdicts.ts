@@ -14,14 +14,15 @@ const TAINTED = byNature('node(s) had untolerated taint(s)')
 const NOT_SELECTED = byNature("node(s) didn't match Pod's node affinity/selector")
 const NO_PORTS = resolvable("node(s) didn't have free ports for the requested pod ports")
 
-/** Memory that the arrays of one pod class take for each node slot. */
-export const VERDICT_BYTES_PER_SLOT = 14
+/** Memory that the arrays of one pod class take for each node slot; half as much again for one that prefers nodes. */
+export const VERDICT_BYTES_PER_SLOT = 8
 
 /** Memory of a class's verdicts, which another class may take over. */
 export interface VerdictArrays {
   seen: Uint32Array
   verdicts: Uint16Array
-  scores: Int32Array
+  scores: Int16Array
+  /** Of a class that prefers nodes. */
   preferences: Int32Array
 }
 
@@ -41,7 +42,7 @@ export function emptyVerdictArrays(): VerdictArrays {
   return {
     seen: new Uint32Array(0),
     verdicts: new Uint16Array(0),
-    scores: new Int32Array(0),
+    scores: new Int16Array(0),
     preferences: new Int32Array(0),
   }
 }
@@ -96,11 +97,11 @@ export class NodeVerdicts {
     this.#images = images
     if (arrays === undefined) return
     const { slotCount } = this.#nodes
+    if (this.#pod.preferredNodes.length > 0) arrays.preferences = grown(arrays.preferences, slotCount)
     if (slotCount <= arrays.seen.length) return
     arrays.seen = grown(arrays.seen, slotCount)
     arrays.verdicts = grown(arrays.verdicts, slotCount)
     arrays.scores = grown(arrays.scores, slotCount)
-    arrays.preferences = grown(arrays.preferences, slotCount)
   }
 
   /** {@link FITS}, or the number of a refusal. */
@@ -164,7 +165,7 @@ export class NodeVerdicts {
     arrays.seen[slot] = this.#nodes.versions[slot]!
     arrays.verdicts[slot] = this.#verdict
     arrays.scores[slot] = this.#score
-    arrays.preferences[slot] = this.#preference
+    if (this.#pod.preferredNodes.length > 0) arrays.preferences[slot] = this.#preference
   }
 
   #judge(slot: number): void {

@@ -10,7 +10,7 @@ import type { Tracker } from './trackers.ts'
 /** Classes that are kept ready. */
 const CLASSES_MAX = 1_024
 /** Memory for what classes remember of nodes. */
-const VERDICT_BYTES_MAX = 32 * 2 ** 20
+const VERDICT_BYTES_MAX = 48 * 2 ** 20
 /** Classes that remember nodes whatever that takes. */
 const REMEMBERING_MIN = 4
 

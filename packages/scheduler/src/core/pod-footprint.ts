@@ -14,8 +14,8 @@ export interface PodFootprint {
   readonly key: string
   readonly namespace: string
   readonly labels: Readonly<Record<string, string>>
-  /** Equal for equal labels. */
-  readonly labelsKey: string
+  /** Equal for pods of one namespace with the same labels. */
+  readonly identityKey: string
   readonly priority: number
   readonly requests: ResourceVector
   /** Requests for scoring: a container that asks for nothing counts as 100 milli-cores and 200 MiB. */
@@ -87,7 +87,7 @@ export function compileFootprint(pod: Readonly<Pod>, deps: CompileDeps, key = fo
   return {
     key,
     ...identity,
-    labelsKey: JSON.stringify(sortedEntries(metadata.labels)) ?? '',
+    identityKey: JSON.stringify([metadata.namespace, sortedEntries(metadata.labels)]),
     priority: spec.priority ?? 0,
     requests,
     scoredCpuMillicores: scored[CPU],

@@ -25,6 +25,7 @@ export class PodTable {
   readonly #uids: (string | undefined)[] = []
   readonly #footprints: (PlacedFootprint | undefined)[] = []
   readonly #byKey = new Map<string, PlacedFootprint>()
+  readonly #byIdentity = new Map<string, Set<PlacedFootprint>>()
   readonly #freeRows: number[] = []
   readonly #freeFootprints: number[] = []
   #slots = new Int32Array(0)
@@ -63,8 +64,9 @@ export class PodTable {
     return this.#byKey.get(key)
   }
 
-  footprints(): Iterable<PlacedFootprint> {
-    return this.#byKey.values()
+  /** All, or those with this {@link PodFootprint.identityKey}. */
+  footprints(identityKey: string | undefined): Iterable<PlacedFootprint> {
+    return identityKey === undefined ? this.#byKey.values() : (this.#byIdentity.get(identityKey) ?? [])
   }
 
   /** A row of the node's pods; −1: it has none. */
@@ -87,12 +89,18 @@ export class PodTable {
     const placed: PlacedFootprint = { footprint, id, tracked: [], first: NONE, pods: 0 }
     this.#footprints[id] = placed
     this.#byKey.set(footprint.key, placed)
+    const alike = this.#byIdentity.get(footprint.identityKey) ?? new Set<PlacedFootprint>()
+    this.#byIdentity.set(footprint.identityKey, alike.add(placed))
     return placed
   }
 
   /** It must have no pods. */
-  removeFootprint({ id, footprint }: PlacedFootprint): void {
+  removeFootprint(placed: PlacedFootprint): void {
+    const { id, footprint } = placed
     this.#byKey.delete(footprint.key)
+    const alike = this.#byIdentity.get(footprint.identityKey)
+    alike?.delete(placed)
+    if (alike?.size === 0) this.#byIdentity.delete(footprint.identityKey)
     this.#footprints[id] = undefined
     this.#freeFootprints.push(id)
   }

@@ -75,15 +75,15 @@ function prepareDefaults(
   pod: PodRequirements,
   acquire: (init: TrackerInit) => Tracker,
 ): SoftSpread[] {
-  const { namespace, labelsKey, labels } = pod.footprint
+  const { identityKey, labels } = pod.footprint
   // Where there is one node to choose, as for daemon pods, preferences decide nothing: a kind of pods a node would count every other pod.
   if (Object.keys(labels).length === 0 || pod.nodeNames?.length === 1) return []
   return DEFAULT_PREFERENCES.map(({ topologyKey, maxSkew }) => ({
     tracker: acquire({
-      key: JSON.stringify(['siblings', topologyKey, namespace, labelsKey, pod.requiredNodesKey]),
+      key: JSON.stringify(['siblings', topologyKey, identityKey, pod.requiredNodesKey]),
       topologyKey,
-      weigh: (other) =>
-        !other.isTerminating && other.namespace === namespace && other.labelsKey === labelsKey ? 1 : 0,
+      identityKey,
+      weigh: (other) => (!other.isTerminating && other.identityKey === identityKey ? 1 : 0),
       takes: pod.requiredNodes && ((slot) => matchesRequired(nodes, pod, slot)),
     }),
     maxSkew,

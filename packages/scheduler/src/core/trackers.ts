@@ -16,6 +16,8 @@ export interface TrackerInit {
   readonly topologyKey: string
   /** How much a pod adds; 0: nothing. Depends on the footprint alone. */
   readonly weigh: (footprint: PodFootprint) => number
+  /** Only pods with this {@link PodFootprint.identityKey} add something; absent: any may. */
+  readonly identityKey?: string | undefined
   /** Nodes whose pods count; absent: every node that has the topology key. Depends on labels and taints alone. */
   readonly takes?: ((slot: number) => boolean) | undefined
   /** Also count in which domains there are nodes that take part. */
@@ -25,6 +27,7 @@ export interface TrackerInit {
 /** Placed pods of some kind, counted by topology domain; kept up to date as pods and nodes come and go. */
 export class Tracker {
   readonly key: string
+  readonly identityKey: string | undefined
   readonly weigh: (footprint: PodFootprint) => number
   readonly counts = new DomainCounts()
   /** Nodes that take part, by domain; empty unless asked for. */
@@ -35,6 +38,7 @@ export class Tracker {
 
   constructor(column: TopologyColumn, init: TrackerInit) {
     this.key = init.key
+    this.identityKey = init.identityKey
     this.weigh = init.weigh
     this.#column = column
     this.#takes = init.takes
@@ -97,6 +101,8 @@ export class Trackers {
   readonly #hooks: { readonly added: (tracker: Tracker) => void; readonly removed: (tracker: Tracker) => void }
   readonly #known = new Map<string, { readonly tracker: Tracker; readonly topologyKey: string; users: number }>()
 
+  readonly #byIdentity = new Map<string | undefined, Set<Tracker>>()
+
   constructor(nodes: NodeTable, hooks: { added: (tracker: Tracker) => void; removed: (tracker: Tracker) => void }) {
     this.#nodes = nodes
     this.#hooks = hooks
@@ -109,6 +115,8 @@ export class Trackers {
       const column = this.#nodes.topology.acquire(init.topologyKey, this.#nodes.labels)
       known = { tracker: new Tracker(column, init), topologyKey: init.topologyKey, users: 0 }
       this.#known.set(init.key, known)
+      const alike = this.#byIdentity.get(init.identityKey) ?? new Set<Tracker>()
+      this.#byIdentity.set(init.identityKey, alike.add(known.tracker))
       for (let slot = 0; slot < this.#nodes.slotCount; slot++) known.tracker.countNode(slot, 1)
       this.#hooks.added(known.tracker)
     }
@@ -120,8 +128,17 @@ export class Trackers {
     const known = this.#known.get(tracker.key)
     if (known === undefined || --known.users > 0) return
     this.#known.delete(tracker.key)
+    const alike = this.#byIdentity.get(tracker.identityKey)
+    alike?.delete(tracker)
+    if (alike?.size === 0) this.#byIdentity.delete(tracker.identityKey)
     this.#nodes.topology.release(known.topologyKey)
     this.#hooks.removed(tracker)
+  }
+
+  /** Those to which pods of the footprint may add something. */
+  *about({ identityKey }: PodFootprint): Iterable<Tracker> {
+    yield* this.#byIdentity.get(identityKey) ?? []
+    yield* this.#byIdentity.get(undefined) ?? []
   }
 
   *all(): Iterable<Tracker> {
