@@ -9,6 +9,7 @@ import type { ApiServerCore, CreateExtension, NonResourceRoute } from './extensi
 import { tenantUsage, tenantUsageKey } from './admission/tenant-quota.ts'
 import { RequestLimits } from './fairness/request-limits.ts'
 import { serveResource } from './handlers/dispatch.ts'
+import { Lanes } from './handlers/lanes.ts'
 import { healthRoutes, versionRoute, type HealthChecks } from './handlers/health.ts'
 import type { ServeDeps } from './handlers/serve-deps.ts'
 import type { Exchange } from './http/exchange.ts'
@@ -167,6 +168,7 @@ function createServeDeps({ store, clock, random, logger, partition }: ApiServerD
     registries,
     reader,
     tenants,
+    lanes: new Lanes(),
     epochs: new EpochFences(store),
     admission: parts.admission,
     admissionContext: { reader, random, clock, cache, registries, tenants },

@@ -84,6 +84,20 @@ describe('admission by tenant', () => {
     assert.equal((await ask('POST', PODS, { body: pod('again') })).status, 201)
   })
 
+  it('gives out all of a quota, and no more, to a crowd', async () => {
+    await putTenant(test, { metadata: { name: 'crowd' }, spec: { quota: { 'count/configmaps': '100' } } })
+    const crowd = clientOf('crowd')
+    const results = await Promise.allSettled(
+      Array.from({ length: 130 }, (_, i) =>
+        crowd.create(configmaps, { metadata: { name: `c${i}`, namespace: 'default' } }),
+      ),
+    )
+    const refused = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []))
+    assert.equal(refused.length, 30)
+    for (const error of refused) assert.ok(isStatus(error, 'Forbidden'), String(error))
+    assert.equal((await crowd.list(configmaps)).items.length, 100)
+  })
+
   it('counts what is there when a quota changes', async () => {
     const acme = clientOf('acme')
     for (const name of ['a', 'b']) await acme.create(configmaps, { metadata: { name, namespace: 'default' } })

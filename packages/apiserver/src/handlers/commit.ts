@@ -31,7 +31,7 @@ export type CommitOutcome =
 export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: CommitOptions): Promise<CommitOutcome> {
   const storeKey = options.target.prefix + options.key
   const { fence } = write.request
-  return tryCommit(deps, { ...options, fence }, async () => {
+  return tryCommit(deps, { ...options, fence }, async (run) => {
     // Each attempt starts from what the caller wanted, not from an address that the one before did not get.
     const draft = { ...write.draft }
     const owner = deps.tenants.fence(options.target.tenant)
@@ -40,7 +40,7 @@ export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: 
     const expected = { value, object: draft }
     deps.cache.expect(storeKey, expected)
     try {
-      const result = await commit(deps, {
+      const result = await run({
         compare: [
           { key: storeKey, modRevision: options.atRevision },
           ...owner,
@@ -49,8 +49,8 @@ export async function commitPut(deps: WriteDeps, write: AdmittedWrite, options: 
         ],
         changes: [{ type: 'put', key: storeKey, value }, ...reservation.changes],
       })
-      if (!result.committed) deps.cache.forget(storeKey, expected)
-      return { result, object: result.committed ? written(options, expected, result.revision) : undefined }
+      if (result?.committed !== true) deps.cache.forget(storeKey, expected)
+      return { result, object: result?.committed === true ? written(options, expected, result.revision) : undefined }
     } catch (error) {
       deps.cache.forget(storeKey, expected)
       throw error
@@ -85,42 +85,91 @@ export async function commitDelete(
   options: CommitOptions & { readonly current: CachedObject },
 ): Promise<CommitOutcome> {
   const storeKey = options.target.prefix + options.key
-  return tryCommit(deps, options, async () => {
+  return tryCommit(deps, options, async (run) => {
     const owner = deps.tenants.fence(options.target.tenant)
     const reservation = reserveByAdmission(deps.admission, write, deps.admissionContext)
-    const result = await commit(deps, {
+    const result = await run({
       compare: [{ key: storeKey, modRevision: options.atRevision }, ...owner, ...reservation.compare],
       changes: [{ type: 'delete', key: storeKey }, ...reservation.changes],
     })
-    return { result, object: result.committed ? options.current.atRevision(result.revision) : undefined }
+    return { result, object: result?.committed === true ? options.current.atRevision(result.revision) : undefined }
   })
 }
 
+interface Transaction {
+  readonly compare: readonly Comparison[]
+  readonly changes: readonly Change[]
+}
+
+type LostCommit = Extract<CommitResult, { readonly committed: false }>
+
 interface Attempt {
-  readonly result: CommitResult
+  /** Undefined when others wait for something that it compares. */
+  readonly result: CommitResult | undefined
   readonly object: CachedObject | undefined
 }
+
+type Run = (transaction: Transaction) => Promise<CommitResult | undefined>
 
 async function tryCommit(
   deps: WriteDeps,
   options: CommitOptions & { readonly fence?: Fence | undefined },
-  attempt: () => Promise<Attempt>,
+  attempt: (run: Run) => Promise<Attempt>,
 ): Promise<CommitOutcome> {
   if (options.target.prefix === '') throw new Error(`${options.key} is in a view: find its place before writing it`)
-  for (let i = 0; i < RESERVE_ATTEMPTS_MAX; i++) {
-    const { result, object } = await attempt()
-    if (result.committed) return { committed: true, object: object! }
-    const { fence } = options
-    if (fence !== undefined && (result.found.at(-1)?.modRevision ?? 0) !== fence.comparison.modRevision)
-      throw fence.refuse()
-    const found = result.found[0]
-    if ((found?.modRevision ?? 0) !== options.atRevision) {
-      return { committed: false, found: found === undefined ? undefined : toCached(options.key, found) }
+  let leave: (() => void) | undefined
+  let contended: string | undefined
+  const run: Run = async (transaction) => {
+    contended = leave === undefined ? reservedKeys(transaction).find((key) => deps.lanes.isBusy(key)) : undefined
+    if (contended !== undefined) return undefined
+    const result = await commit(deps, transaction)
+    if (!result.committed) contended = contendedKey(transaction, result)
+    return result
+  }
+  try {
+    for (let i = 0; i < RESERVE_ATTEMPTS_MAX; i++) {
+      const { result, object } = await attempt(run)
+      if (result?.committed === true) return { committed: true, object: object! }
+      if (result?.committed === false) {
+        const lost = judgeLoss(options, result)
+        if (lost !== undefined) return lost
+      }
+      // The object is as expected, so a reservation lost a race: wait among those who want the same, and look at the cluster as it is.
+      if (contended !== undefined) leave ??= await deps.lanes.enter(contended)
+      await deps.cache.waitCurrent()
     }
-    // The object is as expected, so a reservation lost a race: look at the cluster as it is now.
-    await deps.cache.waitRevision(result.revision)
+  } finally {
+    leave?.()
   }
   throw conflict(groupResource(options.target), options.key, 'too many concurrent writes; please try again')
+}
+
+/** What is there instead of what the caller expected; undefined when that is as expected. Throws when its fence fell. */
+function judgeLoss(
+  options: CommitOptions & { readonly fence?: Fence | undefined },
+  result: LostCommit,
+): CommitOutcome | undefined {
+  const { fence } = options
+  if (fence !== undefined && (result.found.at(-1)?.modRevision ?? 0) !== fence.comparison.modRevision)
+    throw fence.refuse()
+  const found = result.found[0]
+  if ((found?.modRevision ?? 0) === options.atRevision) return undefined
+  return { committed: false, found: found === undefined ? undefined : toCached(options.key, found) }
+}
+
+/** Keys besides the object's own that the transaction both compares and changes: only one of those who want the same can have it. */
+function reservedKeys({ compare, changes }: Transaction): string[] {
+  if (changes.length === 1) return []
+  const changed = new Set(changes.map(({ key }) => key))
+  return compare.slice(1).flatMap(({ key }) => (changed.has(key) ? [key] : []))
+}
+
+/** The first reserved key that was not as compared; undefined when it was something that is only looked at. */
+function contendedKey(transaction: Transaction, { found }: LostCommit): string | undefined {
+  const reserved = new Set(reservedKeys(transaction))
+  const { compare } = transaction
+  return compare.find(({ key, modRevision }, i) => reserved.has(key) && (found[i]?.modRevision ?? 0) !== modRevision)
+    ?.key
 }
 
 /** Compared last: {@link tryCommit} looks for it there. */
@@ -128,10 +177,7 @@ function fenceOf(fence: Fence | undefined): readonly Comparison[] {
   return fence === undefined ? [] : [fence.comparison]
 }
 
-async function commit(
-  deps: WriteDeps,
-  transaction: { readonly compare: readonly Comparison[]; readonly changes: readonly Change[] },
-): Promise<CommitResult> {
+async function commit(deps: WriteDeps, transaction: Transaction): Promise<CommitResult> {
   try {
     return await deps.store.commit(transaction)
   } catch (error) {
