@@ -3,11 +3,17 @@ import { join } from 'node:path'
 import { createHome, homeAt, type Home, type NamedHome } from './home.ts'
 import { UserError } from './user-error.ts'
 
-/** What a gateway was told; kept, so that it starts the same way again. */
-export interface GatewaySettings {
+/** Where a gateway is reached. */
+export interface GatewayPlace {
   readonly port: number
   /** Address to listen on; absent: all. */
   readonly listen?: string | undefined
+  /** Name or address by which clients reach it; absent: the one that it listens on, else 127.0.0.1. */
+  readonly advertise?: string | undefined
+}
+
+/** What a gateway was told; kept, so that it starts the same way again. */
+export interface GatewaySettings extends GatewayPlace {
   /** API servers of any partitions, to begin with. */
   readonly endpoints: readonly string[]
 }
@@ -45,9 +51,9 @@ export function writeGatewaySettings(home: Home, settings: GatewaySettings): voi
 export function readGatewaySettings(home: Home): GatewaySettings {
   const file = settingsFile(home)
   try {
-    const { port, listen, endpoints } = JSON.parse(readFileSync(file, 'utf8')) as Partial<GatewaySettings>
+    const { port, listen, advertise, endpoints } = JSON.parse(readFileSync(file, 'utf8')) as Partial<GatewaySettings>
     if (typeof port !== 'number' || !Array.isArray(endpoints)) throw new Error('it names no port or no endpoints')
-    return { port, listen, endpoints }
+    return { port, listen, advertise, endpoints }
   } catch (cause) {
     throw new UserError(`Cannot read ${file}: ${(cause as Error).message}. Set it up again: ./centaurus gateway`, {
       cause,

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { GATEWAYS_GROUP } from '@centaurus/api'
 import { hostAlternativeNames, type CertificateAndKey, type ClusterCertificates } from '@centaurus/apiserver'
-import { writeWhole } from './gateway-home.ts'
+import { writeWhole, type GatewayPlace } from './gateway-home.ts'
 import type { Home } from './home.ts'
 
 /** What a gateway needs to know API servers and clients, and to be known by them. PEM. */
@@ -17,23 +17,23 @@ export interface GatewayIdentity {
 const CLIENT_FILE = 'gateway'
 const SERVING_FILE = 'gateway-serving'
 const KEY_MODE = 0o600
-export interface IssueGatewayOptions {
-  /** Names and addresses beyond this machine's by which clients reach it. */
-  readonly names: readonly string[]
-}
 
 /** Gives the gateway in `home` its certificates, made again when they are close to their end. */
 export async function issueGatewayIdentity(
   home: Home,
   certificates: ClusterCertificates,
-  { names }: IssueGatewayOptions,
+  { port, listen, advertise }: GatewayPlace,
 ): Promise<void> {
   const client = await certificates.client(CLIENT_FILE, {
     commonName: 'system:gateway',
     organizations: [GATEWAYS_GROUP],
   })
+  const names = [listen, advertise].flatMap((name) => name ?? [])
   const alternativeNames = [...new Set(['localhost', '127.0.0.1', ...hostAlternativeNames(), ...names])]
-  const serving = await certificates.server(SERVING_FILE, { commonName: 'centaurus-gateway', alternativeNames })
+  const serving = await certificates.server(`${SERVING_FILE}-${port}`, {
+    commonName: 'centaurus-gateway',
+    alternativeNames,
+  })
   mkdirSync(home.pkiDir, { recursive: true, mode: 0o700 })
   writeWhole(join(home.pkiDir, 'ca.crt'), certificates.authority.certificatePem, 0o644)
   writePair(home, CLIENT_FILE, client)

@@ -9,12 +9,12 @@ import {
   readGatewaySettings,
   writeGatewayKubeconfig,
   writeGatewaySettings,
-  type GatewaySettings,
+  type GatewayPlace,
 } from '../gateway-home.ts'
-import { issueGatewayIdentity } from '../gateway-identity.ts'
+import { issueGatewayIdentity, readGatewayIdentity } from '../gateway-identity.ts'
 import type { Home } from '../home.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
-import { readSettings } from '../settings.ts'
+import { DEFAULT_SETTINGS, readSettings } from '../settings.ts'
 import { gatewayTask } from '../start-tasks.ts'
 import { UserError } from '../user-error.ts'
 
@@ -38,21 +38,33 @@ export async function gateway(home: Home, flags: GatewayFlags): Promise<void> {
   const port = flags.port ?? GATEWAY_PORT
   const own = gatewayHome(home, port)
   if (flags.remove === true) return removeGateway(own, port)
-  const settings = readSettings(home)
-  if (settings === undefined) throw new UserError(`There is no cluster in ${home.dir}. Start one with ./centaurus up`)
-  const prepare: ListrTask = {
-    title: 'Issue its certificates',
-    task: async () => {
-      const certificates = await openClusterCertificates({ directory: home.pkiDir })
-      const endpoints = await findEndpoints(home, `https://127.0.0.1:${settings.port}`)
-      const wanted: GatewaySettings = { port, listen: flags.listen, endpoints }
-      if (hasChanged(own, wanted)) await stopDaemon(own, 'gateway-server')
-      writeGatewaySettings(own, wanted)
-      await issue(own, certificates, flags)
-    },
-  }
+  if (readSettings(home) === undefined)
+    throw new UserError(`There is no cluster in ${home.dir}. Start one with ./centaurus up`)
+  const wanted = { port, listen: flags.listen, advertise: flags.advertise }
+  const prepare: ListrTask = { title: 'Issue its certificates', task: () => prepareGateway(home, wanted) }
   await new Listr([prepare, gatewayTask({ home: own, name: `gateway at port ${port}` })], LISTR_OPTIONS).run()
-  process.stdout.write(farewell(own, hostOf(flags), port))
+  process.stdout.write(farewell(own, wanted))
+}
+
+/**
+ * Brings the folder of a gateway up to date: its settings, the addresses of partitions, and certificates that are close to their end.
+ * One that runs is stopped when it must start again for that.
+ */
+export async function prepareGateway(home: Home, place: GatewayPlace): Promise<void> {
+  const own = gatewayHome(home, place.port)
+  const before = describeGateway(own)
+  const certificates = await openClusterCertificates({ directory: home.pkiDir })
+  const endpoints = await findEndpoints(home, `https://127.0.0.1:${readSettings(home)?.port ?? DEFAULT_SETTINGS.port}`)
+  writeGatewaySettings(own, { ...place, endpoints })
+  await issue(own, certificates, place)
+  if (before !== undefined && before !== describeGateway(own)) await stopDaemon(own, 'gateway-server')
+}
+
+/** All that a gateway reads when it starts, but for addresses of partitions: those it learns. Undefined when it was not set up. */
+function describeGateway(own: Home): string | undefined {
+  if (!existsSync(own.dir)) return undefined
+  const { listen } = readGatewaySettings(own)
+  return JSON.stringify([listen, readGatewayIdentity(own)])
 }
 
 async function removeGateway(own: Home, port: number): Promise<void> {
@@ -62,12 +74,11 @@ async function removeGateway(own: Home, port: number): Promise<void> {
   process.stdout.write(`The gateway at port ${port} is gone.\n`)
 }
 
-async function issue(own: Home, certificates: ClusterCertificates, flags: GatewayFlags): Promise<void> {
-  const names = [flags.listen, flags.advertise].flatMap((name) => name ?? [])
-  await issueGatewayIdentity(own, certificates, { names })
+async function issue(own: Home, certificates: ClusterCertificates, place: GatewayPlace): Promise<void> {
+  await issueGatewayIdentity(own, certificates, place)
   const admin = await certificates.client('admin', ADMIN)
   const kubeconfig = createKubeconfig({
-    server: `https://${hostOf(flags)}:${flags.port ?? GATEWAY_PORT}`,
+    server: urlOf(place),
     ca: certificates.authority.certificatePem,
     cert: admin.certificatePem,
     key: admin.keyPem,
@@ -89,23 +100,17 @@ async function findEndpoints(home: Home, local: string): Promise<string[]> {
   }
 }
 
-function hasChanged(own: Home, wanted: GatewaySettings): boolean {
-  if (!existsSync(own.dir)) return false
-  const { listen } = readGatewaySettings(own)
-  return listen !== wanted.listen
-}
-
-function hostOf({ advertise, listen }: GatewayFlags): string {
+function urlOf({ port, listen, advertise }: GatewayPlace): string {
   const host = advertise ?? (listen === undefined || /^(0\.0\.0\.0|::)$/.test(listen) ? '127.0.0.1' : listen)
-  return host.includes(':') ? `[${host}]` : host
+  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
-function farewell(own: Home, host: string, port: number): string {
+function farewell(own: Home, place: GatewayPlace): string {
   return `
-The gateway is up at https://${host}:${port}. Its kubeconfig is ${own.kubeconfig}
+The gateway is up at ${urlOf(place)}. Its kubeconfig is ${own.kubeconfig}
 
 Try:
   ./centaurus kubectl --kubeconfig ${own.kubeconfig} get nodes
-  curl -k https://${host}:${port}/readyz?verbose
+  curl -k ${urlOf(place)}/readyz?verbose
 `
 }

@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { silentLogger } from '@centaurus/base'
 import { Listr, type ListrTask } from 'listr2'
 import { findDaemon } from '../daemons.ts'
-import { listGateways } from '../gateway-home.ts'
-import { createHome, listHomes, type Home } from '../home.ts'
+import { listGateways, readGatewaySettings } from '../gateway-home.ts'
+import { createHome, listHomes, type Home, type NamedHome } from '../home.ts'
 import { applyJoinBundle, readJoinBundle, type JoinBundle } from '../join-bundle.ts'
 import { installPackages, missingPackages, whyNoContainers } from '../prerequisites.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
@@ -47,7 +47,7 @@ export async function up(home: Home, options: UpOptions): Promise<void> {
     ...(isLocal ? [containerTask(home)] : []),
     ...(settings.nodes.type === 'none' ? [] : [nodeTask(own, settings.nodes)]),
     ...furtherTasks(home),
-    ...listGateways(home).map(gatewayTask),
+    ...listGateways(home).flatMap((each) => [renewTask(home, each), gatewayTask(each)]),
   ]
   await new Listr(tasks, LISTR_OPTIONS).run()
   process.stdout.write(farewell(home, settings))
@@ -93,6 +93,14 @@ function refuseAnotherStore(home: Home, last: StoreSetting, wanted: StoreSetting
     `The cluster in ${home.dir} keeps its objects in ${describeStore(home, last)}. ` +
       `Move them first: ./centaurus down && ./centaurus store migrate --to ${flags}`,
   )
+}
+
+/** Certificates of a gateway come to an end, and addresses change. */
+function renewTask(home: Home, { name, home: own }: NamedHome): ListrTask {
+  return {
+    title: `Prepare the ${name}`,
+    task: async () => (await import('./gateway.ts')).prepareGateway(home, readGatewaySettings(own)),
+  }
 }
 
 /** Partitions and servers that were added on this machine. */

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect, createSecureServer, type ClientHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { after, before, describe, it } from 'node:test'
+import { tenants } from '@centaurus/api/centaurus/v1'
 import type { Gateway } from './gateway.ts'
 import { connectFront, type FrontClient } from './testing/front-client.ts'
 import { adminOf, eventually, startWorld, type World } from './testing/world.ts'
@@ -102,6 +103,28 @@ describe('the gateway, in front of a partition that misbehaves', () => {
     const answer = await client.request('POST', '/moved', { body: {} })
     assert.equal(answer.status, 503)
     assert.equal(answer.headers['retry-after'], '1')
+  })
+
+  it('follows a tenant to where it moves, and not back when it hears of the time before', async () => {
+    const registry = world.servers.home.client
+    await world.addTenant('nomad', 'tp1')
+    const nomad = await connectFront(gateway.port, world.certificates, adminOf('nomad'))
+    await eventually(async () => (await nomad.request('GET', '/api/v1/namespaces')).status === 200)
+    const move = async (partition: string, epoch: number): Promise<void> => {
+      const found = await registry.get(tenants, { name: 'nomad' })
+      await registry.updateStatus(tenants, { ...found, status: { phase: 'Active', partition, epoch } })
+    }
+    await move('odd', 2)
+    await eventually(async () => (await nomad.request('GET', '/well')).text === 'well')
+    await move('tp1', 1)
+    await world.addTenant('later', 'tp1') // so that the gateway has heard of both
+    const later = await connectFront(gateway.port, world.certificates, adminOf('later'))
+    await eventually(async () => (await later.request('GET', '/api/v1/namespaces')).status === 200)
+    assert.equal((await nomad.request('GET', '/well')).text, 'well')
+    await move('tp1', 3)
+    await eventually(async () => (await nomad.request('GET', '/api/v1/namespaces')).status === 200)
+    nomad.close()
+    later.close()
   })
 
   const openSession = async (): Promise<ClientHttp2Session> => {
