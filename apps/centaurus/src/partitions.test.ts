@@ -194,6 +194,22 @@ describe('a cluster of two tenant partitions and two resource partitions', () =>
     assert.equal((await part('tp1').plane.client.list(nodes)).items.length, 0, 'nodes live in their own partitions')
   })
 
+  it('takes in an operator’s pod that names its node', async () => {
+    const { client } = part('home').plane
+    const spec = { nodeName: 'rp2-0', containers: [{ name: 'c', image: 'x' }] }
+    await client.create(pods, { metadata: { name: 'direct', namespace: 'default' }, spec })
+    await eventually('it to run', async () =>
+      isRunning(await client.get(pods, { namespace: 'default', name: 'direct' })),
+    )
+    const isClaimed = async (): Promise<boolean> => {
+      const { status } = await part('rp2').plane.client.get(nodeallocations, { name: 'rp2-0' })
+      return status.claims.some(({ name, tenant }) => name === 'direct' && tenant === 'system')
+    }
+    await eventually('its room to be claimed', isClaimed)
+    await client.delete(pods, { namespace: 'default', name: 'direct' })
+    await eventually('its room to be given back', async () => !(await isClaimed()))
+  })
+
   /** What of the pods must not change while a partition is away. */
   const identities = (list: readonly Stored<Pod>[]): string[] =>
     list.map(({ metadata, spec }) => `${metadata.uid} ${spec?.nodeName} ${metadata.deletionTimestamp ?? ''}`).toSorted()
