@@ -4,6 +4,7 @@ import {
   createTokenSigner,
   type ApiServer,
   type ClusterCertificates,
+  type OidcOptions,
   type TokenSigner,
 } from '@centaurus/apiserver'
 import type { Clock, Logger, Random } from '@centaurus/base'
@@ -34,6 +35,8 @@ export interface ControlPlaneOptions {
   readonly clientHost?: string | undefined
   /** Its place among the partitions of the cluster; default: the only one. */
   readonly partition?: PartitionSetup | undefined
+  /** OpenID Connect issuers whose tokens are believed; default none. */
+  readonly oidc?: readonly OidcOptions[] | undefined
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger

@@ -8,6 +8,7 @@ import { registerDaemon } from '../daemons.ts'
 import { createHome, type Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
+import { readOidcSettings } from '../oidc-settings.ts'
 import { openPartitionStore } from '../open-store.ts'
 import { localNodeName, NODE_CLIENT_FILE, NODE_PROXY_FILE, NODE_SERVING_FILE } from '../node-identity.ts'
 import { DEFAULT_SETTINGS, readSettings, type Settings } from '../settings.ts'
@@ -38,6 +39,7 @@ export async function runControlPlane(home: Home): Promise<void> {
       advertiseAddress: address,
       clientHost: clientHost(settings),
       partition: partitionSetup(settings),
+      oidc: readOidcSettings(home),
       clock,
       random: systemRandom,
       logger,

@@ -8,6 +8,7 @@ import {
   KUBELET_CLIENT_IDENTITY,
   type ClusterCertificates,
   type CreateExtension,
+  type OidcOptions,
   type ProxyOptions,
   type TokenSigner,
 } from '@centaurus/apiserver'
@@ -34,6 +35,8 @@ export interface ExtensionsOptions {
   readonly certificates: ClusterCertificates
   readonly advertiseAddress: string
   readonly port: number
+  /** OpenID Connect issuers whose tokens are believed; default none. */
+  readonly oidc?: readonly OidcOptions[] | undefined
   /** Asked after who the caller is known, before everything else. */
   readonly more?: readonly CreateExtension[] | undefined
   /** The way to nodes of other partitions; absent: there are none. */
@@ -42,10 +45,10 @@ export interface ExtensionsOptions {
 
 /** What is served beyond the built-in kinds, in the order in which it is asked. */
 export async function createExtensions(options: ExtensionsOptions, signer: TokenSigner): Promise<CreateExtension[]> {
-  const { certificates, advertiseAddress, port } = options
+  const { certificates, advertiseAddress, port, oidc } = options
   const toNodes = await certificates.client('apiserver-kubelet-client', KUBELET_CLIENT_IDENTITY)
   return [
-    createAccessExtension({ signer }),
+    createAccessExtension({ signer, oidc }),
     ...(options.more ?? []),
     createDiscoveryExtension({ serverAddress: `${advertiseAddress}:${port}` }),
     createOpenApiExtension({ descriptions: readDescriptions }),
