@@ -10,6 +10,11 @@ export interface Store {
   currentRevision(): Promise<number>
   /** The value of `key`, or `value: undefined` when there is none at that revision. */
   get(key: string, options?: ReadOptions): Promise<GetResult>
+  /**
+   * The value that `key` got by the commit `revision`, at once, as long as nothing newer was committed to the key, or that is not
+   * compacted; else undefined. Engines that have no value at hand without waiting leave this out.
+   */
+  peek?(key: string, revision: number): Uint8Array | undefined
   /** Keys with a prefix, in order. Throws {@link CompactedError} or {@link FutureRevisionError} for `atRevision`. */
   range(prefix: string, options?: RangeOptions): Promise<RangeResult>
   /**

@@ -1,4 +1,5 @@
 import { deepFreeze, type KubeObject, type Stored } from '@centaurus/api'
+import { assert } from '@centaurus/base'
 import { findSplice, parseStored, revisionText, writeServed } from '../storage/encoding.ts'
 
 export type SelectableFields = Readonly<Record<string, string>>
@@ -40,7 +41,10 @@ export interface CachedObject {
 export class StoredObject implements CachedObject {
   readonly key: string
   readonly revision: number
-  readonly value: Uint8Array
+  /** Length of the value. */
+  readonly heldBytes: number
+  #value: Uint8Array | undefined
+  #load: (() => Uint8Array | undefined) | undefined
   readonly #splice: number
   #decoded: WeakRef<Stored<KubeObject>> | undefined
   #shown: { readonly by: object; readonly object: WeakRef<Stored<KubeObject>> } | undefined
@@ -50,12 +54,27 @@ export class StoredObject implements CachedObject {
   constructor(key: string, value: Uint8Array, revision: number) {
     this.key = key
     this.revision = revision
-    this.value = value
+    this.heldBytes = value.byteLength
+    this.#value = value
     this.#splice = findSplice(value)
   }
 
-  get heldBytes(): number {
-    return this.value.byteLength
+  get value(): Uint8Array {
+    const value = this.#value ?? this.#load?.()
+    assert(value !== undefined, `the store has what it holds now: ${this.key} at revision ${this.revision}`)
+    return value
+  }
+
+  /** Lets go of the value; `load` gets it again for each who asks, as long as this is what the store holds now. */
+  drop(load: () => Uint8Array | undefined): void {
+    this.#load = load
+    this.#value = undefined
+  }
+
+  /** Takes the value back: it is about to be replaced, and the store may forget it then. */
+  keep(): void {
+    this.#value = this.value
+    this.#load = undefined
   }
 
   atRevision(revision: number): StoredObject {
@@ -72,7 +91,7 @@ export class StoredObject implements CachedObject {
   }
 
   get servedBytes(): number {
-    return this.value.byteLength + revisionBytes(this.revision)
+    return this.heldBytes + revisionBytes(this.revision)
   }
 
   writeTo(target: Buffer, offset: number): number {
@@ -81,8 +100,9 @@ export class StoredObject implements CachedObject {
 
   served(): Buffer {
     const text = this.revision === 0 ? '' : revisionText(this.revision)
-    const bytes = Buffer.allocUnsafe(this.value.byteLength + text.length)
-    writeServed(bytes, 0, { value: this.value, splice: this.#splice, text })
+    const { value } = this
+    const bytes = Buffer.allocUnsafe(value.byteLength + text.length)
+    writeServed(bytes, 0, { value, splice: this.#splice, text })
     return bytes
   }
 

@@ -146,6 +146,7 @@ export class ResourceCache implements ObjectCache {
   }
 
   #publish(type: EventType, object: StoredObject, previous: StoredObject | undefined): void {
+    previous?.keep()
     const event = new CacheEvent(type, object, previous)
     this.#feed.hear(event)
     if (this.#followers.length === 0) this.#feed.dispatch(event)

@@ -48,7 +48,7 @@ class Recorder implements WatchSink {
   }
 }
 
-async function openCache(): Promise<{
+async function openCache(options: { hotValuesBytesMax?: number } = {}): Promise<{
   store: ReturnType<typeof createMemoryStore>
   cache: WatchCache
   pods: ResourceCache
@@ -58,7 +58,7 @@ async function openCache(): Promise<{
 }> {
   const store = createMemoryStore()
   const clock = createManualClock()
-  const cache = new WatchCache({ store, clock, logger: silentLogger })
+  const cache = new WatchCache({ store, clock, logger: silentLogger, ...options })
   await cache.start()
   return {
     store,
@@ -211,5 +211,28 @@ describe('the watch cache', () => {
     assert.deepEqual(watch(pods, select({ fields: 'spec.nodeName=b', namespace: 'ns' })).seen, ['ADDED ns/early'])
     assert.deepEqual(watch(pods, select({ fields: 'spec.nodeName=' })).seen, ['ADDED ns/waits'])
     assert.deepEqual(watch(pods, select({ fields: 'spec.nodeName=none' })).seen, [])
+  })
+
+  it('shows the same when it holds no values', async () => {
+    const seen = await Promise.all(
+      [0, 1024 * 1024].map(async (hotValuesBytesMax) => {
+        const { put, remove, pods, cache, store } = await openCache({ hotValuesBytesMax })
+        const early = watch(pods, select({ labels: 'app=web' }))
+        await put('ns', 'a', { labels: { app: 'web' }, nodeName: 'n1' })
+        await put('ns', 'b', { labels: { app: 'web' } })
+        const { revision } = cache
+        await put('ns', 'a', { labels: { app: 'db' }, nodeName: 'n1' })
+        await put('ns', 'c', { labels: { app: 'web' } })
+        await remove('ns/b')
+        await store.compact(cache.revision)
+        const resumed = watch(pods, select(), revision)
+        const late = watch(pods, select({ labels: 'app=web' }))
+        const served = Array.from(pods.range(''), (object) => object.served().toString())
+        const decoded = Array.from(pods.range(''), (object) => object.object().metadata.labels)
+        return [early.seen, resumed.seen, late.seen, served, decoded]
+      }),
+    )
+    assert.deepEqual(seen[0], seen[1])
+    assert.deepEqual(seen[0]![0], ['ADDED ns/a', 'ADDED ns/b', 'DELETED ns/a', 'ADDED ns/c', 'DELETED ns/b'])
   })
 })

@@ -9,6 +9,7 @@ import { NameDirectory } from '../views/name-directory.ts'
 import { ViewCache } from '../views/view-cache.ts'
 import { NODES_VIEW } from '../views/view-names.ts'
 import { StoredObject } from './cached-object.ts'
+import { HOT_VALUES_BYTES_MAX, HotValues } from './hot-values.ts'
 import { ResourceCache } from './resource-cache.ts'
 
 /** Entries read at once when the cache is filled. */
@@ -25,6 +26,8 @@ export interface WatchCacheDeps {
   readonly store: Store
   readonly clock: Clock
   readonly logger: Logger
+  /** Of values that stay in memory when the store can be asked for them; default {@link HOT_VALUES_BYTES_MAX}. */
+  readonly hotValuesBytesMax?: number | undefined
 }
 
 /** An object that is about to be written, so that its event need not be parsed when it comes back. */
@@ -63,6 +66,8 @@ export class WatchCache implements StoredObjects {
   readonly #seen = new Set<string>()
   readonly #tenants = new Set<string>()
   readonly #expected = new Map<string, ExpectedWrite>()
+  /** Absent when the store has no value at hand. */
+  readonly #hot: HotValues | undefined
   #waiters: Waiter[] = []
   #revision = 0
   #loadedAt = 0
@@ -70,8 +75,10 @@ export class WatchCache implements StoredObjects {
   #closed = false
   #tick: Timer | undefined
 
-  constructor({ store, clock, logger }: WatchCacheDeps) {
+  constructor({ store, clock, logger, hotValuesBytesMax = HOT_VALUES_BYTES_MAX }: WatchCacheDeps) {
     this.#store = store
+    const peek = store.peek?.bind(store)
+    this.#hot = peek && new HotValues(peek, hotValuesBytesMax)
     this.#clock = clock
     this.#logger = logger
     this.directory = new NameDirectory({
@@ -249,7 +256,9 @@ export class WatchCache implements StoredObjects {
     for (const view of this.#views.values()) view.closeWatchers()
     for (const [prefix, objects] of byPrefix) {
       this.#seeTenant(prefix)
-      this.#fill(this.resource(prefix), objects, entries.revision)
+      const cache = this.resource(prefix)
+      this.#fill(cache, objects, entries.revision)
+      for (const object of objects) this.#hot?.add(object, cache)
     }
     for (const view of this.#views.values()) view.forgetHistory(entries.revision)
     this.#follow(entries.revision)
@@ -302,7 +311,10 @@ export class WatchCache implements StoredObjects {
       if (event.type === 'delete') this.resource(split.prefix).delete(split.objectKey, revision)
       else {
         this.#seeTenant(split.prefix)
-        this.resource(split.prefix).put(this.#cachedObject(split.objectKey, event.entry))
+        const cache = this.resource(split.prefix)
+        const object = this.#cachedObject(split.objectKey, event.entry)
+        cache.put(object)
+        this.#hot?.add(object, cache)
       }
     }
     this.#advance(revision)

@@ -5,7 +5,7 @@ import { CompactionSchedule, type AutomaticCompaction } from '../compaction.ts'
 import { checkTransaction, type Mvcc } from '../mvcc/mvcc.ts'
 import { readGet, readRange } from '../mvcc/read.ts'
 import { checkText } from '../mvcc/sort-key.ts'
-import type { Version } from '../mvcc/version.ts'
+import { liveAt, type Version } from '../mvcc/version.ts'
 import {
   CompactedError,
   StoreClosedError,
@@ -149,6 +149,11 @@ class EmbeddedStore implements Store {
   async get(key: string, options?: ReadOptions): Promise<GetResult> {
     this.#checkOpen()
     return readGet(this.#mvcc, key, { readValue: this.#readValue, atRevision: options?.atRevision })
+  }
+
+  peek(key: string, revision: number): Uint8Array | undefined {
+    const version = liveAt(this.#mvcc.head(key), revision)
+    return version?.modRevision === revision ? this.#readValue(version) : undefined
   }
 
   async range(prefix: string, options?: RangeOptions): Promise<RangeResult> {

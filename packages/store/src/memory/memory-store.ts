@@ -3,7 +3,7 @@ import { CompactionSchedule, type AutomaticCompaction } from '../compaction.ts'
 import { checkTransaction, Mvcc } from '../mvcc/mvcc.ts'
 import { readGet, readRange } from '../mvcc/read.ts'
 import { checkText } from '../mvcc/sort-key.ts'
-import { toKeyValue, type Version } from '../mvcc/version.ts'
+import { liveAt, toKeyValue, type Version } from '../mvcc/version.ts'
 import {
   StoreClosedError,
   type CommitResult,
@@ -63,6 +63,11 @@ class MemoryStore implements Store {
   async get(key: string, options?: ReadOptions): Promise<GetResult> {
     this.#checkOpen()
     return readGet(this.#mvcc, key, { readValue, atRevision: options?.atRevision })
+  }
+
+  peek(key: string, revision: number): Uint8Array | undefined {
+    const version = liveAt(this.#mvcc.head(key), revision)
+    return version?.modRevision === revision ? version.value : undefined
   }
 
   async range(prefix: string, options?: RangeOptions): Promise<RangeResult> {

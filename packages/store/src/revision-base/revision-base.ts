@@ -33,10 +33,12 @@ export function shiftRevisions(store: Store, base: number): Store {
 class BasedStore implements Store {
   readonly #store: Store
   readonly #base: number
+  readonly peek?: NonNullable<Store['peek']>
 
   constructor(store: Store, base: number) {
     this.#store = store
     this.#base = base
+    if (store.peek !== undefined) this.peek = (key, revision) => store.peek?.(key, revision - base)
   }
 
   async currentRevision(): Promise<number> {

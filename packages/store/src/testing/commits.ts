@@ -207,6 +207,26 @@ function describeComparisons(open: OpenStore): void {
 
 function describeReads(open: OpenStore): void {
   it(
+    'has values at hand, if it says so, as long as nothing newer replaced them',
+    withStore(open, async (store) => {
+      if (store.peek === undefined) return
+      const first = await put(store, 'a', 'one')
+      const other = await put(store, 'b', 'two')
+      assert.equal(decodeText(store.peek('a', first)!), 'one')
+      assert.equal(store.peek('a', other), undefined, 'the key did not change then')
+      const second = await put(store, 'a', 'three')
+      assert.equal(decodeText(store.peek('a', second)!), 'three')
+      assert.equal(decodeText(store.peek('b', other)!), 'two')
+      const removed = await remove(store, 'a')
+      assert.equal(store.peek('a', removed), undefined)
+      await store.compact(removed)
+      assert.equal(store.peek('a', second), undefined)
+      assert.equal(decodeText(store.peek('b', other)!), 'two')
+      assert.equal(store.peek('never', 2), undefined)
+    }),
+  )
+
+  it(
     'reads its own writes',
     withStore(open, async (store) => {
       for (let i = 0; i < 20; i++) {
