@@ -1,3 +1,4 @@
+export { ClaimAuditor, type ClaimAuditorDeps } from './claims/claim-auditor.ts'
 export { BoundPodClaimer, type BoundPodClaimerDeps } from './claims/bound-pod-claimer.ts'
 export {
   createClaimBinder,

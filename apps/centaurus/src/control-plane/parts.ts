@@ -26,6 +26,7 @@ import {
 import {
   acquireEpoch,
   BoundPodClaimer,
+  ClaimAuditor,
   createClaimBinder,
   createForeignUse,
   createHostedInformers,
@@ -152,6 +153,13 @@ async function startTenantParts(
     clock,
     logger,
   })
+  const auditor = new ClaimAuditor({
+    ...common,
+    binder,
+    pods: deps.informers.informer(pods),
+    client: schedulerClient,
+    epoch,
+  })
   const informers = withNodes(deps.informers, nodes)
   const scheduler = startScheduler({ ...deps, informers, client: schedulerClient, binder, foreignUse })
   const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
@@ -164,7 +172,7 @@ async function startTenantParts(
   })
   return {
     async close() {
-      await Promise.all([scheduler.close(), controllers.close(), boundPods.close()])
+      await Promise.all([scheduler.close(), controllers.close(), boundPods.close(), auditor.close()])
       await Promise.all([binder.close(), foreignUse.close(), nodes.close()])
     },
   }

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { RESOURCE_PARTITION_ANNOTATION, type Stored } from '@centaurus/api'
+import { objectKey, RESOURCE_PARTITION_ANNOTATION, type Stored } from '@centaurus/api'
 import type { Partition } from '@centaurus/api/centaurus/v1'
 import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
 import { createAccessExtension, createTokenSigner, openClusterCertificates } from '@centaurus/apiserver'
 import { startTestServer, type TestServer } from '@centaurus/apiserver/testing'
 import { createSeededRandom, silentLogger, systemClock } from '@centaurus/base'
+import { createInformerFactory } from '@centaurus/client'
 import { createMemoryStore } from '@centaurus/store'
 import { acquireEpoch } from '../epoch/acquire-epoch.ts'
 import { PeerStates } from '../epoch/peer-states.ts'
 import { createOpenLink, issuePartitionCertificate, type OpenLink } from '../membership/partition-link.ts'
+import { ClaimAuditor } from './claim-auditor.ts'
 import { createClaimBinder, type BindingItem, type ClaimBinder } from './claim-binder.ts'
 import { ClaimBook } from './claim-book.ts'
 import { createClaimsExtension } from './claims-extension.ts'
@@ -40,6 +42,7 @@ describe('binding through claims', () => {
     self,
     get: partition,
     list: () => [partition('rp')],
+    hosts: (tenant: string) => tenant !== 'moved',
     onChange: () => () => {},
   })
 
@@ -86,6 +89,8 @@ describe('binding through claims', () => {
     return {
       bind: (items) => binder.bind(items),
       claim: (items) => binder.claim(items),
+      isUnderWay: (uid) => binder.isUnderWay(uid),
+      release: (partition, items) => binder.release(partition, items),
       close: () => binder.close(),
       deposed: () => deposed,
     }
@@ -160,6 +165,58 @@ describe('binding through claims', () => {
     assert.ok(old.deposed())
     assert.equal(next.deposed(), false)
     await Promise.all([old.close(), next.close()])
+  })
+
+  it('gives back room that no pod uses, and nothing else', async () => {
+    for (const { uid, partition: owner } of await readStoredClaims(rpStore)) {
+      await claims.release(owner, [{ op: 'release', uid }])
+    }
+    const { client, store } = tps.get('tp2')!
+    const { epoch } = await acquireEpoch(store)
+    const deps = { openLink: links.get('tp2')!, client, epoch, clock: systemClock, logger: silentLogger }
+    const binder = createClaimBinder({
+      ...deps,
+      membership: membershipOf('tp2'),
+      partitionOf: () => 'rp',
+      onDeposed: () => assert.fail('nobody else leads'),
+    })
+    const elsewhere = {
+      op: 'claim' as const,
+      uid: 'e',
+      tenant: 'moved',
+      namespace: 'x',
+      name: 'e',
+      node: 'n4',
+      requests: {},
+    }
+    await claims.submit({ partition: 'tp2', epoch, sequence: 0, items: [elsewhere] })
+    const informers = createInformerFactory(client)
+    const made = await Promise.all(['kept', 'unused', 'vanished'].map((name) => createPod('tp2', name)))
+    const [kept, unused, vanished] = made as [Stored<Pod>, Stored<Pod>, Stored<Pod>]
+    const auditor = new ClaimAuditor({
+      ...deps,
+      membership: membershipOf('tp2'),
+      binder,
+      pods: informers.informer(pods),
+    })
+    await informers.whenSynced()
+    assert.deepEqual(await binder.bind([item(kept, 'n1')]), [{ type: 'bound' }])
+    await binder.claim([item(unused, 'n2'), item(vanished, 'n3')])
+    await client.delete(pods, { namespace: 'default', name: 'vanished' })
+    await until(() => informers.informer(pods).get(objectKey(vanished)) === undefined)
+    assert.equal(claims.ledger.claimCount, 4)
+    await auditor.audit()
+    await until(() => claims.ledger.claimCount === 2)
+    assert.equal(claims.ledger.nodeOf('e'), 'n4', 'its tenant has moved: it is not for us to judge')
+    await claims.release('tp2', [{ op: 'release', uid: 'e' }])
+    assert.equal(claims.ledger.nodeOf(kept.metadata.uid), 'n1')
+    await auditor.close()
+    await Promise.all([binder.close(), informers.close()])
+    await claims.release('tp2', [{ op: 'release', uid: kept.metadata.uid }])
+    const last = await createPod('tp1', 'last')
+    const one = await openBinder('tp1')
+    assert.deepEqual(await one.bind([item(last, 'n2')]), [{ type: 'bound' }])
+    await one.close()
   })
 
   it('tells each partition what the others use, and believes no store that went back', async () => {

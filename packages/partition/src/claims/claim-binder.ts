@@ -15,7 +15,7 @@ import type { Membership } from '../membership/membership.ts'
 import type { OpenLink, PartitionLink } from '../membership/partition-link.ts'
 import type { ClaimBook } from './claim-book.ts'
 import { ClaimSender, claimsOver, type SendResult } from './claim-sender.ts'
-import type { Amounts, ClaimRoom, HostPort } from './model.ts'
+import type { Amounts, ClaimItem, ClaimRoom, HostPort, ReleaseRoom } from './model.ts'
 
 /** A binding whose outcome is not known is made again after this long: it happens once. */
 const BIND_RETRY_MS = 200
@@ -58,6 +58,10 @@ export interface ClaimBinder {
   bind(items: readonly BindingItem[]): Promise<readonly BindingResult[]>
   /** Claims room for pods that are bound already, without binding them: the answer, or why there is none. */
   claim(items: readonly BindingItem[]): Promise<readonly SendResult[]>
+  /** Whether the pod's claim or binding has no outcome yet. */
+  isUnderWay(uid: string): boolean
+  /** Gives room back at a resource partition, after everything that was asked of it before. */
+  release(partition: string, items: readonly ReleaseRoom[]): Promise<readonly SendResult[]>
   close(): Promise<void>
 }
 
@@ -83,6 +87,7 @@ class Binder implements ClaimBinder {
   readonly #deps: ClaimBinderDeps
   readonly #peers = new Map<string, Peer>()
   readonly #abort = new AbortController()
+  readonly #underWay = new Set<string>()
 
   constructor(deps: ClaimBinderDeps) {
     this.#deps = deps
@@ -90,8 +95,21 @@ class Binder implements ClaimBinder {
 
   async bind(items: readonly BindingItem[]): Promise<readonly BindingResult[]> {
     const placed = items.map((item) => this.#place(item))
-    const claims = await this.#claimPlaced(placed)
-    return Promise.all(placed.map((item, i) => this.#settle(item, claims[i]!)))
+    for (const { pod } of placed) this.#underWay.add(pod.metadata.uid)
+    try {
+      const claims = await this.#claimPlaced(placed)
+      return await Promise.all(placed.map((item, i) => this.#settle(item, claims[i]!)))
+    } finally {
+      for (const { pod } of placed) this.#underWay.delete(pod.metadata.uid)
+    }
+  }
+
+  isUnderWay(uid: string): boolean {
+    return this.#underWay.has(uid)
+  }
+
+  release(partition: string, items: readonly ReleaseRoom[]): Promise<readonly SendResult[]> {
+    return this.#send(partition, items)
   }
 
   claim(items: readonly BindingItem[]): Promise<readonly SendResult[]> {
@@ -128,7 +146,7 @@ class Binder implements ClaimBinder {
     )
   }
 
-  async #send(partition: string, items: readonly ClaimRoom[]): Promise<readonly SendResult[]> {
+  async #send(partition: string, items: readonly ClaimItem[]): Promise<readonly SendResult[]> {
     const sender = this.#senderOf(partition)
     if (sender instanceof Error) return items.map(() => ({ type: 'unreachable', error: sender }))
     return sender.send(items)

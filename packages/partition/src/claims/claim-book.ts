@@ -4,7 +4,14 @@ import { StoreFullError, type Change, type CommitResult, type Comparison, type S
 import { ClaimFeed, claimantKey, nodeClaimsKey } from './claim-feed.ts'
 import { LedgerDraft } from './decide-claims.ts'
 import { Ledger } from './ledger.ts'
-import { CLAIM_ITEMS_MAX, type ClaimAnswer, type ClaimItem, type ClaimsRequest, type ClaimsResponse } from './model.ts'
+import {
+  CLAIM_ITEMS_MAX,
+  type ClaimAnswer,
+  type ClaimItem,
+  type ClaimsRequest,
+  type ClaimsResponse,
+  type HeldClaim,
+} from './model.ts'
 import { planReconcile, type BoundPods } from './reconcile-claims.ts'
 import { encodeNodeClaims, TermsTable, type NodeClaims } from './node-claims.ts'
 
@@ -92,6 +99,15 @@ export class ClaimBook {
    */
   async whenCurrent(): Promise<void> {
     await this.#feed.waitRevision(await this.#deps.store.currentRevision())
+  }
+
+  /** What a partition claimed, or claimed again, at an epoch. */
+  *held(partition: string, epoch: number): Generator<HeldClaim, void> {
+    for (const node of this.ledger.claimedNodes()) {
+      for (const { uid, terms } of this.ledger.claims(node).claims) {
+        if (terms.partition === partition && terms.epoch === epoch) yield [uid, node, terms.tenant]
+      }
+    }
   }
 
   /** Claims room on a partition's account without its scheduler, such as for pods that nodes run by themselves. */

@@ -9,13 +9,14 @@ import { ClaimReleaser } from './claim-releaser.ts'
 import { LocalReconciler } from './local-reconciler.ts'
 import { AllocationStreams } from './allocation-stream.ts'
 import type { ClaimBook } from './claim-book.ts'
-import { parseClaimsRequest } from './model.ts'
+import { parseClaimsRequest, type HeldClaim, type HeldClaimsLine } from './model.ts'
 import { MirrorClaims } from './mirror-claims.ts'
 import { nodeAllocationDefinitions } from './node-allocations.ts'
 import { followNodes } from './node-capacity.ts'
 
 export const CLAIMS_PATH = '/partition/v1/claims'
 export const ALLOCATIONS_PATH = '/partition/v1/allocations'
+const HELD_CLAIMS_A_LINE = 1_000
 /** A full request of long names stays below. */
 const BODY_BYTES_MAX = 3 * 1024 * 1024
 
@@ -46,7 +47,12 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
         authorize: (asked) => ({ allowed: memberOf(asked.user) !== undefined && isForMembers(asked), reason: '' }),
       },
       routes: [
-        { path: CLAIMS_PATH, methods: ['POST'], handle: (exchange, context) => serveClaims(deps, exchange, context) },
+        {
+          path: CLAIMS_PATH,
+          methods: ['GET', 'POST'],
+          handle: (exchange, context) =>
+            exchange.method === 'GET' ? serveHeld(deps, exchange, context) : serveClaims(deps, exchange, context),
+        },
         {
           path: ALLOCATIONS_PATH,
           methods: ['GET'],
@@ -106,6 +112,27 @@ async function serveClaims(deps: ClaimsExtensionDeps, exchange: Exchange, contex
   }
   const response = await deps.claims.submit(request)
   exchange.respond(200, { 'content-type': 'application/json' }, JSON.stringify(response))
+}
+
+/** Lines of what the caller holds since an epoch. */
+async function serveHeld(deps: ClaimsExtensionDeps, exchange: Exchange, context: RequestContext): Promise<void> {
+  const member = requireKnownMember(deps, context)
+  const epoch = Number(exchange.query.get('epoch') ?? '')
+  if (!Number.isSafeInteger(epoch)) throw badRequest('epoch: must be a whole number')
+  await deps.claims.whenCurrent()
+  exchange.startStream(200, { 'content-type': 'application/x-ndjson' })
+  let held: HeldClaim[] = []
+  const send = (): void => exchange.write(Buffer.from(`${JSON.stringify({ held } satisfies HeldClaimsLine)}\n`))
+  for (const claim of deps.claims.held(member, epoch)) {
+    held.push(claim)
+    if (held.length < HELD_CLAIMS_A_LINE) continue
+    send()
+    held = []
+    await exchange.drained()
+    if (exchange.closed) return
+  }
+  if (held.length > 0) send()
+  exchange.end()
 }
 
 function requireKnownMember({ membership }: ClaimsExtensionDeps, context: RequestContext): string {

@@ -78,6 +78,13 @@ export interface ClaimsResponse {
   readonly items: readonly ClaimAnswer[]
 }
 
+export type HeldClaim = readonly [uid: string, node: string, tenant: string]
+
+/** A line of `GET /partition/v1/claims?epoch=…`: what the caller claimed, or claimed again, at that epoch. */
+export interface HeldClaimsLine {
+  readonly held: readonly HeldClaim[]
+}
+
 /** Reads the body of a claims request. Throws BadRequest. */
 export function parseClaimsRequest(body: unknown): ClaimsRequest {
   const { partition, epoch, sequence, items } = asRecord(body, 'body')
