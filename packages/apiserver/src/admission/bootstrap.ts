@@ -107,18 +107,35 @@ async function putEndpoints(client: Client, address: string, port: number): Prom
 }
 
 async function ensure<T extends KubeObject>(client: Client, type: ResourceType<T>, object: T): Promise<void> {
-  try {
-    await client.create(type, object)
-  } catch (error) {
-    if (!isStatus(error, 'AlreadyExists')) throw error
-  }
+  if ((await find(client, type, object)) === undefined) await create(client, type, object)
 }
 
 async function put<T extends KubeObject>(client: Client, type: ResourceType<T>, object: T): Promise<void> {
+  if ((await find(client, type, object)) === undefined && (await create(client, type, object))) return
+  await client.update(type, object) // writes nothing when it is the same
+}
+
+/** A look costs little, and at most starts everything is there. */
+async function find<T extends KubeObject>(
+  client: Client,
+  type: ResourceType<T>,
+  { metadata: { namespace, name = '' } }: T,
+): Promise<T | undefined> {
+  try {
+    return await client.get(type, { namespace, name })
+  } catch (error) {
+    if (isStatus(error, 'NotFound')) return undefined
+    throw error
+  }
+}
+
+/** False when another server was quicker. */
+async function create<T extends KubeObject>(client: Client, type: ResourceType<T>, object: T): Promise<boolean> {
   try {
     await client.create(type, object)
+    return true
   } catch (error) {
-    if (!isStatus(error, 'AlreadyExists')) throw error
-    await client.update(type, object)
+    if (isStatus(error, 'AlreadyExists')) return false
+    throw error
   }
 }

@@ -32,11 +32,6 @@ export class RequestLimits {
     this.#queue = new FairQueue({ clock, seatsOf: (tenant) => readSeats(tenants.find(tenant)?.seats) })
   }
 
-  /** Requests that wait for their tenant's turn. */
-  get waiting(): number {
-    return this.#queue.length
-  }
-
   /** Runs `work` when it may. Throws TooManyRequests. */
   run(exchange: Exchange, { user, info }: RequestContext, work: () => Promise<void>): Promise<void> {
     const isUnknown = user.groups.includes(NOBODY)

@@ -55,12 +55,13 @@ export function startTenants(deps: TenantsDeps): RunningController {
     ...CLASS_TYPES.map((type) => server.reader.onChange(type, addAll)),
   ]
   addAll()
+  const refreshed = new Set<string>()
   const controller = runController({
     name: 'tenant-controller',
     queue,
     workers: TENANTS_AT_ONCE,
     logger,
-    reconcile: (name) => reconcileTenant(name, deps),
+    reconcile: (name) => reconcileTenant(name, { ...deps, refreshed }),
   })
   return {
     ...controller,
@@ -71,17 +72,23 @@ export function startTenants(deps: TenantsDeps): RunningController {
   }
 }
 
+interface Life extends TenantsDeps {
+  /** Tenants that have what this version of the server gives them, at its present address. */
+  readonly refreshed: Set<string>
+}
+
 type Again = { readonly requeueAfterMs: number } | undefined
 
-async function reconcileTenant(name: string, deps: TenantsDeps): Promise<Again> {
+async function reconcileTenant(name: string, deps: Life): Promise<Again> {
   const { membership } = deps
   const tenant = membership.tenant(name)
+  if (tenant === undefined || tenant.metadata.deletionTimestamp !== undefined) deps.refreshed.delete(name)
   if (tenant === undefined) return undefined
   const place = { self: membership.self, partitions: membership.list(), tenants: membership.tenants() }
   return act(planTenant(tenant, place), tenant, deps)
 }
 
-async function act(step: TenantStep, tenant: Stored<Tenant>, deps: TenantsDeps): Promise<Again> {
+async function act(step: TenantStep, tenant: Stored<Tenant>, deps: Life): Promise<Again> {
   switch (step.type) {
     case 'nothing':
       return undefined
@@ -111,19 +118,27 @@ async function act(step: TenantStep, tenant: Stored<Tenant>, deps: TenantsDeps):
 }
 
 /** Its users are let in by the phase, so it comes last. */
-async function bootstrap(tenant: Stored<Tenant>, deps: TenantsDeps): Promise<void> {
-  await deps.server.bootstrapTenant(tenant.metadata.name)
+async function bootstrap(tenant: Stored<Tenant>, deps: Life): Promise<void> {
+  await refresh(tenant.metadata.name, deps)
   await keepOwn(tenant, deps)
   const message = `Partition "${deps.membership.self}" serves it`
   const ready = { status: 'True', reason: 'Served', message } as const
   await writeStatus(tenant, { phase: 'Active', conditions: readyConditions(tenant, ready, deps) }, deps)
 }
 
-async function keep(tenant: Stored<Tenant>, deps: TenantsDeps): Promise<void> {
+async function keep(tenant: Stored<Tenant>, deps: Life): Promise<void> {
+  await refresh(tenant.metadata.name, deps)
   await keepOwn(tenant, deps)
   const used = deps.server.tenantUsage(tenant.metadata.name) ?? {}
   const isLimited = Object.keys(used).length > 0
   await writeStatus(tenant, { used: isLimited ? { ...used } : undefined }, deps)
+}
+
+/** Once a start: a later version may have other default roles, and the server another address. */
+async function refresh(name: string, { server, refreshed }: Life): Promise<void> {
+  if (refreshed.has(name)) return
+  await server.bootstrapTenant(name)
+  refreshed.add(name)
 }
 
 async function keepOwn(tenant: Stored<Tenant>, { server }: TenantsDeps): Promise<void> {
