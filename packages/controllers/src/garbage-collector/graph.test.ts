@@ -4,7 +4,7 @@ import type { KubeObject, Stored } from '@centaurus/api'
 import { replicasets } from '@centaurus/api/apps/v1'
 import { pods } from '@centaurus/api/core/v1'
 import type { OwnerReference } from '@centaurus/api/meta/v1'
-import { OwnerGraph } from './graph.ts'
+import { OwnerGraph, saysNothingNew } from './graph.ts'
 import { planCollection, type OwnerState } from './plan.ts'
 
 interface ObjectInit {
@@ -35,6 +35,29 @@ function objectOf(uid: string, { owners = [], blocks = true, deletingWith }: Obj
 }
 
 describe('OwnerGraph', () => {
+  it('learns nothing from updates that change neither owners, finalizers nor the deletion', () => {
+    const versions = [
+      objectOf('a', { owners: ['x'] }),
+      objectOf('a', { owners: ['x'], blocks: false }),
+      objectOf('a', { owners: ['y'] }),
+      objectOf('a', { owners: ['x', 'y'] }),
+      objectOf('a'),
+      objectOf('b', { owners: ['x'] }),
+      objectOf('a', { owners: ['x'], deletingWith: 'orphan' }),
+      objectOf('a', { owners: ['x'], deletingWith: 'foregroundDeletion' }),
+    ]
+    for (const [i, old] of versions.entries()) {
+      for (const [j, object] of versions.entries()) assert.equal(saysNothingNew(object, old), i === j, `${i} to ${j}`)
+      const graph = new OwnerGraph()
+      graph.put(replicasets, objectOf('x'))
+      graph.put(replicasets, objectOf('y'))
+      graph.put(pods, old)
+      const again = { ...old, metadata: { ...old.metadata, resourceVersion: '2', labels: { new: 'label' } } }
+      assert.equal(saysNothingNew(again, old), true)
+      assert.deepEqual(graph.put(pods, again), { check: [], orphan: [] })
+    }
+  })
+
   it('asks for a look at what an owner leaves behind', () => {
     const graph = new OwnerGraph()
     graph.put(replicasets, objectOf('set'))

@@ -110,6 +110,24 @@ export class OwnerGraph {
   }
 }
 
+/** Whether the graph would learn nothing from `object` after `old`: heartbeats and statuses, which are nearly all updates. */
+export function saysNothingNew({ metadata }: Stored<KubeObject>, { metadata: old }: Stored<KubeObject>): boolean {
+  const { ownerReferences: owners = [], finalizers = [] } = metadata
+  const { ownerReferences: oldOwners = [], finalizers: oldFinalizers = [] } = old
+  return (
+    metadata.uid === old.uid &&
+    metadata.deletionTimestamp === old.deletionTimestamp &&
+    owners.length === oldOwners.length &&
+    owners.every((owner, i) => isSameOwner(owner, oldOwners[i]!)) &&
+    finalizers.length === oldFinalizers.length &&
+    finalizers.every((finalizer, i) => finalizer === oldFinalizers[i])
+  )
+}
+
+function isSameOwner(a: OwnerReference, b: OwnerReference): boolean {
+  return a.uid === b.uid && a.blockOwnerDeletion === b.blockOwnerDeletion && a.kind === b.kind && a.name === b.name
+}
+
 function hasNewOwner(node: GraphNode, old: GraphNode | undefined): boolean {
   return node.owners.some((owner) => old?.owners.some((known) => known.uid === owner.uid) !== true)
 }

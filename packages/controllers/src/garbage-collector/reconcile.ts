@@ -1,10 +1,10 @@
-import type { KubeObject } from '@centaurus/api'
+import type { KubeObject, Stored } from '@centaurus/api'
 import { createEventRecorder, createWorkQueue, runController, type RunningController } from '@centaurus/client'
 import type { ControllerDeps } from '../frame/controller.ts'
 import { hasVerbs, type ResourceDiscovery, type ServedResource } from '../frame/discovery.ts'
 import { messageOf } from '../frame/pods.ts'
 import { checkObject, InvalidOwnerError, orphanDependents, type CollectDeps } from './collect.ts'
-import { OwnerGraph, type GraphEffects } from './graph.ts'
+import { OwnerGraph, saysNothingNew, type GraphEffects } from './graph.ts'
 
 /** Source: ConcurrentGCSyncs default, garbagecollector/config v1.37. */
 const WORKERS = 20
@@ -99,9 +99,12 @@ function createMonitors(
     for (const [key, type] of wanted) {
       if (active.has(key)) continue
       const put = (object: Parameters<OwnerGraph['put']>[1]): void => follow(graph.put(type, object))
+      const onUpdate = (object: Stored<KubeObject>, old: Stored<KubeObject>): void => {
+        if (!saysNothingNew(object, old)) put(object)
+      }
       const stop = informers
         .informer(type)
-        .addHandler({ onAdd: put, onUpdate: put, onDelete: (object) => follow(graph.remove(object.metadata.uid)) })
+        .addHandler({ onAdd: put, onUpdate, onDelete: (object) => follow(graph.remove(object.metadata.uid)) })
       active.set(key, { type, stop })
     }
   }
