@@ -26,6 +26,8 @@ const SNAPSHOT_CHUNK_BYTES = 256 * 1024
 export interface RelaySourceDeps {
   readonly store: Store
   readonly membership: Pick<Membership, 'self' | 'get' | 'hosts' | 'onChange' | 'tenants'>
+  /** Default {@link UNREAD_BYTES_MAX}. */
+  readonly unreadBytesMax?: number | undefined
 }
 
 interface Session {
@@ -122,7 +124,7 @@ class RelaySource {
     const write = (line: Uint8Array): void => {
       if (isLoading || exchange.closed) return
       exchange.write(line)
-      if (exchange.queuedBytes > UNREAD_BYTES_MAX) this.#drop(session, partition)
+      if (exchange.queuedBytes > (this.#deps.unreadBytesMax ?? UNREAD_BYTES_MAX)) this.#drop(session, partition)
     }
     const { stored } = this.#core
     const closure = new Closure(partition, stored, {
