@@ -1,12 +1,4 @@
-import {
-  ALL_TENANTS,
-  badRequest,
-  FieldPath,
-  invalid,
-  invalidObject,
-  type FieldError,
-  type KubeObject,
-} from '@centaurus/api'
+import { badRequest, FieldPath, invalid, invalidObject, type FieldError, type KubeObject } from '@centaurus/api'
 import type { SelfSubjectReview, TokenReview, UserInfo as ReviewedUser } from '@centaurus/api/authentication/v1'
 import type {
   LocalSubjectAccessReview,
@@ -24,6 +16,7 @@ import type { TokenAuthenticator } from '../tokens/token-authenticator.ts'
 import type { AuthorizationAttributes, Authorizer } from './access.ts'
 import { nodeNameOf } from './node/node-authorizer.ts'
 import type { PolicySource } from './rbac/tenant-policies.ts'
+import { isView } from '../views/view-names.ts'
 
 const AUTHENTICATION_GROUP = 'authentication.k8s.io'
 const AUTHORIZATION_GROUP = 'authorization.k8s.io'
@@ -90,7 +83,7 @@ function reviewSubject(
 ): SubjectAccessReview {
   const errors = [...checkAttributes(body.spec), ...checkSubject(body.spec)]
   if (errors.length > 0) throw invalidObject({ group: AUTHORIZATION_GROUP, kind: 'SubjectAccessReview' }, '', errors)
-  return { ...body, status: decide(subjectOf(body.spec, info), body.spec, { tenant: info.tenant, authorizer }) }
+  return { ...body, status: decide(subjectOf(body.spec, info), body.spec, { tenant: ownerOf(info), authorizer }) }
 }
 
 function reviewLocalSubject(
@@ -102,7 +95,7 @@ function reviewLocalSubject(
   const errors = [...checkAttributes(spec), ...checkSubject(spec), ...checkLocal(spec, info.namespace)]
   if (errors.length > 0)
     throw invalidObject({ group: AUTHORIZATION_GROUP, kind: 'LocalSubjectAccessReview' }, '', errors)
-  return { ...body, status: decide(subjectOf(spec, info), spec, { tenant: info.tenant, authorizer }) }
+  return { ...body, status: decide(subjectOf(spec, info), spec, { tenant: ownerOf(info), authorizer }) }
 }
 
 function reviewSelf(
@@ -196,9 +189,9 @@ function subjectOf(spec: SubjectAccessReviewSpec, info: RequestInfo): UserInfo {
   }
 }
 
-/** Whose users and tokens a request speaks of: those of its tenant; of operators in the view over all. */
+/** Whose users and tokens a request speaks of: those of its tenant; of operators in a view over many. */
 function ownerOf({ tenant }: RequestInfo): string {
-  return tenant === ALL_TENANTS ? SYSTEM_TENANT : tenant
+  return isView(tenant) ? SYSTEM_TENANT : tenant
 }
 
 function toReviewed(user: UserInfo): ReviewedUser {

@@ -159,6 +159,32 @@ describe('access by tenant', () => {
     assert.equal(await reviewIn(await test.as(OPERATOR)), false)
   })
 
+  it('answers node agents about operators, whatever view they have', async () => {
+    const node = await test.as({ commonName: 'system:node:n1', organizations: ['system:nodes'] })
+    await test.client.create(serviceaccounts, { metadata: { name: 'probe', namespace: 'default' } })
+    const operator = await test.as(OPERATOR)
+    const issued = await operator('POST', '/api/v1/namespaces/default/serviceaccounts/probe/token', {
+      body: { kind: 'TokenRequest', apiVersion: 'authentication.k8s.io/v1', spec: {} },
+    })
+    const { token } = issued.json<{ status: { token: string } }>().status
+    const review = await node('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {
+      body: { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', spec: { token } },
+    })
+    assert.equal(review.json().status['authenticated'], true)
+    const access = await node('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
+      body: {
+        kind: 'SubjectAccessReview',
+        apiVersion: 'authorization.k8s.io/v1',
+        spec: {
+          user: 'kube-apiserver-kubelet-client',
+          groups: ['system:masters'],
+          resourceAttributes: { verb: 'get', resource: 'nodes', subresource: 'log', name: 'n1' },
+        },
+      },
+    })
+    assert.equal(access.json().status['allowed'], true)
+  })
+
   it('lets people act for others of their tenant, and operators for anybody in the URL’s', async () => {
     const as = async (ask: TestServer['request'], headers: Record<string, string>, path = SELF_REVIEW) =>
       ask('POST', path, { ...SELF, headers })

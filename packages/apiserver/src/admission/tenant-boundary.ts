@@ -1,4 +1,4 @@
-import { ALL_TENANTS, SYSTEM_TENANT } from '@centaurus/api'
+import { SYSTEM_TENANT } from '@centaurus/api'
 import { persistentvolumes, pods, type PersistentVolume, type Pod } from '@centaurus/api/core/v1'
 import { ingressclasses } from '@centaurus/api/networking/v1'
 import { priorityclasses } from '@centaurus/api/scheduling/v1'
@@ -6,6 +6,7 @@ import { storageclasses } from '@centaurus/api/storage/v1'
 import type { AdmissionContext, AdmissionStep, AdmittedWrite } from './admission.ts'
 import { findBaselineViolations } from './pod-security.ts'
 import { isWriteTo, refuseAdmission } from './refuse.ts'
+import { isView } from '../views/view-names.ts'
 
 /** On a class of `system`: tenants get a copy of it, which they can use and not change. */
 export const OFFERED_LABEL = 'centaurus.io/offered'
@@ -15,7 +16,7 @@ const CLASSES = [storageclasses, priorityclasses, ingressclasses]
 /** What in a tenant is the operators' to decide, beside what only they may make at all: offered classes, and where pods run. */
 export const tenantBoundary: AdmissionStep = {
   name: 'TenantBoundary',
-  handles: ({ request }) => request.target.tenant !== SYSTEM_TENANT && request.target.tenant !== ALL_TENANTS,
+  handles: ({ request }) => request.target.tenant !== SYSTEM_TENANT && !isView(request.target.tenant),
   validate(write, context) {
     refuseInTheEnd(write, context)
     if (write.operation !== 'delete' && isPod(write)) refusePod(write, context)

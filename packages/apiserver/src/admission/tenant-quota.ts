@@ -3,7 +3,7 @@
  * the same commit as the object, at its revision: two creates can never both take the last of an amount, whichever servers take them.
  * Amounts and messages are ResourceQuota's.
  */
-import { ALL_TENANTS, SYSTEM_TENANT, type KubeObject, type Quantity } from '@centaurus/api'
+import { SYSTEM_TENANT, type KubeObject, type Quantity } from '@centaurus/api'
 import { pods, type Pod } from '@centaurus/api/core/v1'
 import { encodeExact } from '../storage/encoding.ts'
 import { resourcePrefix } from '../storage/keys.ts'
@@ -12,6 +12,7 @@ import type { AdmissionContext, AdmissionStep, AdmittedWrite, Reservation } from
 import { addUsage, priorityClassQuota, usageOf } from './quota-usage.ts'
 import { isWriteTo, refuseAdmission } from './refuse.ts'
 import { chargeUsage, countedResources } from './resource-quota.ts'
+import { isView } from '../views/view-names.ts'
 
 /** How refusals call it: to its tenant it is the quota of the whole cluster. */
 const QUOTA_NAME = 'cluster'
@@ -30,7 +31,7 @@ interface UsageRecord {
 
 export const tenantQuota: AdmissionStep = {
   name: 'TenantQuota',
-  handles: ({ request }) => request.target.tenant !== SYSTEM_TENANT && request.target.tenant !== ALL_TENANTS,
+  handles: ({ request }) => request.target.tenant !== SYSTEM_TENANT && !isView(request.target.tenant),
   validate(write, context) {
     const { tenant } = write.request.target
     if (write.operation !== 'create' || !isWriteTo(write, pods)) return

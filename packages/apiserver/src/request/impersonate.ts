@@ -1,9 +1,10 @@
-import { ALL_TENANTS, badRequest } from '@centaurus/api'
+import { badRequest } from '@centaurus/api'
 import type { AuthorizationAttributes, Authorizer } from '../access/access.ts'
 import type { Exchange } from '../http/exchange.ts'
 import { isOperatorsGroup } from '../access/operator-groups.ts'
 import { authorize, forbiddenRequest } from './authenticate.ts'
 import { SYSTEM_TENANT, type UserInfo } from './request-info.ts'
+import { isView } from '../views/view-names.ts'
 
 const EXTRA_PREFIX = 'impersonate-extra-'
 const SERVICE_ACCOUNT_PREFIX = 'system:serviceaccount:'
@@ -24,7 +25,7 @@ export function impersonate(
   { headers, tenant: runsIn }: ImpersonationRequest,
 ): UserInfo {
   if (!isAsked(headers)) return user
-  const tenant = runsIn === ALL_TENANTS ? user.tenant : runsIn
+  const tenant = isView(runsIn) ? user.tenant : runsIn
   const name = headers['impersonate-user'] ?? ''
   const groups = splitHeader(headers['impersonate-group'])
   const uid = headers['impersonate-uid'] ?? ''

@@ -1,9 +1,10 @@
-import { ALL_TENANTS, notFoundPath, StatusError } from '@centaurus/api'
+import { notFoundPath, StatusError } from '@centaurus/api'
 import { tenants, type Tenant } from '@centaurus/api/centaurus/v1'
 import type { Comparison } from '@centaurus/store'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
 import { resourcePrefix } from '../storage/keys.ts'
+import { isView } from '../views/view-names.ts'
 
 /** In `Tenant.spec.quota`: not of objects, but how many requests are worked on at once. */
 const SEATS_QUOTA = 'requests.seats'
@@ -98,7 +99,7 @@ export class RegistryTenants implements TenantDirectory {
   }
 
   fence(tenant: string): readonly Comparison[] {
-    if (tenant === SYSTEM_TENANT || tenant === ALL_TENANTS) return NO_COMPARISONS
+    if (tenant === SYSTEM_TENANT || isView(tenant)) return NO_COMPARISONS
     const entry = this.#entries.get(tenant)
     if (entry === undefined) {
       if (!this.#hasRegistry) return NO_COMPARISONS // a server on its own, as in tests

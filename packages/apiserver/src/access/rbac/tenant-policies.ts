@@ -1,10 +1,10 @@
-import { ALL_TENANTS } from '@centaurus/api'
 import type { PolicyRule, RoleRef } from '@centaurus/api/rbac/v1'
 import { SYSTEM_TENANT, type UserInfo } from '../../request/request-info.ts'
 import type { ObjectReader } from '../../resource/object-reader.ts'
 import type { TenantDirectory } from '../../tenants/tenant-directory.ts'
 import type { AuthorizationAttributes, AuthorizationDecision, Authorizer } from '../access.ts'
 import { followRbac, RbacPolicy } from './policy.ts'
+import { isView } from '../../views/view-names.ts'
 
 const DENIED: AuthorizationDecision = Object.freeze({ allowed: false, reason: '' })
 
@@ -76,7 +76,7 @@ export class TenantPolicies implements Authorizer, PolicySource {
   }
 
   rulesOfRole(roleRef: RoleRef, { tenant, namespace }: PolicyScope): readonly PolicyRule[] | undefined {
-    return this.#of(tenant === ALL_TENANTS ? SYSTEM_TENANT : tenant).rulesOfRole(roleRef, namespace)
+    return this.#of(isView(tenant) ? SYSTEM_TENANT : tenant).rulesOfRole(roleRef, namespace)
   }
 
   #of(tenant: string): RbacPolicy {
