@@ -8,6 +8,7 @@ import { openClusterCertificates, SERVER_USER, type ClusterCertificates } from '
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { parseKubeconfig } from '@centaurus/client/http'
+import { openLink, READMIT_PATH } from '@centaurus/partition'
 import { createMemoryStore, REVISION_SPAN, withRevisionBase, type Store } from '@centaurus/store'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
 import { SINGLE_PARTITION } from './control-plane/partition-setup.ts'
@@ -25,7 +26,7 @@ class TestPartition {
   readonly #index: number
   readonly #certificates: ClusterCertificates
   readonly #homeEndpoints: readonly string[] | undefined
-  readonly #store: Store
+  #store: Store
   #port = 0
   #plane: ControlPlane | undefined
   #nodes: { close(): Promise<void> } | undefined
@@ -95,6 +96,12 @@ class TestPartition {
         await clients.close()
       },
     }
+  }
+
+  /** As when its disk was replaced; it must not run. */
+  async loseStore(): Promise<void> {
+    await this.#store.close()
+    this.#store = withRevisionBase(createMemoryStore(), this.#index * REVISION_SPAN)
   }
 
   async stop(): Promise<void> {
@@ -272,4 +279,46 @@ describe('a cluster of two tenant partitions and two resource partitions', () =>
       return claims.length === 2 && claims.every(({ tenant }) => tenant === 'beta')
     })
   })
+
+  it('believes nothing of a partition whose store was replaced, until it is readmitted', async () => {
+    const client = clientOf('tp1', 'acme')
+    await deploy(client, 'kept', REPLICAS)
+    await untilRunning(client, 'kept', REPLICAS)
+    const before = identities(await podsOf(client, 'kept'))
+    await part('rp2').stop()
+    await part('rp2').loseStore()
+    await part('rp2').start()
+    const isFenced = async (): Promise<boolean> => {
+      const { status } = await part('home').plane.client.get(partitions, { name: 'rp2' })
+      return status?.conditions?.some(({ type, status: is }) => type === 'Fenced' && is === 'True') === true
+    }
+    await eventually('it to be fenced', isFenced)
+    await deploy(client, 'elsewhere', 2)
+    await untilRunning(client, 'elsewhere', 2)
+    assert.deepEqual(identities(await podsOf(client, 'kept')), before, 'what it does not know is not gone')
+    for (const name of ['home', 'tp1', 'rp1']) await readmit(part(name), 'rp2')
+    await untilRunning(client, 'kept', REPLICAS)
+    await deploy(client, 'again', REPLICAS)
+    await untilRunning(client, 'again', REPLICAS)
+    const hosts = new Set((await podsOf(client, 'again')).map(({ spec }) => spec?.nodeName?.split('-')[0]))
+    assert.deepEqual([...hosts].toSorted(), ['rp1', 'rp2'])
+    const onRp2 = [...(await podsOf(client, 'kept')), ...(await podsOf(client, 'again'))].filter(({ spec }) =>
+      spec?.nodeName?.startsWith('rp2-'),
+    )
+    await eventually('all room in use to be claimed again', async () => {
+      const { items } = await part('rp2').plane.client.list(nodeallocations)
+      const claimed = new Set(items.flatMap(({ status }) => status.claims.map(({ uid }) => uid)))
+      return onRp2.every(({ metadata }) => claimed.has(metadata.uid))
+    })
+    assert.deepEqual(identities(await podsOf(client, 'kept')), before)
+  })
 })
+
+/** As an operator does. */
+async function readmit({ plane }: TestPartition, partition: string): Promise<void> {
+  const { config } = await parseKubeconfig(plane.kubeconfig)
+  const link = openLink(config)
+  const { status } = await link.request({ method: 'POST', path: READMIT_PATH, body: { partition } })
+  await link.close()
+  assert.equal(status, 200)
+}

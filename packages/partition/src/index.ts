@@ -7,6 +7,7 @@ export {
   type ClaimBinder,
   type ClaimBinderDeps,
 } from './claims/claim-binder.ts'
+export { startReclaimer, type ReclaimerDeps } from './claims/reclaimer.ts'
 export { createForeignUse, type ForeignUse, type ForeignUseDeps, type NodeUseChange } from './claims/foreign-use.ts'
 export { createClaimsExtension, type ClaimsExtensionDeps } from './claims/claims-extension.ts'
 export { createIsBound } from './claims/local-reconciler.ts'

@@ -34,6 +34,7 @@ import {
   createNodesSource,
   partitionClientConfig,
   startMover,
+  startReclaimer,
   startRelay,
   startTenants,
   withNodes,
@@ -160,6 +161,7 @@ async function startTenantParts(
     client: schedulerClient,
     epoch,
   })
+  const reclaimer = startReclaimer({ ...common, binder, pods: deps.informers.informer(pods), peers: shared.peers })
   const informers = withNodes(deps.informers, nodes)
   const scheduler = startScheduler({ ...deps, informers, client: schedulerClient, binder, foreignUse })
   const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
@@ -172,7 +174,8 @@ async function startTenantParts(
   })
   return {
     async close() {
-      await Promise.all([scheduler.close(), controllers.close(), boundPods.close(), auditor.close()])
+      await Promise.all([scheduler.close(), controllers.close()])
+      await Promise.all([boundPods.close(), auditor.close(), reclaimer.close()])
       await Promise.all([binder.close(), foreignUse.close(), nodes.close()])
     },
   }
