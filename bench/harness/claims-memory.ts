@@ -13,8 +13,9 @@ const claims = Number(claimsText)
 mkdirSync(path, { recursive: true })
 const store = await openEmbeddedStore({ path, automaticCompaction: { revisionsMax: 100 } })
 await fill()
-const before = await settleMemory()
+const empty = await settleMemory()
 const book = createBook()
+const before = await settleMemory()
 await book.start()
 const after = await settleMemory()
 if (book.ledger.claimCount !== claims) throw new Error(`${book.ledger.claimCount} of ${claims} claims are there`)
@@ -22,6 +23,7 @@ const { entries } = await store.range('/centaurus/claims/nodes/')
 process.stdout.write(
   JSON.stringify({
     ledgerBytes: (after.objectBytes - before.objectBytes) / claims,
+    nodeBytes: (before.objectBytes - empty.objectBytes) / nodes,
     valueBytes: entries.reduce((sum, { value }) => sum + value.byteLength, 0) / claims,
   }),
 )

@@ -1,51 +1,52 @@
-import { NO_CLAIMS, type Claim, type NodeClaims } from './node-claims.ts'
+import { NO_CLAIMS, sumClaims, type Claim, type NodeClaims } from './node-claims.ts'
 import type { Amounts } from './model.ts'
 
-/** A node's claims as the store has them. */
-interface Account {
-  readonly content: NodeClaims
-  /** Of the last change, a removal included: what is older is not believed. */
-  readonly revision: number
-  readonly exists: boolean
+/** One node. Sums are not kept: they are made from the claims when somebody asks, a microsecond or two. */
+interface Entry {
+  /** Undefined: the node is unknown. */
+  allocatable: Amounts | undefined
+  /** As the store has them; the store has nothing when there are none. */
+  claims: readonly Claim[]
+  /** Of the last change of the claims, a removal included: what is older is not believed. 0: there was none. */
+  revision: number
 }
 
 /** Told of each change of a node's claims. */
 export type LedgerListener = (node: string, now: NodeClaims, before: NodeClaims) => void
 
 /**
- * What every node of a resource partition has, and who claimed it. Only follows: {@link decideClaims} decides, the store remembers.
- * Costs about 200 bytes a claim.
+ * What every node of a resource partition has, and who claimed it. Only follows: {@link LedgerDraft} decides, the store remembers.
+ * Costs about 200 bytes a claim and 200 a node.
  */
 export class Ledger {
-  /** Allocatable amounts by node; nodes that are not there are unknown. */
-  readonly #capacity = new Map<string, Amounts>()
-  readonly #accounts = new Map<string, Account>()
+  readonly #entries = new Map<string, Entry>()
   readonly #nodeOfUid = new Map<string, string>()
   readonly #listeners = new Set<LedgerListener>()
 
   /** Amounts that the node offers; undefined for an unknown node. */
   capacity(node: string): Amounts | undefined {
-    return this.#capacity.get(node)
+    return this.#entries.get(node)?.allocatable
   }
 
   /** Sets what a node offers; undefined when it is gone. Its claims stay. */
   setCapacity(node: string, allocatable: Amounts | undefined): void {
-    if (allocatable === undefined) this.#capacity.delete(node)
-    else this.#capacity.set(node, allocatable)
-  }
-
-  /** Names of all nodes that are known. */
-  nodes(): IterableIterator<string> {
-    return this.#capacity.keys()
+    const entry = this.#entries.get(node)
+    if (entry !== undefined) {
+      entry.allocatable = allocatable
+      this.#dropEmpty(node, entry)
+    } else if (allocatable !== undefined) {
+      this.#entries.set(node, { allocatable, claims: NO_CLAIMS.claims, revision: 0 })
+    }
   }
 
   /** Names of nodes with claims, known or not. */
   claimedNodes(): string[] {
-    return Array.from(this.#accounts.keys()).filter((node) => this.claims(node).claims.length > 0)
+    return Array.from(this.#entries).flatMap(([node, { claims }]) => (claims.length > 0 ? [node] : []))
   }
 
   claims(node: string): NodeClaims {
-    return this.#accounts.get(node)?.content ?? NO_CLAIMS
+    const entry = this.#entries.get(node)
+    return entry === undefined ? NO_CLAIMS : sumClaims(entry.claims)
   }
 
   /** Node on which the pod has a claim. */
@@ -55,7 +56,7 @@ export class Ledger {
 
   findClaim(uid: string): { readonly node: string; readonly claim: Claim } | undefined {
     const node = this.#nodeOfUid.get(uid)
-    const claim = node === undefined ? undefined : this.claims(node).claims.find((entry) => entry.uid === uid)
+    const claim = node === undefined ? undefined : this.#entries.get(node)?.claims.find((each) => each.uid === uid)
     return claim === undefined ? undefined : { node: node!, claim }
   }
 
@@ -65,27 +66,35 @@ export class Ledger {
 
   /** Revision that the node's key must have for what is known here to be true; 0: it must not exist. */
   compareRevision(node: string): number {
-    const account = this.#accounts.get(node)
-    return account?.exists === true ? account.revision : 0
+    const entry = this.#entries.get(node)
+    return entry === undefined || entry.claims.length === 0 ? 0 : entry.revision
   }
 
   /** Takes what the store has for a node since `revision`; undefined: nothing. News that are older than what is known are dropped. */
   put(node: string, content: NodeClaims | undefined, revision: number): void {
-    const before = this.#accounts.get(node)
-    if (before !== undefined && before.revision >= revision) {
+    const entry = this.#entries.get(node) ?? { allocatable: undefined, claims: NO_CLAIMS.claims, revision: 0 }
+    if (entry.revision >= revision) {
       // The store's own word for a removal that we made: now nothing older can come any more.
-      if (content === undefined && before.revision === revision) this.#accounts.delete(node)
+      if (content === undefined && entry.revision === revision) {
+        entry.revision = 0
+        this.#dropEmpty(node, entry)
+      }
       return
     }
-    const now = content ?? NO_CLAIMS
-    this.#accounts.set(node, { content: now, revision, exists: content !== undefined })
-    this.#reindex(node, now, before?.content ?? NO_CLAIMS)
-    for (const listener of this.#listeners) listener(node, now, before?.content ?? NO_CLAIMS)
+    const before = entry.claims
+    this.#entries.set(node, entry)
+    entry.claims = content?.claims ?? NO_CLAIMS.claims
+    entry.revision = revision
+    for (const { uid } of before) if (this.#nodeOfUid.get(uid) === node) this.#nodeOfUid.delete(uid)
+    for (const { uid } of entry.claims) this.#nodeOfUid.set(uid, node)
+    if (this.#listeners.size === 0) return
+    const [now, then] = [sumClaims(entry.claims), sumClaims(before)]
+    for (const listener of this.#listeners) listener(node, now, then)
   }
 
   /** True when the store's news of that revision are known already. */
   knows(node: string, revision: number): boolean {
-    return (this.#accounts.get(node)?.revision ?? 0) >= revision
+    return (this.#entries.get(node)?.revision ?? 0) >= revision
   }
 
   onChange(listener: LedgerListener): () => void {
@@ -93,8 +102,7 @@ export class Ledger {
     return () => this.#listeners.delete(listener)
   }
 
-  #reindex(node: string, now: NodeClaims, before: NodeClaims): void {
-    for (const { uid } of before.claims) if (this.#nodeOfUid.get(uid) === node) this.#nodeOfUid.delete(uid)
-    for (const { uid } of now.claims) this.#nodeOfUid.set(uid, node)
+  #dropEmpty(node: string, { allocatable, revision }: Entry): void {
+    if (allocatable === undefined && revision === 0) this.#entries.delete(node)
   }
 }

@@ -20,7 +20,7 @@ export interface Claim {
   readonly terms: ClaimTerms
 }
 
-/** All claims on one node, and their exact sum. Immutable. */
+/** All claims on one node, and their exact sum, made when it is first asked for. Immutable. */
 export interface NodeClaims {
   readonly claims: readonly Claim[]
   readonly used: Amounts
@@ -29,10 +29,23 @@ export interface NodeClaims {
 export const NO_CLAIMS: NodeClaims = { claims: [], used: {} }
 
 export function sumClaims(claims: readonly Claim[]): NodeClaims {
-  if (claims.length === 0) return NO_CLAIMS
-  const used: Record<string, number> = {}
-  for (const { terms } of claims) addAmounts(used, terms.requests)
-  return { claims, used }
+  return claims.length === 0 ? NO_CLAIMS : new SummedClaims(claims)
+}
+
+class SummedClaims implements NodeClaims {
+  readonly claims: readonly Claim[]
+  #used: Record<string, number> | undefined
+
+  constructor(claims: readonly Claim[]) {
+    this.claims = claims
+  }
+
+  get used(): Amounts {
+    if (this.#used !== undefined) return this.#used
+    const used: Record<string, number> = {}
+    for (const { terms } of this.claims) addAmounts(used, terms.requests)
+    return (this.#used = used)
+  }
 }
 
 /** Adds in place. Sums hold no zeros, so that equal ones look equal. */
