@@ -1,4 +1,5 @@
 import { ALL_TENANTS, SYSTEM_TENANT } from './names.ts'
+import { sha256 } from './sha256.ts'
 
 const SEPARATOR = '--'
 /** Length of a DNS label, which namespaces must be. */
@@ -44,10 +45,11 @@ export function refuseTenantName(name: string): string | undefined {
   return undefined
 }
 
-/** 64 bits of FNV-1a as 13 characters; runs in a browser. Collisions are caught by whoever keeps the names. */
+/**
+ * 64 bits of SHA-256 as 13 characters. Whoever names a namespace so that it meets another tenant's would see what is that one's, so it must not be
+ * possible to find such a name.
+ */
 function hash(text: string): string {
-  let value = 0xcbf29ce484222325n
-  for (let i = 0; i < text.length; i++)
-    value = ((value ^ BigInt(text.charCodeAt(i))) * 0x100000001b3n) & 0xffffffffffffffffn
-  return value.toString(36).padStart(13, '0')
+  const [high = 0, low = 0] = sha256(text)
+  return ((BigInt(high) << 32n) | BigInt(low)).toString(36).padStart(13, '0')
 }
