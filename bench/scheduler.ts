@@ -78,6 +78,7 @@ async function measureCore(context: BenchContext, run: Run): Promise<BenchResult
     figure('decisions, a core', ours.podsPerSecond, '/s'),
     figure('decision p50', ours.p50Micros, 'µs'),
     figure('decision p99', ours.p99Micros, 'µs', p99),
+    figure('decisions that nobody disturbed', ours.undisturbed * 100, '%'),
     ...(isBasic ? [figure('memory a node', ours.bytesPerNode, 'B', { atMost: 2_048 })] : []),
     ...(isBasic ? [figure('memory a bound pod', ours.bytesPerPod, 'B', { atMost: 400 })] : []),
   ]

@@ -9,9 +9,11 @@ import { fillers, nodeOf, podOf, type Shape } from './scheduler-shapes.ts'
 export interface CoreFigures {
   /** Of CPU time of the thread, its garbage included. */
   readonly podsPerSecond: number
-  /** By the clock: also what others do on the machine counts. */
+  /** By the clock, over decisions during which the kernel did not give the core to somebody else. */
   readonly p50Micros: number
   readonly p99Micros: number
+  /** Share of such decisions. */
+  readonly undisturbed: number
   readonly placed: number
   /** Growth of the heap and of typed arrays. */
   readonly bytesPerNode: number
@@ -31,13 +33,14 @@ function run(shape: Shape, nodes: number, pods: number): CoreFigures {
   let uid = 0
   for (const { pod, node } of fillers(shape, nodes))
     state.putPod(uidOf(uid++), compiler.footprint(pod), nodeOf(node).metadata.name)
-  const times = new Float64Array(pods)
+  const times: number[] = []
   const waiting = Array.from({ length: pods }, (_, i) => stored<Pod>(podOf(shape, i), i))
   const cpuBefore = process.threadCpuUsage()
   let placed = 0
   let startSlot = 0
   for (let i = 0; i < pods; i++) {
     const pod = waiting[i]!
+    const switches = process.resourceUsage().involuntaryContextSwitches
     const began = performance.now()
     const requirements = compiler.requirements(pod)
     const decision = decide(state, requirements, { startSlot, tieBreak: () => random.next() })
@@ -54,17 +57,21 @@ function run(shape: Shape, nodes: number, pods: number): CoreFigures {
         placed++
       }
     }
-    times[i] = performance.now() - began
+    const tookMs = performance.now() - began
+    if (process.resourceUsage().involuntaryContextSwitches === switches) times.push(tookMs)
   }
   const cpu = process.threadCpuUsage(cpuBefore)
-  const p50Micros = median([...times]) * MICROS_PER_MS
-  const p99Micros = percentile([...times], 0.99) * MICROS_PER_MS
+  const p50Micros = median(times) * MICROS_PER_MS
+  const p99Micros = percentile(times, 0.99) * MICROS_PER_MS
+  const undisturbed = times.length / pods
+  times.length = 0
   waiting.length = 0
   const bytesPerPod = (usedBytes() - withNodes) / state.pods.size
   return {
     podsPerSecond: (pods * MICROS_PER_SECOND) / (cpu.user + cpu.system),
     p50Micros,
     p99Micros,
+    undisturbed,
     placed,
     bytesPerNode: (withNodes - empty) / nodes,
     bytesPerPod,
