@@ -418,7 +418,9 @@ class Scheduler implements RunningScheduler {
     if (!this.#isOurs(pod)) return this.#queue.delete(uid)
     if (old !== undefined && sameScheduling(pod, old) && this.#isOurs(old)) return // only its status changed
     this.#queue.add({ uid, priority: pod.spec?.priority ?? 0, createdMs: Date.parse(pod.metadata.creationTimestamp) })
-    if (pod.spec?.schedulingGroup !== undefined) this.#queue.moveGroup(gangKey(pod))
+    // Those that wait for enough of them are tried when there are enough, and not before.
+    if (pod.spec?.schedulingGroup === undefined || this.#gangs.membershipOf(pod).type === 'wait') return
+    this.#queue.moveGroup(gangKey(pod))
   }
 
   #podGone(pod: Stored<Pod>): void {
