@@ -91,7 +91,7 @@ async function updateOnce(
     await mutateByAdmission(deps.admission, own, deps.admissionContext)
     validateByAdmission(deps.admission, own, deps.admissionContext)
     runWriteChecks(deps, own)
-    return store(deps, own, current)
+    return store(deps, own, { current, isChanged: true })
   }
   const schema = storedSchema(definition)
   const filled = fillZeros(changed, schema, old)
@@ -104,15 +104,20 @@ async function updateOnce(
   for (const warning of definition.behavior.warnings?.(draft, old) ?? []) request.warn(warning)
   validateByAdmission(deps.admission, write, deps.admissionContext)
   runWriteChecks(deps, write)
-  return store(deps, write, current)
+  return store(deps, write, { current, isChanged: false })
 }
 
-async function store(deps: WriteDeps, write: AdmittedWrite, current: CachedObject): Promise<Outcome> {
+async function store(
+  deps: WriteDeps,
+  write: AdmittedWrite,
+  { current, isChanged }: { readonly current: CachedObject; readonly isChanged: boolean },
+): Promise<Outcome> {
   const { request, draft, old } = write
   const options = { target: request.target, key: current.key, atRevision: current.revision }
   const deletes = isFinallyDeleted(draft)
   // Nothing would change: no write, so that watchers are left in peace.
-  if (!deletes && deepEqual(draft, old)) return { done: true, updated: { object: current, deleted: false } }
+  if (!deletes && !isChanged && deepEqual(draft, old))
+    return { done: true, updated: { object: current, deleted: false } }
   if (request.dryRun) {
     const object = deletes ? draftOf(current, draft) : rehearsePut(deps, write, options)
     return { done: true, updated: { object, deleted: deletes } }
