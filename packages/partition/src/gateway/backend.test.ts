@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { constants, createSecureServer, type ServerHttp2Stream } from 'node:http2'
+import { constants, createSecureServer, type ClientHttp2Stream, type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { after, before, describe, it } from 'node:test'
 import { openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import { silentLogger, systemClock } from '@centaurus/base'
@@ -130,10 +130,28 @@ describe('the API servers of a partition', () => {
     assert.equal(dying.seen.length, 3)
   })
 
+  it('end what they have begun when they are taken off the list', async () => {
+    const slow = await startPeer((stream) => {
+      stream.respond({ ':status': 200 })
+      stream.write('be')
+      stream.on('data', () => stream.end('gun')) // when the test says so
+    })
+    const backend = backendOf(slow)
+    let open: ClientHttp2Stream | undefined
+    const body = new PassThrough()
+    const { stream } = await backend.send({ ...outgoing('POST', body), onStream: (stream) => void (open = stream) })
+    backend.setUrls([])
+    await assert.rejects(backend.send(outgoing('GET')), UnreachableError)
+    body.end('go on')
+    assert.equal((await readAll(stream, 100))?.toString(), 'begun')
+    assert.equal(open?.rstCode, 0)
+  })
+
   it('are connected to again after they came back', async () => {
     const peer = await startPeer(answer)
     const backend = backendOf(peer)
-    assert.equal((await backend.send(outgoing('GET'))).status, 200)
+    const { stream } = await backend.send(outgoing('GET'))
+    assert.equal((await readAll(stream, 10))?.toString(), 'well')
     backend.setUrls([nowhere.url])
     await assert.rejects(backend.send(outgoing('GET')), UnreachableError)
     backend.setUrls([nowhere.url, peer.url])

@@ -37,7 +37,7 @@ export class Backend {
     this.#deps = deps
   }
 
-  /** Keeps the connections to those that stay; requests to the others are cut. */
+  /** Keeps the connections to those that stay; the others get no new requests. */
   setUrls(urls: readonly string[]): void {
     const kept = new Map(this.#endpoints.map((endpoint) => [endpoint.url, endpoint]))
     this.#endpoints = [...new Set(urls)].map((url) => {
@@ -45,7 +45,7 @@ export class Backend {
       kept.delete(url)
       return found ?? new Endpoint(url, this.#deps)
     })
-    for (const endpoint of kept.values()) endpoint.close()
+    for (const endpoint of kept.values()) endpoint.retire()
   }
 
   /** Its API servers, in turn, those that failed lately last. */

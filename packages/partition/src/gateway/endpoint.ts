@@ -83,6 +83,13 @@ export class Endpoint {
     return pending
   }
 
+  /** Takes no new requests; those that are open go on to their end. */
+  retire(): void {
+    this.#closed = true
+    for (const links of Object.values(this.#links)) for (const { session } of links) session.close()
+  }
+
+  /** Cuts everything. */
   close(): void {
     this.#closed = true
     for (const links of Object.values(this.#links)) for (const { session } of links) session.destroy()
