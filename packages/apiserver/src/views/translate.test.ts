@@ -155,4 +155,15 @@ describe('the directory of names', () => {
     assert.deepEqual(directory.resolve(NAMESPACES, shortened), { name: long, tenant: 'acme' })
     assert.equal(directoryOf('acme', []).resolve(NAMESPACES, shortened), undefined)
   })
+
+  it('take the tenant’s name out of what controllers tell, and nothing else', () => {
+    const names = directoryOf('acme', []).names('acme')
+    const told = (message: string): unknown => {
+      const event = { metadata: { namespace: 'default--acme', name: 'e' }, message } as KubeObject
+      return (fromQualified('core/events', event, names) as { message?: unknown }).message
+    }
+    assert.equal(told('Assigned default--acme/web to node-1'), 'Assigned default/web to node-1')
+    assert.equal(told('claim "default--acme/data" got pvc-1--acme.'), 'claim "default/data" got pvc-1.')
+    for (const text of ['default--acme-2/web', 'run with --acme=1', 'x--acmes']) assert.equal(told(text), text)
+  })
 })

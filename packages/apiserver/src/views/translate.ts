@@ -3,11 +3,14 @@ import {
   NAMESPACE_ANNOTATION,
   NAMESPACE_LENGTH_MAX,
   OBJECT_NAME_LENGTH_MAX,
+  SYSTEM_TENANT,
   TENANT_ANNOTATION,
   type KubeObject,
 } from '@centaurus/api'
 import { changeAt, mapChanged } from './change-at.ts'
 import { NAMESPACES, referencesOf, renamedResource, type Reference, type ResourceKey } from './references.ts'
+
+const EVENTS: ResourceKey = 'core/events'
 
 /** How one tenant's names are shown, and read again. */
 export interface TenantNames {
@@ -56,7 +59,16 @@ export function fromQualified<T extends KubeObject>(resource: ResourceKey, objec
     else delete metadata.labels
   }
   renameOwners(metadata, rename)
-  return renameReferences(resource, { ...object, metadata }, { rename, select: selectAny })
+  const own = resource === EVENTS ? withBareMessage(object, names.tenant) : object
+  return renameReferences(resource, { ...own, metadata }, { rename, select: selectAny })
+}
+
+/** Controllers tell of what they see; people read it who know their names without the tenant's. */
+function withBareMessage<T extends KubeObject>(event: T, tenant: string): T {
+  const { message } = event as { message?: unknown }
+  if (tenant === SYSTEM_TENANT || typeof message !== 'string' || !message.includes(`--${tenant}`)) return event
+  // names of tenants hold letters, digits and dashes alone: nothing in them means more in a pattern
+  return { ...event, message: message.replaceAll(new RegExp(`(?<=[a-z0-9])--${tenant}(?![a-z0-9-])`, 'g'), '') }
 }
 
 /** Longest name that the view may give to an object of the resource. */
