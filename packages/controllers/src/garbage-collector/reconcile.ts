@@ -1,5 +1,11 @@
 import type { KubeObject, Stored } from '@centaurus/api'
-import { createEventRecorder, createWorkQueue, runController, type RunningController } from '@centaurus/client'
+import {
+  createEventRecorder,
+  createWorkQueue,
+  runController,
+  type InformerHandler,
+  type RunningController,
+} from '@centaurus/client'
 import type { ControllerDeps } from '../frame/controller.ts'
 import { hasVerbs, type ResourceDiscovery, type ServedResource } from '../frame/discovery.ts'
 import { messageOf } from '../frame/pods.ts'
@@ -98,13 +104,7 @@ function createMonitors(
     }
     for (const [key, type] of wanted) {
       if (active.has(key)) continue
-      const put = (object: Parameters<OwnerGraph['put']>[1]): void => follow(graph.put(type, object))
-      const onUpdate = (object: Stored<KubeObject>, old: Stored<KubeObject>): void => {
-        if (!saysNothingNew(object, old)) put(object)
-      }
-      const stop = informers
-        .informer(type)
-        .addHandler({ onAdd: put, onUpdate, onDelete: (object) => follow(graph.remove(object.metadata.uid)) })
+      const stop = informers.informer(type).addHandler(watchOwners(type, graph, follow))
       active.set(key, { type, stop })
     }
   }
@@ -150,6 +150,21 @@ function createMonitors(
 }
 
 /** Events are many, own nothing, and expire by themselves. Source: ignored resources, garbagecollector v1.37. */
+function watchOwners(
+  type: ServedResource,
+  graph: OwnerGraph,
+  follow: (effects: GraphEffects) => void,
+): InformerHandler<KubeObject> {
+  const put = (object: Stored<KubeObject>): void => follow(graph.put(type, object))
+  return {
+    onAdd: put,
+    onUpdate(object, old) {
+      if (!saysNothingNew(object, old)) put(object)
+    },
+    onDelete: (object) => follow(graph.remove(object.metadata.uid)),
+  }
+}
+
 function isCollectable(resource: ServedResource): boolean {
   return resource.resource !== 'events' && hasVerbs(resource, ['delete', 'list', 'watch'])
 }
