@@ -109,6 +109,7 @@ export class ConnectionPool {
       if (origin === this.#current % origins.length) this.#current = origin + 1
     }
     session.once('connect', () => {
+      if (session.destroyed) return // this process was busy for so long that the connection timed out in between
       pooled.connected = true
       session.setLocalWindowSize(WINDOW_BYTES * 4)
     })
@@ -134,13 +135,27 @@ function watchLiveness(session: ClientHttp2Session, options: LivenessOptions): v
   }, options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS).unref()
   const interval = setInterval(() => {
     if (session.connecting || session.destroyed) return
-    const timeout = setTimeout(() => {
+    const cancel = expectWithin(pingTimeoutMs, () => {
       session.destroy(new Error('Server did not answer a ping'), constants.NGHTTP2_CANCEL)
-    }, pingTimeoutMs).unref()
-    session.ping(() => clearTimeout(timeout))
+    })
+    session.ping(cancel)
   }, pingIntervalMs).unref()
   session.once('close', () => {
     clearTimeout(connecting)
     clearInterval(interval)
   })
+}
+
+/** A timer that is this much late, as a part of its time, says that this process had no time to send or to read. */
+const LATE_PART = 0.5
+
+/** Calls `expire` after `timeoutMs` of a process that runs; the function returned prevents it. Time in which the process stood still does not count. */
+function expectWithin(timeoutMs: number, expire: () => void): () => void {
+  const dueMs = performance.now() + timeoutMs
+  let cancel = (): void => clearTimeout(timer)
+  const timer = setTimeout(() => {
+    if (performance.now() - dueMs > timeoutMs * LATE_PART) cancel = expectWithin(timeoutMs, expire)
+    else expire()
+  }, timeoutMs).unref()
+  return () => cancel()
 }
