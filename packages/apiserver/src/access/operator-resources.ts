@@ -31,8 +31,11 @@ const OPERATORS_RESOURCES = new Set([
   'storagemigration.k8s.io/storageversionmigrations',
 ])
 
-/** Where pods run, and at which address, is not for tenants to say: the server connects to what a pod's status names. */
-const PLACEMENTS = new Set(['/bindings', '/pods/binding', '/pods/status'])
+/**
+ * Where pods run, and at which addresses they and Services are, is not for tenants to say: the server connects to what a pod's status
+ * names, and nodes take traffic for what a Service's names.
+ */
+const PLACEMENTS = new Set(['/bindings', '/pods/binding', '/pods/status', '/services/status'])
 
 const READS = new Set(['get', 'list', 'watch'])
 

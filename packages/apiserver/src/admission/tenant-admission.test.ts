@@ -136,6 +136,15 @@ describe('admission by tenant', () => {
       /hostPath and local volumes may not be used/,
     )
     assert.equal((await ask('PATCH', `${PODS}/b/status`, { body: {} })).status, 403)
+    const grab = {
+      kind: 'Service',
+      apiVersion: 'v1',
+      metadata: { name: 'grab' },
+      spec: { ports: [{ port: 443 }], externalIPs: ['10.96.0.1'] },
+    }
+    const path = '/api/v1/namespaces/default/services'
+    assert.match((await ask('POST', path, { body: grab })).json().message, /Use of external IPs is denied/)
+    assert.equal((await ask('PATCH', `${path}/kubernetes/status`, { body: {} })).status, 403)
     const critical = pod('b', { priorityClassName: 'system-node-critical' })
     assert.equal(
       (await ask('POST', PODS, { body: critical })).json().message,

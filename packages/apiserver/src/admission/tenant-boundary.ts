@@ -1,5 +1,12 @@
 import { SYSTEM_TENANT } from '@centaurus/api'
-import { persistentvolumes, pods, type PersistentVolume, type Pod } from '@centaurus/api/core/v1'
+import {
+  persistentvolumes,
+  pods,
+  services,
+  type PersistentVolume,
+  type Pod,
+  type Service,
+} from '@centaurus/api/core/v1'
 import { ingressclasses } from '@centaurus/api/networking/v1'
 import { priorityclasses } from '@centaurus/api/scheduling/v1'
 import { storageclasses } from '@centaurus/api/storage/v1'
@@ -22,6 +29,7 @@ export const tenantBoundary: AdmissionStep = {
     if (write.operation !== 'delete' && isPod(write)) refusePod(write, context)
     if (write.request.isInProcess === true) return
     if (isWriteTo(write, persistentvolumes)) refuseHostVolume(write)
+    else if (isWriteTo(write, services)) refuseExternalAddress(write)
     else if (CLASSES.some((type) => isWriteTo(write, type))) refuseOffered(write)
   },
 }
@@ -60,6 +68,17 @@ function refuseHostVolume(write: AdmittedWrite): void {
   if (write.operation === 'create' && isHost && isOfTenant) {
     throw refuseAdmission(write, 'hostPath and local volumes may not be used: claim storage of a class')
   }
+}
+
+/**
+ * Who may have traffic to any address could have that to others' Services. Source: kubernetes plugin/pkg/admission/network/denyserviceexternalips,
+ * v1.37 (CVE-2020-8554).
+ */
+function refuseExternalAddress(write: AdmittedWrite): void {
+  if (write.operation === 'delete') return
+  const had = new Set((write.old as Service | undefined)?.spec?.externalIPs)
+  const added = ((write.draft as Service).spec?.externalIPs ?? []).some((address) => !had.has(address))
+  if (added) throw refuseAdmission(write, 'Use of external IPs is denied by admission control.')
 }
 
 function refuseOffered(write: AdmittedWrite): void {
