@@ -3,10 +3,12 @@ import {
   forbidden,
   isRecord,
   notFound,
+  ProtobufError,
   RESOURCE_PARTITION_ANNOTATION,
   StatusError,
   SYSTEM_TENANT,
   TENANT_ANNOTATION,
+  type GroupVersionKind,
 } from '@centaurus/api'
 import { namespaces, persistentvolumes, pods } from '@centaurus/api/core/v1'
 import {
@@ -156,23 +158,43 @@ function checkItem({ core, membership }: Tools, item: BatchItem, { info, caller,
     throw forbidden({ group: info.group, resource }, name, 'partitions change pods on their nodes, and nothing else')
   }
   const found = reader.get(pods, { namespace, name: pod }, view)
+  // the last news of a pod may come when it is gone
+  if (found === undefined && resource === 'events') return
   const isCallers = found?.metadata.annotations?.[RESOURCE_PARTITION_ANNOTATION] === caller
   if (!isCallers) throw notFound({ group: '', resource: 'pods' }, pod)
 }
 
-const TOKEN_REQUEST = { defaultKind: { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' } }
-
 /** Name of the pod that the item is about, in the item's namespace; undefined when it is not about one. */
-function podOf(
-  { group, resource, subresource, name }: RequestInfo,
-  { body, contentType }: Pick<BatchItem, 'contentType'> & { readonly body: Uint8Array },
-): string | undefined {
+function podOf(info: RequestInfo, body: EncodedBody): string | undefined {
+  const { group, resource, subresource, name, verb } = info
   if (group === '' && resource === 'pods') return name
-  if (group !== '' || resource !== 'serviceaccounts' || subresource !== 'token') return undefined
+  if (group === '' && resource === 'serviceaccounts' && subresource === 'token') {
+    const spec = member(decode(body, { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' }), 'spec')
+    return textOf(member(member(spec, 'boundObjectRef'), 'name')) ?? ''
+  }
+  if (resource !== 'events' || verb !== 'create') return undefined
+  const event = decode(body, { group, version: info.version, kind: 'Event' })
+  const subject = member(event, group === '' ? 'involvedObject' : 'regarding')
+  return member(subject, 'kind') === 'Pod' ? textOf(member(subject, 'name')) : undefined
+}
+
+interface EncodedBody extends Pick<BatchItem, 'contentType'> {
+  readonly body: Uint8Array
+}
+
+/** Undefined for what can't be read: the server says so later. */
+function decode({ body, contentType }: EncodedBody, defaultKind: GroupVersionKind): unknown {
   const isBinary = contentType?.startsWith('application/vnd.kubernetes.protobuf') === true
-  const spec = member(isBinary ? decodeProtobuf(body, TOKEN_REQUEST) : parseJson(body), 'spec')
-  const pod = member(member(spec, 'boundObjectRef'), 'name')
-  return typeof pod === 'string' ? pod : ''
+  try {
+    return isBinary ? decodeProtobuf(body, { defaultKind }) : parseJson(body)
+  } catch (error) {
+    if (error instanceof ProtobufError) return undefined
+    throw error
+  }
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
 }
 
 function parseJson(body: Uint8Array): unknown {

@@ -210,6 +210,14 @@ describe('the relay', () => {
       )
     await assert.rejects(write(other, 'web'), /can only update status for pods with spec.nodeName set to itself/)
     await assert.rejects(write(own, 'away'), (error) => isStatus(error, 'NotFound'))
+    const tell = (pod: string): Promise<unknown> =>
+      own.create(events, {
+        metadata: { namespace: 'default--acme', name: `about-${pod}` },
+        involvedObject: { kind: 'Pod', apiVersion: 'v1', namespace: 'default--acme', name: pod },
+      })
+    await tell('web')
+    await tell('gone')
+    await assert.rejects(tell('away'), (error) => isStatus(error, 'NotFound'))
   })
 
   it('keeps everything while the tenants are away, over a restart, and writes again only what changed', async () => {
