@@ -18,6 +18,7 @@ export interface ExtensionParts {
   readonly admission: AdmissionStep[]
   readonly readiness: Record<string, () => void>
   readonly starts: (() => Promise<void>)[]
+  readonly drains: (() => void)[]
   readonly closes: (() => Promise<void>)[]
 }
 
@@ -36,6 +37,7 @@ export function emptyParts(admission: readonly AdmissionStep[]): ExtensionParts 
     writeChecks: [],
     readiness: {},
     starts: [],
+    drains: [],
     closes: [],
   }
 }
@@ -61,6 +63,7 @@ export function addExtensions(
     parts.admission.push(...(extension.admission ?? []))
     Object.assign(parts.readiness, extension.readiness)
     if (extension.start !== undefined) parts.starts.push(() => extension.start!())
+    if (extension.drain !== undefined) parts.drains.push(() => extension.drain!())
     if (extension.close !== undefined) parts.closes.push(() => extension.close!())
   }
 }

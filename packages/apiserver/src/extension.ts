@@ -54,6 +54,8 @@ export interface ApiServerExtension {
   bootstrapTenant?(tenant: string): Promise<void>
   /** Runs after the cache is loaded and before requests are taken. */
   start?(): Promise<void>
+  /** Ends answers that would go on for ever; the listeners close next, and wait for those that are under way. */
+  drain?(): void
   close?(): Promise<void>
 }
 

@@ -141,6 +141,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     async close() {
       tenants.close()
       cache.close()
+      for (const drain of parts.drains) drain()
       await door.close()
       for (const close of parts.closes.toReversed()) await close()
     },

@@ -79,9 +79,9 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
         const reconciler = new LocalReconciler({ claims, self, store: deps.store, reader, client, clock, logger })
         running.push(() => reconciler.close())
       },
+      drain: () => streams.close(),
       async close() {
         for (const stop of running) await stop()
-        streams.close()
         await claims.close()
       },
     }

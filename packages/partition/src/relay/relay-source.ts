@@ -51,7 +51,7 @@ export function createRelaySource(deps: RelaySourceDeps): CreateExtension {
     return {
       routes: [{ path: RELAY_PATH, methods: ['GET'], handle: (exchange, context) => source.serve(exchange, context) }],
       start: () => source.start(),
-      close: async () => source.close(),
+      drain: () => source.close(),
     }
   }
 }
