@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { StatusError } from '@centaurus/api'
+import { ALL_TENANTS, StatusError } from '@centaurus/api'
 import { nodes } from '@centaurus/api/core/v1'
 import { systemClock, systemRandom, type Logger } from '@centaurus/base'
 import { createHttpClient, loadKubeconfig } from '@centaurus/client/http'
@@ -81,7 +81,9 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
   const { ca, cert, key, proxyCert, proxyKey } = identity
   const server = `https://127.0.0.1:${settings.port}`
   const client = createHttpClient({ server, ca, cert, key, userAgent: 'kubelet' })
-  const proxyClient = createHttpClient({ server, ca, cert: proxyCert, key: proxyKey, userAgent: 'kube-proxy' })
+  // Services of every tenant that has pods here are served on this node.
+  const proxyIdentity = { cert: proxyCert, key: proxyKey, tenant: ALL_TENANTS }
+  const proxyClient = createHttpClient({ server, ca, ...proxyIdentity, userAgent: 'kube-proxy' })
   const deps = { client, clock: systemClock, random: systemRandom, logger }
   const informers = createInformerFactory(proxyClient, deps)
   const agent = createNodeAgent({
