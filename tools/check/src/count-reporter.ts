@@ -5,6 +5,8 @@ export interface TestCounts {
   passed: number
   failed: number
   skipped: number
+  /** Where each failure is and what it said, for whoever reads the end of a long output. */
+  failures?: string[]
 }
 
 /** A `node --test` reporter that prints one JSON line: {@link TestCounts} over the leaves (suites are not counted). */
@@ -23,9 +25,16 @@ export default async function* countReporter(source: AsyncIterable<TestEvent>): 
       (event.data.details.type !== 'suite' || !isChildFailure(event.data.details.error))
     ) {
       counts.failed++
+      counts.failures = [...(counts.failures ?? []), describe(event.data)]
     }
   }
   yield `${JSON.stringify(counts)}\n`
+}
+
+function describe({ name, file, line, details }: Extract<TestEvent, { type: 'test:fail' }>['data']): string {
+  const cause: unknown = details.error.cause ?? details.error
+  const where = file === undefined ? '' : `${file}:${line ?? 0} `
+  return `${where}${name}\n${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`
 }
 
 /** A suite that fails only because a test in it failed was counted already. */

@@ -48,7 +48,9 @@ async function runTests(step: Step): Promise<TestCounts> {
     const code = await run(process.execPath, [...testFlags(step, countFile), ...files])
     const counts = readCounts(countFile)
     // A process that dies (or leaves no counts) is a failure even if no single test said so.
-    return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts
+    if (code === 0 || counts.failed > 0) return counts
+    const why = `The process ended with code ${code}, though no test failed: an error outside of any test?`
+    return { ...counts, failed: 1, failures: [why] }
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
@@ -120,6 +122,10 @@ export function summarize(results: readonly StepResult[]): { text: string; faile
     const detail = `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`
     return `${mark.padEnd(7)} ${name.padEnd(28)} ${(durationMs / 1000).toFixed(1).padStart(7)} s   ${detail}`
   })
+  const failures = results.flatMap(({ name, counts }) =>
+    (counts.failures ?? []).map((failure) => `✖ ${name}: ${failure.replaceAll('\n', '\n    ')}`),
+  )
+  const details = failures.length === 0 ? '' : `\n${failures.join('\n')}\n`
   const last = `${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`
-  return { text: `\n${lines.join('\n')}\n\n${last}\n`, failed: total.failed > 0 }
+  return { text: `${details}\n${lines.join('\n')}\n\n${last}\n`, failed: total.failed > 0 }
 }
