@@ -38,6 +38,8 @@ export class ClusterState {
   /** Placed pods by priority. */
   readonly #priorities = new Map<number, number>()
   #version = 0
+  /** Versions given out, those of what was only tried included: none is given twice. */
+  #versions = 0
 
   get resources(): ResourceIndex {
     return this.nodes.resources
@@ -133,7 +135,7 @@ export class ClusterState {
       this.#foreign.set(slot, after)
       this.#countForeign(slot, after, 1)
     }
-    this.#version++
+    this.#changed()
     this.#freeIfUnused(slot)
   }
 
@@ -171,7 +173,11 @@ export class ClusterState {
   /** Labels of some namespace changed: what terms about namespaces' labels match is counted again. */
   namespacesChanged(): void {
     this.#classes.clear()
-    this.#version++
+    this.#changed()
+  }
+
+  #changed(): void {
+    this.#version = ++this.#versions
   }
 
   #addFootprint(footprint: PodFootprint): PlacedFootprint {
@@ -191,7 +197,7 @@ export class ClusterState {
     const pods = (this.#priorities.get(priority) ?? 0) + sign
     if (pods === 0) this.#priorities.delete(priority)
     else this.#priorities.set(priority, pods)
-    this.#version++
+    this.#changed()
   }
 
   #countForeign(slot: number, foreign: NodeUse & { readonly use: ForeignUse }, sign: 1 | -1): void {
@@ -204,7 +210,7 @@ export class ClusterState {
     this.#track(slot, -1)
     change()
     this.#track(slot, 1)
-    this.#version++
+    this.#changed()
   }
 
   #track(slot: number, sign: 1 | -1): void {

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { node, pod } from '../testing/objects.ts'
 import { ClusterState } from './cluster-state.ts'
 import { compilePod, type PodRequirements } from './pod-requirements.ts'
+import { decide } from './decide.ts'
 import { planPreemption } from './preempt.ts'
 
 const setUp = (): {
@@ -62,5 +63,20 @@ describe('planPreemption', () => {
     place('low', '2', { priority: 1, node: 'a' })
     const meek = { ...compile('meek', '2', 10), preemptionPolicy: 'Never' as const }
     assert.equal(planPreemption(state, meek, unprotected), undefined)
+  })
+})
+
+describe('what was only tried', () => {
+  it('is not taken for what is, however much changes afterwards', () => {
+    const { state, compile } = setUp()
+    const asking = compile('asking', '3', 1)
+    const refused = (): boolean => decide(state, asking, { startSlot: 0, tieBreak: () => 0 }).type === 'refuse'
+    state.simulate(() => {
+      state.putPod('tried', compile('tried', '2', 1).footprint, 'a')
+      assert.ok(refused())
+      state.removePod('tried')
+    })
+    state.putNode(node('a', { allocatable: { cpu: '4' } }))
+    assert.equal(refused(), false)
   })
 })
