@@ -34,6 +34,10 @@ describe('centaurus simulate', () => {
       check.examples.join('\n'),
     )
     assert.deepEqual([check.duplicates, check.notRunning, check.doubleRuns], [0, 0, 0], check.examples.join('\n'))
+    assert.deepEqual(
+      [check.claims, check.unclaimedPods, check.staleClaims, check.overclaimedNodes],
+      [check.boundPods, 0, 0, 0],
+    )
     assert.equal(report.nodes, 100)
     assert.ok(report.pods >= 160, `${report.pods} pods: the DaemonSet's and the timed ones at least`)
     assert.deepEqual(report.problems, [])

@@ -2,6 +2,7 @@ import { parseQuantity, podRequests } from '@centaurus/api'
 import type { Node, Pod } from '@centaurus/api/core/v1'
 import type { RunContext } from '../run/run.ts'
 import { LeanClient } from '../wire/lean-client.ts'
+import { checkClaims, type ClaimsCheck } from './check-claims.ts'
 import { RUN_LABEL } from './objects.ts'
 import { TenantApi } from './tenant-api.ts'
 
@@ -10,7 +11,7 @@ const PAGE_ITEMS = 500
 const EXAMPLES_MAX = 10
 
 /** What is left at the end, against what was asked for. All must be zero but the first three. */
-export interface CheckResult {
+export interface CheckResult extends ClaimsCheck {
   readonly nodes: number
   readonly pods: number
   readonly boundPods: number
@@ -43,32 +44,50 @@ interface NodeUse {
 
 /** Lists everything and compares. Reads through the same API as everybody. */
 export async function checkCluster(context: RunContext): Promise<CheckResult> {
-  const nodes = await readNodes(context)
-  const check = new PodCheck(context, nodes)
-  const apis = [...context.apis, ...(context.apis.includes(context.operators) ? [] : [context.operators])]
-  for (const [index, api] of apis.entries()) {
-    for await (const pod of api.list<Pod>(
-      'pods',
-      `/api/v1/pods?labelSelector=${encodeURIComponent(RUN_LABEL)}`,
-      PAGE_ITEMS,
-    ))
-      check.add(index, pod)
+  const resources = await connectToResources(context)
+  try {
+    const check = new PodCheck(context, await readNodes(resources.apis))
+    const apis = [...context.apis, ...(context.apis.includes(context.operators) ? [] : [context.operators])]
+    for (const [index, api] of apis.entries()) {
+      const path = `/api/v1/pods?labelSelector=${encodeURIComponent(RUN_LABEL)}`
+      for await (const pod of api.list<Pod>('pods', path, PAGE_ITEMS)) check.add(index, pod)
+    }
+    return { ...check.result(), ...(await checkClaims(resources.apis, check.bound)) }
+  } finally {
+    resources.close()
   }
-  return check.result()
 }
 
-async function readNodes({ cluster, latencies }: RunContext): Promise<Map<string, NodeUse>> {
+interface Resources {
+  /** One for each resource partition. */
+  readonly apis: readonly TenantApi[]
+  close(): void
+}
+
+async function connectToResources({ cluster, latencies }: RunContext): Promise<Resources> {
+  const clients = cluster.partitions
+    .filter(({ isResource }) => isResource)
+    .map(
+      ({ url }) =>
+        new LeanClient({
+          target: { url, tls: cluster.admin },
+          connections: 1,
+          userAgent: 'centaurus-simulate',
+          latencies,
+        }),
+    )
+  for (const client of clients) await client.open()
+  return {
+    apis: clients.map((client) => new TenantApi(client, { name: 'system', partition: '' })),
+    close() {
+      for (const client of clients) client.close()
+    },
+  }
+}
+
+async function readNodes(apis: readonly TenantApi[]): Promise<Map<string, NodeUse>> {
   const nodes = new Map<string, NodeUse>()
-  for (const { url, isResource } of cluster.partitions) {
-    if (!isResource) continue
-    const client = new LeanClient({
-      target: { url, tls: cluster.admin },
-      connections: 1,
-      userAgent: 'centaurus-simulate',
-      latencies,
-    })
-    await client.open()
-    const api = new TenantApi(client, { name: 'system', partition: '' })
+  for (const api of apis) {
     for await (const { metadata, status } of api.list<Node>('nodes', '/api/v1/nodes', PAGE_ITEMS)) {
       const { cpu = '0', memory = '0', pods = '0' } = status?.allocatable ?? {}
       nodes.set(metadata.name ?? '', {
@@ -80,13 +99,14 @@ async function readNodes({ cluster, latencies }: RunContext): Promise<Map<string
         usedPods: 0,
       })
     }
-    client.close()
   }
   return nodes
 }
 
 /** Adds up pods as they come, so that no list of all is held. */
 class PodCheck {
+  /** Node of each bound pod that is not over, by uid. */
+  readonly bound = new Map<string, string>()
   readonly #context: RunContext
   readonly #nodes: ReadonlyMap<string, NodeUse>
   readonly #uids = new Set<string>()
@@ -94,7 +114,6 @@ class PodCheck {
   readonly #singles = new Set<string>()
   readonly #examples: string[] = []
   #pods = 0
-  #bound = 0
   #stray = 0
   #duplicates = 0
   #notRunning = 0
@@ -131,13 +150,13 @@ class PodCheck {
     }
   }
 
-  result(): CheckResult {
+  result(): Omit<CheckResult, keyof ClaimsCheck> {
     const { ledger, hollow } = this.#context
     const doubleRuns = hollow.reduce((sum, { process }) => sum + (process.latest?.counters.doubleRuns ?? 0), 0)
     return {
       nodes: this.#nodes.size,
       pods: this.#pods,
-      boundPods: this.#bound,
+      boundPods: this.bound.size,
       overcommit: this.#countOvercommitted(),
       lostPods: this.#countLost() + Math.max(0, ledger.daemons - this.#daemons),
       surplusPods: this.#surplus + Math.max(0, this.#daemons - ledger.daemons),
@@ -149,8 +168,8 @@ class PodCheck {
     }
   }
 
-  #use(where: string, { spec }: Pod): void {
-    this.#bound++
+  #use(where: string, { metadata, spec }: Pod): void {
+    this.bound.set(metadata.uid ?? '', spec?.nodeName ?? '')
     const node = this.#nodes.get(spec?.nodeName ?? '')
     if (node === undefined || spec === undefined) {
       this.#stray++
@@ -208,5 +227,7 @@ class PodCheck {
 /** Whether nothing is wrong. */
 export function isClean(check: CheckResult): boolean {
   const { overcommit, lostPods, surplusPods, strayPods, duplicates, notRunning, doubleRuns } = check
-  return overcommit + lostPods + surplusPods + strayPods + duplicates + notRunning + doubleRuns === 0
+  const { unclaimedPods, staleClaims, overclaimedNodes } = check
+  const ofPods = lostPods + surplusPods + strayPods + duplicates + notRunning + doubleRuns
+  return ofPods + overcommit + unclaimedPods + staleClaims + overclaimedNodes === 0
 }

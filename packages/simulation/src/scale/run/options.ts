@@ -22,7 +22,7 @@ export interface ScaleOptions {
   readonly services: boolean
   readonly daemonSet: boolean
   readonly events: boolean
-  /** Processes of hollow nodes, spread over the resource partitions. */
+  /** Processes of hollow nodes, spread over the resource partitions; 0: one for each, and for each 30,000 nodes. */
   readonly nodeProcesses: number
   readonly leasePeriodMs: number
   readonly nodeStatusPeriodMs: number
@@ -48,7 +48,7 @@ export const DEFAULT_SCALE_OPTIONS: ScaleOptions = {
   services: true,
   daemonSet: true,
   events: true,
-  nodeProcesses: 1,
+  nodeProcesses: 0,
   leasePeriodMs: 10_000,
   nodeStatusPeriodMs: 300_000,
   podStartMs: 250,

@@ -14,6 +14,8 @@ import { Timeline, type Progress } from './timeline.ts'
 
 /** Connections of the users to each tenant partition. */
 const USER_CONNECTIONS = 4
+/** Hollow nodes in one process unless the options say otherwise. */
+const NODES_PER_PROCESS = 30_000
 
 export interface RunDeps {
   readonly cluster: ScaleCluster
@@ -128,7 +130,8 @@ async function createContext(deps: RunDeps): Promise<RunContext> {
 /** Nodes are dealt out in ranges: to resource partitions, and within each to its processes. */
 function forkHollow(cluster: ScaleCluster, { nodes, nodeProcesses }: ScaleOptions): HollowNodesOf[] {
   const resource = cluster.partitions.filter(({ isResource }) => isResource)
-  const count = Math.max(nodeProcesses, resource.length)
+  const enough = Math.ceil(nodes / NODES_PER_PROCESS)
+  const count = Math.max(nodeProcesses === 0 ? enough : nodeProcesses, resource.length)
   return Array.from({ length: count }, (_, i) => {
     const first = Math.floor((nodes * i) / count)
     const end = Math.floor((nodes * (i + 1)) / count)
