@@ -1,12 +1,12 @@
 import { SYSTEM_TENANT, type KubeObject } from '@centaurus/api'
 import { namespaces } from '@centaurus/api/core/v1'
-import { storeKeyOf, type StoredObjects } from '@centaurus/apiserver'
+import { storeKeyOf, type ObjectAddress, type StoredObjects } from '@centaurus/apiserver'
 import { decodeText, type Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Change, Comparison, KeyValue, Store } from '@centaurus/store'
 import type { PeerStates } from '../epoch/peer-states.ts'
 import { encodeCopy, findCopies, originOf, type KnownCopy, type Origin } from './copies.ts'
-import type { RelayDelete, RelayLine, RelayPut } from './wire.ts'
+import type { RelayDelete, RelayHave, RelayLine, RelayPut } from './wire.ts'
 
 /** Changes of one commit. Source: etcd's default --max-txn-ops (128), less what is remembered of the peer. */
 const COMMIT_CHANGES_MAX = 100
@@ -29,10 +29,13 @@ export interface CopyWriterDeps {
   readonly onReached: (line: Marker) => void
   /** Called when lines could not be written; begin anew. */
   readonly onFailed: (error: unknown) => void
+  /** Asks the peer for objects; what is gone is not in the answer. */
+  readonly fetch: (items: readonly ObjectAddress[]) => Promise<readonly RelayPut[]>
 }
 
 export type Marker = Extract<RelayLine, { type: 'SYNCED' | 'PROGRESS' }>
-type Item = (RelayPut | RelayDelete | Marker) & { readonly bytes: number }
+type Line = RelayPut | RelayDelete | RelayHave | Marker
+type Item = Line & { readonly bytes: number }
 type ObjectLine = RelayPut | RelayDelete
 
 const NO_ORIGIN: Origin = { partition: '', revision: 0 }
@@ -67,18 +70,31 @@ export class CopyWriter {
     return this.#running
   }
 
-  /** Looks at what is there, and starts anew with a stream that has named nothing. */
-  async begin(): Promise<void> {
+  /**
+   * Looks at what is there, and starts anew with a stream that has named nothing. `distrusts`: the peer's store is another one than it was, or went
+   * back, so that equal revisions say nothing.
+   */
+  async begin({ distrusts }: { readonly distrusts: boolean }): Promise<void> {
     await this.#deps.client.list(namespaces, { limit: 1 }) // waits until the cache has what was committed
     this.#known.clear()
-    for (const [key, copy] of findCopies(this.#deps.stored)) this.#known.set(key, copy)
+    for (const [key, copy] of findCopies(this.#deps.stored)) {
+      const isUnsure = distrusts && copy.partition === this.#deps.peer
+      this.#known.set(key, isUnsure ? { ...copy, revision: 0 } : copy)
+    }
     this.#named = new Set()
     this.#queue = []
     this.#queuedBytes = 0
   }
 
+  /** True when there are copies of the peer. */
+  get hasCopies(): boolean {
+    for (const { partition, revision } of this.#known.values())
+      if (partition === this.#deps.peer && revision > 0) return true
+    return false
+  }
+
   /** Takes the next line of the stream. `bytes`: its length. */
-  take(line: RelayPut | RelayDelete | Marker, bytes: number): void {
+  take(line: Line, bytes: number): void {
     this.#queue.push({ ...line, bytes })
     this.#queuedBytes += bytes
     if (this.#running !== undefined) return
@@ -94,8 +110,25 @@ export class CopyWriter {
       if (first.type === 'SYNCED' || first.type === 'PROGRESS') {
         this.#drop(1)
         await this.#reach(first)
+      } else if (first.type === 'HAVE') {
+        this.#drop(1)
+        await this.#compare(first)
       } else await this.#apply(this.#takeObjects())
     }
+  }
+
+  /** Asks for what the peer has and this store has not, or in another revision. */
+  async #compare({ tenant, resource, keys }: RelayHave): Promise<void> {
+    const missing: ObjectAddress[] = []
+    for (const [key, revision] of keys) {
+      const address = { tenant, resource, key }
+      const storeKey = storeKeyOf(address)
+      this.#named.add(storeKey)
+      if (this.#isToDo(storeKey, { ...address, type: 'PUT', revision, object: {} })) missing.push(address)
+    }
+    if (missing.length === 0) return
+    const found = await this.#deps.fetch(missing)
+    await this.#apply(new Map(found.map((line) => [storeKeyOf(line), line])))
   }
 
   async #reach(line: Marker): Promise<void> {
@@ -111,7 +144,7 @@ export class CopyWriter {
     let bytes = 0
     let count = 0
     for (const item of this.#queue) {
-      if (item.type === 'SYNCED' || item.type === 'PROGRESS') break
+      if (item.type !== 'PUT' && item.type !== 'DELETE') break
       bytes += item.bytes
       if (count > 0 && (bytes > COMMIT_BYTES_MAX || lines.size >= COMMIT_CHANGES_MAX)) break
       lines.set(storeKeyOf(item), item)
@@ -143,7 +176,7 @@ export class CopyWriter {
     const known = this.#known.get(key)
     if (this.#ownerOf(line.tenant) !== peer) return false
     if (line.type === 'DELETE') return known !== undefined
-    if (known !== undefined) return known.partition !== peer || known.revision !== line.revision
+    if (known !== undefined) return known.partition !== peer || known.revision < line.revision
     const present = stored.get(line.tenant, line.resource, line.key)
     return present === undefined || originOf(present.object()) !== undefined || this.#isLeftover(line)
   }

@@ -1,11 +1,11 @@
-import type { StoredObjects } from '@centaurus/apiserver'
+import type { ObjectAddress, StoredObjects } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Store } from '@centaurus/store'
 import type { PeerStates } from '../epoch/peer-states.ts'
 import type { PartitionLink } from '../membership/partition-link.ts'
 import { CopyWriter, type Marker } from './copy-writer.ts'
-import { parseLine, RELAY_PATH } from './wire.ts'
+import { parseFetchAnswer, parseLine, RELAY_PATH, type FetchRequest, type RelayPut } from './wire.ts'
 
 /** Lines that wait for a commit; beyond, the network is not read. */
 const QUEUE_BYTES_MAX = 16 * 1024 * 1024
@@ -19,7 +19,7 @@ export interface RelaySinkDeps {
   readonly peer: string
   /** Name of this partition. */
   readonly self: string
-  readonly link: Pick<PartitionLink, 'stream'>
+  readonly link: Pick<PartitionLink, 'stream' | 'request'>
   readonly store: Store
   readonly stored: StoredObjects
   readonly client: Client
@@ -46,6 +46,8 @@ export class RelaySink {
   readonly #running: Promise<void>
   #isSynced = false
   #epoch = -1
+  /** The peer was fenced since it was last synced: when it is let in again, its revisions are others. */
+  #distrusts = false
 
   constructor(deps: RelaySinkDeps) {
     this.#deps = deps
@@ -53,6 +55,7 @@ export class RelaySink {
       ...deps,
       onReached: (line) => this.#reach(line),
       onFailed: (error) => this.#abort.abort(error),
+      fetch: (items) => this.#fetch(items),
     })
     this.#running = this.#run()
   }
@@ -71,6 +74,7 @@ export class RelaySink {
   #reach({ epoch }: Marker): void {
     const isNew = !this.#isSynced || epoch > this.#epoch
     this.#isSynced = true
+    this.#distrusts = false
     this.#epoch = epoch
     if (isNew) this.#deps.onSynced?.(this.#deps.peer, epoch)
   }
@@ -96,7 +100,8 @@ export class RelaySink {
   /** One stream, to its end. */
   async #follow(): Promise<void> {
     const { link, self, peer, peers } = this.#deps
-    await this.#writer.begin()
+    if (peers.whyFenced(peer) !== undefined) this.#distrusts = true
+    await this.#writer.begin({ distrusts: this.#distrusts })
     const judge = peers.expect(peer)
     const abort = new AbortController()
     this.#abort = abort
@@ -105,7 +110,7 @@ export class RelaySink {
     let isGreeted = false
     try {
       await link.stream({
-        path: `${RELAY_PATH}?partition=${encodeURIComponent(self)}`,
+        path: `${RELAY_PATH}?partition=${encodeURIComponent(self)}&have=${this.#writer.hasCopies}`,
         signal,
         onLine: (bytes) => {
           silence.heard()
@@ -113,7 +118,10 @@ export class RelaySink {
           if (line === undefined || signal.aborted) return
           if (line.type === 'HELLO') {
             const verdict = judge({ storeId: line.storeId, revision: line.revision })
-            if (verdict.type === 'fenced') throw new Error(`partition "${peer}" is fenced: ${verdict.reason}`)
+            if (verdict.type === 'fenced') {
+              this.#distrusts = true
+              throw new Error(`partition "${peer}" is fenced: ${verdict.reason}`)
+            }
             isGreeted = true
           } else if (isGreeted) this.#writer.take(line, bytes.byteLength)
         },
@@ -123,6 +131,15 @@ export class RelaySink {
       silence.stop()
       await this.#writer.running
     }
+  }
+
+  async #fetch(items: readonly ObjectAddress[]): Promise<readonly RelayPut[]> {
+    const request: FetchRequest = { items }
+    const signal = AbortSignal.any([this.#abort.signal, this.#stop.signal])
+    const { status, body } = await this.#deps.link.request({ method: 'POST', path: RELAY_PATH, body: request, signal })
+    const answer = status === 200 ? parseFetchAnswer(body) : undefined
+    if (answer === undefined) throw new Error(`The partition answered ${status} when it was asked for objects`)
+    return answer.items
   }
 
   #watchSilence(abort: AbortController): { heard(): void; stop(): void } {

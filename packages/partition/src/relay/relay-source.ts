@@ -1,25 +1,28 @@
-import { badRequest, forbidden } from '@centaurus/api'
+import { badRequest, forbidden, isRecord } from '@centaurus/api'
 import { namespaces } from '@centaurus/api/core/v1'
 import {
   readEpoch,
   type ApiServerCore,
   type CreateExtension,
   type Exchange,
+  type ObjectAddress,
   type RequestContext,
 } from '@centaurus/apiserver'
-import type { Timer } from '@centaurus/base'
+import { decodeText, type Timer } from '@centaurus/base'
 import type { Store } from '@centaurus/store'
 import { ensureStoreId } from '../epoch/store-id.ts'
 import type { Membership } from '../membership/membership.ts'
 import { requireMember } from '../membership/require-member.ts'
 import { Closure } from './closure.ts'
 import { RELAYED } from './needs.ts'
-import { encodeDelete, encodeLine, encodePut, RELAY_PATH } from './wire.ts'
+import { encodeDelete, encodeLine, encodePut, KEYS_A_LINE, RELAY_PATH, type FetchRequest } from './wire.ts'
 
 /** How often a resource partition hears how far the store is; three missed ones and it may take the stream for dead. */
 export const PROGRESS_INTERVAL_MS = 1_000
 /** A resource partition with more than this unread is dropped; it comes back and gets everything anew. */
 const UNREAD_BYTES_MAX = 64 * 1024 * 1024
+/** Of a request for objects: {@link KEYS_A_LINE} of the longest names. */
+const FETCH_BYTES_MAX = 512 * 1024
 /** Of the snapshot, what is written before the network is waited for. */
 const SNAPSHOT_CHUNK_BYTES = 256 * 1024
 
@@ -49,7 +52,14 @@ export function createRelaySource(deps: RelaySourceDeps): CreateExtension {
   return (core) => {
     const source = new RelaySource(deps, core)
     return {
-      routes: [{ path: RELAY_PATH, methods: ['GET'], handle: (exchange, context) => source.serve(exchange, context) }],
+      routes: [
+        {
+          path: RELAY_PATH,
+          methods: ['GET', 'POST'],
+          handle: (exchange, context) =>
+            exchange.method === 'GET' ? source.serve(exchange, context) : source.fetch(exchange, context),
+        },
+      ],
       start: () => source.start(),
       drain: () => source.close(),
     }
@@ -102,20 +112,45 @@ class RelaySource {
     exchange.startStream(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-cache, private' })
     const { self } = this.#deps.membership
     exchange.write(encodeLine({ type: 'HELLO', partition: self, epoch, storeId: this.#storeId, revision }))
-    if (!(await this.#sendCurrent(session))) return
+    const lines = exchange.query.get('have') === 'true' ? haveLines(session.closure) : putLines(session.closure)
+    if (!(await sendAll(exchange, lines))) return
     exchange.write(encodeLine({ type: 'SYNCED', revision, epoch }))
     session.synced = true
     this.#keepTime()
+  }
+
+  /** Answers with what there is of the objects that were asked for. */
+  async fetch(exchange: Exchange, context: RequestContext): Promise<void> {
+    this.#requireKnown(requireMember(context))
+    const { items } = parseFetchRequest(await exchange.readBody(FETCH_BYTES_MAX))
+    exchange.startStream(200, { 'content-type': 'application/json' })
+    let separator = '{"items":['
+    for (const address of items) {
+      const object = this.#core.stored.get(address.tenant, address.resource, address.key)
+      if (object === undefined) continue
+      exchange.write(Buffer.from(separator))
+      exchange.write(encodePut(address, object))
+      separator = ','
+      await exchange.drained()
+      if (exchange.closed) return
+    }
+    exchange.write(Buffer.from(separator === ',' ? ']}' : `${separator}]}`))
+    exchange.end()
+  }
+
+  #requireKnown(member: string): void {
+    if (this.#deps.membership.get(member) !== undefined) return
+    throw forbidden({ group: 'centaurus.io', resource: 'partitions' }, member, 'it is not a partition of this cluster')
   }
 
   #requireCaller(exchange: Exchange, context: RequestContext): string {
     const member = requireMember(context)
     const asked = exchange.query.get('partition') ?? ''
     if (asked === '') throw badRequest('partition: must say for which partition, your own')
-    const resource = { group: 'centaurus.io', resource: 'partitions' }
-    if (asked !== member) throw forbidden(resource, asked, `you are partition "${member}"`)
-    const { membership } = this.#deps
-    if (membership.get(member) === undefined) throw forbidden(resource, member, 'it is not a partition of this cluster')
+    if (asked !== member) {
+      throw forbidden({ group: 'centaurus.io', resource: 'partitions' }, asked, `you are partition "${member}"`)
+    }
+    this.#requireKnown(member)
     return member
   }
 
@@ -146,22 +181,6 @@ class RelaySource {
     this.#core.logger.warn('Dropped the stream of a partition that does not read it', { partition })
     this.#sessions.delete(session)
     session.exchange.destroy()
-  }
-
-  /** What changes meanwhile is sent at once, so that the last line of each object is always the truth. False when the reader is gone. */
-  async #sendCurrent({ closure, exchange }: Session): Promise<boolean> {
-    let unflushed = 0
-    for (const { address, object } of closure.current()) {
-      const line = encodePut(address, object)
-      exchange.write(line)
-      unflushed += line.byteLength
-      if (unflushed < SNAPSHOT_CHUNK_BYTES) continue
-      unflushed = 0
-      await exchange.drained()
-      if (exchange.closed) return false
-    }
-    await exchange.drained()
-    return !exchange.closed
   }
 
   #keepTime(): void {
@@ -203,4 +222,58 @@ class RelaySource {
       for (const { closure } of this.#sessions) closure.changeTenant(tenant)
     }
   }
+}
+
+/** What changes meanwhile is sent at once, so that the last line of each object is always the truth. False when the reader is gone. */
+async function sendAll(exchange: Exchange, lines: Iterable<Uint8Array>): Promise<boolean> {
+  let unflushed = 0
+  for (const line of lines) {
+    exchange.write(line)
+    unflushed += line.byteLength
+    if (unflushed < SNAPSHOT_CHUNK_BYTES) continue
+    unflushed = 0
+    await exchange.drained()
+    if (exchange.closed) return false
+  }
+  await exchange.drained()
+  return !exchange.closed
+}
+
+function* putLines(closure: Closure): Generator<Uint8Array, void> {
+  for (const { address, object } of closure.current()) yield encodePut(address, object)
+}
+
+function* haveLines(closure: Closure): Generator<Uint8Array, void> {
+  let keys: [string, number][] = []
+  let last: ObjectAddress | undefined
+  for (const { address, object } of closure.current()) {
+    const isSame = last?.tenant === address.tenant && last.resource === address.resource
+    if (last !== undefined && (!isSame || keys.length === KEYS_A_LINE)) {
+      yield encodeLine({ type: 'HAVE', tenant: last.tenant, resource: last.resource, keys })
+      keys = []
+    }
+    keys.push([address.key, object.revision])
+    last = address
+  }
+  if (last !== undefined) yield encodeLine({ type: 'HAVE', tenant: last.tenant, resource: last.resource, keys })
+}
+
+/** Throws BadRequest. */
+function parseFetchRequest(body: Uint8Array): FetchRequest {
+  let value: unknown
+  try {
+    value = JSON.parse(decodeText(body))
+  } catch {
+    throw badRequest('the body is not JSON')
+  }
+  const items = isRecord(value) ? value['items'] : undefined
+  const isAddress = (item: unknown): item is ObjectAddress =>
+    isRecord(item) &&
+    typeof item['tenant'] === 'string' &&
+    typeof item['key'] === 'string' &&
+    RELAYED.includes(String(item['resource']))
+  if (!Array.isArray(items) || items.length > KEYS_A_LINE || !items.every(isAddress)) {
+    throw badRequest(`items: must be a list of at most ${KEYS_A_LINE} addresses of relayed objects`)
+  }
+  return { items }
 }

@@ -5,8 +5,8 @@ import type { ObjectAddress, StoredEntry } from '@centaurus/apiserver'
 export const RELAY_PATH = '/partition/v1/relay'
 
 /**
- * Lines of `GET /partition/v1/relay?partition=<who asks>`: first HELLO, then PUT for everything that the asker's nodes need, then SYNCED: what was not
- * put since HELLO is not needed any more, or is gone. Then PUT and DELETE for changes, in the order in which a node may see them: an object comes
+ * Lines of `GET /partition/v1/relay?partition=<who asks>`: first HELLO, then PUT (with `have=true`: HAVE, since the asker has most of it) for everything
+ * that the asker's nodes need, then SYNCED: what was not named since HELLO is not needed any more, or is gone. Then PUT and DELETE for changes, in the order in which a node may see them: an object comes
  * after what it refers to. Lines may repeat what is known.
  */
 export type RelayLine =
@@ -20,6 +20,7 @@ export type RelayLine =
     }
   | RelayPut
   | RelayDelete
+  | RelayHave
   /** Everything up to `revision` was sent. */
   | { readonly type: 'SYNCED'; readonly revision: number; readonly epoch: number }
   | { readonly type: 'PROGRESS'; readonly revision: number; readonly epoch: number }
@@ -30,6 +31,28 @@ export interface RelayPut extends ObjectAddress {
   readonly revision: number
   readonly object: Readonly<Record<string, unknown>>
 }
+
+/** Names objects without sending them: who has another revision asks for it, by POST to {@link RELAY_PATH}. */
+export interface RelayHave {
+  readonly type: 'HAVE'
+  readonly tenant: string
+  readonly resource: string
+  /** Key and revision of each. */
+  readonly keys: readonly (readonly [string, number])[]
+}
+
+/** Body of `POST /partition/v1/relay`; answered with {@link FetchAnswer}. */
+export interface FetchRequest {
+  readonly items: readonly ObjectAddress[]
+}
+
+/** What there is of what was asked for. */
+export interface FetchAnswer {
+  readonly items: readonly RelayPut[]
+}
+
+/** Objects named in one line, and asked for at once. */
+export const KEYS_A_LINE = 200
 
 export interface RelayDelete extends ObjectAddress {
   readonly type: 'DELETE'
@@ -69,6 +92,9 @@ export function parseLine(bytes: Uint8Array): RelayLine | undefined {
     case 'PUT':
       checkMembers(value, { tenant: 'string', resource: 'string', key: 'string', revision: 'number', object: 'object' })
       break
+    case 'HAVE':
+      checkMembers(value, { tenant: 'string', resource: 'string', keys: 'object' })
+      break
     case 'DELETE':
       checkMembers(value, { tenant: 'string', resource: 'string', key: 'string' })
       break
@@ -80,6 +106,17 @@ export function parseLine(bytes: Uint8Array): RelayLine | undefined {
       return undefined
   }
   return value as unknown as RelayLine
+}
+
+/** Reads the answer to a request for objects; undefined when it is none. */
+export function parseFetchAnswer(value: unknown): FetchAnswer | undefined {
+  const items = isRecord(value) ? value['items'] : undefined
+  const isPut = (item: unknown): boolean =>
+    isRecord(item) &&
+    ['tenant', 'resource', 'key'].every((member) => typeof item[member] === 'string') &&
+    typeof item['revision'] === 'number' &&
+    isRecord(item['object'])
+  return Array.isArray(items) && items.every(isPut) ? { items: items as RelayPut[] } : undefined
 }
 
 function checkMembers(value: Record<string, unknown>, members: Readonly<Record<string, string>>): void {
