@@ -3,8 +3,9 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { TestCluster } from './lib/cluster.ts'
+import { TestCluster, whyNoRoot } from './lib/cluster.ts'
 import { destroyHome, homePrefix } from './lib/leftovers.ts'
+import { pod } from './lib/manifests.ts'
 import { waitFor } from './lib/processes.ts'
 
 interface Listed {
@@ -155,6 +156,40 @@ describe('partitions, added to a cluster while it runs', () => {
       [['readmit', 'x'], /There is no partition "x"/],
     ] as const) {
       assert.match(await refusal('partition', ...args), reason)
+    }
+  })
+})
+
+describe('a tenant’s pods on a real node', { skip: whyNoRoot() }, () => {
+  let cluster: TestCluster
+
+  before(async () => {
+    cluster = await TestCluster.create('tenantpods')
+    await cluster.up()
+  })
+  after(() => cluster?.remove())
+
+  it('reach each other by the name and the address of their Service', async () => {
+    const kubeconfig = join(cluster.home, 'acme')
+    await cluster.mustCentaurus(['tenant', 'create', 'acme'])
+    await writeFile(kubeconfig, await cluster.mustCentaurus(['tenant', 'kubeconfig', 'acme']))
+    const acme = (args: string, options: { input?: string } = {}): Promise<string> =>
+      cluster.kubectl(`--kubeconfig ${kubeconfig} ${args}`, options)
+    const serve = { command: ['httpd', '-f', '-p', '8080', '-h', '/etc'] }
+    const service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'echo' },
+      spec: { selector: { app: 'echo' }, ports: [{ port: 80, targetPort: 8080 }] },
+    }
+    const brief = { terminationGracePeriodSeconds: 1 }
+    const items = [pod('echo', serve, brief), pod('asks', {}, brief), service]
+    await acme('apply -f -', { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) })
+    await acme('wait --for=condition=Ready pod/echo pod/asks --timeout=60s')
+    const address = await acme('get service echo -o jsonpath={.spec.clusterIP}')
+    for (const host of ['echo', address]) {
+      const ask = (): Promise<string> => acme(`exec asks -- timeout 5 wget -qO- http://${host}/hostname`)
+      await waitFor(`an answer from ${host}`, async () => (await ask().catch(() => '')).trim() === 'echo')
     }
   })
 })
