@@ -80,4 +80,45 @@ describe('the scheduling queue', () => {
   it('backs off from 1 s to 10 s', () => {
     assert.deepEqual([1, 2, 3, 4, 5, 20].map(backoffMs), [1000, 2000, 4000, 8000, 10_000, 10_000])
   })
+
+  it('does not let a pod rest that a change could help when there is nothing else to do', async () => {
+    const queue = new SchedulingQueue(createManualClock())
+    for (const pod of [item('a'), item('b')]) queue.add(pod)
+    await queue.take()
+    queue.fail('a', { park: true, group: 'big' })
+    queue.moveGroup('big')
+    assert.equal(queue.takeReady()?.uid, 'b', 'one that need not rest comes first')
+    assert.equal(queue.takeReady()?.uid, 'a')
+    queue.fail('a', { park: false })
+    assert.equal(queue.takeReady(), undefined, 'an error needs its rest')
+  })
+
+  it('moves one group, one pod, or takes one out', async () => {
+    const queue = new SchedulingQueue(createManualClock())
+    for (const uid of ['a', 'b', 'c', 'd']) {
+      queue.add(item(uid))
+      await queue.take()
+      queue.fail(uid, { park: true, group: uid < 'c' ? 'x' : 'y' })
+    }
+    assert.equal(queue.hasReady, false)
+    assert.deepEqual([...queue.parkedGroups], ['x', 'y'])
+    assert.equal(queue.takeOne('a'), true)
+    assert.equal(queue.takeOne('a'), false, 'it is taken already')
+    queue.moveGroup('x')
+    assert.equal(queue.takeReady()?.uid, 'b')
+    queue.move('d')
+    assert.equal(queue.takeReady()?.uid, 'd')
+    assert.equal(queue.takeReady(), undefined)
+    assert.deepEqual([...queue.parkedGroups], ['y'])
+  })
+
+  it('holds a pod without counting its try', async () => {
+    const queue = new SchedulingQueue(createManualClock())
+    queue.add(item('a'))
+    await queue.take()
+    queue.hold('a', 'gang')
+    assert.equal(queue.hasReady, false)
+    queue.moveGroup('gang')
+    assert.equal(queue.takeReady()?.uid, 'a')
+  })
 })

@@ -42,7 +42,7 @@ const UNSCHEDULABLE_MAX_MS = 5 * 60_000
 
 /**
  * Pods that wait: ready ones by priority then age, failed ones resting for 1 s to 10 s, and unschedulable ones parked in groups that
- * the same change can help, until it comes (or 5 minutes pass). What it costs does not grow with the pods that wait, but with those
+ * the same change can help, until it comes (or 5 minutes pass); then they rest too, unless there is nothing else to do. What it costs does not grow with the pods that wait, but with those
  * that move.
  */
 export class SchedulingQueue {
@@ -51,6 +51,8 @@ export class SchedulingQueue {
   // Heaps keep what was deleted or has moved on until it comes up.
   readonly #active = new Heap<Ready>(isBefore)
   readonly #resting = new Heap<Resting>((a, b) => a.readyAtMs < b.readyAtMs)
+  /** Those of the resting that a change could help: they need not rest when there is nothing else to do. */
+  readonly #eager = new Heap<Resting>((a, b) => a.readyAtMs < b.readyAtMs)
   /** In order of parking. */
   readonly #parked = new Set<Entry>()
   readonly #groups = new Map<string, Set<Entry>>()
@@ -168,7 +170,7 @@ export class SchedulingQueue {
     if (entry === undefined || entry.place !== 'inFlight') return
     if (park && entry.takenAtMove === this.#moves) return this.#park(entry, group)
     entry.parkedAtMs = this.#clock.now()
-    this.#rest(entry)
+    this.#rest(entry, { isEager: park })
   }
 
   #park(entry: Entry, group: string): void {
@@ -228,13 +230,24 @@ export class SchedulingQueue {
       if (isCurrent && this.#entries.get(entry.pod.uid) === entry) return entry
       this.#active.pop()
     }
+    // Source: SchedulerPopFromBackoffQ, on by default since v1.33.
+    for (let resting = this.#eager.pop(); resting !== undefined; resting = this.#eager.pop()) {
+      if (!this.#isResting(resting)) continue
+      this.#activate(resting.entry)
+      return resting.entry
+    }
     return undefined
+  }
+
+  #isResting({ entry, readyAtMs }: Resting): boolean {
+    const isCurrent = entry.place === 'backoff' && entry.readyAtMs === readyAtMs
+    return isCurrent && this.#entries.get(entry.pod.uid) === entry
   }
 
   #release(entry: Entry): void {
     this.#unpark(entry)
     if (this.#clock.now() >= entry.parkedAtMs + backoffMs(entry.attempts)) this.#activate(entry)
-    else this.#rest(entry)
+    else this.#rest(entry, { isEager: true })
   }
 
   #unpark(entry: Entry): void {
@@ -244,11 +257,15 @@ export class SchedulingQueue {
     if (members?.size === 0) this.#groups.delete(entry.group)
   }
 
-  #rest(entry: Entry): void {
+  #rest(entry: Entry, { isEager }: { readonly isEager: boolean }): void {
     entry.place = 'backoff'
     entry.readyAtMs = entry.parkedAtMs + backoffMs(entry.attempts)
-    this.#resting.push({ entry, readyAtMs: entry.readyAtMs })
+    const resting = { entry, readyAtMs: entry.readyAtMs }
+    this.#resting.push(resting)
     this.#armFor(entry.readyAtMs)
+    if (!isEager) return
+    this.#eager.push(resting)
+    this.#wake?.()
   }
 
   /** One timer, for the earliest thing due; a later one is found when that fires. */
@@ -263,11 +280,10 @@ export class SchedulingQueue {
     const now = this.#clock.now()
     this.#dueMs = Infinity
     for (let resting = this.#resting.peek(); resting !== undefined; resting = this.#resting.peek()) {
-      const { entry, readyAtMs } = resting
-      const isCurrent = entry.place === 'backoff' && entry.readyAtMs === readyAtMs
-      if (isCurrent && readyAtMs > now) break
+      const isResting = this.#isResting(resting)
+      if (isResting && resting.readyAtMs > now) break
       this.#resting.pop()
-      if (isCurrent && this.#entries.get(entry.pod.uid) === entry) this.#activate(entry)
+      if (isResting) this.#activate(resting.entry)
     }
     for (const entry of this.#parked) {
       if (entry.parkedAtMs + UNSCHEDULABLE_MAX_MS > now) break

@@ -34,3 +34,8 @@ export function sameCapacity(node: Stored<Node>, old: Stored<Node>): boolean {
     same(node.status?.images, old.status?.images)
   )
 }
+
+/** The pod as it will be once it was told to go. */
+export function asLeaving(pod: Stored<Pod>): Stored<Pod> {
+  return { ...pod, metadata: { ...pod.metadata, deletionTimestamp: pod.metadata.deletionTimestamp ?? 'soon' } }
+}

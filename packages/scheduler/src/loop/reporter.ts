@@ -66,12 +66,21 @@ export class Reporter {
     this.#writes.add(report)
   }
 
-  /** Removes victims for `preemptor`, which wants the node. */
-  evict(victims: readonly Stored<Pod>[], { uid, nodeName }: { uid: string; nodeName: string }): void {
+  /** Removes victims for the pod `uid`, which wants the node. `onFailed`: some may stay. */
+  evict(
+    victims: readonly Stored<Pod>[],
+    { uid, nodeName, onFailed }: { uid: string; nodeName: string; onFailed: () => void },
+  ): void {
     const message = `Preempted by pod ${uid} on node ${nodeName}`
     for (const victim of victims) this.#recorder.record(victim, { type: 'Normal', reason: 'Preempted', message })
     const options = { schedulerName: this.#deps.name, nowMs: this.#deps.clock.now() }
-    this.#writes.add(evictVictims(this.#deps.client, victims, options))
+    const evicting = evictVictims(this.#deps.client, victims, options)
+    this.#writes.add(
+      evicting.catch((error: unknown) => {
+        onFailed()
+        throw error
+      }),
+    )
   }
 
   /** Runs `then` when no refusal of the pod is on its way any more: now, if there is none. */

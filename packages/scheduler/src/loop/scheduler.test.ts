@@ -113,7 +113,7 @@ describe('the scheduler on a real API server', () => {
   })
 
   it('leaves pods of other schedulers and gated pods alone', async () => {
-    await addNode('third', '2')
+    await addNode('third', '8')
     await createPod('foreign', '1m', { schedulerName: 'other' })
     await createPod('gated', '1m', { schedulingGates: [{ name: 'example.com/wait' }] })
     await createPod('plain', '1m')

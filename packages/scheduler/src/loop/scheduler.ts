@@ -15,7 +15,7 @@ import { SchedulingQueue } from '../core/scheduling-queue.ts'
 import { claimsOf, planVolumes, type VolumeLookups } from '../core/volumes.ts'
 import { createCaches, type Caches } from './caches.ts'
 import { createClientBinder, type Binder } from './binder.ts'
-import { isTerminal, sameCapacity, sameScheduling } from './compare.ts'
+import { asLeaving, isTerminal, sameCapacity, sameScheduling } from './compare.ts'
 import { gangKey, Gangs, type GangMembership } from './gangs.ts'
 import { Nominations } from './nominations.ts'
 import { formatPreemptionFailure, formatVolumeRefusal } from './messages.ts'
@@ -94,6 +94,8 @@ class Scheduler implements RunningScheduler {
   readonly #volumes: VolumeBinder
   readonly #lookups: VolumeLookups
   readonly #nominations = new Nominations()
+  /** Victims that the cache does not show as leaving yet. */
+  readonly #leaving = new Set<string>()
   readonly #loop: Promise<void>
   #startSlot = 0
 
@@ -176,8 +178,9 @@ class Scheduler implements RunningScheduler {
     }
     for (let turn = 1; ; turn++) {
       const isLast = !this.#queue.hasReady
-      if (isLast) this.#placer.flush()
-      if (isLast || turn % DECISIONS_PER_TURN === 0) this.#parking.moveHelped()
+      const isBreak = isLast || turn % DECISIONS_PER_TURN === 0
+      if (isBreak) this.#placer.flush()
+      if (isBreak) this.#parking.moveHelped()
       this.#parking.isIdle = isLast
       const next = await this.#queue.take()
       this.#parking.isIdle = false
@@ -381,7 +384,22 @@ class Scheduler implements RunningScheduler {
     this.#state.putPod(this.#nominations.add(uid, nodeName), requirements.footprint, nodeName)
     this.#refuse(pod, { message, nominatedNodeName: nodeName, requirements })
     const victims = plan.victims.flatMap((victim) => this.#caches.podByUid(victim.uid) ?? [])
-    this.#reporter.evict(victims, { uid, nodeName })
+    // They count as leaving before the cache shows it, so that nobody asks for more meanwhile.
+    for (const victim of victims) {
+      this.#leaving.add(victim.metadata.uid)
+      this.#podChanged(victim, undefined)
+    }
+    this.#reporter.evict(victims, { uid, nodeName, onFailed: () => this.#lookAgain(uid, victims) })
+  }
+
+  /** Not all victims are leaving: they count as the cache has them, and the pod gets another try. */
+  #lookAgain(uid: string, victims: readonly Stored<Pod>[]): void {
+    for (const { metadata } of victims) {
+      this.#leaving.delete(metadata.uid)
+      const cached = this.#caches.podByUid(metadata.uid)
+      if (cached !== undefined) this.#podChanged(cached, undefined)
+    }
+    this.#queue.move(uid)
   }
 
   #releaseNomination(uid: string): void {
@@ -407,9 +425,11 @@ class Scheduler implements RunningScheduler {
       this.#queue.done(uid)
       this.#releaseNomination(uid)
       const placement = this.#state.placement(uid)
-      const key = footprintKey(pod)
+      if (pod.metadata.deletionTimestamp !== undefined) this.#leaving.delete(uid)
+      const shown = this.#leaving.has(uid) ? asLeaving(pod) : pod
+      const key = footprintKey(shown)
       if (placement?.nodeName === nodeName && placement.footprint.key === key) return
-      this.#state.putPod(uid, this.#compiler.footprint(pod, key), nodeName)
+      this.#state.putPod(uid, this.#compiler.footprint(shown, key), nodeName)
       if (placement === undefined) this.#parking.notePlaced()
       else this.#parking.noteNode(nodeName)
       return
@@ -426,6 +446,7 @@ class Scheduler implements RunningScheduler {
   #podGone(pod: Stored<Pod>): void {
     const { uid } = pod.metadata
     this.#placer.forget(uid)
+    this.#leaving.delete(uid)
     this.#queue.delete(uid)
     this.#releaseNomination(uid)
     const placement = this.#state.placement(uid)
