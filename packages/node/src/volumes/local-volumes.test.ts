@@ -43,6 +43,16 @@ describe('local volumes', () => {
     assert.deepEqual(await readdir(join(root, 'outside')), ['precious'])
   })
 
+  it('knows the volume of a tenant by the tenant’s own name', async () => {
+    const { spec, metadata } = volume('pvc-6')
+    const annotations = { ...metadata.annotations, 'centaurus.io/tenant': 'acme' }
+    const seen = { spec, metadata: { name: 'pvc-6--acme', annotations } }
+    assert.equal(await volumes.ensure(seen), join(root, 'volumes', 'pvc-6'))
+    await volumes.remove(seen)
+    const other = { ...seen, metadata: { ...seen.metadata, name: 'pvc-6--globex' } }
+    await assert.rejects(volumes.ensure(other), /not a folder of/)
+  })
+
   it('touches nothing that is not a folder of its own', async () => {
     const outside = volume('pvc-3', join(root, 'outside'))
     await assert.rejects(volumes.ensure(outside), /not a folder of/)

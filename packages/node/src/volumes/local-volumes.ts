@@ -1,7 +1,7 @@
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { LOCAL_PROVISIONER, PROVISIONED_BY } from '@centaurus/api'
+import { LOCAL_PROVISIONER, PROVISIONED_BY, TENANT_ANNOTATION } from '@centaurus/api'
 import type { PersistentVolume } from '@centaurus/api/core/v1'
 
 import type { Mounter } from './mounts.ts'
@@ -31,7 +31,7 @@ export function createLocalVolumes({
   readonly mounter: Pick<Mounter, 'listBelow'>
 }): LocalVolumes {
   const owns = ({ metadata, spec }: PersistentVolume): boolean => {
-    const name = metadata.name ?? ''
+    const name = bareName(metadata)
     const isName = /^[a-z0-9][a-z0-9.-]*$/.test(name) // no separators, no `..`
     const isOurs = metadata.annotations?.[PROVISIONED_BY] === LOCAL_PROVISIONER
     return isName && isOurs && spec?.local?.path === join(dir, name)
@@ -66,6 +66,12 @@ export function createLocalVolumes({
       await rm(path, { recursive: true, force: true }) // removes links and does not follow them
     },
   }
+}
+
+/** The name that its tenant knows, which is the folder's: nodes see the volumes of all tenants under qualified names. */
+function bareName({ name = '', annotations }: PersistentVolume['metadata']): string {
+  const suffix = `--${annotations?.[TENANT_ANNOTATION] ?? ''}`
+  return suffix.length > 2 && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name
 }
 
 /** False when there is nothing. A link in its place may lead anywhere. */
