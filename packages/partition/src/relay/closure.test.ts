@@ -34,7 +34,7 @@ class Objects {
     const entry: StoredEntry = {
       key,
       revision: ++this.#revision,
-      value: new Uint8Array(),
+      value: Buffer.from(JSON.stringify(object)),
       object: () => object as Stored<KubeObject>,
     }
     entries.set(key, entry)
@@ -135,9 +135,9 @@ const steps = fc.array(
 )
 
 describe('what a resource partition needs', () => {
-  it('is what looking at everything finds, after each change and from whatever beginning', () => {
-    fc.assert(
-      fc.property(steps, fc.nat(60), (changes, begin) => {
+  it('is what looking at everything finds, after each change and from whatever beginning', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, fc.nat(60), async (changes, begin) => {
         const objects = new Objects()
         const served = new Set(['acme', 'beta'])
         const told = new Set<string>()
@@ -153,7 +153,7 @@ describe('what a resource partition needs', () => {
               },
               isServed: (of) => served.has(of),
             })
-            closure.load(served)
+            await closure.load(served)
           } else if (change !== undefined) closure.change(address.resource, change)
           const expected = [...findAll(objects, served)].toSorted()
           assert.deepEqual([...told].toSorted(), expected)

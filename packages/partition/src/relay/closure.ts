@@ -1,6 +1,9 @@
 import type { Pod } from '@centaurus/api/core/v1'
 import type { ObjectAddress, StoredChange, StoredEntry, StoredObjects } from '@centaurus/apiserver'
-import { partitionOfPod, PODS, referencesOf, TENANT_WIDE } from './needs.ts'
+import { mayBeOf, partitionOfPod, PODS, referencesOf, TENANT_WIDE } from './needs.ts'
+
+/** Pods looked at before other work gets its turn. */
+const PODS_A_TURN = 500
 
 /** Hears what a resource partition needs. Both are called in the order in which nodes may see it. */
 export interface ClosureListener {
@@ -62,11 +65,15 @@ export class Closure {
     }
   }
 
-  /** Takes in what is there already. */
-  load(tenants: Iterable<string>): void {
+  /** Takes in what is there already, with pauses for other work; changes may come meanwhile. */
+  async load(tenants: Iterable<string>): Promise<void> {
+    let count = 0
     for (const tenant of tenants) {
-      for (const object of this.#objects.list(tenant, PODS))
-        this.#lookAtPod({ tenant, resource: PODS, key: object.key })
+      // keys first: the list must not be read across a pause
+      for (const key of Array.from(this.#objects.list(tenant, PODS), (object) => object.key)) {
+        this.#lookAtPod({ tenant, resource: PODS, key })
+        if (++count % PODS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
+      }
     }
   }
 
@@ -95,6 +102,7 @@ export class Closure {
     const pod = this.#objects.get(address.tenant, PODS, address.key)
     const isNeeded =
       pod !== undefined &&
+      mayBeOf(this.#partition, pod.value) &&
       partitionOfPod(pod.object() as Pod) === this.#partition &&
       (this.#isServed(address.tenant) || this.#pods.has(name))
     if (this.#pods.has(name)) {

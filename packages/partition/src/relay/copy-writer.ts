@@ -1,11 +1,11 @@
-import { SYSTEM_TENANT, type KubeObject } from '@centaurus/api'
+import { SYSTEM_TENANT } from '@centaurus/api'
 import { namespaces } from '@centaurus/api/core/v1'
 import { storeKeyOf, type ObjectAddress, type StoredObjects } from '@centaurus/apiserver'
-import { decodeText, type Logger } from '@centaurus/base'
+import type { Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Change, Comparison, KeyValue, Store } from '@centaurus/store'
 import type { PeerStates } from '../epoch/peer-states.ts'
-import { encodeCopy, findCopies, originOf, type KnownCopy, type Origin } from './copies.ts'
+import { encodeCopy, findCopies, readOrigin, type KnownCopy, type Origin } from './copies.ts'
 import type { RelayDelete, RelayHave, RelayLine, RelayPut } from './wire.ts'
 
 /** Changes of one commit. Source: etcd's default --max-txn-ops (128), less what is remembered of the peer. */
@@ -178,7 +178,7 @@ export class CopyWriter {
     if (line.type === 'DELETE') return known !== undefined
     if (known !== undefined) return known.partition !== peer || known.revision < line.revision
     const present = stored.get(line.tenant, line.resource, line.key)
-    return present === undefined || originOf(present.object()) !== undefined || this.#isLeftover(line)
+    return present === undefined || readOrigin(present.value) !== undefined || this.#isLeftover(line)
   }
 
   /** What is here of a tenant that has moved to the peer is no original any more. */
@@ -244,7 +244,7 @@ export class CopyWriter {
       if (line.type === 'DELETE') open.delete(key)
       return
     }
-    const origin = originOf(JSON.parse(decodeText(found.value)) as KubeObject)
+    const origin = readOrigin(found.value)
     if (origin !== undefined || this.#isLeftover(line)) {
       this.#known.set(key, { ...(origin ?? NO_ORIGIN), tenant: line.tenant, modRevision: found.modRevision })
       return

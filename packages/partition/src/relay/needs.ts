@@ -24,6 +24,12 @@ export const REFERRED: readonly string[] = [
 /** Everything of which there may be copies. */
 export const RELAYED: readonly string[] = [PODS, ...TENANT_WIDE, ...REFERRED]
 
+/** False for stored bytes of a pod that can't be on a node of the partition; a cheap look before parsing it. */
+export function mayBeOf(partition: string, value: Uint8Array): boolean {
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  return bytes.includes(`"${RESOURCE_PARTITION_ANNOTATION}":${JSON.stringify(partition)}`)
+}
+
 /** Resource partition whose node the pod is on; `''`: none, or the pod is itself a copy. */
 export function partitionOfPod({ metadata, spec }: Readonly<Pod>): string {
   const { annotations } = metadata

@@ -88,10 +88,10 @@ describe('the relay over a bad line and a bad disk', () => {
   })
 
   /** What must be at the nodes, with the originals' revisions. */
-  const expected = (): string[] => {
+  const expected = async (): Promise<string[]> => {
     const { stored } = tp.server.server
     const closure = new Closure('rp', stored, { listener: { put() {}, remove() {} }, isServed: () => true })
-    closure.load(TENANTS)
+    await closure.load(TENANTS)
     return Array.from(
       closure.current(),
       ({ address, object }) => `${address.tenant}/${address.resource}/${address.key}@${object.revision}`,
@@ -146,7 +146,7 @@ describe('the relay over a bad line and a bad disk', () => {
         await until('the stream was cut, or is synced', () => streams > before || rp.relay.isSynced('tp'))
       }
       isBad = false
-      await until('all copies are as they must be', () => present().join() === expected().join())
+      await until('all copies are as they must be', async () => present().join() === (await expected()).join())
       assert.ok(present().length > 0)
       assert.ok(streams > 2, `only ${streams} streams were opened`)
     })

@@ -108,7 +108,8 @@ class RelaySource {
     const partition = this.#requireCaller(exchange, context)
     const { epoch, revision } = await this.#readFacts()
     if (exchange.closed || this.#closed) return
-    const session = this.#open(exchange, partition)
+    const session = await this.#open(exchange, partition)
+    if (exchange.closed) return
     exchange.startStream(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-cache, private' })
     const { self } = this.#deps.membership
     exchange.write(encodeLine({ type: 'HELLO', partition: self, epoch, storeId: this.#storeId, revision }))
@@ -154,7 +155,7 @@ class RelaySource {
     return member
   }
 
-  #open(exchange: Exchange, partition: string): Session {
+  async #open(exchange: Exchange, partition: string): Promise<Session> {
     let isLoading = true
     const write = (line: Uint8Array): void => {
       if (isLoading || exchange.closed) return
@@ -169,11 +170,11 @@ class RelaySource {
       },
       isServed: (tenant) => this.#deps.membership.hosts(tenant),
     })
-    closure.load(stored.tenants())
-    isLoading = false
     const session: Session = { closure, exchange, synced: false }
     this.#sessions.add(session)
     exchange.onClose(() => this.#sessions.delete(session))
+    await closure.load(stored.tenants())
+    isLoading = false
     return session
   }
 
