@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import fc from 'fast-check'
+import type { PodSpec } from '@centaurus/api/core/v1'
 import { node, pod } from '../testing/objects.ts'
 import { ClusterState } from './cluster-state.ts'
 import { compilePod, type PodRequirements } from './pod-requirements.ts'
@@ -78,5 +80,40 @@ describe('what was only tried', () => {
     })
     state.putNode(node('a', { allocatable: { cpu: '4' } }))
     assert.equal(refused(), false)
+  })
+})
+
+describe('victims', () => {
+  it('are the same whether room is counted or the node is tried', () => {
+    const placed = fc.record({
+      cpu: fc.integer({ min: 0, max: 3 }),
+      priority: fc.integer({ min: 0, max: 5 }),
+      on: fc.nat(2),
+    })
+    fc.assert(
+      fc.property(fc.array(placed, { maxLength: 12 }), fc.integer({ min: 1, max: 4 }), (pods, cpu) => {
+        const plan = (more: Partial<PodSpec>): unknown => {
+          const state = new ClusterState()
+          const deps = { index: state.resources, namespaceLabels: () => undefined }
+          for (let i = 0; i < 3; i++) state.putNode(node(`n${i}`, { allocatable: { cpu: '4', pods: '5' } }))
+          for (const [i, one] of pods.entries()) {
+            const item = pod(`p${i}`, { cpu: `${one.cpu}`, priority: one.priority })
+            state.putPod(`p${i}`, compilePod(item, deps).footprint, `n${one.on}`)
+          }
+          const asking = compilePod(pod('asking', { cpu: `${cpu}`, priority: 4, ...more }), deps)
+          const isProtected = (uid: string): boolean => uid.endsWith('1')
+          const found = planPreemption(state, asking, { slots: [0, 1, 2], isProtected })
+          return found && { nodeName: found.nodeName, victims: found.victims.map(({ uid }) => uid).sort() }
+        }
+        // A constraint that always holds makes the pod depend on others, so that nodes are tried.
+        const always = {
+          maxSkew: 1_000,
+          topologyKey: 'kubernetes.io/hostname',
+          whenUnsatisfiable: 'DoNotSchedule',
+          labelSelector: {},
+        }
+        assert.deepEqual(plan({}), plan({ topologySpreadConstraints: [always] }))
+      }),
+    )
   })
 })

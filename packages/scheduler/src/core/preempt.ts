@@ -81,36 +81,71 @@ function lowerPodsOn(state: ClusterState, slot: number, priority: number): Victi
 function selectVictims(
   state: ClusterState,
   pod: PodRequirements,
-  { slot, isProtected, volumes }: PreemptOptions & { readonly slot: number },
+  options: PreemptOptions & { readonly slot: number },
 ): Candidate | undefined {
-  const nodeName = state.nodes.names[slot]!
+  const { slot, isProtected } = options
   const lower = lowerPodsOn(state, slot, pod.footprint.priority)
   if (lower.length === 0) return undefined
-  const fitsNow = (): boolean => prepareRefuse(state, pod, volumes)(slot) === undefined
-  for (const { uid } of lower) state.removePod(uid)
-  const victims = new Map(lower.map((victim) => [victim.uid, victim]))
-  const fits = fitsNow()
-  if (fits) {
-    // Give pods back, the protected and important ones first, while the newcomer still fits.
-    const order = lower.toSorted(
-      (a, b) => Number(isProtected(b.uid)) - Number(isProtected(a.uid)) || b.footprint.priority - a.footprint.priority,
-    )
-    for (const { uid, footprint } of order) {
-      state.putPod(uid, footprint, nodeName)
-      if (fitsNow()) victims.delete(uid)
-      else state.removePod(uid)
-    }
-  }
-  const chosen = [...victims.values()]
-  for (const { uid, footprint } of chosen) state.putPod(uid, footprint, nodeName)
-  if (!fits || chosen.length === 0) return undefined
+  const guarded = new Set(lower.filter(({ uid }) => isProtected(uid)))
+  // Pods that are given back first: the protected and the important ones.
+  const order = lower.toSorted(
+    (a, b) => Number(guarded.has(b)) - Number(guarded.has(a)) || b.footprint.priority - a.footprint.priority,
+  )
+  const isPlain = !state.classOf(pod).dependsOnPods && pod.footprint.hostPorts.length === 0
+  const chosen = isPlain ? chooseByRoom(state, pod, { slot, order }) : chooseByTrial(state, pod, { ...options, order })
+  if (chosen === undefined || chosen.length === 0) return undefined
   const priorities = chosen.map((victim) => victim.footprint.priority)
   return {
-    nodeName,
+    nodeName: state.nodes.names[slot]!,
     victims: chosen,
     highestVictim: Math.max(...priorities),
     // Shifted so that many low ones never look better than one: as upstream sums from the lowest priority up.
     prioritySum: priorities.reduce((sum, priority) => sum + priority + 2 ** 31, 0),
-    disrupted: chosen.filter(({ uid }) => isProtected(uid)).length,
+    disrupted: chosen.filter((victim) => guarded.has(victim)).length,
   }
+}
+
+interface Choice {
+  readonly slot: number
+  readonly order: readonly Victim[]
+}
+
+/** For a pod that only lacks room: counts what it would have. Undefined: not enough even without all of them. */
+function chooseByRoom(state: ClusterState, pod: PodRequirements, { slot, order }: Choice): Victim[] | undefined {
+  const asked = pod.footprint.requests
+  const room = asked.map((_, column) => {
+    const freed = order.reduce((sum, { footprint }) => sum + (footprint.requests[column] ?? 0), 0)
+    return state.allocatable(slot, column) - state.requested(slot, column) + freed
+  })
+  const isShort = (taken: readonly number[]): boolean =>
+    asked.some((amount, column) => amount !== 0 && amount > room[column]! - (taken[column] ?? 0))
+  if (isShort([])) return undefined
+  return order.filter(({ footprint }) => {
+    if (isShort(footprint.requests)) return true
+    for (const [column, amount] of footprint.requests.entries()) if (column < room.length) room[column]! -= amount
+    return false
+  })
+}
+
+/** For any pod: takes them away and gives them back while it still fits. Undefined: it does not fit even without all of them. */
+function chooseByTrial(
+  state: ClusterState,
+  pod: PodRequirements,
+  { slot, order, volumes }: Choice & Pick<PreemptOptions, 'volumes'>,
+): Victim[] | undefined {
+  const nodeName = state.nodes.names[slot]!
+  const fitsNow = (): boolean => prepareRefuse(state, pod, volumes)(slot) === undefined
+  for (const { uid } of order) state.removePod(uid)
+  if (!fitsNow()) {
+    for (const { uid, footprint } of order) state.putPod(uid, footprint, nodeName)
+    return undefined
+  }
+  const chosen = order.filter(({ uid, footprint }) => {
+    state.putPod(uid, footprint, nodeName)
+    if (fitsNow()) return false
+    state.removePod(uid)
+    return true
+  })
+  for (const { uid, footprint } of chosen) state.putPod(uid, footprint, nodeName)
+  return chosen
 }
