@@ -137,6 +137,20 @@ describe('partitions, added to a cluster while it runs', () => {
     assert.match(await refusal('partition', 'remove', 'nothing'), /There are: home, rp1, tp1/)
     await cluster.mustCentaurus(['tenant', 'delete', 'acme'])
     await cluster.mustCentaurus(['partition', 'remove', 'tp1'])
+    assert.doesNotMatch(await cluster.kubectl('-n kube-system get leases -o name'), /partition-tp1/)
+    // Another one of the same name is not taken for the old one.
+    await cluster.mustCentaurus(['partition', 'add', 'tp1', '--roles', 'tenant'])
+    await cluster.mustCentaurus(['tenant', 'create', 'beta', '--partition', 'tp1'])
+    const beta = join(folder, 'beta')
+    await writeFile(beta, await cluster.mustCentaurus(['tenant', 'kubeconfig', 'beta']))
+    await cluster.kubectl(`--kubeconfig ${beta} apply -f -`, { input: JSON.stringify(WEB) })
+    await cluster.kubectl(`--kubeconfig ${beta} rollout status deployment/web --timeout=60s`)
+    assert.deepEqual(
+      (await partitionsOf()).filter(({ state }) => state.includes('Fenced')),
+      [],
+    )
+    await cluster.mustCentaurus(['tenant', 'delete', 'beta'])
+    await cluster.mustCentaurus(['partition', 'remove', 'tp1'])
     await cluster.mustCentaurus(['partition', 'add', 'rp1', '--roles', 'resource', '--nodes', 'none'])
     await kubectlOf('rp1', 'delete nodes --all')
     await cluster.mustCentaurus(['partition', 'remove', 'rp1'])

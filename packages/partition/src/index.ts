@@ -23,6 +23,7 @@ export type {
   ReleaseRoom,
 } from './claims/model.ts'
 export { startEndpointReporter, type EndpointReporterOptions } from './membership/endpoint-reporter.ts'
+export { HEARTBEAT_NAMESPACE, heartbeatLease } from './membership/heartbeat.ts'
 export { readmitHome } from './membership/home-memory.ts'
 export { createHostedInformers, type Hosting } from './membership/hosted-informers.ts'
 export { acquireEpoch, type Epoch } from './epoch/acquire-epoch.ts'

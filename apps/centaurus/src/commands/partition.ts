@@ -2,8 +2,9 @@ import { rmSync } from 'node:fs'
 import { Listr } from 'listr2'
 import { isStatus, type Stored } from '@centaurus/api'
 import { partitions, type Partition } from '@centaurus/api/centaurus/v1'
+import { leases } from '@centaurus/api/coordination/v1'
 import type { Client } from '@centaurus/client'
-import { FENCED, findCondition, READMIT_PATH, READY } from '@centaurus/partition'
+import { FENCED, findCondition, HEARTBEAT_NAMESPACE, heartbeatLease, READMIT_PATH, READY } from '@centaurus/partition'
 import { connectAsAdmin, openAdminLink } from '../cluster-access.ts'
 import { findDaemon, stopDaemon } from '../daemons.ts'
 import { listHomes, partitionHome, type Home } from '../home.ts'
@@ -196,11 +197,15 @@ function entryTask(client: Client, name: string): { title: string; task: () => P
   return {
     title: 'Take it out of the registry',
     task: async () => {
-      await client.delete(partitions, { name }).catch((error: unknown) => {
-        if (!isStatus(error, 'NotFound')) throw error
-      })
+      await client.delete(partitions, { name }).catch(ignoreGone)
+      const lease = { namespace: HEARTBEAT_NAMESPACE, name: heartbeatLease(name) }
+      await client.delete(leases, lease).catch(ignoreGone)
     },
   }
+}
+
+function ignoreGone(error: unknown): void {
+  if (!isStatus(error, 'NotFound')) throw error
 }
 
 async function withAdmin<T>(home: Home, run: (client: Client) => Promise<T>): Promise<T> {

@@ -77,7 +77,7 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
   const isHome = homeEndpoints === undefined
   const whyFenced = (peer: string): string | undefined => peers.whyFenced(peer)
   return [
-    createPeersExtension(peers),
+    withMembership(name, (membership) => createPeersExtension(peers, membership)),
     withMembership(name, (membership) =>
       createMembershipExtension({
         self: name,

@@ -72,6 +72,34 @@ describe('the servers of one partition', () => {
   })
 })
 
+describe('a server that finds that it was deposed', () => {
+  it('stops its parts before it begins again, and tries until it can', async () => {
+    const store = createMemoryStore()
+    const server = createApiServer({ store, ...deps })
+    const events: string[] = []
+    let resignFirst: () => void = () => assert.fail('nothing was started')
+    const beganAgain = Promise.withResolvers<void>()
+    const alone = await lead({
+      ...deps,
+      serverName: undefined,
+      client: server.client(),
+      async start(resign) {
+        const round = events.filter((event) => event.startsWith('try')).length + 1
+        events.push(`try ${round}`)
+        if (round === 2) throw new Error('the store is away')
+        if (round === 1) resignFirst = resign
+        else beganAgain.resolve()
+        return { close: async () => void events.push(`stop ${round}`) }
+      },
+    })
+    resignFirst()
+    await beganAgain.promise
+    await alone.close()
+    assert.deepEqual(events, ['try 1', 'stop 1', 'try 2', 'try 3', 'stop 3'])
+    await store.close()
+  })
+})
+
 describe('the controllers of a partition', () => {
   it('are those of its roles, and all of them when it has both', () => {
     const tenant = controllersOf('Tenant')

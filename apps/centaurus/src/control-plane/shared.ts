@@ -59,9 +59,36 @@ export async function createShared(options: SharedOptions): Promise<PartitionSha
   }
 }
 
-/** Loads what is remembered of other partitions before requests are taken, and keeps it when the server stops. */
-export function createPeersExtension(peers: PeerStates): CreateExtension {
-  return () => ({ start: () => peers.start(), close: () => peers.close() })
+/**
+ * Loads what is remembered of other partitions before requests are taken, and keeps it when the server stops. A partition that was removed is
+ * forgotten: another one may have its name later.
+ */
+export function createPeersExtension(peers: PeerStates, membership: Membership): CreateExtension {
+  return ({ logger }) => {
+    let known = new Set<string>()
+    const review = (): void => {
+      const present = new Set(membership.list().map(({ metadata }) => metadata.name))
+      for (const name of known) {
+        if (present.has(name)) continue
+        peers.readmit(name).catch((error: unknown) => {
+          logger.warn('Could not forget a partition that was removed', { partition: name, error })
+        })
+      }
+      known = present
+    }
+    let remove: (() => void) | undefined
+    return {
+      async start() {
+        await peers.start()
+        remove = membership.onChange(review)
+        review()
+      },
+      async close() {
+        remove?.()
+        await peers.close()
+      },
+    }
+  }
 }
 
 /** For an extension that reads who is in the cluster. */
