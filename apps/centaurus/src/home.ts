@@ -65,6 +65,11 @@ export function serverHome(home: Home, port: number): Home {
   return homeAt(join(home.serversDir, String(port)))
 }
 
+/** Ports of the further API servers of the partition in this home. */
+export function listServerPorts(home: Home): number[] {
+  return foldersIn(home.serversDir).map(Number)
+}
+
 /** The cluster's home, and all that were set up within it, servers after their partition. */
 export function listHomes(home: Home): NamedHome[] {
   const partitions = foldersIn(home.partitionsDir).map((name) => ({ name, home: partitionHome(home, name) }))

@@ -15,7 +15,7 @@ import {
 } from '@centaurus/node'
 import { CLUSTER_DNS, openContainerd, POD_CIDR } from '../containers.ts'
 import { markReady, registerDaemon } from '../daemons.ts'
-import type { Home } from '../home.ts'
+import { listServerPorts, type Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
 import { localNodeName, readNodeIdentity, type NodeIdentity } from '../node-identity.ts'
@@ -53,7 +53,7 @@ async function runSimulated(
   { partition, count, logger }: Settings & { readonly count: number; readonly logger: Logger },
 ): Promise<Running> {
   const { config } = await loadKubeconfig(home.kubeconfig)
-  const clients = connectNodes(config)
+  const clients = connectNodes({ ...config, alternatives: otherServers(home, config.server) })
   const client = clients.client()
   await untilApiAnswers(client, 'simulated-0')
   const simulated = await startSimulatedNodes({
@@ -79,11 +79,12 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
   const nodeName = localNodeName()
   const identity = readNodeIdentity(home)
   const { ca, cert, key, proxyCert, proxyKey } = identity
-  const server = `https://127.0.0.1:${settings.port}`
-  const client = createHttpClient({ server, ca, cert, key, userAgent: 'kubelet' })
+  const server = `https://${loopbackOf(settings)}:${settings.port}`
+  const alternatives = otherServers(home, server)
+  const client = createHttpClient({ server, alternatives, ca, cert, key, userAgent: 'kubelet' })
   // Services of every tenant that has pods here are served on this node.
   const proxyIdentity = { cert: proxyCert, key: proxyKey, tenant: ALL_TENANTS }
-  const proxyClient = createHttpClient({ server, ca, ...proxyIdentity, userAgent: 'kube-proxy' })
+  const proxyClient = createHttpClient({ server, alternatives, ca, ...proxyIdentity, userAgent: 'kube-proxy' })
   const deps = { client, clock: systemClock, random: systemRandom, logger }
   const informers = createInformerFactory(proxyClient, deps)
   const agent = createNodeAgent({
@@ -121,6 +122,16 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
       await client.close()
     },
   }
+}
+
+/** The other API servers of the partition on this machine: any will do when one dies. */
+function otherServers(home: Home, server: string): string[] {
+  return listServerPorts(home).map((port) => Object.assign(new URL(server), { port: String(port) }).origin)
+}
+
+/** Where a server on this machine listens. */
+function loopbackOf({ listen }: Settings): string {
+  return listen === undefined || listen === '0.0.0.0' || listen === '::' ? '127.0.0.1' : listen
 }
 
 const API_POLL_MS = 250
