@@ -59,7 +59,10 @@ export interface ApiServerExtension {
   close?(): Promise<void>
 }
 
-/** Takes over a request of a tenant that the registry knows and another partition serves; false: it could not. */
+/**
+ * Takes over a request of a tenant that another partition serves; false: this one does, or nobody. Asked for each request of a tenant that the
+ * registry knows. Throws `StatusError` to refuse it.
+ */
 export type Forward = (
   exchange: Exchange,
   request: { readonly user: UserInfo; readonly tenant: string },

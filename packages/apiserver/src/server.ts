@@ -131,9 +131,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     async start() {
       await cache.start()
       tenants.start()
-      tenants.onChange((tenant) => {
-        if (tenants.find(tenant) === undefined) cache.forgetTenant(tenant)
-      })
+      followTenants(cache, tenants)
       await bootstrapObjects(client(), deps.admission ?? {})
       for (const start of parts.starts) await start()
     },
@@ -146,6 +144,17 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       for (const close of parts.closes.toReversed()) await close()
     },
   }
+}
+
+/** A tenant's watches end when it leaves; those of a time before it came (back) have to begin with a list. */
+function followTenants(cache: WatchCache, tenants: TenantDirectory): void {
+  const hosted = new Set(tenants.hosted())
+  tenants.onChange((tenant) => {
+    if (tenants.find(tenant) === undefined) cache.forgetTenant(tenant)
+    if (tenants.isHosted(tenant) === hosted.has(tenant)) return
+    if (!hosted.delete(tenant)) hosted.add(tenant)
+    cache.restartTenant(tenant)
+  })
 }
 
 interface CoreDeps extends ServeDeps {

@@ -22,6 +22,7 @@ import {
   createReachNodes,
   createRegistryExtension,
   createRelaySource,
+  createRequestForwarding,
   createTenantsExtension,
   createWriteForwarding,
   readmitHome,
@@ -73,7 +74,7 @@ export interface PartitionExtensionsOptions {
 export function partitionExtensions(options: PartitionExtensionsOptions): CreateExtension[] {
   const { partition, store, shared, clock, logger } = options
   const { name, homeEndpoints } = partition
-  const { peers, claims, fences, openLink, storeState } = shared
+  const { peers, claims, fences, identity, openLink, owners, storeState } = shared
   const isHome = homeEndpoints === undefined
   const whyFenced = (peer: string): string | undefined => peers.whyFenced(peer)
   return [
@@ -88,6 +89,7 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
         },
       }),
     ),
+    withMembership(name, (membership) => createRequestForwarding({ membership, identity, fences })),
     createRegistryExtension(),
     ...(isHome ? [createTenantsExtension()] : []),
     ...(claims === undefined
@@ -96,7 +98,7 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
           withMembership(name, (membership) =>
             createClaimsExtension({ claims, membership, store, storeState, whyFenced }),
           ),
-          withMembership(name, (membership) => createWriteForwarding({ membership, openLink })),
+          withMembership(name, (membership) => createWriteForwarding({ membership, owners, openLink })),
         ]),
     ...(fences === undefined
       ? []

@@ -40,6 +40,7 @@ import {
   withNodes,
   type Hosting,
   type Membership,
+  type Relay,
 } from '@centaurus/partition'
 import { startScheduler } from '@centaurus/scheduler'
 import type { PartitionRole } from '@centaurus/api/centaurus/v1'
@@ -80,14 +81,15 @@ export async function startParts(server: ApiServer, options: PartsOptions): Prom
   const informers = createHostedInformers(view, hostingOf(server, partition), logger)
   const deps = { informers, clock, random, logger, ...controllerInputs(server, options, signer) }
   const running: Closable[] = []
+  let relay: Relay | undefined
   if (partition.roles.includes('Resource')) {
     const client = server.client(componentUser('kube-controller-manager'))
     running.push(startControllers({ ...deps, client, names: controllersOf('Resource') }))
-    running.push(startRelayOf(server, options))
+    running.push((relay = startRelayOf(server, options)))
   }
   if (partition.roles.includes('Tenant')) running.push(await startTenantParts(server, { ...options, deps }))
   if (options.partition.homeEndpoints === undefined || partition.roles.includes('Tenant'))
-    running.push(...startTenantLife(server, options))
+    running.push(...startTenantLife(server, { ...options, relay }))
   return {
     async close() {
       await Promise.all(running.map((part) => part.close()))
@@ -99,14 +101,15 @@ export async function startParts(server: ApiServer, options: PartsOptions): Prom
 type Shared = Omit<ControllerInputs, 'client'>
 
 /** What runs on the nodes here comes from all tenant partitions; room whose pod never came is given back. */
-function startRelayOf(server: ApiServer, options: PartsOptions): Closable {
+function startRelayOf(server: ApiServer, options: PartsOptions): Relay {
   const { shared, logger } = options
-  const { claims, peers, openLink } = shared
+  const { claims, peers, openLink, owners } = shared
   return startRelay({
     ...options,
     server,
     peers,
     openLink,
+    owners,
     onSynced(partition, epoch) {
       const isBound = createIsBound(claims!, server.reader)
       claims?.reconcile(partition, { epoch, isBound }).catch((error: unknown) => {
@@ -182,13 +185,26 @@ async function startTenantParts(
 }
 
 /** Home decides where tenants live; the partitions of their own make, move and delete them. */
-function startTenantLife(server: ApiServer, options: PartsOptions): Closable[] {
+function startTenantLife(
+  server: ApiServer,
+  { relay, ...options }: PartsOptions & { readonly relay: Relay | undefined },
+): Closable[] {
   const { store, shared, membership, registryClient, clock, logger } = options
   const deps = { store, membership, registryClient, clock, logger }
   const { fences, openLink } = shared
   return [
     startTenants({ ...deps, server, onGone: async (tenant) => fences?.remove(tenant) }),
-    ...(fences === undefined ? [] : [startMover({ ...deps, fences, openLink })]),
+    ...(fences === undefined
+      ? []
+      : [
+          startMover({
+            ...deps,
+            fences,
+            openLink,
+            isTakenOver: relay === undefined ? undefined : (tenant) => relay.holdsAll(tenant),
+            dropUsage: (tenant) => server.dropTenantUsage(tenant),
+          }),
+        ]),
   ]
 }
 

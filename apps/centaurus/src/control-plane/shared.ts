@@ -8,6 +8,7 @@ import {
   issuePartitionCertificate,
   PeerStates,
   TenantFences,
+  TenantOwners,
   type LinkIdentity,
   type Membership,
   type OpenLink,
@@ -20,6 +21,8 @@ import type { PartitionSetup } from './partition-setup.ts'
 export interface PartitionShared {
   readonly identity: LinkIdentity
   readonly openLink: OpenLink
+  /** Where tenants' originals are. */
+  readonly owners: TenantOwners
   /** What it remembers of other partitions' stores. */
   readonly peers: PeerStates
   /** Room on its nodes; undefined in a partition without nodes. */
@@ -45,11 +48,13 @@ export async function createShared(options: SharedOptions): Promise<PartitionSha
   const { store, certificates, partition, clock, logger } = options
   const deps = { store, clock, logger }
   const late: { membership?: Membership } = {}
-  const ownerOf = (tenant: string): string | undefined => late.membership?.tenant(tenant)?.status?.partition
+  const owners = new TenantOwners(() => late.membership)
+  const ownerOf = (tenant: string): string | undefined => owners.ownerOf(tenant)
   const certificate = await issuePartitionCertificate(certificates, partition.name)
   const identity: LinkIdentity = { ca: certificates.authority.certificatePem, certificate, clock }
   return {
     identity,
+    owners,
     openLink: createOpenLink(identity),
     peers: new PeerStates(deps),
     claims: partition.roles.includes('Resource') ? new ClaimBook({ ...deps, ownerOf }) : undefined,

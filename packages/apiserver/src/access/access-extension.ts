@@ -57,7 +57,9 @@ export function createAccessExtension(options: AccessOptions): CreateExtension {
         policies,
       ]),
     )
-    const tokens = createTokenAuthenticator(deps)
+    const isElsewhere = (tenant: string): boolean =>
+      core.tenants.find(tenant) !== undefined && !core.tenants.isHosted(tenant)
+    const tokens = createTokenAuthenticator({ ...deps, isElsewhere })
     const certificates = createCertificateAuthenticator(core.clock)
     const stops: (() => void)[] = []
     const extension: ApiServerExtension = {

@@ -19,7 +19,7 @@ import {
 import { services, type Service, type ServicePort, type ServiceSpec } from '@centaurus/api/core/v1'
 import type { IPAddressSpec } from '@centaurus/api/networking/v1'
 import type { Change, Comparison } from '@centaurus/store'
-import { encodeExact, encodeStored } from '../storage/encoding.ts'
+import { asBuffer, encodeExact, encodeStored } from '../storage/encoding.ts'
 import { REGISTRY_PREFIX, resourcePrefix } from '../storage/keys.ts'
 import type { AdmissionContext, AdmissionStep, AdmittedWrite, Reservation } from './admission.ts'
 import { formatIpv4, isUsable, parseIpRange, parseIpv4, staticCount, type IpRange } from './ip-range.ts'
@@ -34,7 +34,8 @@ export interface ServiceAllocationOptions {
 
 export const DEFAULT_SERVICE_RANGE = '10.96.0.0/16'
 const DEFAULT_NODE_PORTS = { first: 30_000, last: 32_767 }
-const PORTS_PREFIX = `${REGISTRY_PREFIX}${SYSTEM_TENANT}/allocations/nodeports/`
+/** Where node ports that are taken are noted: a key a port, `{"service": "namespace/name"}` in the names of the view over all tenants. */
+export const NODE_PORTS_PREFIX = `${REGISTRY_PREFIX}${SYSTEM_TENANT}/allocations/nodeports/`
 
 interface Ranges {
   readonly addresses: IpRange
@@ -223,15 +224,26 @@ class Allocation {
 
   #takePort(port: number, mine: Set<number>): void {
     mine.add(port)
+    this.#take(portKey(port), encodeExact(JSON.stringify({ service: this.#owner })))
+  }
+
+  /** How the Service is called where all tenants' ports stand. */
+  get #owner(): string {
     const { namespace = '', name } = this.#write.draft.metadata
-    const owner = qualifyName(namespace, this.#write.request.target.tenant)
-    this.#take(portKey(port), encodeExact(JSON.stringify({ service: `${owner}/${name}` })))
+    return `${qualifyName(namespace, this.#write.request.target.tenant)}/${name}`
+  }
+
+  /** A Service that has come from another partition may have a port that is another's here. */
+  #isMine(port: number): boolean {
+    const found = this.#context.cache.resource(NODE_PORTS_PREFIX).get(String(port))
+    if (found === undefined) return false
+    return (JSON.parse(asBuffer(found.value).toString('utf8')) as { service?: string }).service === this.#owner
   }
 
   /** Gives back what the Service had and has no more. */
   #release(before: ServiceSpec | undefined, next: ServiceSpec | undefined): void {
     const kept = portsOf(next)
-    for (const port of portsOf(before)) if (!kept.has(port)) this.#giveBack(portKey(port))
+    for (const port of portsOf(before)) if (!kept.has(port) && this.#isMine(port)) this.#giveBack(portKey(port))
     const address = addressOf(before)
     if (address === undefined || address === addressOf(next)) return
     this.#giveBack(addressKey(SYSTEM_TENANT, address))
@@ -287,7 +299,7 @@ class Allocation {
 }
 
 function portKey(port: number): string {
-  return `${PORTS_PREFIX}${port}`
+  return `${NODE_PORTS_PREFIX}${port}`
 }
 
 function addressKey(tenant: string, address: string): string {

@@ -15,6 +15,8 @@ export interface WriteForwarder {
 
 export interface ForwardedWrite {
   readonly user: UserInfo
+  /** Whose object it is. */
+  readonly tenant: string
   readonly method: string
   /** In the view over all tenants and without its prefix; with query. */
   readonly path: string
@@ -53,6 +55,7 @@ export async function forwardWrite(
     if (owner === undefined) continue
     const answer = await forwarder.send(owner, {
       user,
+      tenant: info.tenant,
       method: exchange.method,
       path: asked.info.path + (exchange.query.size === 0 ? '' : `?${exchange.query}`),
       contentType: exchange.headers['content-type'],

@@ -62,14 +62,14 @@ function findOwner(deps: ServeDeps, { user, type, name }: Asked): Client | undef
     if (owner === undefined) continue
     const storeKey = place.name === '' ? undefined : target.prefix + key
     return createRequesterClient({
-      call: (call) => send(forwarder, owner, { ...call, user, copy, storeKey }),
+      call: (call) => send(forwarder, owner, { ...call, user, tenant: place.tenant, copy, storeKey }),
       open: () => Promise.reject(new Error('Only writes are handed on')),
     })
   }
   return undefined
 }
 
-type Sent = HttpCall & Pick<Parameters<WriteForwarder['send']>[1], 'user' | 'copy' | 'storeKey'>
+type Sent = HttpCall & Pick<Parameters<WriteForwarder['send']>[1], 'user' | 'tenant' | 'copy' | 'storeKey'>
 
 async function send<Out>(forwarder: WriteForwarder, owner: string, { body, contentType, ...call }: Sent): Promise<Out> {
   call.signal?.throwIfAborted()

@@ -20,7 +20,7 @@ export interface PipelineDeps {
   readonly authorizers: readonly Authorizer[]
   readonly routes: RouteTable
   readonly tenants: TenantDirectory
-  /** Asked, in their order, to take a request over whose tenant is served by another partition; true: it did. */
+  /** Asked, in their order, to take over a request of a tenant that the registry knows; true: it did. */
   readonly forwarders: readonly Forward[]
   readonly limits: RequestLimits
   readonly logger: Logger
@@ -81,7 +81,7 @@ async function serve(deps: PipelineDeps, exchange: Exchange, context: RequestCon
   await serveRoute(route, exchange, context)
 }
 
-/** Hands the exchange to an extension that reaches the partition which serves the caller's or the named tenant. */
+/** Offers a tenant's request to who reaches the partition that serves the tenant, if it is another one. */
 async function forward(
   { tenants, forwarders }: PipelineDeps,
   exchange: Exchange,
@@ -89,7 +89,7 @@ async function forward(
 ): Promise<boolean> {
   if (forwarders.length === 0) return false
   const tenant = user.tenant === SYSTEM_TENANT ? named : user.tenant
-  if (tenant === '' || tenants.isHosted(tenant) || tenants.find(tenant) === undefined) return false
+  if (tenant === '' || tenants.find(tenant) === undefined) return false
   if (user.groups.includes('system:unauthenticated')) return false
   for (const attempt of forwarders) if (await attempt(exchange, { user, tenant })) return true
   return false

@@ -70,6 +70,8 @@ export class WatchCache implements StoredObjects {
   readonly #hot: HotValues | undefined
   #waiters: Waiter[] = []
   #revision = 0
+  /** Revision of what is being applied, or was last. */
+  #applying = 0
   #loadedAt = 0
   #watch: StoreWatch | undefined
   #closed = false
@@ -176,6 +178,19 @@ export class WatchCache implements StoredObjects {
     }
   }
 
+  /**
+   * The tenant came to this partition, or left it, at this point: who watches it starts anew, and what was stored before is no history of it. Views
+   * over all tenants go on.
+   */
+  restartTenant(tenant: string): void {
+    const prefix = `${REGISTRY_PREFIX}${tenant}/`
+    for (const [key, cache] of this.#resources) {
+      if (!key.startsWith(prefix)) continue
+      cache.closeWatchers()
+      cache.forgetHistory(this.#applying)
+    }
+  }
+
   /** Prefix and cache of everything that was ever seen, for metrics. */
   entries(): IterableIterator<[string, ResourceCache]> {
     return this.#resources.entries()
@@ -252,6 +267,7 @@ export class WatchCache implements StoredObjects {
       else objects.push(object)
     }
     this.#loadedAt = entries.revision
+    this.#applying = entries.revision
     for (const prefix of this.#resources.keys()) if (!byPrefix.has(prefix)) byPrefix.set(prefix, [])
     for (const view of this.#views.values()) view.closeWatchers()
     for (const [prefix, objects] of byPrefix) {
@@ -304,6 +320,7 @@ export class WatchCache implements StoredObjects {
   }
 
   #apply(events: readonly StoreEvent[], revision: number): void {
+    this.#applying = revision
     for (const event of events) {
       const storeKey = event.type === 'put' ? event.entry.key : event.key
       const split = splitStoreKey(storeKey)

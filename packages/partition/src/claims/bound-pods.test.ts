@@ -28,7 +28,7 @@ describe('pods that came with a node', () => {
       metadata: { name: 'p', uid: 'p', resourceVersion: '1', creationTimestamp: '' },
       spec: { roles: ['Tenant' as const, 'Resource' as const], endpoints: ['https://127.0.0.1:1'] },
     })
-    const membership = { self: 'p', get }
+    const membership = { self: 'p', get, hosts: () => true, tenants: () => [], onChange: () => () => {} }
     const server = await startTestServer({ store, extensions: [createClaimsExtension({ claims, store, membership })] })
     const { client } = server
     const node = await client.create(nodes, { metadata: { name: 'n' } })

@@ -43,6 +43,7 @@ describe('binding through claims', () => {
     get: partition,
     list: () => [partition('rp')],
     hosts: (tenant: string) => tenant !== 'moved',
+    tenants: () => [],
     onChange: () => () => {},
   })
 
@@ -51,7 +52,7 @@ describe('binding through claims', () => {
     const signer = createTokenSigner({ keyPem: certificates.serviceAccountKeyPem })
     const extension = createClaimsExtension({
       claims,
-      membership: { self: 'rp', get: partition },
+      membership: membershipOf('rp'),
       store: rpStore,
       storeState: async () => storeState,
     })

@@ -35,7 +35,7 @@ export type BindingResult =
   | { readonly type: 'failed'; readonly error: Error }
 
 export interface ClaimBinderDeps {
-  readonly membership: Pick<Membership, 'self' | 'get'>
+  readonly membership: Pick<Membership, 'self' | 'get' | 'hosts'>
   readonly openLink: OpenLink
   /** On the view over all tenants of this partition. */
   readonly client: Client
@@ -226,6 +226,10 @@ class Binder implements ClaimBinder {
     for (;;) {
       const outcome = await this.#bindOnce(item)
       if (outcome === 'bound') return { type: 'bound' }
+      if (!this.#deps.membership.hosts(tenantOf(item.pod))) {
+        // it may have been bound just before the tenant moved: its new partition, and so the one with the node, know
+        return { type: 'failed', error: new Error('The tenant of the Pod has moved to another partition') }
+      }
       if (outcome !== 'unknown') {
         const sender = this.#peers.get(item.partition)?.sender
         void sender?.send([{ op: 'release', uid, node: item.nodeName }])
@@ -273,13 +277,17 @@ class Binder implements ClaimBinder {
   }
 }
 
+function tenantOf({ metadata }: Pod): string {
+  return metadata.annotations?.[TENANT_ANNOTATION] ?? SYSTEM_TENANT
+}
+
 /** Names are those that the pod's tenant knows. */
 function toClaim({ pod, nodeName, requests, ports }: BindingItem): ClaimRoom {
   const { uid, name, namespace, annotations } = pod.metadata
   return {
     op: 'claim',
     uid,
-    tenant: annotations?.[TENANT_ANNOTATION] ?? SYSTEM_TENANT,
+    tenant: tenantOf(pod),
     namespace: annotations?.[NAMESPACE_ANNOTATION] ?? namespace ?? '',
     name,
     node: nodeName,

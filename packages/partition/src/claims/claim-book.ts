@@ -1,4 +1,4 @@
-import { serviceUnavailable, StatusError, tooManyRequests } from '@centaurus/api'
+import { serviceUnavailable, StatusError, SYSTEM_TENANT, tooManyRequests } from '@centaurus/api'
 import { assert, encodeText, type Clock, type Logger } from '@centaurus/base'
 import { StoreFullError, type Change, type CommitResult, type Comparison, type Store } from '@centaurus/store'
 import { ClaimFeed, claimantKey, nodeClaimsKey } from './claim-feed.ts'
@@ -124,6 +124,7 @@ export class ClaimBook {
     await this.#raiseEpoch(partition, bound.epoch)
     await this.whenCurrent()
     const ownerOf = (tenant: string): string | undefined => this.#deps.ownerOf?.(tenant)
+    await this.#enqueue({ request: undefined, partition, items: [] }) // what was decided before tenants moved is in the ledger then
     const { release, takeOver } = planReconcile(this.ledger, partition, { ...bound, ownerOf })
     for (const [holder, items] of release) await this.#inParts(holder, items)
     await this.#inParts(partition, takeOver)
@@ -206,7 +207,7 @@ export class ClaimBook {
       if (open.length === 0) return
       const draft = new LedgerDraft(this.ledger, this.#table)
       const answers = open.map(({ partition, request, items }) =>
-        draft.decide({ partition, epoch: request?.epoch ?? 0 }, items),
+        draft.decide({ partition, epoch: request?.epoch ?? 0, serves: this.#servesOf(request) }, items),
       )
       const lostAt = await this.#commitAll(
         draft.changes,
@@ -219,6 +220,13 @@ export class ClaimBook {
       await this.#feed.waitRevision(lostAt)
     }
     throw serviceUnavailable('too many API servers decide on the same nodes; please try again')
+  }
+
+  /** A pod of a tenant that has moved is never bound by the partition that it left, so room for it would be lost. */
+  #servesOf(request: ClaimsRequest | undefined): ((tenant: string) => boolean) | undefined {
+    const { ownerOf } = this.#deps
+    if (request === undefined || ownerOf === undefined) return undefined
+    return (tenant) => tenant === SYSTEM_TENANT || (ownerOf(tenant) ?? request.partition) === request.partition
   }
 
   /** Tells the caller of a request that came too late. */

@@ -26,7 +26,7 @@ async function startPartition(store: Store, moved: Readonly<Record<string, strin
     metadata: { name: 'p', uid: 'p', resourceVersion: '1', creationTimestamp: '' },
     spec: { roles: ['Tenant' as const, 'Resource' as const], endpoints: ['https://127.0.0.1:1'] },
   })
-  const membership = { self: 'p', get }
+  const membership = { self: 'p', get, hosts: () => true, tenants: () => [], onChange: () => () => {} }
   const server = await startTestServer({
     store: outliving(store),
     extensions: [createClaimsExtension({ claims, store, membership }), allowAll],

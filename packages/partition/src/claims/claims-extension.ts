@@ -24,7 +24,7 @@ export interface ClaimsExtensionDeps {
   /** Not started: the extension does. */
   readonly claims: ClaimBook
   /** Partitions that it does not know may not claim. */
-  readonly membership: Pick<Membership, 'get' | 'self'>
+  readonly membership: Pick<Membership, 'get' | 'self' | 'hosts' | 'tenants' | 'onChange'>
   readonly store: Store
   /** Identity and present revision of this partition's store, told to whoever follows the allocations. */
   readonly storeState?: (() => Promise<StoreState>) | undefined
@@ -76,7 +76,7 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
         const { self } = deps.membership
         const mirrors = new MirrorClaims({ claims, self, reader, clock, logger })
         running.push(() => mirrors.close())
-        const reconciler = new LocalReconciler({ claims, self, store: deps.store, reader, client, clock, logger })
+        const reconciler = new LocalReconciler({ ...deps, reader, client, clock, logger })
         running.push(() => reconciler.close())
       },
       drain: () => streams.close(),

@@ -117,7 +117,7 @@ class Tenants {
     }
     this.#binders.push(
       createClaimBinder({
-        membership: { self: this.name, get: () => partition },
+        membership: { self: this.name, get: () => partition, hosts: () => true },
         openLink: () => this.#resources.link(),
         client: slowToBind(this.server.client, this.#random),
         epoch,

@@ -14,6 +14,8 @@ import {
 export interface Claimant {
   readonly partition: string
   readonly epoch: number
+  /** Whether it may claim for the tenant; absent: for all. */
+  readonly serves?: ((tenant: string) => boolean) | undefined
 }
 
 interface NodeDraft {
@@ -56,6 +58,13 @@ export class LedgerDraft {
 
   #claim(claimant: Claimant, item: ClaimRoom): ClaimAnswer {
     const { uid, node } = item
+    if (claimant.serves?.(item.tenant) === false) {
+      return this.#refuse(
+        item,
+        'TenantElsewhere',
+        `partition "${claimant.partition}" does not serve the pod's tenant now`,
+      )
+    }
     const holder = this.#nodeOf(uid)
     if (holder !== undefined && holder !== node) {
       return this.#refuse(item, 'ClaimedElsewhere', `pod has its room on node "${holder}"`)

@@ -3,6 +3,7 @@ import { EPOCH_KEY, readEpoch, type ObjectReader } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Store, StoreWatch } from '@centaurus/store'
+import type { Membership } from '../membership/membership.ts'
 import type { ClaimBook } from './claim-book.ts'
 import { isOver } from './claim-releaser.ts'
 
@@ -11,7 +12,7 @@ const RETRY_DELAY_MS = 1_000
 export interface LocalReconcilerDeps {
   readonly claims: ClaimBook
   /** Name of this partition, which has both nodes and tenants. */
-  readonly self: string
+  readonly membership: Pick<Membership, 'self' | 'onChange' | 'tenants' | 'hosts'>
   readonly store: Store
   readonly reader: ObjectReader
   readonly client: Client
@@ -30,20 +31,28 @@ export function createIsBound(claims: ClaimBook, reader: ObjectReader): (uid: st
   }
 }
 
-/** Gives back, each time that another scheduler of this partition takes over, the room that those before it left behind without a pod. */
+/**
+ * Gives back, each time that another scheduler of this partition takes over, the room that those before it left behind without a pod; takes over the
+ * room of pods whose tenant moves here.
+ */
 export class LocalReconciler {
   readonly #deps: LocalReconcilerDeps
   #watch: StoreWatch | undefined
   #closed = false
   #running: Promise<void> = Promise.resolve()
+  #hosted = new Map<string, number>()
+  readonly #stopListening: () => void
 
   constructor(deps: LocalReconcilerDeps) {
     this.#deps = deps
+    this.#hosted = this.#readHosted()
+    this.#stopListening = deps.membership.onChange(() => this.#review())
     this.#follow()
   }
 
   async close(): Promise<void> {
     this.#closed = true
+    this.#stopListening()
     this.#watch?.close()
     await this.#running
   }
@@ -58,18 +67,31 @@ export class LocalReconciler {
     this.#start()
   }
 
+  #review(): void {
+    const before = this.#hosted
+    this.#hosted = this.#readHosted()
+    for (const [tenant, epoch] of this.#hosted) if (before.get(tenant) !== epoch) return this.#start()
+  }
+
+  /** Epochs of the tenants that are here. */
+  #readHosted(): Map<string, number> {
+    const { membership } = this.#deps
+    const hosted = membership.tenants().filter(({ metadata }) => membership.hosts(metadata.name))
+    return new Map(hosted.map(({ metadata, status }) => [metadata.name, status?.epoch ?? 0]))
+  }
+
   #start(): void {
     this.#running = this.#running.then(() => this.#reconcile())
   }
 
   async #reconcile(): Promise<void> {
-    const { claims, self, store, reader, client, clock, logger } = this.#deps
+    const { claims, membership, store, reader, client, clock, logger } = this.#deps
     if (this.#closed) return
     try {
       const present = await readEpoch(store)
       if (present === undefined) return
       await client.list(nodes, { limit: 1 }) // the cache holds now what was bound before the epoch began
-      await claims.reconcile(self, {
+      await claims.reconcile(membership.self, {
         epoch: present.epoch,
         isBound: createIsBound(claims, reader),
       })

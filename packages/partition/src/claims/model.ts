@@ -64,7 +64,7 @@ export interface ClaimsRequest {
 export interface ClaimAnswer {
   readonly uid: string
   readonly result: 'accepted' | 'refused' | 'released'
-  /** Of a refusal: `OutOf<resource>`, `NodePorts`, `NodeNotFound` or `ClaimedElsewhere`. */
+  /** Of a refusal: `OutOf<resource>`, `NodePorts`, `NodeNotFound`, `TenantElsewhere` or `ClaimedElsewhere`. */
   readonly reason?: string | undefined
   /** Of a refusal, for people. */
   readonly message?: string | undefined

@@ -6,7 +6,7 @@ const PAGE_ENTRIES = 500
 /** An importer that falls so far behind is dropped; it begins again. */
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024
 /** How often the reader learns up to which revision it has everything: a move waits for one of these while writes are stopped. */
-const PROGRESS_INTERVAL_MS = 50
+const PROGRESS_INTERVAL_MS = 20
 
 /** Where the lines go: an HTTP answer, or a function in tests. */
 export interface ExportSink {

@@ -1,8 +1,10 @@
-import type { Change, Store } from '@centaurus/store'
+import type { Change, Comparison, Store } from '@centaurus/store'
 import { tenantPrefix, type ExportEntry, type ExportLine } from './export-tenant.ts'
 
 /** Changes in one commit; etcd allows 128 operations in a transaction. */
 const CHANGES_AT_ONCE = 100
+/** Keys read at once. */
+const PAGE_ENTRIES = 500
 
 /**
  * Takes one export into a store: after `synced`, the store holds exactly what the exporting one held at `appliedRevision`, under the same
@@ -12,15 +14,24 @@ const CHANGES_AT_ONCE = 100
 export class TenantImport {
   readonly #store: Store
   readonly #prefix: string
+  readonly #guard: Comparison
+  #entries = 0
   /** Keys below the prefix that are here and that the snapshot has not confirmed. */
   #unconfirmed: Map<string, string> | undefined
   #appliedRevision = 0
   #synced = false
   readonly #waiters: { readonly revision: number; readonly resolve: () => void }[] = []
 
-  constructor(store: Store, tenant: string) {
+  /** `guard` must hold for each change: nothing is written when somebody else has begun anew, or the tenant is served already. */
+  constructor(store: Store, tenant: string, guard: Comparison) {
     this.#store = store
     this.#prefix = tenantPrefix(tenant)
+    this.#guard = guard
+  }
+
+  /** Objects that the snapshot had. */
+  get entries(): number {
+    return this.#entries
   }
 
   /** Whether the snapshot is complete. */
@@ -63,6 +74,7 @@ export class TenantImport {
   async #putSnapshot(entries: readonly ExportEntry[]): Promise<void> {
     const here = (this.#unconfirmed ??= await this.#readAll())
     const changes: Change[] = []
+    this.#entries += entries.length
     for (const [key, value] of entries) {
       if (here.get(key) !== value) changes.push(this.#put(key, value))
       here.delete(key)
@@ -86,10 +98,17 @@ export class TenantImport {
   }
 
   async #readAll(): Promise<Map<string, string>> {
-    const { entries } = await this.#store.range(this.#prefix)
-    return new Map(
-      entries.map(({ key, value }) => [key.slice(this.#prefix.length), Buffer.from(value).toString('utf8')] as const),
-    )
+    const found = new Map<string, string>()
+    let from: string | undefined
+    for (;;) {
+      const options = from === undefined ? { limit: PAGE_ENTRIES } : { limit: PAGE_ENTRIES, from }
+      const { entries, more } = await this.#store.range(this.#prefix, options)
+      for (const { key, value } of entries) {
+        found.set(key.slice(this.#prefix.length), Buffer.from(value).toString('utf8'))
+      }
+      if (!more) return found
+      from = `${entries.at(-1)!.key}\0`
+    }
   }
 
   #put(key: string, value: string): Change {
@@ -103,7 +122,8 @@ export class TenantImport {
   /** Not atomic beyond {@link CHANGES_AT_ONCE}: nobody looks before the import is complete. */
   async #commit(changes: readonly Change[]): Promise<void> {
     for (let at = 0; at < changes.length; at += CHANGES_AT_ONCE) {
-      await this.#store.commit({ changes: changes.slice(at, at + CHANGES_AT_ONCE) })
+      const part = { compare: [this.#guard], changes: changes.slice(at, at + CHANGES_AT_ONCE) }
+      if (!(await this.#store.commit(part)).committed) throw new Error('Somebody else has begun to fetch the tenant')
     }
   }
 }

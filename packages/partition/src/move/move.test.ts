@@ -19,7 +19,7 @@ async function contents(store: Store, prefix: string): Promise<Record<string, st
 /** Runs an export into an import; `stop` ends both. */
 function connect(from: Store, to: Store, tenant: string): { target: TenantImport; stop: () => Promise<void> } {
   const abort = new AbortController()
-  const target = new TenantImport(to, tenant)
+  const target = new TenantImport(to, tenant, { key: '/guard', modRevision: 0 })
   let applied = Promise.resolve()
   const sink: ExportSink = {
     queuedBytes: 0,

@@ -19,9 +19,9 @@ import { createOpenLink, issuePartitionCertificate } from '../membership/partiti
 import { createMembershipExtension } from '../membership/membership-extension.ts'
 import { createRegistryExtension } from '../registry/registry-extension.ts'
 import { startMover } from './mover.ts'
-import { planMove } from './plan-move.ts'
+import { FROZEN_MS_MAX, planMove } from './plan-move.ts'
 import { createMoveSource } from './source-extension.ts'
-import { TenantFences } from './tenant-fence.ts'
+import { TenantFences, type TenantFence } from './tenant-fence.ts'
 
 const ACME = { ...SERVER_USER, tenant: 'acme' }
 
@@ -115,7 +115,7 @@ describe('the move of a tenant', () => {
     const writer = (async () => {
       for (let i = 0; !writing.signal.aborted; i++) {
         const name = `c-${i}`
-        const place = home.fences.get('acme').state === 'gone' ? other : home
+        const place = home.fences.get('acme').state === 'away' ? other : home
         try {
           await clientOf(place).create(configmaps, { metadata: { namespace: 'shop', name }, data: { i: `${i}` } })
           acknowledged.push(name)
@@ -129,7 +129,7 @@ describe('the move of a tenant', () => {
     t.after(() => writing.abort())
     await until(() => acknowledged.length > 50)
     await moveTo('p1')
-    await until(() => other.fences.get('acme').epoch === 2 && home.fences.get('acme').state === 'gone')
+    await until(() => other.fences.get('acme').epoch === 2 && home.fences.get('acme').state === 'away')
     const atFlip = acknowledged.length
     await until(() => acknowledged.length > atFlip + 50)
     writing.abort()
@@ -144,16 +144,17 @@ describe('the move of a tenant', () => {
     assert.equal(items.length, new Set(acknowledged).size)
     await assert.rejects(
       clientOf(home).create(configmaps, { metadata: { namespace: 'shop', name: 'late' } }),
-      (error) => isStatus(error, 'ServiceUnavailable'),
+      (error) => isStatus(error, 'ServiceUnavailable') || isStatus(error, 'NotFound'),
     )
     assert.equal((await registry.get(tenants, { name: 'acme' })).status?.partition, 'p1')
   })
 
   it('can go back, and sends watchers of the time before to list again', async () => {
-    const version = (await clientOf(other).list(configmaps, { namespace: 'shop' })).resourceVersion
-    await moveTo('p0')
-    await until(() => home.fences.get('acme').epoch === 3 && other.fences.get('acme').state === 'gone')
     const before = await clientOf(other).list(configmaps, { namespace: 'shop' })
+    const version = before.resourceVersion
+    await moveTo('p0')
+    await until(() => home.fences.get('acme').epoch === 3 && other.fences.get('acme').state === 'away')
+    assert.equal((await clientOf(other).list(configmaps, { namespace: 'shop' })).items.length, 0)
     const after = await clientOf(home).list(configmaps, { namespace: 'shop' })
     assert.deepEqual(
       after.items.map((item) => item.metadata.uid),
@@ -166,7 +167,7 @@ describe('the move of a tenant', () => {
   })
 
   it('lets writes in again when it is called off', async () => {
-    await home.fences.set('acme', { state: 'frozen', epoch: 3, to: 'p1' }, () => true)
+    await home.fences.set('acme', { state: 'frozen', epoch: 3, to: 'p1', sinceMs: Date.now() }, () => true)
     const write = (): Promise<unknown> =>
       clientOf(home).create(configmaps, { metadata: { namespace: 'shop', generateName: 'again-' } })
     await assert.rejects(write(), (error) => isStatus(error, 'ServiceUnavailable'))
@@ -184,7 +185,13 @@ describe('planning a move', () => {
     spec: wanted === undefined ? {} : { partition: wanted },
     status: { partition, epoch },
   })
-  const fence = (state: 'serving' | 'frozen' | 'gone', epoch: number, to?: string) => ({ state, epoch, to })
+  const fence = (state: TenantFence['state'], epoch: number, to?: string): TenantFence => ({
+    state,
+    epoch,
+    to,
+    sinceMs: 0,
+  })
+  const plan = (of: Tenant | undefined, to: TenantFence, nowMs = 1) => planMove(of, { self: 'a', fence: to, nowMs })
   const cases = [
     { says: 'not placed', tenant: tenant('a', undefined, 0), fence: fence('serving', 0), step: 'nothing' },
     { says: 'placed here', tenant: tenant('a', 'a', 1), fence: fence('serving', 0), step: 'serve' },
@@ -192,16 +199,25 @@ describe('planning a move', () => {
     { says: 'wanted here', tenant: tenant('a', 'b', 1), fence: fence('serving', 0), step: 'fetch' },
     { says: 'wanted back', tenant: tenant('a', 'b', 2), fence: fence('gone', 2), step: 'fetch' },
     { says: 'wanted elsewhere', tenant: tenant('b', 'a', 1), fence: fence('serving', 1), step: 'nothing' },
-    { says: 'frozen for b', tenant: tenant('b', 'a', 1), fence: fence('frozen', 1, 'b'), step: 'nothing' },
+    { says: 'frozen for b', tenant: tenant('b', 'a', 1), fence: fence('frozen', 1, 'b'), step: 'wait' },
     { says: 'frozen, wanted at c', tenant: tenant('c', 'a', 1), fence: fence('frozen', 1, 'b'), step: 'thaw' },
     { says: 'frozen, called off', tenant: tenant('a', 'a', 1), fence: fence('frozen', 1, 'b'), step: 'thaw' },
     { says: 'gone to b', tenant: tenant('b', 'b', 2), fence: fence('frozen', 1, 'b'), step: 'leave' },
-    { says: 'left', tenant: tenant('b', 'b', 2), fence: fence('gone', 2), step: 'nothing' },
+    { says: 'left', tenant: tenant('b', 'b', 2), fence: fence('gone', 2), step: 'clean' },
+    { says: 'cleaned', tenant: tenant('b', 'b', 2), fence: fence('away', 2), step: 'nothing' },
+    { says: 'called off while it came', tenant: tenant('b', 'b', 1), fence: fence('fetching', 1), step: 'clean' },
+    { says: 'came', tenant: tenant('a', 'a', 2), fence: fence('fetching', 1), step: 'serve' },
+    { says: 'deleted elsewhere', tenant: undefined, fence: fence('gone', 2), step: 'clean' },
+    { says: 'deleted', tenant: undefined, fence: fence('away', 2), step: 'forget' },
     { says: 'back here', tenant: tenant('a', 'a', 3), fence: fence('gone', 2), step: 'serve' },
     { says: 'a registry that is behind', tenant: tenant('a', 'a', 1), fence: fence('gone', 2), step: 'nothing' },
     { says: 'never here', tenant: tenant('b', 'b', 1), fence: fence('serving', 0), step: 'nothing' },
   ]
   for (const one of cases) {
-    it(`${one.step}: ${one.says}`, () => assert.equal(planMove('a', one.tenant, one.fence).type, one.step))
+    it(`${one.step}: ${one.says}`, () => assert.equal(plan(one.tenant, one.fence).type, one.step))
   }
+  it('lets a tenant go on that was frozen for too long', () => {
+    const step = plan(tenant('b', 'a', 1), fence('frozen', 1, 'b'), FROZEN_MS_MAX)
+    assert.deepEqual(step, { type: 'thaw', epoch: 2 })
+  })
 })

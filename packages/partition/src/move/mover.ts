@@ -1,55 +1,66 @@
-import { isStatus, type Stored } from '@centaurus/api'
-import { tenants, type Tenant } from '@centaurus/api/centaurus/v1'
-import { createWorkQueue, runController, type Client, type RunningController } from '@centaurus/client'
-import type { Clock, Logger } from '@centaurus/base'
+import { createWorkQueue, runController, type RunningController } from '@centaurus/client'
+import type { Logger } from '@centaurus/base'
 import type { Store } from '@centaurus/store'
 import type { Membership } from '../membership/membership.ts'
-import type { OpenLink, PartitionLink } from '../membership/partition-link.ts'
-import type { ExportLine } from './export-tenant.ts'
+import type { OpenLink } from '../membership/partition-link.ts'
+import { cleanTenant } from './clean-tenant.ts'
+import { decideMove, tellMove, type MoveReason, type RegistryDeps } from './decide-move.ts'
+import { fetchTenant } from './fetch-tenant.ts'
 import { TenantImport } from './import-tenant.ts'
-import { planMove } from './plan-move.ts'
-import type { FreezeAnswer, FreezeRequest } from './source-extension.ts'
+import { planMove, type MoveStep } from './plan-move.ts'
+import { holdReservations, settleReservations } from './service-reservations.ts'
 import type { TenantFences } from './tenant-fence.ts'
 
-/** Tenants that are fetched at the same time. */
+/** Tenants that are worked on at the same time. */
 const MOVES_AT_ONCE = 2
-/** A target that has frozen the source and does not get the rest within this gives up, so that the source can thaw. */
-const FREEZE_TIMEOUT_MS = 10_000
-/** Lines that came and are not stored yet; a target that is so far behind begins again. */
-const PENDING_LINES_MAX = 20_000
-/** How often a frozen source looks whether its move is still wanted. */
-const FROZEN_RECHECK_MS = 2_000
+/** How often a partition looks whether its nodes have taken over the pods of a tenant that left. */
+const CLEAN_RECHECK_MS = 500
+/** How long a move waits for the registry's copy to show it; then the next look at the tenant goes on. */
+const LEARN_TIMEOUT_MS = 5_000
 
-export interface MoverDeps {
+export interface MoverDeps extends RegistryDeps {
   readonly store: Store
   readonly fences: TenantFences
   readonly membership: Membership
   readonly openLink: OpenLink
-  /** Client of the home partition's `system` tenant, where Tenants are written. */
-  readonly registryClient: Client
-  readonly clock: Clock
   readonly logger: Logger
-  /** Told when a tenant is served here from now on, or no longer: watches and informers must look again. */
-  readonly onHosted?: ((tenant: string) => void) | undefined
+  /**
+   * Whether the nodes of this partition have what they need of the tenant from where it lives now, so that originals here can go. Absent: there
+   * are no nodes.
+   */
+  readonly isTakenOver?: ((tenant: string) => boolean) | undefined
+  /** Forgets what the tenant used of its quota here. */
+  readonly dropUsage?: ((tenant: string) => Promise<void>) | undefined
+}
+
+/** What is known of a move that this partition made, to tell people. */
+interface MoveFacts {
+  readonly from: string
+  readonly objects: number
+  readonly frozenAtMs: number
 }
 
 /**
  * Moves tenants as `Tenant.spec.partition` wants it: the partition that shall have a tenant fetches it, stops its writes at the old one for the last
- * changes, and takes over by one write to the registry, which alone decides. Every step may be repeated after a crash of either side.
+ * changes, and takes over by one write to the registry, which alone decides. The old one then removes what it had. Every step may be repeated after
+ * a crash of either side.
  */
 export function startMover(deps: MoverDeps): RunningController {
-  const queue = createWorkQueue({ clock: deps.clock })
+  const { membership, fences, logger, clock } = deps
+  const mover = new Mover(deps)
+  const queue = createWorkQueue({ clock })
   const addAll = (): void => {
-    for (const tenant of deps.membership.tenants()) queue.add(tenant.metadata.name)
+    for (const { metadata } of membership.tenants()) queue.add(metadata.name)
+    for (const name of fences.names()) queue.add(name)
   }
-  const stop = deps.membership.onChange(addAll)
+  const stop = membership.onChange(addAll)
   addAll()
   const controller = runController({
     name: 'tenant-move-controller',
     queue,
     workers: MOVES_AT_ONCE,
-    logger: deps.logger,
-    reconcile: (name, signal) => reconcileMove(name, deps, signal),
+    logger,
+    reconcile: (name, signal) => mover.reconcile(name, signal),
   })
   return {
     ...controller,
@@ -60,115 +71,127 @@ export function startMover(deps: MoverDeps): RunningController {
   }
 }
 
-async function reconcileMove(
-  name: string,
-  deps: MoverDeps,
-  signal: AbortSignal,
-): Promise<{ requeueAfterMs: number } | undefined> {
-  const { membership, fences } = deps
-  const tenant = membership.tenant(name)
-  if (tenant === undefined) return undefined
-  const step = planMove(membership.self, tenant, fences.get(name))
-  switch (step.type) {
-    case 'nothing':
-      return fences.get(name).state === 'frozen' ? { requeueAfterMs: FROZEN_RECHECK_MS } : undefined
-    case 'serve':
-    case 'leave': {
-      const state = step.type === 'serve' ? 'serving' : 'gone'
-      await fences.set(name, { state, epoch: step.epoch }, (current) => current.epoch <= step.epoch)
-      deps.onHosted?.(name)
-      return undefined
+type Again = { readonly requeueAfterMs: number } | undefined
+
+class Mover {
+  readonly #deps: MoverDeps
+  readonly #facts = new Map<string, MoveFacts>()
+
+  constructor(deps: MoverDeps) {
+    this.#deps = deps
+  }
+
+  async reconcile(name: string, signal: AbortSignal): Promise<Again> {
+    const { membership, fences, clock } = this.#deps
+    const place = { self: membership.self, fence: fences.get(name), nowMs: clock.now() }
+    const step = planMove(membership.tenant(name), place)
+    switch (step.type) {
+      case 'nothing':
+        return undefined
+      case 'wait':
+        return { requeueAfterMs: step.ms }
+      case 'fetch':
+        await this.#fetch(name, step, signal)
+        return undefined
+      case 'serve':
+        await this.#serve(name, step.epoch)
+        return undefined
+      case 'leave':
+        await fences.set(name, { state: 'gone', epoch: step.epoch }, (current) => current.epoch <= step.epoch)
+        return { requeueAfterMs: 0 }
+      case 'thaw':
+        await decideMove(name, { from: membership.self, epoch: step.epoch, to: membership.self }, this.#deps)
+        return undefined
+      case 'clean':
+        return this.#clean(name)
+      case 'forget':
+        await settleReservations(this.#deps.store, name)
+        await fences.remove(name)
+        return undefined
     }
-    case 'thaw':
-      await decide(name, { from: membership.self, epoch: step.epoch, to: membership.self }, deps)
-      return undefined
-    case 'fetch':
-      await fetchTenant(name, step, deps, signal)
-      return undefined
   }
-}
 
-async function fetchTenant(
-  name: string,
-  { from, epoch }: { readonly from: string; readonly epoch: number },
-  deps: MoverDeps,
-  signal: AbortSignal,
-): Promise<void> {
-  const source = deps.membership.get(from)
-  if (source === undefined) throw new Error(`Tenant "${name}" lives in partition ${from}, which is not registered`)
-  const link = deps.openLink(source)
-  const stop = new AbortController()
-  const ended = AbortSignal.any([signal, stop.signal])
-  const target = new TenantImport(deps.store, name)
-  try {
-    const copying = copy(link, target, { tenant: name, signal: ended })
-    await Promise.race([target.whenReached(0), copying])
-    const { revision } = await freeze(link, { tenant: name, epoch: epoch - 1 })
-    const late = deps.clock.sleep(FREEZE_TIMEOUT_MS, { signal: ended }).then(() => {
-      throw new Error(`Partition ${from} did not send the rest of tenant "${name}" in ${FREEZE_TIMEOUT_MS} ms`)
-    })
-    await Promise.race([target.whenReached(revision), copying, late])
-    await decide(name, { from, epoch, to: deps.membership.self }, deps)
-    deps.logger.info('Took over a tenant', { tenant: name, from, epoch })
-  } finally {
-    stop.abort(new Error('Move ended'))
-    await link.close()
-  }
-}
-
-/** Settles only when the export ends, which is always too early: by throwing. */
-async function copy(
-  link: PartitionLink,
-  target: TenantImport,
-  { tenant, signal }: { readonly tenant: string; readonly signal: AbortSignal },
-): Promise<never> {
-  const failed = new AbortController()
-  let applied = Promise.resolve()
-  let pending = 0
-  const apply = async (line: ExportLine): Promise<void> => {
+  async #fetch(name: string, step: Extract<MoveStep, { type: 'fetch' }>, signal: AbortSignal): Promise<void> {
+    const { membership, fences, store, openLink, clock, logger } = this.#deps
+    const { from, epoch } = step
+    const source = membership.get(from)
+    if (source === undefined) throw new Error(`Tenant "${name}" lives in partition ${from}, which is not registered`)
+    const before = epoch - 1
+    const begun = await fences.set(name, { state: 'fetching', epoch: before }, (current) => current.epoch <= before)
+    if (begun === undefined) return // the registry has gone on
+    await this.#tell(name, { epoch: before, reason: 'Copying', message: `Copying from partition "${from}"` })
+    const link = openLink(source)
+    const target = new TenantImport(store, name, fences.comparison(name))
     try {
-      if (!failed.signal.aborted) await target.apply(line)
-    } catch (error) {
-      failed.abort(error)
+      let frozenAtMs = 0
+      const onFreeze = (): void => void (frozenAtMs = clock.monotonicMs())
+      await fetchTenant(link, target, { tenant: name, epoch: before, clock, signal, onFreeze })
+      this.#facts.set(name, { from, objects: target.entries, frozenAtMs })
+      await decideMove(name, { from, epoch, to: membership.self }, this.#deps)
+      logger.info('Took over a tenant', { tenant: name, from, epoch })
+      // at once: the queue lets a key rest that took long
+      if (await this.#learnMove(name, epoch, signal)) await this.#serve(name, epoch)
     } finally {
-      pending--
+      void link.close() // it waits for answers that nobody needs any more, and the tenant must not wait for that
     }
   }
-  await link.stream({
-    path: `/partition/v1/export?tenant=${encodeURIComponent(tenant)}`,
-    signal: AbortSignal.any([signal, failed.signal]),
-    onLine(bytes) {
-      const line = JSON.parse(Buffer.from(bytes).toString('utf8')) as ExportLine
-      if (++pending > PENDING_LINES_MAX) return failed.abort(new Error('This store is too slow for the export'))
-      applied = applied.then(() => apply(line))
-    },
-  })
-  await applied
-  throw new Error(`The export of tenant "${tenant}" ended`)
-}
 
-async function freeze(link: PartitionLink, request: FreezeRequest): Promise<FreezeAnswer> {
-  const { status, body } = await link.request({ method: 'POST', path: '/partition/v1/freeze', body: request })
-  if (status !== 200) throw new Error(`Cannot stop the writes of tenant "${request.tenant}": ${JSON.stringify(body)}`)
-  return body as FreezeAnswer
-}
+  /** Resolves when this partition's copy of the registry knows where it decided that the tenant lives; false: it takes too long. */
+  async #learnMove(name: string, epoch: number, signal: AbortSignal): Promise<boolean> {
+    const { membership, clock } = this.#deps
+    const isKnown = (): boolean => (membership.tenant(name)?.status?.epoch ?? 0) >= epoch
+    if (isKnown()) return true
+    const known = Promise.withResolvers<void>()
+    const stop = membership.onChange(() => {
+      if (isKnown()) known.resolve()
+    })
+    await Promise.race([known.promise, clock.sleep(LEARN_TIMEOUT_MS, { signal })])
+    stop()
+    return isKnown()
+  }
 
-/** Writes where the tenant lives from `epoch` on, unless somebody decided otherwise meanwhile. Throws Conflict then. */
-async function decide(
-  name: string,
-  { from, epoch, to }: { readonly from: string; readonly epoch: number; readonly to: string },
-  { registryClient }: MoverDeps,
-): Promise<void> {
-  const current: Stored<Tenant> = await registryClient.get(tenants, { name })
-  const { status } = current
-  if (status?.partition === to && status.epoch === epoch) return // an earlier try came through
-  if (status?.partition !== from || (status.epoch ?? 0) !== epoch - 1)
-    throw new Error(`Tenant "${name}" is at epoch ${status?.epoch} of partition ${status?.partition} now`)
-  if (to !== from && current.spec?.partition !== to) throw new Error(`Tenant "${name}" is not to move any more`)
-  try {
-    await registryClient.updateStatus(tenants, { ...current, status: { ...status, partition: to, epoch } })
-  } catch (error) {
-    if (isStatus(error, 'Conflict')) throw new Error(`Tenant "${name}" changed meanwhile`, { cause: error })
-    throw error
+  async #serve(name: string, epoch: number): Promise<void> {
+    const { fences, store, membership, clock } = this.#deps
+    const { status } = membership.tenant(name) ?? {}
+    if (status?.partition !== membership.self || status.epoch !== epoch) return // it has gone on
+    const isNew = fences.get(name).epoch < epoch
+    const set = await fences.set(name, { state: 'serving', epoch }, (current) => current.epoch <= epoch)
+    if (set === undefined || !isNew) return
+    const facts = this.#facts.get(name)
+    this.#facts.delete(name)
+    const stoppedMs = facts === undefined ? undefined : Math.ceil(clock.monotonicMs() - facts.frozenAtMs)
+    // what its nodes were told late of the time before is no copy of anything any more
+    await cleanTenant(store, { tenant: name, kind: 'copies', guard: fences.comparison(name) })
+    await settleReservations(store, name)
+    if (facts === undefined) return
+    const what = `Took over ${facts.objects} objects from partition "${facts.from}"`
+    const message = `${what} to "${membership.self}"; writes stopped for ${stoppedMs} ms`
+    await this.#tell(name, { epoch, reason: 'TookOver', message })
+  }
+
+  async #clean(name: string): Promise<Again> {
+    const { fences, store, membership, isTakenOver, dropUsage, logger } = this.#deps
+    const tenant = membership.tenant(name)
+    if (tenant !== undefined && isTakenOver?.(name) === false) return { requeueAfterMs: CLEAN_RECHECK_MS }
+    const { epoch, state } = fences.get(name)
+    const guard = fences.comparison(name)
+    if (state === 'gone') await holdReservations(store, name, guard)
+    const count = await cleanTenant(store, { tenant: name, kind: 'originals', guard })
+    await dropUsage?.(name)
+    await fences.set(name, { state: 'away', epoch }, (current) => current.state === state && current.epoch === epoch)
+    logger.info('Removed what was left of a tenant', { tenant: name, objects: count, epoch })
+    if (tenant === undefined) return { requeueAfterMs: 0 }
+    const reason: MoveReason = state === 'gone' ? 'CleanedUp' : 'CalledOff'
+    await this.#tell(name, { epoch, reason, ...(state === 'gone' ? {} : { message: 'The move was called off' }) })
+    return undefined
+  }
+
+  /** The registry shows how it goes; nothing depends on that. */
+  async #tell(name: string, told: Parameters<typeof tellMove>[1]): Promise<void> {
+    try {
+      await tellMove(name, told, this.#deps)
+    } catch (error) {
+      this.#deps.logger.warn('Could not tell how a move goes', { tenant: name, error })
+    }
   }
 }

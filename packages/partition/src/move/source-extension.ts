@@ -65,7 +65,7 @@ function exportRoute({ store, membership, clock, logger }: MoveSourceDeps): NonR
   }
 }
 
-function freezeRoute({ fences, membership }: MoveSourceDeps): NonResourceRoute {
+function freezeRoute({ fences, membership, clock }: MoveSourceDeps): NonResourceRoute {
   return {
     path: '/partition/v1/freeze',
     methods: ['POST'],
@@ -75,8 +75,8 @@ function freezeRoute({ fences, membership }: MoveSourceDeps): NonResourceRoute {
       requireTarget(membership(), tenant, to)
       const revision = await fences.set(
         tenant,
-        { state: 'frozen', epoch, to },
-        (current) => current.state !== 'gone' && current.epoch <= epoch,
+        { state: 'frozen', epoch, to, sinceMs: clock.now() },
+        ({ state, epoch: since }) => (state === 'serving' || state === 'frozen') && since <= epoch,
       )
       if (revision === undefined) throw conflict(TENANTS_RESOURCE, tenant, 'the tenant has moved meanwhile')
       const answer: FreezeAnswer = { revision }

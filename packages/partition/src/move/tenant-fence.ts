@@ -11,13 +11,17 @@ const RELOAD_DELAY_MS = 500
 
 /**
  * What this partition may do for a tenant, durably. `serving`: everything. `frozen`: no writes, while the last of them are copied to partition
- * `to`. `gone`: nothing; the tenant lives elsewhere. A tenant that never moved has no fence, which means `serving` at epoch 0.
+ * `to`. `fetching`: nothing, while it comes; some of it is here. `gone`: nothing; the tenant lives elsewhere, and what it had here is to be removed.
+ * `away`: it lives elsewhere, and nothing of it is here. A tenant that never moved has no fence, which means `serving` at epoch 0.
  */
 export interface TenantFence {
-  readonly state: 'serving' | 'frozen' | 'gone'
+  readonly state: 'serving' | 'frozen' | 'fetching' | 'gone' | 'away'
   /** `Tenant.status.epoch` for which the state holds. */
   readonly epoch: number
+  /** Of `frozen`: the partition that fetches it. */
   readonly to?: string | undefined
+  /** Of `frozen`: since when, in milliseconds since 1970 on this partition's clock. */
+  readonly sinceMs?: number | undefined
 }
 
 interface Known {
@@ -36,6 +40,7 @@ export class TenantFences {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #known = new Map<string, Known>()
+  readonly #listeners = new Map<string, Set<() => void>>()
   #watch: StoreWatch | undefined
   #closed = false
 
@@ -57,7 +62,7 @@ export class TenantFences {
       onEvents: (events) => {
         for (const event of events) {
           if (event.type === 'put') this.#learn(event.entry)
-          else this.#known.delete(event.key.slice(FENCE_PREFIX.length))
+          else this.#forget(event.key.slice(FENCE_PREFIX.length))
         }
       },
       onEnd: (error) => this.#onEnd(error),
@@ -67,10 +72,32 @@ export class TenantFences {
   close(): void {
     this.#closed = true
     this.#watch?.close()
+    this.#listeners.clear()
   }
 
   get(tenant: string): TenantFence {
     return this.#find(tenant).fence
+  }
+
+  /** Tenants that have a fence. */
+  names(): readonly string[] {
+    return [...this.#known.keys()]
+  }
+
+  /** What holds as long as the tenant's fence is the present one: for changes that nobody may make under another. */
+  comparison(tenant: string): Comparison {
+    return { key: FENCE_PREFIX + tenant, modRevision: this.#find(tenant).modRevision }
+  }
+
+  /** Calls `listener` after each change of the tenant's fence. Returns what removes it. */
+  onChange(tenant: string, listener: () => void): () => void {
+    const listeners = this.#listeners.get(tenant) ?? new Set()
+    this.#listeners.set(tenant, listeners)
+    listeners.add(listener)
+    return () => {
+      listeners.delete(listener)
+      if (listeners.size === 0) this.#listeners.delete(tenant)
+    }
   }
 
   /**
@@ -88,7 +115,7 @@ export class TenantFences {
         changes: [{ type: 'put', key, value: Buffer.from(JSON.stringify(fence)) }],
       })
       if (!result.committed) continue // another server of this partition was quicker: look again
-      this.#known.set(tenant, { fence, modRevision: result.revision })
+      this.#put(tenant, { fence, modRevision: result.revision })
       return result.revision
     }
   }
@@ -106,8 +133,7 @@ export class TenantFences {
     reserve: ({ request }) => {
       const { tenant } = request.target
       this.#confirm(tenant)
-      const compare: Comparison[] = [{ key: FENCE_PREFIX + tenant, modRevision: this.#find(tenant).modRevision }]
-      return { compare, changes: [] }
+      return { compare: [this.comparison(tenant)], changes: [] }
     },
   }
 
@@ -129,7 +155,21 @@ export class TenantFences {
   #learn(entry: KeyValue): void {
     const tenant = entry.key.slice(FENCE_PREFIX.length)
     if (this.#find(tenant).modRevision >= entry.modRevision) return
-    this.#known.set(tenant, { fence: parse(entry), modRevision: entry.modRevision })
+    this.#put(tenant, { fence: parse(entry), modRevision: entry.modRevision })
+  }
+
+  #put(tenant: string, known: Known): void {
+    this.#known.set(tenant, known)
+    this.#tell(tenant)
+  }
+
+  #forget(tenant: string): void {
+    this.#known.delete(tenant)
+    this.#tell(tenant)
+  }
+
+  #tell(tenant: string): void {
+    for (const listener of Array.from(this.#listeners.get(tenant) ?? [])) listener()
   }
 
   #onEnd(error: Error | undefined): void {

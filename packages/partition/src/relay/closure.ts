@@ -92,8 +92,16 @@ export class Closure {
     if (wide !== undefined && type === 'DELETED' && wide.delete(name)) this.#exclude(name)
   }
 
-  /** The tenant came to this partition, or left it. */
-  changeTenant(tenant: string): void {
+  /** The tenant has left this partition, which has nothing to say of it any more: nobody is told. */
+  forgetTenant(tenant: string): void {
+    const prefix = `${tenant}/`
+    this.#tenants.delete(tenant)
+    for (const name of this.#pods) if (name.startsWith(prefix)) this.#pods.delete(name)
+    for (const name of this.#entries.keys()) if (name.startsWith(prefix)) this.#entries.delete(name)
+  }
+
+  /** The tenant came to this partition. */
+  enterTenant(tenant: string): void {
     for (const object of this.#objects.list(tenant, PODS)) this.#lookAtPod({ tenant, resource: PODS, key: object.key })
   }
 

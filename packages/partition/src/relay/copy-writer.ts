@@ -5,8 +5,9 @@ import type { Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Change, Comparison, KeyValue, Store } from '@centaurus/store'
 import type { PeerStates } from '../epoch/peer-states.ts'
+import type { TenantOwners } from '../membership/tenant-owners.ts'
 import { encodeCopy, findCopies, readOrigin, type KnownCopy, type Origin } from './copies.ts'
-import type { RelayDelete, RelayHave, RelayLine, RelayPut } from './wire.ts'
+import type { RelayDelete, RelayHave, RelayLine, RelayPut, RelayTenant } from './wire.ts'
 
 /** Changes of one commit. Source: etcd's default --max-txn-ops (128), less what is remembered of the peer. */
 const COMMIT_CHANGES_MAX = 100
@@ -22,8 +23,10 @@ export interface CopyWriterDeps {
   readonly stored: StoredObjects
   readonly client: Client
   readonly peers: PeerStates
-  /** Partition that has the tenant's originals; undefined: nobody knows the tenant. */
-  readonly ownerOf: (tenant: string) => string | undefined
+  /** Who has the tenants' originals. */
+  readonly owners: TenantOwners
+  /** Whether the tenant is on its way here: what this store holds of it, without being a copy, was fetched by the move and stays. */
+  readonly isArriving: (tenant: string) => boolean
   readonly logger: Logger
   /** Called when the copies show everything up to what the line says. */
   readonly onReached: (line: Marker) => void
@@ -33,19 +36,21 @@ export interface CopyWriterDeps {
   readonly fetch: (items: readonly ObjectAddress[]) => Promise<readonly RelayPut[]>
 }
 
-export type Marker = Extract<RelayLine, { type: 'SYNCED' | 'PROGRESS' }>
-type Line = RelayPut | RelayDelete | RelayHave | Marker
+export type Marker = Extract<RelayLine, { type: 'SYNCED' | 'PROGRESS' | 'TENANT_SYNCED' }>
+type Line = RelayPut | RelayDelete | RelayHave | RelayTenant | Marker
 type Item = Line & { readonly bytes: number }
 type ObjectLine = RelayPut | RelayDelete
 
+/** What a line took the place of that was no copy: every revision of an original is later. */
 const NO_ORIGIN: Origin = { partition: '', revision: 0 }
 
 /**
  * Makes one peer's lines copies in this partition's store, many in a commit. Every change compares what it takes the place of, so that what is this
  * partition's own, or was copied by another server meanwhile, is never overwritten; what a tenant left behind when it moved to the peer is.
  *
- * Invariant: an object whose tenant is another peer's by the registry is neither written nor deleted for this peer: a tenant that moves keeps its
- * copies, and with them its running pods, until the new owner's stream has taken them over.
+ * Invariant: an object whose tenant is another peer's, as far as anybody said, is neither written nor deleted for this peer, and nothing is deleted of a
+ * tenant that the peer does not say it serves: a tenant that moves keeps its copies, and with them its running pods, until the new owner's stream has
+ * taken them over. What this partition held as originals of a tenant that has left it becomes copies in the same way.
  */
 export class CopyWriter {
   readonly #deps: CopyWriterDeps
@@ -53,6 +58,12 @@ export class CopyWriter {
   readonly #known = new Map<string, KnownCopy>()
   /** Keys that the present stream has put. */
   #named = new Set<string>()
+  /** Tenants that the present stream speaks of. */
+  #told = new Set<string>()
+  /** Tenants of which the stream has told everything. */
+  #complete = new Set<string>()
+  /** Tenants of which something here was left alone that a line was about. */
+  #kept = new Set<string>()
   #queue: Item[] = []
   #queuedBytes = 0
   #running: Promise<void> | undefined
@@ -82,6 +93,9 @@ export class CopyWriter {
       this.#known.set(key, isUnsure ? { ...copy, revision: 0 } : copy)
     }
     this.#named = new Set()
+    this.#told = new Set()
+    this.#complete = new Set()
+    this.#kept = new Set()
     this.#queue = []
     this.#queuedBytes = 0
   }
@@ -91,6 +105,15 @@ export class CopyWriter {
     for (const { partition, revision } of this.#known.values())
       if (partition === this.#deps.peer && revision > 0) return true
     return false
+  }
+
+  /**
+   * `whole`: everything that the nodes here need of the tenant is a copy of what the peer has, as far as it said. `partial`: something was left alone
+   * that was this partition's own then. `untold`: the peer has not told everything yet.
+   */
+  holdingOf(tenant: string): 'whole' | 'partial' | 'untold' {
+    if (!this.#complete.has(tenant)) return 'untold'
+    return this.#kept.has(tenant) ? 'partial' : 'whole'
   }
 
   /** Takes the next line of the stream. `bytes`: its length. */
@@ -107,13 +130,13 @@ export class CopyWriter {
     await Promise.resolve() // lines that came in the same chunk are committed together
     while (this.#queue.length > 0) {
       const first = this.#queue[0]!
-      if (first.type === 'SYNCED' || first.type === 'PROGRESS') {
+      if (isObjectLine(first)) await this.#apply(this.#takeObjects())
+      else {
         this.#drop(1)
-        await this.#reach(first)
-      } else if (first.type === 'HAVE') {
-        this.#drop(1)
-        await this.#compare(first)
-      } else await this.#apply(this.#takeObjects())
+        if (first.type === 'HAVE') await this.#compare(first)
+        else if (first.type === 'TENANT') this.#beginTenant(first)
+        else await this.#reach(first)
+      }
     }
   }
 
@@ -131,10 +154,33 @@ export class CopyWriter {
     await this.#apply(new Map(found.map((line) => [storeKeyOf(line), line])))
   }
 
+  /** What was named of it before is of a time before it came, or came back. */
+  #beginTenant({ tenant, epoch }: RelayTenant): void {
+    const { owners, peer } = this.#deps
+    owners.declare(tenant, { partition: peer, epoch })
+    const isKnown = this.#told.has(tenant)
+    this.#told.add(tenant)
+    this.#complete.delete(tenant)
+    if (!isKnown) return
+    const prefix = `/registry/${tenant}/`
+    for (const key of this.#named) if (key.startsWith(prefix)) this.#named.delete(key)
+  }
+
   async #reach(line: Marker): Promise<void> {
     const { peers, peer, onReached } = this.#deps
-    if (line.type === 'SYNCED') await this.#deleteUnnamed()
-    peers.note(peer, line.revision)
+    switch (line.type) {
+      case 'TENANT_SYNCED':
+        await this.#deleteUnnamed((tenant) => tenant === line.tenant)
+        this.#complete.add(line.tenant)
+        break
+      case 'SYNCED':
+        await this.#deleteUnnamed(() => true)
+        for (const tenant of this.#told) this.#complete.add(tenant)
+        peers.note(peer, line.revision)
+        break
+      case 'PROGRESS':
+        peers.note(peer, line.revision)
+    }
     onReached(line)
   }
 
@@ -144,7 +190,7 @@ export class CopyWriter {
     let bytes = 0
     let count = 0
     for (const item of this.#queue) {
-      if (item.type !== 'PUT' && item.type !== 'DELETE') break
+      if (!isObjectLine(item)) break
       bytes += item.bytes
       if (count > 0 && (bytes > COMMIT_BYTES_MAX || lines.size >= COMMIT_CHANGES_MAX)) break
       lines.set(storeKeyOf(item), item)
@@ -178,33 +224,42 @@ export class CopyWriter {
     if (line.type === 'DELETE') return known !== undefined
     if (known !== undefined) return known.partition !== peer || known.revision < line.revision
     const present = stored.get(line.tenant, line.resource, line.key)
-    return present === undefined || readOrigin(present.value) !== undefined || this.#isLeftover(line)
-  }
-
-  /** What is here of a tenant that has moved to the peer is no original any more. */
-  #isLeftover({ tenant }: ObjectLine): boolean {
-    return tenant !== SYSTEM_TENANT && this.#deps.ownerOf(tenant) === this.#deps.peer
+    if (present === undefined || readOrigin(present.value) !== undefined) return true
+    if (!this.#isToKeep(line.tenant)) return true
+    this.#kept.add(line.tenant)
+    return false
   }
 
   /** Of `system` every partition has its own, so there the peer means what it says of its. */
   #ownerOf(tenant: string): string {
-    const { peer, ownerOf } = this.#deps
-    return tenant === SYSTEM_TENANT ? peer : (ownerOf(tenant) ?? peer)
+    const { peer, owners } = this.#deps
+    return tenant === SYSTEM_TENANT ? peer : (owners.ownerOf(tenant) ?? peer)
   }
 
-  /** A stream that is synced did not name them, so the peer does not have them for us. */
-  async #deleteUnnamed(): Promise<void> {
-    const { peer } = this.#deps
+  /** Whether what is here and no copy is to stay: it is this partition's own, or will be soon. */
+  #isToKeep(tenant: string): boolean {
+    return tenant === SYSTEM_TENANT || !this.#told.has(tenant) || this.#deps.isArriving(tenant)
+  }
+
+  /** The peer has told everything of the tenants and did not name them, so it does not have them for us. */
+  async #deleteUnnamed(isMeant: (tenant: string) => boolean): Promise<void> {
     let gone = new Map<string, ObjectLine>()
     for (const [key, { tenant, partition }] of this.#known) {
-      if (this.#named.has(key)) continue
-      if (tenant === SYSTEM_TENANT ? partition !== peer : (this.#deps.ownerOf(tenant) ?? partition) !== peer) continue
+      if (this.#named.has(key) || !isMeant(tenant) || !this.#isPeersToDelete(tenant, partition)) continue
       gone.set(key, { type: 'DELETE', tenant, resource: '', key: '' })
       if (gone.size < COMMIT_CHANGES_MAX) continue
       await this.#commit(gone)
       gone = new Map()
     }
     await this.#commit(gone)
+  }
+
+  /** It is the peer's by what it says itself, or of a tenant that is nowhere any more. */
+  #isPeersToDelete(tenant: string, origin: string): boolean {
+    const { peer, owners } = this.#deps
+    if (tenant === SYSTEM_TENANT) return origin === peer
+    if (this.#told.has(tenant)) return this.#ownerOf(tenant) === peer
+    return origin === peer && !owners.knows(tenant)
   }
 
   async #commit(lines: ReadonlyMap<string, ObjectLine>): Promise<void> {
@@ -245,10 +300,11 @@ export class CopyWriter {
       return
     }
     const origin = readOrigin(found.value)
-    if (origin !== undefined || this.#isLeftover(line)) {
+    if (origin !== undefined || !this.#isToKeep(line.tenant)) {
       this.#known.set(key, { ...(origin ?? NO_ORIGIN), tenant: line.tenant, modRevision: found.modRevision })
       return
     }
+    this.#kept.add(line.tenant)
     this.#deps.logger.debug('Kept an object of this partition that another has too', {
       key,
       partition: this.#deps.peer,
@@ -256,4 +312,8 @@ export class CopyWriter {
     this.#known.delete(key)
     open.delete(key)
   }
+}
+
+function isObjectLine(item: Item): item is (RelayPut | RelayDelete) & { readonly bytes: number } {
+  return item.type === 'PUT' || item.type === 'DELETE'
 }

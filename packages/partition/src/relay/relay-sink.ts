@@ -3,6 +3,7 @@ import type { Clock, Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Store } from '@centaurus/store'
 import type { PeerStates } from '../epoch/peer-states.ts'
+import type { TenantOwners } from '../membership/tenant-owners.ts'
 import type { PartitionLink } from '../membership/partition-link.ts'
 import { CopyWriter, type Marker } from './copy-writer.ts'
 import { parseFetchAnswer, parseLine, RELAY_PATH, type FetchRequest, type RelayPut } from './wire.ts'
@@ -24,8 +25,10 @@ export interface RelaySinkDeps {
   readonly stored: StoredObjects
   readonly client: Client
   readonly peers: PeerStates
-  /** Partition that has the tenant's originals; undefined: nobody knows the tenant. */
-  readonly ownerOf: (tenant: string) => string | undefined
+  /** Who has the tenants' originals. */
+  readonly owners: TenantOwners
+  /** Whether the tenant is on its way here. */
+  readonly isArriving: (tenant: string) => boolean
   readonly clock: Clock
   readonly logger: Logger
   /** Called when all copies show what the peer had bound before this epoch of its scheduler began. */
@@ -65,13 +68,26 @@ export class RelaySink {
     return this.#isSynced
   }
 
+  /** Whether everything that the nodes here need of the tenant is a copy of what the peer has. If it can be by now, it is asked for anew. */
+  holdsAll(tenant: string): boolean {
+    if (!this.#isSynced) return false
+    const holding = this.#writer.holdingOf(tenant)
+    if (holding === 'partial') this.#abort.abort(new Error(`What is here of tenant "${tenant}" is to be taken over`))
+    return holding === 'whole'
+  }
+
   /** Ends the stream. What is committed stays. */
   async close(): Promise<void> {
     this.#stop.abort(new Error('The relay was closed'))
     await this.#running
   }
 
-  #reach({ epoch }: Marker): void {
+  #reach(line: Marker): void {
+    if (line.type === 'TENANT_SYNCED') {
+      if (this.#isSynced) this.#deps.onSynced?.(this.#deps.peer, this.#epoch)
+      return
+    }
+    const { epoch } = line
     const isNew = !this.#isSynced || epoch > this.#epoch
     this.#isSynced = true
     this.#distrusts = false

@@ -36,6 +36,8 @@ export interface RelaySourceDeps {
 interface Session {
   readonly closure: Closure
   readonly exchange: Exchange
+  /** It was told which tenants are served here. */
+  greeted: boolean
   synced: boolean
 }
 
@@ -71,7 +73,8 @@ class RelaySource {
   readonly #core: ApiServerCore
   readonly #sessions = new Set<Session>()
   #removes: readonly (() => void)[] = []
-  #hosted = new Set<string>()
+  /** Tenants that are served here, and since which epoch. */
+  #hosted = new Map<string, number>()
   #storeId = ''
   #timer: Timer | undefined
   #closed = false
@@ -113,6 +116,8 @@ class RelaySource {
     exchange.startStream(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-cache, private' })
     const { self } = this.#deps.membership
     exchange.write(encodeLine({ type: 'HELLO', partition: self, epoch, storeId: this.#storeId, revision }))
+    for (const [tenant, since] of this.#hosted) exchange.write(encodeLine({ type: 'TENANT', tenant, epoch: since }))
+    session.greeted = true
     const lines = exchange.query.get('have') === 'true' ? haveLines(session.closure) : putLines(session.closure)
     if (!(await sendAll(exchange, lines))) return
     exchange.write(encodeLine({ type: 'SYNCED', revision, epoch }))
@@ -170,7 +175,7 @@ class RelaySource {
       },
       isServed: (tenant) => this.#deps.membership.hosts(tenant),
     })
-    const session: Session = { closure, exchange, synced: false }
+    const session: Session = { closure, exchange, greeted: false, synced: false }
     this.#sessions.add(session)
     exchange.onClose(() => this.#sessions.delete(session))
     await closure.load(stored.tenants())
@@ -210,17 +215,27 @@ class RelaySource {
     return { epoch: present?.epoch ?? 0, revision }
   }
 
-  #readHosted(): Set<string> {
+  #readHosted(): Map<string, number> {
     const { membership } = this.#deps
-    return new Set(membership.tenants().flatMap(({ metadata: { name } }) => (membership.hosts(name) ? [name] : [])))
+    const hosted = membership.tenants().filter(({ metadata }) => membership.hosts(metadata.name))
+    return new Map(hosted.map(({ metadata, status }) => [metadata.name, status?.epoch ?? 0]))
   }
 
+  /** What left is not spoken of any more, since its new partition does; what came is told whole. */
   #reviewTenants(): void {
     const before = this.#hosted
     this.#hosted = this.#readHosted()
-    for (const tenant of this.#hosted) {
-      if (before.has(tenant)) continue
-      for (const { closure } of this.#sessions) closure.changeTenant(tenant)
+    for (const [tenant, epoch] of before) {
+      if (this.#hosted.get(tenant) === epoch) continue
+      for (const { closure } of this.#sessions) closure.forgetTenant(tenant)
+    }
+    for (const [tenant, epoch] of this.#hosted) {
+      if (before.get(tenant) === epoch) continue
+      for (const { closure, exchange, greeted } of this.#sessions) {
+        if (greeted) exchange.write(encodeLine({ type: 'TENANT', tenant, epoch }))
+        closure.enterTenant(tenant)
+        if (greeted) exchange.write(encodeLine({ type: 'TENANT_SYNCED', tenant, epoch }))
+      }
     }
   }
 }

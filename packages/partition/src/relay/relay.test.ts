@@ -21,7 +21,7 @@ const ROLES: Record<string, PartitionRole[]> = { tp: ['Tenant'], rp: ['Resource'
 
 describe('the relay', () => {
   let certificates: ClusterCertificates
-  let stores: { tp: Store; rp: Store; tp2?: Store }
+  let stores: { tp: Store; rp: Store; tp2?: Store; other?: Store }
   let tp: TestPartition
   let rp: TestPartition
   let open: Set<TestPartition>
@@ -53,7 +53,7 @@ describe('the relay', () => {
       }
     }
 
-  const start = async (name: 'tp' | 'rp' | 'tp2'): Promise<TestPartition> => {
+  const start = async (name: 'tp' | 'rp' | 'tp2' | 'other'): Promise<TestPartition> => {
     const partition = await startPartition({
       name,
       store: stores[name]!,
@@ -73,7 +73,7 @@ describe('the relay', () => {
     certificates = await openClusterCertificates()
   })
   beforeEach(async () => {
-    stores = { tp: createMemoryStore(), rp: createMemoryStore() }
+    stores = { tp: createMemoryStore(), rp: createMemoryStore(), other: createMemoryStore() }
     open = new Set()
     Object.assign(counts, { streams: 0, puts: 0, deletes: 0, batches: 0, items: 0 })
     tp = await start('tp')
@@ -270,7 +270,51 @@ describe('the relay', () => {
     assert.deepEqual(await namesOn(agent, 'n1'), ['default--acme/web'])
     assert.equal(rp.relay.isSynced('tp'), false)
     await rp.peers.readmit('tp')
+    await until('it is synced', () => rp.relay.isSynced('tp'))
+    assert.deepEqual(await namesOn(agent, 'n1'), ['default--acme/web'], 'it does not say that it serves the tenant')
+    await putTenant([tp], 'acme', 'tp')
     await until('the pod is gone', async () => (await namesOn(agent, 'n1')).length === 0)
+  })
+
+  it('keeps the pods of a tenant that moves, whoever hears of it first, and follows its new partition', async () => {
+    await runPod(tp.of('acme'), { name: 'web', node: 'n1', partition: 'rp' })
+    const agent = await rp.agent('n1')
+    await until('the pod is there', async () => (await namesOn(agent, 'n1')).length === 1)
+    stores.other = createMemoryStore()
+    const other = await start('other')
+    const seen: string[] = []
+    const stopListening = rp.server.server.stored.onChange('core/pods', ({ type }) => void seen.push(type))
+    try {
+      // the new partition has what the old one had, and says so before the registry here does
+      const prefix = '/registry/acme/'
+      const { entries } = await stores.tp.range(prefix)
+      const changes = entries.map(({ key, value }) => ({ type: 'put' as const, key, value }))
+      await stores.other.commit({ changes: changes.slice(0, 100) })
+      await putPartitions([tp, rp, other], { ...ROLES, other: ['Tenant'] })
+      await putTenant([other], 'acme', 'tp')
+      await putTenant([other], 'acme', 'other')
+      await until('it is synced', () => rp.relay.isSynced('other') && rp.relay.holdsAll('acme'))
+      await putTenant([tp], 'acme', 'other')
+      await stores.tp.commit({ changes: [{ type: 'delete', key: `${prefix}core/pods/default/web` }] })
+      await putTenant([rp], 'acme', 'other')
+      await other
+        .of('acme')
+        .patch(
+          pods,
+          { namespace: 'default', name: 'web' },
+          { type: 'merge', body: { metadata: { labels: { by: 'other' } } } },
+        )
+      await until('the pod is the new one’s', async () => {
+        const pod = await agent.get(pods, { namespace: 'default--acme', name: 'web' })
+        return pod.metadata.labels?.['by'] === 'other'
+      })
+      assert.equal(seen.includes('DELETED') || seen.includes('ADDED'), false, seen.join())
+      await other.of('acme').delete(pods, { namespace: 'default', name: 'web' }, { gracePeriodSeconds: 0 })
+      await until('the pod is gone', async () => (await namesOn(agent, 'n1')).length === 0)
+    } finally {
+      stopListening()
+      await stop(other)
+    }
   })
 
   it('overwrites nothing that is its own', async () => {

@@ -4,18 +4,23 @@ import type { Store } from '@centaurus/store'
 import type { PeerStates } from '../epoch/peer-states.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { OpenLink, PartitionLink } from '../membership/partition-link.ts'
+import type { TenantOwners } from '../membership/tenant-owners.ts'
 import { RelaySink } from './relay-sink.ts'
 
 export interface RelayDeps {
   readonly server: Pick<ApiServer, 'stored' | 'client'>
   readonly store: Store
   readonly membership: Membership
+  readonly owners: TenantOwners
   readonly openLink: OpenLink
   /** Started. */
   readonly peers: PeerStates
   readonly clock: Clock
   readonly logger: Logger
-  /** Called when all copies show what the peer had bound before this epoch of its scheduler began: claims without a pod can be given back. */
+  /**
+   * Called when all copies show what the peer had bound before this epoch of its scheduler began, and again when the same is true of a tenant that
+   * came to it: claims without a pod can be given back.
+   */
   readonly onSynced?: ((peer: string, epoch: number) => void) | undefined
 }
 
@@ -23,6 +28,11 @@ export interface RelayDeps {
 export interface Relay {
   /** True while everything that the partition has for this one's nodes is here, as far as it said. */
   isSynced(partition: string): boolean
+  /**
+   * True when everything that the nodes here need of the tenant is a copy of what its present partition has. When something was left alone that
+   * should be a copy by now, it is asked for again.
+   */
+  holdsAll(tenant: string): boolean
   close(): Promise<void>
 }
 
@@ -57,7 +67,6 @@ export function startRelay(deps: RelayDeps): Relay {
     for (const [name, partition] of wanted) {
       if (peers.has(name)) continue
       const link = openLink(partition)
-      const ownerOf = (tenant: string): string | undefined => membership.tenant(tenant)?.status?.partition
       const sink = new RelaySink({
         ...rest,
         peer: name,
@@ -65,7 +74,7 @@ export function startRelay(deps: RelayDeps): Relay {
         link,
         stored: server.stored,
         client,
-        ownerOf,
+        isArriving: (tenant) => isArriving(membership, tenant),
       })
       peers.set(name, { endpoints: partition.spec.endpoints.join(' '), link, sink })
     }
@@ -74,10 +83,18 @@ export function startRelay(deps: RelayDeps): Relay {
   review()
   return {
     isSynced: (partition) => peers.get(partition)?.sink.synced === true,
+    holdsAll: (tenant) => peers.get(deps.owners.ownerOf(tenant) ?? '')?.sink.holdsAll(tenant) === true,
     async close() {
       stopListening()
       for (const [name, peer] of Array.from(peers)) stop(name, peer)
       await Promise.all(closing)
     },
   }
+}
+
+/** Whether the registry wants the tenant here and has it elsewhere. */
+function isArriving({ self, tenant }: Membership, name: string): boolean {
+  const found = tenant(name)
+  const isWanted = found?.spec?.partition === self && found.metadata.deletionTimestamp === undefined
+  return isWanted && found.status?.partition !== undefined && found.status.partition !== self
 }

@@ -7,7 +7,8 @@ export const RELAY_PATH = '/partition/v1/relay'
 /**
  * Lines of `GET /partition/v1/relay?partition=<who asks>`: first HELLO, then PUT (with `have=true`: HAVE, since the asker has most of it) for everything
  * that the asker's nodes need, then SYNCED: what was not named since HELLO is not needed any more, or is gone. Then PUT and DELETE for changes, in the order in which a node may see them: an object comes
- * after what it refers to. Lines may repeat what is known.
+ * after what it refers to. Lines may repeat what is known. A TENANT line comes before everything of a tenant that the sender serves, also when one
+ * comes later: what the sender does not claim to serve it says nothing about.
  */
 export type RelayLine =
   | {
@@ -21,6 +22,10 @@ export type RelayLine =
   | RelayPut
   | RelayDelete
   | RelayHave
+  /** The sender serves the tenant since this epoch of its Tenant. What was put of it before does not count any more. */
+  | RelayTenant
+  /** Everything of the tenant was put since its TENANT line. After HELLO, SYNCED says so for all. */
+  | { readonly type: 'TENANT_SYNCED'; readonly tenant: string; readonly epoch: number }
   /** Everything up to `revision` was sent. */
   | { readonly type: 'SYNCED'; readonly revision: number; readonly epoch: number }
   | { readonly type: 'PROGRESS'; readonly revision: number; readonly epoch: number }
@@ -53,6 +58,12 @@ export interface FetchAnswer {
 
 /** Objects named in one line, and asked for at once. */
 export const KEYS_A_LINE = 200
+
+export interface RelayTenant {
+  readonly type: 'TENANT'
+  readonly tenant: string
+  readonly epoch: number
+}
 
 export interface RelayDelete extends ObjectAddress {
   readonly type: 'DELETE'
@@ -97,6 +108,10 @@ export function parseLine(bytes: Uint8Array): RelayLine | undefined {
       break
     case 'DELETE':
       checkMembers(value, { tenant: 'string', resource: 'string', key: 'string' })
+      break
+    case 'TENANT':
+    case 'TENANT_SYNCED':
+      checkMembers(value, { tenant: 'string', epoch: 'number' })
       break
     case 'SYNCED':
     case 'PROGRESS':

@@ -1,8 +1,9 @@
 import { SYSTEM_TENANT } from '@centaurus/api'
 import type { Partition } from '@centaurus/api/centaurus/v1'
-import { nodeNameOf, type CreateExtension, type ForwardedWrite } from '@centaurus/apiserver'
+import { nodeNameOf, type CreateExtension, type ForwardedAnswer, type ForwardedWrite } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import type { Membership } from '../membership/membership.ts'
+import type { TenantOwners } from '../membership/tenant-owners.ts'
 import type { OpenLink, PartitionLink } from '../membership/partition-link.ts'
 import { BatchSender } from './batch-sender.ts'
 import type { BatchItem } from './batch-wire.ts'
@@ -12,9 +13,13 @@ import { toOriginal, versionOf, withVersion } from './node-writes.ts'
 
 /** How long a node waits at most for its write to come back as a copy. */
 const COPY_TIMEOUT_MS = 1_000
+/** How long, and how often, a write is tried again that its partition did not take since the tenant moves. */
+const MOVING_TIMEOUT_MS = 4_000
+const MOVING_RETRY_MS = 50
 
 export interface WriteForwardingDeps {
-  readonly membership: Pick<Membership, 'get' | 'tenant' | 'hosts' | 'onChange'>
+  readonly membership: Pick<Membership, 'self' | 'get'>
+  readonly owners: TenantOwners
   readonly openLink: OpenLink
 }
 
@@ -32,16 +37,29 @@ export function createWriteForwarding(deps: WriteForwardingDeps): CreateExtensio
   return ({ stored, clock, logger }) => {
     const awaiter = new CopyAwaiter(stored, clock)
     const peers = new Peers(deps, { clock, logger })
+    /** A tenant that moves takes no writes for a moment; then its new partition does. A node would come back much later. */
+    const sendAgain = async (first: string, write: ForwardedWrite): Promise<ForwardedAnswer> => {
+      const { tenant } = write
+      const deadlineMs = clock.monotonicMs() + MOVING_TIMEOUT_MS
+      for (let owner = first; ;) {
+        const answer = await peers.sender(owner).send(toItem(write))
+        const mayRetry = answer.status === 503 && answer.retryAfter !== undefined
+        if (!mayRetry || clock.monotonicMs() > deadlineMs) return answer
+        await clock.sleep(MOVING_RETRY_MS)
+        owner = deps.owners.ownerOf(tenant) ?? owner
+        if (owner === deps.membership.self) return answer
+      }
+    }
     return {
       writeForwarder: {
         ownerOf: (tenant, copy) => {
           const origin = copy === undefined ? undefined : originOf(copy)?.partition
           if (tenant === SYSTEM_TENANT) return origin
-          if (deps.membership.hosts(tenant)) return undefined
-          return deps.membership.tenant(tenant)?.status?.partition ?? origin
+          const owner = deps.owners.ownerOf(tenant) ?? origin
+          return owner === deps.membership.self ? undefined : owner
         },
         async send(owner, write) {
-          const answer = await peers.sender(owner).send(toItem(write))
+          const answer = await sendAgain(owner, write)
           const { storeKey } = write
           const revision = storeKey === undefined ? undefined : versionOf(answer)
           if (storeKey === undefined || revision === undefined) return answer

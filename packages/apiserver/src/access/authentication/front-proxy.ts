@@ -1,4 +1,4 @@
-import { GATEWAYS_GROUP, unauthorized } from '@centaurus/api'
+import { GATEWAYS_GROUP, PARTITION_USER_PREFIX, PARTITIONS_GROUP, unauthorized } from '@centaurus/api'
 import { SYSTEM_TENANT, type UserInfo } from '../../request/request-info.ts'
 import type { Authenticator } from '../access.ts'
 import { AUTHENTICATED_GROUP } from './client-certificate.ts'
@@ -15,9 +15,9 @@ const EXTRA_PREFIX = 'x-remote-extra-'
 const USERS_MAX = 20_000
 
 /**
- * Believes what a gateway says about whom it speaks for. Only a client certificate with `CN=system:gateway, O=system:gateways` of the
- * `system` tenant makes the headers count; from anybody else they are as if they were not there. A gateway that names no user acts as
- * itself. `certificates` reads the caller's certificate.
+ * Believes what a gateway says about whom it speaks for, and a partition that hands on what tenants send to their old address. Only a client
+ * certificate with `CN=system:gateway, O=system:gateways` or `CN=system:partition:NAME, O=system:partitions` of the `system` tenant makes the
+ * headers count; from anybody else they are as if they were not there. Who names no user acts as itself. `certificates` reads the caller's certificate.
  * Source: apiserver pkg/authentication/request/headerrequest (v0.37); `X-Remote-Tenant` is ours.
  */
 export function createFrontProxyAuthenticator(certificates: Authenticator): Authenticator {
@@ -27,7 +27,7 @@ export function createFrontProxyAuthenticator(certificates: Authenticator): Auth
       const { headers } = exchange
       if (headers[USER_HEADER] === undefined || exchange.clientCertificate === undefined) return undefined
       const caller = await certificates.authenticate(exchange)
-      if (caller === undefined || !isGateway(caller)) return undefined
+      if (caller === undefined || !(isGateway(caller) || isPartition(caller))) return undefined
       const user = readUser(headers)
       const key = JSON.stringify(user)
       const known = users.get(key)
@@ -38,6 +38,10 @@ export function createFrontProxyAuthenticator(certificates: Authenticator): Auth
       return user
     },
   }
+}
+
+function isPartition({ name, groups, tenant }: UserInfo): boolean {
+  return tenant === SYSTEM_TENANT && name.startsWith(PARTITION_USER_PREFIX) && groups.includes(PARTITIONS_GROUP)
 }
 
 export function isGateway({ name, groups, tenant }: UserInfo): boolean {

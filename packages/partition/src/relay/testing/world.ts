@@ -19,6 +19,7 @@ import { PeerStates } from '../../epoch/peer-states.ts'
 import { createMembershipExtension } from '../../membership/membership-extension.ts'
 import { createMembership, type Membership } from '../../membership/membership.ts'
 import { createOpenLink, issuePartitionCertificate, type OpenLink } from '../../membership/partition-link.ts'
+import { TenantOwners } from '../../membership/tenant-owners.ts'
 import { createRegistryExtension } from '../../registry/registry-extension.ts'
 import { createBatchServer } from '../batch-server.ts'
 import { createReachNodes } from '../reach-nodes.ts'
@@ -75,7 +76,9 @@ export async function startPartition({
       createMembershipExtension({ self: name, home: true }),
       withMembership((membership) => createRelaySource({ store, membership })),
       withMembership((membership) => createBatchServer({ membership })),
-      withMembership((membership) => createWriteForwarding({ membership, openLink })),
+      withMembership((membership) =>
+        createWriteForwarding({ membership, owners: new TenantOwners(() => membership), openLink }),
+      ),
       createProxyExtension({
         tls: { ca, cert: toNodes.certificatePem, key: toNodes.keyPem },
         reach: ({ reader }) => createReachNodes({ membership: createMembership(reader, name), ca, certificate }),
@@ -89,6 +92,7 @@ export async function startPartition({
     server: server.server,
     store,
     membership,
+    owners: new TenantOwners(() => membership),
     openLink,
     peers,
     clock: systemClock,

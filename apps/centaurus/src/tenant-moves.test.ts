@@ -1,0 +1,280 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it, type TestContext } from 'node:test'
+import { deployments } from '@centaurus/api/apps/v1'
+import { customresourcedefinitions } from '@centaurus/api/apiextensions/v1'
+import { jobs } from '@centaurus/api/batch/v1'
+import { nodeallocations, tenants } from '@centaurus/api/centaurus/v1'
+import { configmaps, pods, secrets, serviceaccounts, services, type Pod } from '@centaurus/api/core/v1'
+import { clusterrolebindings } from '@centaurus/api/rbac/v1'
+import { isStatus, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
+import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
+import { createInformerFactory, type Client } from '@centaurus/client'
+import { TestCluster } from './testing/test-cluster.ts'
+import { eventually } from './testing/test-partition.ts'
+
+const REPLICAS = 6
+const NAMESPACE = 'default'
+
+interface Widget extends KubeObject {
+  spec?: { size: number }
+}
+const widgets: ResourceType<Widget> = {
+  group: 'example.com',
+  version: 'v1',
+  resource: 'widgets',
+  kind: 'Widget',
+  namespaced: true,
+}
+
+/** Goes on writing, as clients do: what is refused for the moment is tried again. */
+class Writer {
+  readonly acknowledged: string[] = []
+  /** Longest time without an acknowledged write. */
+  gapMs = 0
+  readonly #client: Client
+  #stopped = false
+  readonly #running: Promise<void>
+
+  constructor(client: Client) {
+    this.#client = client
+    this.#running = this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    let lastMs = performance.now()
+    for (let i = 0; !this.#stopped; i++) {
+      await this.#write(`written-${i}`)
+      this.gapMs = Math.max(this.gapMs, performance.now() - lastMs)
+      lastMs = performance.now()
+    }
+  }
+
+  async #write(name: string): Promise<void> {
+    for (;;) {
+      try {
+        await this.#client.create(configmaps, { metadata: { name, namespace: NAMESPACE }, data: { name } })
+        break
+      } catch (error) {
+        if (isStatus(error, 'AlreadyExists')) break // an answer was lost
+        if (this.#stopped) return
+        const mayComeBack = ['ServiceUnavailable', 'Timeout', 'Conflict', 'TooManyRequests', 'ServerTimeout']
+        const isRefusal = error instanceof Error && error.name === 'StatusError'
+        if (isRefusal && !mayComeBack.some((reason) => isStatus(error, reason as 'Timeout'))) throw error
+        await systemClock.sleep(10)
+      }
+    }
+    this.acknowledged.push(name)
+  }
+}
+
+async function deploy(client: Client, name: string, replicas: number): Promise<void> {
+  const labels = { app: name }
+  const containers = [{ name: 'c', image: 'x', resources: { requests: { cpu: '100m' } } }]
+  await client.create(deployments, {
+    metadata: { name, namespace: NAMESPACE },
+    spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers } } },
+  })
+}
+
+const podsOf = async (client: Client, app: string): Promise<readonly Stored<Pod>[]> =>
+  (await client.list(pods, { namespace: NAMESPACE, labelSelector: `app=${app}` })).items
+
+async function untilRunning(client: Client, app: string, count: number): Promise<void> {
+  await eventually(`${count} pods of ${app} to run`, async () => {
+    const list = await podsOf(client, app)
+    return list.length === count && list.every(({ status }) => status?.phase === 'Running')
+  })
+}
+
+/** What of pods must not change while their tenant moves. */
+function identities(list: readonly Stored<Pod>[]): string[] {
+  return list
+    .map(({ metadata, spec, status }) => {
+      const [container] = status?.containerStatuses ?? []
+      const life = `${container?.containerID} ${container?.restartCount} ${status?.startTime}`
+      return `${metadata.uid} ${spec?.nodeName} ${life} ${metadata.deletionTimestamp ?? ''}`
+    })
+    .toSorted()
+}
+
+const boundOf = (list: readonly Stored<Pod>[]): string[] =>
+  list
+    .filter(({ spec, status }) => spec?.nodeName !== undefined && status?.phase === 'Running')
+    .map(({ metadata, spec }) => `${metadata.uid} ${spec?.nodeName}`)
+    .toSorted()
+
+describe('a tenant that moves while its pods run', () => {
+  let cluster: TestCluster
+  /** What the API servers of partitions with nodes have told of the tenant's pods on their nodes that went. */
+  const gone: string[] = []
+
+  before(async () => {
+    cluster = await TestCluster.open()
+    await cluster.add('home', ['Tenant', 'Resource'])
+    await cluster.add('tp1', ['Tenant'])
+    await cluster.add('rp1', ['Resource'])
+    await cluster.untilReady()
+    await cluster.createTenant('acme', 'home')
+    for (const name of ['home', 'rp1']) {
+      cluster.part(name).plane.server.stored.onChange('core/pods', ({ tenant, type, object }) => {
+        if (tenant !== 'acme' || type !== 'DELETED') return
+        const { spec } = object.object() as Pod
+        if (spec?.nodeName?.startsWith(`${name}-`) === true) gone.push(`${name} ${object.key}`)
+      })
+    }
+  })
+  after(() => cluster.close())
+
+  const everything = async (client: Client): Promise<Record<string, readonly string[]>> => {
+    const types = [configmaps, secrets, services, jobs, deployments, serviceaccounts, widgets]
+    const lists = await Promise.all(
+      types.map(async (type) => {
+        const { items } = await client.list<KubeObject>(type as ResourceType<KubeObject>, { namespace: NAMESPACE })
+        const names = items.map(({ metadata }) => `${metadata.name} ${metadata.uid}`)
+        return [type.resource, names.filter((name) => !name.startsWith('written-')).toSorted()] as const
+      }),
+    )
+    return Object.fromEntries(lists)
+  }
+
+  it('has workloads of all sorts, on the nodes of both', async () => {
+    const client = await cluster.admin('acme', 'home')
+    await deploy(client, 'web', REPLICAS)
+    await client.create(secrets, { metadata: { name: 'key', namespace: NAMESPACE }, stringData: { key: 'value' } })
+    await client.create(services, {
+      metadata: { name: 'web', namespace: NAMESPACE },
+      spec: { type: 'NodePort', selector: { app: 'web' }, ports: [{ port: 80 }] },
+    })
+    await client.create(jobs, {
+      metadata: { name: 'once', namespace: NAMESPACE },
+      spec: { template: { spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'x' }] } } },
+    })
+    await client.create(customresourcedefinitions, {
+      metadata: { name: 'widgets.example.com' },
+      spec: {
+        group: 'example.com',
+        names: { plural: 'widgets', singular: 'widget', kind: 'Widget', listKind: 'WidgetList' },
+        scope: 'Namespaced',
+        versions: [
+          {
+            name: 'v1',
+            served: true,
+            storage: true,
+            schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+          },
+        ],
+      },
+    })
+    await eventually('widgets', async () => {
+      const name = { name: 'w', namespace: NAMESPACE }
+      return (await client.create(widgets, { metadata: name, spec: { size: 1 } })).metadata.name === 'w'
+    })
+    await untilRunning(client, 'web', REPLICAS)
+    const hosts = new Set((await podsOf(client, 'web')).map(({ spec }) => spec?.nodeName?.split('-')[0]))
+    assert.deepEqual([...hosts].toSorted(), ['home', 'rp1'])
+  })
+
+  /** Moves it while somebody writes and somebody watches, both at the address of `at`. */
+  async function moveUnderLoad(
+    t: TestContext,
+    { to, at }: { readonly to: string; readonly at: string },
+  ): Promise<void> {
+    const client = await cluster.admin('acme', at)
+    const informers = createInformerFactory(client, { clock: systemClock, random: systemRandom, logger: silentLogger })
+    const seen = informers.informer(configmaps)
+    const pending = informers.informer(pods)
+    await informers.whenSynced()
+    const writer = new Writer(client)
+    try {
+      await eventually('writes', async () => writer.acknowledged.length > 30)
+      const before = identities(await podsOf(client, 'web'))
+      const content = await everything(client)
+      gone.length = 0
+      await cluster.move('acme', to)
+      await cluster.untilMoved('acme', to)
+      const count = writer.acknowledged.length
+      await eventually('writes at the new place', async () => writer.acknowledged.length > count + 30)
+      await writer.stop()
+      assert.deepEqual(identities(await podsOf(client, 'web')), before)
+      assert.deepEqual(await everything(client), content)
+      assert.deepEqual(gone, [], 'no node saw a pod go')
+      const { items } = await cluster.within('acme', to).list(configmaps, { namespace: NAMESPACE })
+      const written = items.map(({ metadata }) => metadata.name).filter((name) => name.startsWith('written-'))
+      assert.deepEqual(written.toSorted(), writer.acknowledged.toSorted(), 'every write that was acknowledged, once')
+      await eventually('the watcher to see all of it', async () => {
+        const names = seen.list(NAMESPACE).map(({ metadata }) => metadata.name)
+        return names.filter((name) => name.startsWith('written-')).length === written.length
+      })
+      assert.equal(pending.list(NAMESPACE).length, (await client.list(pods, { namespace: NAMESPACE })).items.length)
+      await eventually('claims like bound pods', async () => {
+        const bound = boundOf((await client.list(pods, { namespace: NAMESPACE })).items)
+        return bound.join() === (await cluster.claimsOf('acme')).join()
+      })
+      t.diagnostic(`longest time without a write: ${Math.round(writer.gapMs)} ms`)
+    } finally {
+      await writer.stop()
+      await informers.close()
+      for (const name of writer.acknowledged) await client.delete(configmaps, { namespace: NAMESPACE, name })
+    }
+  }
+
+  it('goes to a partition without nodes', (t) => moveUnderLoad(t, { to: 'tp1', at: 'home' }))
+
+  it('scales and ends pods there', async () => {
+    const client = await cluster.admin('acme', 'tp1')
+    const name = { name: 'web', namespace: NAMESPACE }
+    await client.patch(deployments, name, { type: 'merge', body: { spec: { replicas: REPLICAS + 2 } } })
+    await untilRunning(client, 'web', REPLICAS + 2)
+    await client.patch(deployments, name, { type: 'merge', body: { spec: { replicas: REPLICAS } } })
+    await untilRunning(client, 'web', REPLICAS)
+    const service = await client.get(services, name)
+    await client.patch(services, name, { type: 'merge', body: { metadata: { labels: { changed: 'yes' } } } })
+    assert.equal((await client.get(services, name)).spec?.clusterIP, service.spec?.clusterIP)
+  })
+
+  it('lets those in who know its old address, with a token too', async () => {
+    const client = await cluster.admin('acme', 'tp1')
+    await client.create(clusterrolebindings, {
+      metadata: { name: 'default-admin' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+      subjects: [{ kind: 'ServiceAccount', name: 'default', namespace: NAMESPACE }],
+    })
+    const account = { name: 'default', namespace: NAMESPACE }
+    const request = { spec: { audiences: [] } }
+    const { status } = await client.createSubresource<unknown, { status: { token: string } }>(
+      serviceaccounts,
+      account,
+      'token',
+      request,
+    )
+    const pod = cluster.bearer(status.token, 'home')
+    assert.equal((await podsOf(pod, 'web')).length, REPLICAS)
+    await pod.create(configmaps, { metadata: { name: 'from-a-pod', namespace: NAMESPACE } })
+    assert.equal(
+      (await client.get(configmaps, { name: 'from-a-pod', namespace: NAMESPACE })).metadata.name,
+      'from-a-pod',
+    )
+    await assert.rejects(cluster.bearer(`${status.token}x`, 'home').list(pods, { namespace: NAMESPACE }), (error) =>
+      isStatus(error, 'Unauthorized'),
+    )
+  })
+
+  it('comes back', (t) => moveUnderLoad(t, { to: 'home', at: 'tp1' }))
+
+  it('is deleted whole', async () => {
+    await cluster.home.plane.client.delete(tenants, { name: 'acme' })
+    await eventually('the tenant to be gone', async () => {
+      const { items } = await cluster.home.plane.client.list(tenants)
+      return items.length === 0
+    })
+    assert.deepEqual(await cluster.claimsOf('acme'), [])
+    await eventually('its copies to be gone', async () => (await cluster.onNodesOf('rp1', 'acme')).length === 0)
+    const { items } = await cluster.home.plane.client.list(nodeallocations)
+    assert.ok(items.every(({ status }) => status.claims.length === 0))
+  })
+})

@@ -1,0 +1,72 @@
+import { formatTime, isStatus, type Stored } from '@centaurus/api'
+import { tenants, type Tenant, type TenantStatus } from '@centaurus/api/centaurus/v1'
+import type { Clock } from '@centaurus/base'
+import type { Client } from '@centaurus/client'
+import { withCondition } from '../membership/partition-status.ts'
+
+/** Condition of a Tenant that tells how its move goes. */
+export const MOVED = 'Moved'
+/** How often a write is tried again because something else of the Tenant changed. */
+const ATTEMPTS_MAX = 10
+
+/** `Copying` and `CalledOff` are False; `TookOver` and `CleanedUp` are True. */
+export type MoveReason = 'Copying' | 'CalledOff' | 'TookOver' | 'CleanedUp'
+
+export interface RegistryDeps {
+  /** Client of the home partition's `system` tenant, where Tenants are written. */
+  readonly registryClient: Client
+  readonly clock: Clock
+}
+
+/** Writes where the tenant lives from `epoch` on, unless somebody decided otherwise meanwhile: then it throws. */
+export async function decideMove(
+  name: string,
+  { from, epoch, to }: { readonly from: string; readonly epoch: number; readonly to: string },
+  deps: RegistryDeps,
+): Promise<void> {
+  await changeStatus(name, deps, ({ spec, status }) => {
+    if (status?.partition === to && status.epoch === epoch) return undefined // an earlier try came through
+    if (status?.partition !== from || (status.epoch ?? 0) !== epoch - 1)
+      throw new Error(`Tenant "${name}" is at epoch ${status?.epoch} of partition ${status?.partition} now`)
+    if (to !== from && spec?.partition !== to) throw new Error(`Tenant "${name}" is not to move any more`)
+    return { ...status, partition: to, epoch }
+  })
+}
+
+/** Tells people how the move goes, as long as the tenant is at `epoch`. */
+export async function tellMove(
+  name: string,
+  { epoch, reason, message }: { readonly epoch: number; readonly reason: MoveReason; readonly message?: string },
+  deps: RegistryDeps,
+): Promise<void> {
+  await changeStatus(name, deps, ({ status }) => {
+    if (status?.epoch !== epoch) return undefined
+    const known = status.conditions?.find((condition) => condition.type === MOVED)
+    const conditions = withCondition(status.conditions, {
+      type: MOVED,
+      status: reason === 'TookOver' || reason === 'CleanedUp' ? 'True' : 'False',
+      reason,
+      message: message ?? known?.message ?? '',
+      lastTransitionTime: formatTime(deps.clock.now()),
+    })
+    return { ...status, conditions }
+  })
+}
+
+async function changeStatus(
+  name: string,
+  { registryClient }: RegistryDeps,
+  change: (tenant: Stored<Tenant>) => TenantStatus | undefined,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const current = await registryClient.get(tenants, { name })
+    const status = change(current)
+    if (status === undefined) return
+    try {
+      await registryClient.updateStatus(tenants, { ...current, status })
+      return
+    } catch (error) {
+      if (!isStatus(error, 'Conflict') || attempt === ATTEMPTS_MAX) throw error
+    }
+  }
+}
