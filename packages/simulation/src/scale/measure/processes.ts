@@ -68,6 +68,7 @@ export class ProcessLedger {
   /** Follows the process under its name from now on; one that had the name before keeps what it used. */
   follow(process: KnownProcess): void {
     const before = this.#processes.get(process.name)
+    if (before?.process.pid === process.pid) return
     const usage = sampleProcess(process.pid)
     const past =
       before === undefined

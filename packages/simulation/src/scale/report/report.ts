@@ -267,8 +267,9 @@ function podFigures(
 const API_SECONDS_MAX = 1
 const API_LIST_SECONDS_MAX = 30
 const STARTUP_SECONDS_MAX = 5
-/** Fewer calls than this have no 99th percentile. */
+/** Fewer calls than this say little: of single objects, and of lists, which are rarer. */
 const CALLS_MIN = 100
+const LIST_CALLS_MIN = 10
 
 function judge(report: Omit<ScaleReport, 'verdicts'>): Verdict[] {
   const most = (
@@ -294,7 +295,9 @@ function judge(report: Omit<ScaleReport, 'verdicts'>): Verdict[] {
   const worst = (isList: boolean): number =>
     Math.max(
       0,
-      ...report.apiLatency.filter((row) => isListRow(row) === isList && row.count >= CALLS_MIN).map(({ p99 }) => p99),
+      ...report.apiLatency
+        .filter((row) => isListRow(row) === isList && row.count >= (isList ? LIST_CALLS_MIN : CALLS_MIN))
+        .map(({ p99 }) => p99),
     )
   return [
     most('API p99, single objects', 'slo', [worst(false), API_SECONDS_MAX, 's']),
