@@ -14,10 +14,14 @@ import {
   type OpenResponse,
 } from '@centaurus/client/http'
 
-/** A cut network is noticed within {@link PING_INTERVAL_MS} + {@link PING_TIMEOUT_MS}: every claim and pod of a partition waits for it. */
+/**
+ * A cut network is noticed within {@link PING_INTERVAL_MS} + {@link PING_TIMEOUT_MS}: every claim and pod of a partition waits for it.
+ * A busy partition is not cut: one that loads 100,000 pods, or collects the garbage of a large heap, stands still for seconds, and a link that is given
+ * up then makes it load them again.
+ */
 const PING_INTERVAL_MS = 2_000
-const PING_TIMEOUT_MS = 3_000
-const CONNECT_TIMEOUT_MS = 3_000
+const PING_TIMEOUT_MS = 10_000
+const CONNECT_TIMEOUT_MS = 10_000
 /** File of the certificate with which a partition shows who it is, in its `pki` folder. */
 const CERTIFICATE_FILE = 'partition'
 const USER_AGENT = 'centaurus-partition'
