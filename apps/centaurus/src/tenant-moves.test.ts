@@ -6,14 +6,14 @@ import { jobs } from '@centaurus/api/batch/v1'
 import { nodeallocations, tenants } from '@centaurus/api/centaurus/v1'
 import { configmaps, pods, secrets, serviceaccounts, services, type Pod } from '@centaurus/api/core/v1'
 import { clusterrolebindings } from '@centaurus/api/rbac/v1'
-import { isStatus, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
+import { isStatus, type KubeObject, type ResourceType } from '@centaurus/api'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
+import { boundOf, deploy, identities, NAMESPACE, podsOf, untilRunning, Writer } from './testing/workloads.ts'
 import { TestCluster } from './testing/test-cluster.ts'
 import { eventually } from './testing/test-partition.ts'
 
 const REPLICAS = 6
-const NAMESPACE = 'default'
 
 interface Widget extends KubeObject {
   spec?: { size: number }
@@ -25,88 +25,6 @@ const widgets: ResourceType<Widget> = {
   kind: 'Widget',
   namespaced: true,
 }
-
-/** Goes on writing, as clients do: what is refused for the moment is tried again. */
-class Writer {
-  readonly acknowledged: string[] = []
-  /** Longest time without an acknowledged write. */
-  gapMs = 0
-  readonly #client: Client
-  #stopped = false
-  readonly #running: Promise<void>
-
-  constructor(client: Client) {
-    this.#client = client
-    this.#running = this.#run()
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true
-    await this.#running
-  }
-
-  async #run(): Promise<void> {
-    let lastMs = performance.now()
-    for (let i = 0; !this.#stopped; i++) {
-      await this.#write(`written-${i}`)
-      this.gapMs = Math.max(this.gapMs, performance.now() - lastMs)
-      lastMs = performance.now()
-    }
-  }
-
-  async #write(name: string): Promise<void> {
-    for (;;) {
-      try {
-        await this.#client.create(configmaps, { metadata: { name, namespace: NAMESPACE }, data: { name } })
-        break
-      } catch (error) {
-        if (isStatus(error, 'AlreadyExists')) break // an answer was lost
-        if (this.#stopped) return
-        const mayComeBack = ['ServiceUnavailable', 'Timeout', 'Conflict', 'TooManyRequests', 'ServerTimeout']
-        const isRefusal = error instanceof Error && error.name === 'StatusError'
-        if (isRefusal && !mayComeBack.some((reason) => isStatus(error, reason as 'Timeout'))) throw error
-        await systemClock.sleep(10)
-      }
-    }
-    this.acknowledged.push(name)
-  }
-}
-
-async function deploy(client: Client, name: string, replicas: number): Promise<void> {
-  const labels = { app: name }
-  const containers = [{ name: 'c', image: 'x', resources: { requests: { cpu: '100m' } } }]
-  await client.create(deployments, {
-    metadata: { name, namespace: NAMESPACE },
-    spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers } } },
-  })
-}
-
-const podsOf = async (client: Client, app: string): Promise<readonly Stored<Pod>[]> =>
-  (await client.list(pods, { namespace: NAMESPACE, labelSelector: `app=${app}` })).items
-
-async function untilRunning(client: Client, app: string, count: number): Promise<void> {
-  await eventually(`${count} pods of ${app} to run`, async () => {
-    const list = await podsOf(client, app)
-    return list.length === count && list.every(({ status }) => status?.phase === 'Running')
-  })
-}
-
-/** What of pods must not change while their tenant moves. */
-function identities(list: readonly Stored<Pod>[]): string[] {
-  return list
-    .map(({ metadata, spec, status }) => {
-      const [container] = status?.containerStatuses ?? []
-      const life = `${container?.containerID} ${container?.restartCount} ${status?.startTime}`
-      return `${metadata.uid} ${spec?.nodeName} ${life} ${metadata.deletionTimestamp ?? ''}`
-    })
-    .toSorted()
-}
-
-const boundOf = (list: readonly Stored<Pod>[]): string[] =>
-  list
-    .filter(({ spec, status }) => spec?.nodeName !== undefined && status?.phase === 'Running')
-    .map(({ metadata, spec }) => `${metadata.uid} ${spec?.nodeName}`)
-    .toSorted()
 
 describe('a tenant that moves while its pods run', () => {
   let cluster: TestCluster

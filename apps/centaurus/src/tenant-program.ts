@@ -41,6 +41,15 @@ export function addTenantCommands(program: Command): void {
     .argument('<name>')
     .action(async (name: string) => (await import('./commands/tenant.ts')).deleteTenant(findHome(), name))
   tenant
+    .command('move')
+    .description('let a tenant live in another partition; its pods run on and its users go on')
+    .argument('<name>')
+    .requiredOption('--to <partition>', 'where it shall live')
+    .option('--timeout <seconds>', 'how long to wait for the end; the move goes on after that', parseSeconds)
+    .action(async (name: string, { to, timeout }: { to: string; timeout?: number }) =>
+      (await import('./commands/tenant-move.ts')).moveTenant(findHome(), name, { to, timeoutSeconds: timeout }),
+    )
+  tenant
     .command('kubeconfig')
     .description('print a kubeconfig for a user of a tenant')
     .argument('<name>')
@@ -60,4 +69,11 @@ function parseQuota(text: string): Record<string, string> {
       throw new InvalidArgumentError('It must be like pods=100,requests.cpu=20')
   }
   return Object.fromEntries(entries) as Record<string, string>
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text)
+  if (!Number.isSafeInteger(seconds) || seconds < 1)
+    throw new InvalidArgumentError('It must be a whole number of at least 1')
+  return seconds
 }

@@ -52,6 +52,7 @@ export { FENCED, findCondition, READY, withCondition } from './membership/partit
 export { memberOf, requireMember } from './membership/require-member.ts'
 export { TenantOwners } from './membership/tenant-owners.ts'
 export { startMembershipSync, type MembershipSync, type MembershipSyncOptions } from './membership/sync.ts'
+export { MOVED } from './move/decide-move.ts'
 export { createRequestForwarding, type ForwardDeps } from './move/forward-requests.ts'
 export { startMover, type MoverDeps } from './move/mover.ts'
 export { createMoveSource, type MoveSourceDeps } from './move/source-extension.ts'

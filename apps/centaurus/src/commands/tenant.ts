@@ -155,7 +155,8 @@ function readAuthority(home: Home): CertificateAndKey {
   }
 }
 
-async function findTenant(client: Client, name: string): Promise<Stored<Tenant>> {
+/** Throws {@link UserError} when there is none. */
+export async function findTenant(client: Client, name: string): Promise<Stored<Tenant>> {
   try {
     return await client.get(tenants, { name })
   } catch (error) {
@@ -187,7 +188,8 @@ async function until<T>(timeoutMs: number, look: () => Promise<T | undefined>): 
   }
 }
 
-async function withAdmin<T>(home: Home, run: (client: Client) => Promise<T>): Promise<T> {
+/** Throws {@link UserError} when no cluster runs. */
+export async function withAdmin<T>(home: Home, run: (client: Client) => Promise<T>): Promise<T> {
   if (findDaemon(home, 'control-plane') === undefined)
     throw new UserError(`There is no cluster that runs in ${home.dir}. Start one with ./centaurus up`)
   const client = await connectAsAdmin(home)

@@ -29,11 +29,13 @@ export async function decideMove(
     if (status?.partition !== from || (status.epoch ?? 0) !== epoch - 1)
       throw new Error(`Tenant "${name}" is at epoch ${status?.epoch} of partition ${status?.partition} now`)
     if (to !== from && spec?.partition !== to) throw new Error(`Tenant "${name}" is not to move any more`)
-    return { ...status, partition: to, epoch }
+    if (to === from) return { ...status, epoch }
+    const told = { reason: 'TookOver', message: `Took over from partition "${from}"` } as const
+    return { ...status, partition: to, epoch, conditions: tell(status.conditions, told, deps) }
   })
 }
 
-/** Tells people how the move goes, as long as the tenant is at `epoch`. */
+/** Tells people how the move goes, as long as the tenant is at `epoch`. Without a message the last one stays. */
 export async function tellMove(
   name: string,
   { epoch, reason, message }: { readonly epoch: number; readonly reason: MoveReason; readonly message?: string },
@@ -42,14 +44,24 @@ export async function tellMove(
   await changeStatus(name, deps, ({ status }) => {
     if (status?.epoch !== epoch) return undefined
     const known = status.conditions?.find((condition) => condition.type === MOVED)
-    const conditions = withCondition(status.conditions, {
-      type: MOVED,
-      status: reason === 'TookOver' || reason === 'CleanedUp' ? 'True' : 'False',
-      reason,
-      message: message ?? known?.message ?? '',
-      lastTransitionTime: formatTime(deps.clock.now()),
-    })
-    return { ...status, conditions }
+    // the old partition may be quicker with its end than the new one with its beginning
+    const isLate = reason === 'TookOver' && known?.reason === 'CleanedUp'
+    return { ...status, conditions: tell(status.conditions, { reason: isLate ? 'CleanedUp' : reason, message }, deps) }
+  })
+}
+
+function tell(
+  conditions: TenantStatus['conditions'],
+  { reason, message }: { readonly reason: MoveReason; readonly message: string | undefined },
+  { clock }: RegistryDeps,
+): NonNullable<TenantStatus['conditions']> {
+  const known = conditions?.find((condition) => condition.type === MOVED)
+  return withCondition(conditions, {
+    type: MOVED,
+    status: reason === 'TookOver' || reason === 'CleanedUp' ? 'True' : 'False',
+    reason,
+    message: message ?? known?.message ?? '',
+    lastTransitionTime: formatTime(clock.now()),
   })
 }
 

@@ -238,7 +238,8 @@ export class CopyWriter {
 
   /** Whether what is here and no copy is to stay: it is this partition's own, or will be soon. */
   #isToKeep(tenant: string): boolean {
-    return tenant === SYSTEM_TENANT || !this.#told.has(tenant) || this.#deps.isArriving(tenant)
+    const isPeers = this.#told.has(tenant) && this.#ownerOf(tenant) === this.#deps.peer
+    return tenant === SYSTEM_TENANT || !isPeers || this.#deps.isArriving(tenant)
   }
 
   /** The peer has told everything of the tenants and did not name them, so it does not have them for us. */
