@@ -9,7 +9,7 @@ const BACKOFF_MAX_MS = 1_000_000
  * of a Service whose pods start) takes a tenth of a worker and not all of it. Short work needs no rest.
  */
 const REST_FACTOR = 10
-const REST_MS_MAX = 5_000
+const REST_MS_MAX = 1_000
 const WORK_MS_WITHOUT_REST = 1
 /** What a timer can hold (24.8 days). A key that waits for longer is looked at in between. */
 const DELAY_MAX_MS = 2 ** 31 - 1
@@ -18,6 +18,8 @@ export interface WorkQueueOptions {
   readonly clock: Clock
   readonly backoffBaseMs?: number | undefined
   readonly backoffMaxMs?: number | undefined
+  /** The longest rest of a key after its work; default one second. */
+  readonly restMsMax?: number | undefined
 }
 
 /** A queue of keys with back-off, deduplication and delays, on the given clock. */
@@ -33,6 +35,7 @@ export class WorkQueue {
   readonly #clock: Clock
   readonly #baseMs: number
   readonly #maxMs: number
+  readonly #restMsMax: number
   /** Waiting. */
   readonly #ready = new FairSet()
   /** Since when, monotonic milliseconds. */
@@ -46,10 +49,12 @@ export class WorkQueue {
   readonly #takers: ((key: string | undefined) => void)[] = []
   #closed = false
 
-  constructor({ clock, backoffBaseMs = BACKOFF_BASE_MS, backoffMaxMs = BACKOFF_MAX_MS }: WorkQueueOptions) {
+  constructor(options: WorkQueueOptions) {
+    const { clock, backoffBaseMs = BACKOFF_BASE_MS, backoffMaxMs = BACKOFF_MAX_MS, restMsMax = REST_MS_MAX } = options
     this.#clock = clock
     this.#baseMs = backoffBaseMs
     this.#maxMs = backoffMaxMs
+    this.#restMsMax = restMsMax
   }
 
   /** Keys that wait for a worker now. */
@@ -130,7 +135,7 @@ export class WorkQueue {
     const isDirty = this.#dirty.delete(key)
     const workMs = this.#clock.monotonicMs() - beganMs
     if (workMs > WORK_MS_WITHOUT_REST && !this.#closed) {
-      this.#rest(key, { restMs: Math.min(REST_MS_MAX, workMs * REST_FACTOR), isDirty })
+      this.#rest(key, { restMs: Math.min(this.#restMsMax, workMs * REST_FACTOR), isDirty })
     } else if (isDirty) this.add(key)
   }
 

@@ -19,6 +19,9 @@ import {
 import { planDaemonSet, type DaemonSetPlan } from './plan.ts'
 import { buildDaemonPod, daemonTolerations, fitNode } from './pod.ts'
 
+/** Each look makes a burst of pods, so that tens of thousands of nodes get theirs in minutes. */
+const REST_MS_MAX = 500
+
 /** Source: failedPodsBackoff, cmd/kube-controller-manager/app/apps.go v1.37. */
 const FAILED_POD_BACKOFF = { baseMs: 1_000, maxMs: 900_000 }
 const HISTORY_LIMIT_DEFAULT = 10
@@ -50,6 +53,7 @@ export function startDaemonSetController(deps: ControllerDeps): RunningControlle
       .map(objectKey)
   return startReconciler(deps, {
     name: 'daemonset-controller',
+    restMsMax: REST_MS_MAX,
     workers: 2,
     informer: owners,
     needs: [podCache, nodeCache, revisions],

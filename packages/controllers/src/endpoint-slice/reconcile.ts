@@ -10,6 +10,9 @@ import { MANAGED_BY_LABEL, planEndpointSlices, SLICE_CONTROLLER } from './plan.t
 import { addSelectorIndex, servicesOf, watchServicePods } from './service-index.ts'
 import { addServiceIndex, serviceKeyOf, slicesOf, writeSlices } from './write.ts'
 
+/** An object of hundreds of endpoints is written again for each pod that starts: 5 s of them go together when that is much work. */
+const REST_MS_MAX = 5_000
+
 const NODE_INDEX = 'node'
 const ZONE_LABEL = 'topology.kubernetes.io/zone'
 
@@ -39,6 +42,7 @@ export function startEndpointSliceController(deps: ControllerDeps): RunningContr
   const isManaged = (slice: EndpointSlice): boolean => slice.metadata.labels?.[MANAGED_BY_LABEL] === SLICE_CONTROLLER
   return startReconciler(deps, {
     name: 'endpoint-slice-controller',
+    restMsMax: REST_MS_MAX,
     informer: serviceCache,
     needs: [podCache, nodeCache, slices],
     watch({ queue }) {

@@ -9,6 +9,9 @@ import { isNamespaceTerminating, messageOf } from '../frame/pods.ts'
 import { addLabelIndex, selectByLabels } from '../frame/selection.ts'
 import { planSubsets } from './plan.ts'
 
+/** An object of hundreds of endpoints is written again for each pod that starts: 5 s of them go together when that is much work. */
+const REST_MS_MAX = 5_000
+
 export const ENDPOINTS_MANAGED_BY_LABEL = 'endpoints.kubernetes.io/managed-by'
 const CONTROLLER = 'endpoint-controller'
 const OVER_CAPACITY_ANNOTATION = 'endpoints.kubernetes.io/over-capacity'
@@ -23,6 +26,7 @@ export function startEndpointsController(deps: ControllerDeps): RunningControlle
   addLabelIndex(podCache)
   return startReconciler(deps, {
     name: 'endpoint-controller',
+    restMsMax: REST_MS_MAX,
     informer: serviceCache,
     needs: [podCache, cache],
     watch: ({ queue }) => [

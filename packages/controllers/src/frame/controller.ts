@@ -34,6 +34,8 @@ export interface ReconcilerOptions<T extends KubeObject> {
   /** Component that its events name; absent: {@link name}. */
   readonly component?: string | undefined
   readonly workers?: number | undefined
+  /** The longest rest of a key after long work; see the work queue. */
+  readonly restMsMax?: number | undefined
   /** Holds the objects that keys name. */
   readonly informer: Informer<T>
   /** Others that must be synced before the first key is worked on. */
@@ -62,7 +64,7 @@ export function startReconciler<T extends KubeObject>(
 ): RunningController {
   const { name, informer, needs = [] } = options
   const events = createEventRecorder({ ...deps, component: options.component ?? name })
-  const queue = createWorkQueue({ clock: deps.clock })
+  const queue = createWorkQueue({ clock: deps.clock, restMsMax: options.restMsMax })
   const context: ReconcilerContext = { ...deps, queue, writes: new PendingWrites(deps.clock), events }
   const unsubscribe = options.watch(context)
   const running = runController({
