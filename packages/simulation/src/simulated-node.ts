@@ -27,7 +27,12 @@ const POD_RANGES = 2 ** 14
 export function createSimulatedNode(options: SimulatedNodeOptions): NodeAgent {
   const { client, clock, random, logger, nodeName, informers, capacity, index = 0 } = options
   const range = index % POD_RANGES
-  const runtime = createSimulatedRuntime({ clock, random, podCIDR: `10.${128 + (range >> 8)}.${range & 255}.0/24` })
+  const runtime = createSimulatedRuntime({
+    clock,
+    random,
+    podCIDR: `10.${128 + (range >> 8)}.${range & 255}.0/24`,
+    pods: () => agent.pods(),
+  })
   const host = createSimulatedHost({ nodeName, runtime, capacity })
   const config = {
     nodeName,
@@ -36,5 +41,6 @@ export function createSimulatedNode(options: SimulatedNodeOptions): NodeAgent {
     ...options.config,
     labels: { ...SIMULATED_LABELS, ...options.config?.labels },
   }
-  return createNodeAgent({ client, runtime, host, clock, random, logger, informers, config })
+  const agent = createNodeAgent({ client, runtime, host, clock, random, logger, informers, config })
+  return agent
 }

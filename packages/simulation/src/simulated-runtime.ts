@@ -1,3 +1,4 @@
+import type { Pod } from '@centaurus/api/core/v1'
 import type { Clock, Random, Timer } from '@centaurus/base'
 import {
   ANNOTATION_ROLE,
@@ -14,6 +15,7 @@ import {
 
 import { createAddressPool, type AddressPool } from './address-pool.ts'
 import { simulateStream } from './simulated-streams.ts'
+import { simulateUsage } from './simulated-usage.ts'
 import { readSteering, type Steering } from './steering.ts'
 
 const GRPC_NOT_FOUND = 5
@@ -28,6 +30,8 @@ export interface SimulatedRuntimeOptions {
   readonly random: Random
   /** Addresses of pods. Default 10.88.0.0/16. */
   readonly podCIDR?: string | undefined
+  /** The node's pods, whose requests say what containers use. Default: none is known. */
+  readonly pods?: (() => readonly Pod[]) | undefined
 }
 
 /** A runtime that runs nothing, and what a simulated host asks of it. */
@@ -59,15 +63,17 @@ class Runtime implements SimulatedRuntime {
   readonly #clock: Clock
   readonly #random: Random
   readonly #addresses: AddressPool
+  readonly #pods: () => readonly Pod[]
   readonly #sandboxes = new Map<string, Sandbox>()
   readonly #containers = new Map<string, Container>()
   readonly #images = new Set<string>()
   readonly #listeners = new Set<(podUid: string) => void>()
 
-  constructor({ clock, random, podCIDR = '10.88.0.0/16' }: SimulatedRuntimeOptions) {
+  constructor({ clock, random, podCIDR = '10.88.0.0/16', pods = () => [] }: SimulatedRuntimeOptions) {
     this.#clock = clock
     this.#random = random
     this.#addresses = createAddressPool(podCIDR)
+    this.#pods = pods
   }
 
   version = () => Promise.resolve({ name: 'simulated', version: '1' })
@@ -200,20 +206,30 @@ class Runtime implements SimulatedRuntime {
     return simulateStream(request, { name: sandbox?.detail.podName ?? '', environment, log, ended })
   }
 
-  listContainerStats = async (): Promise<ContainerStats[]> =>
-    [...this.#containers.values()]
+  listContainerStats = async (): Promise<ContainerStats[]> => {
+    const nowMs = this.#clock.now()
+    const specs = new Map(this.#pods().map(({ metadata, spec }) => [metadata.uid, spec]))
+    return [...this.#containers.values()]
       .filter(({ detail }) => detail.phase === 'running')
-      .map(({ detail }) => ({
-        containerId: detail.id,
-        podUid: detail.podUid,
-        name: detail.name,
-        timestampMs: this.#clock.now(),
-        cpuUsageCoreNanos: 0,
-        memoryWorkingSetBytes: 0,
-        memoryUsageBytes: 0,
-        memoryRssBytes: 0,
-        writableLayerBytes: 0,
-      }))
+      .map(({ detail }) => {
+        const { containers = [], initContainers = [] } = specs.get(detail.podUid) ?? {}
+        const { cpuNanoCores, memoryBytes } = simulateUsage(
+          [...containers, ...initContainers].find(({ name }) => name === detail.name),
+        )
+        return {
+          containerId: detail.id,
+          podUid: detail.podUid,
+          name: detail.name,
+          timestampMs: nowMs,
+          cpuUsageCoreNanos: Math.round((cpuNanoCores * (nowMs - detail.startedAtMs)) / 1_000),
+          cpuUsageNanoCores: cpuNanoCores,
+          memoryWorkingSetBytes: memoryBytes,
+          memoryUsageBytes: memoryBytes,
+          memoryRssBytes: memoryBytes,
+          writableLayerBytes: 0,
+        }
+      })
+  }
 
   listImages = async (): Promise<RuntimeImage[]> => [...this.#images].map(toImage)
 

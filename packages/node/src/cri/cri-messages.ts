@@ -69,7 +69,7 @@ interface CriValue {
 
 export interface CriContainerStats {
   attributes: { id: string; metadata: { name: string } | null; labels: Record<string, string> } | null
-  cpu: { timestamp: number; usageCoreNanoSeconds: CriValue | null } | null
+  cpu: { timestamp: number; usageCoreNanoSeconds: CriValue | null; usageNanoCores: CriValue | null } | null
   memory: { workingSetBytes: CriValue | null; usageBytes: CriValue | null; rssBytes: CriValue | null } | null
   writableLayer: { usedBytes: CriValue | null } | null
 }
@@ -137,6 +137,8 @@ export function readStats(stats: CriContainerStats): ContainerStats {
     name: stats.attributes?.metadata?.name ?? '',
     timestampMs: toMs(stats.cpu?.timestamp ?? 0),
     cpuUsageCoreNanos: stats.cpu?.usageCoreNanoSeconds?.value ?? 0,
+    // containerd says 0 when it has looked only once
+    cpuUsageNanoCores: stats.cpu?.usageNanoCores?.value || undefined,
     memoryWorkingSetBytes: stats.memory?.workingSetBytes?.value ?? 0,
     memoryUsageBytes: stats.memory?.usageBytes?.value ?? 0,
     memoryRssBytes: stats.memory?.rssBytes?.value ?? 0,

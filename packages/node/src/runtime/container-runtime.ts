@@ -159,6 +159,8 @@ export interface ContainerStats {
   readonly name: string
   readonly timestampMs: number
   readonly cpuUsageCoreNanos: number
+  /** Billionths of a core that it uses right now; absent where the runtime does not know. */
+  readonly cpuUsageNanoCores?: number | undefined
   readonly memoryWorkingSetBytes: number
   readonly memoryUsageBytes: number
   readonly memoryRssBytes: number

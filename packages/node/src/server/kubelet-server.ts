@@ -120,9 +120,9 @@ async function serve(
     case 'containerLogs':
       return sendLog(options, { url, parts, response, closed })
     case 'stats':
-      return send(response, 'application/json', JSON.stringify(makeStatsSummary(await collectStats(options))))
+      return send(response, 'application/json', JSON.stringify(makeStatsSummary(await collectStats(options, url))))
     case 'metrics':
-      return send(response, 'text/plain; version=0.0.4; charset=utf-8', await formatPage(options, parts[0] ?? ''))
+      return send(response, 'text/plain; version=0.0.4; charset=utf-8', await formatPage(options, url, parts[0] ?? ''))
     case 'exec':
     case 'attach':
     case 'portForward':
@@ -144,14 +144,14 @@ function sendHealth({ agents, clock }: KubeletServerOptions, response: ServerRes
   send(response, 'text/plain; charset=utf-8', 'ok')
 }
 
-async function formatPage(options: KubeletServerOptions, page: string): Promise<string> {
+async function formatPage(options: KubeletServerOptions, url: URL, page: string): Promise<string> {
   switch (page) {
     case '':
       return formatAgentMetrics(options.agents())
     case 'resource':
-      return formatResourceMetrics(await collectStats(options))
+      return formatResourceMetrics(await collectStats(options, url))
     case 'cadvisor':
-      return formatCadvisorMetrics(await collectStats(options))
+      return formatCadvisorMetrics(await collectStats(options, url))
     case 'probes':
       return ''
     default:
@@ -285,8 +285,14 @@ function findPod(agents: readonly NodeAgent[], namespace: string, name: string):
   throw new KubeletApiError(404, `pod "${name}" does not exist`)
 }
 
-async function collectStats({ agents, clock }: KubeletServerOptions): Promise<Parameters<typeof makeStatsSummary>[0]> {
-  const all = agents()
+/** Of one node, when `?node=` says so: many simulated ones share a server. An upstream kubelet does not look at it. */
+async function collectStats(
+  { agents, clock }: KubeletServerOptions,
+  { searchParams }: URL,
+): Promise<Parameters<typeof makeStatsSummary>[0]> {
+  const node = searchParams.get('node')
+  const all = agents().filter(({ config }) => node === null || config.nodeName === node)
+  if (node !== null && all.length === 0) throw new KubeletApiError(404, `node "${node}" is not served here`)
   const stats = (await Promise.all(all.map((agent) => agent.runtime.listContainerStats()))).flat()
   return {
     nodeName: all[0]?.config.nodeName ?? '',

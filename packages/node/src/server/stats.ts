@@ -23,7 +23,7 @@ export function makeStatsSummary(input: StatsInput): object {
     node: {
       nodeName,
       startTime: time,
-      cpu: { time, usageCoreNanoSeconds: node.cpuUsageNanos },
+      cpu: { time, usageNanoCores: node.cpuUsageNanoCores, usageCoreNanoSeconds: node.cpuUsageNanos },
       memory: { time, workingSetBytes: node.memoryWorkingSetBytes, availableBytes: node.memoryAvailableBytes },
     },
     pods: pods.map((pod) => {
@@ -34,8 +34,8 @@ export function makeStatsSummary(input: StatsInput): object {
         containers: own.map((stat) => ({
           name: stat.name,
           startTime: startOf(pod, stat.name) ?? time,
-          cpu: sumCpu([stat], time),
-          memory: sumMemory([stat], time),
+          cpu: sumCpu([stat], timeOf(stat, time)),
+          memory: sumMemory([stat], timeOf(stat, time)),
           rootfs: { time, usedBytes: stat.writableLayerBytes },
         })),
         cpu: sumCpu(own, time),
@@ -45,17 +45,36 @@ export function makeStatsSummary(input: StatsInput): object {
   }
 }
 
-function nodeUsage({ host, stats }: StatsInput): Partial<HostUsage> & Omit<HostUsage, 'memoryAvailableBytes'> {
+type NodeUsage = Partial<HostUsage> &
+  Omit<HostUsage, 'memoryAvailableBytes'> & { readonly cpuUsageNanoCores?: number | undefined }
+
+function nodeUsage({ host, stats }: StatsInput): NodeUsage {
   return (
     host ?? {
       cpuUsageNanos: stats.reduce((sum, stat) => sum + stat.cpuUsageCoreNanos, 0),
+      cpuUsageNanoCores: sumNanoCores(stats),
       memoryWorkingSetBytes: stats.reduce((sum, stat) => sum + stat.memoryWorkingSetBytes, 0),
     }
   )
 }
 
+/** When the runtime measured. */
+function timeOf({ timestampMs }: ContainerStats, now: string): string {
+  return timestampMs === 0 ? now : new Date(timestampMs).toISOString()
+}
+
+/** Undefined when the runtime does not tell it of all. */
+function sumNanoCores(stats: readonly ContainerStats[]): number | undefined {
+  return stats.reduce<number | undefined>(
+    (sum, { cpuUsageNanoCores }) =>
+      sum === undefined || cpuUsageNanoCores === undefined ? undefined : sum + cpuUsageNanoCores,
+    0,
+  )
+}
+
 function sumCpu(stats: readonly ContainerStats[], time: string): object {
-  return { time, usageCoreNanoSeconds: stats.reduce((sum, stat) => sum + stat.cpuUsageCoreNanos, 0) }
+  const usageNanoCores = sumNanoCores(stats)
+  return { time, usageNanoCores, usageCoreNanoSeconds: stats.reduce((sum, stat) => sum + stat.cpuUsageCoreNanos, 0) }
 }
 
 function sumMemory(stats: readonly ContainerStats[], time: string): object {
