@@ -312,6 +312,17 @@ describe('pods with real containers', { skip: whyNoRoot(), concurrency: AT_ONCE 
     await cluster.kubectl('delete pod huge elsewhere')
   })
 
+  it('tells what containers and nodes use', async () => {
+    await cluster.apply(pod('busy', { command: shell('while :; do :; done') }))
+    await ready('busy')
+    const cores = (table: string): number => Number(/\s(\d+)m\s/.exec(table)?.[1] ?? '0')
+    // over the first seconds its mean rises
+    await waitFor('the busy pod to be seen', async () => cores(await cluster.kubectl('top pod busy')) > 0)
+    assert.match(await cluster.kubectl('top pod busy --containers'), /busy\s+main\s+[1-9]\d*m\s+\d+Mi/)
+    assert.ok(cores(await cluster.kubectl('top nodes')) > 0)
+    await cluster.kubectl('delete pod busy --grace-period=0 --force')
+  })
+
   it('describes the node as it is', async () => {
     const described = await cluster.kubectl('describe nodes')
     assert.match(described, /Ready\s+True .*KubeletReady/)

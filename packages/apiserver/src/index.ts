@@ -35,6 +35,7 @@ export { MemoryExchange, type MemoryAnswer, type MemoryRequest } from './http/me
 export type { Listener, ListenerOptions, TlsMaterial } from './http/listener.ts'
 export type { Backend, ReachPartition } from './proxy/backend.ts'
 export { createProxyExtension, type ProxyOptions } from './proxy/proxy-extension.ts'
+export { createResourceMetricsExtension } from './resource-metrics/resource-metrics-extension.ts'
 export { parseRequestInfo, type RequestLine } from './request/parse-request-info.ts'
 export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/request-info.ts'
 export type { GroupResourceName, NamespacedName, ObjectChange, ObjectReader } from './resource/object-reader.ts'
@@ -56,6 +57,7 @@ export {
   type ScalePaths,
   type StorageForm,
   type VirtualObjects,
+  type VirtualPlace,
 } from './resource/registry.ts'
 export { createApiServer, SERVER_USER, type ApiServer, type ApiServerDeps } from './server.ts'
 export { encodeStored } from './storage/encoding.ts'

@@ -5,6 +5,7 @@ import {
   createDiscoveryExtension,
   createOpenApiExtension,
   createProxyExtension,
+  createResourceMetricsExtension,
   KUBELET_CLIENT_IDENTITY,
   type ClusterCertificates,
   type CreateExtension,
@@ -48,6 +49,10 @@ export interface ExtensionsOptions {
 export async function createExtensions(options: ExtensionsOptions, signer: TokenSigner): Promise<CreateExtension[]> {
   const { certificates, advertiseAddress, port, oidc } = options
   const toNodes = await certificates.client('apiserver-kubelet-client', KUBELET_CLIENT_IDENTITY)
+  const toAgents: ProxyOptions = {
+    tls: { ca: certificates.authority.certificatePem, cert: toNodes.certificatePem, key: toNodes.keyPem },
+    reach: options.reach,
+  }
   return [
     createAccessExtension({ signer, oidc }),
     ...(options.more ?? []),
@@ -55,10 +60,8 @@ export async function createExtensions(options: ExtensionsOptions, signer: Token
     createOpenApiExtension({ descriptions: readDescriptions }),
     createCrdExtension(),
     createApiServicesExtension(),
-    createProxyExtension({
-      tls: { ca: certificates.authority.certificatePem, cert: toNodes.certificatePem, key: toNodes.keyPem },
-      reach: options.reach,
-    }),
+    createProxyExtension(toAgents),
+    createResourceMetricsExtension(toAgents),
   ]
 }
 

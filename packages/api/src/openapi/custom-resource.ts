@@ -29,7 +29,7 @@ export function describeCustomResource(description: CustomResourceDescription): 
     kind,
     listKind,
     namespaced,
-    verbs: VERBS,
+    verbs: description.verbs ?? VERBS,
     subresources,
     returnsDeleted: false,
     definition: definitionName(group, version, kind),

@@ -23,6 +23,8 @@ export interface CustomResourceDescription {
   readonly kind: string
   readonly listKind: string
   readonly namespaced: boolean
+  /** Absent: all. */
+  readonly verbs?: readonly string[] | undefined
   /** Names of the subresources: `status`, `scale`. */
   readonly subresources: readonly string[]
   /** The version's `schema.openAPIV3Schema`, structural; undefined when it has none. */

@@ -1,9 +1,15 @@
-import { createOpenApi, notFoundPath, type OpenApi, type OpenApiOptions } from '@centaurus/api'
+import {
+  createOpenApi,
+  notFoundPath,
+  type CustomResourceDescription,
+  type OpenApi,
+  type OpenApiOptions,
+} from '@centaurus/api'
 import { servedCustomResources } from '../crd/crd-extension.ts'
 import type { CreateExtension } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
-import type { ResourceRegistry } from '../resource/registry.ts'
+import type { ResourceDefinition, ResourceRegistry } from '../resource/registry.ts'
 import { createDocument, respondDocument, type CachedDocument } from './cached-document.ts'
 
 const V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
@@ -91,7 +97,10 @@ function createDocuments(registry: ResourceRegistry, options: DocumentSources): 
       generation = registry.generation
       openApi = createOpenApi({
         // a registry that tenants share tells what operators define and share, and nothing of any of them
-        customResources: servedCustomResources(options.reader, registry.isEmpty ? undefined : options.tenant),
+        customResources: [
+          ...registry.list().flatMap(describeVirtual),
+          ...servedCustomResources(options.reader, registry.isEmpty ? undefined : options.tenant),
+        ],
         descriptions: options.descriptions,
       })
       kept.clear()
@@ -126,6 +135,13 @@ function createDocuments(registry: ResourceRegistry, options: DocumentSources): 
       }),
     v3Hash: (path) => current().v3Hash(path),
   }
+}
+
+/** What is computed is described as a custom resource is. */
+function describeVirtual({ info, virtual }: ResourceDefinition): CustomResourceDescription[] {
+  if (virtual === undefined) return []
+  const { group, version, resource, kind, listKind, namespaced, verbs } = info
+  return [{ group, version, resource, kind, listKind, namespaced, verbs, subresources: [], schema: virtual.schema }]
 }
 
 function withPrefix({ paths }: ReturnType<OpenApi['v3Index']>, prefix: string): object {

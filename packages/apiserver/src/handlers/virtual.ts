@@ -1,24 +1,28 @@
-import { notFound, type KubeObject } from '@centaurus/api'
+import { formatKey, notFound, type KubeObject } from '@centaurus/api'
 import { readSelection } from '../request/query.ts'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
+import type { NamespacedName } from '../resource/object-reader.ts'
 import type { VirtualObjects } from '../resource/registry.ts'
 import { groupResource, type Target } from '../resource/target.ts'
 import { respondList, respondObject } from '../respond/respond.ts'
 import { encodeStored } from '../storage/encoding.ts'
 import { isView } from '../views/view-names.ts'
 import { StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
-import { encoderOptions, type ResourceCall } from './call.ts'
+import type { Selection } from '../watch-cache/selection.ts'
+import { encoderOptions, namespaceOf, type ResourceCall } from './call.ts'
 import type { ServeDeps } from './serve-deps.ts'
 
-/** Answers a get or list of objects that are computed and not stored. They belong to operators: inside a tenant there are none. */
+/** Answers a get or list of objects that are computed and not stored. */
 export async function serveVirtual(deps: ServeDeps, call: ResourceCall): Promise<void> {
   const { exchange, target, definition, info } = call
+  const { namespace } = info
   const options = encoderOptions(deps, call)
   if (info.verb === 'get') {
-    return respondObject(exchange, 200, { ...options, object: getVirtual(deps, target, info.name) })
+    const object = await getVirtual(deps, target, { namespace, name: info.name })
+    return respondObject(exchange, 200, { ...options, object })
   }
-  const selection = readSelection(exchange.query, definition, '')
-  const objects = listVirtual(deps, target).filter((object) => selection.matches(object))
+  const selection = readSelection(exchange.query, definition, namespaceOf(call))
+  const objects = await listVirtual(deps, target, { namespace, selection })
   await respondList(
     exchange,
     { objects, revision: deps.cache.revision, continueToken: '', remaining: undefined },
@@ -27,21 +31,33 @@ export async function serveVirtual(deps: ServeDeps, call: ResourceCall): Promise
 }
 
 /** One computed object, as of now. Throws NotFound. */
-export function getVirtual(deps: ServeDeps, target: Target, name: string): CachedObject {
-  const object = shownIn(target)?.get(name)
+export async function getVirtual(
+  deps: ServeDeps,
+  target: Target,
+  { namespace = '', name }: NamespacedName,
+): Promise<CachedObject> {
+  const object = await shownIn(target)?.get({ tenant: target.tenant, namespace }, name)
   if (object === undefined) throw notFound(groupResource(target), name)
   return toCached(deps, object)
 }
 
-/** All computed objects, as of now. */
-export function listVirtual(deps: ServeDeps, target: Target): CachedObject[] {
-  return (shownIn(target)?.list() ?? []).map((object) => toCached(deps, object))
+/** The computed objects that are selected, as of now. */
+export async function listVirtual(
+  deps: ServeDeps,
+  target: Target,
+  { namespace, selection }: { readonly namespace: string; readonly selection: Selection },
+): Promise<CachedObject[]> {
+  const wants = (object: KubeObject): boolean => selection.matches(toCached(deps, object))
+  const objects = await shownIn(target)?.list({ tenant: target.tenant, namespace }, wants)
+  return (objects ?? []).map((object) => toCached(deps, object)).filter((object) => selection.matches(object))
 }
 
-function shownIn({ tenant, definition }: Target): VirtualObjects | undefined {
-  return tenant === SYSTEM_TENANT || isView(tenant) ? definition.virtual : undefined
+/** Inside a tenant there is nothing of what belongs to operators. */
+function shownIn({ tenant, definition: { virtual } }: Target): VirtualObjects | undefined {
+  return virtual?.forTenants === true || tenant === SYSTEM_TENANT || isView(tenant) ? virtual : undefined
 }
 
 function toCached({ cache }: ServeDeps, object: KubeObject): CachedObject {
-  return new StoredObject(object.metadata.name ?? '', encodeStored(object), cache.revision)
+  const { namespace = '', name = '' } = object.metadata
+  return new StoredObject(formatKey(namespace, name), encodeStored(object), cache.revision)
 }

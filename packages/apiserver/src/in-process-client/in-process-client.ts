@@ -76,7 +76,7 @@ class InProcessClient implements Client {
   ): Promise<Stored<T>> {
     options.signal?.throwIfAborted()
     const target = this.#target(type)
-    if (target.definition.virtual !== undefined) return served<T>(target, getVirtual(this.#deps, target, name.name))
+    if (target.definition.virtual !== undefined) return served<T>(target, await getVirtual(this.#deps, target, name))
     await this.#deps.cache.waitCurrent()
     const object = target.cache.get(formatKey(namespaceOf(type, name.namespace), name.name))
     if (object === undefined) throw notFound(groupResource(target), name.name)
@@ -88,7 +88,7 @@ class InProcessClient implements Client {
     const target = this.#target(type)
     if (target.definition.virtual !== undefined) {
       const selection = createSelection(target.definition, selectionText(type, options))
-      const objects = listVirtual(this.#deps, target).filter((object) => selection.matches(object))
+      const objects = await listVirtual(this.#deps, target, { namespace: options.namespace ?? '', selection })
       const resourceVersion = String(this.#deps.cache.revision)
       return { items: objects.map((object) => served<T>(target, object)), resourceVersion, continue: undefined }
     }

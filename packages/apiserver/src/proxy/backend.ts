@@ -46,8 +46,22 @@ export interface Backend {
 
 /** Address of the agent of the pod's node for `path` (with its query), which may be another partition's. Throws NotFound, BadRequest, InternalError. */
 export function locatePodNode(deps: ProxyDeps, pod: Readonly<Pod>, path: string): Backend {
-  const node = requireNode(pod)
-  const partition = pod.metadata.annotations?.[RESOURCE_PARTITION_ANNOTATION]
+  return locateAgent(deps, { node: requireNode(pod), partition: partitionOf(pod) }, path)
+}
+
+/** A node, and the partition that has it; undefined: this one. */
+export interface NodePlace {
+  readonly node: string
+  readonly partition: string | undefined
+}
+
+/** The partition whose node runs the pod; undefined: this one. */
+export function partitionOf(pod: Readonly<Pod>): string | undefined {
+  return pod.metadata.annotations?.[RESOURCE_PARTITION_ANNOTATION]
+}
+
+/** Address of a node's agent for `path` (with its query), directly or through the node's partition. Throws NotFound, InternalError. */
+export function locateAgent(deps: ProxyDeps, { node, partition }: NodePlace, path: string): Backend {
   const server = partition === undefined ? undefined : deps.reach?.(partition)
   if (server === undefined) return locateNode(deps, node, path)
   return { url: new URL(`/api/v1/nodes/${encodeURIComponent(node)}/proxy${path}`, server.url), tls: server.tls }

@@ -38,11 +38,26 @@ export interface ResourceDefinition {
   readonly virtual?: VirtualObjects | undefined
 }
 
-/** Objects that are made when somebody asks. They have no namespace, and are shown to operators alone. */
+/** Objects that are made when somebody asks. */
 export interface VirtualObjects {
-  get(name: string): KubeObject | undefined
-  list(): KubeObject[]
+  /** True when each tenant has objects of its own; else they are shown to operators alone. */
+  readonly forTenants?: boolean | undefined
+  /** A structural schema for OpenAPI; absent: objects of any shape. */
+  readonly schema?: Readonly<Record<string, unknown>> | undefined
+  get(place: VirtualPlace, name: string): Maybe<KubeObject | undefined>
+  /** `wants` tells from name, namespace and labels whether the caller chose an object; others may be given, and are left out then. */
+  list(place: VirtualPlace, wants: (object: KubeObject) => boolean): Maybe<readonly KubeObject[]>
 }
+
+/** Where computed objects are looked for. */
+export interface VirtualPlace {
+  /** A tenant, or a view over all. */
+  readonly tenant: string
+  /** `''`: all of them, or the objects have none. */
+  readonly namespace: string
+}
+
+type Maybe<T> = T | Promise<T>
 
 /** A tenant's objects under the names that a view over all tenants gives them. Both get and give the stored form, and change nothing that they get. */
 export interface DefinitionView {

@@ -7,6 +7,8 @@ export interface TestNode {
   readonly port: number
   /** Paths that were asked for, with their queries. */
   readonly seen: string[]
+  /** What it tells of its use; absent: it does not answer that. */
+  summary?: object
   close(): Promise<void>
 }
 
@@ -23,6 +25,10 @@ export async function startTestNode(authority: CertificateAndKey, serving: Certi
   server.on('request', (request, response) => {
     const url = new URL(request.url ?? '/', 'https://node')
     seen.push(request.url ?? '')
+    if (url.pathname === '/stats/summary' && node.summary !== undefined) {
+      response.end(JSON.stringify(node.summary))
+      return
+    }
     if (url.pathname.includes('/waiting')) {
       response.writeHead(400).end('container "waiting" in pod "p" is waiting to start: ContainerCreating')
       return
@@ -60,7 +66,7 @@ export async function startTestNode(authority: CertificateAndKey, serving: Certi
     void serveRemoteCommand(upgraded, streams).then(run, () => {})
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return {
+  const node: TestNode = {
     port: (server.address() as { port: number }).port,
     seen,
     async close() {
@@ -68,4 +74,5 @@ export async function startTestNode(authority: CertificateAndKey, serving: Certi
       await new Promise((resolve) => server.close(resolve))
     },
   }
+  return node
 }

@@ -9,14 +9,14 @@ import {
 } from '@centaurus/api'
 import type { NodeAllocation } from '@centaurus/api/centaurus/v1'
 import { nodes, type Node } from '@centaurus/api/core/v1'
-import { customDefinitions, type ObjectReader, type ResourceDefinition } from '@centaurus/apiserver'
+import { customDefinitions, type ObjectReader, type ResourceDefinition, type VirtualPlace } from '@centaurus/apiserver'
 import { freeOf } from './decide-claims.ts'
 import type { Ledger } from './ledger.ts'
 import type { Amounts } from './model.ts'
 
 /** What `kubectl get nodeallocations` shows: each node of this partition, what it has, what was given of it, and to whom. */
 export function nodeAllocationDefinitions(ledger: Ledger, reader: ObjectReader): ResourceDefinition[] {
-  const get = (name: string): NodeAllocation | undefined => {
+  const get = (_place: VirtualPlace, name: string): NodeAllocation | undefined => {
     const node = reader.get<Node>(nodes, { name })
     return node === undefined ? undefined : describeNode(ledger, node)
   }

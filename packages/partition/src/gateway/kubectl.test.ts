@@ -53,6 +53,14 @@ describe('the real kubectl through a gateway', () => {
     })
     const pod = await servers.home.client.get(pods, metadata)
     await servers.home.client.updateStatus(pods, { ...pod, status: { ...pod.status, phase: 'Running' } })
+    const usage = (nanoCores: number, mebibytes: number): object => ({
+      cpu: { time: new Date().toISOString(), usageNanoCores: nanoCores },
+      memory: { workingSetBytes: mebibytes * 1024 ** 2 },
+    })
+    node.summary = {
+      node: usage(250_000_000, 512),
+      pods: [{ podRef: { uid: pod.metadata.uid }, containers: [{ name: 'c', ...usage(70_000_000, 3) }] }],
+    }
     await writeUser('operator', OPERATOR)
     await writeUser('all', OPERATOR, '/tenants/all')
     await writeUser('acme', adminOf('acme'))
@@ -87,6 +95,21 @@ describe('the real kubectl through a gateway', () => {
       assert.equal(await output('get nodes -o name'), 'node/k1\nnode/k0\n')
       assert.match(await output('describe node k0'), /^Name:\s+k0\n/)
       assert.match((await run('get node nosuch')).stderr, /nodes "nosuch" not found/)
+    })
+
+    it(`1.${minor} shows what the nodes of all partitions use, and what pods do`, async () => {
+      const rows = (await output('top nodes --no-headers')).trim().split('\n')
+      assert.deepEqual(
+        rows.map((row) => row.trim().split(/\s+/).slice(0, 2)),
+        [
+          ['k0', '250m'],
+          ['k1', '250m'],
+        ],
+      )
+      assert.match(await output('top node k1 --no-headers'), /^k1 +250m /)
+      assert.match(await output('top pod p --no-headers'), /^p +70m +3Mi/)
+      assert.match(await output('top pods -A --no-headers', { user: 'all' }), /^default +p +70m +3Mi/)
+      assert.match((await run('top nodes', { user: 'acme' })).stderr, /not available|No resources/i)
     })
 
     it(`1.${minor} changes nodes where they are`, async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
-import { nodes } from '@centaurus/api/core/v1'
+import { nodes, pods } from '@centaurus/api/core/v1'
 import { openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import { startTestNode, type TestNode } from '@centaurus/apiserver/testing/test-node'
 import { createMemoryStore } from '@centaurus/store'
@@ -60,5 +60,42 @@ describe('logs and exec of pods on nodes of another partition', () => {
     assert.equal(await text(command.stdout!), 'ECHO HI')
     command.close()
     assert.ok(node.seen.includes('/exec/default--acme/web/c?output=1&command=echo&command=hi'))
+  })
+
+  it('is how a tenant’s use is known, and never that of others’ pods there', async () => {
+    const NAME = { namespace: 'default', name: 'web' }
+    await putTenant([tp, rp], 'beta', 'tp')
+    await runPod(tp.of('beta'), { name: 'web', node: 'n1', partition: 'rp' })
+    const containers: object[] = []
+    for (const [tenant, nanoCores] of [
+      ['acme', 20_000_000],
+      ['beta', 30_000_000],
+    ] as const) {
+      const pod = await tp.of(tenant).get(pods, NAME)
+      await tp.of(tenant).updateStatus(pods, { ...pod, status: { ...pod.status, phase: 'Running' } })
+      const cpu = { time: new Date().toISOString(), usageNanoCores: nanoCores }
+      const container = { name: 'c', cpu, memory: { workingSetBytes: 2 ** 20 } }
+      containers.push({ podRef: { uid: pod.metadata.uid }, containers: [container] })
+    }
+    node.summary = { pods: containers }
+    const cpuOf = async (tenant: string, path: string): Promise<unknown> => {
+      const admin = await tp.server.as({ commonName: 'admin', organizations: ['system:masters', `tenant:${tenant}`] })
+      const answer = await admin('GET', `/apis/metrics.k8s.io/v1beta1/${path}`)
+      const list = answer.json<{
+        items: { metadata: { namespace: string }; containers: { usage: { cpu: string } }[] }[]
+      }>()
+      return list.items.map(({ metadata, containers: [only] }) => [metadata.namespace, only?.usage.cpu])
+    }
+    assert.deepEqual(await cpuOf('acme', 'pods'), [['default', '20m']])
+    assert.deepEqual(await cpuOf('beta', 'namespaces/default/pods'), [['default', '30m']])
+    assert.deepEqual(await cpuOf('beta', 'nodes'), [])
+    const operator = await tp.server.as({ commonName: 'admin', organizations: ['system:masters'] })
+    const all = (await operator('GET', '/tenants/all/apis/metrics.k8s.io/v1beta1/pods')).json()
+    assert.deepEqual(
+      all.items.map(({ metadata }) => metadata['namespace']),
+      ['default--acme', 'default--beta'],
+    )
+    const own = (await operator('GET', '/apis/metrics.k8s.io/v1beta1/pods')).json()
+    assert.deepEqual(own.items, [])
   })
 })

@@ -7,6 +7,7 @@ import {
   createDiscoveryExtension,
   createOpenApiExtension,
   createProxyExtension,
+  createResourceMetricsExtension,
   createTokenSigner,
   openClusterCertificates,
   type ClusterCertificates,
@@ -193,6 +194,7 @@ async function startPartition(name: PartitionName, options: StartOptions): Promi
     organizations: ['system:masters'],
   })
   const ca = certificates.authority.certificatePem
+  const toAgents = { ca, cert: toNodes.certificatePem, key: toNodes.keyPem }
   const test = await startTestServer({
     store: keepOpen(store),
     certificates,
@@ -205,7 +207,8 @@ async function startPartition(name: PartitionName, options: StartOptions): Promi
       createDiscoveryExtension(),
       createOpenApiExtension(),
       createCrdExtension(),
-      createProxyExtension({ tls: { ca, cert: toNodes.certificatePem, key: toNodes.keyPem } }),
+      createProxyExtension({ tls: toAgents }),
+      createResourceMetricsExtension({ tls: toAgents }),
     ],
   })
   const certificate = await issuePartitionCertificate(certificates, name)

@@ -4,11 +4,13 @@ import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
 import {
   createAccessExtension,
   createProxyExtension,
+  createResourceMetricsExtension,
   createTokenSigner,
   KUBELET_CLIENT_IDENTITY,
   SERVER_USER,
   type ClusterCertificates,
   type CreateExtension,
+  type ProxyOptions,
 } from '@centaurus/apiserver'
 import { startTestServer, type TestServer } from '@centaurus/apiserver/testing'
 import { silentLogger, systemClock } from '@centaurus/base'
@@ -66,6 +68,10 @@ export async function startPartition({
     (create: (membership: Membership) => CreateExtension): CreateExtension =>
     (core) =>
       create(createMembership(core.reader, name))(core)
+  const toAgents: ProxyOptions = {
+    tls: { ca, cert: toNodes.certificatePem, key: toNodes.keyPem },
+    reach: ({ reader }) => createReachNodes({ membership: createMembership(reader, name), ca, certificate }),
+  }
   const server = await startTestServer({
     store: bindAll(store, kept),
     certificates,
@@ -79,10 +85,8 @@ export async function startPartition({
       withMembership((membership) =>
         createWriteForwarding({ membership, owners: new TenantOwners(() => membership), openLink }),
       ),
-      createProxyExtension({
-        tls: { ca, cert: toNodes.certificatePem, key: toNodes.keyPem },
-        reach: ({ reader }) => createReachNodes({ membership: createMembership(reader, name), ca, certificate }),
-      }),
+      createProxyExtension(toAgents),
+      createResourceMetricsExtension(toAgents),
     ],
   })
   const peers = new PeerStates({ store, clock: systemClock, logger: silentLogger })

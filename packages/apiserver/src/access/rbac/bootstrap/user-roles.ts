@@ -56,6 +56,11 @@ export const USER_ROLES: Readonly<Record<string, RoleData>> = {
       'get list watch | lifecycle.k8s.io | evictionrequests evictions',
     ],
   },
+  // Source: metrics-server manifests/base/rbac.yaml, v0.8; edit and admin have it from view
+  'system:aggregated-metrics-reader': {
+    aggregateTo: 'view',
+    rules: ['get list watch | metrics.k8s.io | nodes pods'],
+  },
   view: {
     aggregates: 'view',
     aggregateTo: 'edit',

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { createManualClock, silentLogger, type ManualClock } from '@centaurus/base'
+import type { NodePlace } from '../proxy/backend.ts'
+import { NodeScraper } from './node-scraper.ts'
+
+const STEP_MS = 250
+
+/** A node that has used half a core since the clock began. */
+function burning(clock: ManualClock, startMs: number): string {
+  const time = new Date(clock.now()).toISOString()
+  const cpu = { time, usageCoreNanoSeconds: (clock.now() - startMs) * 500_000 }
+  return JSON.stringify({ node: { cpu, memory: { workingSetBytes: 1 } }, pods: [] })
+}
+
+function setUp(answer: (place: NodePlace, signal: AbortSignal) => Promise<string> | undefined = () => undefined) {
+  const clock = createManualClock()
+  const startMs = clock.now()
+  const asked: string[] = []
+  const scraper = new NodeScraper({
+    clock,
+    logger: silentLogger,
+    async fetch(place, signal) {
+      asked.push(place.node)
+      return answer(place, signal) ?? burning(clock, startMs)
+    },
+  })
+  /** Time goes on in steps, so that what waits for one timer can set the next. */
+  const after = async <T>(result: Promise<T>, waitMs: number): Promise<T> => {
+    for (let leftMs = waitMs; leftMs >= 0; leftMs -= STEP_MS) await clock.advance(leftMs === waitMs ? 0 : STEP_MS)
+    return result
+  }
+  const use = async (names: readonly string[], waitMs: number): Promise<unknown[]> => {
+    const found = await after(scraper.usageOf(names.map((node) => ({ node, partition: undefined }))), waitMs)
+    return names.map((name) => found.get(`/${name}`)?.node?.cpuNanoCores)
+  }
+  return { after, clock, asked, scraper, use }
+}
+
+describe('nodes', () => {
+  it('are read twice at first, and once when they are asked again later; not at all in between', async () => {
+    const { clock, asked, use } = setUp()
+    assert.deepEqual(await use(['a'], 1_000), [5e8])
+    assert.equal(asked.length, 2)
+    assert.deepEqual(await use(['a'], 0), [5e8])
+    assert.equal(asked.length, 2)
+    await clock.advance(15_000)
+    assert.deepEqual(await use(['a'], 0), [5e8])
+    assert.equal(asked.length, 3)
+  })
+
+  it('are asked once for all who wait', async () => {
+    const { after, asked, scraper } = setUp()
+    const place = { node: 'a', partition: 'rp' }
+    const both = Promise.all([scraper.usageOf([place]), scraper.usageOf([place, { node: 'a', partition: undefined }])])
+    const [first, second] = await after(both, 1_000)
+    assert.deepEqual([[...first.keys()], [...second.keys()].toSorted()], [['rp/a'], ['/a', 'rp/a']])
+    assert.equal(asked.length, 4)
+  })
+
+  it('that fail or stay silent are left out, and not asked again at once', async () => {
+    const { asked, use } = setUp(({ node }, signal) => {
+      if (node === 'broken') throw new Error('refused')
+      if (node !== 'silent') return undefined
+      return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+    })
+    assert.deepEqual(await use(['a', 'broken', 'silent'], 5_000), [5e8, undefined, undefined])
+    assert.deepEqual(await use(['broken', 'silent'], 0), [undefined, undefined])
+    assert.deepEqual(asked, ['a', 'broken', 'silent', 'a'])
+  })
+
+  it('that are too many for the time are told of the next time', async () => {
+    const { after, use } = setUp((_place, signal) => {
+      const silent = new Promise<string>((_, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason as Error)),
+      )
+      return _place.node.startsWith('silent') ? silent : undefined
+    })
+    const silent = Array.from({ length: 64 * 4 }, (_, i) => `silent${i}`)
+    assert.equal((await use([...silent, 'last'], 20_000)).at(-1), undefined)
+    await after(Promise.resolve(), 2_000)
+    assert.deepEqual(await use(['last'], 0), [5e8])
+  })
+})
