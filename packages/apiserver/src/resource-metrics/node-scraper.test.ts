@@ -69,16 +69,18 @@ describe('nodes', () => {
     assert.deepEqual(asked, ['a', 'broken', 'silent', 'a'])
   })
 
-  it('that are too many for the time are told of the next time', async () => {
-    const { after, use } = setUp((_place, signal) => {
-      const silent = new Promise<string>((_, reject) =>
-        signal.addEventListener('abort', () => reject(signal.reason as Error)),
-      )
-      return _place.node.startsWith('silent') ? silent : undefined
+  it('that are asked last do not wait for many that are silent, of which some never have a turn', async () => {
+    const { after, asked, scraper, use } = setUp((place, signal) => {
+      if (!place.node.startsWith('silent')) return undefined
+      return new Promise<string>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
     })
-    const silent = Array.from({ length: 64 * 4 }, (_, i) => `silent${i}`)
-    assert.equal((await use([...silent, 'last'], 20_000)).at(-1), undefined)
-    await after(Promise.resolve(), 2_000)
+    const silent = Array.from({ length: 1_000 }, (_, i) => ({ node: `silent${i}`, partition: undefined }))
+    const many = scraper.usageOf(silent)
+    assert.deepEqual(await use(['last'], 11_000), [5e8])
+    assert.equal((await after(many, 10_000)).size, 0)
+    await after(Promise.resolve(), 60_000)
+    const turns = asked.filter((name) => name !== 'last').length
+    assert.ok(turns >= 4 * 64 && turns <= 5 * 64, `${turns} were asked`)
     assert.deepEqual(await use(['last'], 0), [5e8])
   })
 })

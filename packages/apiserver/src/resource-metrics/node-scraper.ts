@@ -12,7 +12,7 @@ const BETWEEN_READINGS_MS = 1_000
 /** A node that does not answer is left out. */
 const SCRAPE_MS_MAX = 5_000
 const SCRAPES_AT_ONCE_MAX = 64
-/** Callers get what is known then; the rest is there when they ask again. */
+/** Callers get what is known then; who has not had a turn until then is not asked. */
 const ANSWER_MS_MAX = 20_000
 /** Nodes that are remembered; one with 30 containers takes about 10 kB. */
 const NODES_KEPT_MAX = 20_000
@@ -37,6 +37,7 @@ export class NodeScraper {
   /** The oldest first. */
   readonly #kept = new Map<string, Kept>()
   readonly #running = new Map<string, Promise<NodeUsage | undefined>>()
+  /** The last is the first to go: a few nodes need not wait until somebody has asked all, nor a second reading until all had a first. */
   readonly #waiting: (() => void)[] = []
   readonly #closed = new AbortController()
   #free = SCRAPES_AT_ONCE_MAX
@@ -80,25 +81,22 @@ export class NodeScraper {
   async #measure(place: NodePlace, earlier: NodeReading | undefined): Promise<NodeUsage | undefined> {
     const { clock, logger } = this.#deps
     try {
-      let reading = await this.#read(place)
-      let { usage, isComplete } = computeUsage(reading, earlier)
-      if (!isComplete) {
-        await clock.sleep(BETWEEN_READINGS_MS, { signal: this.#closed.signal })
-        const first = reading
-        reading = await this.#read(place)
-        usage = computeUsage(reading, first).usage
-      }
-      this.#keep(place, { reading, usage })
-      return usage
+      const first = await this.#read(place)
+      if (first === undefined) return undefined
+      const { usage, isComplete } = computeUsage(first, earlier)
+      if (isComplete) return this.#keep(place, { reading: first, usage })
+      await clock.sleep(BETWEEN_READINGS_MS, { signal: this.#closed.signal })
+      const second = await this.#read(place)
+      if (second === undefined) return this.#keep(place, { reading: first, usage })
+      return this.#keep(place, { reading: second, usage: computeUsage(second, first).usage })
     } catch (error) {
       if (this.#closed.signal.aborted) return undefined
       logger.debug('Could not read what a node uses', { node: place.node, error })
-      this.#keep(place, { reading: undefined, usage: undefined }) // not asked again at once
-      return undefined
+      return this.#keep(place, { reading: undefined, usage: undefined }) // not asked again at once
     }
   }
 
-  #keep(place: NodePlace, { reading, usage }: Omit<Kept, 'atMs'>): void {
+  #keep(place: NodePlace, { reading, usage }: Omit<Kept, 'atMs'>): NodeUsage | undefined {
     const atMs = this.#deps.clock.monotonicMs()
     const key = placeKey(place)
     this.#kept.delete(key)
@@ -107,21 +105,26 @@ export class NodeScraper {
       if (this.#kept.size <= NODES_KEPT_MAX && atMs - kept.atMs < EARLIER_MS_MAX) break
       this.#kept.delete(oldest)
     }
+    return usage
   }
 
-  async #read(place: NodePlace): Promise<NodeReading> {
+  /** Undefined when there was no turn in time. */
+  async #read(place: NodePlace): Promise<NodeReading | undefined> {
+    const { clock, fetch } = this.#deps
+    const startMs = clock.monotonicMs()
     if (this.#free > 0) this.#free--
     else await new Promise<void>((resolve) => this.#waiting.push(resolve))
     const late = new AbortController()
-    const timer = this.#deps.clock.setTimer(SCRAPE_MS_MAX, () =>
+    const timer = clock.setTimer(SCRAPE_MS_MAX, () =>
       late.abort(new Error(`The node did not answer within ${SCRAPE_MS_MAX} ms`)),
     )
     try {
       this.#closed.signal.throwIfAborted()
-      return readSummary(await this.#deps.fetch(place, AbortSignal.any([late.signal, this.#closed.signal])))
+      if (clock.monotonicMs() - startMs > ANSWER_MS_MAX) return undefined
+      return readSummary(await fetch(place, AbortSignal.any([late.signal, this.#closed.signal])))
     } finally {
       timer.cancel()
-      const next = this.#waiting.shift()
+      const next = this.#waiting.pop()
       if (next === undefined) this.#free++
       else next()
     }
