@@ -87,7 +87,8 @@ export class ConnectionPool {
     if (this.#closed) throw new Error('Cannot send a request: the client is closed')
     for (const pooled of this.#sessions) {
       const limit = pooled.session.remoteSettings?.maxConcurrentStreams ?? STREAMS_PER_SESSION_DEFAULT
-      if (pooled.streams < Math.min(limit, 0x7fffffff) && !pooled.session.closed) return pooled
+      if (pooled.streams < Math.min(limit, 0x7fffffff) && !pooled.session.closed && !pooled.session.destroyed)
+        return pooled
     }
     if (this.#sessions.size >= SESSIONS_MAX) {
       throw new Error(`Cannot send a request: ${SESSIONS_MAX} connections are full of open streams; close watches`)

@@ -6,7 +6,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import { connect as connectTcp, createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net'
 import { after, before, describe, it } from 'node:test'
 import { isStatus, notFound, expired } from '@centaurus/api'
 import { pods, type Pod } from '@centaurus/api/core/v1'
@@ -161,4 +161,58 @@ describe('HTTP client', () => {
     await assert.rejects(pending, /enough/)
     await client.close()
   })
+
+  it('notices a server that went silent, and goes on at another address', async () => {
+    const silent = await startSilentProxy(origin)
+    const client = createHttpClient({
+      server: silent.origin,
+      alternatives: [origin],
+      liveness: { pingIntervalMs: 20, pingTimeoutMs: 50 },
+    })
+    routes.set('GET /api/v1/namespaces/ns/pods/web', (stream) => answer(stream, { metadata: { name: 'web' } }))
+    const get = () => client.get(pods, { namespace: 'ns', name: 'web' })
+    assert.equal((await get()).metadata.name, 'web')
+    silent.cut()
+    await assert.rejects(get(), /did not answer a ping|closed/, 'it may have been acted upon: the caller decides')
+    assert.equal((await get()).metadata.name, 'web')
+    await client.close()
+    await silent.close()
+  })
+
+  it('tries the next address when no connection can be made, and says so when there is none', async () => {
+    const nobody = 'http://127.0.0.1:1'
+    const client = createHttpClient({ server: nobody, alternatives: [nobody, origin] })
+    routes.set('GET /api/v1/namespaces/ns/pods/web', (stream) => answer(stream, { metadata: { name: 'web' } }))
+    assert.equal((await client.get(pods, { namespace: 'ns', name: 'web' })).metadata.name, 'web')
+    await client.close()
+    const alone = createHttpClient({ server: nobody })
+    await assert.rejects(alone.get(pods, { namespace: 'ns', name: 'web' }), { name: 'NotConnectedError' })
+    await alone.close()
+  })
 })
+
+/** Passes bytes on to a server until it is cut: then it takes what comes and says nothing, as a cable that was pulled. */
+async function startSilentProxy(target: string): Promise<{ origin: string; cut(): void; close(): Promise<void> }> {
+  const sockets = new Set<Socket>()
+  const proxy = createTcpServer((socket) => {
+    const upstream = connectTcp(Number(new URL(target).port), '127.0.0.1')
+    for (const each of [socket, upstream]) {
+      sockets.add(each)
+      each.on('error', () => {})
+    }
+    socket.pipe(upstream)
+    upstream.pipe(socket)
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  return {
+    origin: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    cut() {
+      for (const socket of sockets) socket.unpipe()
+      for (const socket of sockets) socket.resume()
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise((resolve) => proxy.close(resolve))
+    },
+  }
+}
