@@ -110,9 +110,9 @@ function startRelayOf(server: ApiServer, options: PartsOptions): Relay {
     peers,
     openLink,
     owners,
-    onSynced(partition, epoch) {
+    onSynced(partition, { epoch, isKnown }) {
       const isBound = createIsBound(claims!, server.reader)
-      claims?.reconcile(partition, { epoch, isBound }).catch((error: unknown) => {
+      claims?.reconcile(partition, { epoch, isBound, isKnown }).catch((error: unknown) => {
         logger.warn('Could not look for room without pods', { partition, error }) // at the next epoch, or start
       })
     },

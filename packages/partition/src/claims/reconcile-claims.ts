@@ -6,6 +6,8 @@ export interface BoundPods {
   readonly epoch: number
   /** Whether the pod is there, on that node, and not over. */
   readonly isBound: (uid: string, node: string) => boolean
+  /** Whether `isBound` tells the truth about the tenant's pods: of one that is moving it may not yet. Absent: of all tenants. */
+  readonly isKnown?: ((tenant: string) => boolean) | undefined
 }
 
 export interface ReconcilePlan {
@@ -22,14 +24,14 @@ export interface ReconcilePlan {
 export function planReconcile(
   ledger: Ledger,
   partition: string,
-  { epoch, isBound, ownerOf }: BoundPods & { readonly ownerOf: (tenant: string) => string | undefined },
+  { epoch, isBound, isKnown, ownerOf }: BoundPods & { readonly ownerOf: (tenant: string) => string | undefined },
 ): ReconcilePlan {
   const release = new Map<string, ClaimItem[]>()
   const takeOver: ClaimRoom[] = []
   for (const node of ledger.claimedNodes()) {
     for (const { uid, name, terms } of ledger.claims(node).claims) {
       const owner = ownerOf(terms.tenant) ?? terms.partition
-      if (owner !== partition) continue
+      if (owner !== partition || isKnown?.(terms.tenant) === false) continue
       const isOwn = terms.partition === partition
       if (isBound(uid, node)) {
         if (!isOwn) takeOver.push({ op: 'claim', uid, name, node, ...terms, from: terms.partition })

@@ -28,11 +28,15 @@ export class TenantOwners {
     return status?.partition
   }
 
+  /** Epoch of the newest decision about the tenant that anybody told of; -1: none. */
+  epochOf(tenant: string): number {
+    const registered = this.#membership()?.tenant(tenant)?.status?.epoch ?? -1
+    return Math.max(registered, this.#declared.get(tenant)?.epoch ?? -1)
+  }
+
   /** Takes note that `partition` says that it serves the tenant since `epoch`. */
   declare(tenant: string, { partition, epoch }: Declared): void {
-    const known = this.#declared.get(tenant)?.epoch ?? -1
-    const registered = this.#membership()?.tenant(tenant)?.status?.epoch ?? -1
-    if (epoch > Math.max(known, registered)) this.#declared.set(tenant, { partition, epoch })
+    if (epoch > this.epochOf(tenant)) this.#declared.set(tenant, { partition, epoch })
   }
 
   /** Whether the registry has the tenant, or did when it was last copied. */

@@ -4,7 +4,7 @@ import type { Store } from '@centaurus/store'
 import type { Membership } from '../membership/membership.ts'
 import type { OpenLink } from '../membership/partition-link.ts'
 import { cleanTenant } from './clean-tenant.ts'
-import { decideMove, tellMove, type MoveReason, type RegistryDeps } from './decide-move.ts'
+import { copyDecision, decideMove, tellMove, type MoveReason, type RegistryDeps } from './decide-move.ts'
 import { fetchTenant } from './fetch-tenant.ts'
 import { TenantImport } from './import-tenant.ts'
 import { planMove, type MoveStep } from './plan-move.ts'
@@ -127,7 +127,8 @@ class Mover {
       const onFreeze = (): void => void (frozenAtMs = clock.monotonicMs())
       await fetchTenant(link, target, { tenant: name, epoch: before, clock, signal, onFreeze })
       this.#facts.set(name, { from, objects: target.entries, frozenAtMs })
-      await decideMove(name, { from, epoch, to: membership.self }, this.#deps)
+      const decided = await decideMove(name, { from, epoch, to: membership.self }, this.#deps)
+      if (decided !== undefined) await copyDecision(store, decided)
       logger.info('Took over a tenant', { tenant: name, from, epoch })
       // at once: the queue lets a key rest that took long
       if (await this.#learnMove(name, epoch, signal)) await this.#serve(name, epoch)
@@ -178,12 +179,14 @@ class Mover {
     if (state === 'gone') await holdReservations(store, name, guard)
     const count = await cleanTenant(store, { tenant: name, kind: 'originals', guard })
     await dropUsage?.(name)
+    if (tenant !== undefined) {
+      const reason: MoveReason = state === 'gone' ? 'CleanedUp' : 'CalledOff'
+      const message = state === 'gone' ? {} : { message: 'The move was called off' }
+      await tellMove(name, { epoch, reason, ...message }, this.#deps) // people wait for this: again until home hears it
+    }
     await fences.set(name, { state: 'away', epoch }, (current) => current.state === state && current.epoch === epoch)
     logger.info('Removed what was left of a tenant', { tenant: name, objects: count, epoch })
-    if (tenant === undefined) return { requeueAfterMs: 0 }
-    const reason: MoveReason = state === 'gone' ? 'CleanedUp' : 'CalledOff'
-    await this.#tell(name, { epoch, reason, ...(state === 'gone' ? {} : { message: 'The move was called off' }) })
-    return undefined
+    return tenant === undefined ? { requeueAfterMs: 0 } : undefined
   }
 
   /** The registry shows how it goes; nothing depends on that. */

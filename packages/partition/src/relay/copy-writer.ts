@@ -58,8 +58,8 @@ export class CopyWriter {
   readonly #known = new Map<string, KnownCopy>()
   /** Keys that the present stream has put. */
   #named = new Set<string>()
-  /** Tenants that the present stream speaks of. */
-  #told = new Set<string>()
+  /** Tenants that the present stream speaks of, each as of an epoch. */
+  #told = new Map<string, number>()
   /** Tenants of which the stream has told everything. */
   #complete = new Set<string>()
   /** Tenants of which something here was left alone that a line was about. */
@@ -93,7 +93,7 @@ export class CopyWriter {
       this.#known.set(key, isUnsure ? { ...copy, revision: 0 } : copy)
     }
     this.#named = new Set()
-    this.#told = new Set()
+    this.#told = new Map()
     this.#complete = new Set()
     this.#kept = new Set()
     this.#queue = []
@@ -112,7 +112,7 @@ export class CopyWriter {
    * that was this partition's own then. `untold`: the peer has not told everything yet.
    */
   holdingOf(tenant: string): 'whole' | 'partial' | 'untold' {
-    if (!this.#complete.has(tenant)) return 'untold'
+    if (!this.#complete.has(tenant) || !this.#speaksOf(tenant)) return 'untold'
     return this.#kept.has(tenant) ? 'partial' : 'whole'
   }
 
@@ -159,7 +159,7 @@ export class CopyWriter {
     const { owners, peer } = this.#deps
     owners.declare(tenant, { partition: peer, epoch })
     const isKnown = this.#told.has(tenant)
-    this.#told.add(tenant)
+    this.#told.set(tenant, epoch)
     this.#complete.delete(tenant)
     if (!isKnown) return
     const prefix = `/registry/${tenant}/`
@@ -175,7 +175,7 @@ export class CopyWriter {
         break
       case 'SYNCED':
         await this.#deleteUnnamed(() => true)
-        for (const tenant of this.#told) this.#complete.add(tenant)
+        for (const tenant of this.#told.keys()) this.#complete.add(tenant)
         peers.note(peer, line.revision)
         break
       case 'PROGRESS':
@@ -236,10 +236,16 @@ export class CopyWriter {
     return tenant === SYSTEM_TENANT ? peer : (owners.ownerOf(tenant) ?? peer)
   }
 
+  /** Whether the tenant is the peer's, and the stream tells how it is since it is. What it told of an earlier stay says nothing. */
+  #speaksOf(tenant: string): boolean {
+    const { owners, peer } = this.#deps
+    const epoch = this.#told.get(tenant)
+    return epoch !== undefined && epoch >= owners.epochOf(tenant) && this.#ownerOf(tenant) === peer
+  }
+
   /** Whether what is here and no copy is to stay: it is this partition's own, or will be soon. */
   #isToKeep(tenant: string): boolean {
-    const isPeers = this.#told.has(tenant) && this.#ownerOf(tenant) === this.#deps.peer
-    return tenant === SYSTEM_TENANT || !isPeers || this.#deps.isArriving(tenant)
+    return tenant === SYSTEM_TENANT || !this.#speaksOf(tenant) || this.#deps.isArriving(tenant)
   }
 
   /** The peer has told everything of the tenants and did not name them, so it does not have them for us. */
@@ -259,8 +265,7 @@ export class CopyWriter {
   #isPeersToDelete(tenant: string, origin: string): boolean {
     const { peer, owners } = this.#deps
     if (tenant === SYSTEM_TENANT) return origin === peer
-    if (this.#told.has(tenant)) return this.#ownerOf(tenant) === peer
-    return origin === peer && !owners.knows(tenant)
+    return this.#speaksOf(tenant) || (origin === peer && !owners.knows(tenant))
   }
 
   async #commit(lines: ReadonlyMap<string, ObjectLine>): Promise<void> {

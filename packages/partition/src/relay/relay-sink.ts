@@ -1,3 +1,4 @@
+import { SYSTEM_TENANT } from '@centaurus/api'
 import type { ObjectAddress, StoredObjects } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
@@ -14,6 +15,12 @@ const QUEUE_BYTES_MAX = 16 * 1024 * 1024
 const SILENCE_MS = 5_000
 const RETRY_MS_MIN = 100
 const RETRY_MS_MAX = 5_000
+
+/** `isKnown`: of which tenants the copies show all that the peer has bound. */
+export type OnSynced = (
+  peer: string,
+  facts: { readonly epoch: number; readonly isKnown: (tenant: string) => boolean },
+) => void
 
 export interface RelaySinkDeps {
   /** The tenant partition whose tenants' objects come. */
@@ -32,7 +39,7 @@ export interface RelaySinkDeps {
   readonly clock: Clock
   readonly logger: Logger
   /** Called when all copies show what the peer had bound before this epoch of its scheduler began. */
-  readonly onSynced?: ((peer: string, epoch: number) => void) | undefined
+  readonly onSynced?: OnSynced | undefined
 }
 
 /**
@@ -68,6 +75,12 @@ export class RelaySink {
     return this.#isSynced
   }
 
+  /** Whether the copies show all that the peer has bound here of the tenant. */
+  knows(tenant: string): boolean {
+    const { owners } = this.#deps
+    return tenant === SYSTEM_TENANT || !owners.knows(tenant) || this.#writer.holdingOf(tenant) !== 'untold'
+  }
+
   /** Whether everything that the nodes here need of the tenant is a copy of what the peer has. If it can be by now, it is asked for anew. */
   holdsAll(tenant: string): boolean {
     if (!this.#isSynced) return false
@@ -84,7 +97,7 @@ export class RelaySink {
 
   #reach(line: Marker): void {
     if (line.type === 'TENANT_SYNCED') {
-      if (this.#isSynced) this.#deps.onSynced?.(this.#deps.peer, this.#epoch)
+      if (this.#isSynced) this.#tellSynced()
       return
     }
     const { epoch } = line
@@ -92,7 +105,12 @@ export class RelaySink {
     this.#isSynced = true
     this.#distrusts = false
     this.#epoch = epoch
-    if (isNew) this.#deps.onSynced?.(this.#deps.peer, epoch)
+    if (isNew) this.#tellSynced()
+  }
+
+  #tellSynced(): void {
+    const { peer, onSynced } = this.#deps
+    onSynced?.(peer, { epoch: this.#epoch, isKnown: (tenant) => this.knows(tenant) })
   }
 
   async #run(): Promise<void> {

@@ -5,7 +5,7 @@ import type { PeerStates } from '../epoch/peer-states.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { OpenLink, PartitionLink } from '../membership/partition-link.ts'
 import type { TenantOwners } from '../membership/tenant-owners.ts'
-import { RelaySink } from './relay-sink.ts'
+import { RelaySink, type OnSynced } from './relay-sink.ts'
 
 export interface RelayDeps {
   readonly server: Pick<ApiServer, 'stored' | 'client'>
@@ -21,7 +21,7 @@ export interface RelayDeps {
    * Called when all copies show what the peer had bound before this epoch of its scheduler began, and again when the same is true of a tenant that
    * came to it: claims without a pod can be given back.
    */
-  readonly onSynced?: ((peer: string, epoch: number) => void) | undefined
+  readonly onSynced?: OnSynced | undefined
 }
 
 /** Streams from every tenant partition to this one. */
