@@ -15,6 +15,7 @@ import type { TenantFences } from './tenant-fence.ts'
 const MOVES_AT_ONCE = 2
 /** How often a partition looks whether its nodes have taken over the pods of a tenant that left. */
 const CLEAN_RECHECK_MS = 500
+const FETCH_RETRY_MS = 500
 /** How long a move waits for the registry's copy to show it; then the next look at the tenant goes on. */
 const LEARN_TIMEOUT_MS = 5_000
 
@@ -91,8 +92,7 @@ class Mover {
       case 'wait':
         return { requeueAfterMs: step.ms }
       case 'fetch':
-        await this.#fetch(name, step, signal)
-        return undefined
+        return this.#tryFetch(name, step, signal)
       case 'serve':
         await this.#serve(name, step.epoch)
         return undefined
@@ -108,6 +108,18 @@ class Mover {
         await settleReservations(this.#deps.store, name)
         await fences.remove(name)
         return undefined
+    }
+  }
+
+  /** The source may be away, or its copy of the registry behind: that is nothing to wait longer and longer for. */
+  async #tryFetch(name: string, step: Extract<MoveStep, { type: 'fetch' }>, signal: AbortSignal): Promise<Again> {
+    try {
+      await this.#fetch(name, step, signal)
+      return undefined
+    } catch (error) {
+      signal.throwIfAborted()
+      this.#deps.logger.warn('Could not fetch a tenant, will retry', { tenant: name, from: step.from, error })
+      return { requeueAfterMs: FETCH_RETRY_MS }
     }
   }
 
