@@ -5,6 +5,9 @@ import { UserError } from '../user-error.ts'
 import type { PartitionOrder, PartitionReply } from './partition-process.ts'
 
 const MAIN = join(import.meta.dirname, '../main.ts')
+const PARTITION = 'simulate-partition'
+/** What hollow nodes read is garbage at once, most of it outside the heap: a small young generation lets go of it soon. */
+const NODES_YOUNG_MIB = 2
 const STOP_GRACE_MS = 20_000
 const LOG_BYTES_SHOWN = 2_000
 
@@ -22,7 +25,7 @@ export function forkSelf(command: string, { logFile, heapMib }: ChildOptions): C
       execArgv: [
         ...process.execArgv.filter((flag) => !flag.startsWith('--max-') && !flag.startsWith('--cpu-prof')),
         `--max-old-space-size=${heapMib}`,
-        '--max-semi-space-size=16',
+        `--max-semi-space-size=${command === PARTITION ? 16 : NODES_YOUNG_MIB}`,
         ...extraFlags(command),
       ],
       env: { ...process.env, NODE_ENV: 'production' },
@@ -35,7 +38,7 @@ export function forkSelf(command: string, { logFile, heapMib }: ChildOptions): C
 
 /** More flags for Node, such as `--cpu-prof --cpu-prof-dir=/tmp/profile`, to look into one kind of process. */
 function extraFlags(command: string): string[] {
-  const name = command === 'simulate-partition' ? 'SIMULATE_PARTITION_FLAGS' : 'SIMULATE_NODES_FLAGS'
+  const name = command === PARTITION ? 'SIMULATE_PARTITION_FLAGS' : 'SIMULATE_NODES_FLAGS'
   return (process.env[name] ?? '').split(' ').filter((flag) => flag !== '')
 }
 
@@ -71,7 +74,7 @@ export class PartitionChild {
 
   /** Resolves when its API answers. Throws {@link UserError} with what it printed. */
   async start(): Promise<void> {
-    const child = forkSelf('simulate-partition', this.#options)
+    const child = forkSelf(PARTITION, this.#options)
     this.#child = child
     this.#isEnding = false
     this.#pastFlushes += this.#flushes
