@@ -2,7 +2,7 @@ import { createSeededRandom, systemClock, type Random } from '@centaurus/base'
 import { Histograms } from '../measure/histogram.ts'
 import { LeanClient } from '../wire/lean-client.ts'
 import type { LeanTarget } from '../wire/lean-connection.ts'
-import { callUntilAnswered, countRefusal, findText, type HollowDeps } from './hollow-call.ts'
+import { callUntilAnswered, countRefusal, findText, pause, type HollowDeps } from './hollow-call.ts'
 import { createHollowCounters, type HollowReport } from './hollow-stats.ts'
 import {
   leaseBody,
@@ -19,6 +19,10 @@ import { PodRunner } from './pod-runner.ts'
 const TICK_MS = 20
 /** Nodes that register at the same time. */
 const REGISTERING_MAX = 48
+/** Registration waits while more renewals than this are on their way: so many, or a second's worth. */
+const RENEWALS_MIN = 100
+const RENEWALS_PART = 0.1
+const BEHIND_PAUSE_MS = 50
 /** Streams that a connection of an API server takes are 1,000; a third is left for calls. */
 const NODES_PER_CONNECTION = 600
 
@@ -61,6 +65,8 @@ export class HollowNodes {
   readonly #runner: PodRunner
   readonly #nodes: HollowNode[]
   readonly #timers: NodeJS.Timeout[] = []
+  /** Renewals of leases that were not answered yet. */
+  #renewals = 0
 
   constructor(options: HollowOptions) {
     this.#options = options
@@ -91,7 +97,11 @@ export class HollowNodes {
     this.#beat(nodeStatusPeriodMs, (node) => this.#reportStatus(node))
     let next = 0
     const register = async (): Promise<void> => {
-      while (next < this.#nodes.length && !this.#abort.signal.aborted) await this.#register(this.#nodes[next++]!)
+      while (next < this.#nodes.length && !this.#abort.signal.aborted) {
+        await this.#register(this.#nodes[next++]!)
+        // Nodes that are there already come first: one that falls silent costs the server more than one that joins late.
+        while (this.#isBehind() && !this.#abort.signal.aborted) await pause(BEHIND_PAUSE_MS)
+      }
     }
     await Promise.all(Array.from({ length: REGISTERING_MAX }, register))
   }
@@ -125,6 +135,11 @@ export class HollowNodes {
     for (const timer of this.#timers) clearInterval(timer)
     for (const { watch } of this.#nodes) watch?.close()
     this.#deps.client.close()
+  }
+
+  /** Whether so many renewals wait for their answer that heartbeats are in danger. */
+  #isBehind(): boolean {
+    return this.#renewals > Math.max(RENEWALS_MIN, this.#deps.counters.registered * RENEWALS_PART)
   }
 
   /** Gives each node its turn once in a period, evenly spread. */
@@ -223,6 +238,7 @@ export class HollowNodes {
       return
     }
     node.renewing = true
+    this.#renewals++
     try {
       const { name, index, uid, lease } = node
       if (lease === undefined) return await this.#createLease(node)
@@ -246,6 +262,7 @@ export class HollowNodes {
       if (answer.status === 409 || answer.status === 404) await this.#readLease(node)
     } finally {
       node.renewing = false
+      this.#renewals--
     }
   }
 
