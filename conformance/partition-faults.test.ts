@@ -13,9 +13,7 @@ const REPLICAS = 12
 /** How long a partition stays away: longer than its pods tolerate a node that is away. More finds more: OUTAGE_SECONDS=60. */
 const OUTAGE_MS = Number(process.env['OUTAGE_SECONDS'] ?? 6) * 1000
 
-/** Where each tenant of the test lives. */
-const TENANTS = { beta: 'home', acme: 'tp1' } as const
-type TenantName = keyof typeof TENANTS
+type TenantName = 'beta' | 'acme'
 
 interface Item {
   readonly metadata: {
@@ -50,13 +48,15 @@ describe(`partitions that fail, seed ${SEED}`, { skip: whyNoRoot() || whyNoEtcd(
   let hosts: PartitionHosts
   /** ConfigMaps whose creation was acknowledged, by tenant. */
   const acknowledged: Record<TenantName, string[]> = { beta: [], acme: [] }
+  /** Where each tenant lives. */
+  const livesAt: Record<TenantName, 'home' | 'tp1'> = { beta: 'home', acme: 'tp1' }
   const random = createSeededRandom(SEED)
 
   before(async () => {
     hosts = await PartitionHosts.create('faults')
     await hosts.up({ nodes: NODES })
     for (const tenant of tenantNames()) {
-      await hosts.mustRun('home', ['tenant', 'create', tenant, '--partition', TENANTS[tenant]])
+      await hosts.mustRun('home', ['tenant', 'create', tenant, '--partition', livesAt[tenant]])
       await apply(tenant, 'web', REPLICAS)
     }
     for (const tenant of tenantNames()) await untilRunning(tenant, 'web', REPLICAS)
@@ -64,11 +64,11 @@ describe(`partitions that fail, seed ${SEED}`, { skip: whyNoRoot() || whyNoEtcd(
   after(() => hosts.destroy())
 
   function tenantNames(): TenantName[] {
-    return Object.keys(TENANTS) as TenantName[]
+    return Object.keys(livesAt) as TenantName[]
   }
 
   function at(tenant: TenantName): { partition: PartitionName; base: string } {
-    return { partition: TENANTS[tenant], base: `/tenants/${tenant}` }
+    return { partition: livesAt[tenant], base: `/tenants/${tenant}` }
   }
 
   async function apply(tenant: TenantName, name: string, replicas: number): Promise<void> {
@@ -131,7 +131,7 @@ describe(`partitions that fail, seed ${SEED}`, { skip: whyNoRoot() || whyNoEtcd(
   async function uidsOn(partition: PartitionName, nodeNames: ReadonlySet<string>): Promise<Set<string>> {
     const uids = new Set<string>()
     for (const tenant of tenantNames()) {
-      if (TENANTS[tenant] === partition) continue
+      if (livesAt[tenant] === partition) continue
       for (const pod of await podsOf(tenant, 'web'))
         if (nodeNames.has(pod.spec.nodeName ?? '')) uids.add(pod.metadata.uid)
     }
@@ -231,7 +231,7 @@ describe(`partitions that fail, seed ${SEED}`, { skip: whyNoRoot() || whyNoEtcd(
     for (const victim of victims) {
       await outage(async () => {
         await hosts.killControlPlane(victim)
-        for (const tenant of tenantNames()) if (TENANTS[tenant] !== victim) await stillWorks(tenant)
+        for (const tenant of tenantNames()) if (livesAt[tenant] !== victim) await stillWorks(tenant)
       })
       await converged()
     }
@@ -243,6 +243,21 @@ describe(`partitions that fail, seed ${SEED}`, { skip: whyNoRoot() || whyNoEtcd(
     await outage(() => stillWorks('beta'))
     hosts.startEtcd(victim!)
     await converged()
+  })
+
+  it('moves a tenant under its running pods, and back, while it writes', async () => {
+    const uids = async (): Promise<string[]> =>
+      (await podsOf('acme', 'web')).map(({ metadata }) => metadata.uid).toSorted()
+    const before = await uids()
+    for (const to of ['home', 'tp1'] as const) {
+      await outage(async () => {
+        await hosts.mustRun('home', ['tenant', 'move', 'acme', '--to', to])
+        livesAt.acme = to
+      })
+      await converged()
+      assert.deepEqual(await uids(), before)
+      await stillWorks('acme')
+    }
   })
 
   it('believes nothing of a partition that was set back to an old backup, until an operator does', async () => {
