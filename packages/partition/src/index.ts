@@ -28,8 +28,8 @@ export { readmitHome } from './membership/home-memory.ts'
 export { createHostedInformers, type Hosting } from './membership/hosted-informers.ts'
 export { acquireEpoch, type Epoch } from './epoch/acquire-epoch.ts'
 export { checkPeer, type PeerVerdict, type StoreState } from './epoch/check-peer.ts'
+export { readStoreState, recordStart } from './epoch/store-state.ts'
 export { PeerStates, type PeerStatesDeps } from './epoch/peer-states.ts'
-export { ensureStoreId } from './epoch/store-id.ts'
 export { createMembership, type Membership } from './membership/membership.ts'
 export {
   createMembershipExtension,

@@ -4,7 +4,6 @@ import {
   ClaimBook,
   createMembership,
   createOpenLink,
-  ensureStoreId,
   issuePartitionCertificate,
   PeerStates,
   TenantFences,
@@ -12,6 +11,8 @@ import {
   type LinkIdentity,
   type Membership,
   type OpenLink,
+  readStoreState,
+  recordStart,
   type StoreState,
 } from '@centaurus/partition'
 import type { Store } from '@centaurus/store'
@@ -50,6 +51,8 @@ export async function createShared(options: SharedOptions): Promise<PartitionSha
   const late: { membership?: Membership } = {}
   const owners = new TenantOwners(() => late.membership)
   const ownerOf = (tenant: string): string | undefined => owners.ownerOf(tenant)
+  // Servers that share a store start at any time: what one of them is told of the others' starts would be old.
+  if (partition.serverName === undefined) await recordStart(store)
   const certificate = await issuePartitionCertificate(certificates, partition.name)
   const identity: LinkIdentity = { ca: certificates.authority.certificatePem, certificate, clock }
   return {
@@ -60,7 +63,7 @@ export async function createShared(options: SharedOptions): Promise<PartitionSha
     claims: partition.roles.includes('Resource') ? new ClaimBook({ ...deps, ownerOf }) : undefined,
     fences: partition.roles.includes('Tenant') ? new TenantFences(deps) : undefined,
     join: (membership) => void (late.membership = membership),
-    storeState: async () => ({ storeId: await ensureStoreId(store), revision: await store.currentRevision() }),
+    storeState: () => readStoreState(store),
   }
 }
 

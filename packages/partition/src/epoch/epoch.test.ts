@@ -6,9 +6,10 @@ import { startTestServer } from '@centaurus/apiserver/testing'
 import { createManualClock, silentLogger, systemClock } from '@centaurus/base'
 import { createMemoryStore } from '@centaurus/store'
 import { acquireEpoch } from './acquire-epoch.ts'
-import { checkPeer } from './check-peer.ts'
+import { checkPeer, STARTS_MAX } from './check-peer.ts'
 import { PeerStates } from './peer-states.ts'
 import { ensureStoreId } from './store-id.ts'
+import { readStoreState, recordStart } from './store-state.ts'
 
 describe('the epoch of a scheduler', () => {
   it('is another for each who asks, however many ask at once', async () => {
@@ -61,6 +62,30 @@ describe('what is known of other partitions', () => {
     assert.equal(checkPeer(state(5), state(5)).type, 'ok')
     assert.equal(checkPeer(state(5), state(4)).type, 'fenced')
     assert.equal(checkPeer(state(5), state(9, 'other')).type, 'fenced')
+  })
+
+  it('shows an older copy that has made up for it before anybody looked', () => {
+    const at = (...revisions: number[]) => revisions.map((revision) => ({ id: `started at ${revision}`, revision }))
+    const known = { ...state(50), lastStart: 'started at 20' }
+    assert.equal(checkPeer(known, { ...state(90), starts: at(1, 20) }).type, 'ok')
+    assert.equal(checkPeer(known, { ...state(90), starts: at(1, 20, 50, 70) }).type, 'ok')
+    assert.equal(checkPeer(known, { ...state(90), starts: at(1, 15) }).type, 'fenced')
+    assert.equal(checkPeer(known, { ...state(90), starts: at(1, 20, 49) }).type, 'fenced')
+    assert.equal(checkPeer(known, state(90)).type, 'ok')
+    const many = Array.from({ length: STARTS_MAX }, (_, i) => i + 100)
+    assert.equal(checkPeer(known, { ...state(900), starts: at(...many) }).type, 'ok')
+  })
+
+  it('tells of the starts of its own store, the newest of them', async () => {
+    const store = createMemoryStore()
+    for (let i = 0; i <= STARTS_MAX; i++) await recordStart(store)
+    const { starts = [], revision } = await readStoreState(store)
+    assert.equal(starts.length, STARTS_MAX)
+    assert.equal(new Set(starts.map(({ id }) => id)).size, STARTS_MAX)
+    assert.ok(starts.at(-1)!.revision < revision)
+    const known = { ...(await readStoreState(store)), lastStart: starts.at(-1)!.id }
+    await recordStart(store)
+    assert.equal(checkPeer(known, await readStoreState(store)).type, 'ok')
   })
 
   it('gives each store one name', async () => {

@@ -1,6 +1,6 @@
 import { decodeText, encodeText, type Clock, type Logger, type Timer } from '@centaurus/base'
 import type { Change, Store, StoreWatch } from '@centaurus/store'
-import { checkPeer, type PeerVerdict, type StoreState } from './check-peer.ts'
+import { checkPeer, type KnownState, type PeerVerdict, type StoreState } from './check-peer.ts'
 
 const PEERS_PREFIX = '/centaurus/peers/'
 /** A revision that was only heard of becomes durable after at most this long … */
@@ -9,7 +9,7 @@ const PERSIST_INTERVAL_MS = 5_000
 const PERSIST_REVISIONS = 10_000
 const RETRY_DELAY_MS = 1_000
 
-interface PeerRecord extends StoreState {
+interface PeerRecord extends KnownState {
   /** Why nothing of the peer is believed; absent: it is. */
   readonly fenced?: string
 }
@@ -79,7 +79,7 @@ export class PeerStates {
   note(peer: string, revision: number): void {
     const known = this.#seen.get(peer)
     if (known === undefined || known.fenced !== undefined || revision <= known.revision) return
-    this.#raise(peer, { storeId: known.storeId, revision })
+    this.#raise(peer, { ...known, revision })
   }
 
   /** Why nothing of the peer is believed; undefined: it is. */
@@ -122,7 +122,7 @@ export class PeerStates {
     this.#watch?.close()
   }
 
-  #judge(peer: string, known: StoreState | undefined, state: StoreState): PeerVerdict {
+  #judge(peer: string, known: KnownState | undefined, state: StoreState): PeerVerdict {
     const present = this.#seen.get(peer)
     if (present?.fenced !== undefined) return { type: 'fenced', reason: present.fenced }
     // Who was readmitted meanwhile starts anew.
@@ -132,14 +132,15 @@ export class PeerStates {
       this.#seen.set(peer, { ...present!, fenced: verdict.reason })
       this.#notify()
       void this.persist()
-    } else if (present === undefined || present.revision < state.revision) this.#raise(peer, state)
+    } else if (present === undefined || present.revision < state.revision) this.#raise(peer, toKnown(state))
     return verdict
   }
 
-  #raise(peer: string, { storeId, revision }: StoreState): void {
-    this.#seen.set(peer, { storeId, revision })
+  #raise(peer: string, { storeId, revision, lastStart }: KnownState): void {
+    this.#seen.set(peer, { storeId, revision, ...(lastStart === undefined ? {} : { lastStart }) })
     const stored = this.#stored.get(peer)
-    if (stored === undefined || revision - stored.revision >= PERSIST_REVISIONS) void this.persist()
+    const isNewStart = stored?.lastStart !== lastStart
+    if (stored === undefined || isNewStart || revision - stored.revision >= PERSIST_REVISIONS) void this.persist()
     else this.#timer ??= this.#deps.clock.setTimer(PERSIST_INTERVAL_MS, () => void this.persist())
   }
 
@@ -202,6 +203,10 @@ export class PeerStates {
       this.#deps.clock.setTimer(RETRY_DELAY_MS, () => void this.#restart())
     }
   }
+}
+
+function toKnown({ storeId, revision, starts }: StoreState): KnownState {
+  return { storeId, revision, lastStart: starts?.at(-1)?.id }
 }
 
 /** A fence outlasts everything; of two revisions of one store the higher one is true. */

@@ -151,7 +151,7 @@ export class RelaySink {
           const line = parseLine(bytes)
           if (line === undefined || signal.aborted) return
           if (line.type === 'HELLO') {
-            const verdict = judge({ storeId: line.storeId, revision: line.revision })
+            const verdict = judge({ storeId: line.storeId, revision: line.revision, starts: line.starts })
             if (verdict.type === 'fenced') {
               this.#distrusts = true
               throw new Error(`partition "${peer}" is fenced: ${verdict.reason}`)

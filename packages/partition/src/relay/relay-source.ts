@@ -10,7 +10,7 @@ import {
 } from '@centaurus/apiserver'
 import { decodeText, type Timer } from '@centaurus/base'
 import type { Store } from '@centaurus/store'
-import { ensureStoreId } from '../epoch/store-id.ts'
+import { readStoreState } from '../epoch/store-state.ts'
 import type { Membership } from '../membership/membership.ts'
 import { requireMember } from '../membership/require-member.ts'
 import { Closure } from './closure.ts'
@@ -75,7 +75,6 @@ class RelaySource {
   #removes: readonly (() => void)[] = []
   /** Tenants that are served here, and since which epoch. */
   #hosted = new Map<string, number>()
-  #storeId = ''
   #timer: Timer | undefined
   #closed = false
 
@@ -85,7 +84,6 @@ class RelaySource {
   }
 
   async start(): Promise<void> {
-    this.#storeId = await ensureStoreId(this.#deps.store)
     const { stored } = this.#core
     this.#hosted = this.#readHosted()
     this.#removes = [
@@ -109,13 +107,14 @@ class RelaySource {
   /** Serves one stream until the other side goes away. Resolves when it is synced. */
   async serve(exchange: Exchange, context: RequestContext): Promise<void> {
     const partition = this.#requireCaller(exchange, context)
+    const { storeId, starts } = await readStoreState(this.#deps.store)
     const { epoch, revision } = await this.#readFacts()
     if (exchange.closed || this.#closed) return
     const session = await this.#open(exchange, partition)
     if (exchange.closed) return
     exchange.startStream(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-cache, private' })
     const { self } = this.#deps.membership
-    exchange.write(encodeLine({ type: 'HELLO', partition: self, epoch, storeId: this.#storeId, revision }))
+    exchange.write(encodeLine({ type: 'HELLO', partition: self, epoch, storeId, revision, starts }))
     for (const [tenant, since] of this.#hosted) exchange.write(encodeLine({ type: 'TENANT', tenant, epoch: since }))
     session.greeted = true
     const lines = exchange.query.get('have') === 'true' ? haveLines(session.closure) : putLines(session.closure)

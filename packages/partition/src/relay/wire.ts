@@ -1,5 +1,6 @@
 import { isRecord } from '@centaurus/api'
 import type { ObjectAddress, StoredEntry } from '@centaurus/apiserver'
+import type { StoreStart } from '../epoch/check-peer.ts'
 
 /** Where a tenant partition streams what nodes of a resource partition need. */
 export const RELAY_PATH = '/partition/v1/relay'
@@ -18,6 +19,7 @@ export type RelayLine =
       readonly epoch: number
       readonly storeId: string
       readonly revision: number
+      readonly starts?: readonly StoreStart[] | undefined
     }
   | RelayPut
   | RelayDelete
