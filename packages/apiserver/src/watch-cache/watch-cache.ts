@@ -10,6 +10,7 @@ import { ViewCache } from '../views/view-cache.ts'
 import { NODES_VIEW } from '../views/view-names.ts'
 import { StoredObject } from './cached-object.ts'
 import { HOT_VALUES_BYTES_MAX, HotValues } from './hot-values.ts'
+import { RevisionWaiters } from './revision-waiters.ts'
 import { ResourceCache } from './resource-cache.ts'
 
 /** Entries read at once when the cache is filled. */
@@ -42,11 +43,6 @@ interface Tap {
   readonly removes: (() => void)[]
 }
 
-interface Waiter {
-  readonly revision: number
-  readonly resolve: () => void
-}
-
 /**
  * Every object of the partition as stored bytes, fed by one watch of the store. `revision` ≤ the store's; everything up to it was
  * applied and offered to watchers, in order.
@@ -68,7 +64,7 @@ export class WatchCache implements StoredObjects {
   readonly #expected = new Map<string, ExpectedWrite>()
   /** Absent when the store has no value at hand. */
   readonly #hot: HotValues | undefined
-  #waiters: Waiter[] = []
+  readonly #waiters: RevisionWaiters
   #revision = 0
   /** Revision of what is being applied, or was last. */
   #applying = 0
@@ -82,6 +78,7 @@ export class WatchCache implements StoredObjects {
     const peek = store.peek?.bind(store)
     this.#hot = peek && new HotValues(peek, hotValuesBytesMax)
     this.#clock = clock
+    this.#waiters = new RevisionWaiters(clock)
     this.#logger = logger
     this.directory = new NameDirectory({
       tenants: () => this.#tenants,
@@ -363,29 +360,13 @@ export class WatchCache implements StoredObjects {
   #advance(revision: number): void {
     if (revision <= this.#revision) return
     this.#revision = revision
-    if (this.#waiters.length === 0) return
-    const due = this.#waiters.filter((waiter) => waiter.revision <= revision)
-    if (due.length === 0) return
-    this.#waiters = this.#waiters.filter((waiter) => waiter.revision > revision)
-    for (const waiter of due) waiter.resolve()
+    this.#waiters.advance(revision)
   }
 
   #waitFor(revision: number): Promise<void> {
     if (this.#revision >= revision) return Promise.resolve()
-    return new Promise((resolve, reject) => {
-      const timer = this.#clock.setTimer(FRESHNESS_TIMEOUT_MS, () => {
-        this.#waiters = this.#waiters.filter((waiter) => waiter !== entry)
-        reject(tooLargeRevision(revision, this.#revision))
-      })
-      const entry: Waiter = {
-        revision,
-        resolve: () => {
-          timer.cancel()
-          resolve()
-        },
-      }
-      this.#waiters.push(entry)
-    })
+    const fail = (): Error => tooLargeRevision(revision, this.#revision)
+    return this.#waiters.wait(revision, { timeoutMs: FRESHNESS_TIMEOUT_MS, fail })
   }
 
   #onWatchEnd(error: Error | undefined): void {
