@@ -115,8 +115,16 @@ spec: { cronSpec: "* * * * *", replicas: ${replicas} }
       await helm('install', name, 'examples/chart', ...waits)
       assert.match(await helm('list'), new RegExp(`${name}\\s+default\\s+1\\s.*deployed`))
       await helm('upgrade', name, 'examples/chart', '--set', 'replicas=3', ...waits)
+      // helm asks the ReplicaSet whether enough pods are ready: the Deployment's status may follow, and three are enough for two.
+      const settle = async (replicas: number): Promise<void> => {
+        for (const field of ['replicas', 'readyReplicas']) {
+          await cluster.kubectl(`wait deployment/${name} --for=jsonpath={.status.${field}}=${replicas} --timeout=60s`)
+        }
+      }
+      await settle(3)
       assert.match(await cluster.kubectl(`get deployment ${name}`), /3\/3/)
       await helm('rollback', name, '1', ...waits)
+      await settle(2)
       assert.match(await cluster.kubectl(`get deployment ${name}`), /2\/2/)
       assert.match(await helm('history', name), /3\s.*Rollback to 1/)
       assert.match(await helm('get', 'manifest', name), /kind: Deployment/)
