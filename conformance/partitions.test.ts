@@ -174,21 +174,29 @@ describe('partitions, added to a cluster while it runs', () => {
   })
 })
 
-describe('a tenant’s pods on a real node', { skip: whyNoRoot() }, () => {
+describe('pods of another partition’s tenant on a real node', { skip: whyNoRoot() }, () => {
   let cluster: TestCluster
+  let kubeconfig: string
 
   before(async () => {
     cluster = await TestCluster.create('tenantpods')
+    kubeconfig = join(cluster.home, 'acme')
     await cluster.up()
+    await cluster.mustCentaurus(['partition', 'add', 'tp1', '--roles', 'tenant'])
+    await cluster.mustCentaurus(['tenant', 'create', 'acme', '--partition', 'tp1'])
+    await writeFile(kubeconfig, await cluster.mustCentaurus(['tenant', 'kubeconfig', 'acme']))
   })
   after(() => cluster?.remove())
 
+  const acme = (args: string | readonly string[], options: { input?: string } = {}): Promise<string> => {
+    const words = typeof args === 'string' ? args.split(' ') : args
+    return cluster.kubectl(['--kubeconfig', kubeconfig, ...words], options)
+  }
+  const apply = (...items: object[]): Promise<string> =>
+    acme('apply -f -', { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) })
+  const brief = { terminationGracePeriodSeconds: 1 }
+
   it('reach each other by the name and the address of their Service', async () => {
-    const kubeconfig = join(cluster.home, 'acme')
-    await cluster.mustCentaurus(['tenant', 'create', 'acme'])
-    await writeFile(kubeconfig, await cluster.mustCentaurus(['tenant', 'kubeconfig', 'acme']))
-    const acme = (args: string, options: { input?: string } = {}): Promise<string> =>
-      cluster.kubectl(`--kubeconfig ${kubeconfig} ${args}`, options)
     const serve = { command: ['httpd', '-f', '-p', '8080', '-h', '/etc'] }
     const service = {
       apiVersion: 'v1',
@@ -196,14 +204,68 @@ describe('a tenant’s pods on a real node', { skip: whyNoRoot() }, () => {
       metadata: { name: 'echo' },
       spec: { selector: { app: 'echo' }, ports: [{ port: 80, targetPort: 8080 }] },
     }
-    const brief = { terminationGracePeriodSeconds: 1 }
-    const items = [pod('echo', serve, brief), pod('asks', {}, brief), service]
-    await acme('apply -f -', { input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items }) })
+    await apply(pod('echo', serve, brief), pod('asks', {}, brief), service)
     await acme('wait --for=condition=Ready pod/echo pod/asks --timeout=60s')
     const address = await acme('get service echo -o jsonpath={.spec.clusterIP}')
     for (const host of ['echo', address]) {
       const ask = (): Promise<string> => acme(`exec asks -- timeout 5 wget -qO- http://${host}/hostname`)
       await waitFor(`an answer from ${host}`, async () => (await ask().catch(() => '')).trim() === 'echo')
     }
+  })
+
+  it('have what they ask for, and answer their tenant', async () => {
+    await apply(
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings' }, data: { colour: 'blue' } },
+      { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keys' }, stringData: { token: 's3cret' } },
+      {
+        apiVersion: 'v1',
+        kind: 'PersistentVolumeClaim',
+        metadata: { name: 'data' },
+        spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } },
+      },
+      pod(
+        'furnished',
+        {
+          command: ['sh', '-c', 'echo started; exec httpd -f -p 8080 -h /data'],
+          env: [
+            { name: 'COLOUR', valueFrom: { configMapKeyRef: { name: 'settings', key: 'colour' } } },
+            { name: 'NAMESPACE', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } },
+          ],
+          readinessProbe: { httpGet: { port: 8080, path: '/' }, periodSeconds: 1 },
+          volumeMounts: [
+            { name: 'keys', mountPath: '/keys' },
+            { name: 'data', mountPath: '/data' },
+          ],
+        },
+        {
+          ...brief,
+          volumes: [
+            { name: 'keys', secret: { secretName: 'keys' } },
+            { name: 'data', persistentVolumeClaim: { claimName: 'data' } },
+          ],
+        },
+      ),
+    )
+    await waitFor('the container', async () => /started/.test(await acme('logs furnished').catch(() => '')))
+    const shell = (script: string): Promise<string> => acme(['exec', 'furnished', '--', 'sh', '-c', script])
+    await shell('echo kept > /data/index.html')
+    await acme('wait --for=condition=Ready pod/furnished --timeout=60s')
+    const account = '/var/run/secrets/kubernetes.io/serviceaccount'
+    assert.equal(
+      await shell(`cat /keys/token ${account}/namespace; echo " $COLOUR $NAMESPACE"`),
+      's3cretdefault blue default\n',
+    )
+    const [host, token] = (await shell(`echo $KUBERNETES_SERVICE_HOST; cat ${account}/token`)).split('\n')
+    const path = `https://${host}/api/v1/namespaces/default/pods`
+    const asked = await cluster.inNetwork(['curl', '-sk', '-H', `Authorization: Bearer ${token}`, path])
+    assert.match(asked, /User \\"system:serviceaccount:default:default\\" cannot list resource/)
+    const forwarded = cluster.startKubectl(`--kubeconfig ${kubeconfig} port-forward pod/furnished 18080:8080`)
+    try {
+      const fetch = (): Promise<string> => cluster.inNetwork(['curl', '-s', 'http://127.0.0.1:18080/'])
+      await waitFor('the forwarded port', async () => (await fetch().catch(() => '')) === 'kept\n')
+    } finally {
+      forwarded.kill()
+    }
+    await acme('delete pod furnished --wait --timeout=30s')
   })
 })
