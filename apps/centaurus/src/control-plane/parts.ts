@@ -32,14 +32,18 @@ import {
   createHostedInformers,
   createIsBound,
   createNodesSource,
+  PartitionReach,
   partitionClientConfig,
   startMover,
   startReclaimer,
   startRelay,
   startTenants,
   withNodes,
+  type BoundPodClaimerDeps,
+  type ClaimAuditorDeps,
   type Hosting,
   type Membership,
+  type ReclaimerDeps,
   type Relay,
 } from '@centaurus/partition'
 import { startScheduler } from '@centaurus/scheduler'
@@ -138,35 +142,38 @@ async function startTenantParts(
     random,
     logger,
   })
+  const partitionOf = (node: string): string | undefined => nodes.partitionOf(node)
   const common = { membership, openLink: shared.openLink, localClaims: shared.claims, clock, random, logger }
-  const foreignUse = createForeignUse({ ...common, peers: shared.peers })
+  const reach = new PartitionReach({ self: membership.self, peers: shared.peers, clock })
+  const foreignUse = createForeignUse({ ...common, peers: shared.peers, reach })
   const schedulerClient = server.client(componentUser('kube-scheduler', ALL_TENANTS))
   const binder = createClaimBinder({
     ...common,
     client: schedulerClient,
     epoch,
-    partitionOf: (node) => nodes.partitionOf(node),
+    partitionOf,
     whyFenced,
+    reach,
     onDeposed: options.resign,
   })
-  const boundPods = new BoundPodClaimer({
-    binder,
-    pods: deps.informers.informer(pods),
-    partitionOf: (node) => nodes.partitionOf(node),
-    client: schedulerClient,
-    clock,
-    logger,
-  })
-  const auditor = new ClaimAuditor({
+  const keepers = startClaimKeepers({
     ...common,
-    binder,
+    peers: shared.peers,
     pods: deps.informers.informer(pods),
     client: schedulerClient,
+    binder,
     epoch,
+    partitionOf,
   })
-  const reclaimer = startReclaimer({ ...common, binder, pods: deps.informers.informer(pods), peers: shared.peers })
   const informers = withNodes(deps.informers, nodes)
-  const scheduler = startScheduler({ ...deps, informers, client: schedulerClient, binder, foreignUse })
+  const scheduler = startScheduler({
+    ...deps,
+    informers,
+    client: schedulerClient,
+    binder,
+    foreignUse,
+    reach: reach.ofNodes(partitionOf),
+  })
   const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
   const controllers = startControllers({
     ...deps,
@@ -178,8 +185,19 @@ async function startTenantParts(
   return {
     async close() {
       await Promise.all([scheduler.close(), controllers.close()])
-      await Promise.all([boundPods.close(), auditor.close(), reclaimer.close()])
+      await keepers.close()
       await Promise.all([binder.close(), foreignUse.close(), nodes.close()])
+      reach.close()
+    },
+  }
+}
+
+/** What keeps claims and pods in agreement, whatever happened to whom. */
+function startClaimKeepers(deps: BoundPodClaimerDeps & ClaimAuditorDeps & ReclaimerDeps): Closable {
+  const keepers: Closable[] = [new BoundPodClaimer(deps), new ClaimAuditor(deps), startReclaimer(deps)]
+  return {
+    async close() {
+      await Promise.all(keepers.map((keeper) => keeper.close()))
     },
   }
 }

@@ -16,6 +16,7 @@ import type { OpenLink, PartitionLink } from '../membership/partition-link.ts'
 import type { ClaimBook } from './claim-book.ts'
 import { ClaimSender, claimsOver, type SendResult } from './claim-sender.ts'
 import type { Amounts, ClaimItem, ClaimRoom, HostPort, ReleaseRoom } from './model.ts'
+import type { PartitionReach } from './partition-reach.ts'
 
 /** A binding whose outcome is not known is made again after this long: it happens once. */
 const BIND_RETRY_MS = 200
@@ -47,6 +48,8 @@ export interface ClaimBinderDeps {
   readonly localClaims?: ClaimBook | undefined
   /** Why a resource partition is not believed at the moment: nothing is claimed there. */
   readonly whyFenced?: ((partition: string) => string | undefined) | undefined
+  /** Is told which partitions do not answer, and tells which are back. */
+  readonly reach?: Pick<PartitionReach, 'claimFailed' | 'isReachable' | 'onChange'> | undefined
   readonly clock: Clock
   readonly logger: Logger
   /** Called when another scheduler has taken over: stop. */
@@ -88,9 +91,12 @@ class Binder implements ClaimBinder {
   readonly #peers = new Map<string, Peer>()
   readonly #abort = new AbortController()
   readonly #underWay = new Set<string>()
+  readonly #stopListening: () => void
+  readonly #away = new Set<string>()
 
   constructor(deps: ClaimBinderDeps) {
     this.#deps = deps
+    this.#stopListening = deps.reach?.onChange(() => this.#reachChanged()) ?? (() => {})
   }
 
   async bind(items: readonly BindingItem[]): Promise<readonly BindingResult[]> {
@@ -136,7 +142,16 @@ class Binder implements ClaimBinder {
     return results
   }
 
+  #reachChanged(): void {
+    for (const [partition, { sender }] of this.#peers) {
+      const isAway = this.#deps.reach?.isReachable(partition) === false
+      if (!isAway && this.#away.delete(partition)) sender.retryNow()
+      else if (isAway) this.#away.add(partition)
+    }
+  }
+
   async close(): Promise<void> {
+    this.#stopListening()
     this.#abort.abort(new Error('The binder was closed'))
     await Promise.all(
       Array.from(this.#peers.values(), async ({ sender, link }) => {
@@ -170,7 +185,7 @@ class Binder implements ClaimBinder {
 
   /** At new addresses the same sender goes on, since its requests are numbered. */
   #addPeer(partition: string, { endpoints, link }: Omit<Peer, 'sender'>, present?: Peer): ClaimSender {
-    const { membership, localClaims, epoch, clock, logger, onDeposed } = this.#deps
+    const { membership, localClaims, epoch, clock, logger, onDeposed, reach } = this.#deps
     const sender =
       present?.sender ??
       new ClaimSender({
@@ -183,6 +198,7 @@ class Binder implements ClaimBinder {
         clock,
         logger: logger.with({ partition }),
         onDeposed,
+        onFailed: (retryMs) => reach?.claimFailed(partition, retryMs),
       })
     this.#peers.set(partition, { endpoints, link, sender })
     void present?.link?.close()

@@ -49,6 +49,8 @@ export interface ClaimSenderDeps {
   readonly logger: Logger
   /** Called once, when the resource partition has seen a newer scheduler of this partition. */
   readonly onDeposed: () => void
+  /** Called when a request got no answer, with how long it is before claims are sent again. */
+  readonly onFailed?: ((retryMs: number) => void) | undefined
 }
 
 interface Pending {
@@ -72,6 +74,7 @@ export class ClaimSender {
   #retryAtMs = 0
   #running: Promise<void> | undefined
   #deposed: Error | undefined
+  #wake = new AbortController()
 
   constructor(deps: ClaimSenderDeps) {
     this.#deps = deps
@@ -94,6 +97,12 @@ export class ClaimSender {
     })
     this.#running ??= this.#run()
     return Promise.all(results)
+  }
+
+  /** The partition is back: what is waiting is sent now. */
+  retryNow(): void {
+    this.#retryAtMs = 0
+    this.#wake.abort()
   }
 
   /** Ends; what was not answered is reported as unreachable. */
@@ -169,14 +178,17 @@ export class ClaimSender {
     if (this.#failures++ === 0) logger.warn('Could not claim room, will retry', { partition, error })
     const delayMs = Math.min(RETRY_MAX_MS, RETRY_BASE_MS * 2 ** (this.#failures - 1))
     this.#retryAtMs = nowMs + delayMs
+    this.#deps.onFailed?.(delayMs)
   }
 
   async #pause(): Promise<void> {
     const { clock } = this.#deps
+    this.#wake = new AbortController()
+    const signal = AbortSignal.any([this.#abort.signal, this.#wake.signal])
     try {
-      await clock.sleep(Math.max(0, this.#retryAtMs - clock.monotonicMs()), { signal: this.#abort.signal })
+      await clock.sleep(Math.max(0, this.#retryAtMs - clock.monotonicMs()), { signal })
     } catch {
-      // closed: the loop ends
+      // closed: the loop ends; woken: it goes on
     }
   }
 

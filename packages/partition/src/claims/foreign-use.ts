@@ -13,12 +13,14 @@ import {
 import { ALLOCATIONS_PATH } from './claims-extension.ts'
 import type { ClaimBook } from './claim-book.ts'
 import type { Amounts, HostPort } from './model.ts'
+import type { PartitionReach } from './partition-reach.ts'
 
 /** A stream that is silent for this long is taken for dead. */
 const SILENCE_MAX_MS = 3 * HEARTBEAT_INTERVAL_MS
 /** Between tries to open a stream, doubled up to the maximum, with jitter. */
 const RECONNECT_BASE_MS = 200
-const RECONNECT_MAX_MS = 10_000
+/** A partition that is back is used again after at most this. */
+const RECONNECT_MAX_MS = 3_000
 
 /** The scheduler's `ForeignUseChange`. */
 export interface NodeUseChange {
@@ -34,6 +36,8 @@ export interface ForeignUseDeps {
   readonly localClaims?: ClaimBook | undefined
   /** Remembers the stores of resource partitions: one that went back in time is not believed. */
   readonly peers?: Pick<PeerStates, 'expect' | 'note'> | undefined
+  /** Is told which partitions tell. */
+  readonly reach?: Pick<PartitionReach, 'synced' | 'lost'> | undefined
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -132,17 +136,22 @@ class ForeignUseFollower implements ForeignUse {
 
   /** Keeps a stream open until `signal` aborts. Never throws. */
   async #run(partition: string, open: () => ReturnType<OpenLink>, signal: AbortSignal): Promise<void> {
-    const { clock, random, logger } = this.#deps
+    const { clock, random, logger, reach } = this.#deps
     const link = open()
     let failures = 0
+    const onSynced = (): void => {
+      failures = 0
+      reach?.synced(partition)
+    }
     while (!signal.aborted) {
       try {
-        await this.#read(partition, link, { signal, onSynced: () => (failures = 0) })
+        await this.#read(partition, link, { signal, onSynced })
       } catch (error) {
         if (signal.aborted) break
         if (failures === 0) logger.warn('Lost the allocations of a partition, will retry', { partition, error })
       }
       failures++
+      reach?.lost(partition)
       const delayMs = Math.min(RECONNECT_MAX_MS, RECONNECT_BASE_MS * 2 ** (failures - 1))
       await clock.sleep(delayMs * (0.5 + random.next() / 2), { signal }).catch(() => {})
     }
@@ -173,8 +182,8 @@ class ForeignUseFollower implements ForeignUse {
         for (const { node } of line.nodes) named.add(node)
         this.#put(partition, line.nodes)
       } else if (line.type === 'SYNCED') {
-        onSynced()
         this.#forgetUnnamed(partition, named)
+        onSynced()
       }
     }
     listen()

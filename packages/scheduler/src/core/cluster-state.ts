@@ -121,6 +121,16 @@ export class ClusterState {
     this.#freeIfUnused(slot)
   }
 
+  /** Whether the node's partition can't be reached. Returns whether that is new; nothing happens for a node that is not there. */
+  setAway(nodeName: string, isAway: boolean): boolean {
+    const slot = this.slotOf(nodeName)
+    if (slot === undefined || (this.nodes.away[slot] === 1) === isAway) return false
+    this.nodes.away[slot] = isAway ? 1 : 0
+    this.nodes.touch(slot)
+    this.#changed()
+    return true
+  }
+
   /** What pods of other partitions use of a node: counted like requests of pods here. Replaces what was said before. */
   setForeignUse(nodeName: string, use: ForeignUse): void {
     const isNothing = Object.values(use.requests).every((amount) => amount === 0) && (use.ports ?? []).length === 0

@@ -36,6 +36,8 @@ export class NodeTable {
   /** 1 for a node that is there. */
   present = new Uint8Array(0)
   unschedulable = new Uint8Array(0)
+  /** 1 for a node whose partition can't be reached: nothing can be placed there now. */
+  away = new Uint8Array(0)
   /** Changes with everything that a decision could depend on; never 0. */
   versions = new Uint32Array(0)
   scoredCpu = new Float64Array(0)
@@ -78,6 +80,7 @@ export class NodeTable {
     this.labels[slot] = undefined
     this.images[slot] = undefined
     this.#grow(slot + 1)
+    this.away[slot] = 0
     return slot
   }
 
@@ -157,6 +160,7 @@ export class NodeTable {
     this.taints = grown(this.taints, length)
     this.present = grown(this.present, length)
     this.unschedulable = grown(this.unschedulable, length)
+    this.away = grown(this.away, length)
     this.versions = grown(this.versions, length)
     this.scoredCpu = grown(this.scoredCpu, length)
     this.scoredMemory = grown(this.scoredMemory, length)

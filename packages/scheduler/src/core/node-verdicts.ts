@@ -10,6 +10,7 @@ import { balancedAllocation, imageLocality, leastAllocated } from './resource-sc
 
 const UNSCHEDULABLE_TAINT = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }
 const UNSCHEDULABLE = byNature('node(s) were unschedulable')
+const AWAY = byNature('node(s) were in a resource partition that could not be reached')
 const TAINTED = byNature('node(s) had untolerated taint(s)')
 const NOT_SELECTED = byNature("node(s) didn't match Pod's node affinity/selector")
 const NO_PORTS = resolvable("node(s) didn't have free ports for the requested pod ports")
@@ -188,6 +189,7 @@ export class NodeVerdicts {
   #refuse(slot: number): Refusal | undefined {
     const nodes = this.#nodes
     const { requiredNodes, footprint } = this.#pod
+    if (nodes.away[slot] === 1) return AWAY
     if (nodes.unschedulable[slot] === 1 && !this.#toleratesCordon) return UNSCHEDULABLE
     if (!this.#toleratesTaints(nodes.taints[slot]!)) return TAINTED
     if (requiredNodes !== undefined && !requiredNodes.matches(nodes.labels[slot]!, nodes.names[slot]!))

@@ -21,6 +21,8 @@ describe('the scheduler beside others', () => {
   const batches: BindItem[][] = []
   /** What the owner of the nodes says to a decision; undefined: it has room. */
   let judge: (item: BindItem) => BindResult | undefined = () => undefined
+  const away = new Set<string>()
+  let reachChanged: () => void = () => assert.fail('nobody listens')
   let tellForeignUse: (changes: readonly ForeignUseChange[]) => void = () => assert.fail('nobody subscribed')
 
   before(async () => {
@@ -47,7 +49,14 @@ describe('the scheduler beside others', () => {
         return () => {}
       },
     }
-    scheduler = startScheduler({ client, informers, binder, foreignUse, ...deps })
+    const reach = {
+      isReachable: (node: string) => !away.has(node),
+      onChange(listener: () => void) {
+        reachChanged = listener
+        return () => {}
+      },
+    }
+    scheduler = startScheduler({ client, informers, binder, foreignUse, reach, ...deps })
   })
   after(async () => {
     await scheduler.close()
@@ -111,6 +120,25 @@ describe('the scheduler beside others', () => {
     assert.equal(refusals.length, 1)
     assert.ok(node === (refusals[0] === 'b' ? 'c' : 'b'))
     judge = () => undefined
+  })
+
+  it('leaves out nodes that can not be reached, says so, and takes them back at once', async () => {
+    for (const name of ['a', 'b', 'c', 'd']) away.add(name)
+    await addNode('d')
+    reachChanged()
+    await createPod('stranded', '1')
+    const refused = await eventually(async () => {
+      const { status } = await client.get(pods, { namespace: 'default', name: 'stranded' })
+      return status?.conditions?.find(({ reason }) => reason === 'Unschedulable')?.message
+    })
+    const why =
+      '0/4 nodes are available: 4 node(s) were in a resource partition that could not be reached. preemption: '
+    assert.ok(refused.startsWith(why), refused)
+    away.delete('d')
+    reachChanged()
+    assert.equal(await eventually(() => nodeOf('stranded')), 'd')
+    away.clear()
+    reachChanged()
   })
 
   it('sends many decisions in one call', async () => {

@@ -20,6 +20,7 @@ import { gangKey, Gangs, type GangMembership } from './gangs.ts'
 import { Nominations } from './nominations.ts'
 import { formatPreemptionFailure, formatVolumeRefusal } from './messages.ts'
 import { Parking } from './parking.ts'
+import type { NodeReach } from './node-reach.ts'
 import { Placer, type ReadyPod } from './placer.ts'
 import { Reporter } from './reporter.ts'
 import { VolumeBinder } from './volume-binder.ts'
@@ -44,6 +45,8 @@ export interface SchedulerDeps {
   readonly binder?: Binder | undefined
   /** What schedulers of other partitions use of the nodes; default: nothing. */
   readonly foreignUse?: ForeignUseSource | undefined
+  /** Which nodes can be given pods now; default: all. */
+  readonly reach?: NodeReach | undefined
 }
 
 /** No node fits the pod as things are. */
@@ -150,6 +153,7 @@ class Scheduler implements RunningScheduler {
         this.#parking.noteAnything()
       }),
       deps.foreignUse?.subscribe((changes) => this.#foreignUseChanged(changes)) ?? (() => {}),
+      deps.reach?.onChange(() => this.#reachChanged()) ?? (() => {}),
     ]
     this.#loop = this.#run()
   }
@@ -460,8 +464,18 @@ class Scheduler implements RunningScheduler {
 
   #nodeChanged(node: Stored<Node>, old: Stored<Node> | undefined): void {
     if (old !== undefined && sameCapacity(node, old)) return
+    const { name } = node.metadata
     this.#state.putNode(node)
-    this.#parking.noteNode(node.metadata.name)
+    this.#state.setAway(name, this.#deps.reach?.isReachable(name) === false)
+    this.#parking.noteNode(name)
+  }
+
+  /** Cost: all nodes, which a partition is many of. */
+  #reachChanged(): void {
+    for (const { metadata } of this.#deps.informers.informer(nodes).list()) {
+      const isReachable = this.#deps.reach!.isReachable(metadata.name)
+      if (this.#state.setAway(metadata.name, !isReachable) && isReachable) this.#parking.noteNode(metadata.name)
+    }
   }
 
   #nodeGone(name: string): void {
