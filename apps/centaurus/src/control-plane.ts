@@ -12,7 +12,7 @@ import type { Client } from '@centaurus/client'
 import { localStorageClass } from '@centaurus/controllers'
 import { createMembership, startEndpointReporter, startMembershipSync, type Membership } from '@centaurus/partition'
 import type { Store } from '@centaurus/store'
-import { createExtensions, partitionExtensions, reachNodes } from './control-plane/extensions.ts'
+import { createExtensions, partitionExtensions, peerUsage, reachNodes } from './control-plane/extensions.ts'
 import { lead, type Closable } from './control-plane/leadership.ts'
 import { SINGLE_PARTITION, type PartitionSetup } from './control-plane/partition-setup.ts'
 import { startParts } from './control-plane/parts.ts'
@@ -73,6 +73,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
         ...options,
         more: partitionExtensions({ ...options, partition, shared }),
         reach: reachNodes(partition, shared),
+        usage: peerUsage(partition, shared),
       },
       signer,
     ),

@@ -35,7 +35,12 @@ export { MemoryExchange, type MemoryAnswer, type MemoryRequest } from './http/me
 export type { Listener, ListenerOptions, TlsMaterial } from './http/listener.ts'
 export type { Backend, ReachPartition } from './proxy/backend.ts'
 export { createProxyExtension, type ProxyOptions } from './proxy/proxy-extension.ts'
-export { createResourceMetricsExtension } from './resource-metrics/resource-metrics-extension.ts'
+export type { ContainersUsage, Usage } from './resource-metrics/compute-usage.ts'
+export type { PeerUsage, PodsUsage, UsageAsk } from './resource-metrics/peer-usage.ts'
+export {
+  createResourceMetricsExtension,
+  type ResourceMetricsOptions,
+} from './resource-metrics/resource-metrics-extension.ts'
 export { parseRequestInfo, type RequestLine } from './request/parse-request-info.ts'
 export { SYSTEM_TENANT, type RequestInfo, type UserInfo } from './request/request-info.ts'
 export type { GroupResourceName, NamespacedName, ObjectChange, ObjectReader } from './resource/object-reader.ts'

@@ -11,6 +11,7 @@ import {
   type CreateExtension,
   type OidcOptions,
   type ProxyOptions,
+  type ResourceMetricsOptions,
   type TokenSigner,
 } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
@@ -20,6 +21,7 @@ import {
   createMembership,
   createMembershipExtension,
   createMoveSource,
+  createPeerUsage,
   createReachNodes,
   createRegistryExtension,
   createRelaySource,
@@ -43,16 +45,15 @@ export interface ExtensionsOptions {
   readonly more?: readonly CreateExtension[] | undefined
   /** The way to nodes of other partitions; absent: there are none. */
   readonly reach?: ProxyOptions['reach']
+  /** The way to what they use. */
+  readonly usage?: ResourceMetricsOptions['peers']
 }
 
 /** What is served beyond the built-in kinds, in the order in which it is asked. */
 export async function createExtensions(options: ExtensionsOptions, signer: TokenSigner): Promise<CreateExtension[]> {
   const { certificates, advertiseAddress, port, oidc } = options
   const toNodes = await certificates.client('apiserver-kubelet-client', KUBELET_CLIENT_IDENTITY)
-  const toAgents: ProxyOptions = {
-    tls: { ca: certificates.authority.certificatePem, cert: toNodes.certificatePem, key: toNodes.keyPem },
-    reach: options.reach,
-  }
+  const tls = { ca: certificates.authority.certificatePem, cert: toNodes.certificatePem, key: toNodes.keyPem }
   return [
     createAccessExtension({ signer, oidc }),
     ...(options.more ?? []),
@@ -60,8 +61,8 @@ export async function createExtensions(options: ExtensionsOptions, signer: Token
     createOpenApiExtension({ descriptions: readDescriptions }),
     createCrdExtension(),
     createApiServicesExtension(),
-    createProxyExtension(toAgents),
-    createResourceMetricsExtension(toAgents),
+    createProxyExtension({ tls, reach: options.reach }),
+    createResourceMetricsExtension({ tls, peers: options.usage }),
   ]
 }
 
@@ -118,4 +119,9 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
 /** The way to nodes of other partitions. */
 export function reachNodes({ name }: PartitionSetup, { identity }: PartitionShared): ProxyOptions['reach'] {
   return ({ reader }) => createReachNodes({ ...identity, membership: createMembership(reader, name) })
+}
+
+/** The way to what other partitions' nodes use, and theirs to this one's. */
+export function peerUsage({ name }: PartitionSetup, { openLink }: PartitionShared): ResourceMetricsOptions['peers'] {
+  return ({ reader }) => createPeerUsage({ membership: createMembership(reader, name), openLink })
 }

@@ -13,10 +13,13 @@ export interface Usage {
   readonly memoryBytes: number
 }
 
+/** What the containers of a pod use, by name. */
+export type ContainersUsage = ReadonlyMap<string, Usage>
+
 export interface NodeUsage {
   readonly node: Usage | undefined
-  /** By uid of the pod, then by name of the container. A pod is left out when not all of its containers are known. */
-  readonly pods: ReadonlyMap<string, ReadonlyMap<string, Usage>>
+  /** By uid of the pod. A pod is left out when not all of its containers are known. */
+  readonly pods: ReadonlyMap<string, ContainersUsage>
 }
 
 /**
@@ -37,7 +40,7 @@ export function computeUsage(
     }
     return { atMs: reading.atMs, memoryBytes: reading.memoryBytes, ...rate }
   }
-  const pods = new Map<string, ReadonlyMap<string, Usage>>()
+  const pods = new Map<string, ContainersUsage>()
   for (const [uid, containers] of now.pods) {
     const earlier = before?.pods.get(uid)
     const used = [...containers].map(([name, reading]) => [name, use(reading, earlier?.get(name))] as const)

@@ -9,16 +9,15 @@ import {
   type Stored,
 } from '@centaurus/api'
 import { nodes, pods, type Node, type Pod } from '@centaurus/api/core/v1'
-import { partitionOf, type NodePlace } from '../proxy/backend.ts'
+import { partitionOf } from '../proxy/backend.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
 import type { VirtualObjects } from '../resource/registry.ts'
-import type { NodeUsage, Usage } from './compute-usage.ts'
-import { placeKey } from './node-scraper.ts'
+import type { ContainersUsage, Usage } from './compute-usage.ts'
+import type { UsageSource } from './usage-source.ts'
 
 export interface MetricsDeps {
   readonly reader: ObjectReader
-  /** What each of the nodes uses, by `placeKey`. */
-  readonly usageOf: (places: readonly NodePlace[]) => Promise<ReadonlyMap<string, NodeUsage>>
+  readonly source: Pick<UsageSource, 'ofNodes' | 'ofPods'>
 }
 
 export interface NodeMetrics extends KubeObject {
@@ -39,12 +38,11 @@ export interface ResourceUsage {
 }
 
 /** What the nodes of this partition use. Source: metrics-server pkg/api/node.go, v0.8. */
-export function nodeMetrics({ reader, usageOf }: MetricsDeps): Pick<VirtualObjects, 'get' | 'list'> {
+export function nodeMetrics({ reader, source }: MetricsDeps): Pick<VirtualObjects, 'get' | 'list'> {
   const describe = async (found: readonly Stored<Node>[]): Promise<NodeMetrics[]> => {
-    const places = found.map(({ metadata }) => ({ node: metadata.name, partition: undefined }))
-    const usages = await usageOf(places)
-    return found.flatMap((node, i) => {
-      const usage = usages.get(placeKey(places[i]!))?.node
+    const usages = await source.ofNodes(found.map(({ metadata }) => metadata.name))
+    return found.flatMap((node) => {
+      const usage = usages.get(node.metadata.name)
       return usage === undefined ? [] : [describeNode(node, usage)]
     })
   }
@@ -58,14 +56,19 @@ export function nodeMetrics({ reader, usageOf }: MetricsDeps): Pick<VirtualObjec
 }
 
 /** What the tenant's running pods use, or those of all tenants in a view. Source: metrics-server pkg/api/pod.go, v0.8. */
-export function podMetrics({ reader, usageOf }: MetricsDeps): Pick<VirtualObjects, 'get' | 'list'> {
+export function podMetrics({ reader, source }: MetricsDeps): Pick<VirtualObjects, 'get' | 'list'> {
   const describe = async (found: readonly Stored<Pod>[]): Promise<PodMetrics[]> => {
     const running = found.filter(({ spec, status }) => (spec?.nodeName ?? '') !== '' && status?.phase === 'Running')
-    const places = new Map(running.map((pod) => [placeKey(placeOf(pod)), placeOf(pod)]))
-    const usages = await usageOf([...places.values()])
+    const usages = await source.ofPods(
+      running.map((pod) => ({
+        uid: pod.metadata.uid,
+        node: pod.spec?.nodeName ?? '',
+        partition: partitionOf(pod),
+      })),
+    )
     return running.flatMap((pod) => {
       // by uid: a name on a node may be that of another tenant's pod
-      const containers = usages.get(placeKey(placeOf(pod)))?.pods.get(pod.metadata.uid)
+      const containers = usages.get(pod.metadata.uid)
       return containers === undefined ? [] : [describePod(pod, containers)]
     })
   }
@@ -81,10 +84,6 @@ export function podMetrics({ reader, usageOf }: MetricsDeps): Pick<VirtualObject
   }
 }
 
-function placeOf(pod: Stored<Pod>): NodePlace {
-  return { node: pod.spec?.nodeName ?? '', partition: partitionOf(pod) }
-}
-
 function labelled({ metadata: { name, namespace, labels } }: Stored<KubeObject>): KubeObject {
   return {
     metadata: { name, ...(namespace === undefined ? {} : { namespace }), ...(labels === undefined ? {} : { labels }) },
@@ -95,7 +94,7 @@ function describeNode(node: Stored<Node>, usage: Usage): NodeMetrics {
   return { ...head('NodeMetrics', node, [usage]), usage: formatUsage(usage) }
 }
 
-function describePod(pod: Stored<Pod>, containers: ReadonlyMap<string, Usage>): PodMetrics {
+function describePod(pod: Stored<Pod>, containers: ContainersUsage): PodMetrics {
   const described = [...containers].map(([name, usage]) => ({ name, usage: formatUsage(usage) }))
   return { ...head('PodMetrics', pod, [...containers.values()]), containers: described }
 }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createManualClock, silentLogger, type ManualClock } from '@centaurus/base'
-import type { NodePlace } from '../proxy/backend.ts'
 import { NodeScraper } from './node-scraper.ts'
 
 const STEP_MS = 250
@@ -13,16 +12,16 @@ function burning(clock: ManualClock, startMs: number): string {
   return JSON.stringify({ node: { cpu, memory: { workingSetBytes: 1 } }, pods: [] })
 }
 
-function setUp(answer: (place: NodePlace, signal: AbortSignal) => Promise<string> | undefined = () => undefined) {
+function setUp(answer: (node: string, signal: AbortSignal) => Promise<string> | undefined = () => undefined) {
   const clock = createManualClock()
   const startMs = clock.now()
   const asked: string[] = []
   const scraper = new NodeScraper({
     clock,
     logger: silentLogger,
-    async fetch(place, signal) {
-      asked.push(place.node)
-      return answer(place, signal) ?? burning(clock, startMs)
+    async fetch(node, signal) {
+      asked.push(node)
+      return answer(node, signal) ?? burning(clock, startMs)
     },
   })
   /** Time goes on in steps, so that what waits for one timer can set the next. */
@@ -31,8 +30,8 @@ function setUp(answer: (place: NodePlace, signal: AbortSignal) => Promise<string
     return result
   }
   const use = async (names: readonly string[], waitMs: number): Promise<unknown[]> => {
-    const found = await after(scraper.usageOf(names.map((node) => ({ node, partition: undefined }))), waitMs)
-    return names.map((name) => found.get(`/${name}`)?.node?.cpuNanoCores)
+    const found = await after(scraper.usageOf(names), waitMs)
+    return names.map((name) => found.get(name)?.node?.cpuNanoCores)
   }
   return { after, clock, asked, scraper, use }
 }
@@ -51,15 +50,14 @@ describe('nodes', () => {
 
   it('are asked once for all who wait', async () => {
     const { after, asked, scraper } = setUp()
-    const place = { node: 'a', partition: 'rp' }
-    const both = Promise.all([scraper.usageOf([place]), scraper.usageOf([place, { node: 'a', partition: undefined }])])
+    const both = Promise.all([scraper.usageOf(['a']), scraper.usageOf(['a', 'b'])])
     const [first, second] = await after(both, 1_000)
-    assert.deepEqual([[...first.keys()], [...second.keys()].toSorted()], [['rp/a'], ['/a', 'rp/a']])
+    assert.deepEqual([[...first.keys()], [...second.keys()].toSorted()], [['a'], ['a', 'b']])
     assert.equal(asked.length, 4)
   })
 
   it('that fail or stay silent are left out, and not asked again at once', async () => {
-    const { asked, use } = setUp(({ node }, signal) => {
+    const { asked, use } = setUp((node, signal) => {
       if (node === 'broken') throw new Error('refused')
       if (node !== 'silent') return undefined
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
@@ -70,11 +68,11 @@ describe('nodes', () => {
   })
 
   it('that are asked last do not wait for many that are silent, of which some never have a turn', async () => {
-    const { after, asked, scraper, use } = setUp((place, signal) => {
-      if (!place.node.startsWith('silent')) return undefined
+    const { after, asked, scraper, use } = setUp((node, signal) => {
+      if (!node.startsWith('silent')) return undefined
       return new Promise<string>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
     })
-    const silent = Array.from({ length: 1_000 }, (_, i) => ({ node: `silent${i}`, partition: undefined }))
+    const silent = Array.from({ length: 1_000 }, (_, i) => `silent${i}`)
     const many = scraper.usageOf(silent)
     assert.deepEqual(await use(['last'], 11_000), [5e8])
     assert.equal((await after(many, 10_000)).size, 0)
@@ -82,5 +80,22 @@ describe('nodes', () => {
     const turns = asked.filter((name) => name !== 'last').length
     assert.ok(turns >= 4 * 64 && turns <= 5 * 64, `${turns} were asked`)
     assert.deepEqual(await use(['last'], 0), [5e8])
+  })
+
+  it('that have no turn in time are told as they were, for a while', async () => {
+    let isSilent = false
+    const { after, scraper, use } = setUp((_, signal) => {
+      if (!isSilent) return undefined
+      return new Promise<string>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+    })
+    assert.deepEqual(await use(['early'], 1_000), [5e8])
+    await after(Promise.resolve(), 11_000)
+    isSilent = true
+    const early = scraper.usageOf(Array.from({ length: 64 }, (_, i) => `busy${i}`))
+    const waiting = scraper.usageOf(['early'])
+    const more = Array.from({ length: 320 }, (_, i) => scraper.usageOf([`more${i}`]))
+    const found = await after(waiting, 30_000)
+    assert.equal(found.get('early')?.node?.cpuNanoCores, 5e8)
+    await Promise.all([early, ...more])
   })
 })

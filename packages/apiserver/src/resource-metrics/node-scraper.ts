@@ -1,5 +1,4 @@
 import type { Clock, Logger } from '@centaurus/base'
-import type { NodePlace } from '../proxy/backend.ts'
 import { computeUsage, type NodeUsage } from './compute-usage.ts'
 import { readSummary, type NodeReading } from './read-summary.ts'
 
@@ -15,11 +14,11 @@ const SCRAPES_AT_ONCE_MAX = 64
 /** Callers get what is known then; who has not had a turn until then is not asked. */
 const ANSWER_MS_MAX = 20_000
 /** Nodes that are remembered; one with 30 containers takes about 10 kB. */
-const NODES_KEPT_MAX = 20_000
+const NODES_KEPT_MAX = 40_000
 
 export interface NodeScraperDeps {
   /** What the node's `/stats/summary` says. Throws when it can't be had. */
-  readonly fetch: (place: NodePlace, signal: AbortSignal) => Promise<string>
+  readonly fetch: (node: string, signal: AbortSignal) => Promise<string>
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -46,61 +45,71 @@ export class NodeScraper {
     this.#deps = deps
   }
 
-  /** What each of the nodes uses, by {@link placeKey}; those that do not answer in time are left out. */
-  async usageOf(places: readonly NodePlace[]): Promise<ReadonlyMap<string, NodeUsage>> {
-    const found = new Map<string, NodeUsage>()
-    const all = Promise.all(
-      places.map(async (place) => {
-        const usage = await this.#usage(place)
-        if (usage !== undefined) found.set(placeKey(place), usage)
-      }),
-    )
+  /**
+   * What each of the nodes uses, by name. Those that do not answer are left out; those that have no turn in time are as they were when they had one,
+   * if that is not long ago.
+   */
+  async usageOf(nodes: readonly string[]): Promise<ReadonlyMap<string, NodeUsage>> {
+    const found = new Map<string, NodeUsage | undefined>()
+    const all = Promise.all(nodes.map(async (node) => void found.set(node, await this.#usage(node))))
     const late = Promise.withResolvers<void>()
     const timer = this.#deps.clock.setTimer(ANSWER_MS_MAX, late.resolve)
     await Promise.race([all, late.promise])
     timer.cancel()
-    return new Map(found)
+    const told = new Map<string, NodeUsage>()
+    for (const node of nodes) {
+      const usage = found.has(node) ? found.get(node) : this.#earlier(node)?.usage
+      if (usage !== undefined) told.set(node, usage)
+    }
+    return told
   }
 
   close(): void {
     this.#closed.abort(new Error('The API server was closed'))
   }
 
-  async #usage(place: NodePlace): Promise<NodeUsage | undefined> {
-    const key = placeKey(place)
-    const kept = this.#kept.get(key)
-    const ageMs = this.#deps.clock.monotonicMs() - (kept?.atMs ?? -Infinity)
-    if (ageMs < FRESH_MS) return kept?.usage
-    const known = this.#running.get(key)
+  async #usage(node: string): Promise<NodeUsage | undefined> {
+    const kept = this.#kept.get(node)
+    if (kept !== undefined && this.#ageMs(kept) < FRESH_MS) return kept.usage
+    const known = this.#running.get(node)
     if (known !== undefined) return known
-    const running = this.#measure(place, ageMs < EARLIER_MS_MAX ? kept?.reading : undefined)
-    this.#running.set(key, running)
-    return running.finally(() => this.#running.delete(key))
+    const running = this.#measure(node)
+    this.#running.set(node, running)
+    return running.finally(() => this.#running.delete(node))
   }
 
-  async #measure(place: NodePlace, earlier: NodeReading | undefined): Promise<NodeUsage | undefined> {
+  #earlier(node: string): Kept | undefined {
+    const kept = this.#kept.get(node)
+    return kept !== undefined && this.#ageMs(kept) < EARLIER_MS_MAX ? kept : undefined
+  }
+
+  #ageMs({ atMs }: Kept): number {
+    return this.#deps.clock.monotonicMs() - atMs
+  }
+
+  async #measure(node: string): Promise<NodeUsage | undefined> {
     const { clock, logger } = this.#deps
+    const earlier = this.#earlier(node)
     try {
-      const first = await this.#read(place)
+      const first = await this.#read(node)
       if (first === undefined) return undefined
-      const { usage, isComplete } = computeUsage(first, earlier)
-      if (isComplete) return this.#keep(place, { reading: first, usage })
+      const { usage, isComplete } = computeUsage(first, earlier?.reading)
+      if (isComplete) return this.#keep(node, { reading: first, usage })
       await clock.sleep(BETWEEN_READINGS_MS, { signal: this.#closed.signal })
-      const second = await this.#read(place)
-      if (second === undefined) return this.#keep(place, { reading: first, usage })
-      return this.#keep(place, { reading: second, usage: computeUsage(second, first).usage })
+      const second = await this.#read(node)
+      if (second === undefined) return this.#keep(node, { reading: first, usage })
+      return this.#keep(node, { reading: second, usage: computeUsage(second, first).usage })
     } catch (error) {
       if (this.#closed.signal.aborted) return undefined
-      logger.debug('Could not read what a node uses', { node: place.node, error })
-      return this.#keep(place, { reading: undefined, usage: undefined }) // not asked again at once
+      logger.debug('Could not read what a node uses', { node, error })
+      return this.#keep(node, { reading: undefined, usage: undefined }) // not asked again at once
     }
   }
 
-  #keep(place: NodePlace, { reading, usage }: Omit<Kept, 'atMs'>): NodeUsage | undefined {
+  #keep(node: string, { reading, usage }: Omit<Kept, 'atMs'>): NodeUsage | undefined {
     const atMs = this.#deps.clock.monotonicMs()
-    const key = placeKey(place)
-    this.#kept.delete(key)
-    this.#kept.set(key, { atMs, reading, usage })
+    this.#kept.delete(node)
+    this.#kept.set(node, { atMs, reading, usage })
     for (const [oldest, kept] of this.#kept) {
       if (this.#kept.size <= NODES_KEPT_MAX && atMs - kept.atMs < EARLIER_MS_MAX) break
       this.#kept.delete(oldest)
@@ -109,7 +118,7 @@ export class NodeScraper {
   }
 
   /** Undefined when there was no turn in time. */
-  async #read(place: NodePlace): Promise<NodeReading | undefined> {
+  async #read(node: string): Promise<NodeReading | undefined> {
     const { clock, fetch } = this.#deps
     const startMs = clock.monotonicMs()
     if (this.#free > 0) this.#free--
@@ -121,7 +130,7 @@ export class NodeScraper {
     try {
       this.#closed.signal.throwIfAborted()
       if (clock.monotonicMs() - startMs > ANSWER_MS_MAX) return undefined
-      return readSummary(await fetch(place, AbortSignal.any([late.signal, this.#closed.signal])))
+      return readSummary(await fetch(node, AbortSignal.any([late.signal, this.#closed.signal])))
     } finally {
       timer.cancel()
       const next = this.#waiting.pop()
@@ -129,9 +138,4 @@ export class NodeScraper {
       else next()
     }
   }
-}
-
-/** Tells nodes of all partitions apart. */
-export function placeKey({ node, partition = '' }: NodePlace): string {
-  return `${partition}/${node}`
 }

@@ -1,7 +1,7 @@
 import { SYSTEM_TENANT } from '@centaurus/api'
-import type { Partition } from '@centaurus/api/centaurus/v1'
 import { nodeNameOf, type CreateExtension, type ForwardedAnswer, type ForwardedWrite } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
+import { nowhere } from '../membership/links.ts'
 import type { Membership } from '../membership/membership.ts'
 import type { TenantOwners } from '../membership/tenant-owners.ts'
 import type { OpenLink, PartitionLink } from '../membership/partition-link.ts'
@@ -119,9 +119,4 @@ class Peers {
 async function close({ sender, link }: Peer): Promise<void> {
   sender.close()
   await link.close()
-}
-
-/** A partition that the registry does not know has no address: every call fails. */
-function nowhere(name: string): Partition {
-  return { metadata: { name }, spec: { roles: ['Tenant'], endpoints: [] } }
 }

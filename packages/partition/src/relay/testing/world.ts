@@ -24,6 +24,7 @@ import { createOpenLink, issuePartitionCertificate, type OpenLink } from '../../
 import { TenantOwners } from '../../membership/tenant-owners.ts'
 import { createRegistryExtension } from '../../registry/registry-extension.ts'
 import { createBatchServer } from '../batch-server.ts'
+import { createPeerUsage } from '../../usage/peer-usage.ts'
 import { createReachNodes } from '../reach-nodes.ts'
 import { createRelaySource } from '../relay-source.ts'
 import { startRelay, type Relay } from '../relay.ts'
@@ -68,8 +69,9 @@ export async function startPartition({
     (create: (membership: Membership) => CreateExtension): CreateExtension =>
     (core) =>
       create(createMembership(core.reader, name))(core)
+  const tls = { ca, cert: toNodes.certificatePem, key: toNodes.keyPem }
   const toAgents: ProxyOptions = {
-    tls: { ca, cert: toNodes.certificatePem, key: toNodes.keyPem },
+    tls,
     reach: ({ reader }) => createReachNodes({ membership: createMembership(reader, name), ca, certificate }),
   }
   const server = await startTestServer({
@@ -86,7 +88,10 @@ export async function startPartition({
         createWriteForwarding({ membership, owners: new TenantOwners(() => membership), openLink }),
       ),
       createProxyExtension(toAgents),
-      createResourceMetricsExtension(toAgents),
+      createResourceMetricsExtension({
+        tls,
+        peers: ({ reader }) => createPeerUsage({ membership: createMembership(reader, name), openLink }),
+      }),
     ],
   })
   const peers = new PeerStates({ store, clock: systemClock, logger: silentLogger })
