@@ -12,7 +12,7 @@ import type { CommitSlot, CommitSlots } from './commit-slots.ts'
 import { TRY_TIMEOUT_MS, type EtcdChannel } from './etcd-channel.ts'
 import { explainRefusal, GrpcError, isNoSpace, isRefusal, isTooLarge, isTooManyOperations } from './grpc-error.ts'
 import type { KeySpace } from './key-space.ts'
-import { decodeTxn, encodeTxn, METHODS, type Operation, type TxnAnswer } from './messages.ts'
+import { decodeRange, decodeTxn, encodeRange, encodeTxn, METHODS, type Operation, type TxnAnswer } from './messages.ts'
 import { encodeMark, parseMark } from './slot-mark.ts'
 
 /** How long a commit is tried, milliseconds. */
@@ -68,10 +68,12 @@ export class Committer {
         answer = decodeTxn(await session.unary(METHODS.txn, frame, Math.min(leftMs, TRY_TIMEOUT_MS)), 0)
       } catch (error) {
         if (!(error instanceof GrpcError)) throw error
-        if (isRefusal(error)) throw explainCommitRefusal(error, transaction)
-        channel.noteFailure(session, error)
-        const outcome = await this.#resolve(slot, error)
+        const isFull = isNoSpace(error)
+        if (isRefusal(error) && !isFull) throw explainCommitRefusal(error, transaction)
+        if (!isFull) channel.noteFailure(session, error)
+        const outcome = await (isFull ? this.#look(slot, error) : this.#resolve(slot, error))
         if (outcome.type === 'committed') return { committed: true, revision: outcome.revision }
+        if (isFull) throw explainCommitRefusal(error, transaction)
         continue
       }
       const result = this.#read(answer, transaction, slot)
@@ -122,6 +124,26 @@ export class Committer {
     const entries = found.slice(0, compare.length).map((entry) => entry && this.#deps.keys.withoutData(entry))
     const allHold = compare.every(({ modRevision }, i) => (entries[i]?.modRevision ?? 0) === modRevision)
     return allHold ? undefined : { committed: false, revision, found: entries }
+  }
+
+  /**
+   * Finds what became of a transaction that etcd answered with "no space": the one that steps over the limit is made before it is
+   * refused. Source: quotaApplierV3.Txn, server/etcdserver/apply.go v3.5. Throws {@link CommitUnknownError} when nobody can be asked.
+   */
+  async #look(slot: CommitSlot, cause: GrpcError): Promise<Outcome> {
+    const { channel } = this.#deps
+    let found: KeyValue | undefined
+    try {
+      const message = await channel.callRepeatedly(METHODS.range, encodeRange({ key: slot.key }), RESOLVE_TIMEOUT_MS)
+      found = decodeRange(message, 0).entries[0]
+    } catch (error) {
+      throw unknownOutcome(cause, error)
+    }
+    const before = slot.modRevision
+    slot.modRevision = found?.modRevision ?? 0
+    if (found === undefined || found.modRevision === before) return { type: 'void' }
+    slot.committedRevision = found.modRevision
+    return { type: 'committed', revision: found.modRevision }
   }
 
   /** Makes sure that the transaction never happens, or finds that it has. Throws {@link CommitUnknownError} when it cannot. */

@@ -110,21 +110,26 @@ describe('The etcd store', { skip: whyNoEtcd() }, () => {
 
   it('says that etcd is full, changes nothing, and goes on reading', async () => {
     const store = await open('/full')
-    const value = new Uint8Array(1_000_000)
-    let written = 0
-    const fill = async (): Promise<never> => {
-      for (;;) {
-        await store.commit({ changes: [{ type: 'put', key: `k${written}`, value }] })
-        written++
+    const value = new Uint8Array(400_000)
+    const acknowledged: string[] = []
+    const fill = async (writer: number): Promise<never> => {
+      for (let i = 0; ; i++) {
+        const key = `k${writer}-${i}`
+        await store.commit({ changes: [{ type: 'put', key, value }] })
+        acknowledged.push(key)
       }
     }
-    await assert.rejects(fill, (error: unknown) => {
-      assert(error instanceof StoreFullError)
-      assert.match(error.message, /--quota-backend-bytes.*etcdctl alarm disarm/)
-      return true
-    })
-    assert.equal((await store.range('k', { keysOnly: true })).count, written)
-    assert.equal((await store.get(`k${written}`)).entry, undefined)
+    // Several at once: etcd looks for room before it takes a commit, and again as it makes it.
+    const writers = await Promise.allSettled([0, 1, 2, 3, 4, 5].map(fill))
+    for (const writer of writers) {
+      assert(writer.status === 'rejected' && writer.reason instanceof StoreFullError)
+      assert.match(writer.reason.message, /--quota-backend-bytes.*etcdctl alarm disarm/)
+    }
+    const { entries } = await store.range('k', { keysOnly: true })
+    assert.deepEqual(
+      entries.map(({ key }) => key),
+      acknowledged.toSorted(),
+    )
   })
 
   async function rawKeys(prefix: string): Promise<readonly string[]> {

@@ -37,7 +37,7 @@ const REFUSALS: ReadonlySet<number> = new Set([
   GRPC_CODES.unauthenticated,
 ])
 
-/** Texts of etcd v3.4 to v3.6, api/v3rpc/rpctypes/error.go. */
+/** Texts of etcd v3.4 to v3.7, api/v3rpc/rpctypes/error.go. */
 const TEXTS = {
   compacted: 'required revision has been compacted',
   future: 'required revision is a future revision',
@@ -47,7 +47,7 @@ const TEXTS = {
   noLeader: 'no leader',
 } as const
 
-/** True when the request was certainly not carried out. Else it may have been, or may be yet. */
+/** True when the request was certainly not carried out, unless {@link isNoSpace}. Else it may have been, or may be yet. */
 export function isRefusal(error: GrpcError): boolean {
   return REFUSALS.has(error.code)
 }
@@ -65,6 +65,7 @@ export function isFuture(error: GrpcError): boolean {
   return error.message.includes(TEXTS.future)
 }
 
+/** The request that stepped over the limit may have been carried out all the same. */
 export function isNoSpace(error: GrpcError): boolean {
   return error.message.includes(TEXTS.noSpace)
 }
