@@ -195,8 +195,8 @@ export function serviceUnavailable(message: string): StatusError {
 }
 
 /** 504: the server gave up waiting; the request may or may not have happened. */
-export function timeout(message: string, retryAfterSeconds: number): StatusError {
-  return new StatusError({ reason: 'Timeout', message: `Timeout: ${message}`, details: { retryAfterSeconds } })
+export function timeout(message: string): StatusError {
+  return new StatusError({ reason: 'Timeout', message: `Timeout: ${message}` })
 }
 
 /** True for a {@link StatusError} with this reason. */

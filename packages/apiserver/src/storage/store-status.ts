@@ -1,8 +1,6 @@
 import { requestEntityTooLarge, serviceUnavailable, timeout, type StatusError } from '@centaurus/api'
 import { CommitUnknownError, StoreFullError, StoreUnavailableError, TransactionTooLargeError } from '@centaurus/store'
 
-const RETRY_AFTER_SECONDS = 1
-
 /** What a client is told when the store refused or could not be reached; undefined for any other error. */
 export function storeStatus(error: unknown): StatusError | undefined {
   if (error instanceof StoreFullError)
@@ -10,7 +8,7 @@ export function storeStatus(error: unknown): StatusError | undefined {
   if (error instanceof StoreUnavailableError)
     return serviceUnavailable('the store cannot be reached; nothing was changed, try again')
   if (error instanceof CommitUnknownError)
-    return timeout('the store was lost in the middle of a write, which may have been made', RETRY_AFTER_SECONDS)
+    return timeout('the store was lost in the middle of a write, which may have been made; look before you repeat it')
   if (error instanceof TransactionTooLargeError) return requestEntityTooLarge(error.message)
   return undefined
 }

@@ -93,7 +93,7 @@ class Connection {
     const result = await work(this.#connect(server))
     await this.#delay()
     this.#connect(server)
-    if (isWrite && random.next() < faults.lostAnswers) throw timeout('The answer was lost (simulated)', 1)
+    if (isWrite && random.next() < faults.lostAnswers) throw timeout('The answer was lost (simulated)')
     return result
   }
 
