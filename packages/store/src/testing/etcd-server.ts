@@ -1,4 +1,4 @@
-/** Debian's etcd for tests: members of its own in a directory of its own, on free ports of loopback, gone afterwards. */
+/** etcd for tests, the one on PATH or what `ETCD` names: members of its own in a directory of its own, on free ports of loopback, gone afterwards. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -136,7 +136,7 @@ class Member implements EtcdMember {
       '--log-level=warn',
       ...flags,
     ]
-    const child = spawn(findEtcd() ?? 'etcd', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(etcdProgram(), args, { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#process = child
     let output = ''
     for (const stream of [child.stdout, child.stderr]) {
@@ -203,7 +203,17 @@ function isStopped(pid: number): boolean {
   })
 }
 
+/** The program that tests start: what `ETCD` names, else the first on PATH. */
+export function etcdProgram(): string {
+  return findEtcd() ?? 'etcd'
+}
+
 function findEtcd(): string | undefined {
+  const wanted = process.env['ETCD']
+  if (wanted !== undefined) {
+    if (!isProgram(wanted)) throw new Error(`Cannot test with ETCD=${wanted}: it is no program`)
+    return wanted
+  }
   const dirs = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/bin', '/usr/local/bin']
   return dirs.map((dir) => join(dir, 'etcd')).find(isProgram)
 }

@@ -5,6 +5,13 @@ export { runCommands, storeCommands, type StoreCommand } from './equivalence.ts'
 export { recordWatch, type WatchRecord } from './fixtures.ts'
 export { createHastyClock } from './hasty-clock.ts'
 export { ModelStore } from './model.ts'
-export { startEtcdServer, whyNoEtcd, type EtcdMember, type EtcdServer, type EtcdServerOptions } from './etcd-server.ts'
+export {
+  etcdProgram,
+  startEtcdServer,
+  whyNoEtcd,
+  type EtcdMember,
+  type EtcdServer,
+  type EtcdServerOptions,
+} from './etcd-server.ts'
 export { runEtcdFaultRounds, type EtcdFaultOptions } from './etcd-soak.ts'
 export { writeEtcdCertificates, type EtcdCertificates } from './etcd-certificates.ts'
