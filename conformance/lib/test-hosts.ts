@@ -5,6 +5,16 @@ import { mustRun, run } from './processes.ts'
 const HOSTS_MAX = 250
 /** TEST-NET-2: no real host has these addresses. */
 const NETWORK_PREFIX = '198.51.100.'
+/** How long a packet waits at a slow link before it is dropped. */
+const SLOW_QUEUE_MS = 2_000
+/** What a slow link lets through at once: one full frame after segmentation offload. */
+const SLOW_BURST_BYTES = 65_536
+/** Ways on which the switch drops what it gets. */
+const BLOCKS = `
+  table bridge faults {
+    set blocked { type ifname . ifname; }
+    chain ways { type filter hook forward priority 0; iifname . oifname @blocked drop; }
+  }`
 
 /** One machine of a pretended network: a network namespace with one cable to a common switch. */
 export interface TestHost {
@@ -16,11 +26,23 @@ export interface TestHost {
   cut(): Promise<void>
   /** Plugs it in again. */
   heal(): Promise<void>
+  /** Lets no more than this come in, on top of which come queues of up to {@link SLOW_QUEUE_MS}. */
+  slowDown(kilobitsPerSecond: number): Promise<void>
+  speedUp(): Promise<void>
+}
+
+/** The way from one host to another; the way back is another one. */
+export interface NetworkWay {
+  readonly from: string
+  readonly to: string
 }
 
 /** A network of namespaces on one switch, which is a namespace too. */
 export interface TestNetwork {
   host(name: string): TestHost
+  /** Drops on these ways whatever is sent; no side is told. Ways that are blocked already stay so. */
+  block(ways: readonly NetworkWay[]): Promise<void>
+  unblock(ways: readonly NetworkWay[]): Promise<void>
   remove(): Promise<void>
 }
 
@@ -36,24 +58,44 @@ export async function createTestNetwork(label: string, names: readonly string[])
     await mustRun(['ip', 'netns', 'add', hub])
     await mustRun(['ip', '-n', hub, 'link', 'add', 'switch', 'type', 'bridge'])
     await mustRun(['ip', '-n', hub, 'link', 'set', 'switch', 'up'])
+    await mustRun(['nsenter', `--net=/run/netns/${hub}`, 'nft', '-f', '-'], { input: BLOCKS })
     const hosts = new Map<string, TestHost>()
     for (const [index, name] of names.entries()) {
       const namespace = networkName(`${label}-${name}`)
       namespaces.push(namespace)
       hosts.set(name, await addHost({ hub, namespace, name, index }))
     }
+    const change = async (verbs: readonly string[], ways: readonly NetworkWay[]): Promise<void> => {
+      const pairs = ways.map(({ from, to }) => `"${portOf(names, from)}" . "${portOf(names, to)}"`)
+      if (pairs.length === 0) return
+      const input = verbs.map((verb) => `${verb} element bridge faults blocked { ${pairs.join(', ')} }\n`).join('')
+      await mustRun(['nsenter', `--net=/run/netns/${hub}`, 'nft', '-f', '-'], { input })
+    }
     return {
       host(name) {
         const host = hosts.get(name)
-        if (host === undefined) throw new Error(`There is no host "${name}"; there are: ${names.join(', ')}`)
+        if (host === undefined) throw unknownHost(names, name)
         return host
       },
+      block: (ways) => change(['add'], ways),
+      // Only what is there can be deleted.
+      unblock: (ways) => change(['add', 'delete'], ways),
       remove,
     }
   } catch (error) {
     await remove()
     throw error
   }
+}
+
+function portOf(names: readonly string[], name: string): string {
+  const index = names.indexOf(name)
+  if (index < 0) throw unknownHost(names, name)
+  return `port${index}`
+}
+
+function unknownHost(names: readonly string[], name: string): Error {
+  return new Error(`There is no host "${name}"; there are: ${names.join(', ')}`)
 }
 
 interface HostPlace {
@@ -83,5 +125,17 @@ async function addHost({ hub, namespace, name, index }: HostPlace): Promise<Test
     // Off the switch and not down: the host's own device stays up, as with a fault somewhere on the way.
     cut: async () => void (await atSwitch('link', 'set', port, 'nomaster')),
     heal: async () => void (await atSwitch('link', 'set', port, 'master', 'switch')),
+    async slowDown(kilobitsPerSecond) {
+      const limits = [
+        'rate',
+        `${kilobitsPerSecond}kbit`,
+        'burst',
+        String(SLOW_BURST_BYTES),
+        'latency',
+        `${SLOW_QUEUE_MS}ms`,
+      ]
+      await mustRun(['tc', '-n', hub, 'qdisc', 'replace', 'dev', port, 'root', 'tbf', ...limits])
+    },
+    speedUp: async () => void (await mustRun(['tc', '-n', hub, 'qdisc', 'delete', 'dev', port, 'root'])),
   }
 }
