@@ -8,6 +8,8 @@ const MAIN = join(import.meta.dirname, '../main.ts')
 const PARTITION = 'simulate-partition'
 /** What hollow nodes read is garbage at once, most of it outside the heap: a small young generation lets go of it soon. */
 const NODES_YOUNG_MIB = 2
+/** Requests that are on their way when young garbage is collected move to the old generation, and are garbage there: the rarer, the fewer. */
+const PARTITION_YOUNG_MIB = 64
 const STOP_GRACE_MS = 20_000
 const LOG_BYTES_SHOWN = 2_000
 
@@ -25,7 +27,7 @@ export function forkSelf(command: string, { logFile, heapMib }: ChildOptions): C
       execArgv: [
         ...process.execArgv.filter((flag) => !flag.startsWith('--max-') && !flag.startsWith('--cpu-prof')),
         `--max-old-space-size=${heapMib}`,
-        `--max-semi-space-size=${command === PARTITION ? 16 : NODES_YOUNG_MIB}`,
+        `--max-semi-space-size=${command === PARTITION ? PARTITION_YOUNG_MIB : NODES_YOUNG_MIB}`,
         ...extraFlags(command),
       ],
       env: { ...process.env, NODE_ENV: 'production' },

@@ -19,6 +19,7 @@ import {
 import type { DeleteOptions } from '@centaurus/api/meta/v1'
 import type { Exchange } from '../http/exchange.ts'
 import { REQUEST_BODY_BYTES_MAX } from '../http/limits.ts'
+import { readFieldValidation } from '../request/query.ts'
 import { CONTENT_TYPES, type MediaType } from '../respond/accept.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 
@@ -55,7 +56,7 @@ export function decodeBytes(bytes: Uint8Array, media: MediaType, options: Decode
   return decodeObject(bytes, schema, { expected, fieldValidation, format: media })
 }
 
-function parseProtobuf(bytes: Uint8Array, expected: GroupVersionKind): Record<string, unknown> {
+export function parseProtobuf(bytes: Uint8Array, expected: GroupVersionKind): Record<string, unknown> {
   try {
     return decodeProtobuf(bytes, { defaultKind: expected }) as Record<string, unknown>
   } catch (cause) {
@@ -65,13 +66,16 @@ function parseProtobuf(bytes: Uint8Array, expected: GroupVersionKind): Record<st
 }
 
 /** Reads the body as an object of the definition. */
-export async function readDefined(
-  exchange: Exchange,
-  definition: ResourceDefinition,
-  fieldValidation: DecodeBodyOptions['fieldValidation'],
-): Promise<DecodedBody> {
+export async function readDefined(exchange: Exchange, definition: ResourceDefinition): Promise<DecodedBody> {
+  return decodeDefined(exchange, definition, await exchange.readBody(REQUEST_BODY_BYTES_MAX))
+}
+
+/** The body that was read as an object of the definition. */
+export function decodeDefined(exchange: Exchange, definition: ResourceDefinition, body: Uint8Array): DecodedBody {
+  const media = readContentType(exchange.headers['content-type'])
+  const fieldValidation = readFieldValidation(exchange.query)
   const schema = definition.prune === undefined ? definition.info.schema() : UNPRUNED
-  const decoded = await readObject(exchange, { expected: expectedKind(definition), schema, fieldValidation })
+  const decoded = decodeBytes(body, media, { expected: expectedKind(definition), schema, fieldValidation })
   if (definition.prune === undefined) return decoded
   const dropped = describeDropped(definition.prune(decoded.object))
   if (fieldValidation === 'Strict' && dropped.length > 0) {

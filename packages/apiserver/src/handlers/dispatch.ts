@@ -2,7 +2,7 @@ import { methodNotAllowed, notFoundPath, type KubeObject } from '@centaurus/api'
 import type { Binding } from '@centaurus/api/core/v1'
 import type { RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
-import { checkListOptions, readCount, readDryRun, readFieldValidation, readSelection } from '../request/query.ts'
+import { checkListOptions, readCount, readDryRun, readSelection } from '../request/query.ts'
 import { isTrue } from '../request/parse-request-info.ts'
 import { SYSTEM_TENANT, type RequestInfo } from '../request/request-info.ts'
 import { respondList, respondObject, respondValue } from '../respond/respond.ts'
@@ -141,7 +141,7 @@ async function serveCreate(deps: ServeDeps, call: ResourceCall): Promise<void> {
   const { exchange, definition, info } = call
   const options = encoderOptions(deps, call)
   if (info.name !== '') throw methodNotAllowed()
-  const { object, warnings } = await readDefined(exchange, definition, readFieldValidation(exchange.query))
+  const { object, warnings } = await readDefined(exchange, definition)
   for (const warning of warnings) addWarning(exchange, warning)
   if (info.group === '' && info.resource === 'bindings') return serveLegacyBinding(deps, call, object as Binding)
   const action = deps.actions.find((entry) => isActionOf(entry, call))

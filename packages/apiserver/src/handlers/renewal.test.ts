@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { deepClone, deepEqual, fillZeros, trackUpdate } from '@centaurus/api'
+import { deepClone, deepEqual, encodeProtobuf, fillZeros, trackUpdate } from '@centaurus/api'
 import { createManualClock } from '@centaurus/base'
 import { builtInDefinitions } from '../resource/built-in.ts'
 import type { WriteRequest } from '../resource/target.ts'
@@ -109,6 +109,33 @@ describe('renewing a Lease', () => {
       const bad = { ...read, spec: { ...(read['spec'] as object), renewTime: 'soon' } }
       assert.equal((await server.request('PUT', `${path}/n1`, { body: bad, headers })).status, 400)
       assert.deepEqual((await server.request('GET', `${path}/n1`)).json(), read)
+    })
+
+    it('answers and stores the same whatever the form in which it comes', async () => {
+      const path = '/apis/coordination.k8s.io/v1/namespaces/default/leases'
+      const headers = { 'user-agent': 'kubelet' }
+      const times = [
+        ['2026-01-01T00:00:30.000000Z', 'application/json'],
+        ['2026-01-01T00:00:30Z', 'application/json'],
+        ['2026-01-01T00:00:30.000000Z', 'application/vnd.kubernetes.protobuf'],
+      ] as const
+      const answers: AnyObject[] = []
+      for (const [i, [renewTime, type]] of times.entries()) {
+        const named = { ...leaseOf('2026-01-01T00:00:00.000000Z'), metadata: { name: `form-${i}` } }
+        const body = (await server.request('POST', path, { body: named, headers })).json<AnyObject>()
+        body['spec'] = { ...(body['spec'] as object), renewTime }
+        const sent = type === 'application/json' ? body : encodeProtobuf(body)
+        const renewed = await server.request('PUT', `${path}/form-${i}`, {
+          body: sent,
+          headers: { ...headers, 'content-type': type },
+        })
+        assert.equal(renewed.status, 200, renewed.text)
+        assert.deepEqual((await server.request('GET', `${path}/form-${i}`)).json(), renewed.json())
+        const { metadata, spec } = renewed.json<AnyObject>()
+        answers.push({ spec, metadata: { managedFields: metadata.managedFields } } as AnyObject)
+      }
+      assert.deepEqual(answers[1], answers[0])
+      assert.deepEqual(answers[2], answers[0])
     })
   })
 })

@@ -1,6 +1,7 @@
 import { deepEqual, formatTime } from '@centaurus/api'
 import type { ManagedFieldsEntry } from '@centaurus/api/meta/v1'
 import { formatApiVersion } from '../resource/built-in.ts'
+import type { ResourceDefinition } from '../resource/registry.ts'
 import type { WriteRequest } from '../resource/target.ts'
 import type { AnyObject } from './prepare.ts'
 
@@ -21,9 +22,7 @@ export function planRenewal(
   request: WriteRequest,
   { old, changed, subresource, nowMs }: Renewal,
 ): AnyObject | undefined {
-  const { storage } = request.target.definition
-  if (storage.resource !== 'leases' || storage.group !== 'coordination.k8s.io') return undefined
-  if (subresource !== '' || request.applied === true) return undefined
+  if (!isLease(request.target.definition) || subresource !== '' || request.applied === true) return undefined
   const entry = onlyManager(request, old)
   const renewTime = renewTimeOf(old, changed)
   if (entry === undefined || renewTime === undefined || !isSameBut(old, changed)) return undefined
@@ -32,6 +31,10 @@ export function planRenewal(
     metadata: { ...old.metadata, managedFields: [{ ...entry, time: formatTime(nowMs) }] },
     spec: { ...(old['spec'] as object), renewTime },
   }
+}
+
+export function isLease({ storage }: ResourceDefinition): boolean {
+  return storage.resource === 'leases' && storage.group === 'coordination.k8s.io'
 }
 
 /** The one entry of managedFields, when it is the requester's and holds the field. */

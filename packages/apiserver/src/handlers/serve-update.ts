@@ -1,9 +1,10 @@
 import { isStatus } from '@centaurus/api'
-import { readFieldValidation } from '../request/query.ts'
+import { REQUEST_BODY_BYTES_MAX } from '../http/limits.ts'
 import { respondObject } from '../respond/respond.ts'
 import { createObject } from './create.ts'
-import { readDefined, toStored } from './decode-body.ts'
+import { decodeDefined, toStored } from './decode-body.ts'
 import { addWarning, encoderOptions, writeRequest, type ResourceCall } from './call.ts'
+import { serveRenewal } from './serve-renewal.ts'
 import { copyOf, updateObject } from './update.ts'
 import type { UpdateStrategy } from './prepare.ts'
 import type { ServeDeps } from './serve-deps.ts'
@@ -12,7 +13,9 @@ import type { ServeDeps } from './serve-deps.ts'
 export async function serveUpdate(deps: ServeDeps, call: ResourceCall, strategy: UpdateStrategy): Promise<void> {
   const { exchange, definition, info } = call
   const options = encoderOptions(deps, call)
-  const { object, warnings } = await readDefined(exchange, definition, readFieldValidation(exchange.query))
+  const body = await exchange.readBody(REQUEST_BODY_BYTES_MAX)
+  if (await serveRenewal(deps, call, body)) return
+  const { object, warnings } = decodeDefined(exchange, definition, body)
   for (const warning of warnings) addWarning(exchange, warning)
   const draft = toStored(definition, object)
   const request = writeRequest(call)

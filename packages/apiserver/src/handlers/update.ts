@@ -23,7 +23,6 @@ import {
   type AnyObject,
   type UpdateStrategy,
 } from './prepare.ts'
-import { planRenewal } from './renewal.ts'
 import { storedSchema, trackFields } from './managed-fields.ts'
 import type { WriteDeps } from './write-deps.ts'
 import { runWriteChecks } from './write-checks.ts'
@@ -85,9 +84,8 @@ async function updateOnce(
   setNamespace(changed, request)
   fillUpdatedMetadata(changed, old)
   const { subresource } = strategy
-  const renewal = planRenewal(request, { old, changed, subresource, nowMs: deps.clock.now() })
-  if (strategy.isOwnChange === true || renewal !== undefined) {
-    const own: AdmittedWrite = { request, operation: 'update', subresource, draft: renewal ?? changed, old }
+  if (strategy.isOwnChange === true) {
+    const own: AdmittedWrite = { request, operation: 'update', subresource, draft: changed, old }
     await mutateByAdmission(deps.admission, own, deps.admissionContext)
     validateByAdmission(deps.admission, own, deps.admissionContext)
     runWriteChecks(deps, own)

@@ -63,6 +63,8 @@ type Maybe<T> = T | Promise<T>
 export interface DefinitionView {
   readonly show: <T extends KubeObject>(object: T) => T
   readonly take: <T extends KubeObject>(object: T) => T
+  /** True when {@link show} gives what it gets, for the object with this key. */
+  readonly showsAsIs: (key: string) => boolean
 }
 
 export interface StorageForm {

@@ -20,19 +20,19 @@ export function toServed({ fromStorage, view }: ResourceDefinition, object: Stor
   return fromStorage === undefined ? shown : fromStorage(deepClone(shown as KubeObject))
 }
 
-/** True when stored bytes can be sent as they are. */
-export function isVerbatim({
-  definition,
-  representation,
-}: Pick<EncoderOptions, 'definition' | 'representation'>): boolean {
+/** True when stored bytes can be sent as they are: those of `object`, or of any. */
+export function isVerbatim(
+  { definition, representation }: Pick<EncoderOptions, 'definition' | 'representation'>,
+  object?: CachedObject,
+): boolean {
   const { media, as, pretty } = representation
-  const { fromStorage, view } = definition
-  return media === 'json' && as === '' && !pretty && fromStorage === undefined && view === undefined
+  if (media !== 'json' || as !== '' || pretty || definition.fromStorage !== undefined) return false
+  return definition.view === undefined || (object !== undefined && definition.view.showsAsIs(object.key))
 }
 
 /** The answer for one object. */
 export function encodeObject(object: CachedObject, options: EncoderOptions): Uint8Array {
-  if (isVerbatim(options)) return object.served()
+  if (isVerbatim(options, object)) return object.served()
   return encodeValue(shapeObject(object, { ...options, withColumns: true }), options.representation)
 }
 

@@ -51,6 +51,7 @@ export function viewDefinition(cache: WatchCache, definition: ResourceDefinition
   return {
     ...definition,
     view: {
+      showsAsIs: (key) => tenant === SYSTEM_TENANT && !key.includes('--'),
       show: (object) => (isUntouched(object, tenant) ? object : toQualified(resource, object, names)),
       take: (object) => fromQualified(resource, object, names),
     },

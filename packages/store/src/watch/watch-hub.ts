@@ -10,7 +10,7 @@ import { isTombstone, toKeyValue, type ReadValue, type Version } from '../mvcc/v
 import { CompactedError, StoreClosedError, type StoreEvent, type StoreWatch, type WatchOptions } from '../store.ts'
 import { Subscription } from './subscription.ts'
 
-/** Revisions handled before other work gets its turn: some milliseconds. */
+/** Revisions of the past that are handled before other work gets its turn: some milliseconds. What is new never waits, since requests wait for it. */
 const REVISIONS_A_TURN = 1_000
 
 /** How often an idle watch hears how far it is, milliseconds. Source of the idea: etcd's `--experimental-watch-progress-notify-interval`. */
@@ -93,17 +93,14 @@ export class WatchHub {
 
   #pump(): void {
     const { mvcc } = this.#deps
-    const stop = Math.min(mvcc.visibleRevision, this.#dispatched + REVISIONS_A_TURN)
-    while (this.#dispatched < stop) {
+    while (this.#dispatched < mvcc.visibleRevision) {
       const revision = this.#dispatched + 1
       const changes = mvcc.changes(revision)
       // Advanced first: a watch that a callback opens from the next revision on must not be given this one.
       this.#dispatched = revision
-      for (const [prefix, group] of this.#live) this.#deliver(prefix, [...group], changes)
-    }
-    if (this.#dispatched < mvcc.visibleRevision) {
-      setImmediate(() => this.#pump())
-      return
+      for (const [prefix, group] of this.#live) {
+        if (changes.some((version) => version.key.startsWith(prefix))) this.#deliver(prefix, group, changes)
+      }
     }
     this.#pumping = false
     for (const group of this.#live.values()) {
@@ -113,11 +110,10 @@ export class WatchHub {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
-  #deliver(prefix: string, group: readonly Subscription[], changes: readonly Version[]): void {
+  #deliver(prefix: string, group: ReadonlySet<Subscription>, changes: readonly Version[]): void {
     const matching = changes.filter((version) => version.key.startsWith(prefix))
-    if (matching.length === 0) return
     const revision = matching[0]!.modRevision
-    const receivers = group.filter((subscription) => subscription.next <= revision)
+    const receivers = [...group].filter((subscription) => subscription.next <= revision)
     if (receivers.length === 0) return
     try {
       const withPrevious = receivers.some((subscription) => subscription.needsPrevious)
