@@ -47,7 +47,7 @@ async function soakStore(rounds: number, seed: number): Promise<number> {
   print(`${rounds} rounds with seed ${seed} in ${path}\n`)
   try {
     await runCrashRounds({
-      target: { engine: 'embedded', path },
+      target: { engine: 'embedded', path, isTimed: true },
       rounds,
       seed,
       onRound: ({ round, acknowledged, revision }) =>

@@ -2,8 +2,8 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createSeededRandom } from '@centaurus/base'
-import { openEmbeddedStore, type Store } from '@centaurus/store'
+import { createSeededRandom, systemClock } from '@centaurus/base'
+import { openEmbeddedStore, timedRevisions, type Store } from '@centaurus/store'
 import { benchResult, type Bench, type BenchContext, type BenchResult, type BenchTarget } from './harness/bench.ts'
 import { startEtcd, type Etcd } from './harness/etcd.ts'
 import { alternate, operationsPerSecond } from './harness/measure.ts'
@@ -24,6 +24,7 @@ export const bench: Bench = {
     const store = await openEmbeddedStore({
       path: join(context.directory, 'ours'),
       automaticCompaction: { revisionsMax: 50_000 },
+      revisions: timedRevisions(systemClock),
     })
     try {
       const etcd = await startEtcd(context.directory)

@@ -14,7 +14,7 @@ import {
 } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
-import { openEmbeddedStore } from '@centaurus/store'
+import { openEmbeddedStore, timedRevisions } from '@centaurus/store'
 import { settleMemory } from './memory.ts'
 import { BENCH_NAMESPACE, type ReadyMessage } from './api-server-process.ts'
 
@@ -27,6 +27,7 @@ const [store, certificates] = await Promise.all([
   openEmbeddedStore({
     path: join(directory, 'store'),
     automaticCompaction: { revisionsMax: HISTORY_REVISIONS_MAX },
+    revisions: timedRevisions(systemClock),
   }),
   openClusterCertificates({ directory: join(directory, 'pki') }),
 ])

@@ -14,7 +14,7 @@ import {
 } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createRegistryExtension } from '@centaurus/partition'
-import { openEmbeddedStore } from '@centaurus/store'
+import { openEmbeddedStore, timedRevisions } from '@centaurus/store'
 import type { TlsClient } from './http2-load.ts'
 
 /** What it says when it is ready. */
@@ -30,6 +30,7 @@ const [store, certificates] = await Promise.all([
   openEmbeddedStore({
     path: join(directory, 'store'),
     automaticCompaction: { revisionsMax: HISTORY_REVISIONS_MAX },
+    revisions: timedRevisions(systemClock),
   }),
   openClusterCertificates({ directory: join(directory, 'pki') }),
 ])

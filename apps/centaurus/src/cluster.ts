@@ -1,11 +1,11 @@
 import { NODES_VIEW, openClusterCertificates, SERVER_USER, type ApiServer } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom, type Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
-import { createMemoryStore } from '@centaurus/store'
+import { createMemoryStore, timedRevisions } from '@centaurus/store'
 import { startControlPlane } from './control-plane.ts'
 import { nodeIdentity, startSimulatedNodes, type SimulatedNodesOptions } from './simulated-nodes.ts'
 
-/** Revisions of history that a cluster for a test keeps: watches resume across so many writes. */
+/** Commits of history that a cluster for a test keeps: watches resume across so many writes. */
 const HISTORY_REVISIONS_MAX = 100_000
 
 /** Everything has a default that suits a test. */
@@ -36,7 +36,10 @@ export interface Cluster {
  */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const logger = options.logger ?? silentLogger
-  const store = createMemoryStore({ automaticCompaction: { revisionsMax: HISTORY_REVISIONS_MAX } })
+  const store = createMemoryStore({
+    automaticCompaction: { revisionsMax: HISTORY_REVISIONS_MAX },
+    revisions: timedRevisions(systemClock),
+  })
   const certificates = await openClusterCertificates()
   const plane = await startControlPlane({
     store,

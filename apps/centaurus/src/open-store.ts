@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { Logger } from '@centaurus/base'
+import { systemClock, type Logger } from '@centaurus/base'
 import {
   COMPACTION_INTERVAL_MS,
   continueRevisions,
@@ -10,6 +10,7 @@ import {
   StoreFileError,
   StoreLockedError,
   StoreUnavailableError,
+  timedRevisions,
   withRevisionBase,
   type EtcdTls,
   type Store,
@@ -39,8 +40,10 @@ export async function openPartitionStore(home: Home, { store, partition }: Setti
 export async function openRawStore(home: Home, setting: StoreSetting, logger?: Logger): Promise<Store> {
   const automaticCompaction = { intervalMs: COMPACTION_INTERVAL_MS }
   try {
-    if (setting.engine === 'embedded')
-      return await openEmbeddedStore({ path: home.storeDir, automaticCompaction, logger })
+    if (setting.engine === 'embedded') {
+      const revisions = timedRevisions(systemClock)
+      return await openEmbeddedStore({ path: home.storeDir, automaticCompaction, revisions, logger })
+    }
     const { endpoints, prefix } = setting
     readTls(setting) // a file that is missing is said at once; later ones are read at each connection
     return await openEtcdStore({ endpoints, prefix, tls: () => readTls(setting), automaticCompaction, logger })

@@ -7,7 +7,7 @@ export const COMPACTION_INTERVAL_MS = 5 * 60_000
 export interface AutomaticCompaction {
   /** Every so often forget what was overwritten before the last time: history reaches back one to two intervals. */
   readonly intervalMs?: number | undefined
-  /** At most so many revisions (a quarter more for a while): bounds memory under heavy writing. */
+  /** At most so many commits (a quarter more for a while): bounds memory under heavy writing. */
   readonly revisionsMax?: number | undefined
 }
 
@@ -28,8 +28,8 @@ export class CompactionSchedule {
     const { position, policy, compact } = this.#deps
     const max = policy.revisionsMax
     if (max === undefined) return
-    const { visibleRevision, compactedRevision } = position()
-    if (visibleRevision - compactedRevision > max + max / 4) compact(visibleRevision - max)
+    const store = position()
+    if (store.historyLength > max + max / 4) compact(store.revisionBefore(max))
   }
 
   close(): void {
@@ -49,9 +49,18 @@ export class CompactionSchedule {
   }
 }
 
+/** Where a store is, as far as is known here. */
+export interface StorePosition {
+  readonly visibleRevision: number
+  readonly compactedRevision: number
+  /** Commits after the compacted revision. */
+  readonly historyLength: number
+  /** The revision after which there are so many commits; there are more than that. */
+  revisionBefore(commits: number): number
+}
+
 export interface CompactionScheduleDeps {
-  /** Where the store is, as far as is known here. */
-  readonly position: () => { readonly visibleRevision: number; readonly compactedRevision: number }
+  readonly position: () => StorePosition
   readonly policy: AutomaticCompaction
   readonly compact: (revision: number) => void
   readonly clock?: Clock | undefined

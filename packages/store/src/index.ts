@@ -12,6 +12,7 @@ export {
   type MigrationReport,
 } from './migrate/migrate-store.ts'
 export { MigrationError } from './migrate/migration-record.ts'
+export { timedRevisions, type RevisionNumbers } from './mvcc/revision-numbers.ts'
 export { REVISION_SPAN, withRevisionBase } from './revision-base/revision-base.ts'
 export {
   CommitUnknownError,

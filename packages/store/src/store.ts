@@ -1,8 +1,8 @@
 /**
  * The Store contract: a revisioned, ordered key-value store whose revision, compaction and watch semantics are etcd v3's.
  *
- * One revision numbers one commit (which may touch many keys). Revisions are integers that grow by one a commit, start at 1
- * for an empty store, and never exceed `Number.MAX_SAFE_INTEGER`. Keys are non-empty text ordered by their UTF-8 bytes.
+ * One revision numbers one commit (which may touch many keys). Revisions are integers that grow with each commit, by one or more, start
+ * at 1 for an empty store, and never exceed `Number.MAX_SAFE_INTEGER`. What lies between two commits can be read like the first of them. Keys are non-empty text ordered by their UTF-8 bytes.
  * `compactedRevision ≤ any readable revision ≤ current revision`.
  */
 export interface Store {

@@ -1,6 +1,13 @@
 import { openClusterCertificates } from '@centaurus/apiserver'
 import { systemClock, systemRandom } from '@centaurus/base'
-import { continueRevisions, openEmbeddedStore, REVISION_SPAN, withRevisionBase, type Store } from '@centaurus/store'
+import {
+  continueRevisions,
+  openEmbeddedStore,
+  REVISION_SPAN,
+  timedRevisions,
+  withRevisionBase,
+  type Store,
+} from '@centaurus/store'
 import { startControlPlane } from '../control-plane.ts'
 import type { PartitionSetup } from '../control-plane/partition-setup.ts'
 import { createLogger } from '../logger.ts'
@@ -8,8 +15,8 @@ import { createLogger } from '../logger.ts'
 /** Loopback: a simulated cluster is reached by nobody else. */
 const ADDRESS = '127.0.0.1'
 /**
- * Revisions of history that a partition keeps. Under thousands of heartbeats a second five minutes of history, which is the rule
- * elsewhere, would be millions of revisions.
+ * Commits of history that a partition keeps. Under thousands of heartbeats a second five minutes of history, which is the rule
+ * elsewhere, would be millions of commits.
  */
 const HISTORY_REVISIONS_MAX = 200_000
 
@@ -70,8 +77,9 @@ export async function runPartitionProcess(): Promise<void> {
 /** As a partition of a real cluster opens it, but for how much history it keeps. */
 async function openStore({ storeDir, index }: PartitionOrder, onFlush: () => void): Promise<Store> {
   const automaticCompaction = { revisionsMax: HISTORY_REVISIONS_MAX }
-  const store = await continueRevisions(await openEmbeddedStore({ path: storeDir, automaticCompaction, onFlush }))
-  return withRevisionBase(store, index * REVISION_SPAN)
+  const revisions = timedRevisions(systemClock)
+  const store = await openEmbeddedStore({ path: storeDir, automaticCompaction, revisions, onFlush })
+  return withRevisionBase(await continueRevisions(store), index * REVISION_SPAN)
 }
 
 function tell(reply: PartitionReply): void {

@@ -3,7 +3,7 @@ import type { PartitionRole } from '@centaurus/api/centaurus/v1'
 import type { ClusterCertificates } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { parseKubeconfig } from '@centaurus/client/http'
-import { createMemoryStore, REVISION_SPAN, withRevisionBase, type Store } from '@centaurus/store'
+import { createMemoryStore, REVISION_SPAN, timedRevisions, withRevisionBase, type Store } from '@centaurus/store'
 import { startControlPlane, type ControlPlane } from '../control-plane.ts'
 import { SINGLE_PARTITION } from '../control-plane/partition-setup.ts'
 import { connectNodes, startSimulatedNodes } from '../simulated-nodes.ts'
@@ -37,7 +37,7 @@ export class TestPartition {
     this.#index = options.index
     this.#certificates = options.certificates
     this.#homeEndpoints = options.homeEndpoints
-    this.#store = withRevisionBase(createMemoryStore(), options.index * REVISION_SPAN)
+    this.#store = openStore(options.index)
   }
 
   get plane(): ControlPlane {
@@ -95,7 +95,7 @@ export class TestPartition {
   /** As when its disk was replaced; it must not run. */
   async loseStore(): Promise<void> {
     await this.#store.close()
-    this.#store = withRevisionBase(createMemoryStore(), this.#index * REVISION_SPAN)
+    this.#store = openStore(this.#index)
   }
 
   async stop(): Promise<void> {
@@ -119,4 +119,8 @@ export async function eventually(what: string, check: () => Promise<boolean>): P
     assert.ok(performance.now() < deadline, `waited ${WAIT_MS} ms for ${what}`)
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
+}
+
+function openStore(index: number): Store {
+  return withRevisionBase(createMemoryStore({ revisions: timedRevisions(systemClock) }), index * REVISION_SPAN)
 }

@@ -114,6 +114,11 @@ function addCacheMetrics(metrics: Registry, cache: WatchCache): void {
     help: 'Revision of the store up to which the watch cache is filled.',
     read: () => cache.revision,
   })
+  addReading(metrics, {
+    name: 'apiserver_watch_cache_commits_total',
+    help: 'Commits of the store that the watch cache has taken in.',
+    read: () => cache.commits,
+  })
 }
 
 /** prom-client's own set of these keeps observers running for as long as the process lives; a server must end without a trace. */

@@ -66,6 +66,7 @@ export class WatchCache implements StoredObjects {
   readonly #hot: HotValues | undefined
   readonly #waiters: RevisionWaiters
   #revision = 0
+  #commits = 0
   /** Revision of what is being applied, or was last. */
   #applying = 0
   #loadedAt = 0
@@ -89,6 +90,11 @@ export class WatchCache implements StoredObjects {
 
   get revision(): number {
     return this.#revision
+  }
+
+  /** How many commits came by since the start. */
+  get commits(): number {
+    return this.#commits
   }
 
   /** True while events arrive; false before {@link start} and while a lost watch is repaired. */
@@ -318,6 +324,7 @@ export class WatchCache implements StoredObjects {
 
   #apply(events: readonly StoreEvent[], revision: number): void {
     this.#applying = revision
+    this.#commits++
     for (const event of events) {
       const storeKey = event.type === 'put' ? event.entry.key : event.key
       const split = splitStoreKey(storeKey)

@@ -3,10 +3,8 @@ import type { Change, Store, StoreWatch } from '@centaurus/store'
 import { checkPeer, type KnownState, type PeerVerdict, type StoreState } from './check-peer.ts'
 
 const PEERS_PREFIX = '/centaurus/peers/'
-/** A revision that was only heard of becomes durable after at most this long … */
+/** A revision that was only heard of becomes durable after at most this long. */
 const PERSIST_INTERVAL_MS = 5_000
-/** … or this many revisions. */
-const PERSIST_REVISIONS = 10_000
 const RETRY_DELAY_MS = 1_000
 
 interface PeerRecord extends KnownState {
@@ -140,7 +138,7 @@ export class PeerStates {
     this.#seen.set(peer, { storeId, revision, ...(lastStart === undefined ? {} : { lastStart }) })
     const stored = this.#stored.get(peer)
     const isNewStart = stored?.lastStart !== lastStart
-    if (stored === undefined || isNewStart || revision - stored.revision >= PERSIST_REVISIONS) void this.persist()
+    if (stored === undefined || isNewStart) void this.persist()
     else this.#timer ??= this.#deps.clock.setTimer(PERSIST_INTERVAL_MS, () => void this.persist())
   }
 

@@ -16,6 +16,8 @@ import { PUT_HEADER_BYTES } from './writer-protocol.ts'
 /** A commit that waits for its turn. */
 export interface PendingCommit {
   readonly transaction: Transaction
+  /** When it came in, as the store counts. */
+  readonly stamp: number
   resolve(result: CommitResult): void
   reject(error: Error): void
 }
@@ -41,7 +43,7 @@ export function applyBatch(mvcc: Mvcc, pending: readonly PendingCommit[], readVa
       items.push({ pending: item, result: refused })
       continue
     }
-    const versions = mvcc.apply(item.transaction.changes)
+    const versions = mvcc.apply(item.transaction.changes, item.stamp)
     if (versions.length > 0) commits.push(versions)
     items.push({ pending: item, result: { committed: true, revision: mvcc.appliedRevision } })
   }
@@ -84,11 +86,14 @@ function changesNothing(mvcc: Mvcc, pending: PendingCommit): boolean {
   return changes.every(({ type, key }) => type === 'delete' && mvcc.get(key, mvcc.visibleRevision) === undefined)
 }
 
-/** The records of `commits`, as the writer wants them. Copies each value once, into the buffer that is moved to the writer. */
-export function encodePuts(commits: readonly (readonly Version[])[]): Uint8Array {
-  const bytes = commits.reduce((sum, versions) => sum + putBytes(versions), 0)
-  const into = Buffer.allocUnsafeSlow(bytes) // a buffer of its own: it can be moved, and every byte is written below
+/**
+ * The records of `commits`, which follow the revision `after`, as the writer wants them. Copies each value once, into the buffer that is
+ * moved to the writer.
+ */
+export function encodePuts(commits: readonly (readonly Version[])[], after: number): Uint8Array {
+  const into = Buffer.allocUnsafeSlow(bytesOf(commits, after)) // a buffer of its own: it can be moved, and every byte is written below
   let at = 0
+  let before = after
   for (const versions of commits) {
     for (const version of versions) {
       const place = { revision: version.modRevision, slot: recordSlot(version) }
@@ -97,9 +102,10 @@ export function encodePuts(commits: readonly (readonly Version[])[]): Uint8Array
         at = writeLength(into, at, writeValueRecord(into, at + PUT_HEADER_BYTES, version.value))
       }
       writeRecordKey(into, at, { kind: RECORD_KINDS.change, ...place })
-      const change = { version, count: versions.length }
+      const change = { version, count: versions.length, before }
       at = writeLength(into, at, writeChangeRecord(into, at + PUT_HEADER_BYTES, change))
     }
+    before = versions[0]!.modRevision
   }
   return into
 }
@@ -118,11 +124,15 @@ function writeLength(into: Buffer, record: number, end: number): number {
   return end
 }
 
-function putBytes(versions: readonly Version[]): number {
+function bytesOf(commits: readonly (readonly Version[])[], after: number): number {
   let bytes = 0
-  for (const version of versions) {
-    bytes += PUT_HEADER_BYTES + changeRecordBytes(version)
-    if (version.value !== undefined) bytes += PUT_HEADER_BYTES + valueRecordBytes(version.value)
+  let before = after
+  for (const versions of commits) {
+    for (const version of versions) {
+      bytes += PUT_HEADER_BYTES + changeRecordBytes(version, before)
+      if (version.value !== undefined) bytes += PUT_HEADER_BYTES + valueRecordBytes(version.value)
+    }
+    before = versions[0]!.modRevision
   }
   return bytes
 }

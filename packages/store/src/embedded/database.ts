@@ -5,7 +5,9 @@ import { damagedFile, StoreFileError } from './errors.ts'
 import { META_SLOTS, RECORD_KINDS, recordKey } from './record.ts'
 
 /** Written by every version that reads and writes the records of `record.ts`. */
-export const STORE_FORMAT = 1
+export const STORE_FORMAT = 2
+/** What such a version reads too, and makes its own: without records that say which revision came before. */
+const OLDER_FORMAT = 1
 
 /** Address space that the file may grow into. Reserved, not used: memory is taken page by page as it is read. */
 const MAP_BYTES_MAX = 64 * 2 ** 30
@@ -70,20 +72,24 @@ function readMeta(
   }
 }
 
-/** Stamps a new file, or checks the stamp. Throws {@link StoreFileError} for a format that this version doesn't know. */
+/** Stamps a new file or one of the format before, or checks the stamp. Throws {@link StoreFileError} for a format that this version doesn't know. */
 export function checkStamp(database: Database, file: string): void {
   const key = recordKey({ kind: RECORD_KINDS.meta, revision: 0, slot: META_SLOTS.format })
   const stamp = database.get(key)?.toString('utf8')
-  const wanted = `centaurus-store ${STORE_FORMAT}`
+  const wanted = stampOf(STORE_FORMAT)
   if (stamp === wanted) return
-  if (stamp !== undefined) {
+  if (stamp !== undefined && stamp !== stampOf(OLDER_FORMAT)) {
     throw new StoreFileError(
       `Cannot open store file ${file}: its format is ${JSON.stringify(stamp)} and this version reads ${JSON.stringify(wanted)}; ` +
         'run the version of Centaurus that wrote it, or move the directory away to start with an empty store',
     )
   }
-  if (database.getKeysCount({ limit: 1 }) > 0) throw damagedFile(file, 'it has no format stamp')
+  if (stamp === undefined && database.getKeysCount({ limit: 1 }) > 0) throw damagedFile(file, 'it has no format stamp')
   database.transactionSync(() => database.putSync(key, Buffer.from(wanted)))
+}
+
+function stampOf(format: number): string {
+  return `centaurus-store ${format}`
 }
 
 /** Revision up to which the file was compacted; 0 when it never was. */

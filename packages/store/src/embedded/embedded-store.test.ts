@@ -5,12 +5,14 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { encodeText } from '@centaurus/base'
+import { createManualClock, encodeText } from '@centaurus/base'
 import * as fc from 'fast-check'
+import { timedRevisions, type RevisionNumbers } from '../mvcc/revision-numbers.ts'
 import type { Store } from '../store.ts'
 import { describeStoreContract } from '../testing/contract.ts'
 import { runCommands, storeCommands } from '../testing/equivalence.ts'
 import { put, recordWatch, remove, show } from '../testing/fixtures.ts'
+import { closeGaps, sparseRevisions } from '../testing/sparse-revisions.ts'
 import { openDatabase } from './database.ts'
 import { openEmbeddedStore } from './embedded-store.ts'
 import { StoreFileError, StoreLockedError } from './errors.ts'
@@ -27,6 +29,12 @@ function newPath(): string {
 }
 
 describeStoreContract('The embedded store', () => openEmbeddedStore({ path: newPath() }), { randomRuns: 15 })
+
+describeStoreContract(
+  'The embedded store, with gaps between its revisions,',
+  async () => closeGaps(await openEmbeddedStore({ path: newPath(), revisions: sparseRevisions })),
+  { randomRuns: 15 },
+)
 
 describe('The embedded store, opened again', () => {
   it('has every key, with its revisions, and goes on numbering', async () => {
@@ -219,8 +227,76 @@ describe('The embedded store, asked to open what it must not', () => {
   })
 })
 
-async function using(path: string, body: (store: Store) => Promise<void>): Promise<void> {
-  const store = await openEmbeddedStore({ path })
+describe('The embedded store, with timed revisions', () => {
+  /** A process of its own: its monotonic clock begins at 0 again. */
+  const start = (ranMs: number): RevisionNumbers => {
+    const clock = createManualClock()
+    const numbers = timedRevisions(clock)
+    void clock.advance(ranMs)
+    return numbers
+  }
+
+  it('goes on from the newest commit, whatever the clock says', async () => {
+    const path = newPath()
+    const revisions: number[] = []
+    for (const ranMs of [60_000, 0, 5]) {
+      await using(
+        path,
+        async (store) => {
+          for (const value of ['1', '2']) revisions.push(await put(store, 'a', value))
+          assert.equal(await store.currentRevision(), revisions.at(-1))
+        },
+        start(ranMs),
+      )
+    }
+    assert.deepEqual(revisions, [600_001, 600_002, 600_003, 600_004, 600_054, 600_055])
+    await using(path, async (store) => {
+      const record = recordWatch(store, '', { from: 2 })
+      await record.untilRevision(600_055)
+      assert.deepEqual(
+        record.calls.map(({ revision }) => revision),
+        revisions,
+      )
+    })
+  })
+
+  it('notices a commit that is missing', async () => {
+    const path = newPath()
+    const revisions: number[] = []
+    await using(
+      path,
+      async (store) => {
+        for (let i = 0; i < 4; i++) revisions.push(await put(store, `k${i}`, '1'))
+        await store.compact(revisions[1]!)
+      },
+      sparseRevisions,
+    )
+    const missing = revisions[2]!
+    const database = openDatabase(join(path, 'store.mdb'))
+    database.transactionSync(() =>
+      database.removeSync(recordKey({ kind: RECORD_KINDS.change, revision: missing, slot: 0 })),
+    )
+    await database.close()
+    await assert.rejects(openEmbeddedStore({ path }), new RegExp(`revision ${missing} is missing`))
+  })
+
+  it('goes on with the file of a version that counted', async () => {
+    const path = newPath()
+    await using(path, async (store) => void (await put(store, 'a', '1')))
+    const stamp = recordKey({ kind: RECORD_KINDS.meta, revision: 0, slot: META_SLOTS.format })
+    const database = openDatabase(join(path, 'store.mdb'))
+    database.transactionSync(() => database.putSync(stamp, Buffer.from('centaurus-store 1')))
+    await database.close()
+    await using(path, async (store) => void (await put(store, 'a', '2')), start(10))
+    await using(path, async (store) => assert.equal(show((await store.get('a')).entry), 'a=2@102+2#2'))
+    const after = openDatabase(join(path, 'store.mdb'))
+    assert.equal(after.get(stamp)?.toString(), 'centaurus-store 2')
+    await after.close()
+  })
+})
+
+async function using(path: string, body: (store: Store) => Promise<void>, revisions?: RevisionNumbers): Promise<void> {
+  const store = await openEmbeddedStore({ path, revisions })
   try {
     await body(store)
   } finally {

@@ -4,6 +4,7 @@ import { silentLogger, type Clock, type Logger } from '@centaurus/base'
 import { CompactionSchedule, type AutomaticCompaction } from '../compaction.ts'
 import { checkTransaction, type Mvcc } from '../mvcc/mvcc.ts'
 import { readGet, readRange } from '../mvcc/read.ts'
+import type { RevisionNumbers } from '../mvcc/revision-numbers.ts'
 import { checkText } from '../mvcc/sort-key.ts'
 import { liveAt, type Version } from '../mvcc/version.ts'
 import {
@@ -40,6 +41,8 @@ export interface EmbeddedStoreOptions {
   readonly path: string
   /** Absent: everything is kept until `compact`. */
   readonly automaticCompaction?: AutomaticCompaction | undefined
+  /** Default: one more each commit. */
+  readonly revisions?: RevisionNumbers | undefined
   /** How often an idle watch hears how far it is; default one minute. */
   readonly progressIntervalMs?: number | undefined
   /** Called after each flush to the disk. Must not throw. */
@@ -68,7 +71,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     syncDirectory(options.path)
     const starting = Writer.start(file)
     starting.catch(() => {}) // awaited below, when the load has not thrown
-    const loaded = loadStore(database, file)
+    const loaded = loadStore(database, file, options.revisions)
     writer = await starting
     return new EmbeddedStore({ ...loaded, database, writer, lock, file, options })
   } catch (error) {

@@ -1,4 +1,5 @@
 import { Mvcc } from '../mvcc/mvcc.ts'
+import type { RevisionNumbers } from '../mvcc/revision-numbers.ts'
 import { Version } from '../mvcc/version.ts'
 import { readCompactedRevision, type Database } from './database.ts'
 import { damagedFile } from './errors.ts'
@@ -13,6 +14,8 @@ export interface LoadedStore {
 /** What is left of one commit. */
 interface StoredCommit {
   readonly revision: number
+  /** Revision of the commit before. */
+  readonly before: number
   readonly changes: (StoredChange & { readonly slot: number })[]
 }
 
@@ -20,9 +23,9 @@ interface StoredCommit {
  * Rebuilds the index from the change records. Cost: about 2 µs a record; values are not read.
  * Throws `StoreFileError` when a record is damaged, or one after the compacted revision is missing.
  */
-export function loadStore(database: Database, file: string): LoadedStore {
+export function loadStore(database: Database, file: string, numbers?: RevisionNumbers): LoadedStore {
   const compacted = readCompactedRevision(database)
-  const mvcc = new Mvcc(compacted)
+  const mvcc = new Mvcc({ compactedRevision: compacted, numbers })
   const dead: Version[] = []
   for (const commit of readCommits(database, file)) {
     if (commit.revision >= compacted) checkCommit(mvcc, commit, file)
@@ -39,23 +42,23 @@ function* readCommits(database: Database, file: string): Iterable<StoredCommit> 
   const end = recordKey({ kind: RECORD_KINDS.value, revision: 0, slot: 0 })
   for (const { key, value } of database.getRange({ start, end })) {
     const revision = revisionOf(key)
-    const change = readChangeRecord(value)
+    const change = readChangeRecord(value, revision)
     if (change === undefined) throw damagedFile(file, `a record of revision ${revision} is damaged`)
     if (commit?.revision !== revision) {
       if (commit !== undefined) yield commit
-      commit = { revision, changes: [] }
+      commit = { revision, before: change.before, changes: [] }
     }
     commit.changes.push({ ...change, slot: change.count === 1 ? -1 : slotOf(key) })
   }
   if (commit !== undefined) yield commit
 }
 
-/** From the compacted revision on there are no gaps, and every commit is whole. */
-function checkCommit(mvcc: Mvcc, commit: StoredCommit, file: string): void {
-  const expected = mvcc.appliedRevision + 1
-  if (commit.revision !== expected) throw damagedFile(file, `revision ${expected} is missing`)
-  const missing = commit.changes[0]!.count - commit.changes.length
-  if (missing !== 0) throw damagedFile(file, `${missing} changes of revision ${expected} are missing`)
+/** From the compacted revision on each commit follows the one that it says it does, and is whole. */
+function checkCommit(mvcc: Mvcc, { revision, before, changes }: StoredCommit, file: string): void {
+  const follows = mvcc.isLogEmpty ? before <= mvcc.appliedRevision : before === mvcc.appliedRevision
+  if (!follows) throw damagedFile(file, `revision ${before} is missing`)
+  const missing = changes[0]!.count - changes.length
+  if (missing !== 0) throw damagedFile(file, `${missing} changes of revision ${revision} are missing`)
 }
 
 function restoreCommit(

@@ -57,7 +57,7 @@ export class WriteQueue {
   /** Queues a checked transaction; resolves when it is on disk. */
   commit(transaction: Transaction): Promise<CommitResult> {
     return new Promise((resolve, reject) => {
-      this.#pending.push({ transaction, resolve, reject })
+      this.#pending.push({ transaction, stamp: this.#deps.mvcc.stamp(), resolve, reject })
       this.#start()
     })
   }
@@ -169,7 +169,7 @@ export class WriteQueue {
         await this.#flush({ puts: encodePut(compactedKey(), compactedValue(compacted)), deletes: NO_BYTES })
       this.#compactedOnDisk = compacted
       if (commits.length > 0 || dead.length > 0) {
-        await this.#flush({ puts: encodePuts(commits), deletes: encodeDeletes(dead) })
+        await this.#flush({ puts: encodePuts(commits, mvcc.visibleRevision), deletes: encodeDeletes(dead) })
       }
     } catch (error) {
       this.#dead.putBack(dead)

@@ -303,7 +303,12 @@ class EtcdStore implements Store {
 
   #createSchedule(policy: AutomaticCompaction): CompactionSchedule {
     return new CompactionSchedule({
-      position: () => ({ visibleRevision: this.#knownRevision, compactedRevision: this.#compactedRevision }),
+      position: () => ({
+        visibleRevision: this.#knownRevision,
+        compactedRevision: this.#compactedRevision,
+        historyLength: this.#knownRevision - this.#compactedRevision,
+        revisionBefore: (commits) => this.#knownRevision - commits,
+      }),
       policy,
       compact: (revision) => {
         this.compact(revision).catch((error: unknown) => {

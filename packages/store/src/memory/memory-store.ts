@@ -2,6 +2,7 @@ import { assert, type Clock } from '@centaurus/base'
 import { CompactionSchedule, type AutomaticCompaction } from '../compaction.ts'
 import { checkTransaction, Mvcc } from '../mvcc/mvcc.ts'
 import { readGet, readRange } from '../mvcc/read.ts'
+import type { RevisionNumbers } from '../mvcc/revision-numbers.ts'
 import { checkText } from '../mvcc/sort-key.ts'
 import { liveAt, toKeyValue, type Version } from '../mvcc/version.ts'
 import {
@@ -24,6 +25,8 @@ const SWEEP_REVISIONS_A_TURN = 1_000
 export interface MemoryStoreOptions {
   /** Absent: everything is kept until `compact`. */
   readonly automaticCompaction?: AutomaticCompaction | undefined
+  /** Default: one more each commit. */
+  readonly revisions?: RevisionNumbers | undefined
   /** How often an idle watch hears how far it is; default one minute. */
   readonly progressIntervalMs?: number | undefined
   readonly clock?: Clock | undefined
@@ -38,14 +41,15 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
 }
 
 class MemoryStore implements Store {
-  readonly #mvcc = new Mvcc()
+  readonly #mvcc: Mvcc
   readonly #hub: WatchHub
   readonly #compaction: CompactionSchedule
   #sweeping: Promise<void> | undefined
   #closed = false
 
   constructor(options: MemoryStoreOptions) {
-    const { clock, progressIntervalMs } = options
+    const { clock, progressIntervalMs, revisions } = options
+    this.#mvcc = new Mvcc({ numbers: revisions })
     this.#hub = new WatchHub({ mvcc: this.#mvcc, readValue, clock, progressIntervalMs })
     this.#compaction = new CompactionSchedule({
       position: () => this.#mvcc,
@@ -84,7 +88,7 @@ class MemoryStore implements Store {
       const entries = found.map((version) => version && toKeyValue(version, readValue))
       return { committed: false, revision: this.#mvcc.visibleRevision, found: entries }
     }
-    this.#mvcc.apply(changes)
+    this.#mvcc.apply(changes, this.#mvcc.stamp())
     const revision = this.#mvcc.appliedRevision
     if (revision > this.#mvcc.visibleRevision) {
       this.#mvcc.makeVisible(revision)

@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { createSeededRandom, encodeText } from '@centaurus/base'
+import { createSeededRandom, encodeText, systemClock } from '@centaurus/base'
 import { openEmbeddedStore } from '../embedded/embedded-store.ts'
 import { openEtcdStore } from '../etcd/etcd-store.ts'
 import { createMemoryStore } from '../memory/memory-store.ts'
+import { timedRevisions } from '../mvcc/revision-numbers.ts'
 import { CompactedError, TransactionTooLargeError, type Store } from '../store.ts'
 import { startEtcdServer, whyNoEtcd } from '../testing/etcd-server.ts'
 import { put, recordWatch, remove, show } from '../testing/fixtures.ts'
@@ -173,14 +174,14 @@ describe('migrateStore', () => {
     const directory = mkdtempSync(join(tmpdir(), 'centaurus-migrate-'))
     const paths = [join(directory, 'first'), join(directory, 'second')]
     try {
-      const first = await openEmbeddedStore({ path: paths[0]! })
+      const first = await openEmbeddedStore({ path: paths[0]!, revisions: timedRevisions(systemClock) })
       await fill(first, 200)
       const etcd = await openEtcdStore({ endpoints: server.endpoints })
       const out = await migrateStore({ source: first, sourceName: paths[0]!, target: etcd })
       const shared = await continueRevisions(etcd)
       const changed = await put(shared, '/registry/0/new', '1')
       assert(changed > out.sourceRevision)
-      const second = await openEmbeddedStore({ path: paths[1]! })
+      const second = await openEmbeddedStore({ path: paths[1]!, revisions: timedRevisions(systemClock) })
       const back = await migrateStore({ source: shared, sourceName: 'etcd', target: second })
       assert(back.targetRevision > back.sourceRevision && back.sourceRevision >= changed)
       assert.deepEqual(await contents(second), await contents(shared))

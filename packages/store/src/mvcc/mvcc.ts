@@ -2,11 +2,19 @@ import { assert } from '@centaurus/base'
 import { CompactedError, FutureRevisionError, type Change, type Comparison } from '../store.ts'
 import { OrderedVersions, type VersionRange } from './ordered-versions.ts'
 import { RevisionLog } from './revision-log.ts'
+import { countedRevisions, type RevisionNumbers } from './revision-numbers.ts'
 import { checkKey } from './sort-key.ts'
 import { isTombstone, liveAt, Version, versionAt } from './version.ts'
 
 /** Revision of a store that has never been written to. Source: etcd v3, where an empty store answers revision 1. */
 export const EMPTY_REVISION = 1
+
+export interface MvccOptions {
+  /** 0 or absent: nothing was ever compacted. */
+  readonly compactedRevision?: number | undefined
+  /** Default: counted. */
+  readonly numbers?: RevisionNumbers | undefined
+}
 
 /**
  * Multi-version state in memory: which versions exist, in key order and in revision order. Knows nothing of disks, promises or
@@ -15,19 +23,39 @@ export const EMPTY_REVISION = 1
  */
 export class Mvcc {
   readonly #keys = new OrderedVersions()
+  readonly #numbers: RevisionNumbers
+  /** The log has every commit from here on. */
+  readonly #loggedFrom: number
   readonly #log: RevisionLog
   #visibleRevision: number
   #compactedRevision: number
 
   /** `compactedRevision` is 0 when nothing was ever compacted. */
-  constructor(compactedRevision = 0) {
+  constructor({ compactedRevision = 0, numbers = countedRevisions }: MvccOptions = {}) {
     this.#compactedRevision = compactedRevision
-    this.#log = new RevisionLog(Math.max(compactedRevision, EMPTY_REVISION + 1))
+    this.#numbers = numbers
+    this.#loggedFrom = Math.max(compactedRevision, EMPTY_REVISION + 1)
+    this.#log = new RevisionLog(this.#loggedFrom - 1)
     this.#visibleRevision = this.appliedRevision
   }
 
   get appliedRevision(): number {
-    return this.#log.nextRevision - 1
+    return this.#log.lastRevision
+  }
+
+  /** No commit was applied or restored that a watch could start at. */
+  get isLogEmpty(): boolean {
+    return this.#log.size === 0
+  }
+
+  /** Commits after the compacted revision. */
+  get historyLength(): number {
+    return this.#log.countAfter(this.#compactedRevision)
+  }
+
+  /** The revision after which there are `commits` of them; there must be more. */
+  revisionBefore(commits: number): number {
+    return this.#log.revisionBefore(commits)
   }
 
   get visibleRevision(): number {
@@ -60,9 +88,14 @@ export class Mvcc {
     return this.#keys.range(prefix, from, options)
   }
 
-  /** Changes of the visible commit `revision`. */
-  changes(revision: number): readonly Version[] {
-    return this.#log.changes(revision)
+  /** The oldest commits after `revision`, at most `countMax`, not all of which may be visible. */
+  commitsAfter(revision: number, countMax: number): (readonly Version[])[] {
+    return this.#log.after(revision, countMax)
+  }
+
+  /** To be called when a commit comes in, for {@link apply}. */
+  stamp(): number {
+    return this.#numbers.stamp()
   }
 
   /** What the compared keys hold, applied but not yet visible commits included; `undefined` when every comparison holds. */
@@ -71,10 +104,10 @@ export class Mvcc {
     return compare.every(({ modRevision }, i) => (heads[i]?.modRevision ?? 0) === modRevision) ? undefined : heads
   }
 
-  /** Applies one commit as the next revision. Returns its versions: none (and no revision) when nothing would change. */
-  apply(changes: readonly Change[]): readonly Version[] {
+  /** Applies one commit, which came in at `stamp`. Returns its versions: none (and no revision) when nothing would change. */
+  apply(changes: readonly Change[], stamp: number): readonly Version[] {
     const effective = changes.filter((change) => change.type === 'put' || this.#exists(change.key))
-    const modRevision = this.appliedRevision + 1
+    const modRevision = this.#numbers.next(this.appliedRevision, stamp)
     const versions = effective.map((change, i) =>
       this.#nextVersion(change, { modRevision, slot: effective.length === 1 ? -1 : i }),
     )
@@ -82,10 +115,10 @@ export class Mvcc {
     return versions
   }
 
-  /** Takes a commit as it is: the next revision, or (when loading) one before the log's first. */
+  /** Takes a commit as it is: newer than any other, or (when loading) from before the compacted revision. */
   restore(versions: readonly Version[]): void {
     for (const version of versions) this.#keys.set(version)
-    if (versions[0]!.modRevision >= this.#log.firstRevision) this.#log.append(versions)
+    if (versions[0]!.modRevision >= this.#loggedFrom) this.#log.append(versions)
   }
 
   /** Newest version of `key`, applied but not visible ones and tombstones included. */
@@ -124,16 +157,13 @@ export class Mvcc {
    * The commit at the compacted revision stays in the log, so that a watch may start there. Returns true when it is finished.
    */
   sweep(revisionsMax: number, onDead?: (version: Version) => void): boolean {
-    const stop = Math.min(this.#compactedRevision, this.#log.firstRevision + revisionsMax)
     const keys = new Set<string>() // once a key, not once a change: a hot key's history is walked once a call
-    while (this.#log.firstRevision < stop) {
+    for (let left = revisionsMax; left > 0 && this.#log.firstRevision < this.#compactedRevision; left--) {
       for (const { key } of this.#log.shift()) keys.add(key)
     }
     for (const key of keys) this.#sweepKey(key, onDead)
     if (this.#log.firstRevision < this.#compactedRevision) return false
-    if (this.#compactedRevision > EMPTY_REVISION) {
-      for (const version of this.#log.changes(this.#compactedRevision)) this.#cutBefore(version, onDead)
-    }
+    for (const version of this.#log.changes(this.#compactedRevision)) this.#cutBefore(version, onDead)
     return true
   }
 

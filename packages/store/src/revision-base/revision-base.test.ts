@@ -42,6 +42,6 @@ describe('a store with a revision base', () => {
   )
 
   it('refuses bases between two spans', () => {
-    assert.throws(() => withRevisionBase(createMemoryStore(), 5), /multiple of 1000000000000/)
+    assert.throws(() => withRevisionBase(createMemoryStore(), 5), /multiple of 10000000000000/)
   })
 })

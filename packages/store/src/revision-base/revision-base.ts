@@ -9,10 +9,10 @@ import {
 } from '../store.ts'
 
 /**
- * Revisions that one store may use: [base, base + span). More than a store reaches in a hundred years of 300 commits a second, and 9,000 spans fit
- * below `Number.MAX_SAFE_INTEGER`.
+ * Revisions that one store may use: [base, base + span). More than a store reaches that is open for 31 years, where they grow with time by
+ * 10,000 a second; and 900 spans fit below `Number.MAX_SAFE_INTEGER`.
  */
-export const REVISION_SPAN = 1_000_000_000_000
+export const REVISION_SPAN = 10_000_000_000_000
 
 /**
  * A store whose revisions start at `base`, a multiple of {@link REVISION_SPAN}. Partitions have different ones, so that a revision tells from which store it
@@ -27,41 +27,55 @@ export function withRevisionBase(store: Store, base: number): Store {
 
 /** {@link withRevisionBase} for any `base`, negative ones too: shifting there and back must make no difference, which a test checks. */
 export function shiftRevisions(store: Store, base: number): Store {
-  return new BasedStore(store, base)
+  return renumberRevisions(store, { shown: (own) => own + base, own: (shown) => shown - base })
 }
 
-class BasedStore implements Store {
+/** How the revisions of a store are shown, in the same order. */
+export interface Renumbering {
+  readonly shown: (own: number) => number
+  /** The inverse. Below 1: there is none, and whoever asks is told that it is compacted. */
+  readonly own: (shown: number) => number
+}
+
+/** The store, with other numbers. */
+export function renumberRevisions(store: Store, numbering: Renumbering): Store {
+  return new RenumberedStore(store, numbering)
+}
+
+class RenumberedStore implements Store {
   readonly #store: Store
-  readonly #base: number
+  readonly #shown: Renumbering['shown']
+  readonly #own: Renumbering['own']
   readonly peek?: NonNullable<Store['peek']>
 
-  constructor(store: Store, base: number) {
+  constructor(store: Store, { shown, own }: Renumbering) {
     this.#store = store
-    this.#base = base
-    if (store.peek !== undefined) this.peek = (key, revision) => store.peek?.(key, revision - base)
+    this.#shown = shown
+    this.#own = own
+    if (store.peek !== undefined) this.peek = (key, revision) => store.peek?.(key, own(revision))
   }
 
   async currentRevision(): Promise<number> {
-    return this.#base + (await this.#store.currentRevision())
+    return this.#shown(await this.#store.currentRevision())
   }
 
   get: Store['get'] = async (key, options) => {
     const own = this.#readOptions(options)
     const { revision, entry } = await this.#translated(() => this.#store.get(key, own))
-    return { revision: revision + this.#base, entry: this.#entry(entry) }
+    return { revision: this.#shown(revision), entry: this.#entry(entry) }
   }
 
   range: Store['range'] = async (prefix, options) => {
     const own = { ...options, ...this.#readOptions(options) }
     const result = await this.#translated(() => this.#store.range(prefix, own))
-    const entries = result.entries.map((entry) => shift(entry, this.#base))
-    return { ...result, revision: result.revision + this.#base, entries }
+    const entries = result.entries.map((entry) => this.#show(entry))
+    return { ...result, revision: this.#shown(result.revision), entries }
   }
 
   commit: Store['commit'] = async ({ compare = [], changes }) => {
     const own = compare.map(({ key, modRevision }) => ({ key, modRevision: this.#toOwnComparison(modRevision) }))
     const result = await this.#store.commit({ compare: own, changes })
-    const revision = result.revision + this.#base
+    const revision = this.#shown(result.revision)
     if (result.committed) return { committed: true, revision }
     const found = result.found.map((entry) => this.#entry(entry))
     return { committed: false, revision, found } satisfies CommitResult
@@ -69,24 +83,24 @@ class BasedStore implements Store {
 
   watch: Store['watch'] = (prefix, options) => {
     const { fromRevision = 0, onProgress } = options
-    if (fromRevision !== 0 && fromRevision <= this.#base)
-      return endedWatch(options.onEnd, new CompactedError(fromRevision, this.#base))
+    if (fromRevision !== 0 && this.#own(fromRevision) < 1)
+      return endedWatch(options.onEnd, this.#compacted(fromRevision))
     return this.#store.watch(prefix, {
       ...options,
-      fromRevision: fromRevision === 0 ? 0 : fromRevision - this.#base,
+      fromRevision: fromRevision === 0 ? 0 : this.#own(fromRevision),
       onEvents: (events, revision) =>
         options.onEvents(
           events.map((event) => this.#event(event)),
-          revision + this.#base,
+          this.#shown(revision),
         ),
-      ...(onProgress === undefined ? {} : { onProgress: (revision: number) => onProgress(revision + this.#base) }),
+      ...(onProgress === undefined ? {} : { onProgress: (revision: number) => onProgress(this.#shown(revision)) }),
       onEnd: (error) => options.onEnd(error === undefined ? undefined : this.#error(error)),
     })
   }
 
   compact: Store['compact'] = async (revision) => {
-    if (revision <= this.#base) throw new CompactedError(revision, this.#base)
-    await this.#translated(() => this.#store.compact(revision - this.#base))
+    if (this.#own(revision) < 1) throw this.#compacted(revision)
+    await this.#translated(() => this.#store.compact(this.#own(revision)))
   }
 
   close(): Promise<void> {
@@ -96,24 +110,29 @@ class BasedStore implements Store {
   #readOptions(options: ReadOptions | undefined): ReadOptions {
     const at = options?.atRevision ?? 0
     if (at === 0) return {}
-    if (at <= this.#base) throw new CompactedError(at, this.#base)
-    return { atRevision: at - this.#base }
+    if (this.#own(at) < 1) throw this.#compacted(at)
+    return { atRevision: this.#own(at) }
   }
 
   /** 0 stays "must not exist"; a revision of another store can't be that of a key here. */
   #toOwnComparison(modRevision: number): number {
     if (modRevision === 0) return 0
-    return modRevision > this.#base ? modRevision - this.#base : Number.MAX_SAFE_INTEGER
+    const own = this.#own(modRevision)
+    return own < 1 ? Number.MAX_SAFE_INTEGER : own
   }
 
   #entry(entry: KeyValue | undefined): KeyValue | undefined {
-    return entry === undefined ? undefined : shift(entry, this.#base)
+    return entry === undefined ? undefined : this.#show(entry)
+  }
+
+  #show({ key, value, createRevision, modRevision, version }: KeyValue): KeyValue {
+    return { key, value, createRevision: this.#shown(createRevision), modRevision: this.#shown(modRevision), version }
   }
 
   #event(event: StoreEvent): StoreEvent {
     const previous = this.#entry(event.previous)
-    if (event.type === 'put') return { type: 'put', entry: shift(event.entry, this.#base), previous }
-    return { ...event, modRevision: event.modRevision + this.#base, previous }
+    if (event.type === 'put') return { type: 'put', entry: this.#show(event.entry), previous }
+    return { ...event, modRevision: this.#shown(event.modRevision), previous }
   }
 
   async #translated<T>(work: () => Promise<T>): Promise<T> {
@@ -126,20 +145,14 @@ class BasedStore implements Store {
 
   #error(error: Error): Error {
     if (error instanceof CompactedError)
-      return new CompactedError(error.requested + this.#base, error.compactedRevision + this.#base)
+      return new CompactedError(this.#shown(error.requested), this.#shown(error.compactedRevision))
     if (error instanceof FutureRevisionError)
-      return new FutureRevisionError(error.requested + this.#base, error.current + this.#base)
+      return new FutureRevisionError(this.#shown(error.requested), this.#shown(error.current))
     return error
   }
-}
 
-function shift(entry: KeyValue, base: number): KeyValue {
-  return {
-    key: entry.key,
-    value: entry.value,
-    createRevision: entry.createRevision + base,
-    modRevision: entry.modRevision + base,
-    version: entry.version,
+  #compacted(requested: number): CompactedError {
+    return new CompactedError(requested, this.#shown(0))
   }
 }
 

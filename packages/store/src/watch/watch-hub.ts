@@ -10,8 +10,8 @@ import { isTombstone, toKeyValue, type ReadValue, type Version } from '../mvcc/v
 import { CompactedError, StoreClosedError, type StoreEvent, type StoreWatch, type WatchOptions } from '../store.ts'
 import { Subscription } from './subscription.ts'
 
-/** Revisions of the past that are handled before other work gets its turn: some milliseconds. What is new never waits, since requests wait for it. */
-const REVISIONS_A_TURN = 1_000
+/** Commits of the past that are handled before other work gets its turn: some milliseconds. What is new never waits, since requests wait for it. */
+const COMMITS_A_TURN = 1_000
 
 /** How often an idle watch hears how far it is, milliseconds. Source of the idea: etcd's `--experimental-watch-progress-notify-interval`. */
 export const PROGRESS_INTERVAL_MS = 60_000
@@ -94,12 +94,12 @@ export class WatchHub {
   #pump(): void {
     const { mvcc } = this.#deps
     while (this.#dispatched < mvcc.visibleRevision) {
-      const revision = this.#dispatched + 1
-      const changes = mvcc.changes(revision)
-      // Advanced first: a watch that a callback opens from the next revision on must not be given this one.
-      this.#dispatched = revision
-      for (const [prefix, group] of this.#live) {
-        if (changes.some((version) => version.key.startsWith(prefix))) this.#deliver(prefix, group, changes)
+      for (const changes of this.#commitsBetween(this.#dispatched, mvcc.visibleRevision)) {
+        // Advanced first: a watch that a callback opens from the next revision on must not be given this one.
+        this.#dispatched = changes[0]!.modRevision
+        for (const [prefix, group] of this.#live) {
+          if (changes.some((version) => version.key.startsWith(prefix))) this.#deliver(prefix, group, changes)
+        }
       }
     }
     this.#pumping = false
@@ -108,6 +108,15 @@ export class WatchHub {
     }
     if (this.#dispatched < mvcc.visibleRevision) return this.advance()
     for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  /** The oldest commits after a revision, up to another, as many as one turn takes. */
+  *#commitsBetween(after: number, last: number): Generator<readonly Version[], void> {
+    if (after >= last) return
+    for (const changes of this.#deps.mvcc.commitsAfter(after, COMMITS_A_TURN)) {
+      if (changes[0]!.modRevision > last) return
+      yield changes
+    }
   }
 
   #deliver(prefix: string, group: ReadonlySet<Subscription>, changes: readonly Version[]): void {
@@ -132,22 +141,16 @@ export class WatchHub {
   #catchUp(subscription: Subscription): void {
     const { mvcc } = this.#deps
     if (subscription.ended) return
+    const { next } = subscription
+    if (next < mvcc.compactedRevision) return subscription.end(new CompactedError(next, mvcc.compactedRevision))
     try {
-      const stop = Math.min(this.#dispatched, subscription.next + REVISIONS_A_TURN - 1)
-      while (subscription.next <= stop && !subscription.ended) {
-        if (subscription.next < mvcc.compactedRevision) {
-          return subscription.end(new CompactedError(subscription.next, mvcc.compactedRevision))
-        }
-        const revision = subscription.next
-        const changes = revision > 1 ? mvcc.changes(revision) : []
-        const matching = changes.filter((version) => version.key.startsWith(subscription.prefix))
-        subscription.next = revision + 1
-        if (matching.length > 0)
-          subscription.deliver(
-            matching.map((version) => this.#toEvent(version, { withPrevious: subscription.needsPrevious })),
-            revision,
-          )
+      let commits = 0
+      for (const changes of this.#commitsBetween(next - 1, this.#dispatched)) {
+        if (subscription.ended) return
+        this.#deliverPast(subscription, changes)
+        commits++
       }
+      if (commits < COMMITS_A_TURN) subscription.next = this.#dispatched + 1
     } catch (error) {
       return subscription.end(error as Error) // the engine could not read a value
     }
@@ -156,6 +159,16 @@ export class WatchHub {
     this.#catchingUp.delete(subscription)
     this.#join(subscription)
     if (subscription.progressWanted) this.advance()
+  }
+
+  #deliverPast(subscription: Subscription, changes: readonly Version[]): void {
+    const { prefix, needsPrevious } = subscription
+    const revision = changes[0]!.modRevision
+    const matching = changes.filter((version) => version.key.startsWith(prefix))
+    subscription.next = revision + 1
+    if (matching.length === 0) return
+    const events = matching.map((version) => this.#toEvent(version, { withPrevious: needsPrevious }))
+    subscription.deliver(events, revision)
   }
 
   #join(subscription: Subscription): void {

@@ -108,8 +108,8 @@ function figures(report: ScaleReport): string[][] {
       `${formatNumber(report.messagesPerPod)}, ${formatNumber(report.bytesPerPod)}`,
     ],
     [
-      'For each pod: revisions, flushes, bytes to disk',
-      [report.revisionsPerPod, report.flushesPerPod, report.diskBytesPerPod].map(formatNumber).join(', '),
+      'For each pod: commits, flushes, bytes to disk',
+      [report.commitsPerPod, report.flushesPerPod, report.diskBytesPerPod].map(formatNumber).join(', '),
     ],
     [
       'For each lease: bytes on connections, flushes, bytes to disk',

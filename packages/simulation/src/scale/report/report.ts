@@ -81,7 +81,7 @@ export interface ScaleReport {
   /** Requests and watch events on connections, a pod that came to run at saturation; heartbeats are taken off. */
   readonly messagesPerPod: number
   readonly bytesPerPod: number
-  readonly revisionsPerPod: number
+  readonly commitsPerPod: number
   readonly flushesPerPod: number
   readonly diskBytesPerPod: number
   readonly bytesPerLease: number
@@ -244,11 +244,11 @@ function wireBytes({ wire }: Mark): number {
 
 function podFigures(
   context: RunContext,
-): Pick<ScaleReport, 'messagesPerPod' | 'bytesPerPod' | 'revisionsPerPod' | 'flushesPerPod' | 'diskBytesPerPod'> {
+): Pick<ScaleReport, 'messagesPerPod' | 'bytesPerPod' | 'commitsPerPod' | 'flushesPerPod' | 'diskBytesPerPod'> {
   const { marks } = context
   const { saturationFrom: from, saturationTo: to, saturationPods: pods } = marks
   if (from === undefined || to === undefined || pods === 0)
-    return { messagesPerPod: 0, bytesPerPod: 0, revisionsPerPod: 0, flushesPerPod: 0, diskBytesPerPod: 0 }
+    return { messagesPerPod: 0, bytesPerPod: 0, commitsPerPod: 0, flushesPerPod: 0, diskBytesPerPod: 0 }
   const lease = leaseFigures(context)
   const beats = to.counters.leases - from.counters.leases + to.counters.nodeStatuses - from.counters.nodeStatuses
   const requests = to.wire.requests - from.wire.requests - beats
@@ -256,7 +256,7 @@ function podFigures(
   return {
     messagesPerPod: (requests + events) / pods,
     bytesPerPod: (wireBytes(to) - wireBytes(from) - beats * lease.bytesPerLease) / pods,
-    revisionsPerPod: (to.store.revisions - from.store.revisions - beats) / pods,
+    commitsPerPod: (to.store.commits - from.store.commits - beats) / pods,
     flushesPerPod: (to.store.flushes - from.store.flushes) / pods,
     diskBytesPerPod:
       total(growth(from, to, { divisor: pods, value: written })) - (beats * lease.diskBytesPerLease) / pods,

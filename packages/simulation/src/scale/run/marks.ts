@@ -17,7 +17,7 @@ export interface Mark {
 }
 
 export interface StoreCounts {
-  readonly revisions: number
+  readonly commits: number
   readonly flushes: number
 }
 

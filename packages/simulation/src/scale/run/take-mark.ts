@@ -41,7 +41,7 @@ function sumWires(wires: readonly (LeanCounters | undefined)[]): LeanCounters {
 
 /** From the servers' own metrics; a server that is away counts for nothing. */
 async function readStores({ cluster }: RunContext): Promise<StoreCounts> {
-  let revisions = 0
+  let commits = 0
   for (const { url } of cluster.partitions) {
     const client = new LeanClient({
       target: { url, tls: cluster.admin },
@@ -60,14 +60,14 @@ async function readStores({ cluster }: RunContext): Promise<StoreCounts> {
       })
       if (status !== 200) continue
       const text = body.toString('utf8')
-      revisions += readMetric(text, 'apiserver_watch_cache_revision')
+      commits += readMetric(text, 'apiserver_watch_cache_commits_total')
     } catch {
       // it is down: the run goes on without its figures
     } finally {
       client.close()
     }
   }
-  return { revisions, flushes: cluster.flushes() }
+  return { commits, flushes: cluster.flushes() }
 }
 
 function readMetric(text: string, name: string): number {
