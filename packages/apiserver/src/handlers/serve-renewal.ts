@@ -4,7 +4,7 @@ import { asBuffer } from '../storage/encoding.ts'
 import { encoderOptions, keyOf, writeRequest, type ResourceCall } from './call.ts'
 import { commitPut } from './commit.ts'
 import { expectedKind, parseProtobuf, readContentType } from './decode-body.ts'
-import type { AnyObject } from './prepare.ts'
+import { fillUpdatedMetadata, type AnyObject } from './prepare.ts'
 import { isLease, planRenewal } from './renewal.ts'
 import type { ServeDeps } from './serve-deps.ts'
 import { runWriteChecks } from './write-checks.ts'
@@ -23,8 +23,9 @@ export async function serveRenewal(deps: ServeDeps, call: ResourceCall, body: Ui
   const changed = current === undefined ? undefined : parse(call, body)
   if (current === undefined || changed?.metadata?.resourceVersion !== String(current.revision)) return false
   const request = writeRequest(call)
-  if (request.dryRun) return false
   const old = current.object() as AnyObject
+  if (request.dryRun || changed.metadata.uid !== old.metadata.uid) return false
+  fillUpdatedMetadata(changed, old)
   const draft = planRenewal(request, { old, changed, subresource: '', nowMs: deps.clock.now() })
   if (draft === undefined || !MICRO_TIME.test((draft['spec'] as { renewTime: string }).renewTime)) return false
   const options = encoderOptions(deps, call)
