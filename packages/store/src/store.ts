@@ -6,6 +6,8 @@
  * `compactedRevision ≤ any readable revision ≤ current revision`.
  */
 export interface Store {
+  /** Nobody else can use the store while it is open here. Absent: other processes may. */
+  readonly isExclusive?: boolean | undefined
   /** Revision of the newest durable commit. Linearizable: it waits for what other writers were told is done. */
   currentRevision(): Promise<number>
   /** The value of `key`, or `value: undefined` when there is none at that revision. */

@@ -74,7 +74,7 @@ export async function serveGet(deps: ServeDeps, call: ResourceCall): Promise<voi
   const options = encoderOptions(deps, call)
   const resourceVersion = exchange.query.get('resourceVersion') ?? ''
   if (resourceVersion === '') await deps.cache.waitCurrent()
-  else await deps.cache.waitRevision(parseRevision(resourceVersion))
+  else await deps.cache.waitRevision(target.tenant, parseRevision(resourceVersion))
   const object = target.cache.get(keyOf(call))
   if (object === undefined) throw notFound(groupResource(target), info.name)
   respondObject(exchange, 200, { ...options, object })

@@ -42,17 +42,18 @@ export interface ListDeps {
  */
 export async function listObjects(deps: ListDeps, request: ListRequest): Promise<ListResult> {
   const wanted = readWanted(request)
+  const { tenant } = request.target
   switch (wanted.type) {
     case 'current':
       await deps.cache.waitCurrent()
-      return listFromCache(deps.cache.revision, request, wanted.from)
+      return listFromCache(deps.cache.revisionFor(tenant), request, wanted.from)
     case 'any':
-      return listFromCache(deps.cache.revision, request, '')
+      return listFromCache(deps.cache.revisionFor(tenant), request, '')
     case 'notOlderThan':
-      await deps.cache.waitRevision(wanted.revision)
-      return listFromCache(deps.cache.revision, request, '')
+      await deps.cache.waitRevision(tenant, wanted.revision)
+      return listFromCache(deps.cache.revisionFor(tenant), request, '')
     case 'exact':
-      await deps.cache.waitRevision(wanted.revision)
+      await deps.cache.waitRevision(tenant, wanted.revision)
       if (request.target.cache.changedAt <= wanted.revision) return listFromCache(wanted.revision, request, wanted.from)
       return listFromStore(deps, request, wanted)
   }
@@ -129,8 +130,9 @@ async function listFromStore(
 ): Promise<ListResult> {
   const { target, selection, limit } = request
   const objects: CachedObject[] = []
+  const readAt = target.cache.unchangedUntil(revision) // the newest that shows the same: the older one may be compacted
   try {
-    for await (const { object, rest } of readSources(deps.store, request, { revision, from })) {
+    for await (const { object, rest } of readSources(deps.store, request, { revision: readAt, from })) {
       if (!selection.matches(object)) continue
       if (limit > 0 && objects.length === limit) {
         const remaining = selection.isWholeNamespace ? rest : undefined

@@ -25,7 +25,7 @@ export async function serveVirtual(deps: ServeDeps, call: ResourceCall): Promise
   const objects = await listVirtual(deps, target, { namespace, selection })
   await respondList(
     exchange,
-    { objects, revision: deps.cache.revision, continueToken: '', remaining: undefined },
+    { objects, revision: deps.cache.revisionFor(target.tenant), continueToken: '', remaining: undefined },
     options,
   )
 }
@@ -38,7 +38,7 @@ export async function getVirtual(
 ): Promise<CachedObject> {
   const object = await shownIn(target)?.get({ tenant: target.tenant, namespace }, name)
   if (object === undefined) throw notFound(groupResource(target), name)
-  return toCached(deps, object)
+  return toCached(deps, target, object)
 }
 
 /** The computed objects that are selected, as of now. */
@@ -47,9 +47,9 @@ export async function listVirtual(
   target: Target,
   { namespace, selection }: { readonly namespace: string; readonly selection: Selection },
 ): Promise<CachedObject[]> {
-  const wants = (object: KubeObject): boolean => selection.matches(toCached(deps, object))
+  const wants = (object: KubeObject): boolean => selection.matches(toCached(deps, target, object))
   const objects = await shownIn(target)?.list({ tenant: target.tenant, namespace }, wants)
-  return (objects ?? []).map((object) => toCached(deps, object)).filter((object) => selection.matches(object))
+  return (objects ?? []).map((object) => toCached(deps, target, object)).filter((object) => selection.matches(object))
 }
 
 /** Inside a tenant there is nothing of what belongs to operators. */
@@ -57,7 +57,7 @@ function shownIn({ tenant, definition: { virtual } }: Target): VirtualObjects | 
   return virtual?.forTenants === true || tenant === SYSTEM_TENANT || isView(tenant) ? virtual : undefined
 }
 
-function toCached({ cache }: ServeDeps, object: KubeObject): CachedObject {
+function toCached({ cache }: ServeDeps, { tenant }: Target, object: KubeObject): CachedObject {
   const { namespace = '', name = '' } = object.metadata
-  return new StoredObject(formatKey(namespace, name), encodeStored(object), cache.revision)
+  return new StoredObject(formatKey(namespace, name), encodeStored(object), cache.revisionFor(tenant))
 }

@@ -34,9 +34,10 @@ export interface WatchDeps {
 export async function startWatch(deps: WatchDeps, request: WatchRequest): Promise<Watcher> {
   const { cache, clock, random } = deps
   const revision = parseRevision(request.resourceVersion)
+  const { tenant } = request.target
   const startsWithState = request.sendInitialEvents || revision === 0
   if (request.resourceVersion === '') await cache.waitCurrent()
-  else if (request.sendInitialEvents) await cache.waitRevision(revision)
+  else if (request.sendInitialEvents) await cache.waitRevision(tenant, revision)
   else cache.refuseForeign(revision)
   const timeoutMs =
     request.timeoutSeconds > 0 ? request.timeoutSeconds * 1000 : WATCH_TIMEOUT_MIN_MS * (1 + random.next())
@@ -49,7 +50,8 @@ export async function startWatch(deps: WatchDeps, request: WatchRequest): Promis
     afterRevision: startsWithState ? undefined : revision,
   })
   watcher.bookmarkDueMs = nowMs + BOOKMARK_INTERVAL_MS
-  if (request.sendInitialEvents && request.bookmarks) watcher.bookmark(cache.revision, { initialEventsEnd: true })
+  if (request.sendInitialEvents && request.bookmarks)
+    watcher.bookmark(cache.revisionFor(tenant), { initialEventsEnd: true })
   cache.keepTime()
   return watcher
 }

@@ -89,7 +89,7 @@ class InProcessClient implements Client {
     if (target.definition.virtual !== undefined) {
       const selection = createSelection(target.definition, selectionText(type, options))
       const objects = await listVirtual(this.#deps, target, { namespace: options.namespace ?? '', selection })
-      const resourceVersion = String(this.#deps.cache.revision)
+      const resourceVersion = String(this.#deps.cache.revisionFor(target.tenant))
       return { items: objects.map((object) => served<T>(target, object)), resourceVersion, continue: undefined }
     }
     const list = await listObjects(this.#deps, {

@@ -60,6 +60,13 @@ export class ViewCache implements ObjectCache {
     return this.#members.reduce((newest, { cache }) => Math.max(newest, cache.changedAt), 0)
   }
 
+  unchangedUntil(revision: number): number {
+    return this.#members.reduce(
+      (until, { cache }) => (cache.changedAt > revision ? Math.min(until, cache.unchangedUntil(revision)) : until),
+      Number.MAX_SAFE_INTEGER,
+    )
+  }
+
   /** Takes the tenant's objects in, from the first on: nothing of the cache was told to anybody before. */
   add(tenant: string, cache: ResourceCache): void {
     if (this.#byTenant.has(tenant)) return

@@ -41,6 +41,11 @@ export class EventFeed {
     return this.#changedAt
   }
 
+  /** Up to which revision everything was as at `revision`, as far as is remembered; which must be older than {@link changedAt}. */
+  unchangedUntil(revision: number): number {
+    return this.#history.unchangedUntil(revision)
+  }
+
   /** Remembers the event and tells the listeners; {@link dispatch} comes next. */
   hear(event: CacheEvent): void {
     this.#changedAt = event.revision

@@ -39,8 +39,20 @@ export class History {
     }
   }
 
+  /**
+   * Up to which revision nothing changed after `revision`; it must be older than the newest event. Itself when the history does not reach
+   * back so far.
+   */
+  unchangedUntil(revision: number): number {
+    return revision < this.#since ? revision : this.#events[this.#indexAfter(revision)]!.revision - 1
+  }
+
   /** Events with a revision greater than `revision`, which must be ≥ {@link since}. */
   after(revision: number): CacheEvent[] {
+    return this.#events.slice(this.#indexAfter(revision))
+  }
+
+  #indexAfter(revision: number): number {
     let low = this.#start
     let high = this.#events.length
     while (low < high) {
@@ -48,7 +60,7 @@ export class History {
       if (this.#events[middle]!.revision <= revision) low = middle + 1
       else high = middle
     }
-    return this.#events.slice(low)
+    return low
   }
 
   #mustDrop(): boolean {

@@ -11,6 +11,8 @@ export interface ObjectCache {
   readonly size: number
   /** Revision of the newest change: a list at this or any later revision is what is here now. */
   readonly changedAt: number
+  /** Up to which revision everything was as at `revision`, as far as is remembered; which must be older than {@link changedAt}. */
+  unchangedUntil(revision: number): number
   /** `key` is `namespace/name`, or `name`. */
   get(key: string): CachedObject | undefined
   /** Objects whose key starts with `prefix`, from the position `from` on, in order. Read it without waiting in between. */
@@ -68,6 +70,10 @@ export class ResourceCache implements ObjectCache {
 
   get changedAt(): number {
     return this.#feed.changedAt
+  }
+
+  unchangedUntil(revision: number): number {
+    return this.#feed.unchangedUntil(revision)
   }
 
   get(key: string): StoredObject | undefined {

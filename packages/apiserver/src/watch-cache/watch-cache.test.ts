@@ -188,7 +188,7 @@ describe('the watch cache', () => {
 
   it('waits for a revision, and gives up on one that does not come', async () => {
     const { cache, clock } = await openCache()
-    const waiting = assert.rejects(cache.waitRevision(1_000), /Too large resource version: 1000/)
+    const waiting = assert.rejects(cache.waitRevision('system', 1_000), /Too large resource version: 1000/)
     await clock.advance(3_000)
     await waiting
     cache.close()

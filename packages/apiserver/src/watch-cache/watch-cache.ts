@@ -1,4 +1,4 @@
-import { ALL_TENANTS, expired, StatusError, type KubeObject } from '@centaurus/api'
+import { ALL_TENANTS, expired, SYSTEM_TENANT, type KubeObject } from '@centaurus/api'
 import type { Clock, Logger, Timer } from '@centaurus/base'
 import { REVISION_SPAN, type KeyValue, type Store, type StoreEvent, type StoreWatch } from '@centaurus/store'
 import { asBuffer } from '../storage/encoding.ts'
@@ -7,16 +7,15 @@ import { REGISTRY_PREFIX, splitPrefix, splitStoreKey } from '../storage/keys.ts'
 import type { ResourceKey } from '../views/references.ts'
 import { NameDirectory } from '../views/name-directory.ts'
 import { ViewCache } from '../views/view-cache.ts'
-import { NODES_VIEW } from '../views/view-names.ts'
+import { isView, NODES_VIEW } from '../views/view-names.ts'
 import { StoredObject } from './cached-object.ts'
 import { HOT_VALUES_BYTES_MAX, HotValues } from './hot-values.ts'
 import { RevisionWaiters } from './revision-waiters.ts'
 import { ResourceCache } from './resource-cache.ts'
+import { FRESHNESS_TIMEOUT_MS, TenantRevisions, tooLargeRevision } from './tenant-revisions.ts'
 
 /** Entries read at once when the cache is filled. */
 const LOAD_PAGE_ENTRIES = 10_000
-/** How long a read waits for the cache to reach a revision. Source: apiserver's watch cache, blockTimeout (3 s). */
-const FRESHNESS_TIMEOUT_MS = 3_000
 /** How often watches are looked at for bookmarks and deadlines. */
 const TICK_MS = 1_000
 /** Source: apiserver's defaultBookmarkFrequency (1 min). */
@@ -59,8 +58,9 @@ export class WatchCache implements StoredObjects {
   /** By `view/group/resource`. */
   readonly #views = new Map<string, ViewCache>()
   /** Prefixes under which something was stored, and their tenants. */
-  readonly #seen = new Set<string>()
+  readonly #tenantOf = new Map<string, string>()
   readonly #tenants = new Set<string>()
+  readonly #tenantRevisions: TenantRevisions
   readonly #expected = new Map<string, ExpectedWrite>()
   /** Absent when the store has no value at hand. */
   readonly #hot: HotValues | undefined
@@ -80,6 +80,7 @@ export class WatchCache implements StoredObjects {
     this.#hot = peek && new HotValues(peek, hotValuesBytesMax)
     this.#clock = clock
     this.#waiters = new RevisionWaiters(clock)
+    this.#tenantRevisions = new TenantRevisions(clock)
     this.#logger = logger
     this.directory = new NameDirectory({
       tenants: () => this.#tenants,
@@ -90,6 +91,14 @@ export class WatchCache implements StoredObjects {
 
   get revision(): number {
     return this.#revision
+  }
+
+  /**
+   * The revision at which a tenant, or a view, is shown what is there now. To a tenant it is its own newest one: the partition's would tell
+   * when others write. Where other servers share the store it is the partition's all the same, since they would tell others.
+   */
+  revisionFor(tenant: string): number {
+    return this.#hasOwnRevision(tenant) ? this.#tenantRevisions.of(tenant) : this.#revision
   }
 
   /** How many commits came by since the start. */
@@ -111,9 +120,9 @@ export class WatchCache implements StoredObjects {
   resource(prefix: string): ResourceCache {
     let cache = this.#resources.get(prefix)
     if (cache === undefined) {
-      cache = new ResourceCache(prefix, this.#loadedAt, () => this.#revision)
-      this.#resources.set(prefix, cache)
       const { tenant, resource } = splitPrefix(prefix)
+      cache = new ResourceCache(prefix, this.#loadedAt, () => this.revisionFor(tenant))
+      this.#resources.set(prefix, cache)
       for (const tap of this.#taps.get(resource) ?? []) connect(tap, tenant, cache)
       for (const view of [ALL_TENANTS, NODES_VIEW]) this.#views.get(`${view}/${resource}`)?.add(tenant, cache)
     }
@@ -179,6 +188,7 @@ export class WatchCache implements StoredObjects {
     for (const [key, cache] of this.#resources) {
       if (key.startsWith(prefix) && cache.size === 0) cache.forgetHistory(this.#revision)
     }
+    this.#tenantRevisions.advance(tenant, this.#revision)
   }
 
   /**
@@ -187,6 +197,7 @@ export class WatchCache implements StoredObjects {
    */
   restartTenant(tenant: string): void {
     const prefix = `${REGISTRY_PREFIX}${tenant}/`
+    this.#tenantRevisions.advance(tenant, this.#applying)
     for (const [key, cache] of this.#resources) {
       if (!key.startsWith(prefix)) continue
       cache.closeWatchers()
@@ -207,10 +218,14 @@ export class WatchCache implements StoredObjects {
     await this.#waitFor(revision)
   }
 
-  /** Resolves when the cache has reached `revision`; throws Timeout when that is in the future for too long, Expired when it is another store's. */
-  async waitRevision(revision: number): Promise<void> {
-    if (this.#revision >= revision) return
+  /**
+   * Resolves when the cache holds what the tenant, or the view, is shown at `revision`; throws Timeout when that is in the future for too long,
+   * Expired when it is another store's. A tenant waits for a change of its own: others' must not be what ends it.
+   */
+  async waitRevision(tenant: string, revision: number): Promise<void> {
+    if (this.revisionFor(tenant) >= revision) return
     this.refuseForeign(revision)
+    if (this.#hasOwnRevision(tenant)) return this.#tenantRevisions.wait(tenant, revision)
     this.#watch?.requestProgress()
     await this.#waitFor(revision)
   }
@@ -270,6 +285,7 @@ export class WatchCache implements StoredObjects {
       else objects.push(object)
     }
     this.#loadedAt = entries.revision
+    this.#tenantRevisions.load(entries.revision)
     this.#applying = entries.revision
     for (const prefix of this.#resources.keys()) if (!byPrefix.has(prefix)) byPrefix.set(prefix, [])
     for (const view of this.#views.values()) view.closeWatchers()
@@ -329,9 +345,9 @@ export class WatchCache implements StoredObjects {
       const storeKey = event.type === 'put' ? event.entry.key : event.key
       const split = splitStoreKey(storeKey)
       if (split === undefined) continue
+      this.#tenantRevisions.advance(this.#seeTenant(split.prefix), revision)
       if (event.type === 'delete') this.resource(split.prefix).delete(split.objectKey, revision)
       else {
-        this.#seeTenant(split.prefix)
         const cache = this.resource(split.prefix)
         const object = this.#cachedObject(split.objectKey, event.entry)
         cache.put(object)
@@ -353,10 +369,17 @@ export class WatchCache implements StoredObjects {
   }
 
   /** Runs for each event. */
-  #seeTenant(prefix: string): void {
-    if (this.#seen.has(prefix)) return
-    this.#seen.add(prefix)
-    this.#tenants.add(splitPrefix(prefix).tenant)
+  #seeTenant(prefix: string): string {
+    const known = this.#tenantOf.get(prefix)
+    if (known !== undefined) return known
+    const { tenant } = splitPrefix(prefix)
+    this.#tenantOf.set(prefix, tenant)
+    this.#tenants.add(tenant)
+    return tenant
+  }
+
+  #hasOwnRevision(tenant: string): boolean {
+    return this.#store.isExclusive === true && tenant !== SYSTEM_TENANT && !isView(tenant)
   }
 
   *#namesOf(tenant: string, resource: ResourceKey): Generator<string, void> {
@@ -404,16 +427,4 @@ function connect({ listener, removes }: Tap, tenant: string, cache: ResourceCach
       }),
     ),
   )
-}
-
-/** Source: apiserver pkg/storage/errors.go NewTooLargeResourceVersionError. */
-function tooLargeRevision(requested: number, current: number): StatusError {
-  return new StatusError({
-    reason: 'Timeout',
-    message: `Timeout: Too large resource version: ${requested}, current: ${current}`,
-    details: {
-      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
-      retryAfterSeconds: 1,
-    },
-  })
 }

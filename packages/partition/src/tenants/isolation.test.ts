@@ -11,7 +11,8 @@ import {
   openClusterCertificates,
 } from '@centaurus/apiserver'
 import { startTestServer, type TestResponse, type TestServer } from '@centaurus/apiserver/testing'
-import { silentLogger, systemClock } from '@centaurus/base'
+import { createManualClock, silentLogger, systemClock } from '@centaurus/base'
+import { createMemoryStore, timedRevisions, type Store } from '@centaurus/store'
 import { createMembership } from '../membership/membership.ts'
 import { createRegistryExtension } from '../registry/registry-extension.ts'
 import { startTenants } from './start-tenants.ts'
@@ -161,10 +162,11 @@ function normalize({ status, headers, text }: TestResponse): object {
   return { status, headers: { ...rest, 'content-length': undefined, etag: rest['etag'] }, body }
 }
 
-async function startWorld(others: readonly string[]): Promise<TestServer & { end(): Promise<void> }> {
+async function startWorld(others: readonly string[], store?: Store): Promise<TestServer & { end(): Promise<void> }> {
   const certificates = await openClusterCertificates()
   const test = await startTestServer({
     certificates,
+    store,
     partition: 'home',
     extensions: [
       createAccessExtension({ signer: createTokenSigner({ keyPem: KEYS.serviceAccountKeyPem }) }),
@@ -229,7 +231,73 @@ async function askAll(test: TestServer): Promise<Record<string, object>> {
   return answers
 }
 
+/** The revisions in an answer, also in what is hidden in its token. */
+function revisionsIn(text: string): number[] {
+  const tokens = Array.from(text.matchAll(/"continue":"([^"]+)"/g), ([, token]) => Buffer.from(token!, 'base64url'))
+  const found = `${text} ${tokens.join(' ')}`.matchAll(/"(?:resourceVersion|rv)":"?(\d+)/g)
+  return Array.from(found, ([, revision]) => Number(revision))
+}
+
+/** How the administrator of `acme` could find out from numbers what others do in between. */
+const COUNTING_QUESTIONS = [
+  ...QUESTIONS.flatMap(([method, path]) => (method === 'GET' && !path.includes('watch') ? [path] : [])),
+  '/api/v1/configmaps?limit=1',
+  '/api/v1/configmaps?watch=1&allowWatchBookmarks=true&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan',
+]
+
+/** Writes, lets `others` do what they do, reads everything and writes again. All revisions count from that of the first write. */
+async function count(
+  ask: Ask,
+  { others, pass }: { readonly others: () => Promise<void>; readonly pass: (ms: number) => Promise<void> },
+): Promise<{ readonly seen: readonly number[]; readonly next: number; readonly future: string }> {
+  const write = async (): Promise<number> => {
+    const body = { kind: 'ConfigMap', apiVersion: 'v1', metadata: { generateName: 'mine-' } }
+    const response = await ask('POST', '/api/v1/namespaces/shop/configmaps', { body, headers: JSON_TYPE })
+    return Number(response.json().metadata.resourceVersion)
+  }
+  await pass(1_000)
+  const first = await write()
+  await others()
+  const later = first + 20
+  const waiting = ask('GET', `/api/v1/configmaps?resourceVersion=${later}`)
+  const watching = ask(
+    'GET',
+    `/api/v1/services?watch=1&allowWatchBookmarks=true&timeoutSeconds=1&resourceVersion=${first}`,
+  )
+  await others()
+  const answers = [(await watching).text]
+  for (const path of COUNTING_QUESTIONS) answers.push((await ask('GET', path)).text)
+  const seen = new Set(answers.flatMap(revisionsIn).filter((revision) => revision >= first))
+  const future = (await waiting).text.replaceAll(String(later), 'LATER').replaceAll(String(first), 'FIRST')
+  await pass(5_000)
+  return { seen: Array.from(seen, (revision) => revision - first), next: (await write()) - first, future }
+}
+
 describe('a tenant', () => {
+  it('counts nothing but its own writes and the time, whatever others write', async () => {
+    const clock = createManualClock()
+    const test = await startWorld(['globex'], createMemoryStore({ revisions: timedRevisions(clock) }))
+    const [ask, busy] = [await adminOf(test, 'acme'), await adminOf(test, 'globex')]
+    const pass = (ms: number): Promise<void> => clock.advance(ms)
+    const nothing = async (): Promise<void> => {}
+    const flood = async (): Promise<void> => {
+      const body = { kind: 'ConfigMap', apiVersion: 'v1', metadata: { generateName: 'c-' } }
+      for (let i = 0; i < 30; i++) {
+        await pass(5)
+        const made = await busy('POST', '/api/v1/namespaces/shop/configmaps', { body, headers: JSON_TYPE })
+        assert.equal(made.status, 201)
+      }
+    }
+    const quiet = await count(ask, { others: nothing, pass })
+    const rest = (ms: number): Promise<void> => pass(ms === 5_000 ? 5_000 - 2 * 30 * 5 : ms)
+    const loud = await count(ask, { others: flood, pass: rest })
+    await test.end()
+    assert.deepEqual(quiet.seen, [0])
+    assert.equal(quiet.next, 50_000)
+    assert.match(quiet.future, /Too large resource version: LATER, current: FIRST/)
+    assert.deepEqual(loud, quiet)
+  })
+
   it('gets the same answers whether or not there are others, byte for byte', async () => {
     const alone = await startWorld([])
     const expected = await askAll(alone)

@@ -103,6 +103,7 @@ interface EmbeddedStoreDeps {
 }
 
 class EmbeddedStore implements Store {
+  readonly isExclusive = true
   readonly #deps: EmbeddedStoreDeps
   readonly #mvcc: Mvcc
   readonly #hub: WatchHub

@@ -41,6 +41,7 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
 }
 
 class MemoryStore implements Store {
+  readonly isExclusive = true
   readonly #mvcc: Mvcc
   readonly #hub: WatchHub
   readonly #compaction: CompactionSchedule

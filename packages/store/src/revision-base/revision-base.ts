@@ -43,6 +43,7 @@ export function renumberRevisions(store: Store, numbering: Renumbering): Store {
 }
 
 class RenumberedStore implements Store {
+  readonly isExclusive: boolean | undefined
   readonly #store: Store
   readonly #shown: Renumbering['shown']
   readonly #own: Renumbering['own']
@@ -50,6 +51,7 @@ class RenumberedStore implements Store {
 
   constructor(store: Store, { shown, own }: Renumbering) {
     this.#store = store
+    this.isExclusive = store.isExclusive
     this.#shown = shown
     this.#own = own
     if (store.peek !== undefined) this.peek = (key, revision) => store.peek?.(key, own(revision))
