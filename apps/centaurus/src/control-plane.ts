@@ -82,6 +82,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       advertisePort: options.port,
       storageClass: localStorageClass,
       serviceRange: partition.serviceRange,
+      nodePorts: shared.nodePorts,
     },
   })
   const membership = createMembership(server.reader, partition.name)

@@ -6,6 +6,7 @@ import type { Client } from '@centaurus/client'
 import { findCondition, READY } from '@centaurus/partition'
 import { connectToPartition } from './cluster-access.ts'
 import type { Home } from './home.ts'
+import { chooseRange, holdsAddresses, keepRange } from './service-ranges.ts'
 import type { PartitionSettings } from './settings.ts'
 import { UserError } from './user-error.ts'
 
@@ -13,10 +14,6 @@ import { UserError } from './user-error.ts'
 const MADE_ANNOTATION = 'centaurus.io/partitions-made'
 /** On every further Partition: which one it was. */
 const INDEX_ANNOTATION = 'centaurus.io/partition-index'
-/** Of the home partition when it names none. Source: the API server's default range. */
-const HOME_RANGE = '10.96.0.0/16'
-/** Ranges that are given away: 10.97.0.0/16 to 10.127.0.0/16; beyond, name them by `--service-cidr`. */
-const RANGES = Array.from({ length: 31 }, (_, i) => `10.${97 + i}.0.0/16`)
 const ATTEMPTS_MAX = 5
 const READY_TIMEOUT_MS = 60_000
 const POLL_MS = 100
@@ -56,7 +53,7 @@ async function tryRegister(client: Client, { name, roles, serviceRange }: NewPar
   const homeEndpoints = home.spec.endpoints
   const known = items.find(({ metadata }) => metadata.name === name)
   if (known !== undefined) return settingsOf(known, roles, homeEndpoints)
-  const range = serviceRange ?? freeRange(items)
+  const range = chooseRange(items, serviceRange)
   const index = Number(home.metadata.annotations?.[MADE_ANNOTATION] ?? 0) + 1
   const annotations = { ...home.metadata.annotations, [MADE_ANNOTATION]: String(index) }
   await client.update(partitions, { ...home, metadata: { ...home.metadata, annotations } })
@@ -79,14 +76,6 @@ function settingsOf(
   }
   const index = Number(metadata.annotations?.[INDEX_ANNOTATION] ?? 0)
   return { name, roles: spec.roles, homeEndpoints, serviceRange: spec.serviceCIDR, index }
-}
-
-/** The first service range that no partition has. Throws {@link UserError} when all are taken. */
-export function freeRange(all: readonly Readonly<Partition>[]): string {
-  const taken = new Set(all.map(({ spec }) => spec.serviceCIDR ?? HOME_RANGE))
-  const free = RANGES.find((range) => !taken.has(range))
-  if (free === undefined) throw new UserError('Cannot find a free range for Services: name one by --service-cidr')
-  return free
 }
 
 /** The partition. Throws {@link UserError} when there is none. */
@@ -122,6 +111,18 @@ export async function findResidents(home: Home, client: Client, partition: Store
   const { items } = await client.list(tenants)
   const here = items.filter(({ spec, status }) => status?.partition === name || spec?.partition === name)
   return { tenants: here.map(({ metadata }) => metadata.name), nodes: await listNodes(home, partition) }
+}
+
+/** Addresses of Services that moved away from it are never given out again. */
+export async function keepMovedAddresses(home: Home, client: Client, partition: Stored<Partition>): Promise<void> {
+  const { endpoints, serviceCIDR } = partition.spec
+  if (serviceCIDR === undefined || endpoints.length === 0) return
+  const own = await connectToPartition(home, partition)
+  try {
+    if (await holdsAddresses(own)) await keepRange(client, serviceCIDR)
+  } finally {
+    await own.close()
+  }
 }
 
 async function listNodes(home: Home, partition: Stored<Partition>): Promise<string[] | undefined> {

@@ -66,7 +66,19 @@ export {
 } from './resource/registry.ts'
 export { createApiServer, SERVER_USER, type ApiServer, type ApiServerDeps } from './server.ts'
 export { encodeStored } from './storage/encoding.ts'
-export { NODE_PORTS_PREFIX } from './admission/service-allocation.ts'
+export {
+  BORROWED_PORTS_PREFIX,
+  isInRanges,
+  NODE_PORT_RANGE,
+  NODE_PORTS_PREFIX,
+  portsFrom,
+  portsOf,
+  portsUnavailable,
+  type BorrowedPort,
+  type NodePortHolder,
+  type NodePortPool,
+  type PortRange,
+} from './admission/node-ports.ts'
 export { keyGroupOf, resourcePrefix } from './storage/keys.ts'
 export { isInScope as isInQuotaScope, usageOf as quotaUsageOf } from './admission/quota-usage.ts'
 export { fillTokenSecret, type SecretTokenDeps } from './tokens/secret-token.ts'

@@ -8,7 +8,7 @@ import { FENCED, findCondition, HEARTBEAT_NAMESPACE, heartbeatLease, READMIT_PAT
 import { connectAsAdmin, openAdminLink } from '../cluster-access.ts'
 import { findDaemon, stopDaemon } from '../daemons.ts'
 import { listHomes, partitionHome, type Home } from '../home.ts'
-import { findPartition, findResidents, type Residents } from '../partition-registry.ts'
+import { findPartition, findResidents, keepMovedAddresses, type Residents } from '../partition-registry.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
 import { formatTable } from '../table.ts'
 import { UserError } from '../user-error.ts'
@@ -129,6 +129,7 @@ export async function removePartition(home: Home, name: string): Promise<void> {
     if (residents.tenants.length > 0 || residents.nodes === undefined || residents.nodes.length > 0) {
       throw new UserError(`Cannot remove partition "${name}": it is not empty.\n${advise(home, name, residents)}`)
     }
+    await keepMovedAddresses(home, client, partition)
     await new Listr([stopTask(home, name), entryTask(client, name)], LISTR_OPTIONS).run()
     const wasHere = findLocalHomes(home, name).length > 0
     rmSync(partitionHome(home, name).dir, { recursive: true, force: true })

@@ -21,6 +21,7 @@ import {
   createMembership,
   createMembershipExtension,
   createMoveSource,
+  createNodePortsExtension,
   createPeerUsage,
   createReachNodes,
   createRegistryExtension,
@@ -95,6 +96,7 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
     ),
     withMembership(name, (membership) => createRequestForwarding({ membership, identity, fences })),
     createRegistryExtension(),
+    createNodePortsExtension(shared.nodePorts),
     ...(isHome ? [createTenantsExtension()] : []),
     ...(claims === undefined
       ? []

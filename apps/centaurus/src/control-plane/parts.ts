@@ -35,6 +35,7 @@ import {
   PartitionReach,
   partitionClientConfig,
   startMover,
+  startPortKeeper,
   startReclaimer,
   startRelay,
   startTenants,
@@ -91,8 +92,11 @@ export async function startParts(server: ApiServer, options: PartsOptions): Prom
     running.push(startControllers({ ...deps, client, names: controllersOf('Resource') }))
     running.push((relay = startRelayOf(server, options)))
   }
-  if (partition.roles.includes('Tenant')) running.push(await startTenantParts(server, { ...options, deps }))
-  if (options.partition.homeEndpoints === undefined || partition.roles.includes('Tenant'))
+  const { nodePorts } = options.shared
+  const hasTenants = partition.roles.includes('Tenant')
+  if (hasTenants) running.push(await startTenantParts(server, { ...options, deps }))
+  running.push(startPortKeeper({ nodePorts, stored: server.stored, hasTenants, clock, logger }))
+  if (options.partition.homeEndpoints === undefined || hasTenants)
     running.push(...startTenantLife(server, { ...options, relay }))
   return {
     async close() {

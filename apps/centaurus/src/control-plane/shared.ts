@@ -5,6 +5,7 @@ import {
   createMembership,
   createOpenLink,
   issuePartitionCertificate,
+  NodePorts,
   PeerStates,
   TenantFences,
   TenantOwners,
@@ -26,6 +27,8 @@ export interface PartitionShared {
   readonly owners: TenantOwners
   /** What it remembers of other partitions' stores. */
   readonly peers: PeerStates
+  /** Ports of nodes that its Services may have. */
+  readonly nodePorts: NodePorts
   /** Room on its nodes; undefined in a partition without nodes. */
   readonly claims: ClaimBook | undefined
   /** What it may do for its tenants; undefined in a partition without tenants. */
@@ -55,10 +58,12 @@ export async function createShared(options: SharedOptions): Promise<PartitionSha
   if (partition.serverName === undefined) await recordStart(store)
   const certificate = await issuePartitionCertificate(certificates, partition.name)
   const identity: LinkIdentity = { ca: certificates.authority.certificatePem, certificate, clock }
+  const openLink = createOpenLink(identity)
   return {
     identity,
     owners,
-    openLink: createOpenLink(identity),
+    openLink,
+    nodePorts: new NodePorts({ store, openLink, membership: () => late.membership, clock }),
     peers: new PeerStates(deps),
     claims: partition.roles.includes('Resource') ? new ClaimBook({ ...deps, ownerOf }) : undefined,
     fences: partition.roles.includes('Tenant') ? new TenantFences(deps) : undefined,

@@ -28,6 +28,8 @@ export interface PartitionSpec {
   draining?: boolean | undefined
   /** Addresses of its tenants' Services, such as `10.97.0.0/16`; disjoint from every other partition's. */
   serviceCIDR?: string | undefined
+  /** Node ports that it may give to Services, such as `30064-30127`, written by home; disjoint from every other partition's. Home has those of nobody. */
+  nodePorts?: string[] | undefined
 }
 
 export interface PartitionStatus {

@@ -19,38 +19,54 @@ import {
 import { services, type Service, type ServicePort, type ServiceSpec } from '@centaurus/api/core/v1'
 import type { IPAddressSpec } from '@centaurus/api/networking/v1'
 import type { Change, Comparison } from '@centaurus/store'
-import { asBuffer, encodeExact, encodeStored } from '../storage/encoding.ts'
-import { REGISTRY_PREFIX, resourcePrefix } from '../storage/keys.ts'
+import { encodeExact, encodeStored } from '../storage/encoding.ts'
+import { resourcePrefix } from '../storage/keys.ts'
 import type { AdmissionContext, AdmissionStep, AdmittedWrite, Reservation } from './admission.ts'
 import { formatIpv4, isUsable, parseIpRange, parseIpv4, staticCount, type IpRange } from './ip-range.ts'
+import {
+  BORROWED_PORTS_PREFIX,
+  borrowedRevision,
+  countPorts,
+  isInRanges,
+  needsHealthPort,
+  needsNodePorts,
+  NODE_PORT_RANGE,
+  NODE_PORTS_PREFIX,
+  portsFrom,
+  portsOf,
+  portsUnavailable,
+  preparePorts,
+  readHolder,
+  WHOLE_POOL,
+  type NodePortHolder,
+  type NodePortPool,
+} from './node-ports.ts'
 import { isWriteTo } from './refuse.ts'
 
 export interface ServiceAllocationOptions {
   /** CIDR; default `10.96.0.0/16`. */
   readonly serviceRange?: string | undefined
-  /** Inclusive; default 30000–32767. */
-  readonly nodePorts?: { readonly first: number; readonly last: number } | undefined
+  /** Node ports to give out; default: all of 30000–32767. */
+  readonly nodePorts?: NodePortPool | undefined
 }
 
 export const DEFAULT_SERVICE_RANGE = '10.96.0.0/16'
-const DEFAULT_NODE_PORTS = { first: 30_000, last: 32_767 }
-/** Where node ports that are taken are noted: a key a port, `{"service": "namespace/name"}` in the names of the view over all tenants. */
-export const NODE_PORTS_PREFIX = `${REGISTRY_PREFIX}${SYSTEM_TENANT}/allocations/nodeports/`
 
-interface Ranges {
+interface Pools {
   readonly addresses: IpRange
-  readonly ports: { readonly first: number; readonly last: number }
+  readonly ports: NodePortPool
 }
 
 export function createServiceAllocation(options: ServiceAllocationOptions): AdmissionStep {
-  const ranges: Ranges = {
+  const pools: Pools = {
     addresses: parseIpRange(options.serviceRange ?? DEFAULT_SERVICE_RANGE),
-    ports: options.nodePorts ?? DEFAULT_NODE_PORTS,
+    ports: options.nodePorts ?? WHOLE_POOL,
   }
   return {
     name: 'ServiceAllocation',
     handles: (write) => isWriteTo(write, services),
-    reserve: (write, context) => new Allocation(write, context, ranges).reserve(),
+    ready: (write, { cache }) => preparePorts(write, cache, pools.ports),
+    reserve: (write, context) => new Allocation(write, context, pools).reserve(),
   }
 }
 
@@ -58,15 +74,15 @@ export function createServiceAllocation(options: ServiceAllocationOptions): Admi
 class Allocation {
   readonly #write: AdmittedWrite
   readonly #context: AdmissionContext
-  readonly #ranges: Ranges
+  readonly #pools: Pools
   readonly #errors: FieldError[] = []
   readonly #compare: Comparison[] = []
   readonly #changes: Change[] = []
 
-  constructor(write: AdmittedWrite, context: AdmissionContext, ranges: Ranges) {
+  constructor(write: AdmittedWrite, context: AdmissionContext, pools: Pools) {
     this.#write = write
     this.#context = context
-    this.#ranges = ranges
+    this.#pools = pools
   }
 
   reserve(): Reservation {
@@ -127,7 +143,7 @@ class Allocation {
   }
 
   #claimAddress(text: string): string | undefined {
-    const { addresses } = this.#ranges
+    const { addresses } = this.#pools
     const value = parseIpv4(text)
     let why: string | undefined
     if (value === undefined || !isUsable(addresses, value)) {
@@ -141,7 +157,7 @@ class Allocation {
 
   /** A random free address, from the part of the range that nobody names by hand as long as there is one. */
   #freeAddress(): string | undefined {
-    const { addresses } = this.#ranges
+    const { addresses } = this.#pools
     const reserved = staticCount(addresses)
     const found =
       this.#search(addresses.first + reserved, addresses.size - reserved) ?? this.#search(addresses.first, reserved)
@@ -155,7 +171,7 @@ class Allocation {
     const start = count === 0 ? 0 : this.#context.random.integer(count)
     for (let i = 0; i < count; i++) {
       const address = first + ((start + i) % count)
-      if (!isUsable(this.#ranges.addresses, address)) continue
+      if (!isUsable(this.#pools.addresses, address)) continue
       const text = formatIpv4(address)
       if (!this.#isTaken(addressKey(SYSTEM_TENANT, text))) return text
     }
@@ -176,10 +192,9 @@ class Allocation {
       if (!wantsPorts) return port
       return { ...port, nodePort: this.#siblingPort(spec.ports!, i, mine) ?? this.#freePort(path, mine) }
     })
-    const needsHealthPort = spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local'
     const path = new FieldPath('spec').child('healthCheckNodePort')
     if ((spec.healthCheckNodePort ?? 0) !== 0) this.#claimPort(spec.healthCheckNodePort!, { path, had, mine })
-    else if (needsHealthPort) spec.healthCheckNodePort = this.#freePort(path, mine)
+    else if (needsHealthPort(spec)) spec.healthCheckNodePort = this.#freePort(path, mine)
   }
 
   /** Ports of one number and different protocols, such as DNS, share a node port. */
@@ -195,7 +210,7 @@ class Allocation {
     port: number,
     { path, had, mine }: { path: FieldPath; had: ReadonlySet<number>; mine: Set<number> },
   ): void {
-    const { first, last } = this.#ranges.ports
+    const { first, last } = NODE_PORT_RANGE
     if (mine.has(port) || had.has(port)) {
       mine.add(port)
       return
@@ -203,28 +218,37 @@ class Allocation {
     if (port < first || port > last) {
       const detail = `provided port is not in the valid range. The range of valid ports is ${first}-${last}`
       this.#errors.push(invalid(path, port, detail))
-    } else if (this.#isTaken(portKey(port))) {
+    } else if (this.#isTaken(portKey(port)) || !this.#mayGive(port)) {
       this.#errors.push(invalid(path, port, 'provided port is already allocated'))
     } else this.#takePort(port, mine)
   }
 
+  /** A port of another partition may be used as long as the record stands that it was borrowed. */
+  #mayGive(port: number): boolean {
+    if (isInRanges(port, this.#pools.ports.ranges())) return true
+    const modRevision = borrowedRevision(this.#context.cache, port)
+    if (modRevision === undefined) return false
+    this.#compare.push({ key: BORROWED_PORTS_PREFIX + String(port), modRevision })
+    return true
+  }
+
   #freePort(path: FieldPath, mine: Set<number>): number | undefined {
-    const { first, last } = this.#ranges.ports
-    const count = last - first + 1
-    const start = this.#context.random.integer(count)
-    for (let i = 0; i < count; i++) {
-      const port = first + ((start + i) % count)
+    const ranges = this.#pools.ports.ranges()
+    const count = countPorts(ranges)
+    const start = count === 0 ? 0 : this.#context.random.integer(count)
+    for (const port of portsFrom(ranges, start)) {
       if (mine.has(port) || this.#isTaken(portKey(port))) continue
       this.#takePort(port, mine)
       return port
     }
+    if (!this.#pools.ports.isFull) throw portsUnavailable()
     this.#errors.push(invalid(path, 0, 'failed to allocate a nodePort: range is full'))
     return undefined
   }
 
   #takePort(port: number, mine: Set<number>): void {
     mine.add(port)
-    this.#take(portKey(port), encodeExact(JSON.stringify({ service: this.#owner })))
+    this.#take(portKey(port), encodeExact(JSON.stringify({ service: this.#owner } satisfies NodePortHolder)))
   }
 
   /** How the Service is called where all tenants' ports stand. */
@@ -235,9 +259,7 @@ class Allocation {
 
   /** A Service that has come from another partition may have a port that is another's here. */
   #isMine(port: number): boolean {
-    const found = this.#context.cache.resource(NODE_PORTS_PREFIX).get(String(port))
-    if (found === undefined) return false
-    return (JSON.parse(asBuffer(found.value).toString('utf8')) as { service?: string }).service === this.#owner
+    return readHolder(this.#context.cache, port)?.service === this.#owner
   }
 
   /** Gives back what the Service had and has no more. */
@@ -304,17 +326,6 @@ function portKey(port: number): string {
 
 function addressKey(tenant: string, address: string): string {
   return resourcePrefix(tenant, { keyGroup: 'networking.k8s.io', resource: 'ipaddresses' }) + address
-}
-
-function needsNodePorts({ type, allocateLoadBalancerNodePorts }: ServiceSpec): boolean {
-  return type === 'NodePort' || (type === 'LoadBalancer' && allocateLoadBalancerNodePorts !== false)
-}
-
-function portsOf(spec: ServiceSpec | undefined): Set<number> {
-  const ports = new Set((spec?.ports ?? []).map((port) => port.nodePort ?? 0))
-  ports.add(spec?.healthCheckNodePort ?? 0)
-  ports.delete(0)
-  return ports
 }
 
 /** Undefined for Services without an address of their own. */

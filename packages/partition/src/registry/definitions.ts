@@ -35,6 +35,7 @@ export const registryDefinitions: readonly CustomResourceDefinition[] = [
         home: { type: 'boolean' },
         draining: { type: 'boolean' },
         serviceCIDR: { type: 'string', format: 'cidr' },
+        nodePorts: { type: 'array', maxItems: 1024, items: { type: 'string', pattern: '^[0-9]{1,5}-[0-9]{1,5}$' } },
       },
       'x-kubernetes-validations': [
         {
