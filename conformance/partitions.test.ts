@@ -14,6 +14,7 @@ interface Listed {
   readonly tenants?: number
   readonly nodes?: number
   readonly serviceCIDR?: string
+  readonly endpoints: readonly string[]
 }
 
 const WEB = {
@@ -82,6 +83,45 @@ describe('partitions, added to a cluster while it runs', () => {
     assert.deepEqual(pids(after), pids(before))
     const columns = await cluster.kubectl('get partitions')
     assert.match(columns, /tp1\s+\["Tenant"\]\s+True/)
+  })
+
+  it('let machines become nodes by a token, or by a certificate for one name', async () => {
+    const file = (name: string): string => join(folder, name)
+    const target = ['--partition', 'rp1']
+    assert.match(await refusal('node', 'kubeconfig', 'machine'), /one of home, rp1/)
+    assert.match(await refusal('node', 'kubeconfig', 'Machine!', ...target), /lower case letters/)
+    await writeFile(file('token'), await cluster.mustCentaurus(['node', 'bootstrap-kubeconfig', ...target]))
+    const subject = ['-subj', '/O=system:nodes/CN=system:node:machine']
+    const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', file('key')]
+    const asked = await cluster.inNetwork(['openssl', 'req', ...newKey, ...subject])
+    const request = {
+      apiVersion: 'certificates.k8s.io/v1',
+      kind: 'CertificateSigningRequest',
+      metadata: { name: 'machine' },
+      spec: {
+        request: Buffer.from(asked).toString('base64'),
+        signerName: 'kubernetes.io/kube-apiserver-client-kubelet',
+        usages: ['digital signature', 'client auth'],
+      },
+    }
+    const withToken = `--kubeconfig ${file('token')}`
+    await cluster.kubectl(`${withToken} create -f -`, { input: JSON.stringify(request) })
+    const certificate = await cluster.eventually(
+      `${withToken} get csr machine -o jsonpath={.status.certificate}`,
+      (text) => text !== '',
+    )
+    await writeFile(file('certificate'), Buffer.from(certificate, 'base64'))
+    await writeFile(file('node'), await cluster.mustCentaurus(['node', 'kubeconfig', 'machine', ...target]))
+    const [server] = (await find('rp1'))!.endpoints
+    const authority = `--server ${server} --certificate-authority ${join(cluster.home, 'pki/ca.crt')}`
+    const issued = `${authority} --client-certificate ${file('certificate')} --client-key ${file('key')}`
+    for (const credentials of [issued, `--kubeconfig ${file('node')}`]) {
+      assert.match(await cluster.kubectl(`${credentials} auth whoami`), /system:node:machine/)
+      const { stderr } = await cluster.tryKubectl(`${credentials} get node machine`)
+      assert.match(stderr, /nodes "machine" not found/)
+    }
+    const { stderr } = await cluster.tryKubectl(`${withToken} get nodes`)
+    assert.match(stderr, /User "system:bootstrap:\w{6}" cannot list resource "nodes"/)
   })
 
   it('run a tenant’s pods on all nodes of the cluster', async () => {

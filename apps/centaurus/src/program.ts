@@ -9,8 +9,9 @@ import { runTests } from './commands/test.ts'
 import { up } from './commands/up.ts'
 import { DAEMONS } from './daemons.ts'
 import { findHome } from './home.ts'
-import { formatNodes, parseNodes, parsePort, type NodesSetting } from './settings.ts'
+import { parseNodes, parsePort, type NodesSetting } from './settings.ts'
 import { addGatewayCommands } from './gateway-program.ts'
+import { addNodeCommands } from './node-program.ts'
 import { addPartitionCommands } from './partition-program.ts'
 import { addTenantCommands } from './tenant-program.ts'
 import { addSimulate } from './simulate/program.ts'
@@ -27,6 +28,7 @@ export function createProgram(): Command {
   addCluster(program)
   addPartitionCommands(program)
   addTenantCommands(program)
+  addNodeCommands(program)
   addStore(program)
   addImage(program)
   addTools(program)
@@ -148,8 +150,4 @@ function addDaemons(program: Command): void {
     .command('prepare', { hidden: true })
     .description('compile what the first start needs')
     .action(async () => (await import('./commands/prepare.ts')).prepare())
-  program
-    .command('node', { hidden: true })
-    .description(`run the node agents in the foreground (${formatNodes({ type: 'local' })} or simulated, as set up)`)
-    .action(async () => (await import('./commands/node.ts')).runNode(findHome()))
 }

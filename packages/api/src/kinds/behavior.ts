@@ -22,12 +22,14 @@ export interface BehaviorContext {
 /**
  * What the published schema cannot say about a kind. Every function is pure apart from changing `draft`, which the caller owns.
  * Absent functions mean: nothing to do. The server does by itself: metadata (name, uid, generation's increment on a changed
- * spec when `status` is a subresource, timestamps), dropping `status` on create and on update of the main resource, dropping
+ * spec when `status` is a subresource, timestamps), dropping `status` on create (but see `keepsStatusOnCreate`) and on update of the main resource, dropping
  * everything but `status` and metadata on update of `/status`, and validation of metadata, types and required fields.
  */
 export interface KindBehavior<T extends KubeObject = KubeObject> {
   /** What `metadata.name` must look like; absent means a DNS subdomain, as most kinds have it. */
   readonly nameRule?: NameRule | undefined
+  /** True when who creates an object may give it a status; default false. */
+  readonly keepsStatusOnCreate?: boolean | undefined
   /** Fills what is absent, as upstream's defaulting does. Idempotent. */
   readonly setDefaults?: ((draft: T) => void) | undefined
   /** Runs before validation on create, after the server's own preparation: sets what only the server decides. */

@@ -1,6 +1,7 @@
 import type { ApiServerCore, ApiServerExtension, CreateExtension } from '../extension.ts'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import { clusterroles } from '@centaurus/api/rbac/v1'
+import { createBootstrapTokenAuthenticator } from '../tokens/bootstrap-token.ts'
 import { createOpenIdRoutes } from '../tokens/openid-metadata.ts'
 import type { TokenSigner } from '../tokens/signing-key.ts'
 import { createTokenAuthenticator } from '../tokens/token-authenticator.ts'
@@ -36,7 +37,7 @@ export interface AccessOptions {
 }
 
 /**
- * Who may come in and do what: client certificates and service-account tokens; system:masters, node authorizer and RBAC with its
+ * Who may come in and do what: client certificates, service-account and bootstrap tokens; system:masters, node authorizer and RBAC with its
  * default roles; reviews, token requests and the documents with which others check our tokens. Nothing is allowed before `start`
  * has read the roles, except to system:masters.
  */
@@ -67,6 +68,7 @@ export function createAccessExtension(options: AccessOptions): CreateExtension {
         createFrontProxyAuthenticator(certificates),
         ...(options.authenticators ?? []),
         certificates,
+        createBootstrapTokenAuthenticator(core),
         ...(options.oidc ?? []).map((issuer) => createOidcAuthenticator(issuer, core)),
         tokens,
       ]),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { isStatus, type StatusError } from '@centaurus/api'
 import { deployments, type Deployment } from '@centaurus/api/apps/v1'
-import { configmaps, events, pods, type Pod } from '@centaurus/api/core/v1'
+import { configmaps, events, nodes, pods, type Pod } from '@centaurus/api/core/v1'
 import { poddisruptionbudgets } from '@centaurus/api/policy/v1'
 import type { Client } from '@centaurus/client'
 import { startTestServer, type TestServer } from '../testing/test-server.ts'
@@ -141,6 +141,14 @@ describe('writes', () => {
     assert.equal(withStatus.metadata.generation, 1)
     const withSpec = await client.update(deployments, { ...withStatus, status: { replicas: 7 } })
     assert.equal(withSpec.status?.replicas, 2)
+  })
+
+  it('lets who makes a node give it a status, and nobody else', async () => {
+    const conditions = [{ type: 'Ready', status: 'True' }]
+    const made = await client.create(nodes, { metadata: { name: 'own' }, status: { conditions } })
+    assert.equal(made.status?.conditions?.[0]?.type, 'Ready')
+    const { status } = await client.create(deployments, { ...deployment('fresh'), status: { replicas: 7 } })
+    assert.equal(status?.replicas, undefined)
   })
 
   it('patches in all four ways', async () => {

@@ -87,7 +87,8 @@ export function fillNewMetadata(deps: WriteDeps, draft: KubeObject, request: Obj
     const prefix = metadata.generateName ?? ''
     if (prefix !== '') metadata.name = generateName(prefix, deps.random)
   }
-  if (hasStatusSubresource(definition)) delete (draft as AnyObject)['status']
+  const dropsStatus = hasStatusSubresource(definition) && definition.behavior.keepsStatusOnCreate !== true
+  if (dropsStatus) delete (draft as AnyObject)['status']
 }
 
 /**

@@ -7,6 +7,12 @@ import { validateNode, validateNodeStatusUpdate, validateNodeUpdate } from './va
 /** Nodes. Source: pkg/registry/core/node/strategy.go and SetDefaults_NodeStatus, pkg/apis/core/v1 v1.37. */
 export const nodeBehavior: KindBehavior<Node> = {
   hasGeneration: false,
+  keepsStatusOnCreate: true,
+  // Source: dropDisabledFields; nodes allow all other fields, including status, to be set on create
+  prepareForCreate: ({ spec, status }) => {
+    delete spec?.configSource
+    delete status?.config
+  },
   setDefaults: ({ spec, status }) => {
     // Source: Convert_v1_NodeSpec_To_core_NodeSpec: the older field decides where the two disagree.
     const first = spec?.podCIDR ?? ''

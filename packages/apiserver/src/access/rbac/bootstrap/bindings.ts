@@ -1,6 +1,13 @@
 /** Bindings of cluster roles, each `kind:role -> subjects`. Source: plugin/pkg/auth/authorizer/rbac/bootstrappolicy (v1.37). */
 export const CLUSTER_BINDINGS: Readonly<Record<string, string>> = {
   'cluster-admin': 'ClusterRole:cluster-admin -> Group:system:masters',
+  // kubeadm's, of cmd/kubeadm/app/phases/bootstraptoken/node: a machine with a bootstrap token becomes a node, and renews its certificate
+  'kubeadm:kubelet-bootstrap':
+    'ClusterRole:system:node-bootstrapper -> Group:system:bootstrappers:kubeadm:default-node-token',
+  'kubeadm:node-autoapprove-bootstrap':
+    'ClusterRole:system:certificates.k8s.io:certificatesigningrequests:nodeclient -> Group:system:bootstrappers:kubeadm:default-node-token',
+  'kubeadm:node-autoapprove-certificate-rotation':
+    'ClusterRole:system:certificates.k8s.io:certificatesigningrequests:selfnodeclient -> Group:system:nodes',
   'system:basic-user': 'ClusterRole:system:basic-user -> Group:system:authenticated',
   'system:cluster-trust-bundle-discovery':
     'ClusterRole:system:cluster-trust-bundle-discovery -> Group:system:serviceaccounts',
