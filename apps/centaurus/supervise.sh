@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs a command, and again whenever something kills it. A command that ends by itself is left alone: it has said why.
 #   supervise.sh COMMAND [ARGUMENT …]
-# SIGTERM goes on to the command and ends both.
+# SIGTERM goes on to the command and ends both. SUPERVISE_SIGNAL tells a command that is started again what killed the one before.
 set -u
 
 stopping=
@@ -26,6 +26,7 @@ while :; do
   fi
   [ $(($(date +%s) - began)) -lt 10 ] || delay=1
   echo "supervise: $1 was killed by signal $((code - 128)); starting it again in $delay s" >&2
+  export SUPERVISE_SIGNAL=$((code - 128))
   sleep "$delay"
   [ -z "$stopping" ] || exit "$code"
   [ "$delay" -ge 8 ] || delay=$((delay * 2))

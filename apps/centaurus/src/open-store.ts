@@ -20,9 +20,18 @@ import type { Settings } from './settings.ts'
 import type { EtcdSetting, StoreSetting } from './store-setting.ts'
 import { UserError } from './user-error.ts'
 
-/** Opens the cluster's store, for an API server. Throws {@link UserError} for what a person can mend. */
-export async function openClusterStore(home: Home, setting: StoreSetting, logger?: Logger): Promise<Store> {
-  const store = await openRawStore(home, setting, logger)
+/** SIGABRT, SIGBUS and SIGSEGV. Source: signal(7). A damaged store may be what a process has died of that was killed by them. */
+const CRASH_SIGNALS = new Set(['6', '7', '11'])
+
+export interface OpenStoreOptions {
+  readonly logger?: Logger | undefined
+  /** Read all of a store file first: it may be damaged. Default: when the process that was here before crashed. */
+  readonly verify?: boolean | undefined
+}
+
+/** Opens the cluster's store. Throws {@link UserError} for what a person can mend. */
+export async function openClusterStore(home: Home, setting: StoreSetting, options?: OpenStoreOptions): Promise<Store> {
+  const store = await openRawStore(home, setting, options)
   try {
     return await continueRevisions(store)
   } catch (error) {
@@ -33,16 +42,20 @@ export async function openClusterStore(home: Home, setting: StoreSetting, logger
 
 /** As {@link openClusterStore}; its revisions begin where those of no other partition do, so that they tell from which store they are. */
 export async function openPartitionStore(home: Home, { store, partition }: Settings, logger?: Logger): Promise<Store> {
-  return withRevisionBase(await openClusterStore(home, store, logger), (partition?.index ?? 0) * REVISION_SPAN)
+  return withRevisionBase(await openClusterStore(home, store, { logger }), (partition?.index ?? 0) * REVISION_SPAN)
 }
 
 /** Opens it as it is, for a migration. Throws {@link UserError} for what a person can mend. */
-export async function openRawStore(home: Home, setting: StoreSetting, logger?: Logger): Promise<Store> {
+export async function openRawStore(
+  home: Home,
+  setting: StoreSetting,
+  { logger, verify = CRASH_SIGNALS.has(process.env['SUPERVISE_SIGNAL'] ?? '') }: OpenStoreOptions = {},
+): Promise<Store> {
   const automaticCompaction = { intervalMs: COMPACTION_INTERVAL_MS }
   try {
     if (setting.engine === 'embedded') {
       const revisions = timedRevisions(systemClock)
-      return await openEmbeddedStore({ path: home.storeDir, automaticCompaction, revisions, logger })
+      return await openEmbeddedStore({ path: home.storeDir, automaticCompaction, revisions, logger, verify })
     }
     const { endpoints, prefix } = setting
     readTls(setting) // a file that is missing is said at once; later ones are read at each connection

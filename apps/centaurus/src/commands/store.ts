@@ -50,7 +50,7 @@ interface Copy {
 }
 
 async function copy(home: Home, { source, target, show }: Copy): Promise<MigrationReport> {
-  const from = await openClusterStore(home, source)
+  const from = await openClusterStore(home, source, { verify: true })
   try {
     const to = await openRawStore(home, target)
     try {

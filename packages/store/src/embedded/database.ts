@@ -108,3 +108,14 @@ export function compactedValue(revision: number): Buffer {
   value.writeUIntBE(revision, 0, 6)
   return value
 }
+
+/** All records of the file, as LMDB counts them without looking for them. */
+export function countRecords(database: Database): number {
+  return (database.getStats() as { readonly entryCount: number }).entryCount
+}
+
+/** Those that belong to no commit. */
+export function countMetaRecords(database: Database): number {
+  const [start, end] = [RECORD_KINDS.meta, RECORD_KINDS.change].map((kind) => recordKey({ kind, revision: 0, slot: 0 }))
+  return database.getKeysCount({ start: start!, end: end! })
+}

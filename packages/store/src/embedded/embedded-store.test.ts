@@ -36,6 +36,10 @@ describeStoreContract(
   { randomRuns: 15 },
 )
 
+const PAGE_BYTES = 4096
+/** LMDB's two headers. */
+const HEADER_BYTES = 2 * PAGE_BYTES
+
 describe('The embedded store, opened again', () => {
   it('has every key, with its revisions, and goes on numbering', async () => {
     const path = newPath()
@@ -204,6 +208,31 @@ describe('The embedded store, asked to open what it must not', () => {
     await assert.rejects(openEmbeddedStore({ path }), /it is not a store; restore/)
     writeFileSync(file, whole)
     await using(path, async (store) => assert.equal((await store.range('')).count, 50))
+  })
+
+  it('refuses a file whose pages were changed, never dies of it, and never takes it for empty', async () => {
+    const path = newPath()
+    const file = join(path, 'store.mdb')
+    await using(path, async (store) => {
+      for (let i = 0; i < 600; i++) await put(store, `k${i}`, 'v'.repeat(200 + (i % 50) * 90))
+    })
+    const whole = readFileSync(file)
+    // Within the head of each page, and where its first nodes are. LMDB finds some of them wrong, takes others for empty pages, and dies of one.
+    const changes = [18, 20, 30].flatMap((offset) => [2, 0x7f7f].map((value) => ({ offset, value })))
+    for (const { offset, value } of changes) {
+      const changed = Buffer.from(whole)
+      for (let page = HEADER_BYTES; page < whole.length; page += PAGE_BYTES) changed.writeUInt16LE(value, page + offset)
+      writeFileSync(file, changed)
+      await assert.rejects(openEmbeddedStore({ path, verify: true }), (error: unknown) => {
+        assert(error instanceof StoreFileError, `${offset} ${value} ${String(error)}`)
+        assert.match(error.message, /Cannot read store file .*store\.mdb: .*; restore the directory from a backup/)
+        return true
+      })
+    }
+    writeFileSync(file, whole)
+    const store = await openEmbeddedStore({ path, verify: true })
+    assert.equal((await store.range('')).count, 600)
+    await store.close()
   })
 
   it('notices a value that changed on disk', async () => {

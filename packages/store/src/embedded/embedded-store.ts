@@ -22,7 +22,7 @@ import {
 } from '../store.ts'
 import { WatchHub } from '../watch/watch-hub.ts'
 import { checkStamp, openDatabase, type Database } from './database.ts'
-import { damagedFile } from './errors.ts'
+import { damagedFile, explainDamage } from './errors.ts'
 import { loadStore } from './load.ts'
 import { takeLockFile, type LockFile } from './lock-file.ts'
 import { checkStoreFile } from './open-file.ts'
@@ -43,6 +43,11 @@ export interface EmbeddedStoreOptions {
   readonly automaticCompaction?: AutomaticCompaction | undefined
   /** Default: one more each commit. */
   readonly revisions?: RevisionNumbers | undefined
+  /**
+   * Reads everything in a process of its own first. LMDB may crash on a file that was changed behind its back, which nothing here could tell
+   * of: for a file on which a process has crashed. Cost: a second for some 500 MB.
+   */
+  readonly verify?: boolean | undefined
   /** How often an idle watch hears how far it is; default one minute. */
   readonly progressIntervalMs?: number | undefined
   /** Called after each flush to the disk. Must not throw. */
@@ -64,7 +69,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
   let database: Database | undefined
   let writer: Writer | undefined
   try {
-    await checkStoreFile(file)
+    await checkStoreFile(file, { verify: options.verify === true })
     rmSync(join(options.path, FILES.readers), { force: true }) // a killed process's readers would keep pages from being reused
     database = openDatabase(file)
     checkStamp(database, file)
@@ -78,7 +83,7 @@ export async function openEmbeddedStore(options: EmbeddedStoreOptions): Promise<
     await writer?.close()
     await database?.close()
     lock.release()
-    throw error
+    throw explainDamage(error, file)
   }
 }
 

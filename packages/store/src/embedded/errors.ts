@@ -19,3 +19,9 @@ export function damagedFile(file: string, problem: string, cause?: unknown): Sto
   const way = 'restore the directory from a backup, or move it away to start with an empty store'
   return new StoreFileError(`Cannot read store file ${file}: ${problem}; ${way}`, { cause })
 }
+
+/** What LMDB says of a file that it can't make sense of. Other errors stay as they are. */
+export function explainDamage(error: unknown, file: string): unknown {
+  const isDamage = error instanceof Error && !(error instanceof StoreFileError) && error.message.startsWith('MDB_')
+  return isDamage ? damagedFile(file, error.message, error) : error
+}

@@ -1,7 +1,7 @@
 import { Mvcc } from '../mvcc/mvcc.ts'
 import type { RevisionNumbers } from '../mvcc/revision-numbers.ts'
 import { Version } from '../mvcc/version.ts'
-import { readCompactedRevision, type Database } from './database.ts'
+import { countMetaRecords, countRecords, readCompactedRevision, type Database } from './database.ts'
 import { damagedFile } from './errors.ts'
 import { readChangeRecord, RECORD_KINDS, recordKey, revisionOf, slotOf, type StoredChange } from './record.ts'
 
@@ -21,16 +21,21 @@ interface StoredCommit {
 
 /**
  * Rebuilds the index from the change records. Cost: about 2 µs a record; values are not read.
- * Throws `StoreFileError` when a record is damaged, or one after the compacted revision is missing.
+ * Throws `StoreFileError` when a record is damaged, one after the compacted revision is missing, or there are fewer than LMDB has
+ * counted: a damaged page may look as if it were empty, and so may the whole tree.
  */
 export function loadStore(database: Database, file: string, numbers?: RevisionNumbers): LoadedStore {
   const compacted = readCompactedRevision(database)
   const mvcc = new Mvcc({ compactedRevision: compacted, numbers })
   const dead: Version[] = []
+  let records = countMetaRecords(database)
   for (const commit of readCommits(database, file)) {
+    for (const { version } of commit.changes) records += version === 0 ? 1 : 2 // itself, and its value
     if (commit.revision >= compacted) checkCommit(mvcc, commit, file)
     restoreCommit(mvcc, commit, { compacted, dead })
   }
+  const counted = countRecords(database)
+  if (records !== counted) throw damagedFile(file, `${records} records were found where ${counted} must be`)
   if (mvcc.appliedRevision < compacted) throw damagedFile(file, `revision ${compacted} is missing`)
   mvcc.makeVisible(mvcc.appliedRevision)
   return { mvcc, dead }
