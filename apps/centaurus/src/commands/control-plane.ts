@@ -2,6 +2,8 @@ import { hostname } from 'node:os'
 import { renameSync, writeFileSync } from 'node:fs'
 import { hostAlternativeNames, openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import { systemClock, systemRandom } from '@centaurus/base'
+import { ForeignStoreError } from '@centaurus/partition'
+import { StoreFileError } from '@centaurus/store'
 import { startControlPlane } from '../control-plane.ts'
 import { HOME_PARTITION, SINGLE_PARTITION, type PartitionSetup } from '../control-plane/partition-setup.ts'
 import { registerDaemon } from '../daemons.ts'
@@ -103,6 +105,8 @@ async function issueNodeCertificates(certificates: ClusterCertificates, address:
 }
 
 function explainStart(error: unknown, { port }: Settings): never {
+  if (error instanceof ForeignStoreError || error instanceof StoreFileError)
+    throw new UserError(error.message, { cause: error })
   const { code } = error as NodeJS.ErrnoException
   if (code === 'EADDRINUSE') {
     throw new UserError(

@@ -2,6 +2,7 @@ import type { ClusterCertificates, CreateExtension } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import {
   ClaimBook,
+  claimStore,
   createMembership,
   createOpenLink,
   issuePartitionCertificate,
@@ -54,6 +55,7 @@ export async function createShared(options: SharedOptions): Promise<PartitionSha
   const late: { membership?: Membership } = {}
   const owners = new TenantOwners(() => late.membership)
   const ownerOf = (tenant: string): string | undefined => owners.ownerOf(tenant)
+  await claimStore(store, partition.name)
   // Servers that share a store start at any time: what one of them is told of the others' starts would be old.
   if (partition.serverName === undefined) await recordStart(store)
   const certificate = await issuePartitionCertificate(certificates, partition.name)
