@@ -37,6 +37,8 @@ export interface ControlPlaneOptions {
   readonly partition?: PartitionSetup | undefined
   /** OpenID Connect issuers whose tokens are believed; default none. */
   readonly oidc?: readonly OidcOptions[] | undefined
+  /** Networks, as CIDRs, to which tenants' webhooks may lead beside public addresses; default none. */
+  readonly tenantWebhookNetworks?: readonly string[] | undefined
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -83,6 +85,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       storageClass: localStorageClass,
       serviceRange: partition.serviceRange,
       nodePorts: shared.nodePorts,
+      tenantWebhookNetworks: options.tenantWebhookNetworks,
     },
   })
   const membership = createMembership(server.reader, partition.name)

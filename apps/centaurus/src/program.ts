@@ -9,7 +9,7 @@ import { runTests } from './commands/test.ts'
 import { up } from './commands/up.ts'
 import { DAEMONS } from './daemons.ts'
 import { findHome } from './home.ts'
-import { parseNodes, parsePort, type NodesSetting } from './settings.ts'
+import { parseNetworks, parseNodes, parsePort, type NodesSetting } from './settings.ts'
 import { addGatewayCommands } from './gateway-program.ts'
 import { addNodeCommands } from './node-program.ts'
 import { addPartitionCommands } from './partition-program.ts'
@@ -56,6 +56,11 @@ function addCluster(program: Command): void {
     .option('--nodes <kind>', 'local, simulated:N or none (default local)', parseNodes)
     .option('--listen <address>', 'listen on this address alone')
     .option('--advertise <address>', 'how others reach the API server (default: the address of this machine)')
+    .option(
+      '--tenant-webhook-networks <cidrs>',
+      "networks that tenants' webhooks may lead to beside public addresses (default: none)",
+      parseNetworks,
+    )
     .option(
       '--join <file>',
       'run a partition of another cluster here, from what ./centaurus partition add --join-bundle wrote',
@@ -109,6 +114,7 @@ interface UpFlags extends StoreOptions {
   readonly nodes?: NodesSetting
   readonly listen?: string
   readonly advertise?: string
+  readonly tenantWebhookNetworks?: readonly string[]
   readonly join?: string
 }
 

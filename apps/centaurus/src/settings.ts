@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import type { PartitionRole } from '@centaurus/api/centaurus/v1'
 import type { Home } from './home.ts'
 import { EMBEDDED, parseStoreSetting, type StoreSetting } from './store-setting.ts'
@@ -36,6 +37,8 @@ export interface Settings {
   readonly listen?: string | undefined
   /** Address at which nodes, pods and other partitions reach the API server; undefined: this machine's first. */
   readonly advertise?: string | undefined
+  /** Networks, as CIDRs, to which tenants' webhooks may lead beside public addresses; undefined: none. */
+  readonly tenantWebhookNetworks?: readonly string[] | undefined
 }
 
 /** Nodes in one process of simulated nodes; more than this is a job for several machines. */
@@ -75,6 +78,18 @@ export function parseCount(text: string): number {
   return Number(text)
 }
 
+/** Reads CIDRs with commas between; `''`: none. Throws {@link UserError}. */
+export function parseNetworks(text: string): string[] {
+  const networks = text.split(',').flatMap((part) => (part.trim() === '' ? [] : [part.trim()]))
+  for (const network of networks) {
+    const [address = '', bits = ''] = network.split('/')
+    const length = isIP(address) === 4 ? 32 : isIP(address) === 6 ? 128 : -1
+    if (/^\d{1,3}$/.test(bits) && Number(bits) <= length) continue
+    throw new UserError(`Cannot use "${network}": a network is written as 10.1.0.0/16 or fd00::/8`)
+  }
+  return networks
+}
+
 /** Reads `tenant`, `resource` or both with a comma. Throws {@link UserError}. */
 export function parseRoles(text: string): PartitionRole[] {
   const roles = new Set<PartitionRole>()
@@ -97,7 +112,7 @@ export function readSettings(home: Home): Settings | undefined {
   if (!existsSync(home.settings)) return undefined
   try {
     const raw = JSON.parse(readFileSync(home.settings, 'utf8')) as Record<string, unknown>
-    const { partition, listen, advertise } = raw
+    const { partition, listen, advertise, tenantWebhookNetworks: networks } = raw
     return {
       port: parsePort(String(raw['port'])),
       nodes: parseNodes(String(raw['nodes'])),
@@ -105,6 +120,7 @@ export function readSettings(home: Home): Settings | undefined {
       ...(partition === undefined ? {} : { partition: readPartition(partition as Record<string, unknown>) }),
       ...(listen === undefined ? {} : { listen: String(listen) }),
       ...(advertise === undefined ? {} : { advertise: String(advertise) }),
+      ...(networks === undefined ? {} : { tenantWebhookNetworks: parseNetworks(String(networks)) }),
     }
   } catch (cause) {
     throw new UserError(
@@ -128,7 +144,7 @@ function readPartition(raw: Record<string, unknown>): PartitionSettings {
 
 /** Replaces the file in one step. */
 export function writeSettings(home: Home, settings: Settings): void {
-  const { port, nodes, store, partition, listen, advertise } = settings
+  const { port, nodes, store, partition, listen, advertise, tenantWebhookNetworks } = settings
   const raw = {
     port,
     nodes: formatNodes(nodes),
@@ -136,6 +152,7 @@ export function writeSettings(home: Home, settings: Settings): void {
     ...(partition === undefined ? {} : { partition: { ...partition, roles: formatRoles(partition.roles) } }),
     listen,
     advertise,
+    tenantWebhookNetworks,
   }
   const draft = `${home.settings}.new`
   writeFileSync(draft, `${JSON.stringify(raw, undefined, 2)}\n`)

@@ -161,6 +161,18 @@ export { applyPatch, type Applied, type ApplyInput } from './apply/apply-patch.t
 export { type FieldSet } from './apply/field-set.ts'
 export { resetFieldsOf, trackUpdate, type TrackUpdateInput } from './apply/track-update.ts'
 export { cronNext, parseCron, type CronSchedule } from './kinds/workloads/cron.ts'
+export { compileAdmissionCel, toAdmissionCelValue, type AdmissionCelOptions } from './cel/admission.ts'
+export { CelAuthorizer, type CelAccessAnswer, type CelAccessQuestion, type CelAuthorize } from './cel/authorizer.ts'
+export {
+  CEL_MESSAGE_BYTES_MAX,
+  CEL_STEPS_MAX,
+  celErrorText,
+  celStepsOf,
+  longestCollection,
+  OUT_OF_BUDGET,
+  type CelProgram,
+  type CompiledCel,
+} from './cel/program.ts'
 export { convertCustomResource } from './crd/convert.ts'
 export { defaultObject } from './crd/defaults.ts'
 export { evaluateJsonPath, parseJsonPath, printerColumnValue, type JsonPathStep } from './crd/json-path.ts'

@@ -2,7 +2,10 @@ import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Store } from '@centaurus/store'
 import type { Authorizer } from './access/access.ts'
+import { createUnionAuthorizer } from './access/authorizer.ts'
 import { builtInAdmission, type AdmissionOptions } from './admission/built-in.ts'
+import { paramAccessChecks } from './admission/policies/param-access.ts'
+import { Reviews } from './admission/reviews.ts'
 import { bootstrapObjects } from './admission/bootstrap.ts'
 import { addExtensions, emptyParts, type ExtensionParts } from './extension-parts.ts'
 import type { ApiServerCore, CreateExtension, NonResourceRoute } from './extension.ts'
@@ -141,6 +144,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       cache.close()
       for (const drain of parts.drains) drain()
       await door.close()
+      serveDeps.admissionContext.reviews.close()
       for (const close of parts.closes.toReversed()) await close()
     },
   }
@@ -162,12 +166,17 @@ interface CoreDeps extends ServeDeps {
   readonly tenants: RegistryTenants
 }
 
-function createServeDeps({ store, clock, random, logger, partition }: ApiServerDeps, parts: ExtensionParts): CoreDeps {
+function createServeDeps(deps: ApiServerDeps, parts: ExtensionParts): CoreDeps {
+  const { store, clock, random, logger, partition } = deps
   const cache = new WatchCache({ store, clock, logger })
   const registry = new ResourceRegistry(builtInDefinitions())
   const registries = new TenantRegistries(registry)
   const reader = createReader(cache)
   const tenants = new RegistryTenants(reader, partition)
+  const authorizer = authorizerOf(parts)
+  const known = { reader, random, clock, cache, registries, tenants }
+  parts.writeChecks.push(...paramAccessChecks({ reader, registries, authorizer }))
+  const reviews = new Reviews({ ...known, authorizer, logger }, deps.admission)
   return {
     store,
     cache,
@@ -181,7 +190,7 @@ function createServeDeps({ store, clock, random, logger, partition }: ApiServerD
     lanes: new Lanes(),
     epochs: new EpochFences(store),
     admission: parts.admission,
-    admissionContext: { reader, random, clock, cache, registries, tenants },
+    admissionContext: { ...known, reviews },
     writeChecks: parts.writeChecks,
     connectors: parts.connectors,
     actions: parts.actions,
@@ -205,6 +214,12 @@ function createDoor(deps: ListenerDeps): Pick<ApiServer, 'listen' | 'close'> {
 }
 
 const ALLOW_ALL: Authorizer = { authorize: () => ({ allowed: true, reason: '' }) }
+
+/** Asks whatever authorizers the extensions have brought by then. */
+function authorizerOf({ authorizers }: ExtensionParts): Authorizer {
+  const union = createUnionAuthorizer(authorizers)
+  return { authorize: (attributes) => (authorizers.length === 0 ? ALLOW_ALL : union).authorize(attributes) }
+}
 
 function healthChecks(cache: WatchCache, parts: ExtensionParts): { live: HealthChecks; ready: HealthChecks } {
   const checkCache = (): void => {

@@ -42,6 +42,7 @@ export async function runControlPlane(home: Home): Promise<void> {
       clientHost: clientHost(settings),
       partition: partitionSetup(settings),
       oidc: readOidcSettings(home),
+      tenantWebhookNetworks: settings.tenantWebhookNetworks,
       clock,
       random: systemRandom,
       logger,

@@ -108,11 +108,19 @@ async function runHere(home: Home, { name, options, nodes, register, added, clie
 }
 
 /** What servers on one machine have in common unless they are told otherwise. */
-function inherited(home: Home, options: AddPartitionOptions): Pick<Settings, 'listen' | 'advertise'> {
+function inherited(
+  home: Home,
+  options: AddPartitionOptions,
+): Pick<Settings, 'listen' | 'advertise' | 'tenantWebhookNetworks'> {
   const mine = readSettings(home)
   const listen = options.listen ?? mine?.listen
   const advertise = options.advertise ?? mine?.advertise
-  return { ...(listen === undefined ? {} : { listen }), ...(advertise === undefined ? {} : { advertise }) }
+  const tenantWebhookNetworks = mine?.tenantWebhookNetworks
+  return {
+    ...(listen === undefined ? {} : { listen }),
+    ...(advertise === undefined ? {} : { advertise }),
+    ...(tenantWebhookNetworks === undefined ? {} : { tenantWebhookNetworks }),
+  }
 }
 
 function bundleTask(home: Home, file: string, added: Partial<Added>): ListrTask {

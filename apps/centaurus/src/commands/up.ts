@@ -27,6 +27,7 @@ export interface UpOptions {
   readonly store?: StoreSetting | undefined
   readonly listen?: string | undefined
   readonly advertise?: string | undefined
+  readonly tenantWebhookNetworks?: readonly string[] | undefined
   /** File that `centaurus partition add --join-bundle` wrote. */
   readonly join?: string | undefined
 }
@@ -66,6 +67,7 @@ function decideSettings(home: Home, options: UpOptions, bundle: JoinBundle | und
   const partition = bundle?.partition ?? last?.partition
   const listen = options.listen ?? last?.listen
   const advertise = options.advertise ?? last?.advertise
+  const tenantWebhookNetworks = options.tenantWebhookNetworks ?? last?.tenantWebhookNetworks
   const wanted: Settings = {
     port: options.port ?? last?.port ?? defaults.port,
     nodes: options.nodes ?? last?.nodes ?? defaults.nodes,
@@ -73,6 +75,7 @@ function decideSettings(home: Home, options: UpOptions, bundle: JoinBundle | und
     ...(partition === undefined ? {} : { partition }),
     ...(listen === undefined ? {} : { listen }),
     ...(advertise === undefined ? {} : { advertise }),
+    ...(tenantWebhookNetworks === undefined ? {} : { tenantWebhookNetworks }),
   }
   if (last !== undefined) refuseAnotherStore(home, last.store, wanted.store)
   if (last !== undefined && findDaemon(home, 'control-plane') !== undefined && !isDeepStrictEqual(last, wanted)) {

@@ -33,18 +33,21 @@ let shared: Environment | undefined
  * objects, `semver`, the authorizer and two-variable comprehensions; a rule that uses them does not compile.
  */
 export function celEnvironment(): Environment {
-  if (shared !== undefined) return shared
+  shared ??= newCelEnvironment().registerVariable('self', 'dyn').registerVariable('oldSelf', 'dyn')
+  return shared
+}
+
+/** The same without any variable. */
+export function newCelEnvironment(): Environment {
   const environment = new Environment({
     unlistedVariablesAreDyn: false,
     enableOptionalTypes: true,
     homogeneousAggregateLiterals: false,
     limits: LIMITS,
   })
-  environment.registerVariable('self', 'dyn').registerVariable('oldSelf', 'dyn')
   registerListFunctions(environment)
   registerTextFunctions(environment)
   registerQuantityFunctions(environment)
-  shared = environment
   return environment
 }
 

@@ -1,32 +1,28 @@
-import { Optional, type ASTNode, type ParseResult } from '@marcbachmann/cel-js'
+import { Optional } from '@marcbachmann/cel-js'
+import {
+  CEL_MESSAGE_BYTES_MAX,
+  CEL_STEPS_MAX,
+  celErrorText,
+  celStepsOf,
+  compileCel,
+  longestCollection,
+  OUT_OF_BUDGET,
+  type CelProgram,
+} from '../cel/program.ts'
 import type { JSONSchemaProps, ValidationRule } from '../generated/types/apiextensions/v1.ts'
 import { isRecord } from '../meta/values.ts'
 import { duplicate, FieldPath, forbiddenField, invalid, required, type FieldError } from '../status/field-error.ts'
 import { celEnvironment } from './cel-environment.ts'
-import { longestCollection, toCelValue } from './cel-values.ts'
+import { toCelValue } from './cel-values.ts'
 import { correlateItems } from './validate-value.ts'
-
-/**
- * Steps that all rules of one object may take together. The library counts none, so before a rule runs we bound it from above:
- * its nodes times the longest collection once for every level of nested macros. A rule that could take more is refused with
- * upstream's words. Strings that become lists (`split`, `findAll`) count with their characters.
- */
-export const CEL_STEPS_MAX = 10_000_000
-/** Source: apiserver pkg/apis/cel config MaxEvaluatedMessageExpressionSizeBytes. */
-const MESSAGE_BYTES_MAX = 5 * 1024
-const MACROS = new Set(['all', 'exists', 'exists_one', 'existsOne', 'map', 'filter', 'sortBy'])
-const LIST_MAKERS = new Set(['split', 'findAll'])
 
 /** A rule ready to run. */
 interface CompiledRule {
   readonly rule: ValidationRule
-  readonly program: ParseResult | undefined
-  readonly message: ParseResult | undefined
+  readonly program: CelProgram | undefined
+  readonly message: CelProgram | undefined
   readonly error: string | undefined
   readonly usesOldSelf: boolean
-  readonly nodes: number
-  readonly depth: number
-  readonly makesLists: boolean
 }
 
 const compiledRules = new WeakMap<JSONSchemaProps, readonly CompiledRule[]>()
@@ -55,8 +51,7 @@ export function validateCelRules({ object, old }: CelRuleInput, schema: JSONSche
 /** Problems of a rule that show without an object; empty when it compiles. */
 export function compileProblems(rule: ValidationRule): { rule?: string; message?: string; usesOldSelf: boolean } {
   const compiled = compileRule(rule)
-  const message =
-    rule.messageExpression === undefined ? undefined : checkProgram(rule.messageExpression, 'string').error
+  const message = rule.messageExpression === undefined ? undefined : compile(rule.messageExpression, 'string').error
   return {
     ...(compiled.error === undefined ? {} : { rule: compiled.error }),
     ...(message === undefined ? {} : { message }),
@@ -151,15 +146,12 @@ function runRule(run: Run, compiled: CompiledRule, input: RuleInput): void {
   }
   const isOptional = rule.optionalOldSelf === true
   if (compiled.usesOldSelf && input.oldSelf === undefined && !isOptional) return
-  run.stepsLeft -= estimateSteps(compiled, input)
+  run.stepsLeft -= celStepsOf(program, {
+    longest: input.longest,
+    characters: () => JSON.stringify(input.place.value).length,
+  })
   if (run.stepsLeft < 0) {
-    run.errors.push(
-      invalid(
-        path,
-        type,
-        'validation failed due to running out of cost budget, no further validation rules will be run',
-      ),
-    )
+    run.errors.push(invalid(path, type, OUT_OF_BUDGET))
     return
   }
   const oldSelf = isOptional
@@ -169,9 +161,9 @@ function runRule(run: Run, compiled: CompiledRule, input: RuleInput): void {
     : input.oldSelf
   const context = { self: input.self, oldSelf }
   try {
-    if (program(context) === true) return
+    if (program.run(context) === true) return
   } catch (error) {
-    const text = firstLine(error)
+    const text = celErrorText(error)
     const shown = describeRule(rule)
     const detail = text.startsWith('no such overload')
       ? `'${text}': call arguments did not match a supported operator, function or macro signature for rule: ${shown}`
@@ -181,11 +173,6 @@ function runRule(run: Run, compiled: CompiledRule, input: RuleInput): void {
   }
   const at = (rule.fieldPath ?? '') === '' ? path : path.child(normalizeFieldPath(rule.fieldPath!))
   run.errors.push(failure(at, rule, { value: input.place.value, detail: messageOf(compiled, context) }))
-}
-
-function estimateSteps(compiled: CompiledRule, { longest, place }: RuleInput): number {
-  const length = compiled.makesLists ? Math.max(longest, JSON.stringify(place.value).length) : longest
-  return compiled.nodes * Math.max(1, length) ** compiled.depth
 }
 
 function failure(
@@ -215,8 +202,8 @@ function messageOf({ rule, message }: CompiledRule, context: Record<string, unkn
   const fallback = (rule.message ?? '') === '' ? `failed rule: ${rule.rule.trim()}` : rule.message!.trim()
   if (message === undefined) return fallback
   try {
-    const text = String(message(context)).trim()
-    return text === '' || text.includes('\n') || text.length > MESSAGE_BYTES_MAX ? fallback : text
+    const text = String(message.run(context)).trim()
+    return text === '' || text.includes('\n') || text.length > CEL_MESSAGE_BYTES_MAX ? fallback : text
   } catch {
     return fallback // upstream too falls back when the expression fails
   }
@@ -257,79 +244,11 @@ function rulesOf(schema: JSONSchemaProps): readonly CompiledRule[] {
 }
 
 function compileRule(rule: ValidationRule): CompiledRule {
-  const { program, error } = checkProgram(rule.rule, 'bool')
-  const message =
-    (rule.messageExpression ?? '') === '' ? undefined : checkProgram(rule.messageExpression!, 'string').program
-  const shape = { nodes: 0, depth: 0, usesOldSelf: false, makesLists: false }
-  if (program !== undefined) measure(program.ast, 0, shape)
-  return { rule, program, message, error, ...shape }
+  const { program, error } = compile(rule.rule, 'bool')
+  const message = (rule.messageExpression ?? '') === '' ? undefined : compile(rule.messageExpression!, 'string').program
+  return { rule, program, message, error, usesOldSelf: program?.names.has('oldSelf') === true }
 }
 
-function checkProgram(
-  expression: string,
-  wanted: string,
-): { program: ParseResult | undefined; error: string | undefined } {
-  try {
-    const program = celEnvironment().parse(expression)
-    const result = program.check()
-    if (!result.valid) return { program: undefined, error: `compilation failed: ${firstLine(result.error)}` }
-    if (result.type !== undefined && result.type !== wanted && result.type !== 'dyn') {
-      return { program: undefined, error: `must evaluate to a ${wanted}` }
-    }
-    return { program, error: undefined }
-  } catch (error) {
-    return { program: undefined, error: `compilation failed: ${firstLine(error)}` }
-  }
-}
-
-interface Shape {
-  nodes: number
-  /** Levels of macros inside of macros. */
-  depth: number
-  usesOldSelf: boolean
-  makesLists: boolean
-}
-
-function measure(node: ASTNode, depth: number, shape: Shape): void {
-  shape.nodes++
-  shape.depth = Math.max(shape.depth, depth)
-  if (node.op === 'id' && node.args === 'oldSelf') shape.usesOldSelf = true
-  let inner = depth
-  if (node.op === 'rcall') {
-    const [name] = node.args
-    if (LIST_MAKERS.has(name)) shape.makesLists = true
-    if (MACROS.has(name)) inner = depth + 1
-  }
-  // `==`, `in` and functions on lists walk them once.
-  if (['==', '!=', 'in', 'call'].includes(node.op) || (node.op === 'rcall' && inner === depth))
-    shape.depth = Math.max(shape.depth, depth + 1)
-  forEachNode(node.args, (child, isReceiver) => measure(child, isReceiver ? depth : inner, shape))
-}
-
-/** Operands of a node; in a call on a value, the first node is that value. */
-function forEachNode(args: unknown, visitNode: (node: ASTNode, isReceiver: boolean) => void): void {
-  if (isNode(args)) return visitNode(args, false)
-  if (!Array.isArray(args)) return
-  let isFirst = true
-  for (const item of args as unknown[]) {
-    if (isNode(item)) {
-      visitNode(item, isFirst)
-      isFirst = false
-    } else if (Array.isArray(item)) forEachList(item, visitNode)
-  }
-}
-
-function forEachList(items: readonly unknown[], visitNode: (node: ASTNode, isReceiver: boolean) => void): void {
-  for (const item of items) {
-    if (isNode(item)) visitNode(item, false)
-    else if (Array.isArray(item)) forEachList(item as unknown[], visitNode)
-  }
-}
-
-function isNode(value: unknown): value is ASTNode {
-  return typeof value === 'object' && value !== null && 'op' in value && 'args' in value
-}
-
-function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0]!
+function compile(expression: string, wanted: string): ReturnType<typeof compileCel> {
+  return compileCel(celEnvironment(), expression, [wanted])
 }

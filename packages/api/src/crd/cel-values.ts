@@ -56,10 +56,3 @@ function toCelObject(value: Record<string, unknown>, schema: JSONSchemaProps): u
   }
   return out
 }
-
-/** Items of the longest list or map in a value: what one comprehension may walk. */
-export function longestCollection(value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 0
-  const members = Array.isArray(value) ? (value as unknown[]) : Object.values(value)
-  return members.reduce<number>((longest, member) => Math.max(longest, longestCollection(member)), members.length)
-}

@@ -29,6 +29,8 @@ export interface StatusErrorInit {
   readonly message: string
   readonly details?: StatusDetails | undefined
   readonly cause?: unknown
+  /** What the client reads when others word the refusal, such as a webhook: any code, any reason or none. */
+  readonly answer?: { readonly code: number; readonly reason: string } | undefined
 }
 
 /** An answer of the API that says no. The message is what the client reads, in upstream's wording. */
@@ -37,12 +39,14 @@ export class StatusError extends Error {
   readonly code: number
   readonly reason: StatusReason
   readonly details: StatusDetails | undefined
+  readonly #answeredReason: string
 
-  constructor({ reason, message, details, cause }: StatusErrorInit) {
+  constructor({ reason, message, details, cause, answer }: StatusErrorInit) {
     super(message, cause === undefined ? undefined : { cause })
-    this.code = STATUS_CODES[reason]
+    this.code = answer?.code ?? STATUS_CODES[reason]
     this.reason = reason
     this.details = details
+    this.#answeredReason = answer?.reason ?? reason
   }
 
   /** The `Status` object that goes over the wire. */
@@ -53,9 +57,10 @@ export class StatusError extends Error {
       metadata: {},
       status: 'Failure',
       message: this.message,
-      reason: this.reason,
+      reason: this.#answeredReason,
       code: this.code,
     }
+    if (this.#answeredReason === '') delete status.reason
     if (this.details !== undefined) status.details = this.details
     return status
   }

@@ -6,6 +6,8 @@ import type { TenantRegistries } from '../resource/tenant-registries.ts'
 import type { WriteRequest } from '../resource/target.ts'
 import type { TenantDirectory } from '../tenants/tenant-directory.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
+import { mutateByReview } from './review-write.ts'
+import type { Reviews } from './reviews.ts'
 
 export type WriteOperation = 'create' | 'update' | 'delete'
 
@@ -19,6 +21,10 @@ export interface AdmittedWrite {
   readonly draft: KubeObject
   /** Undefined for a create. Shared: read only. */
   readonly old: KubeObject | undefined
+  /** Of a create: the name, when the server has chosen it. */
+  readonly generatedName?: string | undefined
+  /** Webhooks and policies have seen it already, as what the client sent, such as a Scale; or the server itself makes the change. */
+  readonly isReviewed?: boolean | undefined
 }
 
 export interface AdmissionContext {
@@ -29,6 +35,8 @@ export interface AdmissionContext {
   readonly cache: WatchCache
   readonly registries: TenantRegistries
   readonly tenants: TenantDirectory
+  /** Webhooks and policies of the tenants. */
+  readonly reviews: Reviews
 }
 
 /** What must hold, and what else must change, in the same commit as the object. */
@@ -55,6 +63,7 @@ export interface AdmissionStep {
   readonly reserve?: ((write: AdmittedWrite, context: AdmissionContext) => Reservation | undefined) | undefined
 }
 
+/** The built-in steps, and then the tenant's webhooks. */
 export async function mutateByAdmission(
   steps: readonly AdmissionStep[],
   write: AdmittedWrite,
@@ -63,7 +72,11 @@ export async function mutateByAdmission(
   for (const step of steps) {
     if (step.ready !== undefined && step.handles(write)) await step.ready(write, context)
   }
-  for (const step of steps) if (step.mutate !== undefined && step.handles(write)) step.mutate(write, context)
+  const mutate = (): void => {
+    for (const step of steps) if (step.mutate !== undefined && step.handles(write)) step.mutate(write, context)
+  }
+  mutate()
+  await mutateByReview(write, context, mutate)
 }
 
 export function validateByAdmission(

@@ -4,6 +4,7 @@ import { defaultIngressClass, defaultStorageClass } from './default-classes.ts'
 import { limitRanger } from './limit-ranger.ts'
 import { namespaceLifecycle } from './namespace-lifecycle.ts'
 import { defaultTolerationSeconds, priority, runtimeClass, taintNodesByCondition } from './pod-defaults.ts'
+import type { ReviewsOptions } from './reviews.ts'
 import { resourceQuota } from './resource-quota.ts'
 import { createServiceAllocation, type ServiceAllocationOptions } from './service-allocation.ts'
 import { serviceAccount } from './service-account.ts'
@@ -11,7 +12,7 @@ import { tenantBoundary } from './tenant-boundary.ts'
 import { tenantQuota } from './tenant-quota.ts'
 import { persistentVolumeClaimResize, storageObjectInUseProtection } from './storage.ts'
 
-export interface AdmissionOptions extends ServiceAllocationOptions {
+export interface AdmissionOptions extends ServiceAllocationOptions, ReviewsOptions {
   /** Address at which pods and clients reach this server; names the endpoints of the `kubernetes` Service. Absent: it has none. */
   readonly advertiseAddress?: string | undefined
   /** Default 6443. */

@@ -11,6 +11,7 @@ import {
 } from '@centaurus/api'
 import type { Binding, Pod } from '@centaurus/api/core/v1'
 import type { Status } from '@centaurus/api/meta/v1'
+import { reviewOwnKind } from '../admission/review-write.ts'
 import type { WriteRequest } from '../resource/target.ts'
 import type { UpdateStrategy } from './prepare.ts'
 import { updateObject } from './update.ts'
@@ -30,9 +31,10 @@ export const CREATED: Status = { kind: 'Status', apiVersion: 'v1', metadata: {},
 export async function bindPod(
   deps: WriteDeps,
   request: WriteRequest,
-  { name, binding }: { readonly name: string; readonly binding: Binding },
+  { name, binding: sent }: { readonly name: string; readonly binding: Binding },
 ): Promise<Status> {
-  checkBinding(binding, name)
+  checkBinding(sent, name)
+  const binding = await reviewBinding(deps, request, { name, binding: sent })
   const nowMs = deps.clock.now()
   const fence = await deps.epochs.of(name, binding.metadata?.annotations)
   await updateObject(deps, fence === undefined ? request : { ...request, fence }, {
@@ -45,6 +47,18 @@ export async function bindPod(
     },
   })
   return CREATED
+}
+
+async function reviewBinding(
+  { admissionContext }: WriteDeps,
+  request: WriteRequest,
+  { name, binding }: { readonly name: string; readonly binding: Binding },
+): Promise<Binding> {
+  if (!admissionContext.reviews.concern(request)) return binding
+  const { namespace } = request // the tenant's own, whoever binds
+  const kind = { group: '', version: 'v1', kind: 'Binding' }
+  const object = { ...binding, apiVersion: 'v1', kind: 'Binding', metadata: { ...binding.metadata, name, namespace } }
+  return reviewOwnKind(admissionContext, request, { operation: 'CREATE', subresource: 'binding', name, object, kind })
 }
 
 /** The change is checked where it is made; nothing else of the Pod moves. As upstream, it is tracked as nobody's field. */

@@ -46,13 +46,19 @@ export function writeRequest(call: ResourceCall, options: { readonly dryRun?: bo
     namespace: namespaceOf(call),
     dryRun: options.dryRun ?? readDryRun(exchange.query),
     fieldManager: readFieldManager(exchange),
+    asked: {
+      fieldManager: exchange.query.get('fieldManager') ?? '',
+      fieldValidation: exchange.query.get('fieldValidation') ?? '',
+    },
     warn: (text) => addWarning(exchange, text),
   }
 }
 
 /** Source: RFC 7234 section 5.5, with code 299 as KEP-1693 has it. */
 export function addWarning(exchange: Exchange, text: string): void {
-  const quoted = text.replaceAll(/[\p{Cc}]/gu, ' ').replaceAll(/["\\]/g, '\\$&')
+  const line = text.replaceAll(/[\p{Cc}]/gu, ' ').replaceAll(/["\\]/g, '\\$&')
+  // headers are bytes: UTF-8, which Node takes one by one
+  const quoted = Buffer.from(line, 'utf8').toString('latin1')
   exchange.addHeader('Warning', `299 - "${quoted}"`)
 }
 

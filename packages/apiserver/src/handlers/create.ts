@@ -1,5 +1,6 @@
 import { fillZeros, generateName, type KubeObject } from '@centaurus/api'
 import { mutateByAdmission, validateByAdmission, type AdmittedWrite } from '../admission/admission.ts'
+import { validateByReview } from '../admission/review-write.ts'
 import type { WriteRequest } from '../resource/target.ts'
 import type { CachedObject } from '../watch-cache/cached-object.ts'
 import { commitPut, nameTaken, rehearsePut } from './commit.ts'
@@ -24,7 +25,8 @@ export async function createObject(deps: WriteDeps, request: WriteRequest, objec
   const schema = storedSchema(definition)
   const filled = fillZeros(object, schema)
   const draft = trackFields(request, { live: undefined, updated: filled, subresource: '', nowMs: deps.clock.now() })
-  const write: AdmittedWrite = { request, operation: 'create', subresource: '', draft, old: undefined }
+  const generatedName = isGenerated ? draft.metadata.name : undefined
+  const write: AdmittedWrite = { request, operation: 'create', subresource: '', draft, old: undefined, generatedName }
   await mutateByAdmission(deps.admission, write, deps.admissionContext)
   definition.behavior.prepareForCreate?.(draft, behaviorContext(deps, request))
   fillDraft(draft, schema, filled)
@@ -32,10 +34,12 @@ export async function createObject(deps: WriteDeps, request: WriteRequest, objec
   for (const warning of definition.behavior.warnings?.(draft) ?? []) request.warn(warning)
   validateByAdmission(deps.admission, write, deps.admissionContext)
   runWriteChecks(deps, write)
+  await validateByReview(write, deps.admissionContext)
+  const canRename = isGenerated && draft.metadata.name === generatedName
   for (let attempt = 1; ; attempt++) {
     const created = await putNew(deps, write)
     if (created !== undefined) return created
-    if (!isGenerated || attempt === GENERATED_NAMES_MAX) throw nameTaken(target, draft)
+    if (!canRename || attempt === GENERATED_NAMES_MAX) throw nameTaken(target, draft)
     draft.metadata.name = generateName(draft.metadata.generateName ?? '', deps.random)
   }
 }

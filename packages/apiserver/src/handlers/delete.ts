@@ -1,6 +1,7 @@
 import { conflict, formatTime, notFound } from '@centaurus/api'
 import type { DeleteOptions, Status } from '@centaurus/api/meta/v1'
 import { validateByAdmission, type AdmittedWrite } from '../admission/admission.ts'
+import { reviewDelete } from '../admission/review-write.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import { groupResource, type WriteRequest } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
@@ -20,11 +21,18 @@ export interface Deleted {
   readonly gone: boolean
 }
 
+export interface DeleteRequest {
+  readonly name: string
+  readonly options: DeleteOptions
+  /** Webhooks and policies have seen it already, as the Eviction that asks for it. */
+  readonly isReviewed?: boolean | undefined
+}
+
 /** Deletes one object, or marks it. Throws NotFound, Conflict, Forbidden. */
 export async function deleteObject(
   deps: WriteDeps,
   request: WriteRequest,
-  { name, options }: { readonly name: string; readonly options: DeleteOptions },
+  { name, options, isReviewed }: DeleteRequest,
 ): Promise<Deleted> {
   const { target, namespace } = request
   const key = namespace === '' ? name : `${namespace}/${name}`
@@ -32,7 +40,7 @@ export async function deleteObject(
   let current = target.cache.get(key)
   for (let attempt = 0; attempt < DELETE_ATTEMPTS_MAX; attempt++) {
     if (current === undefined) throw notFound(groupResource(target), name)
-    const outcome = await deleteOnce(deps, request, { current, options })
+    const outcome = await deleteOnce(deps, request, { current, options, isReviewed })
     if (outcome.done) return outcome.deleted
     current = outcome.found
   }
@@ -46,14 +54,15 @@ type Outcome =
 async function deleteOnce(
   deps: WriteDeps,
   request: WriteRequest,
-  { current, options }: { readonly current: CachedObject; readonly options: DeleteOptions },
+  { current, options, isReviewed }: Omit<DeleteRequest, 'name'> & { readonly current: CachedObject },
 ): Promise<Outcome> {
   const old = current.object() as AnyObject
-  const write: AdmittedWrite = { request, operation: 'delete', subresource: '', draft: old, old }
+  const write: AdmittedWrite = { request, operation: 'delete', subresource: '', draft: old, old, isReviewed }
   validateByAdmission(deps.admission, write, deps.admissionContext)
   runWriteChecks(deps, write)
   const nowMs = deps.clock.now()
   const plan = planFor(old, options, { nowMs, ...deleteContext(request) })
+  if (plan.type !== 'wait') await reviewDelete(write, deps.admissionContext, options)
   const at = { target: request.target, key: current.key, atRevision: current.revision }
   switch (plan.type) {
     case 'wait':

@@ -12,6 +12,7 @@ import {
 import type { Pod } from '@centaurus/api/core/v1'
 import { poddisruptionbudgets, type Eviction, type PodDisruptionBudget } from '@centaurus/api/policy/v1'
 import type { Status } from '@centaurus/api/meta/v1'
+import { reviewOwnKind } from '../admission/review-write.ts'
 import { createTarget, groupResource, type WriteRequest } from '../resource/target.ts'
 import { CREATED } from './binding.ts'
 import { deleteObject } from './delete.ts'
@@ -30,22 +31,29 @@ const TERMINAL_PHASES = new Set(['Succeeded', 'Failed'])
 export async function evictPod(
   deps: ServeDeps,
   request: WriteRequest,
-  { name, eviction }: { readonly name: string; readonly eviction: Eviction },
+  { name, eviction: sent }: { readonly name: string; readonly eviction: Eviction },
 ): Promise<Status> {
-  const given = eviction.metadata?.name ?? ''
+  const given = sent.metadata?.name ?? ''
   if (given !== '' && given !== name) throw badRequest('name in URL does not match name in Eviction object')
   const { target, namespace } = request
   await deps.cache.waitCurrent()
   const pod = target.cache.get(`${namespace}/${name}`)?.object() as Stored<Pod> | undefined
   if (pod === undefined) throw notFound(groupResource(target), name)
-  const draft = eviction as Eviction & { metadata: NonNullable<Eviction['metadata']> }
+  const draft = sent as Eviction & { metadata: NonNullable<Eviction['metadata']> }
   draft.metadata ??= {}
   runWriteChecks(deps, { request, operation: 'create', subresource: 'eviction', draft, old: pod })
+  const eviction = await reviewOwnKind(deps.admissionContext, request, {
+    operation: 'CREATE',
+    subresource: 'eviction',
+    name,
+    object: { ...draft, metadata: { ...draft.metadata, namespace } },
+    kind: { group: 'policy', version: 'v1', kind: 'Eviction' },
+  })
   const needsBudget = !canBeIgnored(pod)
   if (needsBudget) await takeFromBudget(deps, request, pod)
   const options = { ...eviction.deleteOptions }
   options.preconditions ??= { uid: pod.metadata.uid }
-  await deleteObject(deps, request, { name, options })
+  await deleteObject(deps, request, { name, options, isReviewed: true })
   return CREATED
 }
 
@@ -76,7 +84,7 @@ async function takeFromBudget(deps: ServeDeps, request: WriteRequest, pod: Store
       { ...request, target, fieldManager: 'centaurus' },
       {
         name,
-        strategy: statusStrategy(deps, definition),
+        strategy: { ...statusStrategy(deps, definition), isReviewed: true },
         change: (old) => takeDisruption(old as PodDisruptionBudget, pod.metadata.name, formatTime(deps.clock.now())),
       },
     )

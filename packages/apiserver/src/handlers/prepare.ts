@@ -118,6 +118,8 @@ export interface UpdateStrategy {
   readonly validate: (draft: AnyObject, old: AnyObject) => FieldError[]
   /** The server itself makes the change, to a whole and valid object: it is nobody's field and needs no preparation or validation. */
   readonly isOwnChange?: boolean | undefined
+  /** Webhooks and policies have seen it already, as what the client sent: a Scale, or an Eviction. */
+  readonly isReviewed?: boolean | undefined
 }
 
 /** The strategy for the object itself. */

@@ -16,6 +16,7 @@ import {
 } from '@centaurus/api'
 import type { Scale } from '@centaurus/api/autoscaling/v1'
 import type { LabelSelector } from '@centaurus/api/meta/v1'
+import { reviewOwnKind } from '../admission/review-write.ts'
 import type { ResourceDefinition, ScalePaths } from '../resource/registry.ts'
 import { groupResource, type Target, type WriteRequest } from '../resource/target.ts'
 import { mainStrategy, type AnyObject } from './prepare.ts'
@@ -72,12 +73,15 @@ export async function updateScale(
 ): Promise<Scale> {
   const { definition } = request.target
   const paths = pathsOf(definition)
-  const strategy = { ...mainStrategy(deps, definition), subresource: 'scale' }
+  const strategy = { ...mainStrategy(deps, definition), subresource: 'scale', isReviewed: true }
   const { object } = await updateObject(deps, request, {
     name,
     strategy,
-    change: (old) => {
-      const wanted = change(scaleOf(definition, old))
+    change: async (old) => {
+      const current = scaleOf(definition, old)
+      const sent = change(current)
+      checkScale(sent, name)
+      const wanted = await reviewScale(deps, request, { name, scale: sent, old: current })
       checkScale(wanted, name)
       const draft = deepClone(old) as AnyObject
       draft.metadata.resourceVersion = wanted.metadata?.resourceVersion ?? ''
@@ -87,6 +91,28 @@ export async function updateScale(
     },
   })
   return scaleOf(definition, object.object())
+}
+
+async function reviewScale(
+  { admissionContext }: WriteDeps,
+  request: WriteRequest,
+  { name, scale, old }: { readonly name: string; readonly scale: Scale; readonly old: Scale },
+): Promise<Scale> {
+  if (!admissionContext.reviews.concern(request)) return scale
+  const shown = (some: Scale): Scale & KubeObject => ({
+    ...some,
+    apiVersion: 'autoscaling/v1',
+    kind: 'Scale',
+    metadata: { ...some.metadata, ...(request.namespace === '' ? {} : { namespace: request.namespace }) },
+  })
+  return reviewOwnKind(admissionContext, request, {
+    operation: 'UPDATE',
+    subresource: 'scale',
+    name,
+    object: shown(scale),
+    old: shown(old),
+    kind: { group: 'autoscaling', version: 'v1', kind: 'Scale' },
+  })
 }
 
 /** What a patch makes of a Scale. Strategic patches of it are merge patches: it has no lists. */

@@ -25,11 +25,12 @@ export async function serveRenewal(deps: ServeDeps, call: ResourceCall, body: Ui
   const request = writeRequest(call)
   const old = current.object() as AnyObject
   if (request.dryRun || changed.metadata.uid !== old.metadata.uid) return false
+  if (deps.admissionContext.reviews.concern(request)) return false
   fillUpdatedMetadata(changed, old)
   const draft = planRenewal(request, { old, changed, subresource: '', nowMs: deps.clock.now() })
   if (draft === undefined || !MICRO_TIME.test((draft['spec'] as { renewTime: string }).renewTime)) return false
   const options = encoderOptions(deps, call)
-  const write: AdmittedWrite = { request, operation: 'update', subresource: '', draft, old }
+  const write: AdmittedWrite = { request, operation: 'update', subresource: '', draft, old, isReviewed: true }
   await mutateByAdmission(deps.admission, write, deps.admissionContext)
   validateByAdmission(deps.admission, write, deps.admissionContext)
   runWriteChecks(deps, write)

@@ -5,6 +5,7 @@ import type { Eviction } from '@centaurus/api/policy/v1'
 import { readFieldValidation } from '../request/query.ts'
 import { respondValue } from '../respond/respond.ts'
 import { groupResource } from '../resource/target.ts'
+import { reviewOwnKind } from '../admission/review-write.ts'
 import { bindPod } from './binding.ts'
 import { addWarning, encoderOptions, keyOf, serveGet, writeRequest, type ResourceCall } from './call.ts'
 import { readObject, requireSchema } from './decode-body.ts'
@@ -13,6 +14,7 @@ import { getScale, patchScale, updateScale } from './scale.ts'
 import type { ServeDeps } from './serve-deps.ts'
 import { readPatch, servePatch } from './serve-patch.ts'
 import { serveUpdate } from './serve-update.ts'
+import { reviewConnect } from './review-connect.ts'
 import { strategyFor } from './strategies.ts'
 import { runWriteChecks } from './write-checks.ts'
 
@@ -23,7 +25,10 @@ export async function serveSubresource(deps: ServeDeps, call: ResourceCall): Pro
   const isThis = (entry: { group: string; resource: string; subresource: string }): boolean =>
     entry.group === group && entry.resource === resource && entry.subresource === subresource
   const connector = deps.connectors.find(isThis)
-  if (connector !== undefined) return connector.connect(call.exchange, call)
+  if (connector !== undefined) {
+    await reviewConnect(deps, call)
+    return connector.connect(call.exchange, call)
+  }
   const action = deps.actions.find(isThis)
   if (action !== undefined) return serveAction(deps, call, action)
   const known = definition.info.subresources.find((entry) => entry.name === subresource)
@@ -68,7 +73,14 @@ async function serveAction(deps: ServeDeps, call: ResourceCall, action: ServeDep
   const request = writeRequest(call)
   const { subresource } = info
   runWriteChecks(deps, { request, operation: 'create', subresource, draft: body, old: owner.object() })
-  respondValue(exchange, 201, { value: await action.run(body, call), representation })
+  const reviewed = await reviewOwnKind(deps.admissionContext, request, {
+    operation: 'CREATE',
+    subresource,
+    name: info.name,
+    object: body,
+    kind,
+  })
+  respondValue(exchange, 201, { value: await action.run(reviewed, call), representation })
 }
 
 const SCALE: BodyKind = { group: 'autoscaling', version: 'v1', kind: 'Scale' }

@@ -11,6 +11,7 @@ import {
   type KubeObject,
 } from '@centaurus/api'
 import { mutateByAdmission, validateByAdmission, type AdmittedWrite } from '../admission/admission.ts'
+import { validateByReview } from '../admission/review-write.ts'
 import { groupResource, type Target, type WriteRequest } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
 import { StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
@@ -85,7 +86,7 @@ async function updateOnce(
   fillUpdatedMetadata(changed, old)
   const { subresource } = strategy
   if (strategy.isOwnChange === true) {
-    const own: AdmittedWrite = { request, operation: 'update', subresource, draft: changed, old }
+    const own: AdmittedWrite = { request, operation: 'update', subresource, draft: changed, old, isReviewed: true }
     await mutateByAdmission(deps.admission, own, deps.admissionContext)
     validateByAdmission(deps.admission, own, deps.admissionContext)
     runWriteChecks(deps, own)
@@ -94,7 +95,8 @@ async function updateOnce(
   const schema = storedSchema(definition)
   const filled = fillZeros(changed, schema, old)
   const draft = trackFields(request, { live: old, updated: filled, subresource, nowMs: deps.clock.now() })
-  const write: AdmittedWrite = { request, operation: 'update', subresource, draft, old }
+  const { isReviewed } = strategy
+  const write: AdmittedWrite = { request, operation: 'update', subresource, draft, old, isReviewed }
   await mutateByAdmission(deps.admission, write, deps.admissionContext)
   strategy.prepare(draft, old, request)
   fillDraft(draft, schema, old)
@@ -102,6 +104,7 @@ async function updateOnce(
   for (const warning of definition.behavior.warnings?.(draft, old) ?? []) request.warn(warning)
   validateByAdmission(deps.admission, write, deps.admissionContext)
   runWriteChecks(deps, write)
+  await validateByReview(write, deps.admissionContext)
   return store(deps, write, { current, isChanged: false })
 }
 

@@ -320,6 +320,7 @@ class InProcessClient implements Client {
       namespace,
       dryRun: call.options.dryRun === true,
       isInProcess: true,
+      asked: { fieldManager: 'fieldManager' in call.options ? call.options.fieldManager : undefined },
       fieldManager: ('fieldManager' in call.options && call.options.fieldManager) || defaultManager(this.#user.name),
       warn: () => {},
       info: {

@@ -33,6 +33,10 @@ export interface WriteRequest extends ObjectRequest {
   readonly fieldManager: string
   /** The server's own parts want it: nothing that tenants may not touch is closed to them. */
   readonly isInProcess?: boolean | undefined
+  /** Options as the client gave them, for those who review the write. */
+  readonly asked?:
+    | { readonly fieldManager?: string | undefined; readonly fieldValidation?: string | undefined }
+    | undefined
   /** A server-side apply has settled `metadata.managedFields` already. */
   readonly applied?: boolean | undefined
   /** Must hold in the same commit. */

@@ -1,4 +1,5 @@
 import type { MatchCondition, NamedRuleWithOperations } from '../../generated/types/admissionregistration/v1.ts'
+import { compileAdmissionCel, type AdmissionCelOptions } from '../../cel/admission.ts'
 import { checkPathSegment, checkQualifiedName } from '../../meta/names.ts'
 import { duplicate, invalid, required, tooMany, type FieldError, type FieldPath } from '../../status/field-error.ts'
 import { checkOneOf, checkRequired, checkRequiredName, invalidFor } from '../shared/check.ts'
@@ -69,14 +70,21 @@ function validateResources(resources: readonly string[], path: FieldPath): Field
   return errors
 }
 
-/** Names and presence; whether the expressions are CEL is for the one who runs them. */
-export function validateMatchConditions(conditions: readonly MatchCondition[], path: FieldPath): FieldError[] {
+/** `cel`: what the expressions may name; undefined: they are not compiled. */
+export function validateMatchConditions(
+  conditions: readonly MatchCondition[],
+  path: FieldPath,
+  cel?: AdmissionCelOptions,
+): FieldError[] {
   const names = conditions.map((condition) => condition.name)
   const errors = conditions.flatMap((condition, i) => {
     const at = path.index(i)
     const repeated = condition.name && names.indexOf(condition.name) < i
     return [
       ...checkRequired(condition.expression?.trim(), at.child('expression')),
+      ...(cel === undefined
+        ? []
+        : checkCel(condition.expression, at.child('expression'), { wanted: ['bool'], ...cel })),
       ...checkRequiredName(condition.name, at.child('name'), checkQualifiedName),
       ...(repeated ? [duplicate(at.child('name'), condition.name)] : []),
     ]
@@ -84,4 +92,15 @@ export function validateMatchConditions(conditions: readonly MatchCondition[], p
   return conditions.length > MATCH_CONDITIONS_MAX
     ? [tooMany(path, conditions.length, MATCH_CONDITIONS_MAX), ...errors]
     : errors
+}
+
+/** Whether an expression compiles and is of a wanted type. One that is missing is somebody else's to report. */
+export function checkCel(
+  expression: string | undefined,
+  path: FieldPath,
+  { wanted, ...options }: AdmissionCelOptions & { readonly wanted: readonly string[] | undefined },
+): FieldError[] {
+  if ((expression ?? '').trim() === '') return []
+  const { error } = compileAdmissionCel(expression!, wanted, options)
+  return error === undefined ? [] : [invalid(path, expression, error)]
 }

@@ -19,7 +19,8 @@ import {
 } from '../../status/field-error.ts'
 import { checkOneOf, checkRequired, checkRequiredName, checkRequiredOneOf, invalidFor } from '../shared/check.ts'
 import { validateLabelSelector } from '../shared/selector.ts'
-import { validateMatchConditions, validateRule } from './rules.ts'
+import type { AdmissionCelOptions } from '../../cel/admission.ts'
+import { checkCel, validateMatchConditions, validateRule } from './rules.ts'
 
 const REASONS = ['Forbidden', 'Invalid', 'RequestEntityTooLarge', 'Unauthorized']
 const BOTH = 'name and selector are mutually exclusive'
@@ -28,25 +29,28 @@ type PolicySpec = Pick<
   'failurePolicy' | 'paramKind' | 'matchConstraints' | 'matchConditions' | 'variables'
 >
 
-/** Expressions are not compiled here. Source of this file: pkg/apis/admissionregistration/validation v1.37. */
+/** Source of this file: pkg/apis/admissionregistration/validation v1.37. */
 export function validateValidatingPolicy(spec: Readonly<ValidatingAdmissionPolicySpec>, path: FieldPath): FieldError[] {
-  const { validations = [], auditAnnotations = [] } = spec
-  const errors = validatePolicy(spec, path)
+  const { validations = [], auditAnnotations = [], paramKind } = spec
+  const cel = { params: paramKind !== undefined, variables: true, authorizer: true }
+  const errors = validatePolicy(spec, path, cel)
   if (validations.length + auditAnnotations.length === 0) {
     const detail = 'validations or auditAnnotations must contain at least one item'
     return [...errors, required(path.child('validations'), detail), required(path.child('auditAnnotations'), detail)]
   }
-  errors.push(...validations.flatMap((item, i) => validateValidation(item, path.child('validations').index(i))))
+  errors.push(...validations.flatMap((item, i) => validateValidation(item, path.child('validations').index(i), cel)))
   const keys = auditAnnotations.map((annotation) => annotation.key)
   for (const [i, { key, valueExpression }] of auditAnnotations.entries()) {
     const at = path.child('auditAnnotations').index(i)
     errors.push(...checkRequiredName(key, at.child('key'), checkQualifiedName))
     errors.push(...checkRequired(valueExpression?.trim(), at.child('valueExpression')))
+    errors.push(...checkCel(valueExpression, at.child('valueExpression'), { wanted: ['string', 'null'], ...cel }))
     if (keys.indexOf(key) < i) errors.push(duplicate(at.child('key'), key))
   }
   return errors
 }
 
+/** Its expressions are not compiled: nothing runs them. */
 export function validateMutatingPolicy(spec: Readonly<MutatingAdmissionPolicySpec>, path: FieldPath): FieldError[] {
   const { mutations = [] } = spec
   const at = path.child('mutations')
@@ -59,7 +63,7 @@ export function validateMutatingPolicy(spec: Readonly<MutatingAdmissionPolicySpe
 }
 
 /** What both kinds of policies have. */
-function validatePolicy(spec: Readonly<PolicySpec>, path: FieldPath): FieldError[] {
+function validatePolicy(spec: Readonly<PolicySpec>, path: FieldPath, cel?: AdmissionCelOptions): FieldError[] {
   const { matchConstraints, variables = [] } = spec
   const constraintsPath = path.child('matchConstraints')
   const errors = checkRequiredOneOf(spec.failurePolicy, path.child('failurePolicy'), ['Fail', 'Ignore'])
@@ -70,24 +74,32 @@ function validatePolicy(spec: Readonly<PolicySpec>, path: FieldPath): FieldError
     if ((matchConstraints.resourceRules ?? []).length === 0)
       errors.push(required(constraintsPath.child('resourceRules')))
   }
-  errors.push(...validateMatchConditions(spec.matchConditions ?? [], path.child('matchConditions')))
+  errors.push(...validateMatchConditions(spec.matchConditions ?? [], path.child('matchConditions'), cel))
   return [
     ...errors,
-    ...variables.flatMap((variable, i) => validateVariable(variable, path.child('variables').index(i))),
+    ...variables.flatMap((variable, i) => validateVariable(variable, path.child('variables').index(i), cel)),
   ]
 }
 
-function validateVariable({ name, expression }: Variable, path: FieldPath): FieldError[] {
+function validateVariable({ name, expression }: Variable, path: FieldPath, cel?: AdmissionCelOptions): FieldError[] {
   const errors = name ? [] : [required(path.child('name'), 'name is not specified')]
   if (name && !/^[_a-zA-Z][_a-zA-Z0-9]*$/.test(name)) {
     errors.push(invalid(path.child('name'), name, 'name is not a valid CEL identifier'))
   }
-  return [...errors, ...checkRequired(expression?.trim(), path.child('expression'), 'expression is not specified')]
+  const at = path.child('expression')
+  return [
+    ...errors,
+    ...checkRequired(expression?.trim(), at, 'expression is not specified'),
+    ...(cel === undefined ? [] : checkCel(expression, at, { wanted: undefined, ...cel })),
+  ]
 }
 
-function validateValidation(validation: Readonly<Validation>, path: FieldPath): FieldError[] {
+function validateValidation(validation: Readonly<Validation>, path: FieldPath, cel: AdmissionCelOptions): FieldError[] {
   const { expression, message = '', messageExpression = '', reason } = validation
   const errors = checkRequired(expression?.trim(), path.child('expression'), 'expression is not specified')
+  errors.push(...checkCel(expression, path.child('expression'), { wanted: ['bool'], ...cel }))
+  const forMessages = { ...cel, authorizer: false, wanted: ['string'] }
+  errors.push(...checkCel(messageExpression, path.child('messageExpression'), forMessages))
   const empty = 'must be non-empty if specified'
   if (messageExpression !== '' && messageExpression.trim() === '') {
     errors.push(invalid(path.child('messageExpression'), messageExpression, empty))

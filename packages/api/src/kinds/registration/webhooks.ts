@@ -95,7 +95,7 @@ function validateWebhook(webhook: Readonly<Webhook>, path: FieldPath): FieldErro
     ...validateLabelSelector(webhook.namespaceSelector, path.child('namespaceSelector')),
     ...validateLabelSelector(webhook.objectSelector, path.child('objectSelector')),
     ...validateClient(webhook.clientConfig ?? {}, path.child('clientConfig')),
-    ...validateMatchConditions(webhook.matchConditions ?? [], path.child('matchConditions')),
+    ...validateMatchConditions(webhook.matchConditions ?? [], path.child('matchConditions'), { authorizer: true }),
   ]
 }
 

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { validatingwebhookconfigurations } from '@centaurus/api/admissionregistration/v1'
+import { configmaps } from '@centaurus/api/core/v1'
+import type { ObjectReader } from '../resource/object-reader.ts'
+import { startTestServer, type TestServer } from '../testing/test-server.ts'
+import { HookIndex } from './hook-index.ts'
+
+describe('HookIndex', () => {
+  let test: TestServer
+  before(async () => (test = await startTestServer()))
+  after(() => test.close())
+
+  it('reads and compiles once a change, not once a write', async () => {
+    const { server, client } = test
+    let lists = 0
+    const counting: ObjectReader = {
+      ...server.reader,
+      list: (...args: Parameters<ObjectReader['list']>) => {
+        lists++
+        return server.reader.list(...args)
+      },
+    } as ObjectReader
+    const index = new HookIndex(counting, server.stored)
+    for (let i = 0; i < 100; i++) assert.equal(index.of('system'), undefined)
+    assert.equal(lists, 4)
+    await client.create(configmaps, { metadata: { name: 'a', namespace: 'default' } })
+    index.of('system')
+    assert.equal(lists, 4)
+    await client.create(validatingwebhookconfigurations, {
+      metadata: { name: 'hooks' },
+      webhooks: [
+        {
+          name: 'a.example.com',
+          clientConfig: { url: 'https://a.example.com' },
+          sideEffects: 'None',
+          admissionReviewVersions: ['v1'],
+        },
+      ],
+    })
+    const hooks = index.of('system')
+    assert.deepEqual([hooks?.validating.map(({ name }) => name), lists], [['a.example.com'], 8])
+    assert.equal(index.of('system'), hooks)
+    assert.equal(index.of('other'), undefined)
+    await client.delete(validatingwebhookconfigurations, { name: 'hooks' })
+    assert.equal(index.of('system'), undefined)
+    index.close()
+  })
+})

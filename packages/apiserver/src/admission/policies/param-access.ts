@@ -1,0 +1,103 @@
+/**
+ * Who makes a policy that reads objects must be allowed to read them: else its messages would tell what they may not see.
+ * Source: pkg/registry/admissionregistration/validatingadmissionpolicy{,binding}/authz.go, v1.37.
+ */
+import { deepEqual, FieldPath, forbiddenField, invalidObject, parseGroupVersion, type KubeObject } from '@centaurus/api'
+import {
+  validatingadmissionpolicies,
+  validatingadmissionpolicybindings,
+  type ParamKind,
+  type ValidatingAdmissionPolicy,
+  type ValidatingAdmissionPolicyBinding,
+} from '@centaurus/api/admissionregistration/v1'
+import type { Authorizer } from '../../access/access.ts'
+import type { CheckedWrite, WriteCheck } from '../../extension.ts'
+import type { ObjectReader } from '../../resource/object-reader.ts'
+import type { TenantRegistries } from '../../resource/tenant-registries.ts'
+
+export interface ParamAccessDeps {
+  readonly reader: ObjectReader
+  readonly registries: TenantRegistries
+  readonly authorizer: Authorizer
+}
+
+/** Checks for writes of policies and of their bindings. */
+export function paramAccessChecks(deps: ParamAccessDeps): readonly WriteCheck[] {
+  return [
+    { ...nameOf(validatingadmissionpolicies), check: (write) => checkPolicy(deps, write) },
+    { ...nameOf(validatingadmissionpolicybindings), check: (write) => checkBinding(deps, write) },
+  ]
+}
+
+function nameOf({ group, resource }: { group: string; resource: string }): { group: string; resource: string } {
+  return { group, resource }
+}
+
+function checkPolicy(deps: ParamAccessDeps, write: CheckedWrite): void {
+  const policy = write.object as ValidatingAdmissionPolicy | undefined
+  const kind = policy?.spec?.paramKind
+  if (kind === undefined || deepEqual(kind, (write.old as ValidatingAdmissionPolicy | undefined)?.spec?.paramKind))
+    return
+  if (mayRead(deps, write, { kind, verb: 'get', namespace: '*', name: '*' })) return
+  const what = `the referenced paramKind (kind=${kind.kind}, apiVersion=${kind.apiVersion})`
+  const why = `user ${write.user.name} must have "get" permission on all objects of ${what}`
+  throw refusal('ValidatingAdmissionPolicy', write.object!, { field: 'paramKind', why })
+}
+
+function checkBinding(deps: ParamAccessDeps, write: CheckedWrite): void {
+  const binding = write.object as ValidatingAdmissionPolicyBinding | undefined
+  const ref = binding?.spec.paramRef
+  if (ref === undefined || deepEqual(binding!.spec, (write.old as typeof binding)?.spec)) return
+  const { tenant } = write.info
+  const policy = deps.reader.get(validatingadmissionpolicies, { name: binding!.spec.policyName ?? '' }, { tenant })
+  const { name = '', namespace = '' } = ref
+  const verb = name === '' ? 'list' : 'get'
+  if (mayRead(deps, write, { kind: policy?.spec?.paramKind, verb, namespace, name })) return
+  const why = `user ${write.user.name} does not have ${JSON.stringify(verb)} permission on the object referenced by paramRef`
+  throw refusal('ValidatingAdmissionPolicyBinding', write.object!, { field: 'paramRef', why })
+}
+
+interface Reading {
+  /** Undefined: nobody knows yet, so it may be any. */
+  readonly kind: ParamKind | undefined
+  readonly verb: string
+  readonly namespace: string
+  readonly name: string
+}
+
+function mayRead({ registries, authorizer }: ParamAccessDeps, { user, info }: CheckedWrite, reading: Reading): boolean {
+  const { tenant } = info
+  const { verb, namespace, name } = reading
+  return authorizer.authorize({
+    ...resourceOf(registries, tenant, reading.kind),
+    user,
+    tenant,
+    verb,
+    namespace,
+    name,
+    isResourceRequest: true,
+    path: '',
+    subresource: '',
+  }).allowed
+}
+
+function resourceOf(
+  registries: TenantRegistries,
+  tenant: string,
+  kind: ParamKind | undefined,
+): { readonly group: string; readonly version: string; readonly resource: string } {
+  if (kind === undefined) return { group: '*', version: '*', resource: '*' }
+  const { group, version } = parseGroupVersion(kind.apiVersion ?? '')
+  const resource = registries.of(tenant).findKind(group, version, kind.kind ?? '')?.info.resource ?? '*'
+  return { group, version, resource }
+}
+
+function refusal(
+  kind: string,
+  { metadata }: KubeObject,
+  { field, why }: { readonly field: string; readonly why: string },
+): Error {
+  const { group } = validatingadmissionpolicies
+  const path = new FieldPath('spec').child(field)
+  return invalidObject({ group, kind }, metadata.name ?? '', [forbiddenField(path, why)])
+}

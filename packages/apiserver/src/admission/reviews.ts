@@ -1,0 +1,142 @@
+import { deepEqual, SYSTEM_TENANT, type KubeObject } from '@centaurus/api'
+import { mutatingwebhookconfigurations } from '@centaurus/api/admissionregistration/v1'
+import type { Clock, Logger, Random } from '@centaurus/base'
+import type { Authorizer } from '../access/access.ts'
+import type { ObjectReader } from '../resource/object-reader.ts'
+import type { WriteRequest } from '../resource/target.ts'
+import type { TenantRegistries } from '../resource/tenant-registries.ts'
+import type { TenantDirectory } from '../tenants/tenant-directory.ts'
+import type { WatchCache } from '../watch-cache/watch-cache.ts'
+import { HookIndex, type TenantHooks } from './hook-index.ts'
+import { Attributes, type AttributesInit } from './matching/attributes.ts'
+import { Warnings } from './matching/warnings.ts'
+import { holdPolicies } from './policies/validate.ts'
+import { createAddressPolicy } from './webhooks/address-policy.ts'
+import { WebhookCaller } from './webhooks/call.ts'
+import { askMutating, newRounds, noteChange } from './webhooks/mutate.ts'
+import { askValidating } from './webhooks/validate.ts'
+
+/** How long all webhooks of one request may take. Source: kube-apiserver's --request-timeout. */
+const REVIEW_MS_MAX = 60_000
+/** Of configurations and policies: none of them can keep people from mending them. */
+const EXEMPT_GROUP = mutatingwebhookconfigurations.group
+/** Name of the server itself: what it makes is what a cluster needs to start. */
+const SERVER_NAME = 'system:apiserver'
+
+export interface ReviewsOptions {
+  /** Networks, as CIDRs, to which tenants' webhooks may lead beside public addresses. Default: none. */
+  readonly tenantWebhookNetworks?: readonly string[] | undefined
+}
+
+export interface ReviewsDeps {
+  readonly reader: ObjectReader
+  readonly cache: WatchCache
+  readonly registries: TenantRegistries
+  readonly tenants: TenantDirectory
+  readonly authorizer: Authorizer
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+}
+
+/**
+ * What the tenants themselves want asked about each write: webhooks and admission policies. Those of a tenant speak of its own objects only,
+ * whoever writes these, and those of `system` of the operators'.
+ */
+export class Reviews {
+  readonly #deps: ReviewsDeps
+  readonly #index: HookIndex
+  readonly #caller: WebhookCaller
+
+  constructor(deps: ReviewsDeps, options: ReviewsOptions = {}) {
+    this.#deps = deps
+    this.#index = new HookIndex(deps.reader, deps.cache)
+    const addresses = createAddressPolicy(options.tenantWebhookNetworks ?? [])
+    this.#caller = new WebhookCaller({ reader: deps.reader, random: deps.random, addresses })
+  }
+
+  /** True when somebody may want to see writes like this one. One look-up. */
+  concern(request: WriteRequest): boolean {
+    return this.#hooksFor(request) !== undefined
+  }
+
+  /** Undefined: nobody wants to see it. `init` is made only when somebody might. */
+  open(request: WriteRequest, init: () => AttributesInit): Review | undefined {
+    const hooks = this.#hooksFor(request)
+    return hooks === undefined
+      ? undefined
+      : new Review({ ...this.#deps, caller: this.#caller }, { hooks, attributes: new Attributes(init()) })
+  }
+
+  close(): void {
+    this.#index.close()
+    this.#caller.close()
+  }
+
+  #hooksFor(request: WriteRequest): TenantHooks | undefined {
+    const hooks = this.#index.of(request.target.tenant)
+    return hooks === undefined || this.#isExempt(request) ? undefined : hooks
+  }
+
+  /** Nothing keeps a tenant's end waiting. */
+  #isExempt({ target, user, isInProcess }: WriteRequest): boolean {
+    const { tenant, definition } = target
+    if (definition.storage.group === EXEMPT_GROUP) return true
+    if (isInProcess === true && user.name === SERVER_NAME) return true
+    return tenant !== SYSTEM_TENANT && this.#deps.tenants.find(tenant)?.phase === 'Terminating'
+  }
+}
+
+/** One write on its way by those who want to see it. */
+export class Review {
+  readonly #deps: ReviewsDeps & { readonly caller: WebhookCaller }
+  readonly #hooks: TenantHooks
+  readonly #attributes: Attributes
+  readonly #warnings: Warnings
+  readonly #endMs: number
+  readonly #rounds = newRounds()
+
+  constructor(
+    deps: ReviewsDeps & { readonly caller: WebhookCaller },
+    { hooks, attributes }: { readonly hooks: TenantHooks; readonly attributes: Attributes },
+  ) {
+    this.#deps = deps
+    this.#hooks = hooks
+    this.#attributes = attributes
+    this.#warnings = new Warnings(attributes.request.warn)
+    this.#endMs = deps.clock.now() + REVIEW_MS_MAX
+  }
+
+  /** What the mutating webhooks made of it. Shared: do not change it. */
+  get object(): KubeObject | undefined {
+    return this.#attributes.object
+  }
+
+  /** Asks the mutating webhooks; true when {@link object} is another one than before. Throws their refusals. */
+  async mutate(): Promise<boolean> {
+    if (this.#hooks.mutating.length === 0) return false
+    return askMutating(this.#deps, this.#asked(), { webhooks: this.#hooks.mutating, rounds: this.#rounds })
+  }
+
+  /** Asks those again who want that, after others have changed the object; `object` is what it is now. */
+  async mutateAgain(object: KubeObject): Promise<boolean> {
+    if (!deepEqual(object, this.#attributes.object)) noteChange(this.#rounds)
+    this.#attributes.replaceObject(object)
+    this.#rounds.isSecond = true
+    return this.mutate()
+  }
+
+  /** Policies first, then all validating webhooks at once, as upstream. Throws the first refusal. */
+  async validate(): Promise<void> {
+    const { policies, validating } = this.#hooks
+    if (policies.length > 0) {
+      holdPolicies(this.#deps, { attributes: this.#attributes, warnings: this.#warnings }, policies)
+    }
+    if (validating.length > 0) await askValidating(this.#deps, this.#asked(), validating)
+  }
+
+  #asked(): { attributes: Attributes; warnings: Warnings; msLeft: () => number } {
+    const msLeft = (): number => this.#endMs - this.#deps.clock.now()
+    return { attributes: this.#attributes, warnings: this.#warnings, msLeft }
+  }
+}

@@ -1,0 +1,100 @@
+import { applyJsonPatch, deepEqual, internalError, parseJsonPatch, StatusError, type KubeObject } from '@centaurus/api'
+import type { Logger } from '@centaurus/base'
+import type { Attributes, ServedVersion } from '../matching/attributes.ts'
+import { fromServed } from '../matching/from-served.ts'
+import { ask, requestTimeout, wantsToSee, type Asked, type AskDeps } from './ask.ts'
+import type { CompiledWebhook } from './compile.ts'
+import { CallError, deniedBy } from './refusals.ts'
+
+/** What must be known between the first round of mutating webhooks and the second. Source: webhook/mutating/reinvocationcontext.go. */
+export interface Rounds {
+  /** Webhooks that want to be asked again if others change what they saw, and were not since. */
+  previous: Set<string>
+  /** Those of them that others have changed something for. */
+  readonly again: Set<string>
+  isSecond: boolean
+}
+
+export function newRounds(): Rounds {
+  return { previous: new Set(), again: new Set(), isSecond: false }
+}
+
+/**
+ * Asks the webhooks one after the other; each sees what those before it made. Returns whether the object is another one now.
+ * Source: apiserver pkg/admission/plugin/webhook/mutating/dispatcher.go, v0.37.
+ */
+export async function askMutating(
+  deps: AskDeps & { readonly logger: Logger },
+  asked: Asked,
+  { webhooks, rounds }: { readonly webhooks: readonly CompiledWebhook[]; readonly rounds: Rounds },
+): Promise<boolean> {
+  let isChanged = false
+  for (const webhook of webhooks) {
+    const version = wantsToSee(deps, webhook, asked.attributes)
+    if (version === undefined || (rounds.isSecond && !rounds.again.has(webhook.id))) continue
+    if (await askOne(deps, asked, { webhook, version })) {
+      isChanged = true
+      noteChange(rounds)
+    }
+    if (webhook.reinvocationPolicy === 'IfNeeded') rounds.previous.add(webhook.id)
+  }
+  return isChanged
+}
+
+/** Who was asked before, and minds, is asked again. */
+export function noteChange(rounds: Rounds): void {
+  for (const id of rounds.previous) rounds.again.add(id)
+  rounds.previous = new Set()
+}
+
+async function askOne(
+  deps: AskDeps & { readonly logger: Logger },
+  asked: Asked,
+  { webhook, version }: { readonly webhook: CompiledWebhook; readonly version: ServedVersion },
+): Promise<boolean> {
+  try {
+    const { allowed, patch, result } = await ask(deps, asked, { webhook, version, mutating: true })
+    if (!allowed) throw deniedBy(webhook.name, result)
+    return patch !== '' && applyPatch(asked.attributes, { webhook, version, patch })
+  } catch (error) {
+    if (!(error instanceof CallError)) throw error
+    if (webhook.failurePolicy !== 'Ignore') throw error.toStatus()
+    deps.logger.warn('Could not ask a webhook, which may be ignored', { webhook: webhook.name, error: error.message })
+    if (asked.msLeft() <= 0) throw requestTimeout()
+    return false
+  }
+}
+
+function applyPatch(
+  attributes: Attributes,
+  { webhook, version, patch }: { webhook: CompiledWebhook; version: ServedVersion; patch: string },
+): boolean {
+  const operations = readPatch(webhook, patch)
+  if (operations.length === 0) return false
+  const before = attributes.objectIn(version)
+  if (before === undefined) {
+    const name = JSON.stringify(webhook.name)
+    const text = `admission webhook ${name} attempted to modify the object, which is not supported for this operation`
+    throw internalError(new Error(text))
+  }
+  let patched: KubeObject
+  try {
+    patched = fromServed(attributes, version, applyJsonPatch(before, operations))
+  } catch (error) {
+    throw internalError(error instanceof StatusError ? new Error(error.message) : error)
+  }
+  if (deepEqual(patched, attributes.object)) return false
+  attributes.replaceObject(patched)
+  return true
+}
+
+function readPatch(webhook: CompiledWebhook, patch: string): ReturnType<typeof parseJsonPatch> {
+  try {
+    return parseJsonPatch(JSON.parse(patch))
+  } catch (error) {
+    throw new CallError(
+      webhook.name,
+      `received undecodable patch in webhook response: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+}
