@@ -50,7 +50,7 @@ export interface AdmissionStep {
   readonly name: string
   /** Cheap test whether the step has anything to say. */
   readonly handles: (write: AdmittedWrite) => boolean
-  /** Waits, a bounded time, for what the step will need to see in the cache. */
+  /** First of all: waits, a bounded time, for what the step will need to see in the cache. */
   readonly ready?: ((write: AdmittedWrite, context: AdmissionContext) => Promise<void>) | undefined
   /** Before preparation and validation: fills `write.draft`. */
   readonly mutate?: ((write: AdmittedWrite, context: AdmissionContext) => void) | undefined

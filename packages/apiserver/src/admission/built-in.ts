@@ -35,8 +35,8 @@ export function builtInAdmission(options: AdmissionOptions): readonly AdmissionS
     persistentVolumeClaimResize,
     runtimeClass,
     defaultIngressClass,
+    tenantBoundary, // before the step that asks other partitions for what a Service names
     createServiceAllocation(options),
-    tenantBoundary,
     // last: nothing may refuse the write after it was charged
     resourceQuota,
     tenantQuota,

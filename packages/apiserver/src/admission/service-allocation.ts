@@ -328,8 +328,8 @@ function addressKey(tenant: string, address: string): string {
   return resourcePrefix(tenant, { keyGroup: 'networking.k8s.io', resource: 'ipaddresses' }) + address
 }
 
-/** Undefined for Services without an address of their own. */
-function addressOf(spec: ServiceSpec | undefined): string | undefined {
+/** The address that a Service has or asks for; undefined for those without one of their own. */
+export function addressOf(spec: ServiceSpec | undefined): string | undefined {
   if (spec === undefined || spec.type === 'ExternalName') return undefined
   const address = spec.clusterIP ?? ''
   return address === '' || address === 'None' ? undefined : address

@@ -57,6 +57,43 @@ describe('admission by tenant', () => {
     assert.ok(!(await clientOf('acme').list(ipaddresses)).items.some(({ metadata }) => metadata.name === clusterIP))
   })
 
+  it('lets operators choose addresses and ports, and those who are in the tenant keep them', async () => {
+    const [admin, operator] = [await test.as(adminOf('acme')), await test.as(adminOf('system'))]
+    const path = '/api/v1/namespaces/default/services'
+    const body = (spec: object): object => ({ kind: 'Service', apiVersion: 'v1', metadata: { name: 'chosen' }, spec })
+    const ports = [{ port: 80, nodePort: 30_099 }]
+    const [byAddress, byPort] = [
+      { clusterIP: '10.96.0.99', ports: [{ port: 80 }] },
+      { type: 'NodePort', ports },
+    ]
+    for (const [spec, why] of [
+      [byAddress, /spec\.clusterIP may not be chosen: leave it out/],
+      [byPort, /node ports may not be chosen: leave them out/],
+    ] as const) {
+      const refused = await admin('POST', path, { body: body(spec) })
+      assert.equal(refused.status, 403)
+      assert.match(refused.json().message, why)
+    }
+    const spec = { ...byAddress, ...byPort }
+    const made = await operator('POST', `/tenants/acme${path}`, { body: body(spec) })
+    assert.equal(made.status, 201, made.text)
+    const kept = await admin('PUT', `${path}/chosen`, {
+      body: body({ ...spec, ports: [...ports, { name: 'b', port: 81 }] }),
+    })
+    assert.equal(kept.status, 422, 'a port without a name')
+    const named = [
+      { ...ports[0], name: 'a' },
+      { name: 'b', port: 81 },
+    ]
+    const changed = await admin('PUT', `${path}/chosen`, { body: body({ ...spec, ports: named }) })
+    assert.equal(changed.status, 200, changed.text)
+    assert.equal((changed.json().spec['ports'] as { nodePort: number }[])[0]!.nodePort, 30_099)
+    const moved = await admin('PUT', `${path}/chosen`, {
+      body: body({ ...spec, ports: [{ port: 80, nodePort: 30_098 }] }),
+    })
+    assert.equal(moved.status, 403)
+  })
+
   it('holds a tenant to its quota over all namespaces, however many ask at once', async () => {
     await putTenant(test, { metadata: { name: 'small' }, spec: { quota: { pods: '3', 'count/configmaps': '2' } } })
     const small = clientOf('small')

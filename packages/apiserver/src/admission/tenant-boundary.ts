@@ -11,8 +11,10 @@ import { ingressclasses } from '@centaurus/api/networking/v1'
 import { priorityclasses } from '@centaurus/api/scheduling/v1'
 import { storageclasses } from '@centaurus/api/storage/v1'
 import type { AdmissionContext, AdmissionStep, AdmittedWrite } from './admission.ts'
+import { portsOf } from './node-ports.ts'
 import { findBaselineViolations } from './pod-security.ts'
 import { isWriteTo, refuseAdmission } from './refuse.ts'
+import { addressOf } from './service-allocation.ts'
 import { isView } from '../views/view-names.ts'
 
 /** On a class of `system`: tenants get a copy of it, which they can use and not change. */
@@ -24,6 +26,10 @@ const CLASSES = [storageclasses, priorityclasses, ingressclasses]
 export const tenantBoundary: AdmissionStep = {
   name: 'TenantBoundary',
   handles: ({ request }) => request.target.tenant !== SYSTEM_TENANT && !isView(request.target.tenant),
+  // Before any other partition is asked for a port: the time that this takes would tell something too.
+  async ready(write) {
+    if (write.request.isInProcess !== true && isWriteTo(write, services)) refuseChosenAddress(write)
+  },
   validate(write, context) {
     refuseInTheEnd(write, context)
     if (write.operation !== 'delete' && isPod(write)) refusePod(write, context)
@@ -79,6 +85,24 @@ function refuseExternalAddress(write: AdmittedWrite): void {
   const had = new Set((write.old as Service | undefined)?.spec?.externalIPs)
   const added = ((write.draft as Service).spec?.externalIPs ?? []).some((address) => !had.has(address))
   if (added) throw refuseAdmission(write, 'Use of external IPs is denied by admission control.')
+}
+
+/**
+ * All tenants' addresses and node ports come from one network. Who could name one would find out which are taken, so the answer is the same
+ * whether it is or not; operators name them, also in a tenant.
+ */
+function refuseChosenAddress(write: AdmittedWrite): void {
+  if (write.operation === 'delete' || write.request.user.tenant === SYSTEM_TENANT) return
+  const before = (write.old as Service | undefined)?.spec
+  const { spec } = write.draft as Service
+  const address = addressOf(spec)
+  if (address !== undefined && address !== addressOf(before)) {
+    throw refuseAdmission(write, 'spec.clusterIP may not be chosen: leave it out, and one is assigned')
+  }
+  const had = portsOf(before)
+  if (Array.from(portsOf(spec)).some((port) => !had.has(port))) {
+    throw refuseAdmission(write, 'node ports may not be chosen: leave them out, and they are assigned')
+  }
 }
 
 function refuseOffered(write: AdmittedWrite): void {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { partitions, tenants } from '@centaurus/api/centaurus/v1'
+import { services } from '@centaurus/api/core/v1'
 import {
   createAccessExtension,
   createApiServicesExtension,
@@ -9,6 +10,7 @@ import {
   createOpenApiExtension,
   createTokenSigner,
   openClusterCertificates,
+  SERVER_USER,
 } from '@centaurus/apiserver'
 import { startTestServer, type TestResponse, type TestServer } from '@centaurus/apiserver/testing'
 import { createManualClock, silentLogger, systemClock } from '@centaurus/base'
@@ -62,6 +64,10 @@ async function furnish(ask: Ask, field: string): Promise<void> {
     },
   })
 }
+
+/** What others' Service has, that an operator made. */
+const CHOSEN_PORT = 30_080
+const CHOSEN = { type: 'NodePort' as const, clusterIP: '10.96.0.200', ports: [{ port: 80, nodePort: CHOSEN_PORT }] }
 
 /** Reads, writes and guesses, by which one could find out about others. */
 const QUESTIONS: readonly (readonly [method: string, path: string, body?: object])[] = [
@@ -133,6 +139,14 @@ const QUESTIONS: readonly (readonly [method: string, path: string, body?: object
     '/apis/centaurus.io/v1/tenants',
     { kind: 'Tenant', apiVersion: 'centaurus.io/v1', metadata: { name: 'globex' } },
   ],
+  ...[CHOSEN, { clusterIP: CHOSEN.clusterIP }, { type: 'NodePort', ports: [{ port: 80, nodePort: CHOSEN_PORT }] }].map(
+    (spec) =>
+      [
+        'POST',
+        '/api/v1/namespaces/shop/services',
+        { kind: 'Service', apiVersion: 'v1', metadata: { name: 'thief' }, spec: { ports: [{ port: 80 }], ...spec } },
+      ] as const,
+  ),
   ['DELETE', '/apis/centaurus.io/v1/tenants/globex'],
   ['DELETE', '/api/v1/namespaces/shop--globex'],
   ['DELETE', '/api/v1/namespaces/kube-system'],
@@ -197,6 +211,10 @@ async function startWorld(others: readonly string[], store?: Store): Promise<Tes
     }
     await furnish(await adminOf(test, name), name === 'acme' ? 'colour' : 'tonnage')
   }
+  if (others[0] !== undefined) {
+    const chosen = { metadata: { name: 'chosen', namespace: 'shop' }, spec: CHOSEN }
+    await test.server.client({ ...SERVER_USER, tenant: others[0] }).create(services, chosen)
+  }
   return {
     ...test,
     async end() {
@@ -225,7 +243,7 @@ async function askAll(test: TestServer): Promise<Record<string, object>> {
   for (const [who, ask] of Object.entries(people)) {
     for (const [method, path, body] of QUESTIONS) {
       const response = await ask(method, path, body === undefined ? {} : { body, headers: JSON_TYPE })
-      answers[`${who}: ${method} ${path}`] = normalize(response)
+      answers[[who, method, path, JSON.stringify(body)].join(' ')] = normalize(response)
     }
   }
   return answers
