@@ -107,7 +107,13 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
     port: KUBELET_PORT,
   }).catch(explainPort)
   const proxy = startServiceProxy({ ...deps, informers, nodeName, podCIDR: POD_CIDR })
-  const dns = await startClusterDns({ informers, logger, address: CLUSTER_DNS, domain: 'cluster.local' })
+  const dns = await startClusterDns({
+    informers,
+    logger,
+    address: CLUSTER_DNS,
+    domain: 'cluster.local',
+    clients: { podCIDR: POD_CIDR, sandboxAt: (address) => agent.cache.sandboxAt(address) },
+  })
   await untilApiAnswers(client, nodeName)
   await agent.start()
   return {

@@ -27,6 +27,8 @@ export class RuntimeCache {
   readonly #options: RuntimeCacheOptions
   readonly #states = new Map<string, PodRuntimeState>()
   readonly #prints = new Map<string, string>()
+  /** Uids of pods with a network of their own, by address. */
+  readonly #uids = new Map<string, string>()
   /** Latest refresh of a pod; refreshes of one pod run after each other, so that an old answer never overwrites a new one. */
   readonly #refreshing = new Map<string, Promise<PodRuntimeState>>()
   #timer: Timer | undefined
@@ -50,6 +52,12 @@ export class RuntimeCache {
 
   get(podUid: string): PodRuntimeState {
     return this.#states.get(podUid) ?? EMPTY_RUNTIME_STATE
+  }
+
+  /** What runs at an address; undefined for addresses that are no pod's of this node. */
+  sandboxAt(address: string): SandboxDetail | undefined {
+    const uid = this.#uids.get(address)
+    return uid === undefined ? undefined : this.get(uid).sandboxes.find((sandbox) => hasAddress(sandbox, address))
   }
 
   /** First list; rejects when the runtime does not answer. Then keeps listing until closed. */
@@ -88,6 +96,9 @@ export class RuntimeCache {
   }
 
   #store(podUid: string, state: PodRuntimeState, print: string): void {
+    for (const ip of this.get(podUid).sandboxes.flatMap(({ ips }) => ips))
+      if (this.#uids.get(ip) === podUid) this.#uids.delete(ip)
+    for (const { ready, ips } of state.sandboxes) if (ready) for (const ip of ips) this.#uids.set(ip, podUid)
     if (state.sandboxes.length === 0 && state.containers.length === 0) {
       this.#states.delete(podUid)
       this.#prints.delete(podUid)
@@ -172,6 +183,11 @@ export class RuntimeCache {
         .finally(() => this.#schedule())
     })
   }
+}
+
+/** Addresses of sandboxes that have ended are others' by now. */
+function hasAddress({ ready, ips }: SandboxDetail, address: string): boolean {
+  return ready && ips.includes(address)
 }
 
 function groupByPod(

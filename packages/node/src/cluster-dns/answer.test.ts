@@ -3,7 +3,12 @@ import { describe, it } from 'node:test'
 import type { Service } from '@centaurus/api/core/v1'
 import type { EndpointSlice } from '@centaurus/api/discovery/v1'
 import { answerQuestion, type DnsAnswer, type DnsLookups } from './answer.ts'
+import { createDnsClients } from './dns-client.ts'
 
+const annotationsOf = (tenant: string, namespace: string): Record<string, string> => ({
+  'centaurus.io/tenant': tenant,
+  'centaurus.io/namespace': namespace,
+})
 const services: Record<string, Service> = {
   'default/web': {
     metadata: { namespace: 'default', name: 'web' },
@@ -11,10 +16,11 @@ const services: Record<string, Service> = {
   },
   'default/store': { metadata: { namespace: 'default', name: 'store' }, spec: { clusterIP: 'None' } },
   'prod--acme/web': {
-    metadata: { namespace: 'prod--acme', name: 'web' },
+    metadata: { namespace: 'prod--acme', name: 'web', annotations: annotationsOf('acme', 'prod') },
     spec: { clusterIP: '10.96.0.8', ports: [{ name: 'http', port: 80, protocol: 'TCP' }] },
   },
   'default--acme/web': { metadata: { namespace: 'default--acme', name: 'web' }, spec: { clusterIP: '10.96.0.9' } },
+  'prod--beta/web': { metadata: { namespace: 'prod--beta', name: 'web' }, spec: { clusterIP: '10.96.0.6' } },
   'prod/web': { metadata: { namespace: 'prod', name: 'web' }, spec: { clusterIP: '10.96.0.1' } },
   'default/out': {
     metadata: { namespace: 'default', name: 'out' },
@@ -22,7 +28,7 @@ const services: Record<string, Service> = {
   },
 }
 const storeSlice: EndpointSlice = {
-  metadata: { namespace: 'default', name: 's' },
+  metadata: { namespace: 'default', name: 's', labels: { 'kubernetes.io/service-name': 'store' } },
   addressType: 'IPv4',
   ports: [{ name: 'db', port: 5432, protocol: 'TCP' }],
   endpoints: [
@@ -31,16 +37,15 @@ const storeSlice: EndpointSlice = {
   ],
 }
 const lookups: DnsLookups = {
-  tenantOf: (namespace) => (namespace.endsWith('--acme') ? 'acme' : undefined),
+  tenantOf: (namespace) => /--(acme|beta)$/.exec(namespace)?.[1],
   service: (namespace, name) => services[`${namespace}/${name}`],
   slices: (_, service) => (service === 'store' ? [storeSlice] : []),
   serviceByAddress: (address) => Object.values(services).find((service) => service.spec?.clusterIP === address),
-  hostnameByAddress: (address) =>
-    address === '10.244.0.5' ? { hostname: 'store-0', service: 'store', namespace: 'default' } : undefined,
+  hostnameByAddress: (address) => (address === '10.244.0.5' ? { hostname: 'store-0', slice: storeSlice } : undefined),
 }
 
-const ask = (name: string, type: 'A' | 'AAAA' | 'SRV' | 'PTR' = 'A'): DnsAnswer =>
-  answerQuestion({ name, type }, 'cluster.local', lookups)
+const ask = (name: string, type: 'A' | 'AAAA' | 'SRV' | 'PTR' = 'A', tenant?: string): DnsAnswer =>
+  answerQuestion({ name, type }, { domain: 'cluster.local', lookups, tenant })
 const data = (answer: DnsAnswer): unknown =>
   answer.type === 'answer' ? answer.answers.map((record) => ('data' in record ? record.data : undefined)) : answer.type
 
@@ -86,11 +91,55 @@ describe('answerQuestion', () => {
     assert.equal(from('web.prod', 'default'), 'notFound', 'the system tenant’s pods have the full search list')
   })
 
+  it('finds for a tenant’s pod what its tenant has, by absolute names too, and nothing of others', () => {
+    const from = (name: string, type?: 'SRV' | 'PTR'): unknown => data(ask(name, type, 'acme'))
+    for (const name of ['web.prod', 'web.prod.default--acme', 'web.prod.svc.default--acme', 'web.prod--acme'])
+      assert.deepEqual(from(`${name}.svc.cluster.local.`), ['10.96.0.8'], name)
+    for (const name of [
+      'store.default',
+      'web.prod--beta',
+      'web.prod.default--beta',
+      'web.default--system',
+      'out.default',
+    ])
+      assert.equal(from(`${name}.svc.cluster.local`), 'notFound', name)
+    assert.deepEqual(from('8.0.96.10.in-addr.arpa', 'PTR'), ['web.prod.svc.cluster.local'])
+    for (const address of ['7.0.96.10', '6.0.96.10', '5.0.244.10', '99.0.96.10'])
+      assert.equal(from(`${address}.in-addr.arpa`, 'PTR'), 'forward', address)
+    assert.deepEqual(from('_http._tcp.web.prod.svc.cluster.local', 'SRV'), [
+      { priority: 0, weight: 100, port: 80, target: 'web.prod.svc.cluster.local' },
+    ])
+    assert.equal(from('kubernetes.io'), 'forward')
+  })
+
   it('tells no such name, no such type and not ours apart', () => {
     assert.equal(data(ask('nope.default.svc.cluster.local')), 'notFound')
     assert.equal(data(ask('web.default.bogus.cluster.local')), 'notFound')
     assert.deepEqual(data(ask('web.default.svc.cluster.local', 'AAAA')), [])
     assert.equal(data(ask('kubernetes.io')), 'forward')
     assert.equal(data(ask('notcluster.local')), 'forward')
+  })
+})
+
+describe('who asks', () => {
+  const sandboxes: Record<string, { podNamespace: string; annotations: Record<string, string> }> = {
+    '10.244.0.2': { podNamespace: 'default', annotations: {} },
+    '10.244.0.3': { podNamespace: 'default--acme', annotations: {} },
+    '10.244.0.4': { podNamespace: 'long--h-0123456789abc', annotations: { 'centaurus.io/tenant': 'acme' } },
+    '10.244.0.5': { podNamespace: 'long--h-0123456789abc', annotations: {} },
+  }
+  const clientAt = createDnsClients({ podCIDR: '10.244.0.0/24', sandboxAt: (address) => sandboxes[address] })
+
+  it('is known by the address of the pod', () => {
+    assert.deepEqual(clientAt('10.244.0.2'), { type: 'operator' })
+    for (const address of ['10.244.0.3', '10.244.0.4'])
+      assert.deepEqual(clientAt(address), { type: 'tenant', tenant: 'acme' })
+  })
+
+  it('is the host outside of the pods’ addresses, and nobody where no pod is known there', () => {
+    for (const address of ['10.96.0.10', '127.0.0.1', '10.244.1.3', '192.0.2.1'])
+      assert.deepEqual(clientAt(address), { type: 'operator' }, address)
+    for (const address of ['10.244.0.5', '10.244.0.99'])
+      assert.deepEqual(clientAt(address), { type: 'unknown' }, address)
   })
 })

@@ -1,7 +1,10 @@
 import type { Answer, Question } from 'dns-packet'
-import { qualifyName } from '@centaurus/api'
+import { NAMESPACE_ANNOTATION, qualifyName, TENANT_ANNOTATION, type KubeObject } from '@centaurus/api'
 import type { Service } from '@centaurus/api/core/v1'
 import type { EndpointSlice } from '@centaurus/api/discovery/v1'
+
+/** On each slice: the Service that it is of. */
+export const SERVICE_LABEL = 'kubernetes.io/service-name'
 
 /** What names are made of. */
 export interface DnsLookups {
@@ -12,8 +15,17 @@ export interface DnsLookups {
   readonly slices: (namespace: string, service: string) => readonly Readonly<EndpointSlice>[]
   /** The Service that has this ClusterIP. */
   readonly serviceByAddress: (address: string) => Readonly<Service> | undefined
-  /** `pod.service.namespace` names of a pod's address: those with a hostname. */
-  readonly hostnameByAddress: (address: string) => { hostname: string; service: string; namespace: string } | undefined
+  /** The slice that has a pod's address with a hostname, and that hostname. */
+  readonly hostnameByAddress: (address: string) => { hostname: string; slice: Readonly<EndpointSlice> } | undefined
+}
+
+/** Where names are looked up, and for whom. */
+export interface DnsContext {
+  /** Such as `cluster.local`. */
+  readonly domain: string
+  readonly lookups: DnsLookups
+  /** Whose pod asks; undefined: the operators', or a program of the host. */
+  readonly tenant?: string | undefined
 }
 
 export type DnsAnswer =
@@ -29,12 +41,14 @@ const NOT_FOUND: DnsAnswer = { type: 'notFound' }
 const FORWARD: DnsAnswer = { type: 'forward' }
 
 /**
- * Answers one question about the cluster's names. Pure. Source: kubernetes/dns specification 1.1.0: A, SRV, PTR and CNAME for
- * services, headless services, their named endpoints, and pods by address.
+ * Answers one question about the cluster's names. A tenant's pod finds what its tenant has, under the names that a cluster of its own would have, and
+ * nothing else. Pure. Source: kubernetes/dns specification 1.1.0: A, SRV, PTR and CNAME for services, headless services, their named endpoints, and pods by
+ * address.
  */
-export function answerQuestion(question: Question, domain: string, lookups: DnsLookups): DnsAnswer {
+export function answerQuestion(question: Question, context: DnsContext): DnsAnswer {
+  const { domain } = context
   const name = question.name.toLowerCase().replace(/\.$/, '')
-  if (name.endsWith('.in-addr.arpa')) return answerReverse(name, domain, lookups)
+  if (name.endsWith('.in-addr.arpa')) return answerReverse(name, context)
   if (name !== domain && !name.endsWith(`.${domain}`)) return FORWARD
   const labels = name === domain ? [] : name.slice(0, -domain.length - 1).split('.')
   const kind = labels.at(-1)
@@ -42,17 +56,17 @@ export function answerQuestion(question: Question, domain: string, lookups: DnsL
   if (kind !== 'svc') return labels.length === 0 ? nothing() : NOT_FOUND
   const [namespace, ...inner] = labels.slice(0, -1).reverse()
   if (namespace === undefined || inner.length === 0) return nothing()
-  const query = { question, domain, lookups }
+  const query = { ...context, question }
+  const owner = context.lookups.tenantOf(namespace)
+  if (context.tenant !== undefined && owner !== context.tenant) {
+    return answerIn(qualifyName(namespace, context.tenant), inner, query)
+  }
   const answer = answerIn(namespace, inner, query)
-  if (answer.type !== 'notFound') return answer
-  const tenant = lookups.tenantOf(namespace)
-  return tenant === undefined ? NOT_FOUND : answerForTenant(tenant, inner, query)
+  return answer.type !== 'notFound' || owner === undefined ? answer : answerForTenant(owner, inner, query)
 }
 
-interface DnsQuery {
+interface DnsQuery extends DnsContext {
   readonly question: Question
-  readonly domain: string
-  readonly lookups: DnsLookups
 }
 
 /** `labels`: those before the namespace, the last one first. */
@@ -75,12 +89,10 @@ function answerForTenant(tenant: string, labels: readonly string[], query: DnsQu
   return answerIn(qualifyName(namespace, tenant), inner, query)
 }
 
-interface ServiceQuery {
+interface ServiceQuery extends DnsContext {
   readonly service: Readonly<Service>
   /** Labels before the service's name: none, `[hostname]`, or `[_port, _protocol]`. */
   readonly rest: readonly string[]
-  readonly domain: string
-  readonly lookups: DnsLookups
 }
 
 function answerService(question: Question, query: ServiceQuery): DnsAnswer {
@@ -100,7 +112,7 @@ function answerService(question: Question, query: ServiceQuery): DnsAnswer {
 }
 
 function answerPort(question: Question, query: ServiceQuery): DnsAnswer {
-  const { service, rest, domain } = query
+  const { service, rest } = query
   const [portName, protocol] = rest.map((label) => label.slice(1))
   const matching = targetsOf(query).flatMap((target) =>
     target.ports
@@ -109,7 +121,7 @@ function answerPort(question: Question, query: ServiceQuery): DnsAnswer {
   )
   if (matching.length === 0) return NOT_FOUND
   if (!asksFor(question, 'SRV')) return nothing()
-  const base = `${service.metadata.name}.${service.metadata.namespace}.svc.${domain}`
+  const base = `${service.metadata.name}.${shownNamespace(service, query)}.svc.${query.domain}`
   const records = matching.map(({ target, port }) => ({
     target: isHeadless(service) ? `${target.hostname ?? target.address.replaceAll('.', '-')}.${base}` : base,
     port: port.port,
@@ -169,13 +181,28 @@ function answerPod(question: Question, label: string): DnsAnswer {
   return asksFor(question, 'A') ? answers([addressRecord(question.name, address)]) : nothing()
 }
 
-function answerReverse(name: string, domain: string, lookups: DnsLookups): DnsAnswer {
+function answerReverse(name: string, context: DnsContext): DnsAnswer {
+  const { lookups, domain, tenant } = context
   const address = name.slice(0, -'.in-addr.arpa'.length).split('.').reverse().join('.')
   const pointer = (data: string): DnsAnswer => answers([{ type: 'PTR', name, ttl: TTL_SECONDS, data }])
+  const isHidden = ({ metadata }: KubeObject): boolean =>
+    tenant !== undefined && metadata.annotations?.[TENANT_ANNOTATION] !== tenant
   const service = lookups.serviceByAddress(address)
-  if (service !== undefined) return pointer(`${service.metadata.name}.${service.metadata.namespace}.svc.${domain}`)
-  const pod = lookups.hostnameByAddress(address)
-  return pod === undefined ? FORWARD : pointer(`${pod.hostname}.${pod.service}.${pod.namespace}.svc.${domain}`)
+  if (service !== undefined) {
+    if (isHidden(service)) return FORWARD // like one of which nobody knows
+    return pointer(`${service.metadata.name}.${shownNamespace(service, context)}.svc.${domain}`)
+  }
+  const { hostname, slice } = lookups.hostnameByAddress(address) ?? {}
+  if (slice === undefined || isHidden(slice)) return FORWARD
+  return pointer(
+    `${hostname}.${slice.metadata.labels?.[SERVICE_LABEL]}.${shownNamespace(slice, context)}.svc.${domain}`,
+  )
+}
+
+/** As who asks calls it: a tenant by its own name, the operators with the tenant in it. */
+function shownNamespace({ metadata }: KubeObject, { tenant }: DnsContext): string {
+  const own = tenant === undefined ? undefined : metadata.annotations?.[NAMESPACE_ANNOTATION]
+  return own ?? metadata.namespace ?? ''
 }
 
 /** `ANY` is missing from the library's types but not from the wire. */

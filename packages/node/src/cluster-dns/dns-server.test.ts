@@ -31,11 +31,13 @@ describe('the DNS server', () => {
     })
     await new Promise<void>((resolve) => upstream.bind(0, '127.0.0.1', resolve))
     const upstreams = async (): Promise<string[]> => [`127.0.0.1:${upstream.address().port}`]
+    let isKnown = true
     const server = await startDnsServer({
       address: '127.0.0.1',
       port: 0,
       domain: 'cluster.local',
       lookups,
+      clientAt: () => (isKnown ? { type: 'operator' } : { type: 'unknown' }),
       upstreams,
       logger: silentLogger,
     })
@@ -44,6 +46,8 @@ describe('the DNS server', () => {
     assert.deepEqual((await resolver.resolve4('many.d.svc.cluster.local')).sort(), many.toSorted())
     await assert.rejects(resolver.resolve4('none.d.svc.cluster.local'), { code: 'ENOTFOUND' })
     assert.deepEqual(await resolver.resolve4('elsewhere.example'), ['203.0.113.9'])
+    isKnown = false
+    await assert.rejects(resolver.resolve4('many.d.svc.cluster.local'), { code: 'ESERVFAIL' })
     await server.close()
     await new Promise<void>((resolve) => {
       upstream.close(() => resolve())
@@ -56,6 +60,7 @@ describe('the DNS server', () => {
       port: 0,
       domain: 'cluster.local',
       lookups,
+      clientAt: () => ({ type: 'operator' }),
       upstreams: async () => [],
       logger: silentLogger,
     })

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket as TcpSocket } from 'node:net'
 import { decode, encode, RECURSION_AVAILABLE, RECURSION_DESIRED, AUTHORITATIVE_ANSWER, type Packet } from 'dns-packet'
 import type { Logger } from '@centaurus/base'
 import { answerQuestion, type DnsLookups } from './answer.ts'
+import type { DnsClient } from './dns-client.ts'
 import { forwardQuery } from './forward.ts'
 
 export interface DnsServerOptions {
@@ -12,6 +13,8 @@ export interface DnsServerOptions {
   /** Such as `cluster.local`. */
   readonly domain: string
   readonly lookups: DnsLookups
+  /** Who asks from an address. */
+  readonly clientAt: (address: string) => DnsClient
   /** Resolvers for all other names, `address` or `address:port`; without any, other names do not exist. */
   readonly upstreams: () => Promise<readonly string[]>
   readonly logger: Logger
@@ -62,13 +65,17 @@ class Responder {
     this.#options = options
   }
 
-  /** The whole answer to a message, or undefined for one that deserves none. */
-  async respond(message: Buffer): Promise<Buffer | undefined> {
+  /** The whole answer to a message from an address, or undefined for one that deserves none. */
+  async respond(message: Buffer, from: string): Promise<Buffer | undefined> {
     const query = parse(message)
     if (query === undefined || query.type === 'response') return undefined
     const [question] = query.questions ?? []
     if (question === undefined || query.questions?.length !== 1) return reply(query, RCODES.NOTIMP, {})
-    const answer = answerQuestion(question, this.#options.domain, this.#options.lookups)
+    const { domain, lookups, clientAt } = this.#options
+    const client = clientAt(from)
+    if (client.type === 'unknown') return reply(query, RCODES.SERVFAIL, {})
+    const tenant = client.type === 'tenant' ? client.tenant : undefined
+    const answer = answerQuestion(question, { domain, lookups, tenant })
     if (answer.type === 'answer')
       return reply(query, RCODES.NOERROR, { answers: answer.answers, additionals: answer.additionals })
     if (answer.type === 'notFound') return reply(query, RCODES.NXDOMAIN, {})
@@ -104,7 +111,7 @@ async function serveUdp(
   responder: Responder,
   { message, from }: { message: Buffer; from: RemoteInfo },
 ): Promise<void> {
-  const answer = await responder.respond(message)
+  const answer = await responder.respond(message, from.address)
   if (answer === undefined) return
   udp.send(answer.byteLength <= udpLimit(message) ? answer : truncated(answer), from.port, from.address, () => {}) // a client that went away
 }
@@ -145,7 +152,7 @@ function serveTcp(socket: TcpSocket, responder: Responder): void {
 }
 
 async function answerTcp(socket: TcpSocket, responder: Responder, message: Buffer): Promise<void> {
-  const answer = await responder.respond(message)
+  const answer = await responder.respond(message, socket.remoteAddress ?? '')
   if (answer === undefined || socket.destroyed) return
   const length = Buffer.alloc(2)
   length.writeUInt16BE(answer.byteLength)

@@ -2,9 +2,8 @@ import { formatKey, splitQualifiedName, SYSTEM_TENANT, TENANT_ANNOTATION } from 
 import { services } from '@centaurus/api/core/v1'
 import { endpointslices } from '@centaurus/api/discovery/v1'
 import type { InformerFactory } from '@centaurus/client'
-import type { DnsLookups } from './answer.ts'
+import { SERVICE_LABEL, type DnsLookups } from './answer.ts'
 
-const SERVICE_LABEL = 'kubernetes.io/service-name'
 const BY_ADDRESS = 'cluster-dns/address'
 const BY_SERVICE = 'cluster-dns/service'
 
@@ -32,12 +31,9 @@ export function createDnsLookups(informers: InformerFactory): DnsLookups {
       const endpoint = slice?.endpoints?.find(
         (item) => item.hostname !== undefined && item.addresses?.includes(address),
       )
-      if (slice === undefined || endpoint?.hostname === undefined) return undefined
-      return {
-        hostname: endpoint.hostname,
-        service: slice.metadata.labels?.[SERVICE_LABEL] ?? '',
-        namespace: slice.metadata.namespace ?? '',
-      }
+      return slice === undefined || endpoint?.hostname === undefined
+        ? undefined
+        : { hostname: endpoint.hostname, slice }
     },
   }
 }
