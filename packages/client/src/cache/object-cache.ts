@@ -13,6 +13,7 @@ export class ObjectCache<T extends KubeObject> {
   readonly #objects = new Map<ObjectKey, Stored<T>>()
   readonly #indexes = new Map<string, Index<T>>()
   readonly #namespaces: Index<T> = { values: (object) => [object.metadata.namespace ?? ''], entries: new Map() }
+  #all: readonly Index<T>[] = [this.#namespaces]
 
   get(key: ObjectKey): Stored<T> | undefined {
     return this.#objects.get(key)
@@ -41,16 +42,17 @@ export class ObjectCache<T extends KubeObject> {
     const known = this.#indexes.get(name)
     if (known !== undefined) return assert(known.values === values, `index ${name} exists with another function`)
     const index: Index<T> = { values, entries: new Map() }
-    for (const [key, object] of this.#objects) insert(index, key, object)
+    for (const [key, object] of this.#objects) replace(index, key, { object })
     this.#indexes.set(name, index)
+    this.#all = [this.#namespaces, ...this.#indexes.values()]
   }
 
   /** Returns what was there before. */
   set(object: Stored<T>): Stored<T> | undefined {
     const key = objectKey(object)
-    const old = this.delete(key)
+    const old = this.#objects.get(key)
     this.#objects.set(key, object)
-    for (const index of this.#allIndexes()) insert(index, key, object)
+    for (const index of this.#all) replace(index, key, { old, object })
     return old
   }
 
@@ -59,28 +61,27 @@ export class ObjectCache<T extends KubeObject> {
     const old = this.#objects.get(key)
     if (old === undefined) return undefined
     this.#objects.delete(key)
-    for (const index of this.#allIndexes()) remove(index, key, old)
+    for (const index of this.#all) replace(index, key, { old })
     return old
   }
-
-  *#allIndexes(): Iterable<Index<T>> {
-    yield this.#namespaces
-    yield* this.#indexes.values()
-  }
 }
 
-function insert<T>(index: Index<T>, key: ObjectKey, object: Stored<T>): void {
-  for (const value of index.values(object)) {
-    const bucket = index.entries.get(value)
-    if (bucket === undefined) index.entries.set(value, new Map([[key, object]]))
-    else bucket.set(key, object)
-  }
-}
-
-function remove<T>(index: Index<T>, key: ObjectKey, object: Stored<T>): void {
-  for (const value of index.values(object)) {
-    const bucket = index.entries.get(value)
+/** Puts `object` in the place of `old`. Most changes leave an object where it was in the index, and cost one look-up there. */
+function replace<T>(
+  { values, entries }: Index<T>,
+  key: ObjectKey,
+  { old, object }: { readonly old?: Stored<T> | undefined; readonly object?: Stored<T> | undefined },
+): void {
+  const now = object === undefined ? [] : values(object)
+  for (const value of old === undefined ? [] : values(old)) {
+    if (now.includes(value)) continue
+    const bucket = entries.get(value)
     bucket?.delete(key)
-    if (bucket?.size === 0) index.entries.delete(value)
+    if (bucket?.size === 0) entries.delete(value)
+  }
+  for (const value of now) {
+    const bucket = entries.get(value)
+    if (bucket === undefined) entries.set(value, new Map([[key, object!]]))
+    else bucket.set(key, object!)
   }
 }
