@@ -78,8 +78,19 @@ describe('a fair queue', () => {
     world.ask('quiet', 'quiet0')
     assert.ok(!world.begun.includes('quiet0'))
     await world.turn()
-    assert.ok(world.begun.slice(8).includes('quiet0'))
-    assert.equal(world.begun.length, 16)
+    assert.deepEqual(world.begun.slice(8), ['quiet0', 'loud8'])
+  })
+
+  it('looks at the network more often while several tenants are here', async () => {
+    const world = setUp()
+    ask(world, 'loud', 30)
+    world.ask('quiet', 'quiet0')
+    await world.turn()
+    await world.turn()
+    assert.equal(world.begun.length, 12)
+    await world.clock.advance(1_000)
+    await world.turn()
+    assert.equal(world.begun.length, 20)
   })
 
   it('serves in turn those who ask alike, and less often who holds seats longer', async () => {

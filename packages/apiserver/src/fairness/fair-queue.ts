@@ -15,6 +15,10 @@ const SWEEP_MS = 1_000
  * socket, where nobody could choose. A read of one object weighs 1, about 0.1 ms.
  */
 const WEIGHT_PER_TURN = 8
+/** The same while several tenants are here: what one begins delays the others, and each look costs as much as half a read. */
+const SHARED_WEIGHT_PER_TURN = 2
+/** A tenant is held to be here for so long after its last request. */
+const PRESENT_MS = 1_000
 const RETRY_SECONDS = 1
 /** What a request of weight 1 is held to cost before it was measured, in milliseconds of a seat. */
 const COST_ESTIMATE_MS = 1
@@ -67,6 +71,9 @@ export class FairQueue {
   #turnDue = false
   /** `served` of the flow that was served last: newcomers start there. */
   #level = 0
+  #lastTenant = ''
+  /** Several tenants are here until then. */
+  #sharedUntilMs = -Infinity
   #sweep: Timer | undefined
 
   constructor({ clock, seatsOf, nextTurn = (turn) => void setImmediate(turn) }: FairQueueDeps) {
@@ -91,6 +98,7 @@ export class FairQueue {
    * this one waited too long.
    */
   async run(request: FairRequest, work: () => Promise<void>): Promise<void> {
+    this.#look(request.tenant)
     const flow = this.#flowOf(request.tenant)
     if (this.#mayBegin(flow)) this.#begin(flow, request)
     else if (flow.waiting.length >= TENANT_QUEUE_MAX) throw refusal()
@@ -101,6 +109,16 @@ export class FairQueue {
     } finally {
       this.#end(flow, request, this.#clock.monotonicMs() - startedMs)
     }
+  }
+
+  #look(tenant: string): void {
+    if (tenant === this.#lastTenant) return
+    if (this.#lastTenant !== '') this.#sharedUntilMs = this.#clock.monotonicMs() + PRESENT_MS
+    this.#lastTenant = tenant
+  }
+
+  get #weightPerTurn(): number {
+    return this.#clock.monotonicMs() < this.#sharedUntilMs ? SHARED_WEIGHT_PER_TURN : WEIGHT_PER_TURN
   }
 
   #flowOf(tenant: string): Flow {
@@ -118,7 +136,7 @@ export class FairQueue {
 
   /** At once, when there is room and nobody waits for it who was served less. */
   #mayBegin(flow: Flow): boolean {
-    return flow.waiting.length === 0 && this.#begun < WEIGHT_PER_TURN && this.#hasSeat(flow)
+    return flow.waiting.length === 0 && this.#begun < this.#weightPerTurn && this.#hasSeat(flow)
   }
 
   /** Resolves to false when it is not wanted any more. */
@@ -164,7 +182,8 @@ export class FairQueue {
   }
 
   #serve(): void {
-    while (this.#begun < WEIGHT_PER_TURN) {
+    const weightPerTurn = this.#weightPerTurn
+    while (this.#begun < weightPerTurn) {
       const flow = this.#next()
       if (flow === undefined) return
       const request = flow.waiting.shift()!

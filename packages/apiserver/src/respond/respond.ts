@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import { gzip, constants } from 'node:zlib'
 import { promisify } from 'node:util'
 import { internalError, StatusError } from '@centaurus/api'
@@ -11,6 +10,7 @@ import type { CachedObject } from '../watch-cache/cached-object.ts'
 import { CONTENT_TYPES, PLAIN_JSON, type Representation } from './accept.ts'
 import { encodeObject, encodeValue, isVerbatim, toServed, type EncoderOptions } from './encoder.ts'
 import { createTable, partialMetadata } from './table.ts'
+import { createTurns } from './turns.ts'
 
 /** Answers beyond this are compressed when the client asks for it. Source: apiserver's defaultGzipThresholdBytes. */
 const GZIP_BYTES_MIN = 128 * 1024
@@ -18,6 +18,9 @@ const GZIP_BYTES_MIN = 128 * 1024
 const LIST_CHUNK_BYTES = 256 * 1024
 
 const gzipAsync = promisify(gzip)
+
+/** Of all long lists of the process: their chunks are made and encrypted one in a turn, so that others have theirs in between. */
+const takeTurn = createTurns()
 
 /** The only place where an exception becomes HTTP. Unknown errors are logged here, once, and told to nobody in detail. */
 export function respondError(exchange: Exchange, error: unknown, logger: Logger): void {
@@ -82,7 +85,7 @@ export async function respondList(exchange: Exchange, list: ListResult, options:
   for (const chunk of encodeListChunks(list, options, { chunkBytes: LIST_CHUNK_BYTES })) {
     exchange.write(chunk)
     await exchange.drained()
-    await setImmediate() // others have their turn between the chunks
+    await takeTurn()
     if (exchange.closed) return
   }
   exchange.end()
