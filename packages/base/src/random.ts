@@ -6,10 +6,27 @@ export interface Random {
   integer(bound: number): number
 }
 
-/** `Math.random`, for production. */
+/** Numbers fetched from the platform at once. */
+const POOL = new Uint32Array(1024)
+let used = POOL.length
+
+/**
+ * The platform's cryptographic generator, for production: from the names that a user was given nobody can work out how many others were given
+ * some in between, as with `Math.random`.
+ */
 export const systemRandom: Random = {
-  next: () => Math.random(),
-  integer: (bound) => Math.floor(Math.random() * bound),
+  next: nextSecure,
+  integer: (bound) => Math.floor(nextSecure() * bound),
+}
+
+function nextSecure(): number {
+  if (used === POOL.length) {
+    crypto.getRandomValues(POOL)
+    used = 0
+  }
+  const high = POOL[used++]! >>> 5
+  const low = POOL[used++]! >>> 6
+  return (high * 2 ** 26 + low) / 2 ** 53
 }
 
 /** The same sequence for the same seed. Source: mulberry32, a 32-bit generator in the public domain. */
