@@ -1,3 +1,5 @@
+import { TENANT_ANNOTATION } from '@centaurus/api'
+import type { Pod } from '@centaurus/api/core/v1'
 import type { FitFailure } from '../core/decide.ts'
 
 /**
@@ -23,4 +25,14 @@ export function formatPreemptionFailure({ nodeCount, resolvable }: FitFailure): 
     hopeless > 0 ? `${hopeless} Preemption is not helpful for scheduling` : '',
   ]
   return ` preemption: 0/${nodeCount} nodes are available: ${parts.filter((part) => part !== '').join(', ')}.`
+}
+
+/** What a victim is told: which pod took its place, unless that is another tenant's. Source: kubernetes preemption/executor.go, v1.37. */
+export function formatPreempted(
+  victim: Pick<Pod, 'metadata'>,
+  pod: { readonly metadata: Pod['metadata'] & { readonly uid: string } },
+  nodeName: string,
+): string {
+  const isOfTenant = victim.metadata.annotations?.[TENANT_ANNOTATION] === pod.metadata.annotations?.[TENANT_ANNOTATION]
+  return `Preempted by ${isOfTenant ? `pod ${pod.metadata.uid}` : 'a pod'} on node ${nodeName}`
 }

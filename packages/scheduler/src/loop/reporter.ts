@@ -3,6 +3,7 @@ import type { Pod } from '@centaurus/api/core/v1'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import { createEventRecorder, type Client, type EventRecorder } from '@centaurus/client'
 import { InFlight } from './in-flight.ts'
+import { formatPreempted } from './messages.ts'
 import { evictVictims, reportUnschedulable } from './writes.ts'
 
 /** Statuses and evictions that may be on their way to the API server at once. */
@@ -66,13 +67,15 @@ export class Reporter {
     this.#writes.add(report)
   }
 
-  /** Removes victims for the pod `uid`, which wants the node. `onFailed`: some may stay. */
+  /** Removes victims for the pod, which wants the node. `onFailed`: some may stay. */
   evict(
     victims: readonly Stored<Pod>[],
-    { uid, nodeName, onFailed }: { uid: string; nodeName: string; onFailed: () => void },
+    { pod, nodeName, onFailed }: { pod: Stored<Pod>; nodeName: string; onFailed: () => void },
   ): void {
-    const message = `Preempted by pod ${uid} on node ${nodeName}`
-    for (const victim of victims) this.#recorder.record(victim, { type: 'Normal', reason: 'Preempted', message })
+    for (const victim of victims) {
+      const message = formatPreempted(victim, pod, nodeName)
+      this.#recorder.record(victim, { type: 'Normal', reason: 'Preempted', message })
+    }
     const options = { schedulerName: this.#deps.name, nowMs: this.#deps.clock.now() }
     const evicting = evictVictims(this.#deps.client, victims, options)
     this.#writes.add(

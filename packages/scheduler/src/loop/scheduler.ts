@@ -393,7 +393,7 @@ class Scheduler implements RunningScheduler {
       this.#leaving.add(victim.metadata.uid)
       this.#podChanged(victim, undefined)
     }
-    this.#reporter.evict(victims, { uid, nodeName, onFailed: () => this.#lookAgain(uid, victims) })
+    this.#reporter.evict(victims, { pod, nodeName, onFailed: () => this.#lookAgain(uid, victims) })
   }
 
   /** Not all victims are leaving: they count as the cache has them, and the pod gets another try. */
