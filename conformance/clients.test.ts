@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -106,6 +108,40 @@ spec: { cronSpec: "* * * * *", replicas: ${replicas} }
     assert.match((await cluster.tryKubectl('get crontabs')).stderr, /NotFound|doesn't have a resource type/)
   })
 
+  it('obeys webhooks and policies', async () => {
+    const program = [process.execPath, join(import.meta.dirname, 'data/webhook.ts')]
+    const [command, ...args] = [...(cluster.network?.enter ?? []), ...program]
+    const hook = spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+    try {
+      const [line] = (await once(hook.stdout, 'data')) as [Buffer]
+      const { port, caBundle } = JSON.parse(line.toString('utf8')) as { port: number; caBundle: string }
+      const apply = (...objects: object[]): Promise<string> =>
+        cluster.kubectl('apply -f -', { input: objects.map((object) => JSON.stringify(object)).join('\n---\n') })
+      await apply(...webhookObjects({ port, caBundle, address: cluster.network?.address }), ...POLICY)
+      const map = (data: object): object => ({
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'watched', labels: { watched: 'yes' } },
+        data,
+      })
+      const made = await cluster.tryKubectl('apply -f -', { input: JSON.stringify(map({ a: 'b' })) })
+      assert.deepEqual([made.code, made.stdout], [0, 'configmap/watched created\n'])
+      assert.match(made.stderr, /Warning: somebody is watching/)
+      assert.equal(await cluster.kubectl('get configmap watched -o jsonpath={.data.seen}'), 'yes')
+      const refused = await cluster.tryKubectl('apply -f -', { input: JSON.stringify(map({ bad: 'this' })) })
+      assert.equal(refused.code, 1)
+      assert.match(refused.stderr, /admission webhook "validate\.example\.com" denied the request: this is bad/)
+      const small = await cluster.tryKubectl('create deployment watched --image=i --replicas=9')
+      assert.equal(small.code, 1)
+      assert.match(small.stderr, /ValidatingAdmissionPolicy 'small' with binding 'small' denied request: 9 is too many/)
+      await cluster.kubectl('delete configmap watched')
+      await cluster.kubectl('delete validatingadmissionpolicybindings,validatingadmissionpolicies small')
+      await cluster.kubectl('delete validatingwebhookconfigurations,mutatingwebhookconfigurations watch')
+    } finally {
+      hook.kill()
+    }
+  })
+
   for (const { version, minor } of HELMS) {
     it(`lets helm ${version} install, upgrade, roll back and uninstall`, async () => {
       const helm = (...args: string[]): Promise<string> => cluster.helm(args, minor)
@@ -138,3 +174,79 @@ spec: { cronSpec: "* * * * *", replicas: ${replicas} }
     assert.equal(await cluster.inNetwork([process.execPath, program, cluster.kubeconfig]), 'all is well\n')
   })
 })
+
+/** Webhooks about ConfigMaps that are labelled for it: by URL, and where the test has a network of its own, behind a Service. */
+function webhookObjects(hook: { port: number; caBundle: string; address: string | undefined }): object[] {
+  const { port, caBundle, address } = hook
+  const service = { namespace: 'default', name: 'hook', path: '/validate' }
+  const webhook = (path: string, clientConfig: object): object => ({
+    name: `${path}.example.com`,
+    clientConfig: { ...clientConfig, caBundle },
+    rules: [{ operations: ['CREATE', 'UPDATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }],
+    objectSelector: { matchLabels: { watched: 'yes' } },
+    sideEffects: 'None',
+    admissionReviewVersions: ['v1'],
+  })
+  const configuration = (kind: string, path: string, clientConfig: object): object => ({
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind,
+    metadata: { name: 'watch' },
+    webhooks: [webhook(path, clientConfig)],
+  })
+  const byUrl = (path: string): object => ({ url: `https://127.0.0.1:${port}/${path}` })
+  return [
+    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'hook' }, spec: { ports: [{ port: 443 }] } },
+    ...(address === undefined ? [] : [endpointsOf(address, port)]),
+    configuration('MutatingWebhookConfiguration', 'mutate', byUrl('mutate')),
+    configuration(
+      'ValidatingWebhookConfiguration',
+      'validate',
+      address === undefined ? byUrl('validate') : { service },
+    ),
+  ]
+}
+
+function endpointsOf(address: string, port: number): object {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: 'hook', labels: { 'kubernetes.io/service-name': 'hook' } },
+    addressType: 'IPv4',
+    ports: [{ name: '', port }],
+    endpoints: [{ addresses: [address] }],
+  }
+}
+
+const POLICY = [
+  {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'ValidatingAdmissionPolicy',
+    metadata: { name: 'small' },
+    spec: {
+      matchConstraints: {
+        resourceRules: [
+          {
+            operations: ['CREATE'],
+            apiGroups: ['apps'],
+            apiVersions: ['v1'],
+            resources: ['deployments'],
+            resourceNames: ['watched'],
+          },
+        ],
+      },
+      validations: [
+        {
+          expression: 'object.spec.replicas <= 5',
+          messageExpression: "string(object.spec.replicas) + ' is too many'",
+          reason: 'Forbidden',
+        },
+      ],
+    },
+  },
+  {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'ValidatingAdmissionPolicyBinding',
+    metadata: { name: 'small' },
+    spec: { policyName: 'small', validationActions: ['Deny'] },
+  },
+]

@@ -23,7 +23,10 @@ export interface AdmittedWrite {
   readonly old: KubeObject | undefined
   /** Of a create: the name, when the server has chosen it. */
   readonly generatedName?: string | undefined
-  /** Webhooks and policies have seen it already, as what the client sent, such as a Scale; or the server itself makes the change. */
+  /**
+   * Webhooks and policies need not see it: there are none, they have seen it as what the client sent, such as a Scale, or the server itself
+   * makes the change.
+   */
   readonly isReviewed?: boolean | undefined
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { after, before, describe, it, mock } from 'node:test'
 import { validatingwebhookconfigurations } from '@centaurus/api/admissionregistration/v1'
 import { configmaps } from '@centaurus/api/core/v1'
 import type { ObjectReader } from '../resource/object-reader.ts'
@@ -10,6 +10,28 @@ describe('HookIndex', () => {
   let test: TestServer
   before(async () => (test = await startTestServer()))
   after(() => test.close())
+
+  it('is asked once a write where there are no webhooks', async () => {
+    const of = mock.method(HookIndex.prototype, 'of')
+    try {
+      const client = test.server.client({ name: 'dev', uid: '', groups: [], extra: {}, tenant: 'system' })
+      const name = { namespace: 'default', name: 'counted' }
+      const asked = async (write: () => Promise<unknown>): Promise<number> => {
+        of.mock.resetCalls()
+        await write()
+        return of.mock.callCount()
+      }
+      const counts = [
+        await asked(() => client.create(configmaps, { metadata: name })),
+        await asked(() => client.patch(configmaps, name, { type: 'merge', body: { data: { a: 'b' } } })),
+        await asked(() => client.get(configmaps, name)),
+        await asked(() => client.delete(configmaps, name)),
+      ]
+      assert.deepEqual(counts, [1, 1, 0, 1])
+    } finally {
+      of.mock.restore()
+    }
+  })
 
   it('reads and compiles once a change, not once a write', async () => {
     const { server, client } = test

@@ -36,7 +36,6 @@ export async function reviewDelete(
   context: AdmissionContext,
   options: DeleteOptions,
 ): Promise<void> {
-  if (write.isReviewed === true) return
   const review = context.reviews.open(write.request, () => ({
     request: write.request,
     operation: 'DELETE',

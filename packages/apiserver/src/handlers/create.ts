@@ -26,7 +26,15 @@ export async function createObject(deps: WriteDeps, request: WriteRequest, objec
   const filled = fillZeros(object, schema)
   const draft = trackFields(request, { live: undefined, updated: filled, subresource: '', nowMs: deps.clock.now() })
   const generatedName = isGenerated ? draft.metadata.name : undefined
-  const write: AdmittedWrite = { request, operation: 'create', subresource: '', draft, old: undefined, generatedName }
+  const write: AdmittedWrite = {
+    request,
+    operation: 'create',
+    subresource: '',
+    draft,
+    old: undefined,
+    generatedName,
+    isReviewed: !deps.admissionContext.reviews.concern(request),
+  }
   await mutateByAdmission(deps.admission, write, deps.admissionContext)
   definition.behavior.prepareForCreate?.(draft, behaviorContext(deps, request))
   fillDraft(draft, schema, filled)

@@ -57,12 +57,12 @@ async function deleteOnce(
   { current, options, isReviewed }: Omit<DeleteRequest, 'name'> & { readonly current: CachedObject },
 ): Promise<Outcome> {
   const old = current.object() as AnyObject
-  const write: AdmittedWrite = { request, operation: 'delete', subresource: '', draft: old, old, isReviewed }
+  const write: AdmittedWrite = { request, operation: 'delete', subresource: '', draft: old, old }
   validateByAdmission(deps.admission, write, deps.admissionContext)
   runWriteChecks(deps, write)
   const nowMs = deps.clock.now()
   const plan = planFor(old, options, { nowMs, ...deleteContext(request) })
-  if (plan.type !== 'wait') await reviewDelete(write, deps.admissionContext, options)
+  if (plan.type !== 'wait' && isReviewed !== true) await reviewDelete(write, deps.admissionContext, options)
   const at = { target: request.target, key: current.key, atRevision: current.revision }
   switch (plan.type) {
     case 'wait':

@@ -95,7 +95,7 @@ async function updateOnce(
   const schema = storedSchema(definition)
   const filled = fillZeros(changed, schema, old)
   const draft = trackFields(request, { live: old, updated: filled, subresource, nowMs: deps.clock.now() })
-  const { isReviewed } = strategy
+  const isReviewed = strategy.isReviewed === true || !deps.admissionContext.reviews.concern(request)
   const write: AdmittedWrite = { request, operation: 'update', subresource, draft, old, isReviewed }
   await mutateByAdmission(deps.admission, write, deps.admissionContext)
   strategy.prepare(draft, old, request)

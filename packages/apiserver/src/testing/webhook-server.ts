@@ -21,10 +21,17 @@ export interface WebhookServer {
   close(): Promise<void>
 }
 
-/** A webhook over HTTPS on a free port of the loopback address, for `localhost`, that address and the names. It allows what it was not told of. */
+export interface WebhookServerOptions {
+  /** Of its certificate, beside `localhost` and 127.0.0.1. */
+  readonly names?: readonly string[] | undefined
+  /** Address to listen on; default 127.0.0.1. */
+  readonly host?: string | undefined
+}
+
+/** A webhook over HTTPS on a free port. It allows what it was not told of. */
 export async function startWebhookServer(
   certificates: ClusterCertificates,
-  names: readonly string[] = [],
+  { names = [], host = '127.0.0.1' }: WebhookServerOptions = {},
 ): Promise<WebhookServer> {
   const alternativeNames = ['127.0.0.1', 'localhost', ...names]
   const serving = await certificates.server(`webhook-${names.join('-')}`, { commonName: 'webhook', alternativeNames })
@@ -44,7 +51,7 @@ export async function startWebhookServer(
     outgoing.end(JSON.stringify({ apiVersion: review.apiVersion, kind: 'AdmissionReview', response }))
   }
   server.on('request', (incoming, outgoing) => void serve(incoming, outgoing))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(0, host, resolve))
   return {
     port: (server.address() as AddressInfo).port,
     caBundle: Buffer.from(certificates.authority.certificatePem).toString('base64'),

@@ -22,7 +22,7 @@ describe('webhooks of tenants', () => {
       tenants: ['acme', 'globex', 'closed'],
       admission: { tenantWebhookNetworks: ['127.0.0.0/8'] },
     })
-    hook = await startWebhookServer(test.certificates, ['hook.default.svc'])
+    hook = await startWebhookServer(test.certificates, { names: ['hook.default.svc'] })
   })
   after(async () => {
     await test.close()

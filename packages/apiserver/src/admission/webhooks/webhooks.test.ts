@@ -24,7 +24,7 @@ describe('webhooks', () => {
   let alice: Client
   before(async () => {
     test = await startTestServer()
-    hook = await startWebhookServer(test.certificates, ['hook.default.svc'])
+    hook = await startWebhookServer(test.certificates, { names: ['hook.default.svc'] })
     alice = test.server.client(ALICE)
   })
   after(async () => {
