@@ -166,4 +166,21 @@ describe('the directory of names', () => {
     assert.equal(told('claim "default--acme/data" got pvc-1--acme.'), 'claim "default/data" got pvc-1.')
     for (const text of ['default--acme-2/web', 'run with --acme=1', 'x--acmes']) assert.equal(told(text), text)
   })
+
+  it('name a pod alike in its names and in what its node says of it', () => {
+    const names = directoryOf('acme', []).names('acme')
+    const podIn = (namespace: string): KubeObject => {
+      const message = `back-off 10s restarting failed container=main pod=web_${namespace}(u-1)`
+      const waiting = { state: { waiting: { reason: 'CrashLoopBackOff', message } } }
+      const terminated = { state: { terminated: { exitCode: 1, message: 'pod=web_default(u-2)' } } }
+      return {
+        metadata: { namespace, name: 'web', uid: 'u-1' },
+        status: { containerStatuses: [waiting, terminated] },
+      } as KubeObject
+    }
+    const statusOf = (pod: KubeObject): unknown => (pod as { status?: unknown }).status
+    const shown = toQualified('core/pods', podIn('default'), names)
+    assert.deepEqual(statusOf(shown), statusOf(podIn('default--acme')))
+    assert.deepEqual(fromQualified('core/pods', shown, names), podIn('default'))
+  })
 })

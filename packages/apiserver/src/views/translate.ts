@@ -7,10 +7,15 @@ import {
   TENANT_ANNOTATION,
   type KubeObject,
 } from '@centaurus/api'
-import { changeAt, mapChanged } from './change-at.ts'
+import { changeAt, mapChanged, type Path } from './change-at.ts'
 import { NAMESPACES, referencesOf, renamedResource, type Reference, type ResourceKey } from './references.ts'
 
 const EVENTS: ResourceKey = 'core/events'
+const PODS: ResourceKey = 'core/pods'
+/** Where a kubelet says in words why a container waits, and names its pod. */
+const POD_MESSAGES: readonly Path[] = ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses'].map(
+  (list) => ['status', list, '*', 'state', 'waiting', 'message'],
+)
 
 /** How one tenant's names are shown, and read again. */
 export interface TenantNames {
@@ -38,7 +43,8 @@ export function toQualified<T extends KubeObject>(resource: ResourceKey, object:
   const rename: Rename = (of, text) => names.qualify(of, text)
   renameOwners(shown, rename)
   const renames: Renames = { rename, select: (selector) => selectTenant(selector, names.tenant) }
-  return renameReferences(resource, { ...object, metadata: shown }, renames)
+  const told = resource === PODS ? renameInMessages(object, namespace, shown.namespace) : object
+  return renameReferences(resource, { ...told, metadata: shown }, renames)
 }
 
 /** Inverse of {@link toQualified}: what the tenant's store holds for an object that came through the view. */
@@ -60,7 +66,8 @@ export function fromQualified<T extends KubeObject>(resource: ResourceKey, objec
   }
   renameOwners(metadata, rename)
   const own = resource === EVENTS ? withBareMessage(object, names.tenant) : object
-  return renameReferences(resource, { ...own, metadata }, { rename, select: selectAny })
+  const told = resource === PODS ? renameInMessages(own, namespace, metadata.namespace) : own
+  return renameReferences(resource, { ...told, metadata }, { rename, select: selectAny })
 }
 
 /** Controllers tell of what they see; people read it who know their names without the tenant's. */
@@ -69,6 +76,23 @@ function withBareMessage<T extends KubeObject>(event: T, tenant: string): T {
   if (tenant === SYSTEM_TENANT || typeof message !== 'string' || !message.includes(`--${tenant}`)) return event
   // names of tenants hold letters, digits and dashes alone: nothing in them means more in a pattern
   return { ...event, message: message.replaceAll(new RegExp(`(?<=[a-z0-9])--${tenant}(?![a-z0-9-])`, 'g'), '') }
+}
+
+/**
+ * A pod whose status names it with another namespace, and back again by the same: a kubelet that does not read what it wrote would write it again.
+ * Source: format.Pod, pkg/kubelet/util/format (v1.37).
+ */
+function renameInMessages<T extends KubeObject>(pod: T, from = '', to = ''): T {
+  if (from === to) return pod
+  const { name, uid } = pod.metadata
+  const seen = `pod=${name}_${from}(${uid})`
+  const rename = (message: unknown): unknown =>
+    typeof message === 'string' && message.includes(seen)
+      ? message.replaceAll(seen, `pod=${name}_${to}(${uid})`)
+      : message
+  let result: unknown = pod
+  for (const path of POD_MESSAGES) result = changeAt(result, path, rename)
+  return result as T
 }
 
 /** Longest name that the view may give to an object of the resource. */

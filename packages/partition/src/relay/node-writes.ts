@@ -1,11 +1,17 @@
 import {
   conflict,
+  decodeProtobuf,
+  encodeProtobuf,
+  isProtobuf,
   isRecord,
   ORIGIN_ANNOTATION,
   ORIGIN_REVISION_ANNOTATION,
+  ProtobufError,
   type KubeObject,
+  type ProtobufObject,
   type Stored,
 } from '@centaurus/api'
+import type { ObjectMeta } from '@centaurus/api/meta/v1'
 import type { ForwardedAnswer, ForwardedWrite } from '@centaurus/apiserver'
 import { originOf } from './copies.ts'
 
@@ -18,7 +24,7 @@ export function toOriginal({ body, contentType, copy }: ForwardedWrite): Uint8Ar
   if (copy === undefined || body.byteLength === 0 || !isJson(contentType)) return body
   let value: unknown
   try {
-    value = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'))
+    value = JSON.parse(textOf(body))
   } catch {
     return body // the owner says what is wrong
   }
@@ -63,14 +69,40 @@ const VERSION = /"resourceVersion":"(\d+)"/
 
 /** Revision of the original in an answer that shows it; undefined in other answers. */
 export function versionOf({ status, contentType, body }: ForwardedAnswer): number | undefined {
-  if (status < 200 || status > 299 || !isJson(contentType)) return undefined
-  const found = VERSION.exec(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'))
-  return found === null ? undefined : Number(found[1])
+  if (status < 200 || status > 299) return undefined
+  const found = isProtobuf(body) ? decodeShown(body)?.metadata?.resourceVersion : readVersion(contentType, body)
+  return found === undefined || found === '' ? undefined : Number(found)
 }
 
-/** The answer with the copy's resourceVersion in the place of the original's: the first one, since metadata comes first in what servers send. */
+function readVersion(contentType: string, body: Uint8Array): string | undefined {
+  return isJson(contentType) ? VERSION.exec(textOf(body))?.[1] : undefined
+}
+
+/**
+ * The answer with the copy's resourceVersion in the place of the original's: in JSON the first one, since metadata comes first in what servers
+ * send.
+ */
 export function withVersion(answer: ForwardedAnswer, revision: number): ForwardedAnswer {
   const { body } = answer
-  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
-  return { ...answer, body: Buffer.from(text.replace(VERSION, `"resourceVersion":"${revision}"`)) }
+  if (!isProtobuf(body)) {
+    return { ...answer, body: Buffer.from(textOf(body).replace(VERSION, `"resourceVersion":"${revision}"`)) }
+  }
+  const object = decodeShown(body)
+  if (object === undefined) return answer
+  const metadata = { ...object.metadata, resourceVersion: String(revision) }
+  return { ...answer, body: encodeProtobuf({ ...object, metadata } as ProtobufObject) }
+}
+
+/** As kubelets ask for it. Undefined for what is not a kind that we know: nothing of it can be copied here. */
+function decodeShown(body: Uint8Array): (ProtobufObject & { metadata?: ObjectMeta }) | undefined {
+  try {
+    return decodeProtobuf(body)
+  } catch (error) {
+    if (error instanceof ProtobufError) return undefined
+    throw error
+  }
+}
+
+function textOf(body: Uint8Array): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
 }
