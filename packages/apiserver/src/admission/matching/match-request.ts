@@ -2,6 +2,7 @@ import { notFound, type KubeObject, type LabelSelector, type StatusError } from 
 import type { NamedRuleWithOperations } from '@centaurus/api/admissionregistration/v1'
 import { namespaces } from '@centaurus/api/core/v1'
 import type { ObjectReader } from '../../resource/object-reader.ts'
+import type { ResourceDefinition } from '../../resource/registry.ts'
 import type { TenantRegistries } from '../../resource/tenant-registries.ts'
 import { isNamespaceResource, servedVersion, type Attributes, type ServedVersion } from './attributes.ts'
 import { matchesRule } from './match-rule.ts'
@@ -83,19 +84,25 @@ function findVersion(
   return undefined
 }
 
+/** Found once a request, however many rules are held against it. */
+const equivalents = new WeakMap<Attributes, readonly ServedVersion[]>()
+
 /** Other versions and groups under which the same objects are served. */
-function equivalentVersions(registries: TenantRegistries, attributes: Attributes): ServedVersion[] {
+function equivalentVersions(registries: TenantRegistries, attributes: Attributes): readonly ServedVersion[] {
+  const known = equivalents.get(attributes)
+  if (known !== undefined) return known
   const { requested, subresource, tenant } = attributes
-  const { storage } = requested.definition
-  return registries
+  const { storage, info } = requested.definition
+  const isOther = (definition: ResourceDefinition): boolean =>
+    definition.info !== info &&
+    definition.storage.group === storage.group &&
+    definition.storage.resource === storage.resource &&
+    (subresource === '' || definition.info.subresources.some(({ name }) => name === subresource))
+  const found = registries
     .of(tenant)
     .list()
-    .filter(
-      (definition) =>
-        definition.info !== requested.definition.info &&
-        definition.storage.group === storage.group &&
-        definition.storage.resource === storage.resource &&
-        (subresource === '' || definition.info.subresources.some(({ name }) => name === subresource)),
-    )
+    .filter(isOther)
     .map((definition) => servedVersion(definition, attributes.ownKind))
+  equivalents.set(attributes, found)
+  return found
 }
