@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { EPOCH_ANNOTATION, isStatus, RESOURCE_PARTITION_ANNOTATION } from '@centaurus/api'
 import { nodes, pods, type Binding } from '@centaurus/api/core/v1'
 import { startTestServer } from '@centaurus/apiserver/testing'
 import { createManualClock, silentLogger, systemClock } from '@centaurus/base'
-import { createMemoryStore } from '@centaurus/store'
+import { createMemoryStore, openEmbeddedStore, timedRevisions } from '@centaurus/store'
 import { acquireEpoch } from './acquire-epoch.ts'
-import { checkPeer, STARTS_MAX } from './check-peer.ts'
+import { checkPeer, STARTS_MAX, type KnownState, type StoreState } from './check-peer.ts'
 import { PeerStates } from './peer-states.ts'
 import { ensureStoreId } from './store-id.ts'
 import { readStoreState, recordStart } from './store-state.ts'
@@ -54,6 +57,10 @@ describe('the epoch of a scheduler', () => {
   })
 })
 
+function toKnown({ storeId, revision, starts }: StoreState): KnownState {
+  return { storeId, revision, lastStart: starts?.at(-1)?.id }
+}
+
 describe('what is known of other partitions', () => {
   const state = (revision: number, storeId = 's') => ({ storeId, revision })
 
@@ -86,6 +93,36 @@ describe('what is known of other partitions', () => {
     const known = { ...(await readStoreState(store)), lastStart: starts.at(-1)!.id }
     await recordStart(store)
     assert.equal(checkPeer(known, await readStoreState(store)).type, 'ok')
+  })
+
+  it('shows a backup that was put back, however far its revisions have grown with the time since', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'centaurus-epoch-'))
+    const [path, backup] = [join(directory, 'store'), join(directory, 'backup')]
+    /** An API server that starts, runs for so long and writes at the end. */
+    const run = async (ranMs: number): Promise<StoreState> => {
+      const clock = createManualClock()
+      const store = await openEmbeddedStore({ path, revisions: timedRevisions(clock) })
+      await recordStart(store)
+      await clock.advance(ranMs)
+      await store.commit({ changes: [{ type: 'put', key: 'a', value: Buffer.from('1') }] })
+      const state = await readStoreState(store)
+      await store.close()
+      return state
+    }
+    try {
+      const first = await run(1_000)
+      cpSync(path, backup, { recursive: true })
+      const second = await run(5)
+      assert.equal(checkPeer(toKnown(first), second).type, 'ok')
+      rmSync(path, { recursive: true })
+      cpSync(backup, path, { recursive: true })
+      const restored = await run(60_000)
+      assert.ok(restored.revision > second.revision)
+      assert.equal(checkPeer(toKnown(second), restored).type, 'fenced')
+      assert.equal(checkPeer(toKnown(first), restored).type, 'ok', 'nothing is lost that was known')
+    } finally {
+      rmSync(directory, { recursive: true, force: true })
+    }
   })
 
   it('gives each store one name', async () => {
