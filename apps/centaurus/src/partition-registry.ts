@@ -4,6 +4,7 @@ import { partitions, tenants, type Partition, type PartitionRole } from '@centau
 import { nodes } from '@centaurus/api/core/v1'
 import type { Client } from '@centaurus/client'
 import { findCondition, READY } from '@centaurus/partition'
+import { REVISION_SPANS_MAX } from '@centaurus/store'
 import { connectToPartition } from './cluster-access.ts'
 import type { Home } from './home.ts'
 import { chooseRange, holdsAddresses, keepRange } from './service-ranges.ts'
@@ -55,6 +56,9 @@ async function tryRegister(client: Client, { name, roles, serviceRange }: NewPar
   if (known !== undefined) return settingsOf(known, roles, homeEndpoints)
   const range = chooseRange(items, serviceRange)
   const index = Number(home.metadata.annotations?.[MADE_ANNOTATION] ?? 0) + 1
+  if (index >= REVISION_SPANS_MAX) {
+    throw new UserError(`Cannot add a partition: ${index} were made already, and no more can be told apart`)
+  }
   const annotations = { ...home.metadata.annotations, [MADE_ANNOTATION]: String(index) }
   await client.update(partitions, { ...home, metadata: { ...home.metadata, annotations } })
   await client.create(partitions, {

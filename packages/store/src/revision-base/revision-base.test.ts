@@ -4,7 +4,7 @@ import { createMemoryStore } from '../memory/memory-store.ts'
 import { CompactedError, FutureRevisionError } from '../store.ts'
 import { describeStoreContract } from '../testing/contract.ts'
 import { put, recordWatch, withStore } from '../testing/fixtures.ts'
-import { REVISION_SPAN, shiftRevisions, withRevisionBase } from './revision-base.ts'
+import { REVISION_SPAN, REVISION_SPANS_MAX, shiftRevisions, withRevisionBase } from './revision-base.ts'
 
 const BASE = 3 * REVISION_SPAN
 
@@ -41,7 +41,11 @@ describe('a store with a revision base', () => {
     }),
   )
 
-  it('refuses bases between two spans', () => {
-    assert.throws(() => withRevisionBase(createMemoryStore(), 5), /multiple of 10000000000000/)
+  it('refuses bases between two spans, and those beyond what a number can be', () => {
+    for (const base of [5, -REVISION_SPAN, REVISION_SPANS_MAX * REVISION_SPAN])
+      assert.throws(
+        () => withRevisionBase(createMemoryStore(), base),
+        /one of the first 900 multiples of 10000000000000/,
+      )
   })
 })

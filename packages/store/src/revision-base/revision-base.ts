@@ -13,6 +13,8 @@ import {
  * 10,000 a second; and 900 spans fit below `Number.MAX_SAFE_INTEGER`.
  */
 export const REVISION_SPAN = 10_000_000_000_000
+/** How many stores can have a span of their own. */
+export const REVISION_SPANS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / REVISION_SPAN)
 
 /**
  * A store whose revisions start at `base`, a multiple of {@link REVISION_SPAN}. Partitions have different ones, so that a revision tells from which store it
@@ -20,8 +22,11 @@ export const REVISION_SPAN = 10_000_000_000_000
  * `CompactedError` for reads and watches. With base 0 it is `store` itself.
  */
 export function withRevisionBase(store: Store, base: number): Store {
-  if (!Number.isSafeInteger(base / REVISION_SPAN) || base < 0)
-    throw new RangeError(`Cannot use revision base ${base}: it must be a multiple of ${REVISION_SPAN}`)
+  const index = base / REVISION_SPAN
+  if (!Number.isSafeInteger(index) || index < 0 || index >= REVISION_SPANS_MAX) {
+    const what = `one of the first ${REVISION_SPANS_MAX} multiples of ${REVISION_SPAN}, from 0 on`
+    throw new RangeError(`Cannot use revision base ${base}: it must be ${what}`)
+  }
   return base === 0 ? store : shiftRevisions(store, base)
 }
 
