@@ -9,6 +9,7 @@ export interface ConnectionFacts {
   readonly clientCertificate: Uint8Array | undefined
 }
 
+const CLOSED_EARLY = 'Client closed the request before its body ended'
 const NO_QUERY = new URLSearchParams()
 
 /** An exchange over one HTTP/2 stream. Holds little, since a watch keeps it for hours. */
@@ -76,6 +77,9 @@ export class Http2Exchange implements Exchange {
   readBody(limitBytes: number): Promise<Uint8Array> {
     const declared = Number(this.headers['content-length'] ?? 0)
     if (declared > limitBytes) return Promise.reject(requestEntityTooLarge(`limit is ${limitBytes}`))
+    // a stream without a body may have told so before anybody asked
+    if (this.#stream.readableEnded) return Promise.resolve(Buffer.alloc(0))
+    if (this.#stream.destroyed) return Promise.reject(new Error(CLOSED_EARLY))
     return new Promise((resolve, reject) => {
       const parts: Buffer[] = []
       let bytes = 0
@@ -89,7 +93,7 @@ export class Http2Exchange implements Exchange {
         } else parts.push(chunk)
       })
       this.#stream.on('end', () => resolve(parts.length === 1 ? parts[0]! : Buffer.concat(parts)))
-      this.#stream.on('aborted', () => reject(new Error('Client closed the request before its body ended')))
+      this.#stream.on('aborted', () => reject(new Error(CLOSED_EARLY)))
     })
   }
 
