@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, it, type TestContext } from 'node:test'
 import { deployments } from '@centaurus/api/apps/v1'
 import { customresourcedefinitions } from '@centaurus/api/apiextensions/v1'
@@ -7,11 +10,13 @@ import { nodeallocations, tenants } from '@centaurus/api/centaurus/v1'
 import { configmaps, pods, secrets, serviceaccounts, services, type Pod } from '@centaurus/api/core/v1'
 import { clusterrolebindings } from '@centaurus/api/rbac/v1'
 import { isStatus, type KubeObject, type ResourceType } from '@centaurus/api'
+import { runKubectl } from '@centaurus/apiserver/testing/kubectl'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
-import { boundOf, deploy, identities, NAMESPACE, podsOf, untilRunning, Writer } from './testing/workloads.ts'
+import { boundOf, Churner, deploy, identities, NAMESPACE, podsOf, untilRunning, Writer } from './testing/workloads.ts'
+import { followByInformer, followByKubectl, followByWatch, type Follower } from './testing/watchers.ts'
 import { TestCluster } from './testing/test-cluster.ts'
-import { eventually } from './testing/test-partition.ts'
+import { eventually, NODES_EACH } from './testing/test-partition.ts'
 
 const REPLICAS = 6
 
@@ -31,7 +36,11 @@ describe('a tenant that moves while its pods run', () => {
   /** What the API servers of partitions with nodes have told of the tenant's pods on their nodes that went. */
   const gone: string[] = []
 
+  let folder: string
+  let gateway: string | undefined
+
   before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'centaurus-moves-'))
     cluster = await TestCluster.open()
     await cluster.add('home', ['Tenant', 'Resource'])
     await cluster.add('tp1', ['Tenant'])
@@ -46,7 +55,10 @@ describe('a tenant that moves while its pods run', () => {
       })
     }
   })
-  after(() => cluster.close())
+  after(async () => {
+    await cluster.close()
+    await rm(folder, { recursive: true })
+  })
 
   const everything = async (client: Client): Promise<Record<string, readonly string[]>> => {
     const types = [configmaps, secrets, services, jobs, deployments, serviceaccounts, widgets]
@@ -54,7 +66,7 @@ describe('a tenant that moves while its pods run', () => {
       types.map(async (type) => {
         const { items } = await client.list<KubeObject>(type as ResourceType<KubeObject>, { namespace: NAMESPACE })
         const names = items.map(({ metadata }) => `${metadata.name} ${metadata.uid}`)
-        return [type.resource, names.filter((name) => !name.startsWith('written-')).toSorted()] as const
+        return [type.resource, names.filter((name) => !/^(?:written|churned)-/.test(name)).toSorted()] as const
       }),
     )
     return Object.fromEntries(lists)
@@ -62,7 +74,7 @@ describe('a tenant that moves while its pods run', () => {
 
   it('has workloads of all sorts, on the nodes of both', async () => {
     const client = await cluster.admin('acme', 'home')
-    await deploy(client, 'web', REPLICAS)
+    await deploy(client, 'web', REPLICAS, { nodes: 2 * NODES_EACH })
     await client.create(secrets, { metadata: { name: 'key', namespace: NAMESPACE }, stringData: { key: 'value' } })
     await client.create(services, {
       metadata: { name: 'web', namespace: NAMESPACE },
@@ -97,6 +109,22 @@ describe('a tenant that moves while its pods run', () => {
     assert.deepEqual([...hosts].toSorted(), ['home', 'rp1'])
   })
 
+  /** Who follows what happens in the tenant: where it was, where it goes, and from outside. */
+  async function follow({ to, at }: { readonly to: string; readonly at: string }): Promise<Follower[]> {
+    gateway ??= await cluster.gateway()
+    const addresses = { 'old address': urlOf(at), 'new address': urlOf(to), gateway }
+    const followers: Follower[] = []
+    for (const [what, url] of Object.entries(addresses)) {
+      const client = await cluster.adminAt('acme', url)
+      followers.push(await followByWatch(what, client), await followByInformer(what, client))
+      const kubeconfig = join(folder, `${to} ${what}`)
+      await writeFile(kubeconfig, await cluster.kubeconfig('acme', url))
+      followers.push(await followByKubectl(what, kubeconfig))
+    }
+    return followers
+  }
+  const urlOf = (partition: string): string => cluster.part(partition).plane.url
+
   /** Moves it while somebody writes and somebody watches, both at the address of `at`. */
   async function moveUnderLoad(
     t: TestContext,
@@ -104,10 +132,11 @@ describe('a tenant that moves while its pods run', () => {
   ): Promise<void> {
     const client = await cluster.admin('acme', at)
     const informers = createInformerFactory(client, { clock: systemClock, random: systemRandom, logger: silentLogger })
-    const seen = informers.informer(configmaps)
     const pending = informers.informer(pods)
     await informers.whenSynced()
+    const followers = await follow({ to, at })
     const writer = new Writer(client)
+    const churner = new Churner(client)
     try {
       await eventually('writes', async () => writer.acknowledged.length > 30)
       const before = identities(await podsOf(client, 'web'))
@@ -117,17 +146,20 @@ describe('a tenant that moves while its pods run', () => {
       await cluster.untilMoved('acme', to)
       const count = writer.acknowledged.length
       await eventually('writes at the new place', async () => writer.acknowledged.length > count + 30)
-      await writer.stop()
+      await Promise.all([writer.stop(), churner.stop()])
       assert.deepEqual(identities(await podsOf(client, 'web')), before)
       assert.deepEqual(await everything(client), content)
       assert.deepEqual(gone, [], 'no node saw a pod go')
       const { items } = await cluster.within('acme', to).list(configmaps, { namespace: NAMESPACE })
       const written = items.map(({ metadata }) => metadata.name).filter((name) => name.startsWith('written-'))
       assert.deepEqual(written.toSorted(), writer.acknowledged.toSorted(), 'every write that was acknowledged, once')
-      await eventually('the watcher to see all of it', async () => {
-        const names = seen.list(NAMESPACE).map(({ metadata }) => metadata.name)
-        return names.filter((name) => name.startsWith('written-')).length === written.length
-      })
+      const there = items.map(({ metadata }) => metadata.name).toSorted()
+      for (const follower of followers) {
+        const isEqual = async (): Promise<boolean> => follower.names().toSorted().join() === there.join()
+        const same = eventually(`${follower.what}, to see what is there`, isEqual)
+        await same.catch(() => assert.deepEqual(follower.names().toSorted(), there, follower.what))
+        assert.equal(follower.interruption(), undefined, follower.what)
+      }
       assert.equal(pending.list(NAMESPACE).length, (await client.list(pods, { namespace: NAMESPACE })).items.length)
       await eventually('claims like bound pods', async () => {
         const bound = boundOf((await client.list(pods, { namespace: NAMESPACE })).items)
@@ -135,8 +167,8 @@ describe('a tenant that moves while its pods run', () => {
       })
       t.diagnostic(`longest time without a write: ${Math.round(writer.gapMs)} ms`)
     } finally {
-      await writer.stop()
-      await informers.close()
+      await Promise.all([writer.stop(), churner.stop()])
+      await Promise.all([informers.close(), ...followers.map((follower) => follower.close())])
       for (const name of writer.acknowledged) await client.delete(configmaps, { namespace: NAMESPACE, name })
     }
   }
@@ -180,6 +212,20 @@ describe('a tenant that moves while its pods run', () => {
     await assert.rejects(cluster.bearer(`${status.token}x`, 'home').list(pods, { namespace: NAMESPACE }), (error) =>
       isStatus(error, 'Unauthorized'),
     )
+  })
+
+  it('lets commands in at its old address, by WebSocket and by SPDY', async () => {
+    const [pod] = await podsOf(cluster.within('acme', 'tp1'), 'web')
+    const kubeconfig = join(folder, 'exec')
+    await writeFile(kubeconfig, await cluster.kubeconfig('acme', urlOf('home')))
+    for (const websockets of ['true', 'false']) {
+      const args = ['exec', '-i', pod!.metadata.name, '--', 'cat']
+      const env = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: websockets }
+      const { stdout, stderr } = await runKubectl(args, { kubeconfig, minor: 35, env, input: 'said\n' })
+      assert.equal(stdout, 'said\n', stderr)
+    }
+    const refused = await runKubectl(['exec', 'nobody', '--', 'true'], { kubeconfig, minor: 35 })
+    assert.match(refused.stderr, /pods "nobody" not found/)
   })
 
   it('comes back', (t) => moveUnderLoad(t, { to: 'home', at: 'tp1' }))

@@ -1,6 +1,14 @@
 import type { AdmissionStep } from './admission/admission.ts'
 import type { Authenticator, Authorizer } from './access/access.ts'
-import type { ApiServerCore, Connector, CreateExtension, Forward, ObjectAction, WriteCheck } from './extension.ts'
+import type {
+  ApiServerCore,
+  Connector,
+  CreateExtension,
+  FollowWatch,
+  Forward,
+  ObjectAction,
+  WriteCheck,
+} from './extension.ts'
 import type { WriteForwarder } from './handlers/forward-write.ts'
 import { RouteTable } from './request/routes.ts'
 
@@ -10,6 +18,7 @@ export interface ExtensionParts {
   readonly authorizers: Authorizer[]
   readonly forwarders: Forward[]
   readonly writeForwarders: WriteForwarder[]
+  readonly watchFollowers: FollowWatch[]
   readonly tenantBootstraps: ((tenant: string) => Promise<void>)[]
   readonly routes: RouteTable
   readonly connectors: Connector[]
@@ -30,6 +39,7 @@ export function emptyParts(admission: readonly AdmissionStep[]): ExtensionParts 
     authorizers: [],
     forwarders: [],
     writeForwarders: [],
+    watchFollowers: [],
     tenantBootstraps: [],
     routes: new RouteTable(),
     connectors: [],
@@ -54,6 +64,7 @@ export function addExtensions(
     if (extension.authorizer !== undefined) parts.authorizers.push(extension.authorizer)
     if (extension.forward !== undefined) parts.forwarders.push(extension.forward)
     if (extension.writeForwarder !== undefined) parts.writeForwarders.push(extension.writeForwarder)
+    if (extension.followWatch !== undefined) parts.watchFollowers.push(extension.followWatch)
     if (extension.bootstrapTenant !== undefined)
       parts.tenantBootstraps.push((tenant) => extension.bootstrapTenant!(tenant))
     parts.routes.add(extension.routes ?? [])

@@ -42,6 +42,7 @@ export interface ApiServerExtension {
   readonly forward?: Forward | undefined
   /** Asked, in the order of the extensions, who keeps what is written through a view. */
   readonly writeForwarder?: WriteForwarder | undefined
+  readonly followWatch?: FollowWatch | undefined
   readonly routes?: readonly NonResourceRoute[] | undefined
   readonly connectors?: readonly Connector[] | undefined
   readonly actions?: readonly ObjectAction[] | undefined
@@ -67,6 +68,15 @@ export type Forward = (
   exchange: Exchange,
   request: { readonly user: UserInfo; readonly tenant: string },
 ) => boolean | Promise<boolean>
+
+/**
+ * Goes on with the answer to a watch whose tenant has just left for another partition, with the events there after `resourceVersion`, up to which the
+ * client has everything. False: it does not, and the watch ends here.
+ */
+export type FollowWatch = (
+  exchange: Exchange,
+  watch: { readonly user: UserInfo; readonly tenant: string; readonly resourceVersion: string },
+) => Promise<boolean>
 
 export type CreateExtension = (core: ApiServerCore) => ApiServerExtension
 

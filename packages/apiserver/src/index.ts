@@ -65,7 +65,8 @@ export {
   type VirtualPlace,
 } from './resource/registry.ts'
 export { createApiServer, SERVER_USER, type ApiServer, type ApiServerDeps } from './server.ts'
-export { encodeStored } from './storage/encoding.ts'
+export { arrivalChange, departureChange, parsePosition, type TenantPosition } from './storage/arrival.ts'
+export { encodeStored, keepVersion } from './storage/encoding.ts'
 export {
   BORROWED_PORTS_PREFIX,
   isInRanges,

@@ -150,14 +150,14 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   }
 }
 
-/** A tenant's watches end when it leaves; those of a time before it came (back) have to begin with a list. */
+/** A tenant's watches go on elsewhere when it leaves; those of a time before it came (back) resume where it came, or begin with a list. */
 function followTenants(cache: WatchCache, tenants: TenantDirectory): void {
   const hosted = new Set(tenants.hosted())
   tenants.onChange((tenant) => {
     if (tenants.find(tenant) === undefined) cache.forgetTenant(tenant)
     if (tenants.isHosted(tenant) === hosted.has(tenant)) return
     if (!hosted.delete(tenant)) hosted.add(tenant)
-    cache.restartTenant(tenant)
+    cache.moveTenant(tenant, { isHere: tenants.isHosted(tenant) })
   })
 }
 
@@ -195,6 +195,7 @@ function createServeDeps(deps: ApiServerDeps, parts: ExtensionParts): CoreDeps {
     connectors: parts.connectors,
     actions: parts.actions,
     writeForwarders: parts.writeForwarders,
+    watchFollowers: parts.watchFollowers,
   }
 }
 

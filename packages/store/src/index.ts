@@ -13,7 +13,7 @@ export {
 } from './migrate/migrate-store.ts'
 export { MigrationError } from './migrate/migration-record.ts'
 export { timedRevisions, type RevisionNumbers } from './mvcc/revision-numbers.ts'
-export { REVISION_SPAN, REVISION_SPANS_MAX, withRevisionBase } from './revision-base/revision-base.ts'
+export { isSameSpan, REVISION_SPAN, REVISION_SPANS_MAX, withRevisionBase } from './revision-base/revision-base.ts'
 export {
   CommitUnknownError,
   CompactedError,

@@ -1,16 +1,19 @@
 import { nodeallocations, partitions, tenants, type PartitionRole } from '@centaurus/api/centaurus/v1'
 import { pods } from '@centaurus/api/core/v1'
-import { ALL_TENANTS, TENANT_ORGANIZATION_PREFIX } from '@centaurus/api'
+import { ALL_TENANTS, GATEWAYS_GROUP, TENANT_ORGANIZATION_PREFIX } from '@centaurus/api'
 import { openClusterCertificates, SERVER_USER, type ClusterCertificates } from '@centaurus/apiserver'
 import type { Client } from '@centaurus/client'
 import { createHttpClient } from '@centaurus/client/http'
+import { startGateway } from '@centaurus/partition/gateway'
+import { createKubeconfig } from '@centaurus/apiserver'
+import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { eventually, TestPartition } from './test-partition.ts'
 
 /** Several partitions in this process. The first one added is home. */
 export class TestCluster {
   readonly #partitions = new Map<string, TestPartition>()
   readonly #certificates: ClusterCertificates
-  readonly #clients: Client[] = []
+  readonly #clients: { close(): Promise<void> }[] = []
 
   private constructor(certificates: ClusterCertificates) {
     this.#certificates = certificates
@@ -70,12 +73,44 @@ export class TestCluster {
 
   /** The tenant's administrator, with a certificate and over HTTP, at the address of one partition. */
   async admin(tenant: string, partition: string): Promise<Client> {
+    return this.adminAt(tenant, this.part(partition).plane.url)
+  }
+
+  /** The same at some address. */
+  async adminAt(tenant: string, server: string): Promise<Client> {
+    return this.#keep(createHttpClient({ server, ...(await this.#adminCredentials(tenant)) }))
+  }
+
+  /** What a kubeconfig of the same administrator says. */
+  async kubeconfig(tenant: string, server: string): Promise<string> {
+    return createKubeconfig({ server, ...(await this.#adminCredentials(tenant)) })
+  }
+
+  async #adminCredentials(tenant: string): Promise<{ ca: string; cert: string; key: string }> {
     const identity = { commonName: 'admin', organizations: [`${TENANT_ORGANIZATION_PREFIX}${tenant}`] }
-    const { certificatePem, keyPem } = await this.#certificates.client(`${tenant}-admin`, identity)
-    const ca = this.#certificates.authority.certificatePem
-    return this.#keep(
-      createHttpClient({ server: this.part(partition).plane.url, ca, cert: certificatePem, key: keyPem }),
-    )
+    const { certificatePem: cert, keyPem: key } = await this.#certificates.client(`${tenant}-admin`, identity)
+    return { ca: this.#certificates.authority.certificatePem, cert, key }
+  }
+
+  /** Starts a gateway; resolves to its address. */
+  async gateway(): Promise<string> {
+    const { authority, serving } = this.#certificates
+    const ca = authority.certificatePem
+    const identity = { commonName: 'system:gateway', organizations: [GATEWAYS_GROUP] }
+    const { certificatePem: cert, keyPem: key } = await this.#certificates.client('gateway', identity)
+    const gateway = await startGateway({
+      endpoints: [this.home.plane.url],
+      serving: { key: serving.keyPem, certificate: serving.certificatePem, clientAuthority: ca },
+      tls: { ca, cert, key },
+      port: 0,
+      host: '127.0.0.1',
+      clock: systemClock,
+      random: systemRandom,
+      logger: silentLogger,
+    })
+    this.#keep(gateway)
+    await gateway.whenKnown()
+    return `https://127.0.0.1:${gateway.port}`
   }
 
   /** Who has a token, at the address of one partition. */
@@ -84,7 +119,7 @@ export class TestCluster {
     return this.#keep(createHttpClient({ server: this.part(partition).plane.url, ca, token }))
   }
 
-  #keep(client: Client): Client {
+  #keep<T extends { close(): Promise<void> }>(client: T): T {
     this.#clients.push(client)
     return client
   }

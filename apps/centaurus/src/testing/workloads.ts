@@ -1,5 +1,5 @@
 import { deployments } from '@centaurus/api/apps/v1'
-import { configmaps, pods, type Pod } from '@centaurus/api/core/v1'
+import { configmaps, pods, type Pod, type TopologySpreadConstraint } from '@centaurus/api/core/v1'
 import { isStatus, StatusError, type Stored } from '@centaurus/api'
 import { systemClock } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
@@ -54,14 +54,79 @@ export class Writer {
   }
 }
 
-/** Makes a Deployment of pods that ask for some CPU. */
-export async function deploy(client: Client, name: string, replicas: number): Promise<void> {
+/** Goes on making ConfigMaps, changing them and deleting all but the last. */
+export class Churner {
+  count = 0
+  readonly #client: Client
+  #stopped = false
+  readonly #running: Promise<void>
+
+  constructor(client: Client) {
+    this.#client = client
+    this.#running = this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      const name = { name: `churned-${this.count}`, namespace: NAMESPACE }
+      await this.#try(() => this.#client.create(configmaps, { metadata: name }))
+      await this.#try(() => this.#client.patch(configmaps, name, { type: 'merge', body: { data: { a: 'b' } } }))
+      this.count++
+      if (!this.#stopped) await this.#try(() => this.#client.delete(configmaps, name))
+    }
+  }
+
+  async #try(write: () => Promise<unknown>): Promise<void> {
+    for (;;) {
+      try {
+        return void (await write())
+      } catch (error) {
+        if (isStatus(error, 'AlreadyExists') || isStatus(error, 'NotFound')) return // an answer was lost
+        if (error instanceof StatusError && !PASSING.some((reason) => isStatus(error, reason))) throw error
+        await systemClock.sleep(RETRY_MS)
+      }
+    }
+  }
+}
+
+/** Makes a Deployment of pods that ask for some CPU. With `nodes`: as evenly on so many, which are waited for. */
+export async function deploy(
+  client: Client,
+  name: string,
+  replicas: number,
+  { nodes }: { readonly nodes?: number } = {},
+): Promise<void> {
   const labels = { app: name }
   const containers = [{ name: 'c', image: 'x', resources: { requests: { cpu: '100m' } } }]
   await client.create(deployments, {
     metadata: { name, namespace: NAMESPACE },
-    spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { containers } } },
+    spec: {
+      replicas,
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          containers,
+          ...(nodes === undefined ? {} : { topologySpreadConstraints: [spreadOver(nodes, labels)] }),
+        },
+      },
+    },
   })
+}
+
+function spreadOver(nodes: number, labels: Record<string, string>): TopologySpreadConstraint {
+  return {
+    maxSkew: 1,
+    minDomains: nodes,
+    topologyKey: 'kubernetes.io/hostname',
+    whenUnsatisfiable: 'DoNotSchedule',
+    labelSelector: { matchLabels: labels },
+  }
 }
 
 export const podsOf = async (client: Client, app: string): Promise<readonly Stored<Pod>[]> =>

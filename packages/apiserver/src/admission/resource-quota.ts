@@ -36,13 +36,15 @@ export const resourceQuota: AdmissionStep = {
     const { namespace, target } = write.request
     const quotas = context.reader.list(resourcequotas, namespace, { tenant: target.tenant })
     if (quotas.length === 0) return undefined
+    const prefix = resourcePrefix(target.tenant, { keyGroup: 'core', resource: 'resourcequotas' })
     const compare: Comparison[] = []
     const changes: Change[] = []
     for (const quota of quotas) {
       const charged = charge(write, quota)
       if (charged === undefined) continue
-      const key = `${resourcePrefix(target.tenant, { keyGroup: 'core', resource: 'resourcequotas' })}${namespace}/${quota.metadata.name}`
-      compare.push({ key, modRevision: Number(quota.metadata.resourceVersion) })
+      const objectKey = `${namespace}/${quota.metadata.name}`
+      const key = prefix + objectKey
+      compare.push({ key, modRevision: context.cache.resource(prefix).get(objectKey)?.revision ?? 0 })
       changes.push({ type: 'put', key, value: encodeStored(charged) })
     }
     return { compare, changes }

@@ -7,6 +7,7 @@ import { possibleRepresentation, type EncoderOptions } from '../respond/encoder.
 import { respondObject } from '../respond/respond.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import { groupResource, type Target, type WriteRequest } from '../resource/target.ts'
+import { waitSeen } from './arrived.ts'
 import { parseRevision } from './list.ts'
 import type { ServeDeps } from './serve-deps.ts'
 
@@ -80,7 +81,7 @@ export async function serveGet(deps: ServeDeps, call: ResourceCall): Promise<voi
   const options = encoderOptions(deps, call)
   const resourceVersion = exchange.query.get('resourceVersion') ?? ''
   if (resourceVersion === '') await deps.cache.waitCurrent()
-  else await deps.cache.waitRevision(target.tenant, parseRevision(resourceVersion))
+  else await waitSeen(deps, target, parseRevision(resourceVersion))
   const object = target.cache.get(keyOf(call))
   if (object === undefined) throw notFound(groupResource(target), info.name)
   respondObject(exchange, 200, { ...options, object })

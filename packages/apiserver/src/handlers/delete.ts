@@ -61,7 +61,7 @@ async function deleteOnce(
   validateByAdmission(deps.admission, write, deps.admissionContext)
   runWriteChecks(deps, write)
   const nowMs = deps.clock.now()
-  const plan = planFor(old, options, { nowMs, ...deleteContext(request) })
+  const plan = planFor(old, options, { nowMs, revision: current.revision, ...deleteContext(request) })
   if (plan.type !== 'wait' && isReviewed !== true) await reviewDelete(write, deps.admissionContext, options)
   const at = { target: request.target, key: current.key, atRevision: current.revision }
   switch (plan.type) {
@@ -86,7 +86,7 @@ async function deleteOnce(
   }
 }
 
-function deleteContext({ target }: WriteRequest): Omit<DeleteContext, 'nowMs'> {
+function deleteContext({ target }: WriteRequest): Omit<DeleteContext, 'nowMs' | 'revision'> {
   const { info, behavior } = target.definition
   const key = `${info.group}/${info.version}/${info.resource}`
   return {

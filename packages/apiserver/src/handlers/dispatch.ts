@@ -123,7 +123,7 @@ async function serveWatch(deps: ServeDeps, call: ResourceCall): Promise<void> {
   const resourceVersion = query.get('resourceVersion') ?? ''
   checkListOptions(query, { watch: true })
   const sendInitialEvents = isTrue(query.get('sendInitialEvents'))
-  const stream = new WatchStream(exchange, options)
+  const stream = new WatchStream(exchange, options, (revision) => followWatch(deps, call, revision))
   const watcher = await startWatch(deps, {
     target,
     selection,
@@ -135,6 +135,17 @@ async function serveWatch(deps: ServeDeps, call: ResourceCall): Promise<void> {
   })
   stream.start()
   exchange.onClose(() => watcher.close())
+}
+
+/** Asks, in their order, who goes on with a watch whose tenant has left. */
+async function followWatch(
+  deps: ServeDeps,
+  { exchange, user, target }: ResourceCall,
+  revision: number,
+): Promise<boolean> {
+  const watch = { user, tenant: target.tenant, resourceVersion: String(revision) }
+  for (const follow of deps.watchFollowers) if (await follow(exchange, watch)) return true
+  return false
 }
 
 async function serveCreate(deps: ServeDeps, call: ResourceCall): Promise<void> {

@@ -5,6 +5,7 @@ import { splitStoreKey } from '../storage/keys.ts'
 import { StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
 import type { Selection } from '../watch-cache/selection.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
+import { waitSeen } from './arrived.ts'
 import { decodeContinue, encodeContinue } from './continue-token.ts'
 
 /** Entries read from the store at once for a page at an old revision. */
@@ -50,7 +51,7 @@ export async function listObjects(deps: ListDeps, request: ListRequest): Promise
     case 'any':
       return listFromCache(deps.cache.revisionFor(tenant), request, '')
     case 'notOlderThan':
-      await deps.cache.waitRevision(tenant, wanted.revision)
+      await waitSeen(deps, request.target, wanted.revision)
       return listFromCache(deps.cache.revisionFor(tenant), request, '')
     case 'exact':
       await deps.cache.waitRevision(tenant, wanted.revision)

@@ -8,6 +8,8 @@ export const FINALIZER_FOREGROUND = 'foregroundDeletion'
 export interface DeleteContext {
   readonly nowMs: number
   readonly resource: GroupResource
+  /** Of the object in the store: as good in a precondition as its resourceVersion, which may be another partition's. */
+  readonly revision: number
   /** What the kind does about dependents when neither the caller nor the object says. */
   readonly defaultPolicy: 'Orphan' | 'Background' | 'Unsupported'
   /** Grace that the kind gives by itself, for kinds that have grace. */
@@ -27,7 +29,7 @@ export type DeletePlan =
  * Source: apiserver pkg/registry/rest/delete.go BeforeDelete and pkg/registry/generic/registry/store.go Delete, v0.37.
  */
 export function planDelete(object: AnyObject, options: DeleteOptions, context: DeleteContext): DeletePlan {
-  checkPreconditions(object, options, context.resource)
+  checkPreconditions(object, options, context)
   const { metadata } = object
   const finalizers = finalizersAfterDelete(metadata.finalizers ?? [], options, context)
   const finalizersChanged = finalizers.join(',') !== (metadata.finalizers ?? []).join(',')
@@ -77,14 +79,19 @@ function nextGeneration(generation: number | undefined, { bumps }: { bumps: bool
   return bumps && generation !== undefined && generation > 0 ? generation + 1 : generation
 }
 
-function checkPreconditions({ metadata }: KubeObject, { preconditions }: DeleteOptions, resource: GroupResource): void {
+function checkPreconditions(
+  { metadata }: KubeObject,
+  { preconditions }: DeleteOptions,
+  { resource, revision }: DeleteContext,
+): void {
   const name = metadata.name ?? ''
   if (preconditions?.uid !== undefined && preconditions.uid !== metadata.uid) {
     const why = `the UID in the precondition (${preconditions.uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`
     throw conflict(resource, name, why)
   }
-  if (preconditions?.resourceVersion !== undefined && preconditions.resourceVersion !== metadata.resourceVersion) {
-    const why = `the ResourceVersion in the precondition (${preconditions.resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`
+  const version = preconditions?.resourceVersion
+  if (version !== undefined && version !== metadata.resourceVersion && version !== String(revision)) {
+    const why = `the ResourceVersion in the precondition (${version}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`
     throw conflict(resource, name, why)
   }
 }

@@ -1,4 +1,4 @@
-import type { Connector, ObjectAction } from '../extension.ts'
+import type { Connector, FollowWatch, ObjectAction } from '../extension.ts'
 import type { ResourceRegistry } from '../resource/registry.ts'
 import type { TenantRegistries } from '../resource/tenant-registries.ts'
 import type { WriteForwarder } from './forward-write.ts'
@@ -13,4 +13,5 @@ export interface ServeDeps extends WriteDeps {
   readonly connectors: readonly Connector[]
   readonly actions: readonly ObjectAction[]
   readonly writeForwarders: readonly WriteForwarder[]
+  readonly watchFollowers: readonly FollowWatch[]
 }

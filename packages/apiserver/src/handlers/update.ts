@@ -14,7 +14,7 @@ import { mutateByAdmission, validateByAdmission, type AdmittedWrite } from '../a
 import { validateByReview } from '../admission/review-write.ts'
 import { groupResource, type Target, type WriteRequest } from '../resource/target.ts'
 import { encodeStored } from '../storage/encoding.ts'
-import { StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
+import { isVersionOf, StoredObject, type CachedObject } from '../watch-cache/cached-object.ts'
 import { commitDelete, commitPut, rehearsePut } from './commit.ts'
 import {
   fillDraft,
@@ -78,7 +78,7 @@ async function updateOnce(
   const old = current.object() as AnyObject
   const changed = (await change(old)) as AnyObject
   if (changed === old) return { done: true, updated: { object: current, deleted: false } }
-  checkIdentity(target, changed, old)
+  checkIdentity(target, changed, current)
   if ((changed.metadata.name ?? name) !== name) {
     throw badRequest(`the name of the object (${changed.metadata.name}) does not match the name on the URL (${name})`)
   }
@@ -135,8 +135,9 @@ function draftOf(current: CachedObject, draft: KubeObject): CachedObject {
 }
 
 /** The caller named another object than the one that is here now. */
-function checkIdentity(target: Target, draft: KubeObject, old: KubeObject): void {
+function checkIdentity(target: Target, draft: KubeObject, current: CachedObject): void {
   const { uid, resourceVersion } = draft.metadata
+  const old = current.object()
   const name = old.metadata.name ?? ''
   if (uid !== undefined && uid !== '' && uid !== old.metadata.uid) {
     const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`
@@ -147,7 +148,7 @@ function checkIdentity(target: Target, draft: KubeObject, old: KubeObject): void
     // validateObjectMetaUpdate words this, but it sees the draft only after the revision was filled in.
     throw missingResourceVersion(target, name)
   }
-  if (resourceVersion !== old.metadata.resourceVersion) throw conflict(groupResource(target), name, STALE)
+  if (!isVersionOf(current, resourceVersion)) throw conflict(groupResource(target), name, STALE)
 }
 
 function missingResourceVersion(target: Target, name: string): Error {

@@ -1,8 +1,10 @@
 import type { Clock, Random } from '@centaurus/base'
+import type { Store } from '@centaurus/store'
 import type { Target } from '../resource/target.ts'
 import type { Selection } from '../watch-cache/selection.ts'
 import type { WatchCache } from '../watch-cache/watch-cache.ts'
 import type { Watcher, WatchSink } from '../watch-cache/watcher.ts'
+import { resumeAt, waitSeen } from './arrived.ts'
 import { parseRevision } from './list.ts'
 
 /** Watches without a timeout end after this, and up to as much again. Source: apiserver's MinRequestTimeout (30 min). */
@@ -22,6 +24,7 @@ export interface WatchRequest {
 }
 
 export interface WatchDeps {
+  readonly store: Store
   readonly cache: WatchCache
   readonly clock: Clock
   readonly random: Random
@@ -33,12 +36,13 @@ export interface WatchDeps {
  */
 export async function startWatch(deps: WatchDeps, request: WatchRequest): Promise<Watcher> {
   const { cache, clock, random } = deps
-  const revision = parseRevision(request.resourceVersion)
   const { tenant } = request.target
-  const startsWithState = request.sendInitialEvents || revision === 0
+  const asked = parseRevision(request.resourceVersion)
+  const startsWithState = request.sendInitialEvents || asked === 0
   if (request.resourceVersion === '') await cache.waitCurrent()
-  else if (request.sendInitialEvents) await cache.waitRevision(tenant, revision)
-  else cache.refuseForeign(revision)
+  else if (request.sendInitialEvents) await waitSeen(deps, request.target, asked)
+  const afterRevision = startsWithState ? undefined : await resumeAt(deps, request.target, asked)
+  if (afterRevision !== undefined) cache.refuseForeign(afterRevision)
   const timeoutMs =
     request.timeoutSeconds > 0 ? request.timeoutSeconds * 1000 : WATCH_TIMEOUT_MIN_MS * (1 + random.next())
   const nowMs = clock.monotonicMs()
@@ -47,7 +51,7 @@ export async function startWatch(deps: WatchDeps, request: WatchRequest): Promis
     sink: request.sink,
     bookmarks: request.bookmarks,
     deadlineMs: nowMs + timeoutMs,
-    afterRevision: startsWithState ? undefined : revision,
+    afterRevision,
   })
   watcher.bookmarkDueMs = nowMs + BOOKMARK_INTERVAL_MS
   if (request.sendInitialEvents && request.bookmarks)

@@ -1,4 +1,5 @@
 import type { KubeObject, Stored } from '@centaurus/api'
+import type { TenantPosition } from '../storage/arrival.ts'
 import { splitStoreKey, splitPrefix, REGISTRY_PREFIX } from '../storage/keys.ts'
 
 /** An object as the store holds it. */
@@ -6,7 +7,7 @@ export interface StoredEntry {
   /** `namespace/name`, or `name`. */
   readonly key: string
   readonly revision: number
-  /** JSON in the storage version, without the resourceVersion. Never change it. */
+  /** JSON in the storage version, without the resourceVersion unless it keeps that of another partition. Never change it. */
   readonly value: Uint8Array
   /** Decoded, frozen, shared. */
   object(): Stored<KubeObject>
@@ -30,6 +31,10 @@ export interface StoredObjects {
   list(tenant: string, resource: string): Iterable<StoredEntry>
   /** Tenants that have objects here. */
   tenants(): readonly string[]
+  /** Up to where a tenant's objects had changed when everything up to the position's `revision` was applied. */
+  positionOf(tenant: string): TenantPosition
+  /** Resolves when everything that was committed before the call was applied; throws Timeout when that takes too long. */
+  waitCurrent(): Promise<void>
   /** Calls `listener` for each later change of any tenant, in order and before any watcher. Returns what removes it. */
   onChange(resource: string, listener: (change: StoredChange) => void): () => void
 }

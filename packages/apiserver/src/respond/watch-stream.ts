@@ -16,6 +16,9 @@ import {
 /** A watcher that lets more than this pile up is dropped; it resumes from its last resourceVersion, or lists again. */
 export const WATCH_QUEUE_BYTES_MAX = 16 * 1024 * 1024
 
+/** Goes on with the same answer from events of another partition, after what happened up to `revision` here. False: nobody does. */
+export type GoOn = (revision: number) => Promise<boolean>
+
 /** Sends a watch over HTTP, one JSON line or protobuf frame an event. Encodings are shared with the other watchers of the same form. */
 export class WatchStream implements WatchSink {
   readonly #exchange: Exchange
@@ -25,11 +28,14 @@ export class WatchStream implements WatchSink {
   /** What was sent before the headers could be: a watch that can't start must still be able to answer with an error. */
   #early: Uint8Array[] | undefined = []
   #columnsSent = false
+  readonly #goOn: GoOn | undefined
   /** Bytes of the objects that were there at the start: they may wait however long the client takes. */
   #initialBytes = 0
 
-  constructor(exchange: Exchange, options: EncoderOptions) {
+  /** `goOn`: absent when nobody could. */
+  constructor(exchange: Exchange, options: EncoderOptions, goOn?: GoOn) {
     this.#exchange = exchange
+    this.#goOn = goOn
     this.#options = options
     this.#verbatim = isVerbatim(options)
     const { media, as, asVersion } = options.representation
@@ -71,6 +77,19 @@ export class WatchStream implements WatchSink {
     if (this.#early !== undefined) this.start()
     if (this.overloaded) this.#exchange.destroy()
     else this.#exchange.end()
+  }
+
+  handOn(revision: number): void {
+    void this.#tryGoOn(revision)
+  }
+
+  async #tryGoOn(revision: number): Promise<void> {
+    try {
+      if (this.#early === undefined && (await this.#goOn?.(revision)) === true) return
+    } catch {
+      // it can't, and the client resumes by itself
+    }
+    this.end(undefined)
   }
 
   get overloaded(): boolean {

@@ -53,7 +53,41 @@ export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Parses stored bytes, which have no resourceVersion; the object is the caller's own. */
+/**
+ * The resourceVersion in stored bytes: that of the partition from which the object came and where it was changed last, so that who holds that version
+ * goes on with it. Undefined: the object was changed here, and its resourceVersion is the revision.
+ */
+export function keptVersion(value: Uint8Array, splice: number): string | undefined {
+  const start = splice + RESOURCE_VERSION_START.length
+  // an `r` first is nearly always enough to see: a name, a namespace or an uid comes there else
+  if (splice < 0 || value[splice + 1] !== R || value[start] === undefined) return undefined
+  const bytes = asBuffer(value)
+  if (bytes.toString('latin1', splice, start) !== RESOURCE_VERSION_START) return undefined
+  return bytes.toString('latin1', start, bytes.indexOf('"', start))
+}
+
+const R = 0x72
+
+/** Stored bytes that keep the resourceVersion which the object had at `revision` of this store, for another store. */
+export function keepVersion(value: Uint8Array, revision: number): Uint8Array {
+  const splice = findSplice(value)
+  if (splice < 0 || keptVersion(value, splice) !== undefined) return value
+  const text = revisionText(revision)
+  const kept = Buffer.allocUnsafeSlow(value.byteLength + text.length)
+  writeServed(kept, 0, { value, splice, text })
+  return kept
+}
+
+/** Stored bytes without the resourceVersion that {@link keepVersion} put in. */
+export function dropVersion(value: Uint8Array): Uint8Array {
+  const splice = findSplice(value)
+  const kept = keptVersion(value, splice)
+  if (kept === undefined) return value
+  const end = splice + RESOURCE_VERSION_START.length + kept.length + 2
+  return Buffer.concat([value.subarray(0, splice), value.subarray(end)])
+}
+
+/** Parses stored bytes, whose resourceVersion is their revision; the object is the caller's own. */
 export function parseStored(value: Uint8Array): KubeObject {
   return JSON.parse(asBuffer(value).toString('utf8')) as KubeObject
 }

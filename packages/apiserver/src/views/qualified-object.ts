@@ -92,7 +92,14 @@ export class QualifiedObject implements CachedObject {
   }
 
   object(): Stored<KubeObject> {
-    return this.origin.shownBy(this.#appearance, this.#appearance.show)
+    const { origin } = this
+    const { show } = this.#appearance
+    if (!origin.keepsVersion) return origin.shownBy(this.#appearance, show)
+    // a view is the partition's, and so are its versions: who looks at it compares them, and goes on from them
+    const resourceVersion = String(origin.revision)
+    return origin.shownBy(this.#appearance, (object) =>
+      show({ ...object, metadata: { ...object.metadata, resourceVersion } }),
+    )
   }
 
   fields(fieldsOf: FieldsOf): SelectableFields {

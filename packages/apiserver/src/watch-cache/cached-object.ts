@@ -1,6 +1,6 @@
 import { deepFreeze, type KubeObject, type Stored } from '@centaurus/api'
 import { assert } from '@centaurus/base'
-import { findSplice, parseStored, revisionText, writeServed } from '../storage/encoding.ts'
+import { dropVersion, findSplice, keptVersion, parseStored, revisionText, writeServed } from '../storage/encoding.ts'
 
 export type SelectableFields = Readonly<Record<string, string>>
 export type FieldsOf = (object: KubeObject) => SelectableFields
@@ -9,7 +9,7 @@ export type FieldsOf = (object: KubeObject) => SelectableFields
 export interface CachedObject {
   /** `namespace/name`, or `name`. */
   readonly key: string
-  /** The resourceVersion that is served; 0: none, of what a dry run would create. */
+  /** Of the write that stored it, which is the resourceVersion but for what came from another partition; 0: none, of what a dry run would create. */
   readonly revision: number
   /** JSON in the storage version, without the resourceVersion. */
   readonly value: Uint8Array
@@ -46,6 +46,8 @@ export class StoredObject implements CachedObject {
   #value: Uint8Array | undefined
   #load: (() => Uint8Array | undefined) | undefined
   readonly #splice: number
+  /** The resourceVersion that is in the value: it came with that from another partition. */
+  readonly #kept: string | undefined
   #decoded: WeakRef<Stored<KubeObject>> | undefined
   #shown: { readonly by: object; readonly object: WeakRef<Stored<KubeObject>> } | undefined
   #labels: Readonly<Record<string, string>> | undefined | null = null
@@ -57,6 +59,7 @@ export class StoredObject implements CachedObject {
     this.heldBytes = value.byteLength
     this.#value = value
     this.#splice = findSplice(value)
+    this.#kept = keptVersion(value, this.#splice)
   }
 
   get value(): Uint8Array {
@@ -77,8 +80,13 @@ export class StoredObject implements CachedObject {
     this.#load = undefined
   }
 
+  /** True when its resourceVersion is that of the partition from which it came. */
+  get keepsVersion(): boolean {
+    return this.#kept !== undefined
+  }
+
   atRevision(revision: number): StoredObject {
-    return new StoredObject(this.key, this.value, revision)
+    return new StoredObject(this.key, dropVersion(this.value), revision)
   }
 
   get namespace(): string {
@@ -91,15 +99,16 @@ export class StoredObject implements CachedObject {
   }
 
   get servedBytes(): number {
-    return this.heldBytes + revisionBytes(this.revision)
+    return this.heldBytes + (this.#kept === undefined ? revisionBytes(this.revision) : 0)
   }
 
   writeTo(target: Buffer, offset: number): number {
-    return writeServed(target, offset, { value: this.value, splice: this.#splice, text: revisionText(this.revision) })
+    const text = this.#kept === undefined ? revisionText(this.revision) : ''
+    return writeServed(target, offset, { value: this.value, splice: this.#splice, text })
   }
 
   served(): Buffer {
-    const text = this.revision === 0 ? '' : revisionText(this.revision)
+    const text = this.revision === 0 || this.#kept !== undefined ? '' : revisionText(this.revision)
     const { value } = this
     const bytes = Buffer.allocUnsafe(value.byteLength + text.length)
     writeServed(bytes, 0, { value, splice: this.#splice, text })
@@ -117,7 +126,7 @@ export class StoredObject implements CachedObject {
    * production. Entries of one revision may share it.
    */
   adopt(object: KubeObject): Stored<KubeObject> {
-    const resourceVersion = this.revision === 0 ? undefined : String(this.revision)
+    const resourceVersion = this.#kept ?? (this.revision === 0 ? undefined : String(this.revision))
     if (object.metadata.resourceVersion !== resourceVersion) object.metadata.resourceVersion = resourceVersion
     // What is stored has been through the server's preparation, so it has all of StoredMeta.
     const frozen = freeze(object) as Stored<KubeObject>
@@ -148,6 +157,11 @@ export class StoredObject implements CachedObject {
 
   /** What it keeps is small, or weak. */
   dropEncodings(): void {}
+}
+
+/** Whether a client that names the version means the object as it is. What came from another partition has two: it keeps the one that it had there. */
+export function isVersionOf(object: CachedObject, version: string): boolean {
+  return version === object.object().metadata.resourceVersion || version === String(object.revision)
 }
 
 const ORIGIN = Symbol('origin')

@@ -104,6 +104,11 @@ export class EventFeed {
     for (const watcher of Array.from(this.#watchers ?? [])) watcher.close(error)
   }
 
+  /** Ends every watch because its tenant is elsewhere after `revision`, up to which its watchers have everything. */
+  handWatchersOn(revision: number): void {
+    for (const watcher of Array.from(this.#watchers ?? [])) watcher.handOn(revision)
+  }
+
   /** Forgets the history up to `revision`, after events were missed. */
   forgetHistory(revision: number): void {
     this.#history = new History(revision)

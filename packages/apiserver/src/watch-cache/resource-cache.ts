@@ -146,6 +146,11 @@ export class ResourceCache implements ObjectCache {
     this.#feed.closeWatchers(error)
   }
 
+  /** Ends every watch because its tenant is elsewhere after `revision`, up to which its watchers have everything. */
+  handWatchersOn(revision: number): void {
+    this.#feed.handWatchersOn(revision)
+  }
+
   /** Forgets the history up to `revision`, after events were missed. */
   forgetHistory(revision: number): void {
     this.#feed.forgetHistory(revision)

@@ -4,8 +4,8 @@ import { isStatus, parseFieldSelector, parseLabelSelector } from '@centaurus/api
 import { createManualClock, silentLogger } from '@centaurus/base'
 import { createMemoryStore } from '@centaurus/store'
 import fc from 'fast-check'
-import { encodeStored } from '../storage/encoding.ts'
-import { StoredObject, type CachedObject } from './cached-object.ts'
+import { encodeStored, keepVersion } from '../storage/encoding.ts'
+import { isVersionOf, StoredObject, type CachedObject } from './cached-object.ts'
 import type { ResourceCache } from './resource-cache.ts'
 import { Selection } from './selection.ts'
 import { SortedObjects } from './sorted-objects.ts'
@@ -124,6 +124,21 @@ describe('CachedObject', () => {
     assert.equal(served.metadata.resourceVersion, '42')
     assert.equal(object.served().length, object.servedBytes)
     assert.deepEqual(served, object.object())
+  })
+
+  it('keeps the resourceVersion that came with the value until it is written again', () => {
+    const value = keepVersion(bytesOf('ns', 'a'), 17)
+    assert.equal(keepVersion(value, 99), value)
+    const object = new StoredObject('ns/a', value, 42)
+    assert.equal(object.object().metadata.resourceVersion, '17')
+    assert.deepEqual(JSON.parse(object.served().toString()), object.object())
+    assert.equal(object.served().length, object.servedBytes)
+    const deleted = object.atRevision(43)
+    assert.deepEqual(JSON.parse(deleted.served().toString()).metadata.resourceVersion, '43')
+    assert.deepEqual(Buffer.from(deleted.value), Buffer.from(bytesOf('ns', 'a')))
+    for (const [version, isIts] of Object.entries({ 17: true, 42: true, 43: false })) {
+      assert.equal(isVersionOf(object, version), isIts, version)
+    }
   })
 })
 

@@ -1,8 +1,16 @@
 import { ALL_TENANTS, expired, SYSTEM_TENANT, type KubeObject } from '@centaurus/api'
 import type { Clock, Logger, Timer } from '@centaurus/base'
-import { REVISION_SPAN, type KeyValue, type Store, type StoreEvent, type StoreWatch } from '@centaurus/store'
+import {
+  isSameSpan,
+  REVISION_SPAN,
+  type KeyValue,
+  type Store,
+  type StoreEvent,
+  type StoreWatch,
+} from '@centaurus/store'
 import { asBuffer } from '../storage/encoding.ts'
 import type { StoredChange, StoredObjects } from '../resource/stored-objects.ts'
+import type { TenantPosition } from '../storage/arrival.ts'
 import { REGISTRY_PREFIX, splitPrefix, splitStoreKey } from '../storage/keys.ts'
 import type { ResourceKey } from '../views/references.ts'
 import { NameDirectory } from '../views/name-directory.ts'
@@ -55,6 +63,8 @@ export class WatchCache implements StoredObjects {
   readonly #resources = new Map<string, ResourceCache>()
   /** Who hears of a resource of all tenants. */
   readonly #taps = new Map<ResourceKey, Set<Tap>>()
+  /** Tenants that came from another partition while this cache was fed, and when. */
+  readonly #arrivals = new Map<string, number>()
   /** By `view/group/resource`. */
   readonly #views = new Map<string, ViewCache>()
   /** Prefixes under which something was stored, and their tenants. */
@@ -70,6 +80,7 @@ export class WatchCache implements StoredObjects {
   /** Revision of what is being applied, or was last. */
   #applying = 0
   #loadedAt = 0
+  #isLoading = false
   #watch: StoreWatch | undefined
   #closed = false
   #tick: Timer | undefined
@@ -184,25 +195,42 @@ export class WatchCache implements StoredObjects {
 
   /** Lets go of what a tenant had whose objects are all gone; its empty caches stay, about 10 KB. */
   forgetTenant(tenant: string): void {
-    const prefix = `${REGISTRY_PREFIX}${tenant}/`
-    for (const [key, cache] of this.#resources) {
-      if (key.startsWith(prefix) && cache.size === 0) cache.forgetHistory(this.#revision)
-    }
+    for (const [, cache] of this.#resourcesOf(tenant)) if (cache.size === 0) cache.forgetHistory(this.#revision)
     this.#tenantRevisions.advance(tenant, this.#revision)
   }
 
   /**
-   * The tenant came to this partition, or left it, at this point: who watches it starts anew, and what was stored before is no history of it. Views
-   * over all tenants go on.
+   * The tenant came to this partition at this point, and left it when `isHere` is false: what was stored before is no history of it, and who watches it
+   * goes on where it is. Views over all tenants go on, but nobody resumes in them at a time before: what they show is another set of tenants.
    */
-  restartTenant(tenant: string): void {
-    const prefix = `${REGISTRY_PREFIX}${tenant}/`
+  moveTenant(tenant: string, { isHere }: { readonly isHere: boolean }): void {
+    // what happened here between the arrival and a load is not known
+    if (isHere && !this.#isLoading) this.#arrivals.set(tenant, this.#applying)
+    else this.#arrivals.delete(tenant)
     this.#tenantRevisions.advance(tenant, this.#applying)
-    for (const [key, cache] of this.#resources) {
-      if (!key.startsWith(prefix)) continue
-      cache.closeWatchers()
+    for (const [, cache] of this.#resourcesOf(tenant)) {
+      cache.handWatchersOn(this.#applying)
       cache.forgetHistory(this.#applying)
     }
+    for (const [key, view] of this.#views) {
+      if (key.startsWith(`${ALL_TENANTS}/`)) view.forgetHistory(this.#applying)
+    }
+  }
+
+  /** When the tenant came from another partition; undefined: it did not, or that was before this cache was filled. */
+  arrivedAt(tenant: string): number | undefined {
+    return this.#arrivals.get(tenant)
+  }
+
+  positionOf(tenant: string): TenantPosition {
+    const changed: Record<string, number> = {}
+    for (const [prefix, cache] of this.#resourcesOf(tenant)) changed[splitPrefix(prefix).resource] = cache.changedAt
+    return { revision: this.#revision, changed, floor: this.#loadedAt }
+  }
+
+  *#resourcesOf(tenant: string): Generator<[string, ResourceCache], void> {
+    const prefix = `${REGISTRY_PREFIX}${tenant}/`
+    for (const entry of this.#resources) if (entry[0].startsWith(prefix)) yield entry
   }
 
   /** Prefix and cache of everything that was ever seen, for metrics. */
@@ -228,6 +256,11 @@ export class WatchCache implements StoredObjects {
     if (this.#hasOwnRevision(tenant)) return this.#tenantRevisions.wait(tenant, revision)
     this.#watch?.requestProgress()
     await this.#waitFor(revision)
+  }
+
+  /** Whether the revision may be one of this partition's store. */
+  isOwn(revision: number): boolean {
+    return isSameSpan(revision, this.#revision)
   }
 
   /** Throws Expired for a revision that can only be another partition's: the client must list again. */
@@ -287,6 +320,8 @@ export class WatchCache implements StoredObjects {
     this.#loadedAt = entries.revision
     this.#tenantRevisions.load(entries.revision)
     this.#applying = entries.revision
+    this.#isLoading = true
+    this.#arrivals.clear()
     for (const prefix of this.#resources.keys()) if (!byPrefix.has(prefix)) byPrefix.set(prefix, [])
     for (const view of this.#views.values()) view.closeWatchers()
     for (const [prefix, objects] of byPrefix) {
@@ -296,6 +331,7 @@ export class WatchCache implements StoredObjects {
       for (const object of objects) this.#hot?.add(object, cache)
     }
     for (const view of this.#views.values()) view.forgetHistory(entries.revision)
+    this.#isLoading = false
     this.#follow(entries.revision)
     this.#advance(entries.revision)
   }

@@ -10,6 +10,11 @@ export interface WatchSink {
   bookmark(revision: number, options: { readonly initialEventsEnd: boolean }): void
   /** Called once, last. Undefined: the time is up or the server closes; the client resumes from its last revision. */
   end(error: Error | undefined): void
+  /**
+   * Instead of {@link end}: everything up to `revision` was sent, and what comes after it happens in another partition. Absent: it ends, and the client
+   * resumes.
+   */
+  handOn?(revision: number): void
   /** True when so much is queued that the client is better dropped. */
   readonly overloaded: boolean
 }
@@ -67,10 +72,22 @@ export class Watcher {
 
   /** Ends the watch; the sink is told once. */
   close(error?: Error): void {
-    if (this.#closed) return
+    if (this.#finish()) this.#sink.end(error)
+  }
+
+  /** Ends the watch here; the sink may go on elsewhere. */
+  handOn(revision: number): void {
+    if (this.bookmarks) this.bookmark(revision) // should the client resume, it can
+    if (!this.#finish()) return
+    if (this.#sink.handOn === undefined) this.#sink.end(undefined)
+    else this.#sink.handOn(Math.max(revision, this.#after))
+  }
+
+  #finish(): boolean {
+    if (this.#closed) return false
     this.#closed = true
     this.#onClose?.()
     this.#onClose = undefined
-    this.#sink.end(error)
+    return true
   }
 }

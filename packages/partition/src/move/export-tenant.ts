@@ -1,3 +1,4 @@
+import { keepVersion } from '@centaurus/apiserver'
 import type { Clock, Timer } from '@centaurus/base'
 import type { KeyValue, Store, StoreEvent } from '@centaurus/store'
 
@@ -21,7 +22,7 @@ export interface ExportSink {
 
 /**
  * One line of an export. `SNAPSHOT` lines hold the tenant's keys at one revision, in order; `SYNCED` ends them. `COMMIT` lines are what
- * happened since, one a revision. `PROGRESS`: nothing else happened up to the revision. Values are stored JSON.
+ * happened since, one a revision. `PROGRESS`: nothing else happened up to the revision. Values are stored JSON with the resourceVersion that clients know.
  */
 export type ExportLine =
   | { readonly type: 'SNAPSHOT'; readonly entries: readonly ExportEntry[] }
@@ -53,7 +54,7 @@ export async function exportTenant(
 ): Promise<void> {
   const prefix = tenantPrefix(tenant)
   const send = (line: ExportLine): void => sink.write(JSON.stringify(line))
-  const entry = ({ key, value }: KeyValue): ExportEntry => [key.slice(prefix.length), decode(value)]
+  const entry = (keyValue: KeyValue): ExportEntry => toEntry(keyValue, prefix)
   const revision = await sendSnapshot(store, prefix, { send, entry, sink, signal })
   if (signal.aborted || sink.closed) return
   send({ type: 'SYNCED', revision })
@@ -116,10 +117,14 @@ function toCommit(events: readonly StoreEvent[], revision: number, prefix: strin
   const puts: ExportEntry[] = []
   const deletes: string[] = []
   for (const event of events) {
-    if (event.type === 'put') puts.push([event.entry.key.slice(prefix.length), decode(event.entry.value)])
+    if (event.type === 'put') puts.push(toEntry(event.entry, prefix))
     else deletes.push(event.key.slice(prefix.length))
   }
   return { type: 'COMMIT', revision, puts, deletes }
+}
+
+function toEntry({ key, value, modRevision }: KeyValue, prefix: string): ExportEntry {
+  return [key.slice(prefix.length), decode(keepVersion(value, modRevision))]
 }
 
 function decode(value: Uint8Array): string {

@@ -1,3 +1,4 @@
+import { parsePosition } from '@centaurus/apiserver'
 import type { Clock } from '@centaurus/base'
 import type { PartitionLink } from '../membership/partition-link.ts'
 import type { ExportLine } from './export-tenant.ts'
@@ -6,8 +7,10 @@ import type { FreezeAnswer, FreezeRequest } from './source-extension.ts'
 
 /** A target that has stopped the source's writes and does not get the rest within this gives up; the source goes on soon after. */
 const REST_TIMEOUT_MS = 4_000
-/** Lines that came and are not stored yet; a target that is so far behind begins again. */
-const PENDING_LINES_MAX = 20_000
+/** Lines that are stored together. */
+const LINES_AT_ONCE = 100
+/** Lines that came and are not stored yet; beyond, no more are read until they are. */
+const QUEUE_LINES_MAX = 200
 /** Writes are stopped only when no more than so many lines are left to store. */
 const BACKLOG_LINES_MAX = 20
 const BACKLOG_RECHECK_MS = 10
@@ -35,12 +38,13 @@ export async function fetchTenant(link: PartitionLink, target: TenantImport, opt
     await Promise.race([target.whenReached(0), copy.ended])
     while (copy.backlog() > BACKLOG_LINES_MAX) await Promise.race([clock.sleep(BACKLOG_RECHECK_MS), copy.ended])
     onFreeze()
-    const { revision } = await Promise.race([freeze(link, { tenant, epoch }), copy.ended])
+    const { revision, position } = await Promise.race([freeze(link, { tenant, epoch }), copy.ended])
     const late = clock.sleep(REST_TIMEOUT_MS, { signal }).then(() => {
       throw new Error(`The rest of tenant "${tenant}" did not come in ${REST_TIMEOUT_MS} ms`)
     })
     late.catch(() => undefined)
-    await Promise.race([target.whenReached(revision), copy.ended, late])
+    const whole = Promise.all([target.whenReached(revision), target.remember(position)])
+    await Promise.race([whole, copy.ended, late])
   } finally {
     stop.abort(new Error('Move ended'))
   }
@@ -59,37 +63,45 @@ function startCopy(
   { tenant, signal }: { readonly tenant: string; readonly signal: AbortSignal },
 ): Copy {
   const failed = new AbortController()
-  let applied = Promise.resolve()
-  let pending = 0
-  const apply = async (line: ExportLine): Promise<void> => {
+  const queue: ExportLine[] = []
+  let applying = 0
+  let applied: Promise<void> | undefined
+  const backlog = (): number => queue.length + applying
+  /** What comes while lines are stored is stored together after them. */
+  const applyAll = async (): Promise<void> => {
     try {
-      if (!failed.signal.aborted) await target.apply(line)
+      while (queue.length > 0 && !failed.signal.aborted) {
+        const lines = queue.splice(0, LINES_AT_ONCE)
+        applying = lines.length
+        await target.apply(lines)
+        applying = 0
+      }
     } catch (error) {
       failed.abort(error)
-    } finally {
-      pending--
     }
+    applied = undefined
   }
   const run = async (): Promise<never> => {
     await link.stream({
       path: `/partition/v1/export?tenant=${encodeURIComponent(tenant)}`,
       signal: AbortSignal.any([signal, failed.signal]),
       onLine(bytes) {
-        const line = JSON.parse(Buffer.from(bytes).toString('utf8')) as ExportLine
-        if (++pending > PENDING_LINES_MAX) return failed.abort(new Error('This store is too slow for the export'))
-        applied = applied.then(() => apply(line))
+        queue.push(JSON.parse(Buffer.from(bytes).toString('utf8')) as ExportLine)
+        applied ??= applyAll()
       },
+      ready: () => (queue.length > QUEUE_LINES_MAX ? applied : undefined),
     })
     await applied
     throw new Error(`The export of tenant "${tenant}" ended`)
   }
   const ended = run()
   ended.catch(() => undefined) // who races with it hears of it
-  return { backlog: () => pending, ended }
+  return { backlog, ended }
 }
 
 async function freeze(link: PartitionLink, request: FreezeRequest): Promise<FreezeAnswer> {
   const { status, body } = await link.request({ method: 'POST', path: '/partition/v1/freeze', body: request })
   if (status !== 200) throw new Error(`Cannot stop the writes of tenant "${request.tenant}": ${JSON.stringify(body)}`)
-  return body as FreezeAnswer
+  const answer = body as FreezeAnswer
+  return answer.position === undefined ? answer : { ...answer, position: parsePosition(answer.position) }
 }

@@ -1,8 +1,13 @@
+import { arrivalChange, departureChange, type TenantPosition } from '@centaurus/apiserver'
 import type { Change, Comparison, Store } from '@centaurus/store'
 import { tenantPrefix, type ExportEntry, type ExportLine } from './export-tenant.ts'
 
 /** Changes in one commit; etcd allows 128 operations in a transaction. */
 const CHANGES_AT_ONCE = 100
+/** Of values in one commit that has more than one; etcd takes requests of 1.5 MiB. */
+const COMMIT_BYTES_MAX = 1024 * 1024
+/** Commits under way at the same time, of different keys. */
+const COMMITS_AT_ONCE = 4
 /** Keys read at once. */
 const PAGE_ENTRIES = 500
 
@@ -13,6 +18,7 @@ const PAGE_ENTRIES = 500
  */
 export class TenantImport {
   readonly #store: Store
+  readonly #tenant: string
   readonly #prefix: string
   readonly #guard: Comparison
   #entries = 0
@@ -25,6 +31,7 @@ export class TenantImport {
   /** `guard` must hold for each change: nothing is written when somebody else has begun anew, or the tenant is served already. */
   constructor(store: Store, tenant: string, guard: Comparison) {
     this.#store = store
+    this.#tenant = tenant
     this.#prefix = tenantPrefix(tenant)
     this.#guard = guard
   }
@@ -44,25 +51,43 @@ export class TenantImport {
     return this.#appliedRevision
   }
 
-  /** Applies one line. Await it before the next. */
-  async apply(line: ExportLine): Promise<void> {
-    switch (line.type) {
-      case 'SNAPSHOT':
-        return this.#putSnapshot(line.entries)
-      case 'SYNCED':
-        await this.#finishSnapshot()
-        return this.#reached(line.revision)
-      case 'COMMIT':
-        await this.#commit([
-          ...line.puts.map(([key, value]) => this.#put(key, value)),
-          ...line.deletes.map((key) => this.#delete(key)),
-        ])
-        return this.#reached(line.revision)
-      case 'PROGRESS':
-        return this.#reached(line.revision)
-      default:
-        throw new Error(`Unknown line of an export: ${JSON.stringify(line).slice(0, 200)}`)
+  /** Applies lines that follow those before. Await it before the next. */
+  async apply(lines: readonly ExportLine[]): Promise<void> {
+    const changes = new Map<string, string | undefined>()
+    let reached = 0
+    let isSynced = false
+    for (const line of lines) {
+      switch (line.type) {
+        case 'SNAPSHOT':
+          await this.#compare(line.entries, changes)
+          break
+        case 'SYNCED':
+          for (const key of (await this.#readUnconfirmed()).keys()) changes.set(key, undefined)
+          this.#unconfirmed = undefined
+          isSynced = true
+          reached = line.revision
+          break
+        case 'COMMIT':
+          for (const [key, value] of line.puts) changes.set(key, value)
+          for (const key of line.deletes) changes.set(key, undefined)
+          reached = line.revision
+          break
+        case 'PROGRESS':
+          reached = line.revision
+          break
+        default:
+          throw new Error(`Unknown line of an export: ${JSON.stringify(line).slice(0, 200)}`)
+      }
     }
+    await this.#commit(changes)
+    this.#synced ||= isSynced
+    this.#reached(reached)
+  }
+
+  /** Keeps durably up to where clients may have seen the tenant where it was; undefined: that is not known, and they list again. */
+  async remember(position: TenantPosition | undefined): Promise<void> {
+    const change = position === undefined ? departureChange(this.#tenant) : arrivalChange(this.#tenant, position)
+    await this.#put([change])
   }
 
   /** Resolves when everything up to `revision` of the exporting store is here. */
@@ -71,22 +96,18 @@ export class TenantImport {
     await new Promise<void>((resolve) => this.#waiters.push({ revision, resolve }))
   }
 
-  async #putSnapshot(entries: readonly ExportEntry[]): Promise<void> {
-    const here = (this.#unconfirmed ??= await this.#readAll())
-    const changes: Change[] = []
+  /** Adds to `changes` what of the snapshot is not here. */
+  async #compare(entries: readonly ExportEntry[], changes: Map<string, string | undefined>): Promise<void> {
+    const here = await this.#readUnconfirmed()
     this.#entries += entries.length
     for (const [key, value] of entries) {
-      if (here.get(key) !== value) changes.push(this.#put(key, value))
+      if (here.get(key) !== value) changes.set(key, value)
       here.delete(key)
     }
-    await this.#commit(changes)
   }
 
-  async #finishSnapshot(): Promise<void> {
-    const left = this.#unconfirmed ?? (await this.#readAll())
-    await this.#commit([...left.keys()].map((key) => this.#delete(key)))
-    this.#unconfirmed = undefined
-    this.#synced = true
+  async #readUnconfirmed(): Promise<Map<string, string>> {
+    return (this.#unconfirmed ??= await this.#readAll())
   }
 
   #reached(revision: number): void {
@@ -111,19 +132,36 @@ export class TenantImport {
     }
   }
 
-  #put(key: string, value: string): Change {
-    return { type: 'put', key: this.#prefix + key, value: Buffer.from(value) }
-  }
-
-  #delete(key: string): Change {
-    return { type: 'delete', key: this.#prefix + key }
-  }
-
-  /** Not atomic beyond {@link CHANGES_AT_ONCE}: nobody looks before the import is complete. */
-  async #commit(changes: readonly Change[]): Promise<void> {
-    for (let at = 0; at < changes.length; at += CHANGES_AT_ONCE) {
-      const part = { compare: [this.#guard], changes: changes.slice(at, at + CHANGES_AT_ONCE) }
-      if (!(await this.#store.commit(part)).committed) throw new Error('Somebody else has begun to fetch the tenant')
+  /** Not atomic beyond one commit: nobody looks before the import is complete. */
+  async #commit(changes: ReadonlyMap<string, string | undefined>): Promise<void> {
+    const parts = Array.from(this.#cut(changes))
+    const next = async (): Promise<void> => {
+      for (let part = parts.shift(); part !== undefined; part = parts.shift()) await this.#put(part)
     }
+    await Promise.all(Array.from({ length: COMMITS_AT_ONCE }, next))
+  }
+
+  /** Parts that a store takes in one commit. */
+  *#cut(changes: ReadonlyMap<string, string | undefined>): Generator<readonly Change[], void> {
+    let part: Change[] = []
+    let bytes = 0
+    for (const [name, text] of changes) {
+      const key = this.#prefix + name
+      const value = text === undefined ? undefined : Buffer.from(text)
+      const size = value?.byteLength ?? 0
+      if (part.length === CHANGES_AT_ONCE || (part.length > 0 && bytes + size > COMMIT_BYTES_MAX)) {
+        yield part
+        part = []
+        bytes = 0
+      }
+      part.push(value === undefined ? { type: 'delete', key } : { type: 'put', key, value })
+      bytes += size
+    }
+    if (part.length > 0) yield part
+  }
+
+  async #put(changes: readonly Change[]): Promise<void> {
+    const { committed } = await this.#store.commit({ compare: [this.#guard], changes })
+    if (!committed) throw new Error('Somebody else has begun to fetch the tenant')
   }
 }

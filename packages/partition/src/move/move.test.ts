@@ -27,7 +27,7 @@ function connect(from: Store, to: Store, tenant: string): { target: TenantImport
     drained: () => applied,
     write(text) {
       const line = JSON.parse(text) as ExportLine
-      applied = applied.then(() => target.apply(line))
+      applied = applied.then(() => target.apply([line]))
     },
   }
   const exported = exportTenant(from, tenant, { sink, clock: systemClock, signal: abort.signal })

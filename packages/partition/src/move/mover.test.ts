@@ -48,7 +48,7 @@ async function startPartition(
     createMembershipExtension({ self: name, home: home === undefined }),
     createMoveSource(deps),
   ]
-  const server: TestServer = await startTestServer({ store, certificates, extensions })
+  const server: TestServer = await startTestServer({ store, certificates, extensions, partition: name })
   return { server, store, fences }
 }
 
@@ -149,21 +149,41 @@ describe('the move of a tenant', () => {
     assert.equal((await registry.get(tenants, { name: 'acme' })).status?.partition, 'p1')
   })
 
-  it('can go back, and sends watchers of the time before to list again', async () => {
+  it('can go back, where watches resume and objects keep their versions', async () => {
+    const first = await clientOf(other).create(configmaps, { metadata: { namespace: 'shop', name: 'first' } })
+    await clientOf(other).create(configmaps, { metadata: { namespace: 'shop', name: 'second' } })
     const before = await clientOf(other).list(configmaps, { namespace: 'shop' })
-    const version = before.resourceVersion
     await moveTo('p0')
     await until(() => home.fences.get('acme').epoch === 3 && other.fences.get('acme').state === 'away')
     assert.equal((await clientOf(other).list(configmaps, { namespace: 'shop' })).items.length, 0)
     const after = await clientOf(home).list(configmaps, { namespace: 'shop' })
-    assert.deepEqual(
-      after.items.map((item) => item.metadata.uid),
-      before.items.map((item) => item.metadata.uid),
-    )
-    const end = await new Promise<Error | undefined>((resolve) => {
-      clientOf(home).watch(configmaps, { resourceVersion: version, onEvent: () => {}, onEnd: resolve })
+    assert.deepEqual(after.items, before.items)
+    const seen: string[] = []
+    const { resourceVersion } = before
+    const watch = clientOf(home).watch(configmaps, {
+      resourceVersion,
+      onEvent: (type, { metadata }) => seen.push(`${type} ${metadata.name}`),
+      onEnd: (error) => seen.push(String(error)),
     })
-    assert.ok(isStatus(end, 'Expired'))
+    const changed = await clientOf(home).update(configmaps, { ...first, data: { changed: 'yes' } })
+    await assert.rejects(clientOf(home).update(configmaps, first), (error) => isStatus(error, 'Conflict'))
+    const { metadata } = before.items.find((item) => item.metadata.name === 'second')!
+    await clientOf(home).delete(configmaps, metadata, { preconditions: { resourceVersion: metadata.resourceVersion } })
+    await until(() => seen.length === 2)
+    assert.deepEqual(seen, ['MODIFIED first', 'DELETED second'])
+    watch.close()
+    assert.ok(Number(changed.metadata.resourceVersion) < REVISION_SPAN, 'what is written here has a version of here')
+  })
+
+  it('sends watchers back to a list that have missed something, or come from nowhere', async () => {
+    const { items } = await clientOf(home).list(configmaps, { namespace: 'shop' })
+    const [oldest] = items.map(({ metadata }) => metadata.resourceVersion).toSorted()
+    for (const resourceVersion of [oldest!, String(REVISION_SPAN + 1), String(5 * REVISION_SPAN)]) {
+      const end = await new Promise<Error | undefined>((resolve) => {
+        clientOf(home).watch(configmaps, { resourceVersion, onEvent: () => {}, onEnd: resolve })
+      })
+      assert.ok(isStatus(end, 'Expired'), resourceVersion)
+    }
   })
 
   it('lets writes in again when it is called off', async () => {

@@ -1,4 +1,5 @@
 import { createWorkQueue, runController, type RunningController } from '@centaurus/client'
+import { departureChange } from '@centaurus/apiserver'
 import type { Logger } from '@centaurus/base'
 import type { Store } from '@centaurus/store'
 import type { Membership } from '../membership/membership.ts'
@@ -77,6 +78,8 @@ type Again = { readonly requeueAfterMs: number } | undefined
 class Mover {
   readonly #deps: MoverDeps
   readonly #facts = new Map<string, MoveFacts>()
+  /** Tenants whose last try failed, which people were told. */
+  readonly #failing = new Set<string>()
 
   constructor(deps: MoverDeps) {
     this.#deps = deps
@@ -115,10 +118,14 @@ class Mover {
   async #tryFetch(name: string, step: Extract<MoveStep, { type: 'fetch' }>, signal: AbortSignal): Promise<Again> {
     try {
       await this.#fetch(name, step, signal)
+      this.#failing.delete(name)
       return undefined
     } catch (error) {
       signal.throwIfAborted()
       this.#deps.logger.warn('Could not fetch a tenant, will retry', { tenant: name, from: step.from, error })
+      this.#failing.add(name)
+      const message = `Could not copy from partition "${step.from}", trying again: ${(error as Error).message}`
+      await this.#tell(name, { epoch: step.epoch - 1, reason: 'Copying', message })
       return { requeueAfterMs: FETCH_RETRY_MS }
     }
   }
@@ -131,7 +138,8 @@ class Mover {
     const before = epoch - 1
     const begun = await fences.set(name, { state: 'fetching', epoch: before }, (current) => current.epoch <= before)
     if (begun === undefined) return // the registry has gone on
-    await this.#tell(name, { epoch: before, reason: 'Copying', message: `Copying from partition "${from}"` })
+    const message = `Copying from partition "${from}"`
+    if (!this.#failing.has(name)) await this.#tell(name, { epoch: before, reason: 'Copying', message })
     const link = openLink(source)
     const target = new TenantImport(store, name, fences.comparison(name))
     try {
@@ -191,6 +199,7 @@ class Mover {
     if (state === 'gone') await holdReservations(store, name, guard)
     const count = await cleanTenant(store, { tenant: name, kind: 'originals', guard })
     await dropUsage?.(name)
+    await store.commit({ compare: [guard], changes: [departureChange(name)] })
     if (tenant !== undefined) {
       const reason: MoveReason = state === 'gone' ? 'CleanedUp' : 'CalledOff'
       const message = state === 'gone' ? {} : { message: 'The move was called off' }

@@ -1,5 +1,12 @@
 import { badRequest, conflict } from '@centaurus/api'
-import type { ApiServerExtension, CreateExtension, Exchange, NonResourceRoute } from '@centaurus/apiserver'
+import type {
+  ApiServerExtension,
+  CreateExtension,
+  Exchange,
+  NonResourceRoute,
+  StoredObjects,
+  TenantPosition,
+} from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import type { Store } from '@centaurus/store'
 import type { Membership } from '../membership/membership.ts'
@@ -8,6 +15,8 @@ import { exportTenant, type ExportSink } from './export-tenant.ts'
 import type { TenantFences } from './tenant-fence.ts'
 
 const FREEZE_BYTES_MAX = 4096
+/** How long a move waits for this server's cache, while writes are stopped, to learn up to where clients may have seen the tenant. */
+const CACHE_TIMEOUT_MS = 200
 const TENANTS_RESOURCE = { group: 'centaurus.io', resource: 'tenants' }
 
 export interface MoveSourceDeps {
@@ -29,6 +38,8 @@ export interface FreezeRequest {
 export interface FreezeAnswer {
   /** No write of the tenant happens after this revision of the source's store. */
   readonly revision: number
+  /** Up to where its clients may have seen it; absent when this server's cache is behind. */
+  readonly position?: TenantPosition | undefined
 }
 
 /**
@@ -36,9 +47,9 @@ export interface FreezeAnswer {
  * every write of a tenant compares the fence. Only the partition that `Tenant.spec.partition` names may ask.
  */
 export function createMoveSource(deps: MoveSourceDeps): CreateExtension {
-  return (): ApiServerExtension => ({
+  return ({ stored }): ApiServerExtension => ({
     admission: [deps.fences.admission],
-    routes: [exportRoute(deps), freezeRoute(deps)],
+    routes: [exportRoute(deps), freezeRoute(deps, stored)],
     start: () => deps.fences.start(),
     async close() {
       deps.fences.close()
@@ -65,7 +76,7 @@ function exportRoute({ store, membership, clock, logger }: MoveSourceDeps): NonR
   }
 }
 
-function freezeRoute({ fences, membership, clock }: MoveSourceDeps): NonResourceRoute {
+function freezeRoute({ fences, membership, clock, logger }: MoveSourceDeps, stored: StoredObjects): NonResourceRoute {
   return {
     path: '/partition/v1/freeze',
     methods: ['POST'],
@@ -79,9 +90,20 @@ function freezeRoute({ fences, membership, clock }: MoveSourceDeps): NonResource
         ({ state, epoch: since }) => (state === 'serving' || state === 'frozen') && since <= epoch,
       )
       if (revision === undefined) throw conflict(TENANTS_RESOURCE, tenant, 'the tenant has moved meanwhile')
-      const answer: FreezeAnswer = { revision }
+      const isCurrent = await Promise.race([isFresh(stored), clock.sleep(CACHE_TIMEOUT_MS)])
+      if (isCurrent !== true) logger.warn('Watchers of a tenant that moves have to list again', { tenant })
+      const answer: FreezeAnswer = { revision, ...(isCurrent === true ? { position: stored.positionOf(tenant) } : {}) }
       exchange.respond(200, { 'content-type': 'application/json' }, JSON.stringify(answer))
     },
+  }
+}
+
+async function isFresh(stored: StoredObjects): Promise<boolean> {
+  try {
+    await stored.waitCurrent()
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -1,7 +1,7 @@
 import { StatusError, SYSTEM_TENANT } from '@centaurus/api'
-import type { AdmissionStep } from '@centaurus/apiserver'
+import { departureChange, type AdmissionStep } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
-import type { Comparison, KeyValue, Store, StoreWatch } from '@centaurus/store'
+import type { Change, Comparison, KeyValue, Store, StoreWatch } from '@centaurus/store'
 
 /** Beside `/registry/`, so that no API shows it. */
 const FENCE_PREFIX = '/centaurus/tenants/'
@@ -122,7 +122,8 @@ export class TenantFences {
 
   /** Forgets a tenant that was deleted. */
   async remove(tenant: string): Promise<void> {
-    await this.#store.commit({ changes: [{ type: 'delete', key: FENCE_PREFIX + tenant }] })
+    const changes: Change[] = [{ type: 'delete', key: FENCE_PREFIX + tenant }, departureChange(tenant)]
+    await this.#store.commit({ changes })
   }
 
   /** Admission that makes every write depend on its tenant's fence. */

@@ -16,6 +16,11 @@ export const REVISION_SPAN = 10_000_000_000_000
 /** How many stores can have a span of their own. */
 export const REVISION_SPANS_MAX = Math.floor(Number.MAX_SAFE_INTEGER / REVISION_SPAN)
 
+/** Whether two revisions may be of the same store. */
+export function isSameSpan(a: number, b: number): boolean {
+  return Math.floor(a / REVISION_SPAN) === Math.floor(b / REVISION_SPAN)
+}
+
 /**
  * A store whose revisions start at `base`, a multiple of {@link REVISION_SPAN}. Partitions have different ones, so that a revision tells from which store it
  * is: what a client read of a tenant before it moved can't be taken for a revision of the store to which it moved. Revisions below `base` are
