@@ -6,9 +6,11 @@ import { parseArgs } from 'node:util'
 import { prepareChaosPlane } from 'centaurus/chaos'
 import { runChaosRound } from '@centaurus/simulation/chaos'
 import { runCrashRounds, runEtcdFaultRounds } from '@centaurus/store/testing'
+import { runPartitionRound } from '../conformance/lib/partition-soak.ts'
 
 const ROUNDS_DEFAULT = 100
-const USAGE = `Usage: npm run soak -- store|etcd|cluster [--rounds N] [--seed N]
+const OUTAGE_SECONDS_DEFAULT = 20
+const USAGE = `Usage: npm run soak -- store|etcd|cluster|partitions [--rounds N] [--seed N] [--outage SECONDS]
 
   store     writes under load, kills the writer with SIGKILL, opens the store and checks it.
             A failure prints the seed and keeps the directory.
@@ -17,29 +19,44 @@ const USAGE = `Usage: npm run soak -- store|etcd|cluster [--rounds N] [--seed N]
   cluster   whole clusters in simulated time: users write, parts are killed, cut off and slowed down,
             then everything is repaired and checked. Round after round with the next seed;
             a failure prints its seed and the last actions, and the rounds go on.
+  partitions  a real cluster of four partitions, three members of etcd and two gateways, each on a host of its own
+            (a network namespace: needs root), used by clients all the time. Machines are killed, frozen, cut off
+            (one way alone as well), slowed down and filled up. A failure prints its seed and keeps the logs.
 
   --rounds N   default ${ROUNDS_DEFAULT}
   --seed N     of the first round; default: from the clock
+  --outage N   partitions: how long something stays broken, at most; default ${OUTAGE_SECONDS_DEFAULT} s
 `
 
-type Soak = (rounds: number, seed: number) => Promise<number>
+type Soak = (rounds: number, seed: number, options: { readonly outageMs: number }) => Promise<number>
 
-const SOAKS: Readonly<Record<string, Soak>> = { store: soakStore, etcd: soakEtcd, cluster: soakCluster }
+const SOAKS: Readonly<Record<string, Soak>> = {
+  store: soakStore,
+  etcd: soakEtcd,
+  cluster: soakCluster,
+  partitions: soakPartitions,
+}
 
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = { rounds: { type: 'string' }, seed: { type: 'string' }, help: { type: 'boolean' } } as const
+  const options = {
+    rounds: { type: 'string' },
+    seed: { type: 'string' },
+    outage: { type: 'string' },
+    help: { type: 'boolean' },
+  } as const
   const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options })
   if (values.help === true) return print(USAGE)
   const rounds = Number(values.rounds ?? ROUNDS_DEFAULT)
   const seed = Number(values.seed ?? Date.now() % 2 ** 31)
+  const outageMs = Number(values.outage ?? OUTAGE_SECONDS_DEFAULT) * 1000
   const soak = SOAKS[positionals[0] ?? '']
-  if (soak === undefined || !Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed)) {
+  if (soak === undefined || !Number.isInteger(rounds) || rounds < 1 || !Number.isInteger(seed) || !(outageMs > 0)) {
     process.stderr.write(USAGE)
     return 2
   }
-  return soak(rounds, seed)
+  return soak(rounds, seed, { outageMs })
 }
 
 async function soakStore(rounds: number, seed: number): Promise<number> {
@@ -76,16 +93,31 @@ async function soakEtcd(rounds: number, seed: number): Promise<number> {
 
 async function soakCluster(rounds: number, seed: number): Promise<number> {
   const startPlane = await prepareChaosPlane()
+  return soakSeeds(rounds, seed, async (own) => {
+    const { nodes, acknowledged, revision, durationMs } = await runChaosRound({ seed: own, startPlane })
+    return `${nodes} nodes, ${acknowledged} user writes, ${revision} revisions, ${Math.round(durationMs / 1000)} s simulated`
+  })
+}
+
+async function soakPartitions(
+  rounds: number,
+  seed: number,
+  { outageMs }: { readonly outageMs: number },
+): Promise<number> {
+  return soakSeeds(rounds, seed, (own) =>
+    runPartitionRound({ seed: own, outageMs, report: (line) => void print(`  ${line}\n`) }),
+  )
+}
+
+/** Each round with the next seed. A round that fails is told, and the rounds go on. */
+async function soakSeeds(rounds: number, seed: number, runRound: (seed: number) => Promise<string>): Promise<number> {
   const failed: number[] = []
   for (let round = 0; round < rounds; round++) {
     const startedMs = performance.now()
     try {
-      const report = await runChaosRound({ seed: seed + round, startPlane })
-      const { nodes, acknowledged, revision, durationMs } = report
-      print(
-        `round ${round + 1} of ${rounds}: seed ${report.seed}, ${nodes} nodes, ${acknowledged} user writes, ${revision} revisions, ` +
-          `${Math.round(durationMs / 1000)} s simulated in ${((performance.now() - startedMs) / 1000).toFixed(1)} s\n`,
-      )
+      const seen = await runRound(seed + round)
+      const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
+      print(`round ${round + 1} of ${rounds}: seed ${seed + round}, ${seen}, in ${seconds} s\n`)
     } catch (error) {
       failed.push(seed + round)
       process.stderr.write(`round ${round + 1} of ${rounds} FAILED. ${(error as Error).message}\n`)
