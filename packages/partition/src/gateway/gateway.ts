@@ -6,7 +6,7 @@ import {
   StatusError,
   SYSTEM_TENANT,
 } from '@centaurus/api'
-import type { TlsMaterial } from '@centaurus/apiserver'
+import type { Listener, TlsMaterial } from '@centaurus/apiserver'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { AggregateContext } from './aggregate/fan-out.ts'
 import { Locations } from './aggregate/locations.ts'
@@ -18,7 +18,7 @@ import { serveMetrics } from './aggregate/serve-metrics.ts'
 import type { Backend } from './backend.ts'
 import { createCallerReader, type Caller, type ReadCaller } from './caller.ts'
 import type { GatewayTls } from './endpoint.ts'
-import { openFront, type Front } from './front.ts'
+import { openFront } from './front.ts'
 import type { FrontRequest } from './front-request.ts'
 import { notThere, serveHealth } from './health.ts'
 import { BODY_BYTES_MAX } from './limits.ts'
@@ -73,7 +73,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     readCaller: createCallerReader(clock, options.tenantClaims),
     watches: new Set(),
   }
-  let front: Front
+  let front: Listener
   try {
     const handle = (request: FrontRequest): void => void serve(parts, request)
     front = await openFront({ tls: options.serving, host: options.host, port: options.port }, { clock, logger, handle })

@@ -1,11 +1,5 @@
-/** Request line and headers together, as the API server has it. Beyond: 431, or a refused stream. */
-export const REQUEST_HEADER_BYTES_MAX = 64 * 1024
 /** Streams that one client's HTTP/2 connection may have open. */
 export const STREAMS_PER_CLIENT_MAX = 1_000
-/** A client's connection without a request for this long is closed. */
-export const IDLE_CONNECTION_MS = 5 * 60_000
-/** TCP keep-alive probes start after this long without traffic, to notice a peer that vanished under a watch. */
-export const KEEP_ALIVE_PROBE_MS = 30_000
 /** How long open requests may go on after the gateway was told to stop; watches are cut then, and resume elsewhere. */
 export const DRAIN_MS = 5_000
 /** What one stream may hold of a body whose receiver is slow, each way. */
