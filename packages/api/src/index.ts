@@ -196,6 +196,7 @@ export {
   TENANT_CLAIM,
   TENANT_ORGANIZATION_PREFIX,
 } from './centaurus/names.ts'
+export { outranks, sharedPriority, type MaxPriorityOf, type RankedPod } from './centaurus/shared-priority.ts'
 export {
   NAMESPACE_LENGTH_MAX,
   OBJECT_NAME_LENGTH_MAX,

@@ -8,6 +8,8 @@ export {
   type ClaimBinderDeps,
 } from './claims/claim-binder.ts'
 export { startReclaimer, type ReclaimerDeps } from './claims/reclaimer.ts'
+export type { PreemptionRules } from './claims/decide-preemption.ts'
+export { TenantPriorities } from './membership/tenant-priorities.ts'
 export { PartitionReach, type PartitionReachDeps } from './claims/partition-reach.ts'
 export { createForeignUse, type ForeignUse, type ForeignUseDeps, type NodeUseChange } from './claims/foreign-use.ts'
 export { createClaimsExtension, type ClaimsExtensionDeps } from './claims/claims-extension.ts'

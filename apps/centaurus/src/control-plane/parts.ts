@@ -177,6 +177,7 @@ async function startTenantParts(
     binder,
     foreignUse,
     reach: reach.ofNodes(partitionOf),
+    maxPriorityOf: (tenant) => shared.priorities.maxPriorityOf(tenant),
   })
   const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
   const controllers = startControllers({

@@ -10,9 +10,11 @@ import {
   PeerStates,
   TenantFences,
   TenantOwners,
+  TenantPriorities,
   type LinkIdentity,
   type Membership,
   type OpenLink,
+  type PreemptionRules,
   readStoreState,
   recordStart,
   type StoreState,
@@ -26,6 +28,8 @@ export interface PartitionShared {
   readonly openLink: OpenLink
   /** Where tenants' originals are. */
   readonly owners: TenantOwners
+  /** What tenants' priorities count beside those of others. */
+  readonly priorities: TenantPriorities
   /** What it remembers of other partitions' stores. */
   readonly peers: PeerStates
   /** Ports of nodes that its Services may have. */
@@ -54,6 +58,12 @@ export async function createShared(options: SharedOptions): Promise<PartitionSha
   const deps = { store, clock, logger }
   const late: { membership?: Membership } = {}
   const owners = new TenantOwners(() => late.membership)
+  const priorities = new TenantPriorities()
+  const peers = new PeerStates(deps)
+  const rules: PreemptionRules = {
+    maxPriorityOf: (tenant) => priorities.maxPriorityOf(tenant),
+    canEvict: (name) => priorities.isThere(name) && peers.whyFenced(name) === undefined,
+  }
   const ownerOf = (tenant: string): string | undefined => owners.ownerOf(tenant)
   await claimStore(store, partition.name)
   // Servers that share a store start at any time: what one of them is told of the others' starts would be old.
@@ -66,10 +76,14 @@ export async function createShared(options: SharedOptions): Promise<PartitionSha
     owners,
     openLink,
     nodePorts: new NodePorts({ store, openLink, membership: () => late.membership, clock }),
-    peers: new PeerStates(deps),
-    claims: partition.roles.includes('Resource') ? new ClaimBook({ ...deps, ownerOf }) : undefined,
+    peers,
+    priorities,
+    claims: partition.roles.includes('Resource') ? new ClaimBook({ ...deps, ownerOf, rules }) : undefined,
     fences: partition.roles.includes('Tenant') ? new TenantFences(deps) : undefined,
-    join: (membership) => void (late.membership = membership),
+    join(membership) {
+      late.membership = membership
+      priorities.follow(membership)
+    },
     storeState: () => readStoreState(store),
   }
 }

@@ -55,6 +55,8 @@ export interface TenantSpec {
   quota?: Record<string, string> | undefined
   /** User that is bound to the tenant's `cluster-admin`; default `admin`. */
   admin?: string | undefined
+  /** Highest priority that its pods have beside those of other tenants, whatever its priority classes say; 0 to 1,000,000,000, default 0. */
+  maxPriority?: number | undefined
 }
 
 export interface TenantStatus {

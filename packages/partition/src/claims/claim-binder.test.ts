@@ -90,6 +90,8 @@ describe('binding through claims', () => {
     return {
       bind: (items) => binder.bind(items),
       claim: (items) => binder.claim(items),
+      preempt: (wanted, leaving) => binder.preempt(wanted, leaving),
+      withdraw: (node, uid) => binder.withdraw(node, uid),
       isUnderWay: (uid) => binder.isUnderWay(uid),
       release: (partition, items) => binder.release(partition, items),
       close: () => binder.close(),

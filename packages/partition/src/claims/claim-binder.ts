@@ -15,7 +15,7 @@ import type { Membership } from '../membership/membership.ts'
 import type { OpenLink, PartitionLink } from '../membership/partition-link.ts'
 import type { ClaimBook } from './claim-book.ts'
 import { ClaimSender, claimsOver, type SendResult } from './claim-sender.ts'
-import type { Amounts, ClaimItem, ClaimRoom, HostPort, ReleaseRoom } from './model.ts'
+import type { Amounts, ClaimAnswer, ClaimItem, ClaimRoom, HostPort, ReleaseRoom } from './model.ts'
 import type { PartitionReach } from './partition-reach.ts'
 
 /** A binding whose outcome is not known is made again after this long: it happens once. */
@@ -34,6 +34,11 @@ export type BindingResult =
   | { readonly type: 'bound' }
   | { readonly type: 'refused'; readonly reason: string; readonly free?: Amounts | undefined }
   | { readonly type: 'failed'; readonly error: Error }
+
+/** The scheduler's `PreemptResult`. */
+export type PreemptionResult =
+  | { readonly type: 'nominated'; readonly victims: number }
+  | Exclude<BindingResult, { type: 'bound' }>
 
 export interface ClaimBinderDeps {
   readonly membership: Pick<Membership, 'self' | 'get' | 'hosts'>
@@ -59,6 +64,10 @@ export interface ClaimBinderDeps {
 /** Fits the scheduler's `Binder`. */
 export interface ClaimBinder {
   bind(items: readonly BindingItem[]): Promise<readonly BindingResult[]>
+  /** Has pods of other partitions make room for a more important one. `leaving`: pods of this partition that leave the node. */
+  preempt(item: BindingItem, leaving: readonly string[]): Promise<PreemptionResult>
+  /** Gives up what was asked by {@link preempt}. */
+  withdraw(nodeName: string, uid: string): void
   /** Claims room for pods that are bound already, without binding them: the answer, or why there is none. */
   claim(items: readonly BindingItem[]): Promise<readonly SendResult[]>
   /** Whether the pod's claim or binding has no outcome yet. */
@@ -108,6 +117,20 @@ class Binder implements ClaimBinder {
     } finally {
       for (const { pod } of placed) this.#underWay.delete(pod.metadata.uid)
     }
+  }
+
+  async preempt(item: BindingItem, leaving: readonly string[]): Promise<PreemptionResult> {
+    const placed = this.#place(item)
+    const [result] = await this.#send(placed.partition, [{ ...toClaim(placed), op: 'preempt', leaving }])
+    if (result!.type !== 'answered') return { type: 'failed', error: result!.error }
+    const { answer } = result!
+    if (answer.result === 'nominated') return { type: 'nominated', victims: answer.victims ?? 0 }
+    return refusedBy(answer)
+  }
+
+  withdraw(nodeName: string, uid: string): void {
+    const partition = this.#deps.partitionOf(nodeName)
+    if (partition !== undefined) void this.#send(partition, [{ op: 'withdraw', uid }])
   }
 
   isUnderWay(uid: string): boolean {
@@ -213,7 +236,7 @@ class Binder implements ClaimBinder {
     const { answer } = result
     if (answer.result === 'accepted') return this.#bindClaimed(item)
     if (answer.reason === 'ClaimedElsewhere') return this.#moveClaim(item)
-    return { type: 'refused', reason: answer.message ?? answer.reason ?? 'refused', free: answer.free }
+    return refusedBy(answer)
   }
 
   /** An earlier try, perhaps of an earlier scheduler, left the room of a pod behind. It is given back if the pod is really not bound. */
@@ -233,7 +256,7 @@ class Binder implements ClaimBinder {
     if (result!.type !== 'answered') return { type: 'refused', reason: result!.error.message }
     const { answer } = result!
     if (answer.result === 'accepted') return this.#bindClaimed(item)
-    return { type: 'refused', reason: answer.message ?? answer.reason ?? 'refused', free: answer.free }
+    return refusedBy(answer)
   }
 
   async #bindClaimed(item: PlacedItem): Promise<BindingResult> {
@@ -295,6 +318,10 @@ class Binder implements ClaimBinder {
 
 function tenantOf({ metadata }: Pod): string {
   return metadata.annotations?.[TENANT_ANNOTATION] ?? SYSTEM_TENANT
+}
+
+function refusedBy({ message, reason, free }: ClaimAnswer): Extract<BindingResult, { type: 'refused' }> {
+  return { type: 'refused', reason: message ?? reason ?? 'refused', free }
 }
 
 /** Names are those that the pod's tenant knows. */

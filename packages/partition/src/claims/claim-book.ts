@@ -3,6 +3,7 @@ import { assert, encodeText, type Clock, type Logger } from '@centaurus/base'
 import { StoreFullError, type Change, type CommitResult, type Comparison, type Store } from '@centaurus/store'
 import { ClaimFeed, claimantKey, nodeClaimsKey } from './claim-feed.ts'
 import { LedgerDraft } from './decide-claims.ts'
+import { DEFAULT_RULES, type PreemptionRules } from './decide-preemption.ts'
 import { Ledger } from './ledger.ts'
 import {
   CLAIM_ITEMS_MAX,
@@ -13,7 +14,7 @@ import {
   type HeldClaim,
 } from './model.ts'
 import { planReconcile, type BoundPods } from './reconcile-claims.ts'
-import { encodeNodeClaims, TermsTable, type NodeClaims } from './node-claims.ts'
+import { encodeNodeClaims, isNothing, TermsTable, type NodeClaims } from './node-claims.ts'
 
 /** Items that wait for the commit before; beyond, callers are told to come back. */
 const QUEUE_ITEMS_MAX = 65_536
@@ -32,6 +33,8 @@ export interface ClaimBookDeps {
   readonly logger: Logger
   /** Which partition serves a tenant now; undefined: the one that claimed. */
   readonly ownerOf?: ((tenant: string) => string | undefined) | undefined
+  /** Who may take whose room; default {@link DEFAULT_RULES}. */
+  readonly rules?: PreemptionRules | undefined
 }
 
 interface Entry {
@@ -50,6 +53,7 @@ interface Entry {
  */
 export class ClaimBook {
   readonly ledger = new Ledger()
+  readonly rules: PreemptionRules
   readonly #deps: ClaimBookDeps
   readonly #table = new TermsTable()
   readonly #feed: ClaimFeed
@@ -60,6 +64,7 @@ export class ClaimBook {
 
   constructor(deps: ClaimBookDeps) {
     this.#deps = deps
+    this.rules = deps.rules ?? DEFAULT_RULES
     this.#feed = new ClaimFeed({ ...deps, ledger: this.ledger, table: this.#table })
   }
 
@@ -205,7 +210,7 @@ export class ClaimBook {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       open = open.filter((entry) => this.#isAllowed(entry))
       if (open.length === 0) return
-      const draft = new LedgerDraft(this.ledger, this.#table)
+      const draft = new LedgerDraft(this.ledger, this.#table, this.rules)
       const answers = open.map(({ partition, request, items }) =>
         draft.decide({ partition, epoch: request?.epoch ?? 0, serves: this.#servesOf(request) }, items),
       )
@@ -271,7 +276,7 @@ export class ClaimBook {
     for (const [node, content] of nodes) {
       const key = nodeClaimsKey(node)
       compare.push({ key, modRevision: this.ledger.compareRevision(node) })
-      if (content.claims.length === 0) changes.push({ type: 'delete', key })
+      if (isNothing(content)) changes.push({ type: 'delete', key })
       else changes.push({ type: 'put', key, value: encodeNodeClaims(content) })
     }
     const result = await this.#deps.store.commit({ compare, changes })
@@ -282,7 +287,7 @@ export class ClaimBook {
       this.#feed.setClaimant(partition, { epoch, sequence, revision })
     }
     for (const [node, content] of nodes) {
-      this.ledger.put(node, content.claims.length === 0 ? undefined : content, revision)
+      this.ledger.put(node, isNothing(content) ? undefined : content, revision)
     }
     return result
   }

@@ -3,7 +3,7 @@ import type { Status } from '@centaurus/api/meta/v1'
 import type { Clock, Logger } from '@centaurus/base'
 import type { PartitionLink } from '../membership/partition-link.ts'
 import { CLAIMS_PATH } from './claims-extension.ts'
-import type { ClaimAnswer, ClaimItem, ClaimsRequest, ClaimsResponse } from './model.ts'
+import type { ClaimAnswer, ClaimItem, ClaimRoom, ClaimsRequest, ClaimsResponse, PreemptRoom } from './model.ts'
 
 /** Items of one request. */
 const BATCH_ITEMS_MAX = 1_024
@@ -85,7 +85,7 @@ export class ClaimSender {
     const { clock } = this.#deps
     const results = items.map((item) => {
       if (this.#deposed !== undefined) return Promise.resolve<SendResult>({ type: 'deposed', error: this.#deposed })
-      if (item.op === 'claim' && clock.monotonicMs() < this.#retryAtMs) {
+      if (isClaim(item) && clock.monotonicMs() < this.#retryAtMs) {
         return Promise.resolve<SendResult>({
           type: 'unreachable',
           error: new Error('The partition can not be reached'),
@@ -165,11 +165,12 @@ export class ClaimSender {
     for (const pending of batch) {
       const { item, resolve, sinceMs } = pending
       pending.isUncertain ||= mayHaveHappened
-      if (item.op === 'release') kept.push(pending)
+      if (!isClaim(item)) kept.push(pending)
       else if (!pending.isUncertain) resolve({ type: 'unreachable', error })
       else if (nowMs - sinceMs < GIVE_UP_MS) kept.push(pending)
       else {
         resolve({ type: 'unreachable', error })
+        if (item.op === 'preempt') continue // what was nominated is told by the stream of allocations
         const release = { op: 'release' as const, uid: item.uid, node: item.node }
         kept.push({ item: release, sinceMs: nowMs, isUncertain: false, resolve: () => {} })
       }
@@ -203,6 +204,11 @@ export class ClaimSender {
     this.#queue = []
     for (const { resolve } of queue) resolve(result)
   }
+}
+
+/** Others give something back. */
+function isClaim(item: ClaimItem): item is ClaimRoom | PreemptRoom {
+  return item.op === 'claim' || item.op === 'preempt'
 }
 
 function isDeposed(error: Error): boolean {

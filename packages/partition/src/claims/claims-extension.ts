@@ -12,6 +12,7 @@ import type { ClaimBook } from './claim-book.ts'
 import { parseClaimsRequest, type HeldClaim, type HeldClaimsLine } from './model.ts'
 import { MirrorClaims } from './mirror-claims.ts'
 import { nodeAllocationDefinitions } from './node-allocations.ts'
+import { NominationKeeper } from './nomination-keeper.ts'
 import { followNodes } from './node-capacity.ts'
 
 export const CLAIMS_PATH = '/partition/v1/claims'
@@ -40,7 +41,7 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
   const { claims } = deps
   return ({ registry, reader, client, clock, logger }) => {
     registry.change({ added: nodeAllocationDefinitions(claims.ledger, reader) })
-    const streams = new AllocationStreams(claims.ledger, clock)
+    const streams = new AllocationStreams(claims, clock)
     const running: (() => void | Promise<void>)[] = []
     return {
       authorizer: {
@@ -78,6 +79,8 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
         running.push(() => mirrors.close())
         const reconciler = new LocalReconciler({ ...deps, reader, client, clock, logger })
         running.push(() => reconciler.close())
+        const keeper = new NominationKeeper({ claims, clock, logger })
+        running.push(() => keeper.close())
       },
       drain: () => streams.close(),
       async close() {

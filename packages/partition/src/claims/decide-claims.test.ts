@@ -3,8 +3,8 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { LedgerDraft } from './decide-claims.ts'
 import { Ledger } from './ledger.ts'
-import type { ClaimAnswer, ClaimItem, ClaimRoom, HostPort } from './model.ts'
-import { decodeNodeClaims, encodeNodeClaims, TermsTable } from './node-claims.ts'
+import type { ClaimAnswer, ClaimItem, ClaimRoom, HostPort, ReleaseRoom } from './model.ts'
+import { decodeNodeClaims, encodeNodeClaims, isNothing, TermsTable } from './node-claims.ts'
 
 const ALLOCATABLE = { cpu: 1000, memory: 4096, pods: 3, 'example.com/gpu': 1 }
 
@@ -19,7 +19,7 @@ function setUp(nodes: Readonly<Record<string, Record<string, number>>> = { n1: A
     const answers = draft.decide({ partition, epoch }, items)
     revision++
     for (const [node, content] of draft.changes) {
-      ledger.put(node, content.claims.length === 0 ? undefined : content, revision)
+      ledger.put(node, isNothing(content) ? undefined : content, revision)
     }
     return answers
   }
@@ -170,7 +170,7 @@ describe('decideClaims', () => {
 })
 
 /** What must happen, by looking at every claim anew. */
-function refer(claims: Map<string, ClaimRoom>, item: ClaimItem): ClaimAnswer['result'] {
+function refer(claims: Map<string, ClaimRoom>, item: ClaimRoom | ReleaseRoom): ClaimAnswer['result'] {
   if (item.op === 'release') {
     claims.delete(item.uid)
     return 'released'

@@ -7,12 +7,12 @@ import {
   COALESCE_MS,
   foreignUse,
   HEARTBEAT_INTERVAL_MS,
+  isUnused,
   type AllocationLine,
   type NodeUse,
 } from './allocation-stream.ts'
 import { ALLOCATIONS_PATH } from './claims-extension.ts'
 import type { ClaimBook } from './claim-book.ts'
-import type { Amounts, HostPort } from './model.ts'
 import type { PartitionReach } from './partition-reach.ts'
 
 /** A stream that is silent for this long is taken for dead. */
@@ -23,10 +23,8 @@ const RECONNECT_BASE_MS = 200
 const RECONNECT_MAX_MS = 3_000
 
 /** The scheduler's `ForeignUseChange`. */
-export interface NodeUseChange {
+export interface NodeUseChange extends Omit<NodeUse, 'node'> {
   readonly nodeName: string
-  readonly requests: Amounts
-  readonly ports?: readonly HostPort[] | undefined
 }
 
 export interface ForeignUseDeps {
@@ -91,19 +89,19 @@ class ForeignUseFollower implements ForeignUse {
   #followLocal(): () => void {
     const { localClaims, membership } = this.#deps
     if (localClaims === undefined) return () => {}
-    const { ledger } = localClaims
+    const { ledger, rules } = localClaims
     const dirty = new Set(ledger.claimedNodes())
     let timer: Timer | undefined
     const flush = (): void => {
       timer = undefined
-      const uses = Array.from(dirty, (node) => foreignUse(ledger, node, membership.self))
+      const uses = Array.from(dirty, (node) => ({ node, ...foreignUse(ledger.claims(node), membership.self, rules) }))
       dirty.clear()
       this.#put(membership.self, uses)
     }
     flush()
     const remove = ledger.onChange((node, now, before) => {
       const isForeign = [...now.claims, ...before.claims].some(({ terms }) => terms.partition !== membership.self)
-      if (!isForeign) return
+      if (!isForeign && now.nominations === before.nominations) return
       dirty.add(node)
       timer ??= this.#deps.clock.setTimer(COALESCE_MS, flush)
     })
@@ -199,7 +197,7 @@ class ForeignUseFollower implements ForeignUse {
     const known = this.#known.get(partition) ?? new Map<string, NodeUse>()
     this.#known.set(partition, known)
     for (const use of uses) {
-      if (Object.keys(use.requests).length === 0) known.delete(use.node)
+      if (isUnused(use)) known.delete(use.node)
       else known.set(use.node, use)
     }
     const changes = uses.map(toChange)
@@ -215,8 +213,8 @@ class ForeignUseFollower implements ForeignUse {
   }
 }
 
-function toChange({ node, requests, ports }: NodeUse): NodeUseChange {
-  return { nodeName: node, requests, ports }
+function toChange({ node, ...use }: NodeUse): NodeUseChange {
+  return { nodeName: node, ...use }
 }
 
 function fencedError(partition: string, reason: string): Error {

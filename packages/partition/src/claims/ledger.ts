@@ -1,4 +1,4 @@
-import { NO_CLAIMS, sumClaims, type Claim, type NodeClaims } from './node-claims.ts'
+import { NO_CLAIMS, NO_NOMINATIONS, sumClaims, type Claim, type NodeClaims, type Nomination } from './node-claims.ts'
 import type { Amounts } from './model.ts'
 
 /** One node. Sums are not kept: they are made from the claims when somebody asks, a microsecond or two. */
@@ -7,6 +7,7 @@ interface Entry {
   allocatable: Amounts | undefined
   /** As the store has them; the store has nothing when there are none. */
   claims: readonly Claim[]
+  nominations: readonly Nomination[]
   /** Of the last change of the claims, a removal included: what is older is not believed. 0: there was none. */
   revision: number
 }
@@ -21,6 +22,7 @@ export type LedgerListener = (node: string, now: NodeClaims, before: NodeClaims)
 export class Ledger {
   readonly #entries = new Map<string, Entry>()
   readonly #nodeOfUid = new Map<string, string>()
+  readonly #nodeOfNominated = new Map<string, string>()
   readonly #listeners = new Set<LedgerListener>()
 
   /** Amounts that the node offers; undefined for an unknown node. */
@@ -35,18 +37,23 @@ export class Ledger {
       entry.allocatable = allocatable
       this.#dropEmpty(node, entry)
     } else if (allocatable !== undefined) {
-      this.#entries.set(node, { allocatable, claims: NO_CLAIMS.claims, revision: 0 })
+      this.#entries.set(node, { ...EMPTY, allocatable })
     }
   }
 
-  /** Names of nodes with claims, known or not. */
+  /** Names of nodes with claims or nominations, known or not. */
   claimedNodes(): string[] {
-    return Array.from(this.#entries).flatMap(([node, { claims }]) => (claims.length > 0 ? [node] : []))
+    return Array.from(this.#entries).flatMap(([node, entry]) => (hasContent(entry) ? [node] : []))
   }
 
   claims(node: string): NodeClaims {
     const entry = this.#entries.get(node)
-    return entry === undefined ? NO_CLAIMS : sumClaims(entry.claims)
+    return entry === undefined ? NO_CLAIMS : sumClaims(entry.claims, entry.nominations)
+  }
+
+  /** Node on which room is kept for the pod. */
+  nominatedNode(uid: string): string | undefined {
+    return this.#nodeOfNominated.get(uid)
   }
 
   /** Node on which the pod has a claim. */
@@ -67,12 +74,12 @@ export class Ledger {
   /** Revision that the node's key must have for what is known here to be true; 0: it must not exist. */
   compareRevision(node: string): number {
     const entry = this.#entries.get(node)
-    return entry === undefined || entry.claims.length === 0 ? 0 : entry.revision
+    return entry === undefined || !hasContent(entry) ? 0 : entry.revision
   }
 
   /** Takes what the store has for a node since `revision`; undefined: nothing. News that are older than what is known are dropped. */
   put(node: string, content: NodeClaims | undefined, revision: number): void {
-    const entry = this.#entries.get(node) ?? { allocatable: undefined, claims: NO_CLAIMS.claims, revision: 0 }
+    const entry = this.#entries.get(node) ?? { ...EMPTY }
     if (entry.revision >= revision) {
       // The store's own word for a removal that we made: now nothing older can come any more.
       if (content === undefined && entry.revision === revision) {
@@ -81,14 +88,15 @@ export class Ledger {
       }
       return
     }
-    const before = entry.claims
+    const { claims, nominations } = entry
     this.#entries.set(node, entry)
     entry.claims = content?.claims ?? NO_CLAIMS.claims
+    entry.nominations = content?.nominations ?? NO_NOMINATIONS
     entry.revision = revision
-    for (const { uid } of before) if (this.#nodeOfUid.get(uid) === node) this.#nodeOfUid.delete(uid)
-    for (const { uid } of entry.claims) this.#nodeOfUid.set(uid, node)
+    replace(this.#nodeOfUid, node, { before: claims, now: entry.claims })
+    replace(this.#nodeOfNominated, node, { before: nominations, now: entry.nominations })
     if (this.#listeners.size === 0) return
-    const [now, then] = [sumClaims(entry.claims), sumClaims(before)]
+    const [now, then] = [sumClaims(entry.claims, entry.nominations), sumClaims(claims, nominations)]
     for (const listener of this.#listeners) listener(node, now, then)
   }
 
@@ -105,4 +113,19 @@ export class Ledger {
   #dropEmpty(node: string, { allocatable, revision }: Entry): void {
     if (allocatable === undefined && revision === 0) this.#entries.delete(node)
   }
+}
+
+const EMPTY: Entry = { allocatable: undefined, claims: NO_CLAIMS.claims, nominations: NO_NOMINATIONS, revision: 0 }
+
+function hasContent({ claims, nominations }: Entry): boolean {
+  return claims.length + nominations.length > 0
+}
+
+function replace(
+  nodeOf: Map<string, string>,
+  node: string,
+  { before, now }: { readonly before: readonly Claim[]; readonly now: readonly Claim[] },
+): void {
+  for (const { uid } of before) if (nodeOf.get(uid) === node) nodeOf.delete(uid)
+  for (const { uid } of now) nodeOf.set(uid, node)
 }

@@ -8,6 +8,8 @@ import type { ClaimRoom } from './model.ts'
 import { isMirrorPod, roomOf } from './pod-room.ts'
 
 const COALESCE_MS = 20
+/** Nobody can take their room: the node would start them again. Source: IsCriticalPod, pkg/kubelet/types/pod_update.go v1.37. */
+const NODE_CRITICAL_PRIORITY = 2_000_001_000
 /** A node that has no room for what it runs already, or did not say yet what it has, is asked again. */
 const RETRY_DELAY_MS = 30_000
 
@@ -48,7 +50,17 @@ export class MirrorClaims {
     if (uid === undefined || !node || !isMirrorPod(pod)) return
     if (isOver(pod)) return void this.#waiting.delete(uid)
     if (this.#deps.claims.ledger.nodeOf(uid) !== undefined) return
-    this.#waiting.set(uid, { op: 'claim', uid, tenant: SYSTEM_TENANT, namespace, name, node, ...roomOf(pod) })
+    const room = roomOf(pod)
+    this.#waiting.set(uid, {
+      op: 'claim',
+      uid,
+      tenant: SYSTEM_TENANT,
+      namespace,
+      name,
+      node,
+      ...room,
+      priority: NODE_CRITICAL_PRIORITY,
+    })
     this.#arm(COALESCE_MS)
   }
 

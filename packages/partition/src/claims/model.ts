@@ -6,6 +6,8 @@ export const CLAIM_ITEMS_MAX = 2_048
 const RESOURCES_MAX = 64
 /** Host ports of one claim. */
 const PORTS_MAX = 256
+/** Pods that may be leaving a node at once. */
+const LEAVING_MAX = 1_024
 /** Longest uid, node, tenant, namespace or name. */
 const TEXT_LENGTH_MAX = 253
 
@@ -45,7 +47,23 @@ export interface ReleaseRoom {
   readonly epochMax?: number | undefined
 }
 
-export type ClaimItem = ClaimRoom | ReleaseRoom
+/**
+ * Asks that pods of other partitions make room for a more important one, and that it is kept for it until it is claimed, wherever. Nothing is claimed.
+ * The same again changes nothing; before another node is asked, what is kept must be withdrawn.
+ */
+export interface PreemptRoom extends Omit<ClaimRoom, 'op' | 'from'> {
+  readonly op: 'preempt'
+  /** Pods of the partition that asks which are leaving the node, by uid. */
+  readonly leaving: readonly string[]
+}
+
+/** Gives up what {@link PreemptRoom} asked for. */
+export interface WithdrawRoom {
+  readonly op: 'withdraw'
+  readonly uid: string
+}
+
+export type ClaimItem = ClaimRoom | ReleaseRoom | PreemptRoom | WithdrawRoom
 
 /** Body of `POST /partition/v1/claims`. */
 export interface ClaimsRequest {
@@ -63,8 +81,10 @@ export interface ClaimsRequest {
 
 export interface ClaimAnswer {
   readonly uid: string
-  readonly result: 'accepted' | 'refused' | 'released'
-  /** Of a refusal: `OutOf<resource>`, `NodePorts`, `NodeNotFound`, `TenantElsewhere` or `ClaimedElsewhere`. */
+  readonly result: 'accepted' | 'refused' | 'released' | 'nominated' | 'withdrawn'
+  /** Of a nomination: pods that must leave first; 0: the room is there. */
+  readonly victims?: number | undefined
+  /** Of a refusal: `OutOf<resource>`, `NodePorts`, `NodeNotFound`, `TenantElsewhere`, `ClaimedElsewhere`, `NominatedElsewhere` or `TooManyNominations`. */
   readonly reason?: string | undefined
   /** Of a refusal, for people. */
   readonly message?: string | undefined
@@ -106,10 +126,15 @@ function parseItem(value: unknown, path: string): ClaimItem {
     const node = item['node'] === undefined ? undefined : readText(item['node'], `${path}.node`)
     return { op: 'release', uid, node }
   }
-  if (item['op'] !== 'claim') throw badRequest(`${path}.op: must be "claim" or "release"`)
+  if (item['op'] === 'withdraw') return { op: 'withdraw', uid }
+  if (item['op'] === 'preempt')
+    return { op: 'preempt', uid, ...parseRoom(item, path), leaving: readUids(item['leaving'], `${path}.leaving`) }
+  if (item['op'] !== 'claim') throw badRequest(`${path}.op: must be "claim", "release", "preempt" or "withdraw"`)
+  return { op: 'claim', uid, ...parseRoom(item, path) }
+}
+
+function parseRoom(item: Readonly<Record<string, unknown>>, path: string): Omit<ClaimRoom, 'op' | 'uid'> {
   return {
-    op: 'claim',
-    uid,
     tenant: readText(item['tenant'], `${path}.tenant`),
     namespace: readText(item['namespace'], `${path}.namespace`),
     name: readText(item['name'], `${path}.name`),
@@ -118,6 +143,13 @@ function parseItem(value: unknown, path: string): ClaimItem {
     ports: readPorts(item['ports'], `${path}.ports`),
     priority: Number.isSafeInteger(item['priority']) ? (item['priority'] as number) : 0,
   }
+}
+
+function readUids(value: unknown, path: string): readonly string[] {
+  if (!Array.isArray(value) || value.length > LEAVING_MAX) {
+    throw badRequest(`${path}: must be a list of at most ${LEAVING_MAX}`)
+  }
+  return value.map((uid, i) => readText(uid, `${path}[${i}]`))
 }
 
 function readAmounts(value: unknown, path: string): Amounts {

@@ -20,24 +20,41 @@ export interface Claim {
   readonly terms: ClaimTerms
 }
 
-/** All claims on one node, and their exact sum, made when it is first asked for. Immutable. */
-export interface NodeClaims {
-  readonly claims: readonly Claim[]
-  readonly used: Amounts
+/** Room that is kept for a pod until those in its way have left. */
+export interface Nomination extends Claim {
+  /** Claims that must go, by uid; some may have gone. */
+  readonly victims: readonly string[]
 }
 
-export const NO_CLAIMS: NodeClaims = { claims: [], used: {} }
+/** All claims on one node, what is kept for whom, and their exact sum, made when it is first asked for. Immutable. */
+export interface NodeClaims {
+  readonly claims: readonly Claim[]
+  /** By claims alone. */
+  readonly used: Amounts
+  readonly nominations: readonly Nomination[]
+}
 
-export function sumClaims(claims: readonly Claim[]): NodeClaims {
-  return claims.length === 0 ? NO_CLAIMS : new SummedClaims(claims)
+/** Shared by all nodes without any. */
+export const NO_NOMINATIONS: readonly Nomination[] = []
+export const NO_CLAIMS: NodeClaims = { claims: [], used: {}, nominations: NO_NOMINATIONS }
+
+export function sumClaims(claims: readonly Claim[], nominations: readonly Nomination[] = NO_NOMINATIONS): NodeClaims {
+  return claims.length + nominations.length === 0 ? NO_CLAIMS : new SummedClaims(claims, nominations)
+}
+
+/** Whether there is nothing to remember of a node. */
+export function isNothing({ claims, nominations }: NodeClaims): boolean {
+  return claims.length + nominations.length === 0
 }
 
 class SummedClaims implements NodeClaims {
   readonly claims: readonly Claim[]
+  readonly nominations: readonly Nomination[]
   #used: Record<string, number> | undefined
 
-  constructor(claims: readonly Claim[]) {
+  constructor(claims: readonly Claim[], nominations: readonly Nomination[]) {
     this.claims = claims
+    this.nominations = nominations
   }
 
   get used(): Amounts {
@@ -90,30 +107,31 @@ export class TermsTable {
   }
 }
 
+type StoredTerms = Omit<ClaimTerms, 'ports' | 'priority'> & {
+  readonly ports?: readonly HostPort[]
+  readonly priority?: number
+}
+
 interface StoredNodeClaims {
-  readonly claims: readonly (Omit<ClaimTerms, 'ports' | 'priority'> & {
-    readonly ports?: readonly HostPort[]
-    readonly priority?: number
+  readonly claims: readonly (StoredTerms & {
     /** uid and name of each. */
     readonly pods: readonly (readonly [string, string])[]
   })[]
+  readonly nominations?: readonly (StoredTerms & Omit<Nomination, 'terms'>)[]
 }
 
 /** The bytes that the store keeps for a node: JSON, claims of equal terms together. */
-export function encodeNodeClaims({ claims }: NodeClaims): Uint8Array {
+export function encodeNodeClaims({ claims, nominations }: NodeClaims): Uint8Array {
   const groups = new Map<ClaimTerms, [string, string][]>()
   for (const { uid, name, terms } of claims) {
     const pods = groups.get(terms)
     if (pods === undefined) groups.set(terms, [[uid, name]])
     else pods.push([uid, name])
   }
+  const promised = nominations.map(({ terms, ...nomination }) => ({ ...storedTerms(terms), ...nomination }))
   const stored: StoredNodeClaims = {
-    claims: Array.from(groups, ([{ ports, priority, ...terms }, pods]) => ({
-      ...terms,
-      ...(ports.length > 0 ? { ports } : {}),
-      ...(priority !== 0 ? { priority } : {}),
-      pods,
-    })),
+    claims: Array.from(groups, ([terms, pods]) => ({ ...storedTerms(terms), pods })),
+    ...(promised.length > 0 ? { nominations: promised } : {}),
   }
   const text = JSON.stringify(stored)
   const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text)) // no pool that a small value would keep alive
@@ -121,14 +139,21 @@ export function encodeNodeClaims({ claims }: NodeClaims): Uint8Array {
   return bytes
 }
 
+function storedTerms({ ports, priority, ...terms }: ClaimTerms): StoredTerms {
+  return { ...terms, ...(ports.length > 0 ? { ports } : {}), ...(priority !== 0 ? { priority } : {}) }
+}
+
 /** Inverse of {@link encodeNodeClaims}. Throws `SyntaxError` for bytes that it did not make. */
 export function decodeNodeClaims(bytes: Uint8Array, table: TermsTable): NodeClaims {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
-  const { claims } = JSON.parse(text) as StoredNodeClaims
+  const { claims, nominations } = JSON.parse(text) as StoredNodeClaims
+  const termsOf = ({ partition, tenant, namespace, epoch, requests, ports = NO_PORTS, priority = 0 }: StoredTerms) =>
+    table.share({ partition, tenant, namespace, epoch, priority, requests, ports })
   return sumClaims(
-    claims.flatMap(({ pods, partition, tenant, namespace, epoch, requests, ports = NO_PORTS, priority = 0 }) => {
-      const terms = table.share({ partition, tenant, namespace, epoch, priority, requests, ports })
+    claims.flatMap(({ pods, ...rest }) => {
+      const terms = termsOf(rest)
       return pods.map(([uid, name]) => ({ uid, name, terms }))
     }),
+    nominations?.map(({ uid, name, victims, ...rest }) => ({ uid, name, victims, terms: termsOf(rest) })),
   )
 }

@@ -70,6 +70,7 @@ export const registryDefinitions: readonly CustomResourceDefinition[] = [
           },
         },
         admin: { type: 'string', minLength: 1, maxLength: 253 },
+        maxPriority: { type: 'integer', minimum: 0, maximum: 1_000_000_000 },
       },
     },
     status: {

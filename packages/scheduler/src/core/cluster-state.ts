@@ -1,14 +1,15 @@
-import type { Stored } from '@centaurus/api'
+import { outranks, sharedPriority, type MaxPriorityOf, type Stored } from '@centaurus/api'
 import type { Node } from '@centaurus/api/core/v1'
 import { assert } from '@centaurus/base'
-import type { ForeignUse } from './foreign-use.ts'
+import { foreignPodsBelow, foreignPriorities, type ForeignPod, type ForeignUse } from './foreign-use.ts'
 import { NodeTable, type NodeUse } from './node-table.ts'
 import { PodClasses, type PodClass } from './pod-class.ts'
 import type { PodFootprint } from './pod-footprint.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import { PodTable, type PlacedFootprint } from './pod-table.ts'
+import { PriorityCounts } from './priority-counts.ts'
 import type { Refusals } from './refusals.ts'
-import { CPU, MEMORY, type ResourceIndex } from './resources.ts'
+import { CPU, MEMORY, type ResourceIndex, type ResourceVector } from './resources.ts'
 import { TermHolders } from './term-holders.ts'
 import { Trackers, type Tracker } from './trackers.ts'
 
@@ -35,11 +36,17 @@ export class ClusterState {
   readonly #classes = new PodClasses(this)
   /** Use by other partitions, by slot. */
   readonly #foreign = new Map<number, NodeUse & { readonly use: ForeignUse }>()
-  /** Placed pods by priority. */
-  readonly #priorities = new Map<number, number>()
+  readonly #maxPriorityOf: MaxPriorityOf
+  readonly #priorities: PriorityCounts
   #version = 0
   /** Versions given out, those of what was only tried included: none is given twice. */
   #versions = 0
+
+  /** `maxPriorityOf`: what tenants were granted; by default nothing. */
+  constructor({ maxPriorityOf = () => 0 }: { readonly maxPriorityOf?: MaxPriorityOf | undefined } = {}) {
+    this.#maxPriorityOf = maxPriorityOf
+    this.#priorities = new PriorityCounts(maxPriorityOf)
+  }
 
   get resources(): ResourceIndex {
     return this.nodes.resources
@@ -80,21 +87,42 @@ export class ClusterState {
     return this.nodes.requested(slot, column)
   }
 
-  /** Whether some placed pod is less important. */
-  hasPodsBelow(priority: number): boolean {
-    for (const placed of this.#priorities.keys()) if (placed < priority) return true
-    return false
+  /** Whether there are pods whose room this one may take. */
+  hasPodsBelow(pod: PodFootprint): boolean {
+    return this.#priorities.hasBelow(pod)
+  }
+
+  /** Whether `a` may take the room of `b`. */
+  outranks(a: PodFootprint, b: PodFootprint): boolean {
+    return outranks(a, b, this.#maxPriorityOf)
+  }
+
+  /** How important `pod` is in the eyes of `other`: both may be of different tenants. */
+  rankFor(pod: PodFootprint, other: PodFootprint): number {
+    return pod.tenant === other.tenant ? pod.priority : sharedPriority(pod, this.#maxPriorityOf)
+  }
+
+  /** Pods of other partitions on a node whose room this one may take. */
+  foreignPodsBelow(pod: PodFootprint, slot: number): readonly ForeignPod[] {
+    const use = this.#foreign.get(slot)?.use
+    return use === undefined ? [] : foreignPodsBelow(use, sharedPriority(pod, this.#maxPriorityOf), this.resources)
   }
 
   /** Whether less important pods are on their way out of the node. */
-  isMakingRoom(nodeName: string, priority: number): boolean {
+  isMakingRoom(nodeName: string, pod: PodFootprint): boolean {
+    return this.leavingPods(nodeName).some(({ footprint }) => this.outranks(pod, footprint))
+  }
+
+  /** Pods that were told to leave the node. */
+  leavingPods(nodeName: string): readonly { readonly uid: string; readonly footprint: PodFootprint }[] {
     const slot = this.slotOf(nodeName)
-    if (slot === undefined) return false
+    const leaving: { uid: string; footprint: PodFootprint }[] = []
+    if (slot === undefined) return leaving
     for (let row = this.pods.firstOn(slot); row >= 0; row = this.pods.nextOn(row)) {
       const { footprint } = this.pods.footprintAt(row)
-      if (footprint.isTerminating && footprint.priority < priority) return true
+      if (footprint.isTerminating) leaving.push({ uid: this.pods.uidAt(row), footprint })
     }
-    return false
+    return leaving
   }
 
   /** What the verdicts of pod classes mean. */
@@ -147,6 +175,12 @@ export class ClusterState {
     }
     this.#changed()
     this.#freeIfUnused(slot)
+  }
+
+  /** Counts a pod of another partition as gone from its node, or as there again: only within {@link simulate}. */
+  countForeignPod(slot: number, requests: ResourceVector, sign: 1 | -1): void {
+    this.nodes.count(slot, { requests, scoredCpuMillicores: 0, scoredMemoryBytes: 0 }, sign)
+    this.#changed()
   }
 
   /** Counts a pod as using a node, which may not be known yet; replaces what was known of the pod. */
@@ -203,16 +237,14 @@ export class ClusterState {
     assert(this.requested(slot, CPU) >= 0 && this.requested(slot, MEMORY) >= 0, 'requested ≥ 0')
     this.nodes.ports.count(slot, footprint.hostPorts, sign)
     for (const { tracker, weight } of tracked) tracker.count(slot, sign * weight)
-    const { priority } = footprint
-    const pods = (this.#priorities.get(priority) ?? 0) + sign
-    if (pods === 0) this.#priorities.delete(priority)
-    else this.#priorities.set(priority, pods)
+    this.#priorities.count(footprint, sign)
     this.#changed()
   }
 
   #countForeign(slot: number, foreign: NodeUse & { readonly use: ForeignUse }, sign: 1 | -1): void {
     this.nodes.count(slot, foreign, sign)
     this.nodes.ports.count(slot, foreign.use.ports ?? [], sign)
+    for (const priority of foreignPriorities(foreign.use)) this.#priorities.countForeign(priority, sign)
   }
 
   /** Changes labels, taints or presence of a node: what its pods count for is taken away before and added after. */

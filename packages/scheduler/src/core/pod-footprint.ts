@@ -1,4 +1,4 @@
-import { podRequests } from '@centaurus/api'
+import { podRequests, SYSTEM_TENANT, TENANT_ANNOTATION } from '@centaurus/api'
 import type { Pod, PodSpec } from '@centaurus/api/core/v1'
 import {
   compileTerms,
@@ -12,6 +12,7 @@ import { CPU, MEMORY, PODS, type ResourceIndex, type ResourceVector } from './re
 export interface PodFootprint {
   /** Equal for equal footprints. */
   readonly key: string
+  readonly tenant: string
   readonly namespace: string
   readonly labels: Readonly<Record<string, string>>
   /** Equal for pods of one namespace with the same labels. */
@@ -52,6 +53,7 @@ export function footprintKey({ metadata, spec = NO_SPEC }: Readonly<Pod>): strin
   const { affinity } = spec
   return JSON.stringify([
     metadata.namespace,
+    metadata.annotations?.[TENANT_ANNOTATION],
     sortedEntries(metadata.labels),
     spec.priority,
     spec.containers.map(containerKey),
@@ -86,6 +88,7 @@ export function compileFootprint(pod: Readonly<Pod>, deps: CompileDeps, key = fo
   const { affinity, antiAffinity, preferred } = compileTerms(spec.affinity, identity, deps.namespaceLabels)
   return {
     key,
+    tenant: metadata.annotations?.[TENANT_ANNOTATION] ?? SYSTEM_TENANT,
     ...identity,
     identityKey: JSON.stringify([metadata.namespace, sortedEntries(metadata.labels)]),
     priority: spec.priority ?? 0,

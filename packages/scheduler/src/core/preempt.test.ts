@@ -117,3 +117,95 @@ describe('victims', () => {
     )
   })
 })
+
+describe('preemption between tenants', () => {
+  const setUpTenants = () => {
+    const grants: Record<string, number> = { gold: 100 }
+    const state = new ClusterState({ maxPriorityOf: (tenant) => grants[tenant] ?? 0 })
+    state.putNode(node('a', { allocatable: { cpu: '2' } }))
+    const compile = (tenant: string, priority: number): PodRequirements => {
+      const one = pod(`${tenant}-${priority}`, { cpu: '2', priority, namespace: `default--${tenant}` })
+      if (tenant !== 'system') one.metadata.annotations = { 'centaurus.io/tenant': tenant }
+      return compilePod(one, { index: state.resources, namespaceLabels: () => undefined })
+    }
+    const plan = (tenant: string, priority: number) =>
+      planPreemption(state, compile(tenant, priority), { slots: [0], isProtected: () => false })
+    return { state, compile, plan }
+  }
+
+  it('needs what operators granted, not what a class of the tenant says', () => {
+    const { state, compile, plan } = setUpTenants()
+    state.putPod('victim', compile('acme', -10).footprint, 'a')
+    assert.equal(plan('beta', 1_000_000_000), undefined)
+    assert.ok(plan('acme', 0))
+    assert.ok(plan('gold', 1))
+    assert.ok(plan('system', 1))
+    state.putPod('victim', compile('gold', 1_000_000_000).footprint, 'a')
+    assert.equal(plan('beta', 1_000_000_000), undefined)
+    assert.equal(plan('system', 100), undefined)
+    assert.ok(plan('system', 101))
+  })
+
+  it('sees pods of other partitions', () => {
+    const { state, plan } = setUpTenants()
+    state.setForeignUse('a', { requests: { cpu: 2_000, pods: 2 } })
+    assert.equal(plan('acme', 1_000_000_000), undefined)
+    assert.deepEqual(plan('gold', 1), { ...plan('gold', 1), nodeName: 'a', victims: [], foreignVictims: 2 })
+    const priorities = [[0, { cpu: 1_000, pods: 1 }] as const, [50, { cpu: 1_000, pods: 1 }] as const]
+    state.setForeignUse('a', { requests: { cpu: 2_000, pods: 2 }, priorities })
+    assert.equal(plan('gold', 50), undefined)
+    assert.equal(plan('gold', 51)?.foreignVictims, 2)
+    state.setForeignUse('a', { requests: {} })
+    assert.equal(plan('system', 1_000), undefined, 'nobody is in the way')
+  })
+
+  it('plans the same whether pods alike are of this partition or of another', () => {
+    const placed = fc.record({
+      count: fc.integer({ min: 0, max: 3 }),
+      priority: fc.integer({ min: 0, max: 5 }),
+      on: fc.nat(2),
+    })
+    fc.assert(
+      fc.property(
+        fc.array(placed, { maxLength: 8 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.boolean(),
+        (groups, cpu, isTried) => {
+          const plan = (areForeign: boolean) => {
+            const state = new ClusterState()
+            const deps = { index: state.resources, namespaceLabels: () => undefined }
+            for (let i = 0; i < 3; i++) state.putNode(node(`n${i}`, { allocatable: { cpu: '4', pods: '9' } }))
+            const sums = [0, 1, 2].map(() => new Map<number, number>())
+            for (const [i, { count, priority, on }] of groups.entries()) {
+              sums[on]!.set(priority, (sums[on]!.get(priority) ?? 0) + count)
+              const one = compilePod(pod(`p${i}`, { cpu: '1', priority }), deps).footprint
+              for (let n = 0; n < (areForeign ? 0 : count); n++) state.putPod(`p${i}-${n}`, one, `n${on}`)
+            }
+            const amounts = (count: number) => ({ cpu: 1_000 * count, pods: count })
+            for (const [on, sum] of sums.entries()) {
+              if (!areForeign) continue
+              const used = [...sum].filter(([, count]) => count > 0).toSorted(([a], [b]) => a - b)
+              const requests = amounts(used.reduce((all, [, count]) => all + count, 0))
+              state.setForeignUse(`n${on}`, {
+                requests,
+                priorities: used.map(([priority, count]) => [priority, amounts(count)]),
+              })
+            }
+            const always = { maxSkew: 1_000, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'DoNotSchedule' }
+            const more = isTried ? { topologySpreadConstraints: [{ ...always, labelSelector: {} }] } : {}
+            const asking = compilePod(pod('asking', { cpu: `${cpu}`, priority: 4, ...more }), deps)
+            const before = [0, 1, 2].map((slot) => state.requested(slot, 0))
+            const found = planPreemption(state, asking, { slots: [0, 1, 2], isProtected: () => false })
+            assert.deepEqual(
+              [0, 1, 2].map((slot) => state.requested(slot, 0)),
+              before,
+              'the state is as it was',
+            )
+            return found && { nodeName: found.nodeName, count: found.victims.length + found.foreignVictims }
+          }
+          assert.deepEqual(plan(true), plan(false))
+        },
+      ),
+    )
+  })
+})

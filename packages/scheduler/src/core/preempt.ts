@@ -2,11 +2,14 @@ import type { ClusterState } from './cluster-state.ts'
 import { prepareRefuse, type PodVolumes } from './decide.ts'
 import type { PodFootprint } from './pod-footprint.ts'
 import type { PodRequirements } from './pod-requirements.ts'
+import type { ResourceVector } from './resources.ts'
 
 /** Pods to remove from one node so that another, more important one fits. */
 export interface PreemptionPlan {
   readonly nodeName: string
   readonly victims: readonly Victim[]
+  /** Pods of other partitions that must go as well, about: which ones the owner of the node decides. */
+  readonly foreignVictims: number
 }
 
 export interface Victim {
@@ -41,9 +44,10 @@ export function planPreemption(
   pod: PodRequirements,
   options: PreemptOptions,
 ): PreemptionPlan | undefined {
-  if (pod.preemptionPolicy === 'Never' || !state.hasPodsBelow(pod.footprint.priority)) return undefined
+  if (pod.preemptionPolicy === 'Never' || !state.hasPodsBelow(pod.footprint)) return undefined
   const known = state.classOf(pod).failure
-  const isKnown = known !== undefined && known.version === state.version && options.volumes === undefined
+  const isKnown =
+    known?.version === state.version && options.volumes === undefined && options.slots === known.failure.resolvable
   if (isKnown && known.isHopeless) return undefined
   const candidates = state.simulate(() => findCandidates(state, pod, options))
   if (isKnown) known.isHopeless = candidates.length === 0
@@ -65,17 +69,38 @@ function compareCandidates(a: Candidate, b: Candidate): number {
     a.disrupted - b.disrupted ||
     a.highestVictim - b.highestVictim ||
     a.prioritySum - b.prioritySum ||
-    a.victims.length - b.victims.length
+    a.victims.length + a.foreignVictims - (b.victims.length + b.foreignVictims) ||
+    a.foreignVictims - b.foreignVictims
   )
 }
 
-function lowerPodsOn(state: ClusterState, slot: number, priority: number): Victim[] {
-  const lower: Victim[] = []
+/** A pod that may have to go. */
+interface Removable {
+  /** Undefined: it is another partition's. */
+  readonly victim: Victim | undefined
+  readonly requests: ResourceVector
+  /** Its importance in the eyes of who wants the room. */
+  readonly rank: number
+  /** A disruption budget wants it to stay. */
+  readonly isGuarded: boolean
+}
+
+function removablesOn(
+  state: ClusterState,
+  { footprint }: PodRequirements,
+  { slot, isProtected }: Pick<PreemptOptions, 'isProtected'> & { readonly slot: number },
+): Removable[] {
+  const found: Removable[] = []
   for (let row = state.pods.firstOn(slot); row >= 0; row = state.pods.nextOn(row)) {
-    const { footprint } = state.pods.footprintAt(row)
-    if (footprint.priority < priority) lower.push({ uid: state.pods.uidAt(row), footprint })
+    const placed = state.pods.footprintAt(row).footprint
+    if (!state.outranks(footprint, placed)) continue
+    const victim = { uid: state.pods.uidAt(row), footprint: placed }
+    const rank = state.rankFor(placed, footprint)
+    found.push({ victim, requests: placed.requests, rank, isGuarded: isProtected(victim.uid) })
   }
-  return lower
+  for (const { priority, requests } of state.foreignPodsBelow(footprint, slot))
+    found.push({ victim: undefined, requests, rank: priority, isGuarded: false })
+  return found
 }
 
 function selectVictims(
@@ -83,46 +108,44 @@ function selectVictims(
   pod: PodRequirements,
   options: PreemptOptions & { readonly slot: number },
 ): Candidate | undefined {
-  const { slot, isProtected } = options
-  const lower = lowerPodsOn(state, slot, pod.footprint.priority)
+  const { slot } = options
+  const lower = removablesOn(state, pod, options)
   if (lower.length === 0) return undefined
-  const guarded = new Set(lower.filter(({ uid }) => isProtected(uid)))
   // Pods that are given back first: the protected and the important ones.
-  const order = lower.toSorted(
-    (a, b) => Number(guarded.has(b)) - Number(guarded.has(a)) || b.footprint.priority - a.footprint.priority,
-  )
+  const order = lower.toSorted((a, b) => Number(b.isGuarded) - Number(a.isGuarded) || b.rank - a.rank)
   const isPlain = !state.classOf(pod).dependsOnPods && pod.footprint.hostPorts.length === 0
   const chosen = isPlain ? chooseByRoom(state, pod, { slot, order }) : chooseByTrial(state, pod, { ...options, order })
   if (chosen === undefined || chosen.length === 0) return undefined
-  const priorities = chosen.map((victim) => victim.footprint.priority)
+  const victims = chosen.flatMap(({ victim }) => victim ?? [])
   return {
     nodeName: state.nodes.names[slot]!,
-    victims: chosen,
-    highestVictim: Math.max(...priorities),
+    victims,
+    foreignVictims: chosen.length - victims.length,
+    highestVictim: Math.max(...chosen.map(({ rank }) => rank)),
     // Shifted so that many low ones never look better than one: as upstream sums from the lowest priority up.
-    prioritySum: priorities.reduce((sum, priority) => sum + priority + 2 ** 31, 0),
-    disrupted: chosen.filter((victim) => guarded.has(victim)).length,
+    prioritySum: chosen.reduce((sum, { rank }) => sum + rank + 2 ** 31, 0),
+    disrupted: chosen.filter(({ isGuarded }) => isGuarded).length,
   }
 }
 
 interface Choice {
   readonly slot: number
-  readonly order: readonly Victim[]
+  readonly order: readonly Removable[]
 }
 
 /** For a pod that only lacks room: counts what it would have. Undefined: not enough even without all of them. */
-function chooseByRoom(state: ClusterState, pod: PodRequirements, { slot, order }: Choice): Victim[] | undefined {
+function chooseByRoom(state: ClusterState, pod: PodRequirements, { slot, order }: Choice): Removable[] | undefined {
   const asked = pod.footprint.requests
   const room = asked.map((_, column) => {
-    const freed = order.reduce((sum, { footprint }) => sum + (footprint.requests[column] ?? 0), 0)
+    const freed = order.reduce((sum, { requests }) => sum + (requests[column] ?? 0), 0)
     return state.allocatable(slot, column) - state.requested(slot, column) + freed
   })
   const isShort = (taken: readonly number[]): boolean =>
     asked.some((amount, column) => amount !== 0 && amount > room[column]! - (taken[column] ?? 0))
   if (isShort([])) return undefined
-  return order.filter(({ footprint }) => {
-    if (isShort(footprint.requests)) return true
-    for (const [column, amount] of footprint.requests.entries()) if (column < room.length) room[column]! -= amount
+  return order.filter(({ requests }) => {
+    if (isShort(requests)) return true
+    for (const [column, amount] of requests.entries()) if (column < room.length) room[column]! -= amount
     return false
   })
 }
@@ -132,20 +155,28 @@ function chooseByTrial(
   state: ClusterState,
   pod: PodRequirements,
   { slot, order, volumes }: Choice & Pick<PreemptOptions, 'volumes'>,
-): Victim[] | undefined {
+): Removable[] | undefined {
   const nodeName = state.nodes.names[slot]!
+  const take = ({ victim, requests }: Removable): void => {
+    if (victim === undefined) state.countForeignPod(slot, requests, -1)
+    else state.removePod(victim.uid)
+  }
+  const giveBack = ({ victim, requests }: Removable): void => {
+    if (victim === undefined) state.countForeignPod(slot, requests, 1)
+    else state.putPod(victim.uid, victim.footprint, nodeName)
+  }
   const fitsNow = (): boolean => prepareRefuse(state, pod, volumes)(slot) === undefined
-  for (const { uid } of order) state.removePod(uid)
+  for (const each of order) take(each)
   if (!fitsNow()) {
-    for (const { uid, footprint } of order) state.putPod(uid, footprint, nodeName)
+    for (const each of order) giveBack(each)
     return undefined
   }
-  const chosen = order.filter(({ uid, footprint }) => {
-    state.putPod(uid, footprint, nodeName)
+  const chosen = order.filter((each) => {
+    giveBack(each)
     if (fitsNow()) return false
-    state.removePod(uid)
+    take(each)
     return true
   })
-  for (const { uid, footprint } of chosen) state.putPod(uid, footprint, nodeName)
+  for (const each of chosen) giveBack(each)
   return chosen
 }

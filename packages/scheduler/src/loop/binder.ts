@@ -1,7 +1,9 @@
 import type { Stored } from '@centaurus/api'
 import type { Pod } from '@centaurus/api/core/v1'
 import type { Client } from '@centaurus/client'
+import type { ClusterState } from '../core/cluster-state.ts'
 import type { HostPort } from '../core/pod-footprint.ts'
+import type { PodRequirements } from '../core/pod-requirements.ts'
 import { bindPod } from './writes.ts'
 
 /** One decision to make real. */
@@ -19,10 +21,32 @@ export type BindResult =
   | { readonly type: 'refused'; readonly reason: string; readonly free?: Readonly<Record<string, number>> | undefined }
   | { readonly type: 'failed'; readonly error: Error }
 
+/** What became of the wish to make room for a pod. */
+export type PreemptResult =
+  /** The room is kept for it; `victims` pods of other partitions are on their way out. */
+  { readonly type: 'nominated'; readonly victims: number } | Exclude<BindResult, { type: 'bound' }>
+
 /** Makes decisions real. Several calls may be under way at once; pods are counted on their nodes from the decision on. */
 export interface Binder {
   /** One result an item, in order. What it throws counts as the failure of all items. */
   bind(items: readonly BindItem[]): Promise<readonly BindResult[]>
+  /**
+   * Has the owner of the node keep room for a pod, and make what is missing at the cost of other partitions' less important ones. Asking again asks for no
+   * more. `leaving`: pods of this partition that leave the node, or will when it agrees. Absent: nodes have no owners.
+   */
+  preempt?(item: BindItem, leaving: readonly string[]): Promise<PreemptResult>
+  /** Gives up what {@link preempt} asked for. */
+  withdraw?(nodeName: string, uid: string): void
+}
+
+/** What to tell the owner of the node. */
+export function toBindItem(
+  { resources }: Pick<ClusterState, 'resources'>,
+  pod: Stored<Pod>,
+  { requirements, nodeName }: { readonly requirements: PodRequirements; readonly nodeName: string },
+): BindItem {
+  const { requests, hostPorts } = requirements.footprint
+  return { pod, nodeName, requests: resources.toAmounts(requests), ports: hostPorts }
 }
 
 /** Writes a Binding for each pod, side by side. */

@@ -27,12 +27,14 @@ export function formatPreemptionFailure({ nodeCount, resolvable }: FitFailure): 
   return ` preemption: 0/${nodeCount} nodes are available: ${parts.filter((part) => part !== '').join(', ')}.`
 }
 
-/** What a victim is told: which pod took its place, unless that is another tenant's. Source: kubernetes preemption/executor.go, v1.37. */
+/** What a victim is told: which pod took its place, unless that is another tenant's, or another partition's (undefined). Source: kubernetes preemption/executor.go, v1.37. */
 export function formatPreempted(
   victim: Pick<Pod, 'metadata'>,
-  pod: { readonly metadata: Pod['metadata'] & { readonly uid: string } },
+  pod: { readonly metadata: Pod['metadata'] & { readonly uid: string } } | undefined,
   nodeName: string,
 ): string {
-  const isOfTenant = victim.metadata.annotations?.[TENANT_ANNOTATION] === pod.metadata.annotations?.[TENANT_ANNOTATION]
+  const tenantOf = ({ metadata }: Pick<Pod, 'metadata'>): string | undefined =>
+    metadata.annotations?.[TENANT_ANNOTATION]
+  const isOfTenant = pod !== undefined && tenantOf(victim) === tenantOf(pod)
   return `Preempted by ${isOfTenant ? `pod ${pod.metadata.uid}` : 'a pod'} on node ${nodeName}`
 }

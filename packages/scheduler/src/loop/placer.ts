@@ -6,7 +6,7 @@ import type { PodVolumes } from '../core/decide.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
 import type { SchedulingQueue } from '../core/scheduling-queue.ts'
 import type { VolumeBinding } from '../core/volumes.ts'
-import type { Binder, BindItem, BindResult } from './binder.ts'
+import { toBindItem, type Binder, type BindItem, type BindResult } from './binder.ts'
 import { BindingBatches } from './binding-batches.ts'
 import type { Caches } from './caches.ts'
 import type { Parking } from './parking.ts'
@@ -85,9 +85,7 @@ export class Placer {
     const { state, parking } = this.#deps
     this.#assumed.add(pod.metadata.uid)
     parking.notePlaced()
-    const { footprint } = requirements
-    const requests = state.resources.toAmounts(footprint.requests)
-    const item: BindItem = { pod, nodeName, requests, ports: footprint.hostPorts }
+    const item = toBindItem(state, pod, { requirements, nodeName })
     const nodeLabels = state.nodes.labels[state.slotOf(nodeName) ?? -1] ?? {}
     const bindings = volumes?.choice?.bindingsOn(nodeLabels, nodeName) ?? []
     if (bindings.length === 0) return this.#bind(item)

@@ -67,13 +67,17 @@ export class Reporter {
     this.#writes.add(report)
   }
 
-  /** Removes victims for the pod, which wants the node. `onFailed`: some may stay. */
+  /**
+   * Removes victims for a pod that wants the node; undefined: for one of another partition. Who took the room is told to nobody but its own tenant.
+   * `onFailed`: some may stay.
+   */
   evict(
     victims: readonly Stored<Pod>[],
-    { pod, nodeName, onFailed }: { pod: Stored<Pod>; nodeName: string; onFailed: () => void },
+    { preemptor, nodeName, onFailed }: { preemptor: Stored<Pod> | undefined; nodeName: string; onFailed: () => void },
   ): void {
+    if (victims.length === 0) return
     for (const victim of victims) {
-      const message = formatPreempted(victim, pod, nodeName)
+      const message = formatPreempted(victim, preemptor, nodeName)
       this.#recorder.record(victim, { type: 'Normal', reason: 'Preempted', message })
     }
     const options = { schedulerName: this.#deps.name, nowMs: this.#deps.clock.now() }
@@ -84,6 +88,11 @@ export class Reporter {
         throw error
       }),
     )
+  }
+
+  /** Counts work with the writes: bounded as they are, and waited for in the end. */
+  track(work: Promise<void>): void {
+    this.#writes.add(work)
   }
 
   /** Runs `then` when no refusal of the pod is on its way any more: now, if there is none. */

@@ -1,27 +1,26 @@
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
-import { type Stored } from '@centaurus/api'
+import type { MaxPriorityOf, Stored } from '@centaurus/api'
 import { nodes, pods, type Node, type Pod } from '@centaurus/api/core/v1'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client, InformerFactory } from '@centaurus/client'
 import { ClusterState } from '../core/cluster-state.ts'
 import type { ForeignUseChange, ForeignUseSource } from '../core/foreign-use.ts'
 import { decideGang } from '../core/decide-gang.ts'
-import { decide, decideBatch, formatFitFailure, type FitFailure, type PodVolumes } from '../core/decide.ts'
+import { decide, decideBatch, formatFitFailure } from '../core/decide.ts'
 import { footprintKey } from '../core/pod-footprint.ts'
 import { PodCompiler } from '../core/pod-compiler.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
-import { planPreemption, type PreemptionPlan } from '../core/preempt.ts'
 import { SchedulingQueue } from '../core/scheduling-queue.ts'
 import { claimsOf, planVolumes, type VolumeLookups } from '../core/volumes.ts'
 import { createCaches, type Caches } from './caches.ts'
 import { createClientBinder, type Binder } from './binder.ts'
 import { asLeaving, isTerminal, sameCapacity, sameScheduling } from './compare.ts'
 import { gangKey, Gangs, type GangMembership } from './gangs.ts'
-import { Nominations } from './nominations.ts'
-import { formatPreemptionFailure, formatVolumeRefusal } from './messages.ts'
+import { formatVolumeRefusal } from './messages.ts'
 import { Parking } from './parking.ts'
 import type { NodeReach } from './node-reach.ts'
 import { Placer, type ReadyPod } from './placer.ts'
+import { Preemptor, type PodRefusal } from './preemptor.ts'
 import { Reporter } from './reporter.ts'
 import { VolumeBinder } from './volume-binder.ts'
 
@@ -47,26 +46,11 @@ export interface SchedulerDeps {
   readonly foreignUse?: ForeignUseSource | undefined
   /** Which nodes can be given pods now; default: all. */
   readonly reach?: NodeReach | undefined
-}
-
-/** No node fits the pod as things are. */
-interface FailedTry {
-  readonly requirements: PodRequirements
-  readonly failure: FitFailure
-  readonly volumes: PodVolumes | undefined
-  /** Kept room for it until now. */
-  readonly nominatedNode: string | undefined
+  /** `Tenant.spec.maxPriority`: what a tenant's priorities count beside those of others; default: nothing. */
+  readonly maxPriorityOf?: MaxPriorityOf | undefined
 }
 
 type PodPlan = (ReadyPod & { readonly type: 'ready' }) | { readonly type: 'wait'; readonly message: string }
-
-/** Why a pod gets no node now. */
-interface PodRefusal {
-  readonly message: string
-  readonly nominatedNodeName?: string | undefined
-  /** What a change must help; absent: any change may help. */
-  readonly requirements?: PodRequirements | undefined
-}
 
 export interface RunningScheduler {
   /** Pods that wait for a node. */
@@ -84,7 +68,7 @@ export function startScheduler(deps: SchedulerDeps): RunningScheduler {
 class Scheduler implements RunningScheduler {
   readonly #deps: SchedulerDeps
   readonly #name: string
-  readonly #state = new ClusterState()
+  readonly #state: ClusterState
   readonly #compiler: PodCompiler
   readonly #queue: SchedulingQueue
   readonly #caches: Caches
@@ -96,15 +80,14 @@ class Scheduler implements RunningScheduler {
   readonly #placer: Placer
   readonly #volumes: VolumeBinder
   readonly #lookups: VolumeLookups
-  readonly #nominations = new Nominations()
-  /** Victims that the cache does not show as leaving yet. */
-  readonly #leaving = new Set<string>()
+  readonly #preemptor: Preemptor
   readonly #loop: Promise<void>
   #startSlot = 0
 
   constructor(deps: SchedulerDeps) {
     this.#deps = deps
     this.#name = deps.name ?? DEFAULT_SCHEDULER_NAME
+    this.#state = new ClusterState(deps)
     this.#queue = new SchedulingQueue(deps.clock)
     this.#caches = createCaches(deps.informers)
     this.#compiler = new PodCompiler({
@@ -119,6 +102,19 @@ class Scheduler implements RunningScheduler {
     }
     this.#reporter = new Reporter({ ...deps, name: this.#name })
     this.#parking = new Parking(this.#state, this.#queue)
+    const binder = deps.binder ?? createClientBinder(deps.client)
+    this.#preemptor = new Preemptor({
+      state: this.#state,
+      queue: this.#queue,
+      caches: this.#caches,
+      reporter: this.#reporter,
+      binder,
+      clock: deps.clock,
+      logger: deps.logger,
+      refuse: (pod, refusal) => this.#refuse(pod, refusal),
+      recount: (pod) => this.#podChanged(pod, undefined),
+      roomChanged: (nodeName) => this.#parking.noteNode(nodeName),
+    })
     this.#placer = new Placer({
       state: this.#state,
       queue: this.#queue,
@@ -126,7 +122,7 @@ class Scheduler implements RunningScheduler {
       reporter: this.#reporter,
       caches: this.#caches,
       volumes: this.#volumes,
-      binder: deps.binder ?? createClientBinder(deps.client),
+      binder,
       logger: deps.logger,
       signal: this.#abort.signal,
       onBoundByOther: (pod) => this.#podChanged(pod, undefined),
@@ -167,6 +163,7 @@ class Scheduler implements RunningScheduler {
     this.#gangs.close()
     this.#abort.abort(new Error('Scheduler closed'))
     this.#queue.close()
+    this.#preemptor.close()
     await this.#loop
     await this.#placer.drainVolumes()
     await this.#reporter.drain() // a binding may wait for a report
@@ -180,6 +177,7 @@ class Scheduler implements RunningScheduler {
     } catch {
       return // closed before the first list came
     }
+    this.#preemptor.synced()
     for (let turn = 1; ; turn++) {
       const isLast = !this.#queue.hasReady
       const isBreak = isLast || turn % DECISIONS_PER_TURN === 0
@@ -222,14 +220,15 @@ class Scheduler implements RunningScheduler {
 
   #schedule(pod: Stored<Pod>, { takesAlike }: { readonly takesAlike: boolean }): void {
     const { uid } = pod.metadata
+    if (this.#preemptor.isAsking(uid)) return this.#queue.fail(uid, { park: true })
     const membership = this.#gangs.membershipOf(pod)
     if (membership.type === 'wait') {
       this.#queue.hold(uid, membership.group)
       return this.#reporter.unschedulable(pod, membership)
     }
     if (membership.type === 'gang') return this.#scheduleGang(pod, membership)
-    const nominatedNode = this.#nominations.nodeOf(uid)
-    this.#releaseNomination(uid)
+    const nominatedNode = this.#preemptor.nodeOf(uid)
+    this.#preemptor.release(uid)
     const plan = this.#planPod(pod)
     if (plan.type === 'wait') return this.#refuse(pod, plan)
     const { requirements, volumes } = plan
@@ -241,8 +240,12 @@ class Scheduler implements RunningScheduler {
       avoid: this.#placer.refusedBy(uid),
       volumes,
     })
-    if (decision.type === 'refuse')
-      return this.#preemptOrRefuse(pod, { requirements, failure: decision.failure, volumes, nominatedNode })
+    if (decision.type === 'refuse') {
+      const { failure } = decision
+      // A node that looked good was refused: what is known is old, and not enough to evict anybody for.
+      if (this.#placer.refusedBy(uid) !== undefined) return this.#refuse(pod, { message: formatFitFailure(failure) })
+      return this.#preemptor.preemptOrRefuse(pod, { requirements, failure, volumes, nominatedNode })
+    }
     this.#startSlot = decision.nextSlot
     this.#state.putPod(uid, requirements.footprint, decision.nodeName)
     this.#placer.place(pod, plan, decision.nodeName)
@@ -252,7 +255,7 @@ class Scheduler implements RunningScheduler {
   #isPlain(pod: Stored<Pod>): boolean {
     const { uid } = pod.metadata
     const isAlone = pod.spec?.schedulingGroup === undefined && claimsOf(pod).length === 0
-    return isAlone && this.#placer.refusedBy(uid) === undefined && this.#nominations.nodeOf(uid) === undefined
+    return isAlone && this.#placer.refusedBy(uid) === undefined && this.#preemptor.nodeOf(uid) === undefined
   }
 
   /** Takes the pods that are next, as long as they ask for the same. */
@@ -280,7 +283,7 @@ class Scheduler implements RunningScheduler {
     for (const [i, nodeName] of nodeNames.entries()) this.#placer.place(run[i]!, plan, nodeName)
     const [refused, ...others] = run.slice(nodeNames.length)
     if (refused === undefined || failure === undefined) return
-    this.#preemptOrRefuse(refused, { requirements, failure, volumes: undefined, nominatedNode: undefined })
+    this.#preemptor.preemptOrRefuse(refused, { requirements, failure, volumes: undefined, nominatedNode: undefined })
     for (const pod of others) this.#trySchedule(pod, { takesAlike: false })
   }
 
@@ -302,9 +305,10 @@ class Scheduler implements RunningScheduler {
     const ready = new Map<string, { pod: Stored<Pod>; plan: ReadyPod }>()
     let isMakingRoom = false
     for (const pod of waiting) {
-      const nominatedNode = this.#nominations.nodeOf(pod.metadata.uid)
-      isMakingRoom ||= nominatedNode !== undefined && this.#state.isMakingRoom(nominatedNode, pod.spec?.priority ?? 0)
-      this.#releaseNomination(pod.metadata.uid)
+      const nominatedNode = this.#preemptor.nodeOf(pod.metadata.uid)
+      isMakingRoom ||=
+        nominatedNode !== undefined && this.#state.isMakingRoom(nominatedNode, this.#compiler.footprint(pod))
+      this.#preemptor.release(pod.metadata.uid)
       const plan = this.#planPod(pod)
       if (plan.type === 'wait') this.#refuse(pod, plan)
       else ready.set(pod.metadata.uid, { pod, plan })
@@ -324,7 +328,7 @@ class Scheduler implements RunningScheduler {
       else if (decision.type === 'place') this.#refuse(pod, { message: decision.refused.get(uid) ?? '' })
       else if (decision.type === 'refuse') this.#refuse(pod, { message: decision.reasons.get(uid) ?? decision.message })
       else
-        this.#nominate(pod, {
+        this.#preemptor.nominate(pod, {
           requirements: plan.requirements,
           plan: decision.plans.get(uid),
           message: decision.message,
@@ -355,68 +359,11 @@ class Scheduler implements RunningScheduler {
     this.#reporter.unschedulable(pod, refusal)
   }
 
-  #preemptOrRefuse(pod: Stored<Pod>, { requirements, failure, volumes, nominatedNode }: FailedTry): void {
-    const message = formatFitFailure(failure)
-    const { priority } = requirements.footprint
-    if (nominatedNode !== undefined && this.#state.isMakingRoom(nominatedNode, priority)) {
-      const why = `${message} preemption: not eligible due to a terminating pod on the nominated node.`
-      return this.#nominate(pod, { requirements, plan: { nodeName: nominatedNode, victims: [] }, message: why })
-    }
-    const plan = planPreemption(this.#state, requirements, {
-      slots: failure.resolvable,
-      isProtected: (victim) => this.#caches.isProtected(victim),
-      volumes,
-    })
-    const own = volumes === undefined ? requirements : undefined
-    if (plan === undefined)
-      return this.#refuse(pod, { message: `${message}${formatPreemptionFailure(failure)}`, requirements: own })
-    this.#nominate(pod, { requirements, plan, message })
-  }
-
-  /** Keeps room for the pod where the plan's victims go; without a plan it waits for those of others of its group. */
-  #nominate(
-    pod: Stored<Pod>,
-    {
-      requirements,
-      plan,
-      message,
-    }: { requirements: PodRequirements; plan: PreemptionPlan | undefined; message: string },
-  ): void {
-    if (plan === undefined) return this.#refuse(pod, { message })
-    const { uid } = pod.metadata
-    const { nodeName } = plan
-    this.#state.putPod(this.#nominations.add(uid, nodeName), requirements.footprint, nodeName)
-    this.#refuse(pod, { message, nominatedNodeName: nodeName, requirements })
-    const victims = plan.victims.flatMap((victim) => this.#caches.podByUid(victim.uid) ?? [])
-    // They count as leaving before the cache shows it, so that nobody asks for more meanwhile.
-    for (const victim of victims) {
-      this.#leaving.add(victim.metadata.uid)
-      this.#podChanged(victim, undefined)
-    }
-    this.#reporter.evict(victims, { pod, nodeName, onFailed: () => this.#lookAgain(uid, victims) })
-  }
-
-  /** Not all victims are leaving: they count as the cache has them, and the pod gets another try. */
-  #lookAgain(uid: string, victims: readonly Stored<Pod>[]): void {
-    for (const { metadata } of victims) {
-      this.#leaving.delete(metadata.uid)
-      const cached = this.#caches.podByUid(metadata.uid)
-      if (cached !== undefined) this.#podChanged(cached, undefined)
-    }
-    this.#queue.move(uid)
-  }
-
-  #releaseNomination(uid: string): void {
-    const nomination = this.#nominations.remove(uid)
-    if (nomination === undefined) return
-    this.#state.removePod(nomination.standIn)
-    this.#parking.noteNode(nomination.nodeName)
-  }
-
   #foreignUseChanged(changes: readonly ForeignUseChange[]): void {
     for (const change of changes) {
       this.#state.setForeignUse(change.nodeName, change)
       this.#parking.noteNode(change.nodeName)
+      this.#preemptor.foreignUseChanged(change)
     }
   }
 
@@ -424,13 +371,13 @@ class Scheduler implements RunningScheduler {
     const { uid } = pod.metadata
     const nodeName = pod.spec?.nodeName
     if (isTerminal(pod.status?.phase)) return this.#podGone(pod)
+    this.#preemptor.podChanged(pod)
     if (nodeName) {
       this.#placer.forget(uid)
       this.#queue.done(uid)
-      this.#releaseNomination(uid)
+      this.#preemptor.release(uid)
       const placement = this.#state.placement(uid)
-      if (pod.metadata.deletionTimestamp !== undefined) this.#leaving.delete(uid)
-      const shown = this.#leaving.has(uid) ? asLeaving(pod) : pod
+      const shown = this.#preemptor.isLeaving(uid) ? asLeaving(pod) : pod
       const key = footprintKey(shown)
       if (placement?.nodeName === nodeName && placement.footprint.key === key) return
       this.#state.putPod(uid, this.#compiler.footprint(shown, key), nodeName)
@@ -450,16 +397,15 @@ class Scheduler implements RunningScheduler {
   #podGone(pod: Stored<Pod>): void {
     const { uid } = pod.metadata
     this.#placer.forget(uid)
-    this.#leaving.delete(uid)
     this.#queue.delete(uid)
-    this.#releaseNomination(uid)
+    this.#preemptor.podGone(uid)
     const placement = this.#state.placement(uid)
     this.#state.removePod(uid)
     this.#volumes.notify()
     if (placement === undefined) return
     this.#parking.noteNode(placement.nodeName)
     this.#parking.noteObstacle() // it may have held a claim
-    for (const nominated of this.#nominations.on(placement.nodeName)) this.#queue.move(nominated)
+    this.#preemptor.moveNominated(placement.nodeName)
   }
 
   #nodeChanged(node: Stored<Node>, old: Stored<Node> | undefined): void {
@@ -472,10 +418,12 @@ class Scheduler implements RunningScheduler {
 
   /** Cost: all nodes, which a partition is many of. */
   #reachChanged(): void {
+    let isAnyBack = false
     for (const { metadata } of this.#deps.informers.informer(nodes).list()) {
       const isReachable = this.#deps.reach!.isReachable(metadata.name)
-      if (this.#state.setAway(metadata.name, !isReachable) && isReachable) this.#parking.noteNode(metadata.name)
+      if (this.#state.setAway(metadata.name, !isReachable) && isReachable) isAnyBack = true
     }
+    if (isAnyBack) this.#parking.noteAnything() // who has no room there may find somebody to preempt
   }
 
   #nodeGone(name: string): void {

@@ -11,6 +11,16 @@ export interface StoredClaim {
 
 interface RawNode {
   claims: { partition: string; requests: Record<string, number>; pods: [string, string][] }[]
+  nominations?: { uid: string }[]
+}
+
+/** Uids of the pods for which room is kept. */
+export async function readNominated(store: Store): Promise<string[]> {
+  const { entries } = await store.range('/centaurus/claims/nodes/')
+  return entries.flatMap(({ value }) => {
+    const { nominations = [] } = JSON.parse(Buffer.from(value).toString('utf8')) as RawNode
+    return nominations.map(({ uid }) => uid)
+  })
 }
 
 /** Every claim in the store, of all nodes. */
