@@ -159,10 +159,12 @@ export { applyMergePatch, createMergePatch } from './patch/merge-patch.ts'
 export { applyStrategicMergePatch } from './patch/strategic-merge-patch.ts'
 export { applyPatch, type Applied, type ApplyInput } from './apply/apply-patch.ts'
 export { type FieldSet } from './apply/field-set.ts'
+export { mergeConfiguration } from './apply/merge-configuration.ts'
 export { resetFieldsOf, trackUpdate, type TrackUpdateInput } from './apply/track-update.ts'
 export { cronNext, parseCron, type CronSchedule } from './kinds/workloads/cron.ts'
 export { compileAdmissionCel, toAdmissionCelValue, type AdmissionCelOptions } from './cel/admission.ts'
 export { CelAuthorizer, type CelAccessAnswer, type CelAccessQuestion, type CelAuthorize } from './cel/authorizer.ts'
+export { compileMutationCel, fromCelValue } from './cel/mutation.ts'
 export {
   CEL_MESSAGE_BYTES_MAX,
   CEL_STEPS_MAX,

@@ -3,12 +3,15 @@ import { newCelEnvironment } from '../crd/cel-environment.ts'
 import { toCelValue } from '../crd/cel-values.ts'
 import { registerAuthorizer } from './authorizer.ts'
 import { compileCel, type CompiledCel } from './program.ts'
+import { ESCAPE_KEY_FUNCTION } from './typed-literals.ts'
 
 /** What an expression of admission may name beside `object`, `oldObject`, `request` and `namespaceObject`. */
 export interface AdmissionCelOptions {
   readonly params?: boolean | undefined
   readonly authorizer?: boolean | undefined
   readonly variables?: boolean | undefined
+  /** It makes JSON patches: `jsonpatch.escapeKey` is there. */
+  readonly patches?: boolean | undefined
 }
 
 const environments = new Map<string, Environment>()
@@ -30,8 +33,8 @@ export function toAdmissionCelValue(value: unknown): unknown {
   return toCelValue(value, {})
 }
 
-function environmentFor({ params, authorizer, variables }: AdmissionCelOptions): Environment {
-  const key = [params, authorizer, variables].map((on) => (on === true ? '1' : '0')).join('')
+function environmentFor({ params, authorizer, variables, patches }: AdmissionCelOptions): Environment {
+  const key = [params, authorizer, variables, patches].map((on) => (on === true ? '1' : '0')).join('')
   let environment = environments.get(key)
   if (environment !== undefined) return environment
   environment = newCelEnvironment()
@@ -39,6 +42,11 @@ function environmentFor({ params, authorizer, variables }: AdmissionCelOptions):
   if (params === true) environment.registerVariable('params', 'dyn')
   if (variables === true) environment.registerVariable('variables', 'dyn')
   if (authorizer === true) registerAuthorizer(environment)
+  if (patches === true) {
+    environment.registerFunction(`${ESCAPE_KEY_FUNCTION}(string): string`, (key: string) =>
+      key.replaceAll('~', '~0').replaceAll('/', '~1'),
+    )
+  }
   environments.set(key, environment)
   return environment
 }

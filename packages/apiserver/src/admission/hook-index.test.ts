@@ -45,10 +45,10 @@ describe('HookIndex', () => {
     } as ObjectReader
     const index = new HookIndex(counting, server.stored)
     for (let i = 0; i < 100; i++) assert.equal(index.of('system'), undefined)
-    assert.equal(lists, 4)
+    assert.equal(lists, 6)
     await client.create(configmaps, { metadata: { name: 'a', namespace: 'default' } })
     index.of('system')
-    assert.equal(lists, 4)
+    assert.equal(lists, 6)
     await client.create(validatingwebhookconfigurations, {
       metadata: { name: 'hooks' },
       webhooks: [
@@ -61,7 +61,7 @@ describe('HookIndex', () => {
       ],
     })
     const hooks = index.of('system')
-    assert.deepEqual([hooks?.validating.map(({ name }) => name), lists], [['a.example.com'], 8])
+    assert.deepEqual([hooks?.validating.map(({ name }) => name), lists], [['a.example.com'], 12])
     assert.equal(index.of('system'), hooks)
     assert.equal(index.of('other'), undefined)
     await client.delete(validatingwebhookconfigurations, { name: 'hooks' })

@@ -1,4 +1,6 @@
 import {
+  mutatingadmissionpolicies,
+  mutatingadmissionpolicybindings,
   mutatingwebhookconfigurations,
   validatingadmissionpolicies,
   validatingadmissionpolicybindings,
@@ -7,16 +9,20 @@ import {
 import type { ObjectReader } from '../resource/object-reader.ts'
 import type { StoredObjects } from '../resource/stored-objects.ts'
 import { compilePolicies, type CompiledPolicy } from './policies/compile.ts'
+import { compileMutatingPolicies, type CompiledMutatingPolicy } from './policies/mutate.ts'
 import { compileWebhooks, type CompiledWebhook } from './webhooks/compile.ts'
 
 /** What a tenant wants asked about its writes. */
 export interface TenantHooks {
+  readonly mutatingPolicies: readonly CompiledMutatingPolicy[]
   readonly mutating: readonly CompiledWebhook[]
   readonly validating: readonly CompiledWebhook[]
   readonly policies: readonly CompiledPolicy[]
 }
 
 const SOURCES = [
+  mutatingadmissionpolicies,
+  mutatingadmissionpolicybindings,
   mutatingwebhookconfigurations,
   validatingwebhookconfigurations,
   validatingadmissionpolicies,
@@ -55,6 +61,10 @@ export class HookIndex {
     const reader = this.#reader
     const options = { tenant }
     const hooks = {
+      mutatingPolicies: compileMutatingPolicies(
+        reader.list(mutatingadmissionpolicies, undefined, options),
+        reader.list(mutatingadmissionpolicybindings, undefined, options),
+      ),
       mutating: compileWebhooks(reader.list(mutatingwebhookconfigurations, undefined, options)),
       validating: compileWebhooks(reader.list(validatingwebhookconfigurations, undefined, options)),
       policies: compilePolicies(

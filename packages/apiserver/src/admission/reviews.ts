@@ -10,10 +10,12 @@ import type { WatchCache } from '../watch-cache/watch-cache.ts'
 import { HookIndex, type TenantHooks } from './hook-index.ts'
 import { Attributes, type AttributesInit } from './matching/attributes.ts'
 import { Warnings } from './matching/warnings.ts'
+import { newRounds, noteChange } from './matching/rounds.ts'
+import { mutateByPolicies } from './policies/mutate.ts'
 import { holdPolicies } from './policies/validate.ts'
 import { createAddressPolicy } from './webhooks/address-policy.ts'
 import { WebhookCaller } from './webhooks/call.ts'
-import { askMutating, newRounds, noteChange } from './webhooks/mutate.ts'
+import { askMutating } from './webhooks/mutate.ts'
 import { askValidating } from './webhooks/validate.ts'
 
 /** How long all webhooks of one request may take. Source: kube-apiserver's --request-timeout. */
@@ -94,7 +96,8 @@ export class Review {
   readonly #attributes: Attributes
   readonly #warnings: Warnings
   readonly #endMs: number
-  readonly #rounds = newRounds()
+  readonly #policyRounds = newRounds()
+  readonly #webhookRounds = newRounds()
 
   constructor(
     deps: ReviewsDeps & { readonly caller: WebhookCaller },
@@ -107,22 +110,32 @@ export class Review {
     this.#endMs = deps.clock.now() + REVIEW_MS_MAX
   }
 
-  /** What the mutating webhooks made of it. Shared: do not change it. */
+  /** What policies and webhooks made of it. Shared: do not change it. */
   get object(): KubeObject | undefined {
     return this.#attributes.object
   }
 
-  /** Asks the mutating webhooks; true when {@link object} is another one than before. Throws their refusals. */
+  /** Policies first, then the mutating webhooks; true when {@link object} is another one than before. Throws their refusals. */
   async mutate(): Promise<boolean> {
-    if (this.#hooks.mutating.length === 0) return false
-    return askMutating(this.#deps, this.#asked(), { webhooks: this.#hooks.mutating, rounds: this.#rounds })
+    const { mutatingPolicies: policies, mutating: webhooks } = this.#hooks
+    const asked = this.#asked()
+    const byPolicies =
+      policies.length > 0 && mutateByPolicies(this.#deps, asked, { policies, rounds: this.#policyRounds })
+    if (byPolicies) noteChange(this.#webhookRounds)
+    const byWebhooks =
+      webhooks.length > 0 && (await askMutating(this.#deps, asked, { webhooks, rounds: this.#webhookRounds }))
+    if (byWebhooks) noteChange(this.#policyRounds)
+    return byPolicies || byWebhooks
   }
 
   /** Asks those again who want that, after others have changed the object; `object` is what it is now. */
   async mutateAgain(object: KubeObject): Promise<boolean> {
-    if (!deepEqual(object, this.#attributes.object)) noteChange(this.#rounds)
+    const isChanged = !deepEqual(object, this.#attributes.object)
     this.#attributes.replaceObject(object)
-    this.#rounds.isSecond = true
+    for (const rounds of [this.#policyRounds, this.#webhookRounds]) {
+      if (isChanged) noteChange(rounds)
+      rounds.isSecond = true
+    }
     return this.mutate()
   }
 

@@ -70,11 +70,11 @@ function validateResources(resources: readonly string[], path: FieldPath): Field
   return errors
 }
 
-/** `cel`: what the expressions may name; undefined: they are not compiled. */
+/** `cel`: what the expressions may name. */
 export function validateMatchConditions(
   conditions: readonly MatchCondition[],
   path: FieldPath,
-  cel?: AdmissionCelOptions,
+  cel: AdmissionCelOptions,
 ): FieldError[] {
   const names = conditions.map((condition) => condition.name)
   const errors = conditions.flatMap((condition, i) => {
@@ -82,9 +82,7 @@ export function validateMatchConditions(
     const repeated = condition.name && names.indexOf(condition.name) < i
     return [
       ...checkRequired(condition.expression?.trim(), at.child('expression')),
-      ...(cel === undefined
-        ? []
-        : checkCel(condition.expression, at.child('expression'), { wanted: ['bool'], ...cel })),
+      ...checkCel(condition.expression, at.child('expression'), { wanted: ['bool'], ...cel }),
       ...checkRequiredName(condition.name, at.child('name'), checkQualifiedName),
       ...(repeated ? [duplicate(at.child('name'), condition.name)] : []),
     ]

@@ -20,6 +20,7 @@ import {
 import { checkOneOf, checkRequired, checkRequiredName, checkRequiredOneOf, invalidFor } from '../shared/check.ts'
 import { validateLabelSelector } from '../shared/selector.ts'
 import type { AdmissionCelOptions } from '../../cel/admission.ts'
+import { compileMutationCel } from '../../cel/mutation.ts'
 import { checkCel, validateMatchConditions, validateRule } from './rules.ts'
 
 const REASONS = ['Forbidden', 'Invalid', 'RequestEntityTooLarge', 'Unauthorized']
@@ -50,20 +51,20 @@ export function validateValidatingPolicy(spec: Readonly<ValidatingAdmissionPolic
   return errors
 }
 
-/** Its expressions are not compiled: nothing runs them. */
 export function validateMutatingPolicy(spec: Readonly<MutatingAdmissionPolicySpec>, path: FieldPath): FieldError[] {
-  const { mutations = [] } = spec
+  const { mutations = [], paramKind } = spec
+  const cel = { params: paramKind !== undefined, variables: true, authorizer: true }
   const at = path.child('mutations')
   return [
-    ...validatePolicy(spec, path),
+    ...validatePolicy(spec, path, cel),
     ...checkRequiredOneOf(spec.reinvocationPolicy, path.child('reinvocationPolicy'), ['IfNeeded', 'Never']),
     ...(mutations.length === 0 ? [required(at, 'mutations must contain at least one item')] : []),
-    ...mutations.flatMap((mutation, i) => validateMutation(mutation, at.index(i))),
+    ...mutations.flatMap((mutation, i) => validateMutation(mutation, at.index(i), cel)),
   ]
 }
 
 /** What both kinds of policies have. */
-function validatePolicy(spec: Readonly<PolicySpec>, path: FieldPath, cel?: AdmissionCelOptions): FieldError[] {
+function validatePolicy(spec: Readonly<PolicySpec>, path: FieldPath, cel: AdmissionCelOptions): FieldError[] {
   const { matchConstraints, variables = [] } = spec
   const constraintsPath = path.child('matchConstraints')
   const errors = checkRequiredOneOf(spec.failurePolicy, path.child('failurePolicy'), ['Fail', 'Ignore'])
@@ -81,7 +82,7 @@ function validatePolicy(spec: Readonly<PolicySpec>, path: FieldPath, cel?: Admis
   ]
 }
 
-function validateVariable({ name, expression }: Variable, path: FieldPath, cel?: AdmissionCelOptions): FieldError[] {
+function validateVariable({ name, expression }: Variable, path: FieldPath, cel: AdmissionCelOptions): FieldError[] {
   const errors = name ? [] : [required(path.child('name'), 'name is not specified')]
   if (name && !/^[_a-zA-Z][_a-zA-Z0-9]*$/.test(name)) {
     errors.push(invalid(path.child('name'), name, 'name is not a valid CEL identifier'))
@@ -90,7 +91,7 @@ function validateVariable({ name, expression }: Variable, path: FieldPath, cel?:
   return [
     ...errors,
     ...checkRequired(expression?.trim(), at, 'expression is not specified'),
-    ...(cel === undefined ? [] : checkCel(expression, at, { wanted: undefined, ...cel })),
+    ...checkCel(expression, at, { wanted: undefined, ...cel }),
   ]
 }
 
@@ -111,7 +112,11 @@ function validateValidation(validation: Readonly<Validation>, path: FieldPath, c
   return [...errors, ...checkOneOf(reason, path.child('reason'), REASONS)]
 }
 
-function validateMutation({ patchType, jsonPatch, applyConfiguration }: Mutation, path: FieldPath): FieldError[] {
+function validateMutation(
+  { patchType, jsonPatch, applyConfiguration }: Mutation,
+  path: FieldPath,
+  cel: AdmissionCelOptions,
+): FieldError[] {
   const errors = checkRequiredOneOf(patchType, path.child('patchType'), ['ApplyConfiguration', 'JSONPatch'])
   if (errors.length > 0) return errors
   const isPatch = patchType === 'JSONPatch'
@@ -120,7 +125,12 @@ function validateMutation({ patchType, jsonPatch, applyConfiguration }: Mutation
   const [chosen, surplus] = isPatch ? [jsonPatch, applyConfiguration] : [applyConfiguration, jsonPatch]
   const at = path.child(name)
   if (chosen === undefined) errors.push(required(at, `must be specified when patchType is ${patchType}`))
-  else errors.push(...checkRequired(chosen.expression?.trim(), at.child('expression'), 'expression is not specified'))
+  else {
+    const expressionPath = at.child('expression')
+    errors.push(...checkRequired(chosen.expression?.trim(), expressionPath, 'expression is not specified'))
+    const { error } = compileMutationCel(chosen.expression ?? '', cel)
+    if (error !== undefined && chosen.expression?.trim()) errors.push(invalid(expressionPath, chosen.expression, error))
+  }
   if (surplus !== undefined) {
     errors.push(invalid(path.child(other), `{${other}}`, `must not be specified when patchType is ${patchType}`))
   }

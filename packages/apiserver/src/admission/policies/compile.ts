@@ -1,6 +1,8 @@
-import { everything } from '@centaurus/api'
+import { everything, type AdmissionCelOptions } from '@centaurus/api'
 import type {
   MatchResources,
+  MutatingAdmissionPolicy,
+  MutatingAdmissionPolicyBinding,
   ParamKind,
   ParamRef,
   ValidatingAdmissionPolicy,
@@ -11,17 +13,20 @@ import { compileConditions, compileExpression, type CompiledExpression } from '.
 import type { MatchCriteria } from '../matching/match-request.ts'
 import { readSelector } from '../webhooks/compile.ts'
 
-/** A policy with the bindings that put it to use; expressions are compiled. */
-export interface CompiledPolicy {
+/** What all policies have, with the bindings that put them to use; expressions are compiled. */
+export interface PolicyBase {
   readonly name: string
   readonly criteria: MatchCriteria
   readonly failurePolicy: string
   readonly paramKind: ParamKind | undefined
   readonly conditions: readonly CompiledExpression[]
   readonly variables: readonly CompiledVariable[]
+  readonly bindings: readonly CompiledBinding[]
+}
+
+export interface CompiledPolicy extends PolicyBase {
   readonly validations: readonly CompiledValidation[]
   readonly auditAnnotations: readonly CompiledExpression[]
-  readonly bindings: readonly CompiledBinding[]
 }
 
 export interface CompiledVariable {
@@ -42,7 +47,7 @@ export interface CompiledBinding {
   /** Undefined: wherever the policy matches. */
   readonly criteria: MatchCriteria | undefined
   readonly paramRef: ParamRef | undefined
-  /** `Deny`, `Warn`, `Audit`. */
+  /** `Deny`, `Warn`, `Audit`; none for what mutates. */
   readonly actions: readonly string[]
 }
 
@@ -52,56 +57,74 @@ export function compilePolicies(
   bindings: readonly Readonly<ValidatingAdmissionPolicyBinding>[],
 ): readonly CompiledPolicy[] {
   return policies.flatMap((policy) => {
-    const own = bindings.filter(({ spec }) => spec.policyName === policy.metadata.name)
-    return own.length === 0 ? [] : [compilePolicy(policy, own.map(compileBinding))]
+    const base = compileBase(policy, bindings)
+    if (base === undefined) return []
+    const { validations = [], auditAnnotations = [] } = policy.spec ?? {}
+    const options = expressionOptions(base)
+    return [
+      {
+        ...base,
+        validations: validations.map((validation) => compileValidation(validation, options)),
+        auditAnnotations: auditAnnotations.map(({ valueExpression }) =>
+          compileExpression(valueExpression, ['string', 'null'], options),
+        ),
+      },
+    ]
   })
 }
 
-function compilePolicy(
-  { metadata, spec = {} }: Readonly<ValidatingAdmissionPolicy>,
-  bindings: readonly CompiledBinding[],
-): CompiledPolicy {
-  const params = spec.paramKind !== undefined
-  const withAuthorizer = { params, variables: true, authorizer: true }
+type AnyPolicy = ValidatingAdmissionPolicy | MutatingAdmissionPolicy
+type AnyBinding = ValidatingAdmissionPolicyBinding | MutatingAdmissionPolicyBinding
+
+/** Undefined: no binding uses the policy. */
+export function compileBase(
+  { metadata, spec = {} }: Readonly<AnyPolicy>,
+  bindings: readonly Readonly<AnyBinding>[],
+): PolicyBase | undefined {
+  const own = bindings.filter((binding) => binding.spec?.policyName === metadata.name)
+  if (own.length === 0) return undefined
+  const { paramKind } = spec
+  const options = expressionOptions({ paramKind })
   return {
     name: metadata.name ?? '',
     criteria: readCriteria(spec.matchConstraints ?? {}),
     failurePolicy: spec.failurePolicy ?? 'Fail',
-    paramKind: spec.paramKind,
-    conditions: compileConditions(spec.matchConditions, withAuthorizer),
+    paramKind,
+    conditions: compileConditions(spec.matchConditions, options),
     variables: (spec.variables ?? []).map(({ name, expression }) => ({
       name,
-      expression: compileExpression(expression, undefined, withAuthorizer),
+      expression: compileExpression(expression, undefined, options),
     })),
-    validations: (spec.validations ?? []).map((validation) => compileValidation(validation, { params })),
-    auditAnnotations: (spec.auditAnnotations ?? []).map(({ valueExpression }) =>
-      compileExpression(valueExpression, ['string', 'null'], withAuthorizer),
-    ),
-    bindings,
+    bindings: own.map(compileBinding),
   }
+}
+
+/** What expressions of a policy may name. */
+export function expressionOptions({ paramKind }: Pick<PolicyBase, 'paramKind'>): AdmissionCelOptions {
+  return { params: paramKind !== undefined, variables: true, authorizer: true }
 }
 
 function compileValidation(
   { expression, message = '', messageExpression = '', reason }: Readonly<Validation>,
-  { params }: { readonly params: boolean },
+  options: AdmissionCelOptions,
 ): CompiledValidation {
   return {
-    expression: compileExpression(expression, ['bool'], { params, variables: true, authorizer: true }),
+    expression: compileExpression(expression, ['bool'], options),
     message: message.trim(),
     messageExpression:
       messageExpression === ''
         ? undefined
-        : compileExpression(messageExpression, ['string'], { params, variables: true }),
+        : compileExpression(messageExpression, ['string'], { ...options, authorizer: false }),
     reason: reason ?? 'Invalid',
   }
 }
 
-function compileBinding({ metadata, spec }: Readonly<ValidatingAdmissionPolicyBinding>): CompiledBinding {
+function compileBinding({ metadata, spec = {} }: Readonly<AnyBinding>): CompiledBinding {
   return {
     name: metadata.name ?? '',
     criteria: spec.matchResources === undefined ? undefined : readCriteria(spec.matchResources),
     paramRef: spec.paramRef,
-    actions: spec.validationActions ?? [],
+    actions: 'validationActions' in spec ? (spec.validationActions ?? []) : [],
   }
 }
 

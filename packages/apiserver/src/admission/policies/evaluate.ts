@@ -98,7 +98,7 @@ function annotationErrors({ auditAnnotations, failurePolicy }: CompiledPolicy, a
 }
 
 /** Variables are computed when an expression first names them, at the cost of whoever does. */
-function withVariables(variables: readonly CompiledVariable[], plain: Activation, budget: Budget): Activation {
+export function withVariables(variables: readonly CompiledVariable[], plain: Activation, budget: Budget): Activation {
   const scope: Record<string, unknown> = {}
   const activation: Activation = { ...plain, values: { ...plain.values, variables: scope } }
   for (const variable of variables) {

@@ -1,18 +1,22 @@
 /**
  * Who makes a policy that reads objects must be allowed to read them: else its messages would tell what they may not see.
- * Source: pkg/registry/admissionregistration/validatingadmissionpolicy{,binding}/authz.go, v1.37.
+ * Source: pkg/registry/admissionregistration/{validating,mutating}admissionpolicy{,binding}/authz.go, v1.37.
  */
 import { deepEqual, FieldPath, forbiddenField, invalidObject, parseGroupVersion, type KubeObject } from '@centaurus/api'
 import {
+  mutatingadmissionpolicies,
+  mutatingadmissionpolicybindings,
   validatingadmissionpolicies,
   validatingadmissionpolicybindings,
+  type MutatingAdmissionPolicy,
+  type MutatingAdmissionPolicyBinding,
   type ParamKind,
   type ValidatingAdmissionPolicy,
   type ValidatingAdmissionPolicyBinding,
 } from '@centaurus/api/admissionregistration/v1'
 import type { Authorizer } from '../../access/access.ts'
 import type { CheckedWrite, WriteCheck } from '../../extension.ts'
-import type { ObjectReader } from '../../resource/object-reader.ts'
+import type { GroupResourceName, ObjectReader } from '../../resource/object-reader.ts'
 import type { TenantRegistries } from '../../resource/tenant-registries.ts'
 
 export interface ParamAccessDeps {
@@ -24,37 +28,54 @@ export interface ParamAccessDeps {
 /** Checks for writes of policies and of their bindings. */
 export function paramAccessChecks(deps: ParamAccessDeps): readonly WriteCheck[] {
   return [
-    { ...nameOf(validatingadmissionpolicies), check: (write) => checkPolicy(deps, write) },
-    { ...nameOf(validatingadmissionpolicybindings), check: (write) => checkBinding(deps, write) },
+    ...[validatingadmissionpolicies, mutatingadmissionpolicies].map((type) => ({
+      ...nameOf(type),
+      check: (write: CheckedWrite) => checkPolicy(deps, type, write),
+    })),
+    ...BINDINGS.map(([type, policies]) => ({
+      ...nameOf(type),
+      check: (write: CheckedWrite) => checkBinding(deps, { kind: type.kind, policies }, write),
+    })),
   ]
 }
+
+const BINDINGS = [
+  [validatingadmissionpolicybindings, validatingadmissionpolicies],
+  [mutatingadmissionpolicybindings, mutatingadmissionpolicies],
+] as const
+
+type AnyPolicy = ValidatingAdmissionPolicy | MutatingAdmissionPolicy
+type AnyBinding = ValidatingAdmissionPolicyBinding | MutatingAdmissionPolicyBinding
 
 function nameOf({ group, resource }: { group: string; resource: string }): { group: string; resource: string } {
   return { group, resource }
 }
 
-function checkPolicy(deps: ParamAccessDeps, write: CheckedWrite): void {
-  const policy = write.object as ValidatingAdmissionPolicy | undefined
-  const kind = policy?.spec?.paramKind
-  if (kind === undefined || deepEqual(kind, (write.old as ValidatingAdmissionPolicy | undefined)?.spec?.paramKind))
-    return
-  if (mayRead(deps, write, { kind, verb: 'get', namespace: '*', name: '*' })) return
-  const what = `the referenced paramKind (kind=${kind.kind}, apiVersion=${kind.apiVersion})`
+function checkPolicy(deps: ParamAccessDeps, { kind }: { readonly kind: string }, write: CheckedWrite): void {
+  const paramKind = (write.object as AnyPolicy | undefined)?.spec?.paramKind
+  if (paramKind === undefined || deepEqual(paramKind, (write.old as AnyPolicy | undefined)?.spec?.paramKind)) return
+  if (mayRead(deps, write, { kind: paramKind, verb: 'get', namespace: '*', name: '*' })) return
+  const what = `the referenced paramKind (kind=${paramKind.kind}, apiVersion=${paramKind.apiVersion})`
   const why = `user ${write.user.name} must have "get" permission on all objects of ${what}`
-  throw refusal('ValidatingAdmissionPolicy', write.object!, { field: 'paramKind', why })
+  throw refusal(kind, write.object!, { field: 'paramKind', why })
 }
 
-function checkBinding(deps: ParamAccessDeps, write: CheckedWrite): void {
-  const binding = write.object as ValidatingAdmissionPolicyBinding | undefined
-  const ref = binding?.spec.paramRef
-  if (ref === undefined || deepEqual(binding!.spec, (write.old as typeof binding)?.spec)) return
-  const { tenant } = write.info
-  const policy = deps.reader.get(validatingadmissionpolicies, { name: binding!.spec.policyName ?? '' }, { tenant })
+interface BindingKind {
+  readonly kind: string
+  /** Where its policy is. */
+  readonly policies: GroupResourceName<AnyPolicy>
+}
+
+function checkBinding(deps: ParamAccessDeps, { kind, policies }: BindingKind, write: CheckedWrite): void {
+  const spec = (write.object as AnyBinding | undefined)?.spec
+  const ref = spec?.paramRef
+  if (ref === undefined || deepEqual(spec, (write.old as AnyBinding | undefined)?.spec)) return
+  const policy = deps.reader.get(policies, { name: spec?.policyName ?? '' }, { tenant: write.info.tenant })
   const { name = '', namespace = '' } = ref
   const verb = name === '' ? 'list' : 'get'
   if (mayRead(deps, write, { kind: policy?.spec?.paramKind, verb, namespace, name })) return
-  const why = `user ${write.user.name} does not have ${JSON.stringify(verb)} permission on the object referenced by paramRef`
-  throw refusal('ValidatingAdmissionPolicyBinding', write.object!, { field: 'paramRef', why })
+  const why = `user ${write.user.name} does not have "${verb}" permission on the object referenced by paramRef`
+  throw refusal(kind, write.object!, { field: 'paramRef', why })
 }
 
 interface Reading {

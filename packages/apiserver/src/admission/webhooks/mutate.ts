@@ -2,22 +2,10 @@ import { applyJsonPatch, deepEqual, internalError, parseJsonPatch, StatusError, 
 import type { Logger } from '@centaurus/base'
 import type { Attributes, ServedVersion } from '../matching/attributes.ts'
 import { fromServed } from '../matching/from-served.ts'
+import { noteChange, type Rounds } from '../matching/rounds.ts'
 import { ask, requestTimeout, wantsToSee, type Asked, type AskDeps } from './ask.ts'
 import type { CompiledWebhook } from './compile.ts'
 import { CallError, deniedBy } from './refusals.ts'
-
-/** What must be known between the first round of mutating webhooks and the second. Source: webhook/mutating/reinvocationcontext.go. */
-export interface Rounds {
-  /** Webhooks that want to be asked again if others change what they saw, and were not since. */
-  previous: Set<string>
-  /** Those of them that others have changed something for. */
-  readonly again: Set<string>
-  isSecond: boolean
-}
-
-export function newRounds(): Rounds {
-  return { previous: new Set(), again: new Set(), isSecond: false }
-}
 
 /**
  * Asks the webhooks one after the other; each sees what those before it made. Returns whether the object is another one now.
@@ -39,12 +27,6 @@ export async function askMutating(
     if (webhook.reinvocationPolicy === 'IfNeeded') rounds.previous.add(webhook.id)
   }
   return isChanged
-}
-
-/** Who was asked before, and minds, is asked again. */
-export function noteChange(rounds: Rounds): void {
-  for (const id of rounds.previous) rounds.again.add(id)
-  rounds.previous = new Set()
 }
 
 async function askOne(
@@ -79,7 +61,7 @@ function applyPatch(
   }
   let patched: KubeObject
   try {
-    patched = fromServed(attributes, version, applyJsonPatch(before, operations))
+    patched = fromServed(attributes, version, applyJsonPatch(before, operations), 'Ignore')
   } catch (error) {
     throw internalError(error instanceof StatusError ? new Error(error.message) : error)
   }
