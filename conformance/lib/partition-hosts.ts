@@ -101,19 +101,24 @@ export class PartitionHosts {
   async up({ nodes }: { readonly nodes: number }): Promise<void> {
     const etcd = await this.#startEtcd()
     await this.mustRun('home', ['up', '--nodes', 'none', ...this.#addresses('home'), ...etcd])
-    for (const name of PARTITIONS.slice(1)) {
-      const bundle = join(this.home(name), 'join.json')
-      const roles = name.startsWith('tp') ? 'tenant' : 'resource'
-      await this.mustRun('home', ['partition', 'add', name, '--roles', roles, '--join-bundle', bundle])
-      const kind = roles === 'resource' ? `simulated:${nodes}` : 'none'
-      await this.mustRun(name, ['up', '--join', bundle, '--nodes', kind, ...this.#addresses(name)])
+    const others = PARTITIONS.slice(1)
+    for (const name of others) {
+      await this.mustRun('home', [
+        'partition',
+        'add',
+        name,
+        '--roles',
+        roleOf(name),
+        '--join-bundle',
+        this.#bundle(name),
+      ])
     }
     const pki = join(this.home('home'), 'pki')
     const [ca, cert, key] = await Promise.all(
       ['ca.crt', 'admin.crt', 'admin.key'].map((file) => readFile(join(pki, file), 'utf8')),
     )
     this.#tls = { ca: ca!, cert: cert!, key: key! }
-    for (const name of GATEWAYS) await this.#addGateway(name)
+    await Promise.all([this.#addGateways(), ...others.map((name) => this.#join(name, nodes))])
   }
 
   /** A tenant that lives in `partition`, whose administrator may call from now on. */
@@ -271,14 +276,24 @@ export class PartitionHosts {
     return caller === 'operator' ? this.#tls! : this.#tenants.get(caller.tenant)!
   }
 
-  /** Makes the gateway's folder at home, and takes it to its own host. */
-  async #addGateway(name: GatewayName): Promise<void> {
+  #bundle(name: PartitionName): string {
+    return join(this.home(name), 'join.json')
+  }
+
+  async #join(name: PartitionName, nodes: number): Promise<void> {
+    const kind = roleOf(name) === 'resource' ? `simulated:${nodes}` : 'none'
+    await this.mustRun(name, ['up', '--join', this.#bundle(name), '--nodes', kind, ...this.#addresses(name)])
+  }
+
+  /** Makes the gateways' folders at home, and takes them to their own hosts. */
+  async #addGateways(): Promise<void> {
     const flags = ['--port', String(GATEWAY_PORT)]
-    await this.mustRun('home', ['gateway', ...flags, '--advertise', this.network.host(name).address])
-    const own = this.#gatewayHomes.get(name)!
-    await cp(join(this.home('home'), 'gateways', String(GATEWAY_PORT)), own, { recursive: true })
-    await this.mustRun('home', ['gateway', ...flags, '--remove'])
-    this.start(name)
+    for (const [name, own] of this.#gatewayHomes) {
+      await this.mustRun('home', ['gateway', ...flags, '--advertise', this.network.host(name).address])
+      await cp(join(this.home('home'), 'gateways', String(GATEWAY_PORT)), own, { recursive: true })
+      await this.mustRun('home', ['gateway', ...flags, '--remove'])
+      this.start(name)
+    }
   }
 
   #memberFlags(member: string): string[] {
@@ -321,6 +336,10 @@ export class PartitionHosts {
     const files = ['--etcd-ca', ca, '--etcd-cert', cert, '--etcd-key', key]
     return ['--store', 'etcd', '--etcd-endpoints', endpoints.join(','), ...files]
   }
+}
+
+function roleOf(name: PartitionName): 'tenant' | 'resource' {
+  return name.startsWith('rp') ? 'resource' : 'tenant'
 }
 
 async function writeUntilFull(file: FileHandle, bytes: Uint8Array): Promise<void> {
