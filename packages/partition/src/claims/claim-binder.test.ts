@@ -151,6 +151,29 @@ describe('binding through claims', () => {
     await binder.close()
   })
 
+  it('binds a gang when enough of it have room, and gives all of it back when not', async () => {
+    const binder = await openBinder('tp1')
+    await claims.whenCurrent()
+    const before = (await readStoredClaims(rpStore)).length
+    const bindGang = async (prefix: string, needed: number, nodeNames: readonly string[]) => {
+      const gang = { key: prefix, needed }
+      const made = await Promise.all(nodeNames.map((_, i) => createPod('tp1', `${prefix}-${i}`)))
+      const results = await binder.bind(made.map((pod, i) => ({ ...item(pod, nodeNames[i]!, 1), gang })))
+      return { results: results.map(({ type }) => type), made }
+    }
+    const short = await bindGang('short', 3, ['n1', 'n2', 'nowhere'])
+    assert.deepEqual(short.results, ['gangRefused', 'gangRefused', 'refused'])
+    await until(async () => (await readStoredClaims(rpStore)).length === before)
+    for (const { metadata } of short.made) {
+      const pod = await tps.get('tp1')!.client.get(pods, { namespace: 'default', name: metadata.name })
+      assert.equal(pod.spec?.nodeName ?? '', '')
+    }
+    const enough = await bindGang('enough', 2, ['n1', 'nowhere', 'n2'])
+    assert.deepEqual(enough.results, ['bound', 'refused', 'bound'])
+    await binder.close()
+    for (const { metadata } of enough.made) await claims.release('tp1', [{ op: 'release', uid: metadata.uid }])
+  })
+
   it('takes over the room that an earlier scheduler left behind, and stops that one', async () => {
     const old = await openBinder('tp1')
     const pod = await createPod('tp1', 'left')

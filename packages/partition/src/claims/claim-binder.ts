@@ -27,18 +27,22 @@ export interface BindingItem {
   readonly nodeName: string
   readonly requests: Amounts
   readonly ports: readonly HostPort[]
+  /** Enough items of one call with the same key have room, or none of them is bound. */
+  readonly gang?: { readonly key: string; readonly needed: number } | undefined
 }
 
 /** The scheduler's `BindResult`. */
 export type BindingResult =
   | { readonly type: 'bound' }
   | { readonly type: 'refused'; readonly reason: string; readonly free?: Amounts | undefined }
+  /** It had room, and gave it back: not enough others of its gang had. */
+  | { readonly type: 'gangRefused'; readonly reason: string }
   | { readonly type: 'failed'; readonly error: Error }
 
 /** The scheduler's `PreemptResult`. */
 export type PreemptionResult =
   | { readonly type: 'nominated'; readonly victims: number }
-  | Exclude<BindingResult, { type: 'bound' }>
+  | Exclude<BindingResult, { type: 'bound' | 'gangRefused' }>
 
 export interface ClaimBinderDeps {
   readonly membership: Pick<Membership, 'self' | 'get' | 'hosts'>
@@ -113,7 +117,9 @@ class Binder implements ClaimBinder {
     for (const { pod } of placed) this.#underWay.add(pod.metadata.uid)
     try {
       const claims = await this.#claimPlaced(placed)
-      return await Promise.all(placed.map((item, i) => this.#settle(item, claims[i]!)))
+      const held = await Promise.all(placed.map((item, i) => this.#hold(item, claims[i]!)))
+      const results = this.#giveBackGangs(placed, held)
+      return await Promise.all(placed.map((item, i) => results[i] ?? this.#bindClaimed(item)))
     } finally {
       for (const { pod } of placed) this.#underWay.delete(pod.metadata.uid)
     }
@@ -228,19 +234,36 @@ class Binder implements ClaimBinder {
     return sender
   }
 
-  async #settle(item: PlacedItem, result: SendResult): Promise<BindingResult> {
+  /** Undefined: it has its room. */
+  async #hold(item: PlacedItem, result: SendResult): Promise<BindingResult | undefined> {
     if (result.type !== 'answered') {
       if (result.type === 'deposed') return { type: 'failed', error: result.error }
       return { type: 'refused', reason: result.error.message }
     }
     const { answer } = result
-    if (answer.result === 'accepted') return this.#bindClaimed(item)
-    if (answer.reason === 'ClaimedElsewhere') return this.#moveClaim(item)
-    return refusedBy(answer)
+    if (answer.result === 'accepted') return undefined
+    return answer.reason === 'ClaimedElsewhere' ? this.#moveClaim(item) : refusedBy(answer)
+  }
+
+  /** What becomes of pods whose gang has too little room over all partitions: what they hold is given back before any of them is bound. */
+  #giveBackGangs(
+    items: readonly PlacedItem[],
+    held: readonly (BindingResult | undefined)[],
+  ): (BindingResult | undefined)[] {
+    const counts = new Map<string, number>()
+    for (const [i, { gang }] of items.entries()) {
+      if (gang !== undefined && held[i] === undefined) counts.set(gang.key, (counts.get(gang.key) ?? 0) + 1)
+    }
+    return items.map(({ gang, partition, nodeName, pod }, i) => {
+      const count = counts.get(gang?.key ?? '') ?? 0
+      if (held[i] !== undefined || gang === undefined || count >= gang.needed) return held[i]
+      void this.#send(partition, [{ op: 'release', uid: pod.metadata.uid, node: nodeName }])
+      return { type: 'gangRefused', reason: `${gang.needed} pods of its gang must have room, ${count} have` }
+    })
   }
 
   /** An earlier try, perhaps of an earlier scheduler, left the room of a pod behind. It is given back if the pod is really not bound. */
-  async #moveClaim(item: PlacedItem): Promise<BindingResult> {
+  async #moveClaim(item: PlacedItem): Promise<BindingResult | undefined> {
     const { namespace, name, uid } = item.pod.metadata
     try {
       const pod = await this.#deps.client.get(pods, { namespace, name }, { signal: this.#abort.signal })
@@ -255,8 +278,7 @@ class Binder implements ClaimBinder {
     const [, result] = await sender.send([{ op: 'release', uid }, toClaim(item)])
     if (result!.type !== 'answered') return { type: 'refused', reason: result!.error.message }
     const { answer } = result!
-    if (answer.result === 'accepted') return this.#bindClaimed(item)
-    return refusedBy(answer)
+    return answer.result === 'accepted' ? undefined : refusedBy(answer)
   }
 
   async #bindClaimed(item: PlacedItem): Promise<BindingResult> {

@@ -8,6 +8,8 @@ export interface GangMember {
   readonly uid: string
   readonly requirements: PodRequirements
   readonly volumes?: PodVolumes | undefined
+  /** Nodes whose owner has just refused it. */
+  readonly avoid?: ReadonlySet<string> | undefined
 }
 
 export interface GangOptions extends Pick<DecideOptions, 'startSlot' | 'tieBreak'> {
@@ -74,9 +76,9 @@ function placeMembers(state: ClusterState, members: readonly GangMember[], optio
     nextSlot: options.startSlot,
   }
   for (const member of members) {
-    const { uid, requirements, volumes } = member
+    const { uid, requirements, volumes, avoid } = member
     const { tieBreak } = options
-    const decision = decide(state, requirements, { startSlot: attempt.nextSlot, tieBreak, volumes })
+    const decision = decide(state, requirements, { startSlot: attempt.nextSlot, tieBreak, volumes, avoid })
     if (decision.type === 'place') {
       attempt.nextSlot = decision.nextSlot
       attempt.placed.set(uid, decision.nodeName)

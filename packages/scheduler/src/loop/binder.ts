@@ -13,18 +13,30 @@ export interface BindItem {
   /** By resource: cpu in milli-cores, everything else in units; `pods` is 1. Resources that the pod does not ask for are absent. */
   readonly requests: Readonly<Record<string, number>>
   readonly ports: readonly HostPort[]
+  /** Items of one call that are bound together; absent: by itself. */
+  readonly gang?: Gang | undefined
+}
+
+/** Pods of which enough must have room, or none of them is bound. */
+export interface Gang {
+  /** The same object for all of them. */
+  readonly key: string
+  /** How many; others of the gang are bound already. */
+  readonly needed: number
 }
 
 export type BindResult =
   | { readonly type: 'bound' }
   /** The owner of the node has no room for it. `free` is what it has left, in the units of {@link BindItem.requests}. */
   | { readonly type: 'refused'; readonly reason: string; readonly free?: Readonly<Record<string, number>> | undefined }
+  /** It could have had room, but not enough others of its gang could. */
+  | { readonly type: 'gangRefused'; readonly reason: string }
   | { readonly type: 'failed'; readonly error: Error }
 
 /** What became of the wish to make room for a pod. */
 export type PreemptResult =
   /** The room is kept for it; `victims` pods of other partitions are on their way out. */
-  { readonly type: 'nominated'; readonly victims: number } | Exclude<BindResult, { type: 'bound' }>
+  { readonly type: 'nominated'; readonly victims: number } | Exclude<BindResult, { type: 'bound' | 'gangRefused' }>
 
 /** Makes decisions real. Several calls may be under way at once; pods are counted on their nodes from the decision on. */
 export interface Binder {
@@ -43,10 +55,14 @@ export interface Binder {
 export function toBindItem(
   { resources }: Pick<ClusterState, 'resources'>,
   pod: Stored<Pod>,
-  { requirements, nodeName }: { readonly requirements: PodRequirements; readonly nodeName: string },
+  {
+    requirements,
+    nodeName,
+    gang,
+  }: { readonly requirements: PodRequirements; readonly nodeName: string; readonly gang?: Gang | undefined },
 ): BindItem {
   const { requests, hostPorts } = requirements.footprint
-  return { pod, nodeName, requests: resources.toAmounts(requests), ports: hostPorts }
+  return { pod, nodeName, requests: resources.toAmounts(requests), ports: hostPorts, gang }
 }
 
 /** Writes a Binding for each pod, side by side. */

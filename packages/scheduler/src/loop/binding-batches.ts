@@ -20,6 +20,8 @@ export class BindingBatches {
   readonly #inFlight = new Set<Promise<void>>()
   readonly #roomWaiters: (() => void)[] = []
   #collected: BindItem[] = []
+  /** Calls that are complete as they are. */
+  #ready: (readonly BindItem[])[] = []
   #flushing = false
 
   constructor(deps: BindingBatchesDeps) {
@@ -32,6 +34,12 @@ export class BindingBatches {
     if (this.#collected.length >= BATCH_ITEMS_MAX) this.#send()
   }
 
+  /** Sends the items in one call of their own, however many. */
+  addTogether(items: readonly BindItem[]): void {
+    this.#ready.push(items)
+    this.#send()
+  }
+
   /** Sends what is collected, now or as soon as a call ends. */
   flush(): void {
     this.#flushing = this.#collected.length > 0
@@ -40,7 +48,8 @@ export class BindingBatches {
 
   /** Resolves when another batch can be collected. */
   async whenRoom(): Promise<void> {
-    while (this.#collected.length >= BATCH_ITEMS_MAX && this.#inFlight.size >= BATCHES_IN_FLIGHT_MAX)
+    const isFull = (): boolean => this.#collected.length >= BATCH_ITEMS_MAX || this.#ready.length > 0
+    while (isFull() && this.#inFlight.size >= BATCHES_IN_FLIGHT_MAX)
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
   }
 
@@ -53,10 +62,11 @@ export class BindingBatches {
   #send(): void {
     while (
       this.#inFlight.size < BATCHES_IN_FLIGHT_MAX &&
-      (this.#collected.length >= BATCH_ITEMS_MAX || (this.#flushing && this.#collected.length > 0))
+      (this.#ready.length > 0 ||
+        this.#collected.length >= BATCH_ITEMS_MAX ||
+        (this.#flushing && this.#collected.length > 0))
     ) {
-      const items = this.#collected.slice(0, BATCH_ITEMS_MAX)
-      this.#collected = this.#collected.slice(BATCH_ITEMS_MAX)
+      const items = this.#ready.shift() ?? this.#takeCollected()
       const call: Promise<void> = this.#bind(items).finally(() => {
         this.#inFlight.delete(call)
         this.#send()
@@ -65,6 +75,12 @@ export class BindingBatches {
       this.#inFlight.add(call)
     }
     if (this.#collected.length === 0) this.#flushing = false
+  }
+
+  #takeCollected(): BindItem[] {
+    const items = this.#collected.slice(0, BATCH_ITEMS_MAX)
+    this.#collected = this.#collected.slice(BATCH_ITEMS_MAX)
+    return items
   }
 
   /** Never rejects. */

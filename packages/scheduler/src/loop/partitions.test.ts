@@ -4,6 +4,7 @@ import { createApiServer, type ApiServer } from '@centaurus/apiserver'
 import { createSeededRandom, silentLogger, systemClock } from '@centaurus/base'
 import { createInformerFactory, type Client, type InformerFactory } from '@centaurus/client'
 import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
+import { podgroups } from '@centaurus/api/scheduling/v1beta1'
 import { createMemoryStore, type Store } from '@centaurus/store'
 import type { ForeignUseChange } from '../core/foreign-use.ts'
 import { createClientBinder, type Binder, type BindItem, type BindResult } from './binder.ts'
@@ -36,7 +37,12 @@ describe('the scheduler beside others', () => {
     const binder: Binder = {
       async bind(items) {
         batches.push([...items])
-        const verdicts = items.map(judge)
+        const judged = items.map(judge)
+        const isShort = items[0]?.gang !== undefined && judged.some((verdict) => verdict !== undefined)
+        const verdicts = judged.map(
+          (verdict): BindResult | undefined =>
+            verdict ?? (isShort ? { type: 'gangRefused', reason: 'too few' } : undefined),
+        )
         const bound = await bindings.bind(items.filter((_, i) => verdicts[i] === undefined))
         const results = bound.values()
         return verdicts.map((verdict) => verdict ?? results.next().value!)
@@ -139,6 +145,40 @@ describe('the scheduler beside others', () => {
     assert.equal(await eventually(() => nodeOf('stranded')), 'd')
     away.clear()
     reachChanged()
+  })
+
+  it('binds all of a gang or none, and looks for other nodes when one is refused', async () => {
+    await client.create(podgroups, {
+      metadata: { name: 'team', namespace: 'default' },
+      spec: { schedulingPolicy: { gang: { minCount: 2 } } },
+    })
+    for (const name of ['e', 'f', 'g']) await addNode(name)
+    const refusals: string[] = []
+    const asked: string[][] = []
+    judge = ({ nodeName, pod, gang }) => {
+      if (pod.metadata.name === 'team-1') asked.push([nodeName, `${gang?.needed}`])
+      if (pod.metadata.name !== 'team-1' || refusals.length > 0) return undefined
+      refusals.push(nodeName)
+      return { type: 'refused', reason: 'no room' }
+    }
+    const containers = [{ name: 'c', image: 'x', resources: { requests: { cpu: '3' } } }]
+    for (const name of ['team-0', 'team-1']) {
+      const spec = { containers, schedulingGroup: { podGroupName: 'team' } }
+      await client.create(pods, { metadata: { name, namespace: 'default' }, spec })
+    }
+    const [first, second] = await Promise.all([eventually(() => nodeOf('team-0')), eventually(() => nodeOf('team-1'))])
+    assert.notEqual(first, second)
+    assert.equal(refusals.length, 1)
+    assert.notEqual(second, refusals[0])
+    assert.deepEqual(
+      asked.map(([, needed]) => needed),
+      ['2', '2'],
+    )
+    const together = batches.filter((batch) => batch.some(({ pod }) => pod.metadata.name === 'team-1'))
+    assert.ok(
+      together.every((batch) => batch.length === 2 && batch.every(({ gang }) => gang?.key === batch[0]!.gang?.key)),
+    )
+    judge = () => undefined
   })
 
   it('sends many decisions in one call', async () => {

@@ -6,7 +6,7 @@ import type { PodVolumes } from '../core/decide.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
 import type { SchedulingQueue } from '../core/scheduling-queue.ts'
 import type { VolumeBinding } from '../core/volumes.ts'
-import { toBindItem, type Binder, type BindItem, type BindResult } from './binder.ts'
+import { toBindItem, type Binder, type BindItem, type BindResult, type Gang } from './binder.ts'
 import { BindingBatches } from './binding-batches.ts'
 import type { Caches } from './caches.ts'
 import type { Parking } from './parking.ts'
@@ -20,6 +20,12 @@ const REFUSALS_MAX = 8
 export interface ReadyPod {
   readonly requirements: PodRequirements
   readonly volumes: PodVolumes | undefined
+}
+
+/** A pod that got a node. */
+export interface PlacedPod extends ReadyPod {
+  readonly pod: Stored<Pod>
+  readonly nodeName: string
 }
 
 export interface PlacerDeps {
@@ -45,8 +51,8 @@ interface PlacedVolumes {
 export class Placer {
   readonly #deps: PlacerDeps
   readonly #bindings: BindingBatches
-  /** Pods that have a node and wait for their volumes there. Others do not wait for them. */
-  readonly #volumeWaits = new Set<Promise<void>>()
+  /** Pods that have a node and wait for their volumes there, or for those of their gang. Others do not wait for them. */
+  readonly #waits = new Set<Promise<void>>()
   /** Pods that we bound and whose binding the cache does not show yet. */
   readonly #assumed = new Set<string>()
   /** Nodes whose owners refused a pod in its present try, by uid. */
@@ -82,17 +88,30 @@ export class Placer {
 
   /** The pod is counted on the node already. */
   place(pod: Stored<Pod>, { requirements, volumes }: ReadyPod, nodeName: string): void {
+    const item = toBindItem(this.#deps.state, pod, { requirements, nodeName })
+    const placed = this.#assume(item, volumes)
+    if (placed.bindings.length === 0) this.#bind(item)
+    else this.#track(this.#bindAfterVolumes(item, placed))
+  }
+
+  /** The pods are counted on their nodes already; enough of them get their room, or none of them is bound. */
+  placeTogether(members: readonly PlacedPod[], gang: Gang): void {
+    const items = members.map((member) => toBindItem(this.#deps.state, member.pod, { ...member, gang }))
+    const volumes = items.map((item, i) => this.#assume(item, members[i]!.volumes))
+    this.#track(this.#bindTogether(items, volumes))
+  }
+
+  #assume({ pod, nodeName }: BindItem, volumes: PodVolumes | undefined): PlacedVolumes {
     const { state, parking } = this.#deps
     this.#assumed.add(pod.metadata.uid)
     parking.notePlaced()
-    const item = toBindItem(state, pod, { requirements, nodeName })
     const nodeLabels = state.nodes.labels[state.slotOf(nodeName) ?? -1] ?? {}
-    const bindings = volumes?.choice?.bindingsOn(nodeLabels, nodeName) ?? []
-    if (bindings.length === 0) return this.#bind(item)
-    const waiting: Promise<void> = this.#bindAfterVolumes(item, { bindings, nodeLabels }).finally(() =>
-      this.#volumeWaits.delete(waiting),
-    )
-    this.#volumeWaits.add(waiting)
+    return { bindings: volumes?.choice?.bindingsOn(nodeLabels, nodeName) ?? [], nodeLabels }
+  }
+
+  #track(work: Promise<void>): void {
+    const waiting: Promise<void> = work.finally(() => this.#waits.delete(waiting))
+    this.#waits.add(waiting)
   }
 
   /** No more decisions come soon. */
@@ -106,7 +125,7 @@ export class Placer {
 
   /** Resolves when nothing waits for volumes any more. */
   async drainVolumes(): Promise<void> {
-    await Promise.allSettled(this.#volumeWaits)
+    await Promise.allSettled(this.#waits)
   }
 
   /** Resolves when every decision has its answer. */
@@ -132,6 +151,21 @@ export class Placer {
       this.#bindings.flush()
     } catch (error) {
       this.#settle(item, { type: 'failed', error: error as Error })
+    }
+  }
+
+  /** Never rejects. Volumes and reports come first, those of all of them. */
+  async #bindTogether(items: readonly BindItem[], volumes: readonly PlacedVolumes[]): Promise<void> {
+    try {
+      await Promise.all(
+        items.map(async (item, i) => {
+          if (volumes[i]!.bindings.length > 0) await this.#bindVolumes(item, volumes[i]!)
+          await this.#deps.reporter.whenReported(item.pod.metadata.uid)
+        }),
+      )
+      this.#bindings.addTogether(items)
+    } catch (error) {
+      for (const item of items) this.#settle(item, { type: 'failed', error: error as Error })
     }
   }
 
@@ -162,7 +196,7 @@ export class Placer {
     state.removePod(uid)
     parking.noteNode(nodeName)
     if (result.type === 'refused' && this.#mayTryElsewhere(uid, nodeName)) return queue.retry(uid)
-    this.#refusedBy.delete(uid)
+    if (result.type !== 'gangRefused') this.#refusedBy.delete(uid)
     queue.fail(uid, { park: false })
     this.#log(pod, nodeName, result)
   }

@@ -102,6 +102,11 @@ export class Reporter {
     this.#writes.add(report.then(later))
   }
 
+  /** Resolves when no refusal of the pod is on its way any more. */
+  whenReported(uid: string): Promise<void> {
+    return this.#reports.get(uid) ?? Promise.resolve()
+  }
+
   /** Resolves when more can be reported. */
   whenRoom(): Promise<void> {
     return this.#writes.whenRoom()

@@ -19,7 +19,7 @@ import { gangKey, Gangs, type GangMembership } from './gangs.ts'
 import { formatVolumeRefusal } from './messages.ts'
 import { Parking } from './parking.ts'
 import type { NodeReach } from './node-reach.ts'
-import { Placer, type ReadyPod } from './placer.ts'
+import { Placer, type PlacedPod, type ReadyPod } from './placer.ts'
 import { Preemptor, type PodRefusal } from './preemptor.ts'
 import { Reporter } from './reporter.ts'
 import { VolumeBinder } from './volume-binder.ts'
@@ -313,18 +313,20 @@ class Scheduler implements RunningScheduler {
       if (plan.type === 'wait') this.#refuse(pod, plan)
       else ready.set(pod.metadata.uid, { pod, plan })
     }
-    const members = [...ready].map(([uid, { plan }]) => ({ uid, ...plan }))
+    const members = [...ready].map(([uid, { plan }]) => ({ uid, ...plan, avoid: this.#placer.refusedBy(uid) }))
+    const wasRefused = members.some(({ avoid }) => avoid !== undefined)
     const decision = decideGang(this.#state, members, {
       minCount,
       scheduled,
       startSlot: this.#startSlot,
       tieBreak: () => this.#deps.random.next(),
       isProtected: (victim) => this.#caches.isProtected(victim),
-      preempts: !isMakingRoom,
+      preempts: !isMakingRoom && !wasRefused,
     })
+    const placed: PlacedPod[] = []
     for (const [uid, { pod, plan }] of ready) {
       const nodeName = decision.type === 'place' ? decision.placed.get(uid) : undefined
-      if (nodeName !== undefined) this.#placer.place(pod, plan, nodeName)
+      if (nodeName !== undefined) placed.push({ ...plan, pod, nodeName })
       else if (decision.type === 'place') this.#refuse(pod, { message: decision.refused.get(uid) ?? '' })
       else if (decision.type === 'refuse') this.#refuse(pod, { message: decision.reasons.get(uid) ?? decision.message })
       else
@@ -334,7 +336,11 @@ class Scheduler implements RunningScheduler {
           message: decision.message,
         })
     }
-    if (decision.type === 'place') this.#startSlot = decision.nextSlot
+    if (decision.type !== 'place') return
+    this.#startSlot = decision.nextSlot
+    // Those that are on their way to a node may yet be refused there.
+    const bound = others.filter(({ spec }) => Boolean(spec?.nodeName)).length
+    this.#placer.placeTogether(placed, { key: gangKey(first), needed: minCount - bound })
   }
 
   #isUsedByOther(namespace: string, name: string, podUid: string): boolean {
