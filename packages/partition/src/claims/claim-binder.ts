@@ -119,7 +119,7 @@ class Binder implements ClaimBinder {
       const claims = await this.#claimPlaced(placed)
       const held = await Promise.all(placed.map((item, i) => this.#hold(item, claims[i]!)))
       const results = this.#giveBackGangs(placed, held)
-      return await Promise.all(placed.map((item, i) => results[i] ?? this.#bindClaimed(item)))
+      return await Promise.all(placed.map(async (item, i) => results[i] ?? this.#bindClaimed(item)))
     } finally {
       for (const { pod } of placed) this.#underWay.delete(pod.metadata.uid)
     }
