@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -253,6 +254,14 @@ describe('pods of another partition’s tenant on a real node', { skip: whyNoRoo
     }
   })
 
+  it('look names up as in a cluster of their own, and none of the operators', async () => {
+    await cluster.kubectl('create service clusterip operated --tcp=80')
+    const addressOf = (name: string): Promise<string> => acme(`get service ${name} -o jsonpath={.spec.clusterIP}`)
+    const lookUp = (name: string): Promise<string> => acme(`exec asks -- nslookup ${name}.default.svc.cluster.local.`)
+    for (const name of ['echo', 'kubernetes']) assert.ok((await lookUp(name)).includes(await addressOf(name)), name)
+    await assert.rejects(lookUp('operated'), /NXDOMAIN|can't resolve/i)
+  })
+
   it('have what they ask for, and answer their tenant', async () => {
     await apply(
       { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings' }, data: { colour: 'blue' } },
@@ -295,10 +304,15 @@ describe('pods of another partition’s tenant on a real node', { skip: whyNoRoo
       await shell(`cat /keys/token ${account}/namespace; echo " $COLOUR $NAMESPACE"`),
       's3cretdefault blue default\n',
     )
-    const [host, token] = (await shell(`echo $KUBERNETES_SERVICE_HOST; cat ${account}/token`)).split('\n')
-    const path = `https://${host}/api/v1/namespaces/default/pods`
-    const asked = await cluster.inNetwork(['curl', '-sk', '-H', `Authorization: Bearer ${token}`, path])
-    assert.match(asked, /User \\"system:serviceaccount:default:default\\" cannot list resource/)
+    const [host = '', token] = (await shell(`echo $KUBERNETES_SERVICE_HOST; cat ${account}/token`)).split('\n')
+    await acme('create clusterrolebinding reads --clusterrole=view --serviceaccount=default:default')
+    const authority = join(cluster.home, 'acme-ca.crt')
+    await writeFile(authority, await shell(`cat ${account}/ca.crt`))
+    const address = await acme('get service kubernetes -o jsonpath={.spec.clusterIP}')
+    const trusted = ['--cacert', authority, '--resolve', `${host}:443:${address}`]
+    const list = `https://${host}/api/v1/namespaces/default/pods`
+    const asked = await cluster.inNetwork(['curl', '-sS', ...trusted, '-H', `Authorization: Bearer ${token}`, list])
+    assert.match(asked, /"name": ?"furnished"/)
     const forwarded = cluster.startKubectl(`--kubeconfig ${kubeconfig} port-forward pod/furnished 18080:8080`)
     try {
       const fetch = (): Promise<string> => cluster.inNetwork(['curl', '-s', 'http://127.0.0.1:18080/'])
@@ -306,6 +320,11 @@ describe('pods of another partition’s tenant on a real node', { skip: whyNoRoo
     } finally {
       forwarded.kill()
     }
+    const volume = await acme('get pvc data -o jsonpath={.spec.volumeName}')
+    const path = await acme(`get pv ${volume} -o jsonpath={.spec.local.path}`)
     await acme('delete pod furnished --wait --timeout=30s')
+    assert.ok(existsSync(join(path, 'index.html')), 'the data of the claim outlives the pod')
+    await acme('delete pvc data')
+    await waitFor('the folder to be gone', async () => !existsSync(path) && (await acme('get pv -o name')) === '')
   })
 })

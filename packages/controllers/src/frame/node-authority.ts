@@ -17,6 +17,8 @@ export interface NodeAuthority {
   isAuthoritative(resourcePartition: string | undefined): boolean
   /** Asks the node's partition whether there is no such node (any more). Rejects when it can't be asked. */
   isNodeGone(name: string, resourcePartition: string | undefined): Promise<boolean>
+  /** The resource partition that has the node; undefined when it is not known, or there is but one. */
+  partitionOf?(nodeName: string): string | undefined
 }
 
 /** The partition of the pod's node, or undefined. */

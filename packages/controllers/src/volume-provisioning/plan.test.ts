@@ -50,6 +50,12 @@ describe('planProvisioning', () => {
     assert.deepEqual([metadata.name, spec?.local?.path], ['pvc-u--acme', '/data/local-volumes/pvc-u'])
   })
 
+  it('says which partition has the node, so that the node hears of it whoever uses it', () => {
+    const plan = planProvisioning(claim(SELECTED), { storageClass: localStorageClass, node, resourcePartition: 'rp1' })
+    const { metadata } = (plan as ProvisioningPlan & { type: 'create' }).volume
+    assert.equal(metadata.annotations?.['centaurus.io/resource-partition'], 'rp1')
+  })
+
   const cases: [string, Stored<PersistentVolumeClaim>, Partial<Parameters<typeof planProvisioning>[1]>, string][] = [
     ['waits for the scheduler', claim(undefined), {}, 'none'],
     [

@@ -6,6 +6,7 @@ import {
   OBJECT_NAME_LENGTH_MAX,
   PROVISIONED_BY,
   qualifyName,
+  RESOURCE_PARTITION_ANNOTATION,
   SYSTEM_TENANT,
   TENANT_ANNOTATION,
   type Stored,
@@ -42,6 +43,8 @@ export interface ProvisioningInput {
   readonly storageClass: StorageClass | undefined
   /** The one that the scheduler selected, by its name; undefined when there is none. */
   readonly node: Stored<Node> | undefined
+  /** Resource partition of the node, which is told of the volume as long as there is one. */
+  readonly resourcePartition?: string | undefined
 }
 
 /**
@@ -50,7 +53,7 @@ export interface ProvisioningInput {
  */
 export function planProvisioning(
   claim: Stored<PersistentVolumeClaim>,
-  { storageClass, node }: ProvisioningInput,
+  { storageClass, node, resourcePartition }: ProvisioningInput,
 ): ProvisioningPlan {
   const { metadata, spec } = claim
   const isOurs = storageClass?.provisioner === LOCAL_PROVISIONER && !spec?.volumeName
@@ -65,7 +68,8 @@ export function planProvisioning(
     const why = node === undefined ? 'not found' : 'keeps no local volumes'
     return { type: 'reschedule', message: `failed to get target node: node "${selected}" ${why}` }
   }
-  return { type: 'create', volume: makeVolume(claim, storageClass, { nodeName: node.metadata.name, folder, hostname }) }
+  const place = { nodeName: node.metadata.name, folder, hostname, resourcePartition }
+  return { type: 'create', volume: makeVolume(claim, storageClass, place) }
 }
 
 function refuseClaim({ spec }: PersistentVolumeClaim, selected: string | undefined): string | undefined {
@@ -79,10 +83,17 @@ function refuseClaim({ spec }: PersistentVolumeClaim, selected: string | undefin
   return undefined
 }
 
+interface VolumePlace {
+  readonly nodeName: string
+  readonly folder: string
+  readonly hostname: string
+  readonly resourcePartition: string | undefined
+}
+
 function makeVolume(
   { metadata, spec }: Stored<PersistentVolumeClaim>,
   { reclaimPolicy = 'Delete', metadata: { name: storageClassName } }: StorageClass,
-  { nodeName, folder, hostname }: { nodeName: string; folder: string; hostname: string },
+  { nodeName, folder, hostname, resourcePartition }: VolumePlace,
 ): PersistentVolume {
   const { namespace, name: claimName, uid, resourceVersion } = metadata
   const name = `pvc-${uid}`
@@ -94,7 +105,10 @@ function makeVolume(
     metadata: {
       name: qualifyName(name, tenant, OBJECT_NAME_LENGTH_MAX),
       labels: { [LOCAL_VOLUME_NODE_LABEL]: nodeName },
-      annotations: { [PROVISIONED_BY]: LOCAL_PROVISIONER },
+      annotations: {
+        [PROVISIONED_BY]: LOCAL_PROVISIONER,
+        ...(resourcePartition === undefined ? {} : { [RESOURCE_PARTITION_ANNOTATION]: resourcePartition }),
+      },
       finalizers: [LOCAL_VOLUME_FINALIZER],
     },
     spec: {

@@ -44,7 +44,8 @@ export function startVolumeProvisioningController(deps: ControllerDeps): Running
       const node = selected === undefined ? undefined : nodeInformer.get(selected)
       const isNodeUnknown = node === undefined && context.nodeAuthority?.isAuthoritative(undefined) === false
       if (selected !== undefined && isNodeUnknown) return { requeueAfterMs: AUTHORITY_RECHECK_MS }
-      const plan = planProvisioning(claim, { storageClass, node })
+      const resourcePartition = selected === undefined ? undefined : context.nodeAuthority?.partitionOf?.(selected)
+      const plan = planProvisioning(claim, { storageClass, node, resourcePartition })
       if (plan.type === 'create') await createVolume(context, claim, plan.volume)
       if (plan.type === 'fail' || plan.type === 'reschedule') {
         context.events.record(claim, { type: 'Warning', reason: 'ProvisioningFailed', message: plan.message })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 
+import type { Pod, Service } from '@centaurus/api/core/v1'
 import { makePod } from '../testing/pods.ts'
 import { admitPod } from './admit-pod.ts'
 import { formatHosts, parseResolvConf, podDns, podHostname } from './dns.ts'
@@ -63,10 +64,24 @@ describe('decisions about a pod', () => {
       metadata: { name: 'my-db' },
       spec: { clusterIP: '10.96.0.9', ports: [{ name: 'sql', port: 5432 }] },
     }
-    const variables = serviceVariables([service])
+    const variables = serviceVariables(makePod(), [service])
     assert.equal(variables.get('MY_DB_SERVICE_HOST'), '10.96.0.9')
     assert.equal(variables.get('MY_DB_SERVICE_PORT_SQL'), '5432')
     assert.equal(variables.get('MY_DB_PORT_5432_TCP'), 'tcp://10.96.0.9:5432')
+  })
+
+  it('names the API of a tenant by what is in its certificate, where the pod can look it up', () => {
+    const annotations = { 'centaurus.io/tenant': 'acme', 'centaurus.io/namespace': 'default' }
+    const api = (more: object): Service => ({
+      metadata: { name: 'kubernetes', ...more },
+      spec: { clusterIP: '10.97.0.9', ports: [{ name: 'https', port: 443 }] },
+    })
+    const hostFor = (service: Service, spec: Partial<Pod['spec']> = {}): unknown =>
+      serviceVariables(makePod(spec), [service]).get('KUBERNETES_SERVICE_HOST')
+    assert.equal(hostFor(api({ annotations })), 'kubernetes.default.svc')
+    for (const spec of [{ dnsPolicy: 'Default' }, { dnsPolicy: 'None' }, { hostNetwork: true }])
+      assert.equal(hostFor(api({ annotations }), spec), '10.97.0.9', JSON.stringify(spec))
+    assert.equal(hostFor(api({})), '10.97.0.9', 'the certificate has the operators’ address')
   })
 
   it('reads fields of the pod and of resources', () => {

@@ -29,14 +29,19 @@ export function podDns(pod: Pod, context: DnsContext): DnsConfig {
 function basePolicy(pod: Pod, { clusterDns, clusterDomain, host }: DnsContext): DnsConfig {
   const policy = pod.spec?.dnsPolicy ?? 'ClusterFirst'
   if (policy === 'None') return { servers: [], searches: [], options: [] }
-  const cluster = policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && pod.spec?.hostNetwork !== true)
-  if (!cluster || clusterDns.length === 0) return host
+  if (!asksCluster(pod) || clusterDns.length === 0) return host
   const namespace = pod.metadata.namespace ?? ''
   const domains =
     clusterDomain === '' ? [] : [`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain]
   // The first one answers for all namespaces of a tenant; the others would lead to those of the system tenant.
   if (pod.metadata.annotations?.[TENANT_ANNOTATION] !== undefined) domains.splice(1)
   return { servers: clusterDns, searches: unique([...domains, ...host.searches]), options: CLUSTER_OPTIONS }
+}
+
+/** Whether the pod's names are the cluster's. */
+export function asksCluster({ spec }: Pod): boolean {
+  const policy = spec?.dnsPolicy ?? 'ClusterFirst'
+  return policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && spec?.hostNetwork !== true)
 }
 
 /** Reads resolv.conf(5). */

@@ -1,7 +1,12 @@
+import { NAMESPACE_ANNOTATION, TENANT_ANNOTATION } from '@centaurus/api'
 import type { ConfigMap, Container, Pod, Secret, Service } from '@centaurus/api/core/v1'
 
+import { asksCluster } from './dns.ts'
 import { podFieldValue, resourceFieldValue, type DownwardContext } from './downward.ts'
 import { expandReferences } from './expand.ts'
+
+/** Source: kubeadm's GetAPIServerAltNames. */
+const API_NAME = 'kubernetes.default.svc'
 
 export interface EnvironmentSources {
   /** Undefined: not found. */
@@ -22,7 +27,7 @@ export class ContainerConfigError extends Error {
  * when something that is not optional is missing. Source: kubelet makeEnvironmentVariables, v1.37.
  */
 export function makeEnvironment(pod: Pod, container: Container, sources: EnvironmentSources): Map<string, string> {
-  const services = serviceVariables(sources.services)
+  const services = serviceVariables(pod, sources.services)
   const result = new Map<string, string>()
   for (const from of container.envFrom ?? []) {
     const data = envFromData(from, sources, pod.metadata.namespace ?? '')
@@ -110,15 +115,18 @@ function decodeSecret(secret: Secret): Record<string, string> {
   )
 }
 
-/** `NAME_SERVICE_HOST` and the docker-link variables of each service. Source: kubelet envvars.FromServices, v1.37. */
-export function serviceVariables(services: readonly Service[]): Map<string, string> {
+/**
+ * `NAME_SERVICE_HOST` and the docker-link variables of each service. A tenant's API is named, where names can be looked up: its server's certificate has
+ * that name and not the addresses of all tenants' Services. Source: kubelet envvars.FromServices, v1.37.
+ */
+export function serviceVariables(pod: Pod, services: readonly Service[]): Map<string, string> {
   const result = new Map<string, string>()
   for (const service of services) {
     const ip = service.spec?.clusterIP
     const ports = service.spec?.ports ?? []
     if (ip === undefined || ip === '' || ip === 'None' || ports.length === 0) continue
     const name = toVariable(service.metadata.name ?? '')
-    result.set(`${name}_SERVICE_HOST`, ip)
+    result.set(`${name}_SERVICE_HOST`, isTenantsApi(service) && asksCluster(pod) ? API_NAME : ip)
     result.set(`${name}_SERVICE_PORT`, String(ports[0]!.port))
     for (const port of ports)
       if (port.name) result.set(`${name}_SERVICE_PORT_${toVariable(port.name)}`, String(port.port))
@@ -134,6 +142,11 @@ export function serviceVariables(services: readonly Service[]): Map<string, stri
     })
   }
   return result
+}
+
+function isTenantsApi({ metadata: { name, annotations } }: Service): boolean {
+  const isOfTenant = annotations?.[TENANT_ANNOTATION] !== undefined
+  return isOfTenant && name === 'kubernetes' && annotations[NAMESPACE_ANNOTATION] === 'default'
 }
 
 function toVariable(name: string): string {

@@ -150,7 +150,11 @@ function checkItem({ core, membership }: Tools, item: BatchItem, { info, caller,
         ? reader.get(persistentvolumes, { name }, view)
         : undefined
       : reader.get(namespaces, { name: namespace }, view)
-  const tenant = owner?.metadata.annotations?.[TENANT_ANNOTATION] ?? SYSTEM_TENANT
+  const { [TENANT_ANNOTATION]: tenant = SYSTEM_TENANT, [RESOURCE_PARTITION_ANNOTATION]: place } =
+    owner?.metadata.annotations ?? {}
+  if (resource === 'persistentvolumes' && place !== undefined && place !== caller) {
+    throw forbidden({ group: '', resource }, name, 'it is a folder of another partition’s node')
+  }
   if (!membership.hosts(tenant)) throw elsewhere()
   const pod = podOf(info, { body, contentType: item.contentType })
   if (pod === undefined) {

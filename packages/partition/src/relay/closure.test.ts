@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { RESOURCE_PARTITION_ANNOTATION, type KubeObject, type Stored } from '@centaurus/api'
+import {
+  LOCAL_PROVISIONER,
+  LOCAL_VOLUME_NODE_LABEL,
+  PROVISIONED_BY,
+  RESOURCE_PARTITION_ANNOTATION,
+  type KubeObject,
+  type Stored,
+} from '@centaurus/api'
 import type { ObjectAddress, StoredChange, StoredEntry } from '@centaurus/apiserver'
 import { Closure } from './closure.ts'
-import { PODS, referencesOf, TENANT_WIDE } from './needs.ts'
+import { PODS, referencesOf, TENANT_WIDE, VOLUMES } from './needs.ts'
 
 const RP = 'rp'
 
@@ -56,6 +63,11 @@ function findAll(objects: Objects, served: ReadonlySet<string>): Set<string> {
     }
   }
   for (const tenant of served) {
+    for (const { key, object } of objects.list(tenant, VOLUMES)) {
+      const { annotations = {} } = object().metadata
+      if (annotations[PROVISIONED_BY] !== undefined && annotations[RESOURCE_PARTITION_ANNOTATION] === RP)
+        visit(tenant, VOLUMES, key)
+    }
     let pods = 0
     for (const { key, object } of objects.list(tenant, PODS)) {
       const { metadata, spec } = object() as KubeObject & { spec: { nodeName?: string } }
@@ -114,7 +126,12 @@ const podSpec = fc
     },
   }))
 const claimSpec = fc.option(small).map((volume) => ({ spec: volume === null ? {} : { volumeName: `x${volume}` } }))
-const volumeSpec = small.map((secret) => ({
+const folder = fc.constantFrom(RP, 'other').map((rp) => ({
+  labels: { [LOCAL_VOLUME_NODE_LABEL]: 'n' },
+  annotations: { [PROVISIONED_BY]: LOCAL_PROVISIONER, [RESOURCE_PARTITION_ANNOTATION]: rp },
+}))
+const volumeSpec = fc.record({ secret: small, folder: fc.option(folder) }).map(({ secret, folder: metadata }) => ({
+  metadata: metadata ?? {},
   spec: { csi: { driver: 'd', volumeHandle: 'h', nodePublishSecretRef: { namespace: 'default', name: `x${secret}` } } },
 }))
 const nothing = fc.constant({})

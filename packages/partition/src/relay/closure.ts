@@ -1,6 +1,6 @@
-import type { Pod } from '@centaurus/api/core/v1'
+import type { PersistentVolume, Pod } from '@centaurus/api/core/v1'
 import type { ObjectAddress, StoredChange, StoredEntry, StoredObjects } from '@centaurus/apiserver'
-import { mayBeOf, partitionOfPod, PODS, referencesOf, TENANT_WIDE } from './needs.ts'
+import { mayBeOf, partitionOfPod, partitionOfVolume, PODS, referencesOf, TENANT_WIDE, VOLUMES } from './needs.ts'
 
 /** Pods looked at before other work gets its turn. */
 const PODS_A_TURN = 500
@@ -13,7 +13,7 @@ export interface ClosureListener {
 
 interface Entry {
   readonly address: ObjectAddress
-  /** How many others need it: pods, claims, volumes, and the tenant as a whole. Its own need counts for a pod. */
+  /** How many others need it: pods, claims, volumes, and the tenant as a whole. Its own need counts for a pod, and a folder of a node. */
   count: number
   /** What it needs itself. */
   needs: readonly string[]
@@ -21,11 +21,11 @@ interface Entry {
 }
 
 /**
- * What the nodes of one resource partition need: its pods, what these refer to, and what is of their tenants as a whole. Kept up to date change by
- * change, at a cost that depends on what the changed object refers to, not on how many there are.
+ * What the nodes of one resource partition need: its pods, what these refer to, what is of their tenants as a whole, and the volumes that are folders of
+ * its nodes. Kept up to date change by change, at a cost that depends on what the changed object refers to, not on how many there are.
  *
- * Invariant: `count` of an entry = number of entries whose `needs` name it + 1 for a pod of the partition + 1 for what is tenant-wide of a tenant
- * that has pods there; entries with 0 are gone.
+ * Invariant: `count` of an entry = number of entries whose `needs` name it + 1 for a pod or folder of the partition + 1 for what is tenant-wide of a
+ * tenant that has pods there; entries with 0 are gone.
  */
 export class Closure {
   readonly #partition: string
@@ -34,6 +34,8 @@ export class Closure {
   readonly #isServed: (tenant: string) => boolean
   readonly #entries = new Map<string, Entry>()
   readonly #pods = new Set<string>()
+  /** Those that are folders of nodes there. */
+  readonly #volumes = new Set<string>()
   /** Pods of each tenant here, and what is here of it as a whole. */
   readonly #tenants = new Map<string, { pods: number; readonly wide: Set<string> }>()
 
@@ -74,6 +76,7 @@ export class Closure {
         this.#lookAtPod({ tenant, resource: PODS, key })
         if (++count % PODS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
       }
+      this.#lookAtVolumes(tenant)
     }
   }
 
@@ -81,6 +84,7 @@ export class Closure {
   change(resource: string, { tenant, type, object }: StoredChange): void {
     const address: ObjectAddress = { tenant, resource, key: object.key }
     if (resource === PODS) return this.#lookAtPod(address)
+    if (resource === VOLUMES) return this.#lookAtVolume(address)
     const name = nameOf(address)
     const isWide = TENANT_WIDE.includes(resource)
     const wide = isWide ? this.#tenants.get(tenant)?.wide : undefined
@@ -96,13 +100,15 @@ export class Closure {
   forgetTenant(tenant: string): void {
     const prefix = `${tenant}/`
     this.#tenants.delete(tenant)
-    for (const name of this.#pods) if (name.startsWith(prefix)) this.#pods.delete(name)
+    for (const names of [this.#pods, this.#volumes])
+      for (const name of names) if (name.startsWith(prefix)) names.delete(name)
     for (const name of this.#entries.keys()) if (name.startsWith(prefix)) this.#entries.delete(name)
   }
 
   /** The tenant came to this partition. */
   enterTenant(tenant: string): void {
     for (const object of this.#objects.list(tenant, PODS)) this.#lookAtPod({ tenant, resource: PODS, key: object.key })
+    this.#lookAtVolumes(tenant)
   }
 
   #lookAtPod(address: ObjectAddress): void {
@@ -123,6 +129,26 @@ export class Closure {
       this.#enterTenant(address.tenant)
       this.#include(address)
     }
+  }
+
+  #lookAtVolumes(tenant: string): void {
+    for (const { key } of this.#objects.list(tenant, VOLUMES)) this.#lookAtVolume({ tenant, resource: VOLUMES, key })
+  }
+
+  #lookAtVolume(address: ObjectAddress): void {
+    const name = nameOf(address)
+    const volume = this.#objects.get(address.tenant, VOLUMES, address.key)
+    const isFolder =
+      volume !== undefined &&
+      mayBeOf(this.#partition, volume.value) &&
+      partitionOfVolume(volume.object() as PersistentVolume) === this.#partition &&
+      (this.#isServed(address.tenant) || this.#volumes.has(name))
+    const isKnown = this.#entries.has(name)
+    if (isFolder && !this.#volumes.has(name)) {
+      this.#volumes.add(name)
+      this.#include(address)
+    } else if (!isFolder && this.#volumes.delete(name)) this.#exclude(name)
+    if (isKnown) this.#refresh(name)
   }
 
   #enterTenant(tenant: string): void {

@@ -1,10 +1,17 @@
-import { ORIGIN_ANNOTATION, RESOURCE_PARTITION_ANNOTATION, type KubeObject } from '@centaurus/api'
+import {
+  LOCAL_PROVISIONER,
+  LOCAL_VOLUME_NODE_LABEL,
+  ORIGIN_ANNOTATION,
+  PROVISIONED_BY,
+  RESOURCE_PARTITION_ANNOTATION,
+  type KubeObject,
+} from '@centaurus/api'
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from '@centaurus/api/core/v1'
 import { podReferences, volumeSecrets } from '@centaurus/apiserver'
 
 export const PODS = 'core/pods'
 const CLAIMS = 'core/persistentvolumeclaims'
-const VOLUMES = 'core/persistentvolumes'
+export const VOLUMES = 'core/persistentvolumes'
 const SECRETS = 'core/secrets'
 
 /** What nodes need of a tenant as a whole, once they run one of its pods: names resolve, and services balance, over all of it. */
@@ -24,7 +31,7 @@ export const REFERRED: readonly string[] = [
 /** Everything of which there may be copies. */
 export const RELAYED: readonly string[] = [PODS, ...TENANT_WIDE, ...REFERRED]
 
-/** False for stored bytes of a pod that can't be on a node of the partition; a cheap look before parsing it. */
+/** False for stored bytes of a pod or volume that can't be on a node of the partition; a cheap look before parsing it. */
 export function mayBeOf(partition: string, value: Uint8Array): boolean {
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
   return bytes.includes(`"${RESOURCE_PARTITION_ANNOTATION}":${JSON.stringify(partition)}`)
@@ -35,6 +42,15 @@ export function partitionOfPod({ metadata, spec }: Readonly<Pod>): string {
   const { annotations } = metadata
   if ((spec?.nodeName ?? '') === '' || annotations?.[ORIGIN_ANNOTATION] !== undefined) return ''
   return annotations?.[RESOURCE_PARTITION_ANNOTATION] ?? ''
+}
+
+/** Resource partition whose node has the volume as a folder, and has to remove it when nobody uses it any more; `''`: none, or it is a copy. */
+export function partitionOfVolume({ metadata: { annotations, labels } }: Readonly<PersistentVolume>): string {
+  const isFolder =
+    annotations?.[PROVISIONED_BY] === LOCAL_PROVISIONER && labels?.[LOCAL_VOLUME_NODE_LABEL] !== undefined
+  return isFolder && annotations[ORIGIN_ANNOTATION] === undefined
+    ? (annotations[RESOURCE_PARTITION_ANNOTATION] ?? '')
+    : ''
 }
 
 /** What a node that has the object needs too, each as `resource/key` of the same tenant. Pure. */

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict'
 import { afterEach, before, beforeEach, describe, it } from 'node:test'
-import { isStatus } from '@centaurus/api'
+import {
+  isStatus,
+  LOCAL_PROVISIONER,
+  LOCAL_VOLUME_FINALIZER,
+  LOCAL_VOLUME_NODE_LABEL,
+  PROVISIONED_BY,
+  RESOURCE_PARTITION_ANNOTATION,
+} from '@centaurus/api'
 import type { PartitionRole } from '@centaurus/api/centaurus/v1'
-import { configmaps, events, pods, secrets, serviceaccounts, services } from '@centaurus/api/core/v1'
+import { configmaps, events, persistentvolumes, pods, secrets, serviceaccounts, services } from '@centaurus/api/core/v1'
 import { openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import type { Client } from '@centaurus/client'
 import { createMemoryStore, type Store } from '@centaurus/store'
@@ -149,6 +156,48 @@ describe('the relay', () => {
     assert.deepEqual(keys(), ['default/a'])
     await tp.of('acme').delete(pods, { namespace: 'default', name: 'two' }, { gracePeriodSeconds: 0 })
     await until('nothing is left', () => keys().length === 0)
+  })
+
+  it('lets a node remove the folder of a volume that nobody uses any more', async () => {
+    const annotations = { [PROVISIONED_BY]: LOCAL_PROVISIONER, [RESOURCE_PARTITION_ANNOTATION]: 'rp' }
+    const labels = { [LOCAL_VOLUME_NODE_LABEL]: 'n1' }
+    const metadata = { name: 'pvc-1', labels, annotations, finalizers: [LOCAL_VOLUME_FINALIZER] }
+    const spec = {
+      accessModes: ['ReadWriteOnce'],
+      capacity: { storage: '1Gi' },
+      local: { path: '/volumes/pvc-1' },
+      persistentVolumeReclaimPolicy: 'Delete',
+      nodeAffinity: {
+        required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'h', operator: 'In', values: ['n1'] }] }] },
+      },
+    }
+    for (const [tenant, more] of [
+      ['acme', {}],
+      ['beta', { [RESOURCE_PARTITION_ANNOTATION]: 'elsewhere' }],
+    ] as const) {
+      const volume = { metadata: { ...metadata, annotations: { ...annotations, ...more } }, spec }
+      await tp.of(tenant).create(persistentvolumes, volume)
+      const made = await tp.of(tenant).get(persistentvolumes, { name: 'pvc-1' })
+      await tp.of(tenant).updateStatus(persistentvolumes, { ...made, status: { phase: 'Released' } })
+    }
+    const agent = await rp.agent('n1')
+    const own = { labelSelector: `${LOCAL_VOLUME_NODE_LABEL}=n1` }
+    await until('the node to know', async () => {
+      const { items } = await agent.list(persistentvolumes, own)
+      return items[0]?.status?.phase === 'Released' && items[0].metadata.name === 'pvc-1--acme' && items.length === 1
+    })
+    await agent.delete(persistentvolumes, { name: 'pvc-1--acme' })
+    const [seen] = (await agent.list(persistentvolumes, own)).items
+    assert.deepEqual(seen?.metadata.finalizers, [LOCAL_VOLUME_FINALIZER, 'kubernetes.io/pv-protection'])
+    const finalizers = ['kubernetes.io/pv-protection']
+    await agent.update(persistentvolumes, { ...seen, metadata: { ...seen.metadata, finalizers } })
+    const left = async (tenant: string) => (await tp.of(tenant).get(persistentvolumes, { name: 'pvc-1' })).metadata
+    assert.deepEqual((await left('acme')).finalizers, finalizers)
+    assert.equal((await left('beta')).deletionTimestamp, undefined)
+    await tp
+      .of('acme')
+      .patch(persistentvolumes, { name: 'pvc-1' }, { type: 'merge', body: { metadata: { finalizers: [] } } })
+    await until('its copy to go', async () => (await agent.list(persistentvolumes, own)).items.length === 0)
   })
 
   it('hands on what nodes write, which then see it', async () => {

@@ -82,7 +82,8 @@ type Again = { readonly requeueAfterMs: number } | undefined
 async function reconcileTenant(name: string, deps: Life): Promise<Again> {
   const { membership } = deps
   const tenant = membership.tenant(name)
-  if (tenant === undefined || tenant.metadata.deletionTimestamp !== undefined) deps.refreshed.delete(name)
+  const isHere = tenant?.metadata.deletionTimestamp === undefined && tenant?.status?.partition === membership.self
+  if (!isHere) deps.refreshed.delete(name) // where it comes from it has got another server's address
   if (tenant === undefined) return undefined
   const place = { self: membership.self, partitions: membership.list(), tenants: membership.tenants() }
   return act(planTenant(tenant, place), tenant, deps)
