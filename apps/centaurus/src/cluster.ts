@@ -2,7 +2,7 @@ import { NODES_VIEW, openClusterCertificates, SERVER_USER, type ApiServer } from
 import { silentLogger, systemClock, systemRandom, type Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { createMemoryStore, timedRevisions } from '@centaurus/store'
-import { startControlPlane } from './control-plane.ts'
+import { ADMIN, startControlPlane } from './control-plane.ts'
 import { nodeIdentity, startSimulatedNodes, type SimulatedNodesOptions } from './simulated-nodes.ts'
 
 /** Commits of history that a cluster for a test keeps: watches resume across so many writes. */
@@ -18,13 +18,20 @@ export interface ClusterOptions {
   readonly logger?: Logger | undefined
 }
 
+/** Who webhooks and policies see behind {@link Cluster.client}. */
+const ADMIN_USER = {
+  ...SERVER_USER,
+  name: ADMIN.commonName,
+  groups: [...ADMIN.organizations, 'system:authenticated'],
+}
+
 /** A cluster in this process. */
 export interface Cluster {
   /** Such as `https://127.0.0.1:41873`. */
   readonly url: string
   /** YAML for kubectl, helm, `@kubernetes/client-node` …, as an administrator. */
   readonly kubeconfig: string
-  /** May do everything; shares the server's objects and encodes nothing. */
+  /** An administrator's; shares the server's objects and encodes nothing. */
   readonly client: Client
   /** Ends everything; leaves no handle open. */
   close(): Promise<void>
@@ -65,7 +72,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   return {
     url: plane.url,
     kubeconfig: plane.kubeconfig,
-    client: plane.client,
+    client: plane.server.client(ADMIN_USER),
     async close() {
       await nodes.close()
       await plane.close()

@@ -20,7 +20,7 @@ import { connectHome, ensureHomePartition } from './control-plane/registry.ts'
 import { createShared, type PartitionShared } from './control-plane/shared.ts'
 
 /** User of the administrator's kubeconfig: member of `system:masters`. */
-const ADMIN = { commonName: 'kubernetes-admin', organizations: ['system:masters'] }
+export const ADMIN = { commonName: 'kubernetes-admin', organizations: ['system:masters'] }
 
 export interface ControlPlaneOptions {
   readonly store: Store

@@ -15,6 +15,7 @@ import { mutateByPolicies } from './policies/mutate.ts'
 import { holdPolicies } from './policies/validate.ts'
 import { createAddressPolicy } from './webhooks/address-policy.ts'
 import { WebhookCaller } from './webhooks/call.ts'
+import { Patience } from './webhooks/patience.ts'
 import { askMutating } from './webhooks/mutate.ts'
 import { askValidating } from './webhooks/validate.ts'
 
@@ -49,12 +50,14 @@ export class Reviews {
   readonly #deps: ReviewsDeps
   readonly #index: HookIndex
   readonly #caller: WebhookCaller
+  readonly #patience: Patience
 
   constructor(deps: ReviewsDeps, options: ReviewsOptions = {}) {
     this.#deps = deps
     this.#index = new HookIndex(deps.reader, deps.cache)
     const addresses = createAddressPolicy(options.tenantWebhookNetworks ?? [])
     this.#caller = new WebhookCaller({ reader: deps.reader, random: deps.random, addresses })
+    this.#patience = new Patience(deps.clock)
   }
 
   /** True when somebody may want to see writes like this one. One look-up. */
@@ -67,7 +70,10 @@ export class Reviews {
     const hooks = this.#hooksFor(request)
     return hooks === undefined
       ? undefined
-      : new Review({ ...this.#deps, caller: this.#caller }, { hooks, attributes: new Attributes(init()) })
+      : new Review(
+          { ...this.#deps, caller: this.#caller, patience: this.#patience },
+          { hooks, attributes: new Attributes(init()) },
+        )
   }
 
   close(): void {
@@ -89,9 +95,14 @@ export class Reviews {
   }
 }
 
+interface ReviewDeps extends ReviewsDeps {
+  readonly caller: WebhookCaller
+  readonly patience: Patience
+}
+
 /** One write on its way by those who want to see it. */
 export class Review {
-  readonly #deps: ReviewsDeps & { readonly caller: WebhookCaller }
+  readonly #deps: ReviewDeps
   readonly #hooks: TenantHooks
   readonly #attributes: Attributes
   readonly #warnings: Warnings
@@ -100,7 +111,7 @@ export class Review {
   readonly #webhookRounds = newRounds()
 
   constructor(
-    deps: ReviewsDeps & { readonly caller: WebhookCaller },
+    deps: ReviewDeps,
     { hooks, attributes }: { readonly hooks: TenantHooks; readonly attributes: Attributes },
   ) {
     this.#deps = deps

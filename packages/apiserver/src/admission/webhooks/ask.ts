@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { forbidden, timeout } from '@centaurus/api'
+import { forbidden, SYSTEM_TENANT, timeout } from '@centaurus/api'
 import type { Authorizer } from '../../access/access.ts'
 import { createActivation } from '../matching/activation.ts'
 import type { Attributes, ServedVersion } from '../matching/attributes.ts'
@@ -8,12 +8,14 @@ import { matchRequest, type MatchWorld } from '../matching/match-request.ts'
 import type { Warnings } from '../matching/warnings.ts'
 import type { WebhookCaller } from './call.ts'
 import type { CompiledWebhook } from './compile.ts'
+import { SHARED_CALL_MS_MAX, type Patience } from './patience.ts'
 import { CallError, noDryRun } from './refusals.ts'
 import { buildReview, chooseReviewVersion, readVerdict, type Verdict } from './review.ts'
 
 /** What asking webhooks takes. */
 export interface AskDeps extends MatchWorld {
   readonly caller: WebhookCaller
+  readonly patience: Patience
   readonly authorizer: Authorizer
 }
 
@@ -55,11 +57,17 @@ export async function ask(deps: AskDeps, asked: Asked, { webhook, version, mutat
   if (attributes.request.dryRun && webhook.sideEffects !== 'None' && webhook.sideEffects !== 'NoneOnDryRun') {
     throw noDryRun(webhook.name)
   }
-  const timeoutMs = Math.min(webhook.timeoutMs, asked.msLeft())
+  const ownMs = isShared(attributes) ? Math.min(webhook.timeoutMs, SHARED_CALL_MS_MAX) : webhook.timeoutMs
+  const timeoutMs = Math.min(ownMs, asked.msLeft())
   if (timeoutMs <= 0) throw requestTimeout()
   const verdict = await callOnce(deps, { asked, question: { webhook, version, mutating }, timeoutMs })
   for (const warning of verdict.warnings) warnings.add(warning)
   return verdict
+}
+
+/** What serves all tenants writes here, and must not wait for one of them. */
+function isShared({ tenant, user }: Attributes): boolean {
+  return tenant !== SYSTEM_TENANT && user.tenant !== tenant
 }
 
 /** 504: webhooks that fail open took all of the time that a request has. */
@@ -78,8 +86,14 @@ async function callOnce(
     const reviewVersion = chooseReviewVersion(webhook.reviewVersions)
     const body = JSON.stringify(buildReview(attributes, { version, uid, reviewVersion }))
     const { client } = webhook
-    const answer = await deps.caller.post({ tenant: attributes.tenant, client, body, timeoutMs: call.timeoutMs })
-    return readChecked(answer, { uid, reviewVersion, mutating })
+    const { tenant } = attributes
+    const leave = isShared(attributes) ? deps.patience.enter(tenant) : undefined
+    try {
+      const answer = await deps.caller.post({ tenant, client, body, timeoutMs: call.timeoutMs })
+      return readChecked(answer, { uid, reviewVersion, mutating })
+    } finally {
+      leave?.()
+    }
   } catch (error) {
     throw new CallError(webhook.name, (error as Error).message)
   }

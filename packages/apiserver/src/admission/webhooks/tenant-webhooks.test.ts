@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test'
 import { ALL_TENANTS } from '@centaurus/api'
 import { validatingwebhookconfigurations, type ValidatingWebhook } from '@centaurus/api/admissionregistration/v1'
 import { tenants } from '@centaurus/api/centaurus/v1'
-import { configmaps, pods, services } from '@centaurus/api/core/v1'
+import { configmaps, pods, secrets, services } from '@centaurus/api/core/v1'
 import { endpointslices } from '@centaurus/api/discovery/v1'
 import { leases } from '@centaurus/api/coordination/v1'
 import type { Client } from '@centaurus/client'
@@ -155,6 +155,27 @@ describe('webhooks of tenants', () => {
     const tenant = await test.client.get(tenants, { name: 'closed' })
     await test.client.updateStatus(tenants, { ...tenant, status: { ...tenant.status, phase: 'Terminating' } })
     await remove()
+  })
+
+  it('do not hold up what serves all tenants', async () => {
+    hook.answer('/tarpit', () => 'silence')
+    const rules = [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['secrets'] }]
+    const hooks = [webhook('/tarpit', { rules, timeoutSeconds: 30 })]
+    await user('admin', 'acme').create(validatingwebhookconfigurations, {
+      metadata: { name: 'tarpit' },
+      webhooks: hooks,
+    })
+    const controller = user('system:kube-controller-manager', ALL_TENANTS)
+    const create = (name: string): Promise<unknown> =>
+      controller.create(secrets, { metadata: { name, namespace: 'default--acme' } })
+    // each waits three seconds, not thirty, and together they use the tenant's credit up
+    const waiting = Array.from({ length: 5 }, (_, i) => create(`s${i}`))
+    for (const each of waiting) await assert.rejects(each, /context deadline exceeded/)
+    await assert.rejects(
+      create('s5'),
+      /failed calling webhook "hook.example.com": webhooks of this cluster take too long/,
+    )
+    await controller.create(secrets, { metadata: { name: 's', namespace: 'default--globex' } })
   })
 
   it('see renewals of leases too, which are short without them', async () => {
