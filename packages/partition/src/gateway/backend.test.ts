@@ -4,8 +4,10 @@ import type { AddressInfo } from 'node:net'
 import { PassThrough, Readable } from 'node:stream'
 import { after, before, describe, it } from 'node:test'
 import { openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
-import { silentLogger, systemClock } from '@centaurus/base'
+import { createManualClock, silentLogger, systemClock, type Clock } from '@centaurus/base'
+import { TcpProxy } from '@centaurus/store/testing'
 import { Backend, type Outgoing } from './backend.ts'
+import { CONNECT_TIMEOUT_MS, ENDPOINT_BACKOFF_MS, PING_INTERVAL_MS, PING_LATE_MS } from './limits.ts'
 import { readAll } from './pass.ts'
 import { LostAnswerError, UnreachableError } from './refusals.ts'
 
@@ -49,11 +51,16 @@ describe('the API servers of a partition', () => {
     return { url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, seen, stop }
   }
 
-  const backendOf = (...peers: readonly { readonly url: string }[]): Backend => {
+  const backendOf = (...peers: readonly { readonly url: string }[]): Backend =>
+    backendAt(
+      systemClock,
+      peers.map(({ url }) => url),
+    )
+  const backendAt = (clock: Clock, urls: readonly string[]): Backend => {
     const { authority } = certificates
     const tls = { ca: authority.certificatePem, cert: '', key: '' }
-    const backend = new Backend('p', { tls, clock: systemClock, logger: silentLogger })
-    backend.setUrls(peers.map((peer) => peer.url))
+    const backend = new Backend('p', { tls, clock, logger: silentLogger })
+    backend.setUrls(urls)
     opened.push(async () => backend.close())
     return backend
   }
@@ -128,6 +135,25 @@ describe('the API servers of a partition', () => {
     const dying = await startPeer(die)
     await assert.rejects(backendOf(dying).send(outgoing('GET')), UnreachableError)
     assert.equal(dying.seen.length, 3)
+  })
+
+  it('get nothing new over a connection that went silent, so that nobody waits for it', async () => {
+    const peer = await startPeer(answer)
+    const proxy = await TcpProxy.open(peer.url)
+    opened.push(() => proxy.close())
+    const clock = createManualClock()
+    const backend = backendAt(clock, [proxy.endpoint.replace('http:', 'https:')])
+    assert.equal((await backend.send(outgoing('GET'))).status, 200)
+    proxy.losesAnswers = true
+    await clock.advance(PING_INTERVAL_MS)
+    await clock.advance(PING_LATE_MS)
+    const sent = assert.rejects(backend.send(outgoing('POST', Buffer.from('{}'))), UnreachableError)
+    await clock.advance(CONNECT_TIMEOUT_MS)
+    await sent
+    assert.deepEqual(peer.seen, ['GET'])
+    proxy.cut()
+    await clock.advance(ENDPOINT_BACKOFF_MS)
+    assert.equal((await backend.send(outgoing('POST', Buffer.from('{}')))).status, 200)
   })
 
   it('end what they have begun when they are taken off the list', async () => {

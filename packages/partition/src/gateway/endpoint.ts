@@ -5,6 +5,7 @@ import {
   ENDPOINT_BACKOFF_MAX_MS,
   ENDPOINT_BACKOFF_MS,
   PING_INTERVAL_MS,
+  PING_LATE_MS,
   PING_TIMEOUT_MS,
   SESSION_MEMORY_MB_MAX,
   SESSION_WINDOW_BYTES,
@@ -37,6 +38,8 @@ export interface Link {
   readonly session: ClientHttp2Session
   readonly endpoint: Endpoint
   streams: number
+  /** It does not answer a ping at the moment: it gets no new requests, which another connection may serve, or refuse at once. */
+  isSilent: boolean
 }
 
 /** One API server of a partition, and the HTTP/2 connections to it. */
@@ -68,7 +71,7 @@ export class Endpoint {
         link.session.remoteSettings?.maxConcurrentStreams ?? STREAMS_PER_SESSION_MAX,
         STREAMS_PER_SESSION_MAX,
       )
-      if (link.streams < limit && !link.session.closed) return link
+      if (link.streams < limit && !link.isSilent && !link.session.closed) return link
     }
     return undefined
   }
@@ -108,7 +111,7 @@ export class Endpoint {
       maxSessionMemory: SESSION_MEMORY_MB_MAX,
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
     })
-    const link: Link = { session, endpoint: this, streams: 0 }
+    const link: Link = { session, endpoint: this, streams: 0, isSilent: false }
     const drop = (): void => void links.delete(link)
     session.once('goaway', drop)
     session.once('close', drop)
@@ -118,21 +121,22 @@ export class Endpoint {
       )
       const fail = (error: Error): void => {
         drop()
-        if (timer === undefined) return
+        if (isSettled) return
+        isSettled = true
         timer.cancel()
-        if (!connected) this.#countFailure(error)
+        this.#countFailure(error)
         reject(error)
       }
-      let connected = false
+      let isSettled = false // `error` and `close` come both
       session.on('error', fail) // each stream gets the error as well
       session.once('close', () => fail(new Error('The connection was closed')))
       session.once('connect', () => {
-        connected = true
+        isSettled = true
         timer.cancel()
         this.#failures = 0
         this.#downUntilMs = 0
         session.setLocalWindowSize(SESSION_WINDOW_BYTES)
-        watchLiveness(session, this.#deps.clock)
+        watchLiveness(link, this.#deps.clock)
         links.add(link)
         resolve(link)
       })
@@ -147,15 +151,20 @@ export class Endpoint {
   }
 }
 
-/** Destroys the session when a ping goes unanswered. */
-function watchLiveness(session: ClientHttp2Session, clock: Clock): void {
+/** Pings; marks the link while an answer is late, and destroys the session when none comes. */
+function watchLiveness(link: Link, clock: Clock): void {
+  const { session } = link
   let timer = clock.setTimer(PING_INTERVAL_MS, ping)
   function ping(): void {
     if (session.destroyed) return
-    timer = clock.setTimer(PING_TIMEOUT_MS, () => {
-      session.destroy(new Error('The API server did not answer a ping'), constants.NGHTTP2_CANCEL)
+    timer = clock.setTimer(PING_LATE_MS, () => {
+      link.isSilent = true
+      timer = clock.setTimer(PING_TIMEOUT_MS - PING_LATE_MS, () => {
+        session.destroy(new Error('The API server did not answer a ping'), constants.NGHTTP2_CANCEL)
+      })
     })
     session.ping(() => {
+      link.isSilent = false
       timer.cancel()
       if (!session.destroyed) timer = clock.setTimer(PING_INTERVAL_MS, ping)
     })

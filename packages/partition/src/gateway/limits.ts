@@ -18,7 +18,9 @@ export const CONNECT_TIMEOUT_MS = 3_000
 export const ENDPOINT_BACKOFF_MS = 250
 export const ENDPOINT_BACKOFF_MAX_MS = 4_000
 /** A connection that does not answer a ping in time is given up, with what it carried. */
-export const PING_INTERVAL_MS = 10_000
+export const PING_INTERVAL_MS = 5_000
+/** After this long it gets no new requests: an API server that was cut off without a word would swallow them. */
+export const PING_LATE_MS = 5_000
 export const PING_TIMEOUT_MS = 15_000
 /** How often a request that changes nothing is sent, at most. */
 export const READ_ATTEMPTS_MAX = 3

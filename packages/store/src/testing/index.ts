@@ -15,3 +15,4 @@ export {
 } from './etcd-server.ts'
 export { runEtcdFaultRounds, type EtcdFaultOptions } from './etcd-soak.ts'
 export { writeEtcdCertificates, type EtcdCertificates } from './etcd-certificates.ts'
+export { TcpProxy } from './tcp-proxy.ts'
