@@ -202,6 +202,9 @@ describe('an unmodified kubelet at a resource partition', () => {
     }
     await acme(['patch', 'pod', 'furnished', '--subresource=resize', '-p', JSON.stringify({ spec: resources })])
     await eventually('get pod furnished -o jsonpath={.status.containerStatuses[0].resources}', /"400m".*"150m"/)
+    await waitFor('its room to change', async () => /k1\s+1\s+150m/.test(await operator('get nodeallocations')), {
+      describe: () => operator('get nodeallocations'),
+    })
     await acme('delete pod furnished --wait --timeout=30s')
   })
 

@@ -127,6 +127,45 @@ describe('room on a node', () => {
     await second.server.close()
   })
 
+  it('is what a pod asks for after it was resized, and at least what its node gave it', async () => {
+    const store = createMemoryStore()
+    const { claims, server, openBinder } = await startPartition(store)
+    await addNode(server, 'n')
+    const binder = await openBinder()
+    const name = { namespace: 'default', name: 'p' }
+    const resources = (cpu: string) => ({ requests: { cpu } })
+    const containers = [{ name: 'c', image: 'i', resources: resources('100m') }]
+    const pod = await server.client.create(pods, { metadata: name, spec: { containers } })
+    await binder.bind([item(pod)])
+    const cpu = (): number | undefined => claims.ledger.claims('n').used['cpu']
+    const resize = (to: string): Promise<unknown> => {
+      const body = { spec: { containers: [{ name: 'c', resources: resources(to) }] } }
+      return server.client.patch(pods, name, { type: 'strategic', body }, { subresource: 'resize' })
+    }
+    const give = async (what: string): Promise<void> => {
+      const containerStatuses = [{ name: 'c', image: 'i', imageID: '', ready: true, restartCount: 0 }]
+      const status = { containerStatuses: containerStatuses.map((each) => ({ ...each, resources: resources(what) })) }
+      await server.client.updateStatus(pods, { ...(await server.client.get(pods, name)), status })
+    }
+    assert.equal(cpu(), 100)
+    await resize('300m')
+    await until(() => cpu() === 300)
+    await give('300m')
+    await resize('200m')
+    await give('250m') // it is not done yet
+    await until(() => cpu() === 250)
+    await resize('5') // the node has less
+    await give('240m')
+    await until(() => cpu() === 240)
+    await resize('150m')
+    await give('150m')
+    await until(() => cpu() === 150)
+    await server.client.delete(pods, name, { gracePeriodSeconds: 0 })
+    await until(() => claims.ledger.claimCount === 0)
+    await binder.close()
+    await server.close()
+  })
+
   it('is shown by node to operators, computed when they ask', async () => {
     const { claims, server } = await startPartition(createMemoryStore())
     await addNode(server, 'n')

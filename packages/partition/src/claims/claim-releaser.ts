@@ -1,8 +1,9 @@
-import { ALL_TENANTS } from '@centaurus/api'
+import { ALL_TENANTS, type Stored } from '@centaurus/api'
 import { pods, type Pod } from '@centaurus/api/core/v1'
 import type { ObjectReader } from '@centaurus/apiserver'
 import type { Clock, Logger, Timer } from '@centaurus/base'
 import type { ClaimBook } from './claim-book.ts'
+import type { ClaimResizer } from './claim-resizer.ts'
 import type { ClaimItem } from './model.ts'
 
 /** Pods that end within this time give their room back together. */
@@ -14,6 +15,8 @@ const SWEEP_CLAIMS_A_TURN = 500
 export interface ClaimReleaserDeps {
   readonly claims: ClaimBook
   readonly reader: ObjectReader
+  /** Told of the pods that go on. */
+  readonly resizer: Pick<ClaimResizer, 'look'>
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -35,20 +38,21 @@ export class ClaimReleaser {
       pods,
       (change) => {
         const pod = change.object()
-        if (change.type === 'DELETED' || isOver(pod)) this.#end(pod.metadata.uid)
+        if (change.type === 'DELETED') this.#end(pod.metadata.uid)
+        else this.#look(pod)
       },
       { tenant: ALL_TENANTS },
     )
   }
 
-  /** Looks at every claim once, for pods that ended while nobody looked. Pods that are not there are not judged: they may be about to come. */
+  /** Looks at every claim once, for pods that ended, or were resized, while nobody looked. Pods that are not there are not judged: they may be about to come. */
   async sweep(): Promise<void> {
     const { ledger } = this.#deps.claims
     let count = 0
     for (const node of ledger.claimedNodes()) {
       for (const { uid, name, terms } of ledger.claims(node).claims) {
         const pod = this.#deps.reader.get<Pod>(pods, { namespace: terms.namespace, name }, { tenant: terms.tenant })
-        if (pod?.metadata.uid === uid && isOver(pod)) this.#end(uid)
+        if (pod?.metadata.uid === uid) this.#look(pod)
         if (++count % SWEEP_CLAIMS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve))
         if (this.#closed) return
       }
@@ -59,6 +63,11 @@ export class ClaimReleaser {
     this.#closed = true
     this.#removeListener()
     this.#timer?.cancel()
+  }
+
+  #look(pod: Stored<Pod>): void {
+    if (isOver(pod)) this.#end(pod.metadata.uid)
+    else this.#deps.resizer.look(pod)
   }
 
   #end(uid: string): void {

@@ -6,6 +6,7 @@ import type { StoreState } from '../epoch/check-peer.ts'
 import type { Membership } from '../membership/membership.ts'
 import { memberOf, requireMember } from '../membership/require-member.ts'
 import { ClaimReleaser } from './claim-releaser.ts'
+import { ClaimResizer } from './claim-resizer.ts'
 import { LocalReconciler } from './local-reconciler.ts'
 import { AllocationStreams } from './allocation-stream.ts'
 import type { ClaimBook } from './claim-book.ts'
@@ -71,7 +72,9 @@ export function createClaimsExtension(deps: ClaimsExtensionDeps): CreateExtensio
       async start() {
         await claims.start()
         running.push(followNodes(reader, claims.ledger))
-        const releaser = new ClaimReleaser({ claims, reader, clock, logger })
+        const resizer = new ClaimResizer({ claims, clock, logger })
+        running.push(() => resizer.close())
+        const releaser = new ClaimReleaser({ claims, reader, resizer, clock, logger })
         running.push(() => releaser.close())
         void releaser.sweep()
         const { self } = deps.membership

@@ -53,6 +53,24 @@ describe('decideClaims', () => {
     assert.deepEqual(decide([claim('f', 'nowhere')]).map(outcome), ['refused NodeNotFound'])
   })
 
+  it('changes the room of a pod that was resized: to what fits, or to what its node gave it', () => {
+    const { decide, ledger } = setUp()
+    decide([claim('a', 'n1'), claim('b', 'n1')], { epoch: 3 })
+    const resize = (cpu: number, given: number): string =>
+      outcome(decide([claim('a', 'n1', { requests: { cpu }, given: { cpu: given } })], { epoch: 0 })[0]!)
+    assert.equal(resize(600, 400), 'accepted')
+    assert.deepEqual(ledger.claims('n1').used, { cpu: 1000, pods: 2 })
+    assert.equal(resize(700, 400), 'refused OutOfcpu')
+    assert.deepEqual(ledger.claims('n1').used, { cpu: 800, pods: 2 })
+    assert.equal(resize(900, 650), 'refused OutOfcpu', 'and the node gave more than it had')
+    assert.deepEqual(ledger.claims('n1').used, { cpu: 1050, pods: 2 })
+    assert.equal(resize(100, 100), 'accepted')
+    assert.deepEqual(ledger.claims('n1').used, { cpu: 500, pods: 2 })
+    assert.equal(ledger.findClaim('a')?.claim.terms.epoch, 3, 'it stays its scheduler’s')
+    const [unknown] = decide([claim('z', 'n1', { given: { cpu: 1 } })])
+    assert.equal(outcome(unknown!), 'refused NotClaimed')
+  })
+
   it('gives the same pod its room again, and tells where a pod has it', () => {
     const { decide, ledger } = setUp()
     decide([claim('a', 'n1')])

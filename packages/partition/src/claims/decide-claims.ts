@@ -119,6 +119,7 @@ export class LedgerDraft {
     if (old !== undefined && old.terms.partition !== claimant.partition && old.terms.partition !== item.from) {
       return this.#refuse(item, 'ClaimedElsewhere', `uid is a pod of partition "${old.terms.partition}"`)
     }
+    if (item.given !== undefined) return this.#resize(draft, item, old)
     const terms = this.#termsOf(claimant, item)
     if (old !== undefined && old.terms === terms && old.name === item.name) return { uid, result: 'accepted' }
     const refusal = this.#whyNot(item, terms, old)
@@ -132,6 +133,22 @@ export class LedgerDraft {
     this.#moved.set(uid, node)
     this.#dropNomination(uid, claimant)
     return { uid, result: 'accepted' }
+  }
+
+  /** Changes the claim of a pod that runs, to what it asks for or, where that does not fit, to what it was given. It stays its scheduler's. */
+  #resize(draft: NodeDraft, item: ClaimRoom, old: Claim | undefined): ClaimAnswer {
+    const { uid, given = {} } = item
+    if (old === undefined) return this.#refuse(item, 'NotClaimed', 'pod has no room that could change')
+    const wanted = this.#termsOf(old.terms, item)
+    const refusal = this.#whyNot(item, wanted, old)
+    const terms = refusal === undefined ? wanted : this.#termsOf(old.terms, { ...item, requests: given })
+    if (terms !== old.terms) {
+      subtractAmounts(draft.used, old.terms.requests)
+      addAmounts(draft.used, terms.requests)
+      draft.claims[draft.claims.indexOf(old)] = { ...old, terms }
+      draft.changed = true
+    }
+    return refusal ?? { uid, result: 'accepted' }
   }
 
   /** Keeps room for a pod until those in its way have left, or refuses and keeps none. */

@@ -35,6 +35,11 @@ export interface ClaimRoom {
   readonly priority?: number | undefined
   /** Takes the claim over from this partition. Only for a partition's own use: requests do not carry it. */
   readonly from?: string | undefined
+  /**
+   * What the pod's node has given it already: when `requests` do not fit, the claim is this, even on a node that has no room for it. Changes a
+   * claim and makes none. Only for a partition's own use.
+   */
+  readonly given?: Amounts | undefined
 }
 
 /** Gives room back. A claim that is not there is released already. */
@@ -51,7 +56,7 @@ export interface ReleaseRoom {
  * Asks that pods of other partitions make room for a more important one, and that it is kept for it until it is claimed, wherever. Nothing is claimed.
  * The same again changes nothing; before another node is asked, what is kept must be withdrawn.
  */
-export interface PreemptRoom extends Omit<ClaimRoom, 'op' | 'from'> {
+export interface PreemptRoom extends Omit<ClaimRoom, 'op' | 'from' | 'given'> {
   readonly op: 'preempt'
   /** Pods of the partition that asks which are leaving the node, by uid. */
   readonly leaving: readonly string[]
