@@ -38,7 +38,7 @@ export async function serveResource(deps: ServeDeps, exchange: Exchange, context
   const target = createTarget(deps.cache, definition, info.tenant)
   const asked: ResourceCall = { ...context, exchange, target, definition }
   const call = definition.virtual === undefined ? placeCall(deps, asked) : asked
-  if (await forwardWrite(deps.writeForwarders, asked, call)) return
+  if (await forwardWrite(deps, asked, call)) return
   const deprecation = definition.deprecation ?? deprecationWarning(definition.info)
   if (deprecation !== undefined) addWarning(exchange, deprecation)
   if (info.subresource !== '') return serveSubresource(deps, call)

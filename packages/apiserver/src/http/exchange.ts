@@ -17,7 +17,7 @@ export interface Exchange {
   readonly clientCertificate: Uint8Array | undefined
   /** Aborts when the client goes away or the server shuts down. */
   readonly signal: AbortSignal
-  /** The whole body. Throws `requestEntityTooLarge` beyond `limitBytes`. */
+  /** The whole body, the same each time. Throws `requestEntityTooLarge` beyond the `limitBytes` of the first call. */
   readBody(limitBytes: number): Promise<Uint8Array>
   respond(code: number, headers: ResponseHeaders, body: Uint8Array | string): void
   /** Sends headers; the body follows by `write` and `end`. */

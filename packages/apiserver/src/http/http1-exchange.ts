@@ -23,6 +23,7 @@ export class Http1Exchange implements Exchange {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #facts: ConnectionFacts
+  #body: Promise<Uint8Array> | undefined
   #abort: AbortController | undefined
   #extra: Record<string, string[]> | undefined
 
@@ -70,7 +71,11 @@ export class Http1Exchange implements Exchange {
     else this.#response.once('close', listener)
   }
 
-  async readBody(limitBytes: number): Promise<Uint8Array> {
+  readBody(limitBytes: number): Promise<Uint8Array> {
+    return (this.#body ??= this.#readBody(limitBytes))
+  }
+
+  async #readBody(limitBytes: number): Promise<Uint8Array> {
     const declared = Number(this.headers['content-length'] ?? 0)
     if (declared > limitBytes) throw requestEntityTooLarge(`limit is ${limitBytes}`)
     const parts: Buffer[] = []

@@ -23,6 +23,7 @@ export class Http2Exchange implements Exchange {
   readonly #facts: ConnectionFacts
   #queryText: string
   #query: URLSearchParams | undefined
+  #body: Promise<Uint8Array> | undefined
   #abort: AbortController | undefined
   #extra: Record<string, string[]> | undefined
 
@@ -75,6 +76,10 @@ export class Http2Exchange implements Exchange {
   }
 
   readBody(limitBytes: number): Promise<Uint8Array> {
+    return (this.#body ??= this.#readBody(limitBytes))
+  }
+
+  #readBody(limitBytes: number): Promise<Uint8Array> {
     const declared = Number(this.headers['content-length'] ?? 0)
     if (declared > limitBytes) return Promise.reject(requestEntityTooLarge(`limit is ${limitBytes}`))
     // a stream without a body may have told so before anybody asked

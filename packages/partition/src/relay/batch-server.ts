@@ -1,26 +1,26 @@
 import {
-  decodeProtobuf,
   forbidden,
-  isRecord,
   notFound,
-  ProtobufError,
   RESOURCE_PARTITION_ANNOTATION,
   StatusError,
   SYSTEM_TENANT,
   TENANT_ANNOTATION,
-  type GroupVersionKind,
 } from '@centaurus/api'
 import { namespaces, persistentvolumes, pods } from '@centaurus/api/core/v1'
 import {
+  decodeBody,
+  memberOf,
   MemoryExchange,
   NODES_VIEW,
   parseRequestInfo,
+  podOfEvent,
   type ApiServerCore,
   type CreateExtension,
   type Exchange,
   type MemoryAnswer,
   type RequestContext,
   type RequestInfo,
+  type SentBody,
   type UserInfo,
 } from '@centaurus/apiserver'
 import type { Membership } from '../membership/membership.ts'
@@ -169,48 +169,21 @@ function checkItem({ core, membership }: Tools, item: BatchItem, { info, caller,
 }
 
 /** Name of the pod that the item is about, in the item's namespace; undefined when it is not about one. */
-function podOf(info: RequestInfo, body: EncodedBody): string | undefined {
+function podOf(info: RequestInfo, body: SentBody): string | undefined {
   const { group, resource, subresource, name, verb } = info
   if (group === '' && resource === 'pods') return name
   if (group === '' && resource === 'serviceaccounts' && subresource === 'token') {
-    const spec = member(decode(body, { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' }), 'spec')
-    return textOf(member(member(spec, 'boundObjectRef'), 'name')) ?? ''
+    const spec = memberOf(
+      decodeBody(body, { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest' }),
+      'spec',
+    )
+    return textOf(memberOf(memberOf(spec, 'boundObjectRef'), 'name')) ?? ''
   }
-  if (resource !== 'events' || verb !== 'create') return undefined
-  const event = decode(body, { group, version: info.version, kind: 'Event' })
-  const subject = member(event, group === '' ? 'involvedObject' : 'regarding')
-  return member(subject, 'kind') === 'Pod' ? textOf(member(subject, 'name')) : undefined
-}
-
-interface EncodedBody extends Pick<BatchItem, 'contentType'> {
-  readonly body: Uint8Array
-}
-
-/** Undefined for what can't be read: the server says so later. */
-function decode({ body, contentType }: EncodedBody, defaultKind: GroupVersionKind): unknown {
-  const isBinary = contentType?.startsWith('application/vnd.kubernetes.protobuf') === true
-  try {
-    return isBinary ? decodeProtobuf(body, { defaultKind }) : parseJson(body)
-  } catch (error) {
-    if (error instanceof ProtobufError) return undefined
-    throw error
-  }
+  return resource === 'events' && verb === 'create' ? podOfEvent(info, body) : undefined
 }
 
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
-}
-
-function parseJson(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'))
-  } catch {
-    return undefined
-  }
-}
-
-function member(value: unknown, name: string): unknown {
-  return isRecord(value) ? value[name] : undefined
 }
 
 /** The caller's registry is behind, or a move is under way. */

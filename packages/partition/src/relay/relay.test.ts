@@ -24,6 +24,11 @@ import {
   type TestPartition,
 } from './testing/world.ts'
 
+interface Named {
+  readonly namespace: string
+  readonly name: string
+}
+
 const ROLES: Record<string, PartitionRole[]> = { tp: ['Tenant'], rp: ['Resource'] }
 
 describe('the relay', () => {
@@ -243,6 +248,25 @@ describe('the relay', () => {
       isStatus(error, 'NotFound'),
     )
     assert.deepEqual(await namesOn(agent, 'n1'), [])
+  })
+
+  it('hands events of the operators’ pods on to where these are looked after, and keeps those of nodes', async () => {
+    await runPod(tp.client, { name: 'exporter', node: 'n1', partition: 'rp' })
+    const agent = await rp.agent('n1')
+    await until('the pod is there', async () => (await namesOn(agent, 'n1')).length === 1)
+    const [pod, node] = ['exporter.17a', 'n1.17a'].map((name) => ({ namespace: 'default', name })) as [Named, Named]
+    const about = (kind: string, name: string) => ({ apiVersion: 'v1', kind, name, namespace: 'default' })
+    await agent.create(events, { metadata: pod, involvedObject: about('Pod', 'exporter'), reason: 'Pulled', count: 1 })
+    await agent.create(events, { metadata: node, involvedObject: about('Node', 'n1'), reason: 'NodeReady' })
+    await agent.patch(events, pod, { type: 'strategic', body: { count: 2 } })
+    const namesAt = async ({ client }: TestPartition): Promise<unknown> =>
+      (await client.list(events)).items.map(({ metadata, count }) => [metadata.name, count])
+    assert.deepEqual(await namesAt(tp), [[pod.name, 2]])
+    assert.deepEqual(await namesAt(rp), [[node.name, undefined]])
+    await stop(tp)
+    await assert.rejects(agent.patch(events, pod, { type: 'strategic', body: { count: 3 } }), (error) =>
+      isStatus(error, 'ServiceUnavailable'),
+    )
   })
 
   it('lets nodes write to their own pods alone', async () => {
