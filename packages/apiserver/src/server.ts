@@ -4,6 +4,7 @@ import type { Store } from '@centaurus/store'
 import type { Authorizer } from './access/access.ts'
 import { createUnionAuthorizer } from './access/authorizer.ts'
 import { builtInAdmission, type AdmissionOptions } from './admission/built-in.ts'
+import { hookLimitChecks } from './admission/hook-limits.ts'
 import { paramAccessChecks } from './admission/policies/param-access.ts'
 import { Reviews } from './admission/reviews.ts'
 import { bootstrapObjects } from './admission/bootstrap.ts'
@@ -176,7 +177,7 @@ function createServeDeps(deps: ApiServerDeps, parts: ExtensionParts): CoreDeps {
   const tenants = new RegistryTenants(reader, partition)
   const authorizer = authorizerOf(parts)
   const known = { reader, random, clock, cache, registries, tenants }
-  parts.writeChecks.push(...paramAccessChecks({ reader, registries, authorizer }))
+  parts.writeChecks.push(...paramAccessChecks({ reader, registries, authorizer }), ...hookLimitChecks(reader))
   const reviews = new Reviews({ ...known, authorizer, logger }, deps.admission)
   return {
     store,

@@ -1,4 +1,4 @@
-import { deepEqual, SYSTEM_TENANT, type KubeObject } from '@centaurus/api'
+import { deepEqual, SYSTEM_TENANT, tooManyRequests, type KubeObject } from '@centaurus/api'
 import { mutatingwebhookconfigurations } from '@centaurus/api/admissionregistration/v1'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Authorizer } from '../access/access.ts'
@@ -11,16 +11,21 @@ import { HookIndex, type TenantHooks } from './hook-index.ts'
 import { Attributes, type AttributesInit } from './matching/attributes.ts'
 import { Warnings } from './matching/warnings.ts'
 import { newRounds, noteChange } from './matching/rounds.ts'
+import { TenantCredit } from './matching/tenant-credit.ts'
 import { mutateByPolicies } from './policies/mutate.ts'
 import { holdPolicies } from './policies/validate.ts'
 import { createAddressPolicy } from './webhooks/address-policy.ts'
 import { WebhookCaller } from './webhooks/call.ts'
 import { Patience } from './webhooks/patience.ts'
+import type { Asked } from './webhooks/ask.ts'
 import { askMutating } from './webhooks/mutate.ts'
 import { askValidating } from './webhooks/validate.ts'
 
 /** How long all webhooks of one request may take. Source: kube-apiserver's --request-timeout. */
 const REVIEW_MS_MAX = 60_000
+/** Time that one thread, which serves everybody, may work for a tenant's webhooks and policies. */
+const COMPUTING = { msMax: 5_000, msPerSecond: 200 }
+const COMPUTING_RETRY_SECONDS = 1
 /** Of configurations and policies: none of them can keep people from mending them. */
 const EXEMPT_GROUP = mutatingwebhookconfigurations.group
 /** Name of the server itself: what it makes is what a cluster needs to start. */
@@ -51,6 +56,7 @@ export class Reviews {
   readonly #index: HookIndex
   readonly #caller: WebhookCaller
   readonly #patience: Patience
+  readonly #computing: TenantCredit
 
   constructor(deps: ReviewsDeps, options: ReviewsOptions = {}) {
     this.#deps = deps
@@ -58,6 +64,7 @@ export class Reviews {
     const addresses = createAddressPolicy(options.tenantWebhookNetworks ?? [])
     this.#caller = new WebhookCaller({ reader: deps.reader, random: deps.random, addresses })
     this.#patience = new Patience(deps.clock)
+    this.#computing = new TenantCredit(deps.clock, COMPUTING)
   }
 
   /** True when somebody may want to see writes like this one. One look-up. */
@@ -71,7 +78,7 @@ export class Reviews {
     return hooks === undefined
       ? undefined
       : new Review(
-          { ...this.#deps, caller: this.#caller, patience: this.#patience },
+          { ...this.#deps, caller: this.#caller, patience: this.#patience, computing: this.#computing },
           { hooks, attributes: new Attributes(init()) },
         )
   }
@@ -98,6 +105,7 @@ export class Reviews {
 interface ReviewDeps extends ReviewsDeps {
   readonly caller: WebhookCaller
   readonly patience: Patience
+  readonly computing: TenantCredit
 }
 
 /** One write on its way by those who want to see it. */
@@ -130,8 +138,9 @@ export class Review {
   async mutate(): Promise<boolean> {
     const { mutatingPolicies: policies, mutating: webhooks } = this.#hooks
     const asked = this.#asked()
+    const rounds = this.#policyRounds
     const byPolicies =
-      policies.length > 0 && mutateByPolicies(this.#deps, asked, { policies, rounds: this.#policyRounds })
+      policies.length > 0 && asked.compute(() => mutateByPolicies(this.#deps, asked, { policies, rounds }))
     if (byPolicies) noteChange(this.#webhookRounds)
     const byWebhooks =
       webhooks.length > 0 && (await askMutating(this.#deps, asked, { webhooks, rounds: this.#webhookRounds }))
@@ -153,14 +162,32 @@ export class Review {
   /** Policies first, then all validating webhooks at once, as upstream. Throws the first refusal. */
   async validate(): Promise<void> {
     const { policies, validating } = this.#hooks
-    if (policies.length > 0) {
-      holdPolicies(this.#deps, { attributes: this.#attributes, warnings: this.#warnings }, policies)
-    }
-    if (validating.length > 0) await askValidating(this.#deps, this.#asked(), validating)
+    const asked = this.#asked()
+    if (policies.length > 0) asked.compute(() => holdPolicies(this.#deps, asked, policies))
+    if (validating.length > 0) await askValidating(this.#deps, asked, validating)
   }
 
-  #asked(): { attributes: Attributes; warnings: Warnings; msLeft: () => number } {
-    const msLeft = (): number => this.#endMs - this.#deps.clock.now()
-    return { attributes: this.#attributes, warnings: this.#warnings, msLeft }
+  #asked(): Asked {
+    return {
+      attributes: this.#attributes,
+      warnings: this.#warnings,
+      msLeft: () => this.#endMs - this.#deps.clock.now(),
+      compute: (work) => this.#compute(work),
+    }
+  }
+
+  #compute<T>(work: () => T): T {
+    const { clock, computing } = this.#deps
+    const { tenant } = this.#attributes
+    if (tenant === SYSTEM_TENANT) return work()
+    if (!computing.has(tenant)) {
+      throw tooManyRequests('webhooks and policies of this cluster take too much time', COMPUTING_RETRY_SECONDS)
+    }
+    const beganMs = clock.now()
+    try {
+      return work()
+    } finally {
+      computing.charge(tenant, clock.now() - beganMs)
+    }
   }
 }

@@ -11,6 +11,8 @@ export interface Activation {
   longest: number
   /** Of everything as text. */
   readonly characters: () => number
+  /** Of the whole request. */
+  readonly total: { stepsLeft: number }
 }
 
 export interface ActivationInit {
@@ -40,7 +42,8 @@ export function createActivation(attributes: Attributes, init: ActivationInit): 
     values[name] = seen.value
     longest = Math.max(longest, seen.longest)
   }
-  return { values, longest, characters: () => JSON.stringify({ ...plain, request }).length }
+  const characters = (): number => JSON.stringify({ ...plain, request }).length
+  return { values, longest, characters, total: attributes.steps }
 }
 
 interface Seen {

@@ -1,4 +1,4 @@
-import { deepClone, type GroupVersionKind, type KubeObject } from '@centaurus/api'
+import { CEL_STEPS_MAX, deepClone, SYSTEM_TENANT, type GroupVersionKind, type KubeObject } from '@centaurus/api'
 import { namespaces } from '@centaurus/api/core/v1'
 import type { UserInfo } from '../../request/request-info.ts'
 import type { ResourceDefinition } from '../../resource/registry.ts'
@@ -51,6 +51,8 @@ export class Attributes {
   readonly options: Readonly<Record<string, unknown>> | undefined
   readonly old: KubeObject | undefined
   readonly ownKind: GroupVersionKind | undefined
+  /** What all expressions about the request may cost together, in a tenant. Each has a budget of its own besides. */
+  readonly steps: { stepsLeft: number }
   #object: KubeObject | undefined
   readonly #seen = new Map<KubeObject, Map<ResourceDefinition, KubeObject>>()
 
@@ -65,6 +67,7 @@ export class Attributes {
     this.ownKind = init.ownKind
     this.requested = servedVersion(definition, init.ownKind)
     this.options = init.options
+    this.steps = { stepsLeft: request.target.tenant === SYSTEM_TENANT ? Number.POSITIVE_INFINITY : CEL_STEPS_MAX }
     this.old = init.old
     this.#object = init.object
   }

@@ -46,8 +46,10 @@ export class OutOfBudgetError extends Error {
 export function evaluate({ text, compiled }: CompiledExpression, activation: Activation, budget: Budget): unknown {
   if (compiled.program === undefined) throw new Error(`compilation error: ${compiled.error}`)
   const { longest } = activation
-  budget.stepsLeft -= celStepsOf(compiled.program, { longest, characters: () => activation.characters() })
-  if (budget.stepsLeft < 0) throw new OutOfBudgetError(OUT_OF_BUDGET)
+  const steps = celStepsOf(compiled.program, { longest, characters: () => activation.characters() })
+  budget.stepsLeft -= steps
+  activation.total.stepsLeft -= steps
+  checkBudgets(activation, budget)
   let value: unknown
   try {
     value = compiled.program.run(activation.values)
@@ -57,8 +59,12 @@ export function evaluate({ text, compiled }: CompiledExpression, activation: Act
     }
   }
   // a variable may have cost too much where its error did not matter, as in `variables.x || true`
-  if (budget.stepsLeft < 0) throw new OutOfBudgetError(OUT_OF_BUDGET)
+  checkBudgets(activation, budget)
   return value
+}
+
+function checkBudgets({ total }: Activation, budget: Budget): void {
+  if (budget.stepsLeft < 0 || total.stepsLeft < 0) throw new OutOfBudgetError(OUT_OF_BUDGET)
 }
 
 export function compileConditions(

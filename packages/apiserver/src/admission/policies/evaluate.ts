@@ -24,12 +24,12 @@ const NOTHING: PolicyOutcome = { denials: [], fatal: [] }
  * Holds a policy against one request and one parameter. Values of audit annotations go nowhere, as there is no audit log; that they can be
  * computed counts all the same. Source: apiserver pkg/admission/plugin/policy/validating/validator.go, v0.37.
  */
-export function evaluatePolicy(policy: CompiledPolicy, plain: Activation): PolicyOutcome {
+export function evaluatePolicy(policy: CompiledPolicy, activate: () => Activation): PolicyOutcome {
   const onError = (error: unknown): PolicyOutcome =>
     policy.failurePolicy === 'Ignore' ? NOTHING : { denials: [failure(error)], fatal: [] }
   const budget = newBudget()
-  const activation = withVariables(policy.variables, plain, budget)
   try {
+    const activation = withVariables(policy.variables, activate(), budget)
     if (!holdConditions(policy.conditions, activation, policy.failurePolicy)) return NOTHING
     const denials = policy.validations.flatMap((validation) => {
       const denial = denialOf(validation, activation, { budget, failurePolicy: policy.failurePolicy })

@@ -1,8 +1,9 @@
-import type { KubeObject } from '@centaurus/api'
+import { OUT_OF_BUDGET, type KubeObject } from '@centaurus/api'
 import { namespaces } from '@centaurus/api/core/v1'
 import type { Authorizer } from '../../access/access.ts'
 import { createActivation, type Activation } from '../matching/activation.ts'
 import { isNamespaceResource, type Attributes, type ServedVersion } from '../matching/attributes.ts'
+import { OutOfBudgetError } from '../matching/conditions.ts'
 import { matchRequest, type MatchWorld } from '../matching/match-request.ts'
 import type { Warnings } from '../matching/warnings.ts'
 import type { CompiledBinding, PolicyBase } from './compile.ts'
@@ -70,10 +71,11 @@ function paramsOf(
   return collectParams(deps, { tenant, definition, ref: binding.paramRef, namespace })
 }
 
-/** What the policy's expressions name. */
+/** What the policy's expressions name. Throws `OutOfBudgetError` when nothing may be asked any more. */
 export function activate(deps: PolicyDeps, attributes: Attributes, { version, params }: Invocation): Activation {
   const { reader, authorizer } = deps
-  const { namespace, tenant, requested } = attributes
+  const { namespace, tenant, requested, steps } = attributes
+  if (steps.stepsLeft < 0) throw new OutOfBudgetError(OUT_OF_BUDGET)
   const isInNamespace = namespace !== '' && !isNamespaceResource(requested.definition)
   const namespaceObject = isInNamespace ? reader.get(namespaces, { name: namespace }, { tenant }) : undefined
   return createActivation(attributes, { version, authorizer, params, namespaceObject })

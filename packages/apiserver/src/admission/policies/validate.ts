@@ -40,7 +40,7 @@ function holdOne(
   { policy, invocation }: { readonly policy: CompiledPolicy; readonly invocation: Invocation },
 ): Denial[] {
   const { name, actions } = invocation.binding
-  const { denials, fatal } = evaluatePolicy(policy, activate(deps, attributes, invocation))
+  const { denials, fatal } = evaluatePolicy(policy, () => activate(deps, attributes, invocation))
   const subject = `ValidatingAdmissionPolicy '${policy.name}' with binding '${name}'`
   if (actions.includes('Warn')) {
     for (const { message } of denials) warnings.add(`Validation failed for ${subject}: ${message}`)

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { forbidden, SYSTEM_TENANT, timeout } from '@centaurus/api'
+import { forbidden, StatusError, SYSTEM_TENANT, timeout } from '@centaurus/api'
 import type { Authorizer } from '../../access/access.ts'
 import { createActivation } from '../matching/activation.ts'
 import type { Attributes, ServedVersion } from '../matching/attributes.ts'
@@ -25,6 +25,8 @@ export interface Asked {
   readonly warnings: Warnings
   /** How long all of them may take from now on; at most. */
   readonly msLeft: () => number
+  /** Does some work on the tenant's account. Throws TooManyRequests when the tenant has none left. */
+  readonly compute: <T>(work: () => T) => T
 }
 
 /**
@@ -80,11 +82,13 @@ async function callOnce(
   call: { readonly asked: Asked; readonly question: Question; readonly timeoutMs: number },
 ): Promise<Verdict> {
   const { webhook, version, mutating } = call.question
-  const { attributes } = call.asked
+  const { attributes, compute } = call.asked
   const uid = randomUUID()
+  const write = (reviewVersion: string): string =>
+    compute(() => JSON.stringify(buildReview(attributes, { version, uid, reviewVersion })))
   try {
     const reviewVersion = chooseReviewVersion(webhook.reviewVersions)
-    const body = JSON.stringify(buildReview(attributes, { version, uid, reviewVersion }))
+    const body = write(reviewVersion)
     const { client } = webhook
     const { tenant } = attributes
     const leave = isShared(attributes) ? deps.patience.enter(tenant) : undefined
@@ -95,6 +99,7 @@ async function callOnce(
       leave?.()
     }
   } catch (error) {
+    if (error instanceof StatusError) throw error
     throw new CallError(webhook.name, (error as Error).message)
   }
 }

@@ -18,7 +18,7 @@ export async function askMutating(
 ): Promise<boolean> {
   let isChanged = false
   for (const webhook of webhooks) {
-    const version = wantsToSee(deps, webhook, asked.attributes)
+    const version = asked.compute(() => wantsToSee(deps, webhook, asked.attributes))
     if (version === undefined || (rounds.isSecond && !rounds.again.has(webhook.id))) continue
     if (await askOne(deps, asked, { webhook, version })) {
       isChanged = true
@@ -37,7 +37,7 @@ async function askOne(
   try {
     const { allowed, patch, result } = await ask(deps, asked, { webhook, version, mutating: true })
     if (!allowed) throw deniedBy(webhook.name, result)
-    return patch !== '' && applyPatch(asked.attributes, { webhook, version, patch })
+    return patch !== '' && asked.compute(() => applyPatch(asked.attributes, { webhook, version, patch }))
   } catch (error) {
     if (!(error instanceof CallError)) throw error
     if (webhook.failurePolicy !== 'Ignore') throw error.toStatus()

@@ -12,10 +12,12 @@ export async function askValidating(
   asked: Asked,
   webhooks: readonly CompiledWebhook[],
 ): Promise<void> {
-  const questions = webhooks.flatMap((webhook): Question[] => {
-    const version = wantsToSee(deps, webhook, asked.attributes)
-    return version === undefined ? [] : [{ webhook, version, mutating: false }]
-  })
+  const questions = asked.compute(() =>
+    webhooks.flatMap((webhook): Question[] => {
+      const version = wantsToSee(deps, webhook, asked.attributes)
+      return version === undefined ? [] : [{ webhook, version, mutating: false }]
+    }),
+  )
   const refusals = await Promise.all(questions.map((question) => refusalOf(deps, asked, question)))
   const refusal = refusals.find((error) => error !== undefined)
   if (refusal !== undefined) throw refusal
