@@ -40,6 +40,13 @@ export class NodeMemory {
     return health !== undefined && silentTooLongMs(health, this.#options, nowMs) > 0
   }
 
+  /** Gives nodes back up to `ms` of their grace period: nobody could hear them, or they could not be heard. */
+  excuse(ms: number, nowMs: number): void {
+    for (const [name, health] of this.#health) {
+      this.#health.set(name, { ...health, probedMs: Math.min(nowMs, health.probedMs + ms) })
+    }
+  }
+
   forget(name: string): void {
     this.#health.delete(name)
     this.#waiting.delete(name)
@@ -58,9 +65,7 @@ export class NodeMemory {
   judgeZones(nodes: readonly Stored<Node>[], nowMs: number): boolean {
     const { rates, isAllDown } = planZones(nodes, this.#options)
     const hasTurned = isAllDown !== this.#isAllDown
-    if (hasTurned && !isAllDown) {
-      for (const [name, health] of this.#health) this.#health.set(name, { ...health, probedMs: nowMs })
-    }
+    if (hasTurned && !isAllDown) this.excuse(Number.POSITIVE_INFINITY, nowMs)
     for (const zone of this.#limits.keys()) if (!rates.has(zone)) this.#limits.delete(zone)
     for (const [zone, rate] of rates) {
       const limit = this.#limits.get(zone)

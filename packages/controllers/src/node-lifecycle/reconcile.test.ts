@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { createManualClock, type ManualClock } from '@centaurus/base'
-import type { RunningController } from '@centaurus/client'
+import type { Client, RunningController } from '@centaurus/client'
+import { serviceUnavailable } from '@centaurus/api'
 import { leases } from '@centaurus/api/coordination/v1'
 import { events, nodes, pods, type Node } from '@centaurus/api/core/v1'
 import { startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
@@ -16,12 +17,19 @@ describe('node lifecycle on a real API server', () => {
   let clock: ManualClock
   let controller: RunningController
   let renewals = 0
+  /** For how long the controller's process was frozen. */
+  let frozenMs = 0
+  let isStoreFull = false
 
   before(async () => {
     clock = createManualClock()
+    const ownClock = { ...clock, monotonicMs: () => clock.monotonicMs() + frozenMs }
     plane = await startControlPlane({
       controllers: [
-        (deps) => (controller = startNodeLifecycleController({ ...deps, clock })),
+        (deps) => {
+          const client = refusing(deps.client, () => isStoreFull)
+          return (controller = startNodeLifecycleController({ ...deps, client, clock: ownClock }))
+        },
         startPodReadinessController,
       ],
     })
@@ -111,6 +119,31 @@ describe('node lifecycle on a real API server', () => {
     await plane.eventually(async () => (await taintsOf('a')).length === 0)
   })
 
+  it('takes the time in which it was frozen for nobody’s silence', async () => {
+    const names = ['a', 'b', 'c']
+    await live(1, names)
+    frozenMs += 75_000
+    await live(1, [])
+    for (const name of names) assert.deepEqual([await readyOf(name), await taintsOf(name)], ['True', []], name)
+    await live(8, ['a', 'c'])
+    assert.equal(await readyOf('b'), 'True')
+    await live(3, ['a', 'c'])
+    await plane.eventually(async () => (await readyOf('b')) === 'Unknown')
+    await post('b', 'True')
+    await plane.eventually(async () => (await taintsOf('b')).length === 0)
+  })
+
+  it('calls nobody silent who could not have been heard, because nothing could be written', async () => {
+    const names = ['a', 'b', 'c']
+    await live(1, names)
+    isStoreFull = true
+    await live(13, [])
+    isStoreFull = false
+    await live(1, [])
+    for (const name of names) assert.deepEqual([await readyOf(name), await taintsOf(name)], ['True', []], name)
+    await live(1, names)
+  })
+
   it('evicts nobody when all nodes fall silent, and gives all new time when one is back', async () => {
     await live(12, [])
     for (const name of ['a', 'b', 'c']) await plane.eventually(async () => (await readyOf(name)) === 'Unknown')
@@ -125,3 +158,19 @@ describe('node lifecycle on a real API server', () => {
     await plane.eventually(async () => (await taintsOf('b')).includes('unreachable:NoExecute'))
   })
 })
+
+/** A client whose status writes are refused while `isFull` says so. */
+function refusing(client: Client, isFull: () => boolean): Client {
+  const updateStatus: Client['updateStatus'] = async (...args) => {
+    if (isFull()) throw serviceUnavailable('the store has no room left')
+    return client.updateStatus(...args)
+  }
+  return new Proxy(client, {
+    get: (target, name) => (name === 'updateStatus' ? updateStatus : bound(target, name)),
+  })
+}
+
+function bound(target: Client, name: string | symbol): unknown {
+  const member = Reflect.get(target, name) as unknown
+  return typeof member === 'function' ? (member.bind(target) as unknown) : member
+}

@@ -43,6 +43,8 @@ interface Lifecycle {
   readonly monitorPeriodMs: number
   /** A version of a lease that the server has and the cache has not: until then silence means nothing. */
   awaitedVersion: string | undefined
+  /** When this controller last did anything, on the monotonic clock. */
+  awakeMs: number | undefined
 }
 
 /** Watches the nodes' signs of life: tells who is silent, taints nodes by their conditions, and starts evictions zone by zone. */
@@ -54,6 +56,7 @@ export function startNodeLifecycleController(options: NodeLifecycleOptions): Run
     memory: new NodeMemory(settings),
     monitorPeriodMs: settings.monitorPeriodMs ?? DEFAULTS.monitorPeriodMs,
     awaitedVersion: undefined,
+    awakeMs: undefined,
   }
   const { nodeCache, leaseCache, memory } = lifecycle
   return startReconciler(options, {
@@ -82,6 +85,7 @@ export function startNodeLifecycleController(options: NodeLifecycleOptions): Run
       ]
     },
     reconcile(key, context) {
+      excuseAbsence(lifecycle, context.clock.monotonicMs())
       if (key === MONITOR_KEY) return monitor(context, lifecycle)
       return key === EVICT_KEY ? evict(context, lifecycle) : reconcileNode(key, context, lifecycle)
     },
@@ -94,6 +98,17 @@ function observeNode(name: string, { nodeCache, leaseCache, memory }: Lifecycle,
   if (node !== undefined && memory.knows(name)) {
     memory.observe(node, leaseCache.get(formatKey(LEASE_NAMESPACE, name)), nowMs)
   }
+}
+
+/**
+ * A process that was frozen for a while wakes up with nodes that it has not heard for as long, and would evict the pods of the first one before
+ * the second has renewed its lease. It looks at nodes each period: what is much longer is its own silence.
+ */
+function excuseAbsence(lifecycle: Lifecycle, nowMs: number): void {
+  const { awakeMs = nowMs, memory, monitorPeriodMs } = lifecycle
+  lifecycle.awakeMs = nowMs
+  const absentMs = nowMs - awakeMs - monitorPeriodMs
+  if (absentMs > monitorPeriodMs) memory.excuse(absentMs, nowMs)
 }
 
 /** A look at all nodes, in memory: who became silent, and what state the zones are in. */
@@ -131,7 +146,13 @@ async function reconcileNode(name: string, context: ReconcilerContext, lifecycle
   const conditions = isSilent ? planUnknownConditions(node, context.clock.now()) : undefined
   if (conditions !== undefined) {
     if (!(await isCacheCurrent(name, context, lifecycle))) return { requeueAfterMs: monitorPeriodMs }
-    node = await writeConditions(context, node, { conditions, nodeCache })
+    node = await writeConditions(context, node, { conditions, nodeCache }).catch((error: unknown) => {
+      // What can't be written now, as when the store is full, nodes can't write either.
+      if (!isStatus(error, 'Conflict') && !isStatus(error, 'NotFound')) {
+        memory.excuse(Number.POSITIVE_INFINITY, context.clock.monotonicMs())
+      }
+      throw error
+    })
   }
   const mode = memory.isAllDown ? 'remove' : 'keep'
   node = await writeTaints(context, node, { nodeCache, mode })
