@@ -95,7 +95,8 @@ export class PartitionLoad {
   allNodesRun = true
   readonly #options: PartitionLoadOptions
   readonly #tenants: readonly TenantLoad[]
-  readonly #violations: string[] = []
+  /** When each was seen first. */
+  readonly #violations = new Map<string, string>()
   readonly #stop = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
   #operations = 0
@@ -150,8 +151,8 @@ export class PartitionLoad {
   }
 
   /** What was wrong so far. */
-  get violations(): readonly string[] {
-    return this.#violations
+  get violations(): string[] {
+    return [...this.#violations].map(([violation, time]) => `${time} ${violation}`)
   }
 
   /** How many answers of which kind there were, and how many writes. */
@@ -182,7 +183,7 @@ export class PartitionLoad {
         { timeoutMs: SETTLE_TIMEOUT_MS },
       )
     }
-    return this.#violations
+    return this.violations
   }
 
   #compare(writes: ReadonlyMap<string, Outcome>, items: readonly ConfigMap[]): void {
@@ -367,7 +368,8 @@ export class PartitionLoad {
   }
 
   #note(violation: string): void {
-    this.#violations.push(`${new Date().toISOString()} while ${this.broken}: ${violation}`)
+    const what = `while ${this.broken}: ${violation}`
+    if (!this.#violations.has(what)) this.#violations.set(what, new Date().toISOString())
   }
 }
 
