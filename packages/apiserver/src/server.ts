@@ -93,6 +93,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const serveDeps = createServeDeps(deps, parts)
   const { cache, registry, registries, reader, tenants } = serveDeps
   const metrics = createServerMetrics({ cache, registries, clock })
+  serveDeps.admissionContext.reviews.onCall = (report) => metrics.observeWebhook(report)
   const client = (user: UserInfo = SERVER_USER): Client => createInProcessClient(serveDeps, user)
   const clientOf = (tenant: string): Client => client({ ...SERVER_USER, tenant })
   const own = { stored: cache, client: client(), handle: (exchange: Exchange) => handle(exchange) }

@@ -17,6 +17,7 @@ import { holdPolicies } from './policies/validate.ts'
 import { createAddressPolicy } from './webhooks/address-policy.ts'
 import { WebhookCaller } from './webhooks/call.ts'
 import { Patience } from './webhooks/patience.ts'
+import { Complaints, type WebhookReport } from './webhooks/reports.ts'
 import type { Asked } from './webhooks/ask.ts'
 import { askMutating } from './webhooks/mutate.ts'
 import { askValidating } from './webhooks/validate.ts'
@@ -57,6 +58,9 @@ export class Reviews {
   readonly #caller: WebhookCaller
   readonly #patience: Patience
   readonly #computing: TenantCredit
+  readonly #complaints: Complaints
+  /** Told of each call of a webhook when it has ended. */
+  onCall: ((report: WebhookReport) => void) | undefined
 
   constructor(deps: ReviewsDeps, options: ReviewsOptions = {}) {
     this.#deps = deps
@@ -65,6 +69,7 @@ export class Reviews {
     this.#caller = new WebhookCaller({ reader: deps.reader, random: deps.random, addresses })
     this.#patience = new Patience(deps.clock)
     this.#computing = new TenantCredit(deps.clock, COMPUTING)
+    this.#complaints = new Complaints(deps.clock, deps.logger)
   }
 
   /** True when somebody may want to see writes like this one. One look-up. */
@@ -75,12 +80,18 @@ export class Reviews {
   /** Undefined: nobody wants to see it. `init` is made only when somebody might. */
   open(request: WriteRequest, init: () => AttributesInit): Review | undefined {
     const hooks = this.#hooksFor(request)
-    return hooks === undefined
-      ? undefined
-      : new Review(
-          { ...this.#deps, caller: this.#caller, patience: this.#patience, computing: this.#computing },
-          { hooks, attributes: new Attributes(init()) },
-        )
+    if (hooks === undefined) return undefined
+    const deps = {
+      ...this.#deps,
+      caller: this.#caller,
+      patience: this.#patience,
+      computing: this.#computing,
+      report: (report: WebhookReport) => {
+        this.#complaints.take(report)
+        this.onCall?.(report)
+      },
+    }
+    return new Review(deps, { hooks, attributes: new Attributes(init()) })
   }
 
   close(): void {
@@ -106,6 +117,7 @@ interface ReviewDeps extends ReviewsDeps {
   readonly caller: WebhookCaller
   readonly patience: Patience
   readonly computing: TenantCredit
+  readonly report: (report: WebhookReport) => void
 }
 
 /** One write on its way by those who want to see it. */
@@ -126,7 +138,7 @@ export class Review {
     this.#hooks = hooks
     this.#attributes = attributes
     this.#warnings = new Warnings(attributes.request.warn)
-    this.#endMs = deps.clock.now() + REVIEW_MS_MAX
+    this.#endMs = deps.clock.monotonicMs() + REVIEW_MS_MAX
   }
 
   /** What policies and webhooks made of it. Shared: do not change it. */
@@ -171,7 +183,7 @@ export class Review {
     return {
       attributes: this.#attributes,
       warnings: this.#warnings,
-      msLeft: () => this.#endMs - this.#deps.clock.now(),
+      msLeft: () => this.#endMs - this.#deps.clock.monotonicMs(),
       compute: (work) => this.#compute(work),
     }
   }
@@ -183,11 +195,11 @@ export class Review {
     if (!computing.has(tenant)) {
       throw tooManyRequests('webhooks and policies of this cluster take too much time', COMPUTING_RETRY_SECONDS)
     }
-    const beganMs = clock.now()
+    const beganMs = clock.monotonicMs()
     try {
       return work()
     } finally {
-      computing.charge(tenant, clock.now() - beganMs)
+      computing.charge(tenant, clock.monotonicMs() - beganMs)
     }
   }
 }

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Clock } from '@centaurus/base'
+import type { WebhookReport } from '../admission/webhooks/reports.ts'
 import type { NonResourceRoute, RequestContext } from '../extension.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { TenantRegistries } from '../resource/tenant-registries.ts'
@@ -29,6 +30,8 @@ export interface ServerMetricsDeps {
 export interface ServerMetrics {
   /** Counts the request when it is answered. `context` is undefined when it was refused before it was understood. */
   observe(exchange: Exchange, context: RequestContext | undefined): void
+  /** Counts a call of an admission webhook, all tenants' together: their names are anybody's choice. */
+  observeWebhook(report: WebhookReport): void
   readonly route: NonResourceRoute
   /** For further metrics of this process. */
   readonly registry: Registry
@@ -52,7 +55,9 @@ export function createServerMetrics({ cache, registries, clock }: ServerMetricsD
   })
   addCacheMetrics(metrics, cache)
   addProcessMetrics(metrics)
+  const observeWebhook = createWebhookMetrics(metrics)
   return {
+    observeWebhook,
     registry: metrics,
     observe(exchange, context) {
       const startedMs = clock.monotonicMs()
@@ -69,6 +74,30 @@ export function createServerMetrics({ cache, registries, clock }: ServerMetricsD
         exchange.respond(200, { 'content-type': metrics.contentType }, await metrics.metrics())
       },
     },
+  }
+}
+
+/** Source: apiserver pkg/admission/metrics, v0.37; without the label for the webhook's name. */
+function createWebhookMetrics(metrics: Registry): (report: WebhookReport) => void {
+  const durations = new Histogram({
+    name: 'apiserver_admission_webhook_admission_duration_seconds',
+    help: 'Time that calls of admission webhooks took, by type, operation and whether the request was rejected.',
+    labelNames: ['type', 'operation', 'rejected'] as const,
+    buckets: DURATION_BUCKETS_SECONDS,
+    registers: [metrics],
+  })
+  const failOpen = new Counter({
+    name: 'apiserver_admission_webhook_fail_open_count',
+    help: 'Requests that went on though a webhook could not be asked.',
+    labelNames: ['type'] as const,
+    registers: [metrics],
+  })
+  return ({ mutating, operation, outcome, failurePolicy, seconds }) => {
+    const type = mutating ? 'admit' : 'validating'
+    const isIgnored = outcome === 'failed' && failurePolicy === 'Ignore'
+    const rejected = String(outcome !== 'allowed' && !isIgnored)
+    durations.observe({ type, operation, rejected }, seconds)
+    if (isIgnored) failOpen.inc({ type })
   }
 }
 

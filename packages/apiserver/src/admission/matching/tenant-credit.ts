@@ -36,7 +36,7 @@ export class TenantCredit {
   charge(tenant: string, ms: number): void {
     if (ms <= 0) return
     const { msMax } = this.#terms
-    const account = this.#accounts.get(tenant) ?? { ms: msMax, atMs: this.#clock.now() }
+    const account = this.#accounts.get(tenant) ?? { ms: msMax, atMs: this.#clock.monotonicMs() }
     account.ms = Math.max(this.#now(account) - ms, -msMax)
     this.#accounts.delete(tenant)
     this.#accounts.set(tenant, account)
@@ -45,7 +45,7 @@ export class TenantCredit {
 
   /** Brings an account up to date. */
   #now(account: Account): number {
-    const nowMs = this.#clock.now()
+    const nowMs = this.#clock.monotonicMs()
     const { msMax, msPerSecond } = this.#terms
     account.ms = Math.min(account.ms + (Math.max(0, nowMs - account.atMs) / 1000) * msPerSecond, msMax)
     account.atMs = nowMs

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { forbidden, StatusError, SYSTEM_TENANT, timeout } from '@centaurus/api'
+import type { Clock } from '@centaurus/base'
 import type { Authorizer } from '../../access/access.ts'
 import { createActivation } from '../matching/activation.ts'
 import type { Attributes, ServedVersion } from '../matching/attributes.ts'
@@ -10,6 +11,7 @@ import type { WebhookCaller } from './call.ts'
 import type { CompiledWebhook } from './compile.ts'
 import { SHARED_CALL_MS_MAX, type Patience } from './patience.ts'
 import { CallError, noDryRun } from './refusals.ts'
+import type { WebhookReport } from './reports.ts'
 import { buildReview, chooseReviewVersion, readVerdict, type Verdict } from './review.ts'
 
 /** What asking webhooks takes. */
@@ -17,6 +19,9 @@ export interface AskDeps extends MatchWorld {
   readonly caller: WebhookCaller
   readonly patience: Patience
   readonly authorizer: Authorizer
+  readonly clock: Clock
+  /** Told of each call when it has ended. */
+  readonly report: (report: WebhookReport) => void
 }
 
 /** One request on its way by the webhooks. */
@@ -62,9 +67,34 @@ export async function ask(deps: AskDeps, asked: Asked, { webhook, version, mutat
   const ownMs = isShared(attributes) ? Math.min(webhook.timeoutMs, SHARED_CALL_MS_MAX) : webhook.timeoutMs
   const timeoutMs = Math.min(ownMs, asked.msLeft())
   if (timeoutMs <= 0) throw requestTimeout()
-  const verdict = await callOnce(deps, { asked, question: { webhook, version, mutating }, timeoutMs })
+  const verdict = await callReported(deps, { asked, question: { webhook, version, mutating }, timeoutMs })
   for (const warning of verdict.warnings) warnings.add(warning)
   return verdict
+}
+
+interface Call {
+  readonly asked: Asked
+  readonly question: Question
+  readonly timeoutMs: number
+}
+
+async function callReported(deps: AskDeps, call: Call): Promise<Verdict> {
+  const { webhook, mutating } = call.question
+  const { tenant, operation } = call.asked.attributes
+  const { name, failurePolicy } = webhook
+  const beganMs = deps.clock.monotonicMs()
+  const report = (outcome: WebhookReport['outcome'], error?: string): void => {
+    const seconds = (deps.clock.monotonicMs() - beganMs) / 1000
+    deps.report({ tenant, webhook: name, mutating, operation, outcome, failurePolicy, seconds, error })
+  }
+  try {
+    const verdict = await callOnce(deps, call)
+    report(verdict.allowed ? 'allowed' : 'denied')
+    return verdict
+  } catch (error) {
+    report('failed', (error as Error).message)
+    throw error
+  }
 }
 
 /** What serves all tenants writes here, and must not wait for one of them. */
@@ -77,10 +107,7 @@ export function requestTimeout(): Error {
   return timeout('request did not complete within requested timeout')
 }
 
-async function callOnce(
-  deps: AskDeps,
-  call: { readonly asked: Asked; readonly question: Question; readonly timeoutMs: number },
-): Promise<Verdict> {
+async function callOnce(deps: AskDeps, call: Call): Promise<Verdict> {
   const { webhook, version, mutating } = call.question
   const { attributes, compute } = call.asked
   const uid = randomUUID()

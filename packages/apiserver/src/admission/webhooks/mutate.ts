@@ -1,5 +1,4 @@
 import { applyJsonPatch, deepEqual, internalError, parseJsonPatch, StatusError, type KubeObject } from '@centaurus/api'
-import type { Logger } from '@centaurus/base'
 import type { Attributes, ServedVersion } from '../matching/attributes.ts'
 import { fromServed } from '../matching/from-served.ts'
 import { noteChange, type Rounds } from '../matching/rounds.ts'
@@ -12,7 +11,7 @@ import { CallError, deniedBy } from './refusals.ts'
  * Source: apiserver pkg/admission/plugin/webhook/mutating/dispatcher.go, v0.37.
  */
 export async function askMutating(
-  deps: AskDeps & { readonly logger: Logger },
+  deps: AskDeps,
   asked: Asked,
   { webhooks, rounds }: { readonly webhooks: readonly CompiledWebhook[]; readonly rounds: Rounds },
 ): Promise<boolean> {
@@ -30,7 +29,7 @@ export async function askMutating(
 }
 
 async function askOne(
-  deps: AskDeps & { readonly logger: Logger },
+  deps: AskDeps,
   asked: Asked,
   { webhook, version }: { readonly webhook: CompiledWebhook; readonly version: ServedVersion },
 ): Promise<boolean> {
@@ -41,7 +40,6 @@ async function askOne(
   } catch (error) {
     if (!(error instanceof CallError)) throw error
     if (webhook.failurePolicy !== 'Ignore') throw error.toStatus()
-    deps.logger.warn('Could not ask a webhook, which may be ignored', { webhook: webhook.name, error: error.message })
     if (asked.msLeft() <= 0) throw requestTimeout()
     return false
   }

@@ -35,12 +35,12 @@ export class Patience {
       )
     }
     this.#calls.set(tenant, calls + 1)
-    const beganMs = this.#clock.now()
+    const beganMs = this.#clock.monotonicMs()
     return () => {
       const left = this.#calls.get(tenant)! - 1
       if (left === 0) this.#calls.delete(tenant)
       else this.#calls.set(tenant, left)
-      this.#credit.charge(tenant, this.#clock.now() - beganMs - FREE_MS)
+      this.#credit.charge(tenant, this.#clock.monotonicMs() - beganMs - FREE_MS)
     }
   }
 }

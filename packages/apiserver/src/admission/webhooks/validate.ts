@@ -1,4 +1,3 @@
-import type { Logger } from '@centaurus/base'
 import { ask, wantsToSee, type Asked, type AskDeps, type Question } from './ask.ts'
 import type { CompiledWebhook } from './compile.ts'
 import { CallError, deniedBy } from './refusals.ts'
@@ -7,11 +6,7 @@ import { CallError, deniedBy } from './refusals.ts'
  * Asks all webhooks that want to see the request at once. Throws the first refusal, in the order of the webhooks.
  * Source: apiserver pkg/admission/plugin/webhook/validating/dispatcher.go, v0.37.
  */
-export async function askValidating(
-  deps: AskDeps & { readonly logger: Logger },
-  asked: Asked,
-  webhooks: readonly CompiledWebhook[],
-): Promise<void> {
+export async function askValidating(deps: AskDeps, asked: Asked, webhooks: readonly CompiledWebhook[]): Promise<void> {
   const questions = asked.compute(() =>
     webhooks.flatMap((webhook): Question[] => {
       const version = wantsToSee(deps, webhook, asked.attributes)
@@ -23,19 +18,13 @@ export async function askValidating(
   if (refusal !== undefined) throw refusal
 }
 
-async function refusalOf(
-  deps: AskDeps & { readonly logger: Logger },
-  asked: Asked,
-  question: Question,
-): Promise<Error | undefined> {
+async function refusalOf(deps: AskDeps, asked: Asked, question: Question): Promise<Error | undefined> {
   const { name, failurePolicy } = question.webhook
   try {
     const { allowed, result } = await ask(deps, asked, question)
     return allowed ? undefined : deniedBy(name, result)
   } catch (error) {
     if (!(error instanceof CallError)) return error as Error
-    if (failurePolicy !== 'Ignore') return error.toStatus()
-    deps.logger.warn('Could not ask a webhook, which may be ignored', { webhook: name, error: error.message })
-    return undefined
+    return failurePolicy === 'Ignore' ? undefined : error.toStatus()
   }
 }

@@ -248,6 +248,10 @@ describe('webhooks', () => {
       { type: 'json', body: [{ op: 'replace', path: '/webhooks/0/failurePolicy', value: 'Ignore' }] },
     )
     assert.equal((await test.request('POST', MAPS, { body: map('broken', 'broken') })).status, 201)
+    const { text } = await test.request('GET', '/metrics')
+    assert.match(text, /apiserver_admission_webhook_fail_open_count\{type="validating"\} 1/)
+    const labels = 'type="validating",operation="CREATE",rejected="true"'
+    assert.match(text, new RegExp(`webhook_admission_duration_seconds_count\\{${labels}\\} [1-9]`))
   })
 
   it('does not wait longer than a webhook’s timeout', async () => {
