@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { pods, secrets, serviceaccounts, type Pod } from '@centaurus/api/core/v1'
+import { pods, secrets, serviceaccounts, services, type Pod } from '@centaurus/api/core/v1'
 import { createHttpClient } from '@centaurus/client/http'
 import type { Client } from '@centaurus/client'
 import { SERVER_USER } from '../server.ts'
@@ -150,5 +150,16 @@ describe('a node agent of several tenants', () => {
     assert.equal(claims['sub'], 'system:serviceaccount:default:default')
     await assert.rejects(ask(node, 'acme', await uidOf('system')), /does not match the UID/)
     await assert.rejects(ask(other, 'acme', await uidOf('acme')), /no relationship found/)
+  })
+
+  it('tells of the API by an address that is in its certificate, whichever the tenant’s is', async () => {
+    const addressIn = async (client: Client, namespace: string): Promise<string | undefined> =>
+      (await client.list(services, { namespace })).items.find(({ metadata }) => metadata.name === 'kubernetes')?.spec
+        ?.clusterIP
+    const own = await addressIn(node, 'default')
+    assert.match(own ?? '', /^10\./)
+    assert.notEqual(await addressIn(tenant('acme'), 'default'), own)
+    assert.equal(await addressIn(node, 'default--acme'), own)
+    assert.notEqual(await addressIn(tenant('all'), 'default--acme'), own, 'who serves Services needs the real one')
   })
 })

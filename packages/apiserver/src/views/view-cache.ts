@@ -5,6 +5,7 @@ import type { CachedObject, FieldsOf, StoredObject } from '../watch-cache/cached
 import { EventFeed, type CacheListener, type StartWatchOptions } from '../watch-cache/event-feed.ts'
 import { selectFrom, type ObjectCache, type ResourceCache, type StoreSource } from '../watch-cache/resource-cache.ts'
 import type { Watcher } from '../watch-cache/watcher.ts'
+import { API_SERVICE, isApiService, toNodeApi } from './node-api.ts'
 import { toNodePod } from './node-pod.ts'
 import { QualifiedObject, type Appearance } from './qualified-object.ts'
 import { isOfSystem, NAMESPACES, type ResourceKey } from './references.ts'
@@ -71,11 +72,17 @@ export class ViewCache implements ObjectCache {
   add(tenant: string, cache: ResourceCache): void {
     if (this.#byTenant.has(tenant)) return
     if (isOfSystem(this.#resource) && tenant !== SYSTEM_TENANT) return
-    const appearance = createAppearance(this.#resource, this.#directory.names(tenant), this.#view)
+    const names = this.#directory.names(tenant)
+    const appearance = createAppearance(this.#resource, names, { view: this.#view, ownApi: () => this.#ownApi() })
     const member = { tenant, cache, appearance }
     this.#byTenant.set(tenant, member)
     this.#members = [...this.#members, member].toSorted((a, b) => (a.tenant < b.tenant ? -1 : 1))
     cache.follow((event) => this.#hear(member, event))
+  }
+
+  /** The Service of this partition's own API. */
+  #ownApi(): KubeObject | undefined {
+    return this.#byTenant.get(SYSTEM_TENANT)?.cache.get(API_SERVICE)?.object()
   }
 
   get(key: string): CachedObject | undefined {
@@ -186,8 +193,18 @@ function show(member: Member, object: StoredObject): CachedObject {
   return isShownAsIs(member, object) ? object : new QualifiedObject(object, member.appearance)
 }
 
-function createAppearance(resource: ResourceKey, names: TenantNames, view: string): Appearance {
+interface Seen {
+  readonly view: string
+  readonly ownApi: () => KubeObject | undefined
+}
+
+function createAppearance(resource: ResourceKey, names: TenantNames, { view, ownApi }: Seen): Appearance {
   const isOfNodes = view === NODES_VIEW
+  const toNodes = (shown: KubeObject, own: KubeObject): KubeObject => {
+    if (names.tenant === SYSTEM_TENANT) return shown
+    if (resource === 'core/pods') return toNodePod(shown)
+    return resource === 'core/services' && isApiService(own) ? toNodeApi(shown, ownApi()) : shown
+  }
   return {
     tenant: names.tenant,
     keyOf: (key) => {
@@ -199,8 +216,7 @@ function createAppearance(resource: ResourceKey, names: TenantNames, view: strin
       const { namespace, name } = object.metadata
       const isPlain = names.tenant === SYSTEM_TENANT && !(namespace || name).includes('--')
       const shown = isPlain ? object : toQualified(resource, object, names)
-      if (!isOfNodes) return shown
-      return withoutOrigin(resource === 'core/pods' && names.tenant !== SYSTEM_TENANT ? toNodePod(shown) : shown)
+      return isOfNodes ? withoutOrigin(toNodes(shown, object)) : shown
     },
     showsFields: resource === 'core/events',
     showsLabels: resource === NAMESPACES,
