@@ -34,6 +34,8 @@ const LEGACY_COUNTS = new Set([
   'services',
 ])
 
+const AMOUNTS = new Set(['pods', 'services', 'persistentvolumeclaims'])
+
 /** What one object counts for. Source: kubernetes pkg/quota/v1/evaluator/core, v1.37. */
 export function usageOf({ group, resource }: Pick<StorageForm, 'group' | 'resource'>, object: KubeObject): Usage {
   const usage = new Map<string, Quantity>([[`count/${resource}${group === '' ? '' : `.${group}`}`, ONE]])
@@ -43,6 +45,11 @@ export function usageOf({ group, resource }: Pick<StorageForm, 'group' | 'resour
   else if (resource === 'services') addService(usage, object as Service)
   else if (resource === 'persistentvolumeclaims') addClaim(usage, object as PersistentVolumeClaim)
   return usage
+}
+
+/** Whether what an object counts for depends on what is in it; others only count. */
+export function usesAmounts({ group, resource }: Pick<StorageForm, 'group' | 'resource'>): boolean {
+  return group === '' && AMOUNTS.has(resource)
 }
 
 /** A Pod that is over, or whose node should long have stopped it, uses nothing but its own entry. */

@@ -3,13 +3,13 @@
  * the same commit as the object, at its revision: two creates can never both take the last of an amount, whichever servers take them.
  * Amounts and messages are ResourceQuota's.
  */
-import { SYSTEM_TENANT, type KubeObject, type Quantity } from '@centaurus/api'
+import { quantityOfUnits, SYSTEM_TENANT, type KubeObject, type Quantity } from '@centaurus/api'
 import { pods, type Pod } from '@centaurus/api/core/v1'
 import { encodeExact } from '../storage/encoding.ts'
 import { resourcePrefix } from '../storage/keys.ts'
 import type { TenantEntry } from '../tenants/tenant-directory.ts'
 import type { AdmissionContext, AdmissionStep, AdmittedWrite, Reservation } from './admission.ts'
-import { addUsage, priorityClassQuota, usageOf } from './quota-usage.ts'
+import { addUsage, priorityClassQuota, usageOf, usesAmounts } from './quota-usage.ts'
 import { isWriteTo, refuseAdmission } from './refuse.ts'
 import { chargeUsage, countedResources } from './resource-quota.ts'
 import { isView } from '../views/view-names.ts'
@@ -76,12 +76,21 @@ function isLimited({ request }: AdmittedWrite, object: KubeObject, hard: Readonl
   return false
 }
 
+const NO_OBJECT: KubeObject = { metadata: {} }
+
 type UsageSources = Pick<AdmissionContext, 'cache' | 'registries'>
 
 function countUsage({ name, quota }: TenantEntry, { cache, registries }: UsageSources): Record<string, string> {
+  if (Object.keys(quota).length === 0) return {}
   const total = new Map<string, Quantity>()
   for (const { storage, prefix } of countedResources(registries.of(name), name)) {
-    for (const cached of cache.peek(prefix)?.range('') ?? []) addUsage(total, usageOf(storage, cached.object()))
+    const objects = cache.peek(prefix)
+    if (objects === undefined) continue
+    if (usesAmounts(storage)) {
+      for (const cached of objects.range('')) addUsage(total, usageOf(storage, cached.object()))
+    } else {
+      for (const key of usageOf(storage, NO_OBJECT).keys()) total.set(key, quantityOfUnits(objects.size))
+    }
   }
   return Object.fromEntries(Object.keys(quota).map((key) => [key, total.get(key)?.text ?? '0']))
 }

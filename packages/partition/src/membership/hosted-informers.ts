@@ -84,7 +84,7 @@ class HostedInformer<T extends KubeObject> implements Informer<T> {
         onUpdate: (object, old) => this.#updated(object, old),
         onDelete: (object) => this.#deleted(object),
       }),
-      hosting.onChange((tenant) => this.#hostingChanged(tenant)),
+      onFlip(hosting, (tenant) => this.#hostingChanged(tenant)),
     ]
   }
 
@@ -182,6 +182,17 @@ class HostedInformer<T extends KubeObject> implements Informer<T> {
       this.#logger.error('Informer handler failed', { error })
     }
   }
+}
+
+/** Tenants change far more often than they move, and then nothing here does. */
+function onFlip(hosting: Hosting, listener: (tenant: string) => void): () => void {
+  const known = new Map<string, boolean>()
+  return hosting.onChange((tenant) => {
+    const isHosted = hosting.isHosted(tenant)
+    if (known.get(tenant) === isHosted) return
+    known.set(tenant, isHosted)
+    listener(tenant)
+  })
 }
 
 function tenantOf({ metadata }: Readonly<KubeObject>): string {
