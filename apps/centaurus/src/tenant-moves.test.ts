@@ -14,7 +14,7 @@ import { runKubectl } from '@centaurus/apiserver/testing/kubectl'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory, type Client } from '@centaurus/client'
 import { boundOf, Churner, deploy, identities, NAMESPACE, podsOf, untilRunning, Writer } from './testing/workloads.ts'
-import { followByInformer, followByKubectl, followByWatch, type Follower } from './testing/watchers.ts'
+import { checkFollower, followByInformer, followByKubectl, followByWatch, type Follower } from './testing/watchers.ts'
 import { TestCluster } from './testing/test-cluster.ts'
 import { eventually, NODES_EACH } from './testing/test-partition.ts'
 
@@ -153,13 +153,8 @@ describe('a tenant that moves while its pods run', () => {
       const { items } = await cluster.within('acme', to).list(configmaps, { namespace: NAMESPACE })
       const written = items.map(({ metadata }) => metadata.name).filter((name) => name.startsWith('written-'))
       assert.deepEqual(written.toSorted(), writer.acknowledged.toSorted(), 'every write that was acknowledged, once')
-      const there = items.map(({ metadata }) => metadata.name).toSorted()
-      for (const follower of followers) {
-        const isEqual = async (): Promise<boolean> => follower.names().toSorted().join() === there.join()
-        const same = eventually(`${follower.what}, to see what is there`, isEqual)
-        await same.catch(() => assert.deepEqual(follower.names().toSorted(), there, follower.what))
-        assert.equal(follower.interruption(), undefined, follower.what)
-      }
+      const own = cluster.within('acme', to)
+      await Promise.all(followers.map((follower) => checkFollower(follower, own)))
       assert.equal(pending.list(NAMESPACE).length, (await client.list(pods, { namespace: NAMESPACE })).items.length)
       await eventually('claims like bound pods', async () => {
         const bound = boundOf((await client.list(pods, { namespace: NAMESPACE })).items)

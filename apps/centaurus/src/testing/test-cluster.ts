@@ -7,6 +7,7 @@ import { createHttpClient } from '@centaurus/client/http'
 import { startGateway } from '@centaurus/partition/gateway'
 import { createKubeconfig } from '@centaurus/apiserver'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
+import type { Store } from '@centaurus/store'
 import { eventually, TestPartition } from './test-partition.ts'
 
 /** Several partitions in this process. The first one added is home. */
@@ -35,7 +36,11 @@ export class TestCluster {
     return this.#partitions.get(name)!
   }
 
-  async add(name: string, roles: readonly PartitionRole[]): Promise<void> {
+  async add(
+    name: string,
+    roles: readonly PartitionRole[],
+    more: { readonly openStore?: (index: number) => Promise<Store>; readonly nodes?: number } = {},
+  ): Promise<void> {
     const isHome = this.#partitions.size === 0
     const partition = new TestPartition({
       name,
@@ -43,6 +48,8 @@ export class TestCluster {
       index: this.#partitions.size,
       certificates: this.#certificates,
       homeEndpoints: isHome ? undefined : [this.home.plane.url],
+      store: await more.openStore?.(this.#partitions.size),
+      nodes: more.nodes,
     })
     if (!isHome) {
       await this.home.plane.client.create(partitions, {

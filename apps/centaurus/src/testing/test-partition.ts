@@ -20,6 +20,7 @@ export class TestPartition {
   readonly #index: number
   readonly #certificates: ClusterCertificates
   readonly #homeEndpoints: readonly string[] | undefined
+  readonly #nodeCount: number
   #store: Store
   #port = 0
   #plane: ControlPlane | undefined
@@ -31,13 +32,18 @@ export class TestPartition {
     index: number
     certificates: ClusterCertificates
     homeEndpoints: readonly string[] | undefined
+    /** Default: in memory. */
+    store?: Store | undefined
+    /** Default: {@link NODES_EACH}, where there are any. */
+    nodes?: number | undefined
   }) {
     this.name = options.name
     this.roles = options.roles
     this.#index = options.index
     this.#certificates = options.certificates
     this.#homeEndpoints = options.homeEndpoints
-    this.#store = openStore(options.index)
+    this.#nodeCount = options.nodes ?? NODES_EACH
+    this.#store = options.store ?? openStore(options.index)
   }
 
   get plane(): ControlPlane {
@@ -78,9 +84,9 @@ export class TestPartition {
     const running = await startSimulatedNodes({
       client: clients.client(),
       clientOf: clients.clientOf,
-      count: NODES_EACH,
+      count: this.#nodeCount,
       namePrefix: `${this.name}-`,
-      firstIndex: this.#index * NODES_EACH,
+      firstIndex: this.#index * this.#nodeCount,
       logger: silentLogger,
       tls: { key: serving.keyPem, cert: serving.certificatePem, clientCa },
     })

@@ -1,8 +1,10 @@
+import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { configmaps, type ConfigMap } from '@centaurus/api/core/v1'
 import { kubectlPath } from '@centaurus/apiserver/testing/kubectl'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory, type Client, type Informer, type InformerFactory } from '@centaurus/client'
+import { eventually } from './test-partition.ts'
 import { NAMESPACE } from './workloads.ts'
 
 /** Somebody who follows the ConfigMaps of a namespace, and what they have seen. */
@@ -13,6 +15,16 @@ export interface Follower {
   /** Why it did more than to hear of one change after the other; undefined: it did not. */
   interruption(): string | undefined
   close(): Promise<void>
+}
+
+/** Waits until it has seen everything that the client lists; fails when it did not, or not by one change after the other. */
+export async function checkFollower(follower: Follower, client: Client): Promise<void> {
+  const { items } = await client.list(configmaps, { namespace: NAMESPACE })
+  const there = items.map(({ metadata }) => metadata.name).toSorted()
+  const isEqual = async (): Promise<boolean> => follower.names().toSorted().join() === there.join()
+  const same = eventually(`${follower.what}, to see what is there`, isEqual)
+  await same.catch(() => assert.deepEqual(follower.names().toSorted(), there, follower.what))
+  assert.equal(follower.interruption(), undefined, follower.what)
 }
 
 /** A watch that nobody opens again when it ends. */

@@ -81,7 +81,7 @@ export class TenantImport {
     }
     await this.#commit(changes)
     this.#synced ||= isSynced
-    this.#reached(reached)
+    if (this.#synced) this.#reached(reached)
   }
 
   /** Keeps durably up to where clients may have seen the tenant where it was; undefined: that is not known, and they list again. */

@@ -58,6 +58,42 @@ describe('the copy of a tenant', () => {
     await stop()
   })
 
+  it('has come to no revision before it is whole', async () => {
+    const target = new TenantImport(createMemoryStore(), 'acme', { key: '/guard', modRevision: 0 })
+    let isWhole = false
+    const whole = target.whenReached(0).then(() => (isWhole = true))
+    for (let i = 0; i < 3; i++) {
+      await target.apply([{ type: 'SNAPSHOT', entries: [[`core/pods/default/${i}`, '{}']] }])
+      assert.equal(isWhole, false)
+    }
+    await target.apply([{ type: 'SYNCED', revision: 7 }])
+    await whole
+    assert.equal(target.appliedRevision, 7)
+  })
+
+  it('is written in commits that etcd takes', async () => {
+    const store = createMemoryStore()
+    const sizes: { changes: number; bytes: number }[] = []
+    const commit: Store['commit'] = (transaction) => {
+      const values = transaction.changes.map((change) => (change.type === 'put' ? change.value.byteLength : 0))
+      sizes.push({ changes: values.length, bytes: values.reduce((sum, bytes) => sum + bytes, 0) })
+      return store.commit(transaction)
+    }
+    const target = new TenantImport({ ...store, range: store.range.bind(store), commit }, 'acme', {
+      key: '/guard',
+      modRevision: 0,
+    })
+    const entries = Array.from({ length: 250 }, (_, i): [string, string] => [
+      `core/secrets/default/${i}`,
+      'x'.repeat(30_000),
+    ])
+    await target.apply([
+      { type: 'SNAPSHOT', entries: [...entries, ['core/secrets/default/large', 'x'.repeat(1_200_000)]] },
+    ])
+    assert.equal((await store.range('/registry/acme/')).entries.length, 251)
+    for (const { changes, bytes } of sizes) assert.ok(changes <= 100 && (changes === 1 || bytes <= 1024 * 1024))
+  })
+
   it('writes only differences when it begins again', async () => {
     const [from, to] = [createMemoryStore(), createMemoryStore()]
     for (let i = 0; i < 50; i++) await put(from, `/registry/acme/core/secrets/default/${i}`, `${i}`)

@@ -216,6 +216,7 @@ describe('planning a move', () => {
     { says: 'not placed', tenant: tenant('a', undefined, 0), fence: fence('serving', 0), step: 'nothing' },
     { says: 'placed here', tenant: tenant('a', 'a', 1), fence: fence('serving', 0), step: 'serve' },
     { says: 'served here', tenant: tenant('a', 'a', 1), fence: fence('serving', 1), step: 'nothing' },
+    { says: 'just come', tenant: tenant('a', 'a', 1), fence: { ...fence('serving', 1), isNew: true }, step: 'serve' },
     { says: 'wanted here', tenant: tenant('a', 'b', 1), fence: fence('serving', 0), step: 'fetch' },
     { says: 'wanted back', tenant: tenant('a', 'b', 2), fence: fence('gone', 2), step: 'fetch' },
     { says: 'wanted elsewhere', tenant: tenant('b', 'a', 1), fence: fence('serving', 1), step: 'nothing' },

@@ -10,7 +10,7 @@ import { fetchTenant } from './fetch-tenant.ts'
 import { TenantImport } from './import-tenant.ts'
 import { planMove, type MoveStep } from './plan-move.ts'
 import { holdReservations, settleReservations } from './service-reservations.ts'
-import type { TenantFences } from './tenant-fence.ts'
+import type { TenantFence, TenantFences } from './tenant-fence.ts'
 
 /** Tenants that are worked on at the same time. */
 const MOVES_AT_ONCE = 2
@@ -148,10 +148,11 @@ class Mover {
       await fetchTenant(link, target, { tenant: name, epoch: before, clock, signal, onFreeze })
       this.#facts.set(name, { from, objects: target.entries, frozenAtMs })
       const decided = await decideMove(name, { from, epoch, to: membership.self }, this.#deps)
+      // first: nobody writes before this partition's registry shows the tenant, and then many hear of it and take their time
+      const isNew = await this.#letIn(name, epoch)
       if (decided !== undefined) await copyDecision(store, decided)
       logger.info('Took over a tenant', { tenant: name, from, epoch })
-      // at once: the queue lets a key rest that took long
-      if (await this.#learnMove(name, epoch, signal)) await this.#serve(name, epoch)
+      if (isNew && (await this.#learnMove(name, epoch, signal))) await this.#settle(name, epoch)
     } finally {
       void link.close() // it waits for answers that nobody needs any more, and the tenant must not wait for that
     }
@@ -172,18 +173,32 @@ class Mover {
   }
 
   async #serve(name: string, epoch: number): Promise<void> {
-    const { fences, store, membership, clock } = this.#deps
+    const { membership } = this.#deps
     const { status } = membership.tenant(name) ?? {}
     if (status?.partition !== membership.self || status.epoch !== epoch) return // it has gone on
-    const isNew = fences.get(name).epoch < epoch
-    const set = await fences.set(name, { state: 'serving', epoch }, (current) => current.epoch <= epoch)
-    if (set === undefined || !isNew) return
+    if (await this.#letIn(name, epoch)) await this.#settle(name, epoch)
+  }
+
+  /** Lets writes in that come when the tenant is served here. Whether something is to be put in order then. */
+  async #letIn(name: string, epoch: number): Promise<boolean> {
+    const { fences } = this.#deps
+    const isBefore = (current: TenantFence): boolean =>
+      current.epoch < epoch || (current.epoch === epoch && current.state !== 'serving')
+    await fences.set(name, { state: 'serving', epoch, isNew: true }, isBefore)
+    return fences.get(name).isNew === true
+  }
+
+  /** Puts in order what is here of the time before the tenant came. */
+  async #settle(name: string, epoch: number): Promise<void> {
+    const { fences, store, membership, clock } = this.#deps
     const facts = this.#facts.get(name)
     this.#facts.delete(name)
     const stoppedMs = facts === undefined ? undefined : Math.ceil(clock.monotonicMs() - facts.frozenAtMs)
     // what its nodes were told late of the time before is no copy of anything any more
     await cleanTenant(store, { tenant: name, kind: 'copies', guard: fences.comparison(name) })
     await settleReservations(store, name)
+    const isSame = (current: TenantFence): boolean => current.state === 'serving' && current.epoch === epoch
+    await fences.set(name, { state: 'serving', epoch }, isSame)
     if (facts === undefined) return
     const what = `Took over ${facts.objects} objects from partition "${facts.from}"`
     const message = `${what} to "${membership.self}"; writes stopped for ${stoppedMs} ms`

@@ -12,7 +12,7 @@ export type MoveStep =
   | { readonly type: 'wait'; readonly ms: number }
   /** Fetch the tenant from partition `from`, then take it over at `epoch`. */
   | { readonly type: 'fetch'; readonly from: string; readonly epoch: number }
-  /** The registry says that the tenant lives here since `epoch`: let its writes in. */
+  /** The registry says that the tenant lives here since `epoch`: let its writes in, and put in order what was here before. */
   | { readonly type: 'serve'; readonly epoch: number }
   /** The registry says that the tenant lives elsewhere since `epoch`: never write for it again. */
   | { readonly type: 'leave'; readonly epoch: number }
@@ -50,7 +50,8 @@ export function planMove(tenant: Readonly<Tenant> | undefined, { self, fence, no
         ? { type: 'wait', ms: Math.min(leftMs, FROZEN_MS_MAX) }
         : { type: 'thaw', epoch: epoch + 1 }
     }
-    return fence.state === 'serving' && fence.epoch === epoch ? { type: 'nothing' } : { type: 'serve', epoch }
+    const isServed = fence.state === 'serving' && fence.epoch === epoch && fence.isNew !== true
+    return isServed ? { type: 'nothing' } : { type: 'serve', epoch }
   }
   if (wanted === self && !isDeleted) return { type: 'fetch', from: partition, epoch: epoch + 1 }
   if (hasLeftovers) return { type: 'clean' }

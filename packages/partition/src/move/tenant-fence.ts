@@ -18,6 +18,8 @@ export interface TenantFence {
   readonly state: 'serving' | 'frozen' | 'fetching' | 'gone' | 'away'
   /** `Tenant.status.epoch` for which the state holds. */
   readonly epoch: number
+  /** Of `serving`: what was here of the tenant before it came is not in order yet. */
+  readonly isNew?: boolean | undefined
   /** Of `frozen`: the partition that fetches it. */
   readonly to?: string | undefined
   /** Of `frozen`: since when, in milliseconds since 1970 on this partition's clock. */
