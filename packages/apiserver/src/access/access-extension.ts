@@ -1,6 +1,7 @@
 import type { ApiServerCore, ApiServerExtension, CreateExtension } from '../extension.ts'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import { clusterroles } from '@centaurus/api/rbac/v1'
+import { BootstrapTokenCleaner } from '../tokens/bootstrap-token-cleaner.ts'
 import { createBootstrapTokenAuthenticator } from '../tokens/bootstrap-token.ts'
 import { createOpenIdRoutes } from '../tokens/openid-metadata.ts'
 import type { TokenSigner } from '../tokens/signing-key.ts'
@@ -86,6 +87,8 @@ export function createAccessExtension(options: AccessOptions): CreateExtension {
         stops.push(followed.stop)
         policies.start()
         await reconcileDefaultRbac({ ...core, tenant: SYSTEM_TENANT })
+        const cleaner = new BootstrapTokenCleaner(core)
+        stops.push(() => cleaner.close())
       },
       async close() {
         policies.close()

@@ -2,8 +2,13 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { secrets, type Secret } from '@centaurus/api/core/v1'
 import { createManualClock } from '@centaurus/base'
+import { createAccessExtension } from '../access/access-extension.ts'
+import { generateKeyPem } from '../certificates/key-pair.ts'
 import { createTestReader } from '../testing/object-reader.ts'
+import { startTestServer } from '../testing/test-server.ts'
+import { CLEAN_INTERVAL_MS } from './bootstrap-token-cleaner.ts'
 import { createBootstrapTokenAuthenticator } from './bootstrap-token.ts'
+import { createTokenSigner } from './signing-key.ts'
 
 const TOKEN = { id: 'abcdef', password: '0123456789abcdef' }
 
@@ -86,5 +91,28 @@ describe('bootstrap tokens', () => {
     put()
     for (const token of ['abcdef', 'abcdef.', 'ABCDEF.0123456789abcdef', `${TOKEN.id}.${TOKEN.password}x`])
       assert.equal(await who(token), undefined, token)
+  })
+
+  it('are deleted once they have expired', async () => {
+    const clock = createManualClock()
+    const extensions = [createAccessExtension({ signer: createTokenSigner({ keyPem: generateKeyPem() }) })]
+    const { client, close } = await startTestServer({ clock, extensions })
+    const put = (name: string, expiration: string, more: Partial<Secret> = {}) =>
+      client.create(secrets, {
+        metadata: { namespace: 'kube-system', name },
+        type: 'bootstrap.kubernetes.io/token',
+        stringData: { expiration },
+        ...more,
+      })
+    const soon = new Date(clock.now() + 1000).toISOString()
+    await put('bootstrap-token-soon00', soon)
+    await put('bootstrap-token-later0', new Date(clock.now() + 10 * CLEAN_INTERVAL_MS).toISOString())
+    await put('other', soon, { type: 'Opaque' })
+    clock.advance(CLEAN_INTERVAL_MS)
+    const list = async (): Promise<string[]> =>
+      (await client.list(secrets, { namespace: 'kube-system' })).items.map(({ metadata }) => metadata.name)
+    while ((await list()).length > 2) await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual(await list(), ['bootstrap-token-later0', 'other'])
+    await close()
   })
 })

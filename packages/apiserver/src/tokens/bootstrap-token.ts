@@ -7,7 +7,7 @@ import { SYSTEM_TENANT, type UserInfo } from '../request/request-info.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
 import { bearerToken } from './token-authenticator.ts'
 
-const NAMESPACE = 'kube-system'
+export const BOOTSTRAP_TOKENS_NAMESPACE = 'kube-system'
 const SECRET_TYPE = 'bootstrap.kubernetes.io/token'
 const TOKEN = /^([a-z0-9]{6})\.([a-z0-9]{16})$/
 const USER_PREFIX = 'system:bootstrap:'
@@ -29,7 +29,7 @@ export function createBootstrapTokenAuthenticator({ reader, clock }: BootstrapTo
     authenticate({ headers }) {
       const [, id, password] = TOKEN.exec(bearerToken(headers.authorization) ?? '') ?? []
       if (id === undefined || password === undefined) return undefined
-      const key = { namespace: NAMESPACE, name: `bootstrap-token-${id}` }
+      const key = { namespace: BOOTSTRAP_TOKENS_NAMESPACE, name: `bootstrap-token-${id}` }
       const secret = reader.get(secrets, key, { tenant: SYSTEM_TENANT })
       return secret === undefined ? undefined : readUser(secret, { id, password, nowMs: clock.now() })
     },
@@ -44,10 +44,10 @@ interface Offered {
 
 /** Undefined when the Secret does not let the machine in. */
 function readUser(secret: Readonly<Secret>, { id, password, nowMs }: Offered): UserInfo | undefined {
-  const read = (key: string): string => Buffer.from(secret.data?.[key] ?? '', 'base64').toString('utf8')
-  const isToken = secret.type === SECRET_TYPE && secret.metadata.deletionTimestamp === undefined
-  if (!isToken || read('token-id') !== id || !isSame(read('token-secret'), password)) return undefined
-  if (hasExpired(read('expiration'), nowMs) || read('usage-bootstrap-authentication') !== 'true') return undefined
+  const read = (key: string): string => readText(secret, key)
+  if (secret.type !== SECRET_TYPE || secret.metadata.deletionTimestamp !== undefined) return undefined
+  if (read('token-id') !== id || !isSame(read('token-secret'), password)) return undefined
+  if (hasExpired(secret, nowMs) || read('usage-bootstrap-authentication') !== 'true') return undefined
   const extra = read('auth-extra-groups')
   const groups = extra === '' ? [] : extra.split(',')
   if (!groups.every((group) => EXTRA_GROUP.test(group))) return undefined
@@ -60,11 +60,16 @@ function readUser(secret: Readonly<Secret>, { id, password, nowMs }: Offered): U
   }
 }
 
-/** A time that can't be read is past. Source: k8s.io/cluster-bootstrap token/util HasExpired (v0.37). */
-function hasExpired(expiration: string, nowMs: number): boolean {
-  if (expiration === '') return false
+/** Whether the Secret is a bootstrap token that is good no more; a time that can't be read is past. Source: k8s.io/cluster-bootstrap token/util HasExpired (v0.37). */
+export function hasExpired(secret: Readonly<Secret>, nowMs: number): boolean {
+  const expiration = readText(secret, 'expiration')
+  if (secret.type !== SECRET_TYPE || expiration === '') return false
   const endsMs = Date.parse(expiration)
   return Number.isNaN(endsMs) || endsMs <= nowMs
+}
+
+function readText({ data }: Readonly<Secret>, key: string): string {
+  return Buffer.from(data?.[key] ?? '', 'base64').toString('utf8')
 }
 
 /** Takes as long whatever they are. */
