@@ -1,7 +1,7 @@
 import type { ClusterState } from './cluster-state.ts'
 import { decide, formatFitFailure, type DecideOptions, type FitFailure, type PodVolumes } from './decide.ts'
 import type { PodRequirements } from './pod-requirements.ts'
-import { planPreemption, type PreemptionPlan } from './preempt.ts'
+import { planPreemption, type IsProtected, type PreemptionPlan } from './preempt.ts'
 
 /** A pod of a group that has no node yet. */
 export interface GangMember {
@@ -17,7 +17,7 @@ export interface GangOptions extends Pick<DecideOptions, 'startSlot' | 'tieBreak
   readonly minCount: number
   /** Pods of the group that have nodes already. */
   readonly scheduled: number
-  readonly isProtected: (uid: string) => boolean
+  readonly isProtected: IsProtected
   /** Whether others may be removed for it; not while those of its last try are on their way out. */
   readonly preempts: boolean
 }
@@ -96,8 +96,9 @@ function makeRoom(
   { uid, requirements, volumes }: GangMember,
   { attempt, failure, options }: { attempt: Attempt; failure: FitFailure; options: GangOptions },
 ): boolean {
-  const { isProtected } = options
-  const found = planPreemption(state, requirements, { slots: failure.resolvable, isProtected, volumes })
+  const { isProtected, tieBreak } = options
+  const slots = failure.resolvable
+  const found = planPreemption(state, requirements, { slots, isProtected, volumes, startAt: tieBreak() })
   if (found === undefined) return false
   // The group must not make room for itself at its own cost.
   if (found.victims.some((victim) => attempt.placed.has(victim.uid))) return false

@@ -60,6 +60,16 @@ describe('planPreemption', () => {
     assert.equal(planPreemption(state, compile('vip', '1', 10), unprotected), undefined)
   })
 
+  it('begins with the node that it is told to, and looks at all of them', () => {
+    const { state, compile, place } = setUp()
+    for (const name of ['a', 'b']) place(`low-${name}`, '2', { priority: 1, node: name })
+    const planFrom = (startAt: number) => planPreemption(state, compile('vip', '1', 10), { ...unprotected, startAt })
+    assert.equal(planFrom(0)?.nodeName, 'a')
+    assert.equal(planFrom(0.99)?.nodeName, 'b')
+    place('low-a', '2', { priority: 0, node: 'a' })
+    assert.equal(planFrom(0.99)?.nodeName, 'a', 'its pod is less important')
+  })
+
   it('does nothing for a pod that may not preempt', () => {
     const { state, compile, place } = setUp()
     place('low', '2', { priority: 1, node: 'a' })

@@ -17,11 +17,15 @@ export interface Victim {
   readonly footprint: PodFootprint
 }
 
+export type IsProtected = (uid: string, footprint: PodFootprint) => boolean
+
 export interface PreemptOptions {
   /** Nodes to look at, in this order. */
   readonly slots: readonly number[]
+  /** Where to begin, in [0, 1): with the nodes that many before it made room on they are not all looked at again. Default 0. Source: GetOffsetAndNumCandidates. */
+  readonly startAt?: number | undefined
   /** Removing the pod would break a disruption budget: such pods are removed only where nothing else helps. */
-  readonly isProtected: (uid: string) => boolean
+  readonly isProtected: IsProtected
   /** What the pod's claims allow; absent: it has none. */
   readonly volumes?: PodVolumes | undefined
 }
@@ -56,12 +60,34 @@ export function planPreemption(
 
 function findCandidates(state: ClusterState, pod: PodRequirements, options: PreemptOptions): Candidate[] {
   const candidates: Candidate[] = []
-  for (const slot of options.slots) {
-    if (candidates.length === CANDIDATES_MAX) break
-    const candidate = selectVictims(state, pod, { ...options, slot })
+  const { slots, startAt = 0 } = options
+  const isPlain = !state.classOf(pod).dependsOnPods && pod.footprint.hostPorts.length === 0
+  const first = Math.floor(startAt * slots.length)
+  for (let i = 0; i < slots.length && candidates.length < CANDIDATES_MAX; i++) {
+    const slot = slots[(first + i) % slots.length]!
+    if (isPlain && !hasEnough(state, pod.footprint, slot)) continue
+    const candidate = selectVictims(state, pod, { ...options, slot, isPlain })
     if (candidate !== undefined) candidates.push(candidate)
   }
   return candidates
+}
+
+/** Whether the pod would have room if everything that it may remove were gone. Most nodes end here, so nothing is made for them. */
+function hasEnough(state: ClusterState, footprint: PodFootprint, slot: number): boolean {
+  const { requests } = footprint
+  const foreign = state.foreignPodsBelow(footprint, slot)
+  for (let column = 0; column < requests.length; column++) {
+    const asked = requests[column]!
+    if (asked === 0) continue
+    let room = state.allocatable(slot, column) - state.requested(slot, column)
+    for (let row = state.pods.firstOn(slot); row >= 0 && room < asked; row = state.pods.nextOn(row)) {
+      const placed = state.pods.footprintAt(row).footprint
+      if (state.outranks(footprint, placed)) room += placed.requests[column] ?? 0
+    }
+    for (const each of foreign) room += each.requests[column] ?? 0
+    if (room < asked) return false
+  }
+  return true
 }
 
 function compareCandidates(a: Candidate, b: Candidate): number {
@@ -96,7 +122,7 @@ function removablesOn(
     if (!state.outranks(footprint, placed)) continue
     const victim = { uid: state.pods.uidAt(row), footprint: placed }
     const rank = state.rankFor(placed, footprint)
-    found.push({ victim, requests: placed.requests, rank, isGuarded: isProtected(victim.uid) })
+    found.push({ victim, requests: placed.requests, rank, isGuarded: isProtected(victim.uid, placed) })
   }
   for (const { priority, requests } of state.foreignPodsBelow(footprint, slot))
     found.push({ victim: undefined, requests, rank: priority, isGuarded: false })
@@ -106,14 +132,13 @@ function removablesOn(
 function selectVictims(
   state: ClusterState,
   pod: PodRequirements,
-  options: PreemptOptions & { readonly slot: number },
+  options: PreemptOptions & { readonly slot: number; readonly isPlain: boolean },
 ): Candidate | undefined {
-  const { slot } = options
+  const { slot, isPlain } = options
   const lower = removablesOn(state, pod, options)
   if (lower.length === 0) return undefined
   // Pods that are given back first: the protected and the important ones.
   const order = lower.toSorted((a, b) => Number(b.isGuarded) - Number(a.isGuarded) || b.rank - a.rank)
-  const isPlain = !state.classOf(pod).dependsOnPods && pod.footprint.hostPorts.length === 0
   const chosen = isPlain ? chooseByRoom(state, pod, { slot, order }) : chooseByTrial(state, pod, { ...options, order })
   if (chosen === undefined || chosen.length === 0) return undefined
   const victims = chosen.flatMap(({ victim }) => victim ?? [])
@@ -133,19 +158,19 @@ interface Choice {
   readonly order: readonly Removable[]
 }
 
-/** For a pod that only lacks room: counts what it would have. Undefined: not enough even without all of them. */
-function chooseByRoom(state: ClusterState, pod: PodRequirements, { slot, order }: Choice): Removable[] | undefined {
+/** For a pod that only lacks room, and {@link hasEnough} of it: counts what it would have. */
+function chooseByRoom(state: ClusterState, pod: PodRequirements, { slot, order }: Choice): Removable[] {
   const asked = pod.footprint.requests
-  const room = asked.map((_, column) => {
-    const freed = order.reduce((sum, { requests }) => sum + (requests[column] ?? 0), 0)
-    return state.allocatable(slot, column) - state.requested(slot, column) + freed
-  })
-  const isShort = (taken: readonly number[]): boolean =>
-    asked.some((amount, column) => amount !== 0 && amount > room[column]! - (taken[column] ?? 0))
-  if (isShort([])) return undefined
+  const spare: number[] = []
+  for (let column = 0; column < asked.length; column++) {
+    let room = state.allocatable(slot, column) - state.requested(slot, column)
+    for (const { requests } of order) room += requests[column] ?? 0
+    // What is not asked for is never short.
+    spare.push(asked[column] === 0 ? Infinity : room - asked[column]!)
+  }
   return order.filter(({ requests }) => {
-    if (isShort(requests)) return true
-    for (const [column, amount] of requests.entries()) if (column < room.length) room[column]! -= amount
+    for (let column = 0; column < spare.length; column++) if ((requests[column] ?? 0) > spare[column]!) return true
+    for (let column = 0; column < spare.length; column++) spare[column]! -= requests[column] ?? 0
     return false
   })
 }

@@ -4,6 +4,7 @@ import { poddisruptionbudgets } from '@centaurus/api/policy/v1'
 import type { InformerFactory } from '@centaurus/client'
 import { storageclasses } from '@centaurus/api/storage/v1'
 import type { NamespaceLabels } from '../core/affinity-terms.ts'
+import type { IsProtected } from '../core/preempt.ts'
 import { sameLabels } from './compare.ts'
 import { claimsOf, type VolumeLookups } from '../core/volumes.ts'
 
@@ -18,7 +19,7 @@ export interface Caches extends Omit<VolumeLookups, 'isPromised' | 'isUsedByOthe
   /** Calls back when the labels of some namespace change; returns what removes the handler. */
   readonly onNamespaceLabels: (changed: () => void) => () => void
   /** Whether removing the pod would break a disruption budget. */
-  readonly isProtected: (uid: string) => boolean
+  readonly isProtected: IsProtected
   /** Calls back on changes of claims, volumes and storage classes; returns what removes the handlers. */
   readonly onVolumeChange: (changed: () => void) => (() => void)[]
 }
@@ -62,15 +63,12 @@ export function createCaches(informers: InformerFactory): Caches {
         },
       })
     },
-    isProtected(uid) {
-      const pod = podByUid(uid)
-      if (pod === undefined) return false
+    isProtected(_uid, { namespace, labels }) {
       return budgets
-        .list(pod.metadata.namespace ?? '')
+        .list(namespace)
         .some(
           (budget) =>
-            (budget.status?.disruptionsAllowed ?? 0) <= 0 &&
-            selectorFromObject(budget.spec?.selector).matches(pod.metadata.labels),
+            (budget.status?.disruptionsAllowed ?? 0) <= 0 && selectorFromObject(budget.spec?.selector).matches(labels),
         )
     },
     onVolumeChange(changed) {

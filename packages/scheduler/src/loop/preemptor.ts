@@ -1,6 +1,6 @@
 import type { Stored } from '@centaurus/api'
 import type { Pod } from '@centaurus/api/core/v1'
-import type { Clock, Logger, Timer } from '@centaurus/base'
+import type { Clock, Logger, Random, Timer } from '@centaurus/base'
 import type { ClusterState } from '../core/cluster-state.ts'
 import { formatFitFailure, type FitFailure, type PodVolumes } from '../core/decide.ts'
 import type { ForeignUseChange } from '../core/foreign-use.ts'
@@ -48,6 +48,7 @@ export interface PreemptorDeps {
   readonly reporter: Reporter
   readonly binder: Pick<Binder, 'preempt' | 'withdraw'>
   readonly clock: Clock
+  readonly random: Random
   readonly logger: Logger
   readonly refuse: (pod: Stored<Pod>, refusal: PodRefusal) => void
   /** Counts a pod as it is now. */
@@ -114,12 +115,13 @@ export class Preemptor {
       const plan = { nodeName: nominatedNode, victims: [], foreignVictims: 0 }
       return this.nominate(pod, { requirements, plan, message: why })
     }
-    const isProtected = (victim: string): boolean => this.#deps.caches.isProtected(victim)
+    const { isProtected } = this.#deps.caches
+    const startAt = this.#deps.random.next()
     const promised = state.slotOf(this.#promised.get(pod.metadata.uid) ?? '')
     const slots = promised !== undefined && failure.resolvable.includes(promised) ? [promised] : []
     const plan =
       planPreemption(state, requirements, { slots, isProtected, volumes }) ??
-      planPreemption(state, requirements, { slots: failure.resolvable, isProtected, volumes })
+      planPreemption(state, requirements, { slots: failure.resolvable, isProtected, volumes, startAt })
     const own = volumes === undefined ? requirements : undefined
     if (plan === undefined)
       return refuse(pod, { message: `${message}${formatPreemptionFailure(failure)}`, requirements: own })

@@ -110,6 +110,7 @@ class Scheduler implements RunningScheduler {
       reporter: this.#reporter,
       binder,
       clock: deps.clock,
+      random: deps.random,
       logger: deps.logger,
       refuse: (pod, refusal) => this.#refuse(pod, refusal),
       recount: (pod) => this.#podChanged(pod, undefined),
@@ -320,7 +321,7 @@ class Scheduler implements RunningScheduler {
       scheduled,
       startSlot: this.#startSlot,
       tieBreak: () => this.#deps.random.next(),
-      isProtected: (victim) => this.#caches.isProtected(victim),
+      isProtected: this.#caches.isProtected,
       preempts: !isMakingRoom && !wasRefused,
     })
     const placed: PlacedPod[] = []
