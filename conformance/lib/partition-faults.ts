@@ -17,6 +17,8 @@ export interface Fault {
   readonly name: string
   /** Machines that nobody can count on meanwhile. */
   readonly hits: readonly HostName[]
+  /** Pods may still be placed there, and wait until it is over. */
+  readonly keepsPodsWaiting?: boolean
   begin(): Promise<void>
   end(): Promise<void>
 }
@@ -85,6 +87,8 @@ function disks(hosts: PartitionHosts): Fault[] {
   return PARTITIONS_WITH_DISKS.map((name) => ({
     name: `the disk of ${name} is full`,
     hits: [name],
+    // A claim is smaller than its pod.
+    keepsPodsWaiting: name === 'rp1',
     begin: () => hosts.fillDisk(name),
     end: () => hosts.emptyDisk(name),
   }))

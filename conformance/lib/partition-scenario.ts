@@ -165,7 +165,10 @@ export class PartitionScenario {
         await fault.begin()
       }
       const others = this.tenants.filter((tenant) => !hit.has(this.livesAt[tenant]))
-      await Promise.all([ended, ...others.map((tenant) => this.stillWorks(tenant))])
+      const keepsWaiting = faults.some(({ keepsPodsWaiting }) => keepsPodsWaiting === true)
+      const goesOn = (tenant: TenantName): Promise<void> =>
+        keepsWaiting ? this.load.untilWrites(tenant, 2) : this.stillWorks(tenant)
+      await Promise.all([ended, ...others.map(goesOn)])
     } finally {
       for (const fault of shuffle(begun, random)) await fault.end()
       this.load.broken = `nothing, after ${this.load.broken}`
