@@ -39,8 +39,13 @@ const PLACEMENTS = new Set(['/bindings', '/pods/binding', '/pods/status', '/serv
 
 const READS = new Set(['get', 'list', 'watch'])
 
+type AskedResource = Pick<
+  AuthorizationAttributes,
+  'tenant' | 'isResourceRequest' | 'verb' | 'group' | 'resource' | 'subresource'
+>
+
 /** True for a request inside a tenant that only operators may make, and these in the `system` tenant. */
-export function isForOperators(attributes: AuthorizationAttributes): boolean {
+export function isForOperators(attributes: AskedResource): boolean {
   const { tenant, isResourceRequest, verb, group, resource, subresource } = attributes
   if (tenant === SYSTEM_TENANT || isView(tenant) || !isResourceRequest) return false
   const name = `${group}/${resource}`

@@ -28,6 +28,8 @@ export interface AdmittedWrite {
    * makes the change.
    */
   readonly isReviewed?: boolean | undefined
+  /** Set when webhooks or policies of the tenant have changed the draft: whoever writes, it is now what the tenant wants. */
+  isChangedByTenant?: boolean | undefined
 }
 
 export interface AdmissionContext {

@@ -21,7 +21,10 @@ export async function mutateByReview(
   if (review === undefined || !(await review.mutate())) return
   takeOver(write, review.object!)
   again()
-  if (await review.mutateAgain(shownDraft(write))) takeOver(write, review.object!)
+  if (!(await review.mutateAgain(shownDraft(write)))) return
+  takeOver(write, review.object!)
+  // nothing that they make goes by the built-in steps
+  again()
 }
 
 /** Asks policies and validating webhooks about what will be stored. Undefined: nobody wants to see it. */
@@ -120,7 +123,9 @@ function shownDraft({ draft, operation, generatedName }: AdmittedWrite): KubeObj
 }
 
 /** Puts what webhooks made in the place of the draft, with what they can't decide as it was. */
-function takeOver({ draft, old, request, operation, generatedName }: AdmittedWrite, made: KubeObject): void {
+function takeOver(write: AdmittedWrite, made: KubeObject): void {
+  const { draft, old, request, operation, generatedName } = write
+  write.isChangedByTenant = true
   const { uid, creationTimestamp, generation, managedFields } = draft.metadata
   const members = draft as unknown as Record<string, unknown>
   for (const member of Object.keys(members)) delete members[member]

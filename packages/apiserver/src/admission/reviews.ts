@@ -2,6 +2,7 @@ import { deepEqual, SYSTEM_TENANT, tooManyRequests, type KubeObject } from '@cen
 import { mutatingwebhookconfigurations } from '@centaurus/api/admissionregistration/v1'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Authorizer } from '../access/access.ts'
+import { isForOperators } from '../access/operator-resources.ts'
 import type { ObjectReader } from '../resource/object-reader.ts'
 import type { WriteRequest } from '../resource/target.ts'
 import type { TenantRegistries } from '../resource/tenant-registries.ts'
@@ -146,8 +147,12 @@ export class Review {
     return this.#attributes.object
   }
 
-  /** Policies first, then the mutating webhooks; true when {@link object} is another one than before. Throws their refusals. */
+  /**
+   * Policies first, then the mutating webhooks; true when {@link object} is another one than before. Throws their refusals. What in a tenant only
+   * operators may write, such as where a pod runs, they do not change.
+   */
   async mutate(): Promise<boolean> {
+    if (isOperatorsWrite(this.#attributes)) return false
     const { mutatingPolicies: policies, mutating: webhooks } = this.#hooks
     const asked = this.#asked()
     const rounds = this.#policyRounds
@@ -202,4 +207,9 @@ export class Review {
       computing.charge(tenant, clock.monotonicMs() - beganMs)
     }
   }
+}
+
+function isOperatorsWrite({ tenant, requested, subresource }: Attributes): boolean {
+  const { group, resource } = requested.resource
+  return isForOperators({ tenant, group, resource, subresource, verb: 'update', isResourceRequest: true })
 }

@@ -33,10 +33,12 @@ export const tenantBoundary: AdmissionStep = {
   validate(write, context) {
     refuseInTheEnd(write, context)
     if (write.operation !== 'delete' && isPod(write)) refusePod(write, context)
-    if (write.request.isInProcess === true) return
+    if (write.request.isInProcess === true && write.isChangedByTenant !== true) return
     if (isWriteTo(write, persistentvolumes)) refuseHostVolume(write)
-    else if (isWriteTo(write, services)) refuseExternalAddress(write)
-    else if (CLASSES.some((type) => isWriteTo(write, type))) refuseOffered(write)
+    else if (isWriteTo(write, services)) {
+      if (write.isChangedByTenant === true) refuseChosenAddress(write)
+      refuseExternalAddress(write)
+    } else if (CLASSES.some((type) => isWriteTo(write, type))) refuseOffered(write)
   },
 }
 
@@ -44,6 +46,11 @@ export const tenantBoundary: AdmissionStep = {
 function refuseInTheEnd(write: AdmittedWrite, { tenants }: AdmissionContext): void {
   if (write.operation !== 'create' || tenants.find(write.request.target.tenant)?.phase !== 'Terminating') return
   throw refuseAdmission(write, 'unable to create new content because the cluster is being terminated')
+}
+
+/** The tenant says what is written: by a user of its own, or by what its webhooks and policies made of another's write. */
+function isOfTenant({ request, isChangedByTenant }: AdmittedWrite): boolean {
+  return request.user.tenant !== SYSTEM_TENANT || isChangedByTenant === true
 }
 
 function isPod(write: AdmittedWrite): boolean {
@@ -70,8 +77,7 @@ function refusePod(write: AdmittedWrite, { tenants }: AdmissionContext): void {
 function refuseHostVolume(write: AdmittedWrite): void {
   const { spec } = write.draft as PersistentVolume
   const isHost = spec?.hostPath !== undefined || spec?.local !== undefined
-  const isOfTenant = write.request.user.tenant !== SYSTEM_TENANT
-  if (write.operation === 'create' && isHost && isOfTenant) {
+  if (write.operation === 'create' && isHost && isOfTenant(write)) {
     throw refuseAdmission(write, 'hostPath and local volumes may not be used: claim storage of a class')
   }
 }
@@ -92,7 +98,7 @@ function refuseExternalAddress(write: AdmittedWrite): void {
  * whether it is or not; operators name them, also in a tenant.
  */
 function refuseChosenAddress(write: AdmittedWrite): void {
-  if (write.operation === 'delete' || write.request.user.tenant === SYSTEM_TENANT) return
+  if (write.operation === 'delete' || !isOfTenant(write)) return
   const before = (write.old as Service | undefined)?.spec
   const { spec } = write.draft as Service
   const address = addressOf(spec)

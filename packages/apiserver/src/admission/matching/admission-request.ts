@@ -8,7 +8,9 @@ export function describeRequest(
 ): Omit<AdmissionRequest, 'uid' | 'object' | 'oldObject'> {
   const { requested, subresource, name, namespace, operation, request, options } = attributes
   const { user } = request
-  const extra = Object.fromEntries(Object.entries(user.extra).map(([key, values]) => [key, [...values]]))
+  // what others' identity providers say of them is not for a tenant's webhooks
+  const isOwn = user.tenant === attributes.tenant
+  const extra = Object.fromEntries(isOwn ? Object.entries(user.extra).map(([key, values]) => [key, [...values]]) : [])
   return {
     kind: { ...kind },
     resource: { ...resource },

@@ -1,16 +1,20 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { ALL_TENANTS } from '@centaurus/api'
-import { validatingwebhookconfigurations, type ValidatingWebhook } from '@centaurus/api/admissionregistration/v1'
+import {
+  mutatingwebhookconfigurations,
+  validatingwebhookconfigurations,
+  type ValidatingWebhook,
+} from '@centaurus/api/admissionregistration/v1'
 import { tenants } from '@centaurus/api/centaurus/v1'
-import { configmaps, pods, secrets, services } from '@centaurus/api/core/v1'
+import { configmaps, persistentvolumes, pods, secrets, services } from '@centaurus/api/core/v1'
 import { endpointslices } from '@centaurus/api/discovery/v1'
 import { leases } from '@centaurus/api/coordination/v1'
 import type { Client } from '@centaurus/client'
 import { NODES_VIEW } from '../../views/view-names.ts'
 import { adminOf, startTenantServer } from '../../testing/tenant-server.ts'
 import type { TestServer } from '../../testing/test-server.ts'
-import { startWebhookServer, type WebhookServer } from '../../testing/webhook-server.ts'
+import { jsonPatch, startWebhookServer, type WebhookServer } from '../../testing/webhook-server.ts'
 
 const MAPS = '/api/v1/namespaces/default/configmaps'
 
@@ -176,6 +180,43 @@ describe('webhooks of tenants', () => {
       /failed calling webhook "hook.example.com": webhooks of this cluster take too long/,
     )
     await controller.create(secrets, { metadata: { name: 's', namespace: 'default--globex' } })
+  })
+
+  it('change nothing that only operators may say, in whoever’s write', async () => {
+    const client = user('admin', 'globex')
+    const change: Record<string, object[]> = {}
+    hook.answer('/change', ({ resource, subResource = '' }) => {
+      const operations = change[`${resource.resource}/${subResource}`]
+      return operations === undefined ? { allowed: true } : jsonPatch(...operations)
+    })
+    const rules = [{ operations: ['*'], apiGroups: [''], apiVersions: ['v1'], resources: ['*/*'] }]
+    const hooks = { metadata: { name: 'change' }, webhooks: [webhook('/change', { rules })] }
+    await client.create(mutatingwebhookconfigurations, hooks)
+    const controller = user('system:kube-controller-manager', ALL_TENANTS)
+    const metadata = { name: 'x', namespace: 'default--globex' }
+    change['services/'] = [{ op: 'add', path: '/spec/externalIPs', value: ['198.51.100.1'] }]
+    const service = { metadata, spec: { ports: [{ port: 80 }] } }
+    await assert.rejects(controller.create(services, service), /Use of external IPs is denied/)
+    change['services/'] = [{ op: 'add', path: '/spec/clusterIP', value: '10.96.0.99' }]
+    await assert.rejects(controller.create(services, service), /spec\.clusterIP may not be chosen/)
+    const volume = {
+      metadata: { name: 'v--globex' },
+      spec: { capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'], nfs: { server: 'a', path: '/' } },
+    }
+    change['persistentvolumes/'] = [
+      { op: 'remove', path: '/spec/nfs' },
+      { op: 'add', path: '/spec/hostPath', value: { path: '/' } },
+    ]
+    await assert.rejects(controller.create(persistentvolumes, volume), /hostPath and local volumes may not be used/)
+    await controller.create(pods, { metadata, spec: { containers: [{ name: 'c', image: 'i' }] } })
+    change['pods/binding'] = [{ op: 'replace', path: '/target/name', value: 'mine' }]
+    change['pods/status'] = [{ op: 'add', path: '/status/podIPs', value: [{ ip: '10.0.0.1' }] }]
+    await controller.createSubresource(pods, metadata, 'binding', { metadata, target: { name: 'n' } })
+    const node = user('system:node:n', NODES_VIEW, ['system:nodes'])
+    await node.updateStatus(pods, { metadata, status: { phase: 'Running' } })
+    const { spec, status } = await client.get(pods, { namespace: 'default', name: 'x' })
+    assert.deepEqual([spec?.nodeName, status?.podIPs], ['n', undefined])
+    await client.delete(mutatingwebhookconfigurations, { name: 'change' })
   })
 
   it('see renewals of leases too, which are short without them', async () => {
