@@ -144,6 +144,44 @@ describe('partitions, added to a cluster while it runs', () => {
     }
   })
 
+  it('have DaemonSets and Services of each tenant over all nodes, and nodes that can be emptied', async () => {
+    const labels = { app: 'watches' }
+    const template = { metadata: { labels }, spec: { containers: [{ name: 'c', image: 'c' }] } }
+    const watches = {
+      apiVersion: 'apps/v1',
+      kind: 'DaemonSet',
+      metadata: { name: 'watches' },
+      spec: { selector: { matchLabels: labels }, template },
+    }
+    const input = JSON.stringify(watches)
+    await acme('apply -f -', { input })
+    await cluster.kubectl('apply -f -', { input })
+    await acme('expose deployment web --port=80')
+    for (const run of [acme, cluster.kubectl.bind(cluster)] as const) {
+      await run('rollout status daemonset/watches --timeout=60s')
+      const hosts = await run('get pods -l app=watches -o jsonpath={.items[*].spec.nodeName}')
+      assert.equal(new Set(hosts.split(' ')).size, 5, hosts)
+    }
+    const endpoints =
+      'get endpointslices -l kubernetes.io/service-name=web -o jsonpath={.items[*].endpoints[*].nodeName}'
+    await waitFor('the Service to lead to all pods', async () => (await acme(endpoints)).split(' ').length === 8)
+    assert.match(await acme(endpoints), /(^| )simulated-\d.*rp1-simulated|rp1-simulated.* simulated-\d/)
+    const server = await kubectlOf('rp1', 'config view --minify -o jsonpath={.clusters[0].cluster.server}')
+    const operator = (args: string): Promise<string> => kubectlOf('rp1', `--server ${server}/tenants/all ${args}`)
+    await operator('drain rp1-simulated-0 --ignore-daemonsets --force --timeout=60s')
+    const left = 'get pods -l app=web --field-selector spec.nodeName=rp1-simulated-0 -o name'
+    assert.equal(await acme(left), '')
+    await acme('rollout status deployment/web --timeout=60s')
+    await operator('taint node rp1-simulated-1 broken=:NoExecute')
+    const evicted = async (run: typeof acme): Promise<boolean> =>
+      (await run('get pods --field-selector spec.nodeName=rp1-simulated-1 -o name')) === ''
+    await waitFor('the taint to evict', async () => (await evicted(acme)) && evicted(cluster.kubectl.bind(cluster)))
+    await operator('taint node rp1-simulated-1 broken-')
+    await operator('uncordon rp1-simulated-0')
+    await cluster.kubectl('delete daemonset watches')
+    await acme('delete daemonset watches')
+  })
+
   it('are all back after down and up', async () => {
     await cluster.mustCentaurus(['down'])
     await cluster.up()

@@ -78,7 +78,9 @@ export async function drainPartition(home: Home, name: string): Promise<void> {
   await withAdmin(home, async (client) => {
     const partition = await markDraining(client, await findPartition(client, name))
     const residents = await findResidents(home, client, partition)
-    process.stdout.write(`Partition ${name} gets no new tenants and no new nodes.\n${advise(home, name, residents)}`)
+    process.stdout.write(
+      `Partition ${name} gets no new tenants and no new nodes.\n${advise(home, partition, residents)}`,
+    )
   })
 }
 
@@ -90,7 +92,8 @@ async function markDraining(client: Client, partition: Stored<Partition>): Promi
   return client.patch(partitions, { name }, { type: 'merge', body: { spec: { draining: true } } })
 }
 
-function advise(home: Home, name: string, { tenants, nodes }: Residents): string {
+function advise(home: Home, { metadata, spec }: Stored<Partition>, { tenants, nodes }: Residents): string {
+  const { name } = metadata
   const lines: string[] = []
   if (tenants.length > 0) {
     lines.push(`${tenants.length} tenants live there: ${shorten(tenants)}. Move each:`)
@@ -100,7 +103,9 @@ function advise(home: Home, name: string, { tenants, nodes }: Residents): string
   else if (nodes.length > 0) {
     const kubectl = `kubectl --kubeconfig ${partitionHome(home, name).kubeconfig}`
     lines.push(`${nodes.length} nodes are there: ${shorten(nodes)}. Empty each, stop its agent, and delete it:`)
-    lines.push(`  ${kubectl} drain ${nodes[0]} --ignore-daemonsets --delete-emptydir-data`)
+    // its pods are those of all tenants, whose DaemonSets are elsewhere
+    const everybody = `--server ${spec.endpoints[0]}/tenants/all`
+    lines.push(`  ${kubectl} ${everybody} drain ${nodes[0]} --force --ignore-daemonsets --delete-emptydir-data`)
     if (runsNodes(home, name)) lines.push(`  ./centaurus partition add ${name} --roles resource --nodes none`)
     lines.push(`  ${kubectl} delete node ${nodes[0]}`)
   }
@@ -127,7 +132,7 @@ export async function removePartition(home: Home, name: string): Promise<void> {
     const partition = await markDraining(client, await findPartition(client, name)) // nothing may come from now on
     const residents = await findResidents(home, client, partition)
     if (residents.tenants.length > 0 || residents.nodes === undefined || residents.nodes.length > 0) {
-      throw new UserError(`Cannot remove partition "${name}": it is not empty.\n${advise(home, name, residents)}`)
+      throw new UserError(`Cannot remove partition "${name}": it is not empty.\n${advise(home, partition, residents)}`)
     }
     await keepMovedAddresses(home, client, partition)
     await new Listr([stopTask(home, name), entryTask(client, name)], LISTR_OPTIONS).run()

@@ -8,11 +8,12 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
 import { nodes, pods } from '@centaurus/api/core/v1'
-import { createKubeconfig } from '@centaurus/apiserver'
+import { createKubeconfig, SERVER_USER } from '@centaurus/apiserver'
 import { kubectlPath, runKubectl, type KubectlOptions, type KubectlResult } from '@centaurus/apiserver/testing/kubectl'
 import { startTestNode, type TestNode } from '@centaurus/apiserver/testing/test-node'
 import type { Client } from '@centaurus/client'
 import { dialRemoteCommand } from '@centaurus/streams'
+import { runPod } from '../relay/testing/world.ts'
 import type { Gateway } from './gateway.ts'
 import type { Identity } from './testing/front-client.ts'
 import { adminOf, eventually, OPERATOR, startWorld, type World } from './testing/world.ts'
@@ -127,6 +128,24 @@ describe('the real kubectl through a gateway', () => {
         (await world.servers.rp1.client.get(nodes, { name: 'k0' })).metadata.annotations?.['by'],
         `kubectl-${minor}`,
       )
+    })
+
+    it(`1.${minor} tells of the cluster, and takes a node out of it`, async () => {
+      assert.match(await output('cluster-info'), /control plane.* is running at .*https:\/\/127\.0\.0\.1/)
+      const dump = await output('cluster-info dump --namespaces default')
+      for (const part of ['"name": "k0"', '"name": "k1"', '==== START logs for container c of pod default/p'])
+        assert.ok(dump.includes(part), `the dump lacks ${part}`)
+      assert.equal((await run('get componentstatuses')).code, 0)
+      const debugging = await output('debug node/k1 --image=any --attach=false --profile=general')
+      const pod = /node-debugger-k1-\w+/.exec(debugging)?.[0] ?? ''
+      assert.equal(await output(`get pod ${pod} -o jsonpath={.spec.nodeName}`), 'k1')
+      const acme = world.servers.tp1.server.client({ ...SERVER_USER, tenant: 'acme' })
+      const spec = { terminationGracePeriodSeconds: 0, containers: [{ name: 'c', image: 'x' }] }
+      await runPod(acme, { name: `on-k1-${minor}`, node: 'k1', partition: 'rp0', spec })
+      const drained = await output('drain k1 --force --grace-period=0 --timeout=30s', { user: 'all' })
+      assert.match(drained, /node\/k1 drained/)
+      assert.equal(await output('get pods -A --field-selector spec.nodeName=k1 -o name', { user: 'all' }), '')
+      await output('uncordon k1')
     })
 
     it(`1.${minor} watches nodes of all partitions`, async () => {
