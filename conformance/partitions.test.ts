@@ -95,24 +95,25 @@ describe('partitions, added to a cluster while it runs', () => {
     const subject = ['-subj', '/O=system:nodes/CN=system:node:machine']
     const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', file('key')]
     const asked = await cluster.inNetwork(['openssl', 'req', ...newKey, ...subject])
-    const request = {
+    const request = (name: string) => ({
       apiVersion: 'certificates.k8s.io/v1',
       kind: 'CertificateSigningRequest',
-      metadata: { name: 'machine' },
+      metadata: { name },
       spec: {
         request: Buffer.from(asked).toString('base64'),
         signerName: 'kubernetes.io/kube-apiserver-client-kubelet',
         usages: ['digital signature', 'client auth'],
       },
+    })
+    const certify = async (credentials: string, name: string): Promise<string> => {
+      await cluster.kubectl(`${credentials} create -f -`, { input: JSON.stringify(request(name)) })
+      const read = `${credentials} get csr ${name} -o jsonpath={.status.certificate}`
+      return cluster.eventually(read, (certificate) => certificate !== '')
     }
     const withToken = `--kubeconfig ${file('token')}`
-    await cluster.kubectl(`${withToken} create -f -`, { input: JSON.stringify(request) })
-    const certificate = await cluster.eventually(
-      `${withToken} get csr machine -o jsonpath={.status.certificate}`,
-      (text) => text !== '',
-    )
-    await writeFile(file('certificate'), Buffer.from(certificate, 'base64'))
+    await writeFile(file('certificate'), Buffer.from(await certify(withToken, 'first'), 'base64'))
     await writeFile(file('node'), await cluster.mustCentaurus(['node', 'kubeconfig', 'machine', ...target]))
+    await certify(`--kubeconfig ${file('node')}`, 'renewed')
     const [server] = (await find('rp1'))!.endpoints
     const authority = `--server ${server} --certificate-authority ${join(cluster.home, 'pki/ca.crt')}`
     const issued = `${authority} --client-certificate ${file('certificate')} --client-key ${file('key')}`
