@@ -35,7 +35,7 @@ export interface AddressPolicy {
 
 /**
  * Public addresses, and the networks that the operator opens. Throws for a network that is no CIDR.
- * See `decisions/009-webhooks-of-tenants.md`.
+ * See `decisions/010-webhooks-of-tenants.md`.
  */
 export function createAddressPolicy(openNetworks: readonly string[]): AddressPolicy {
   const opened = listOf(openNetworks)
