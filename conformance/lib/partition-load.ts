@@ -1,5 +1,13 @@
 import type { Random } from '@centaurus/base'
 import {
+  millicores,
+  type Allocation,
+  type ConfigMap,
+  type ObjectList,
+  type Pod,
+  type WatchEvent,
+} from './api-objects.ts'
+import {
   GATEWAYS,
   type ApiAnswer,
   type ApiRequest,
@@ -15,44 +23,10 @@ const COUNTER = 'counter'
 /** How long a client waits that got no answer, or a refusal. */
 const PAUSE_MS = 100
 const SETTLE_TIMEOUT_MS = 120_000
+/** Of an answer that is quoted. */
+const WORDS_SHOWN = 300
 /** After how many writes a client changes to the other gateway without need, on average. */
 const OTHER_GATEWAY_EVERY = 10
-
-interface ObjectMeta {
-  readonly name: string
-  readonly uid: string
-  readonly resourceVersion: string
-  readonly deletionTimestamp?: string
-  readonly labels?: Readonly<Record<string, string>>
-}
-
-interface ConfigMap {
-  readonly metadata: ObjectMeta
-  readonly data?: Readonly<Record<string, string>>
-}
-
-interface ObjectList<T> {
-  readonly metadata: { readonly resourceVersion: string }
-  readonly items: readonly T[]
-}
-
-interface WatchEvent {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'
-  readonly object: ConfigMap
-}
-
-interface Pod {
-  readonly metadata: ObjectMeta
-  readonly status: { readonly phase?: string }
-}
-
-interface Allocation {
-  readonly metadata: ObjectMeta
-  readonly status: {
-    readonly allocatable: Readonly<Record<string, string>>
-    readonly claimed: Readonly<Record<string, string>>
-  }
-}
 
 /** `unknown`: it may have been done, once. */
 type Outcome = 'acknowledged' | 'refused' | 'unknown'
@@ -122,14 +96,29 @@ export class PartitionLoad {
   async start(): Promise<void> {
     for (const { name } of this.#tenants) {
       const body = { ...configMap({ name: COUNTER }), data: { n: '0' } }
-      await this.#through(this.#operator, { tenant: name }, { method: 'POST', path: CONFIG_MAPS, body })
+      await waitFor(`the counter of ${name}`, async () => {
+        const answer = await this.#through(newClient(), { tenant: name }, { method: 'POST', path: CONFIG_MAPS, body })
+        return answer?.status === 201 || answer?.status === 409
+      })
     }
+    for (const gateway of GATEWAYS) await this.#untilKnown(gateway)
     const loops = this.#tenants.flatMap((tenant) => [
       this.#repeat(() => this.#write(tenant)),
       this.#repeat(() => this.#count(tenant)),
       this.#repeat(() => this.#watch(tenant)),
     ])
     this.#running = Promise.all([...loops, this.#repeat(() => this.#look())])
+  }
+
+  /** A gateway hears of a new tenant a moment later than the partition. */
+  async #untilKnown(gateway: GatewayName): Promise<void> {
+    for (const { name } of this.#tenants) {
+      const request = { method: 'GET', path: `${CONFIG_MAPS}/${COUNTER}` }
+      await waitFor(`${gateway} to know ${name}`, async () => {
+        const answer = await this.#options.hosts.through(gateway, { tenant: name }, request).catch(() => undefined)
+        return answer?.status === 200
+      })
+    }
   }
 
   /** Ends what is under way; nothing goes on when it resolves. */
@@ -147,7 +136,8 @@ export class PartitionLoad {
   async untilWrites(tenant: string, more: number): Promise<void> {
     const own = this.#tenant(tenant)
     const wanted = own.acknowledged + more
-    await waitFor(`${more} more writes of ${tenant} while ${this.broken}`, async () => own.acknowledged >= wanted)
+    const what = `${more} more writes of ${tenant} while ${this.broken}`
+    await waitFor(what, async () => own.acknowledged >= wanted, { timeoutMs: SETTLE_TIMEOUT_MS })
   }
 
   /** What was wrong so far. */
@@ -339,7 +329,7 @@ export class PartitionLoad {
     if (answer === undefined) return undefined
     if (answer.status === 200) return answer.body.items
     if (answer.body.kind !== 'Status' || !answer.body.message || answer.status < 500)
-      this.#note(`${path} is answered ${answer.status} ${JSON.stringify(answer.body).slice(0, 300)}`)
+      this.#note(`${path} is answered ${answer.status} ${JSON.stringify(answer.body).slice(0, WORDS_SHOWN)}`)
     return undefined
   }
 
@@ -350,7 +340,9 @@ export class PartitionLoad {
   /** Undefined when nothing answers. */
   async #through<T>(client: LoadClient, caller: Caller, request: ApiRequest): Promise<ApiAnswer<T> | undefined> {
     const answer = await this.#options.hosts.through<T>(client.gateway, caller, request).catch(() => undefined)
-    this.#tally(`${request.method} ${answer?.status ?? 'unanswered'}`)
+    // Nobody should see it: who reads the report wants to know.
+    const why = answer?.status === 500 ? ` ${JSON.stringify(answer.body).slice(0, WORDS_SHOWN)}` : ''
+    this.#tally(`${request.method} ${answer?.status ?? 'unanswered'}${why}`)
     if (answer === undefined || answer.status >= 500) turn(client)
     return answer
   }
@@ -389,9 +381,4 @@ function turn(client: LoadClient): void {
 
 function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
-}
-
-/** Of a quantity of processors. */
-export function millicores(quantity: string): number {
-  return quantity.endsWith('m') ? Number(quantity.slice(0, -1)) : Number(quantity) * 1000
 }

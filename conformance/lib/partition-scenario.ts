@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { createSeededRandom, type Random } from '@centaurus/base'
+import { millicores, type Allocation, type ObjectList, type Partition, type Pod } from './api-objects.ts'
 import { listFaults, planWindows, shuffle, TOGETHER_MAX, type Fault } from './partition-faults.ts'
 import { PartitionHosts, type ApiAnswer, type ApiRequest, type PartitionName } from './partition-hosts.ts'
-import { millicores, PartitionLoad } from './partition-load.ts'
+import { PartitionLoad } from './partition-load.ts'
 import { waitFor } from './processes.ts'
 
 /** Of each resource partition. */
@@ -12,32 +13,6 @@ const POD_MILLICORES = 300
 const SETTLE_TIMEOUT_MS = 120_000
 
 export type TenantName = 'beta' | 'acme'
-
-interface Item {
-  readonly metadata: {
-    readonly uid: string
-    readonly name: string
-    readonly deletionTimestamp?: string
-  }
-  readonly spec: { readonly nodeName?: string }
-  readonly status: { readonly phase?: string }
-}
-
-interface Items<T = Item> {
-  readonly items: readonly T[]
-}
-
-interface PartitionItem {
-  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] }
-}
-
-interface Allocation {
-  readonly metadata: { readonly name: string }
-  readonly status: {
-    readonly allocatable: Readonly<Record<string, string>>
-    readonly claims: readonly { readonly uid: string }[]
-  }
-}
 
 export interface ScenarioOptions {
   readonly label: string
@@ -117,14 +92,14 @@ export class PartitionScenario {
     })
   }
 
-  async podsOf(tenant: TenantName, app: string): Promise<readonly Item[]> {
+  async podsOf(tenant: TenantName, app: string): Promise<readonly Pod[]> {
     const path = `/api/v1/namespaces/default/pods?labelSelector=app%3D${app}`
-    const { status, body } = await this.#ask<Items>(tenant, { method: 'GET', path })
+    const { status, body } = await this.#ask<ObjectList<Pod>>(tenant, { method: 'GET', path })
     assert.equal(status, 200, JSON.stringify(body))
     return body.items
   }
 
-  async untilRunning(tenant: TenantName, app: string, count: number): Promise<readonly Item[]> {
+  async untilRunning(tenant: TenantName, app: string, count: number): Promise<readonly Pod[]> {
     return waitFor(
       `${count} running pods of ${app} of ${tenant} while ${this.load.broken}`,
       async () => {
@@ -200,7 +175,7 @@ export class PartitionScenario {
       await waitFor(
         `${tenant} to have no other pods`,
         async () => {
-          const { status, body } = await this.#ask<Items>(tenant, { method: 'GET', path: '/api/v1/pods' })
+          const { status, body } = await this.#ask<ObjectList<Pod>>(tenant, { method: 'GET', path: '/api/v1/pods' })
           return status === 200 && body.items.length === REPLICAS
         },
         { timeoutMs: SETTLE_TIMEOUT_MS },
@@ -216,7 +191,7 @@ export class PartitionScenario {
       const claimed = [...(await this.#claimsOf('rp0')), ...(await this.#claimsOf('rp1'))].toSorted()
       const bound: string[] = []
       for (const tenant of this.tenants) {
-        const { body } = await this.#ask<Items>(tenant, { method: 'GET', path: '/api/v1/pods' })
+        const { body } = await this.#ask<ObjectList<Pod>>(tenant, { method: 'GET', path: '/api/v1/pods' })
         for (const pod of body.items) if (pod.spec.nodeName !== undefined) bound.push(pod.metadata.uid)
       }
       return claimed.join() === bound.toSorted().join()
@@ -225,7 +200,7 @@ export class PartitionScenario {
 
   /** Whether any other partition holds `name` for set back. */
   async fencedStatus(name: PartitionName): Promise<string | undefined> {
-    const { body } = await this.hosts.api<PartitionItem>('home', 'GET', `/apis/centaurus.io/v1/partitions/${name}`)
+    const { body } = await this.hosts.api<Partition>('home', 'GET', `/apis/centaurus.io/v1/partitions/${name}`)
     return body.status?.conditions?.find(({ type }) => type === 'Fenced')?.status
   }
 
@@ -236,7 +211,7 @@ export class PartitionScenario {
 
   /** Uids with a claim; fails when a node has given away more than it has. */
   async #claimsOf(rp: PartitionName): Promise<string[]> {
-    const { body } = await this.hosts.api<Items<Allocation>>(rp, 'GET', '/apis/centaurus.io/v1/nodeallocations')
+    const { body } = await this.hosts.api<ObjectList<Allocation>>(rp, 'GET', '/apis/centaurus.io/v1/nodeallocations')
     for (const { metadata, status } of body.items) {
       const cpus = status.claims.length * POD_MILLICORES
       assert.ok(cpus <= millicores(status.allocatable['cpu'] ?? '0'), `${metadata.name} is overcommitted`)
@@ -250,7 +225,7 @@ export function nodeNames(rp: 'rp0' | 'rp1'): string[] {
   return Array.from({ length: NODES }, (_, i) => `${rp}-simulated-${i}`)
 }
 
-function isWhole({ metadata, status }: Item): boolean {
+function isWhole({ metadata, status }: Pod): boolean {
   return metadata.deletionTimestamp === undefined && status.phase === 'Running'
 }
 
