@@ -72,6 +72,8 @@ export class Preemptor {
   readonly #promised = new Map<string, string>()
   /** By pod of ours that others take the room of: its node. */
   readonly #orders = new Map<string, string>()
+  /** Of these, those that could not be evicted and wait for another try. */
+  readonly #resting = new Set<string>()
   /** What was told of a node, if anything. */
   readonly #told = new Map<string, Pick<ForeignUseChange, 'evict' | 'nominated'>>()
   #isSynced = false
@@ -288,12 +290,15 @@ export class Preemptor {
     const nodeName = this.#orders.get(uid)
     const pod = caches.podByUid(uid)
     if (pod === undefined || nodeName === undefined || pod.spec?.nodeName !== nodeName) return
+    if (this.#resting.has(uid)) return
     if (this.#leaving.has(uid) || pod.metadata.deletionTimestamp !== undefined || isTerminal(pod.status?.phase)) return
     this.#markLeaving(pod)
     const onFailed = (): void => {
+      this.#resting.add(uid)
       this.#unmarkLeaving(uid)
       this.#timer ??= this.#deps.clock.setTimer(EVICT_RETRY_MS, () => {
         this.#timer = undefined
+        this.#resting.clear()
         for (const each of this.#orders.keys()) this.#obey(each)
       })
     }
