@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { decodeProtobuf, isProtobuf, type KubeObject } from '@centaurus/api'
+import { tenants } from '@centaurus/api/centaurus/v1'
 import { nodes } from '@centaurus/api/core/v1'
 import type { Gateway } from './gateway.ts'
 import type { FrontClient } from './testing/front-client.ts'
@@ -254,6 +255,19 @@ describe('the gateway', () => {
     await watch.until((events) => events.some(({ object }) => object.metadata.name === 'late'))
     assert.equal(watch.events.at(-1)!.object.metadata['namespace'], 'default--globex')
     watch.close()
+  })
+
+  it('has operators list again who watch all tenants when one of them moves', async () => {
+    await world.addTenant('nomad', 'tp1')
+    const watch = await operator.watch('/tenants/all/api/v1/configmaps?watch=1')
+    const others = await operator.watch('/api/v1/nodes?watch=1')
+    const registry = world.servers.home.client
+    const found = await registry.get(tenants, { name: 'nomad' })
+    await registry.updateStatus(tenants, { ...found, status: { phase: 'Active', partition: 'home', epoch: 2 } })
+    await watch.until((events, ended) => ended && events.at(-1)?.type === 'ERROR')
+    assert.equal(watch.events.at(-1)!.object.reason, 'Expired')
+    assert.equal(others.ended, false)
+    others.close()
   })
 
   it('shows operators no copies that a partition holds of another’s objects', async () => {

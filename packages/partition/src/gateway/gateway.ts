@@ -242,7 +242,10 @@ function merge(parts: Parts, route: Extract<Route, { type: 'merge' }>, asked: As
       const now = chooseRoute(parts.membership.map, { method: 'GET', target, callerTenant: SYSTEM_TENANT })
       if (now.type !== 'merge' || now.partitions.join() !== partitions.join()) listener()
     })
-  return mergeWatch(context, { partitions, query, keep, onPartitionsChange })
+  // what of a tenant was sent by which of its partitions is not known in the moment when it moves
+  const onContentChange =
+    keep === undefined ? undefined : (listener: () => void) => parts.membership.onTenantMove(listener)
+  return mergeWatch(context, { partitions, query, keep, onPartitionsChange, onContentChange })
 }
 
 function keeperOf(membership: Membership, shows: MergedObjects): KeepItem | undefined {

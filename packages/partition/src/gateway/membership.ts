@@ -41,6 +41,7 @@ export class Membership {
   /** By tenant: where it is, and since which epoch. */
   readonly #tenants = new Map<string, { readonly uid: string; readonly partition: string; readonly epoch: number }>()
   readonly #listeners = new Set<() => void>()
+  readonly #moveListeners = new Set<() => void>()
   /** Names of partitions and tenants that are missing where the registry is read now, which is not home. */
   readonly #missing = { partitions: new Set<string>(), tenants: new Set<string>() }
   #map: ClusterMap = NOTHING
@@ -95,6 +96,12 @@ export class Membership {
   onPartitionsChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
+  }
+
+  /** Calls `listener` after a tenant has moved to another partition. Returns the function that ends it. */
+  onTenantMove(listener: () => void): () => void {
+    this.#moveListeners.add(listener)
+    return () => void this.#moveListeners.delete(listener)
   }
 
   async close(): Promise<void> {
@@ -161,6 +168,8 @@ export class Membership {
     if (known !== undefined && known.uid === metadata.uid && known.epoch > epoch) return
     if (status?.partition === undefined) this.#tenants.delete(metadata.name)
     else this.#tenants.set(metadata.name, { uid: metadata.uid, partition: status.partition, epoch })
+    if (known === undefined || known.partition === status?.partition) return
+    for (const listener of Array.from(this.#moveListeners)) listener()
   }
 
   #rebuild(): void {

@@ -1,4 +1,5 @@
 import { constants } from 'node:http2'
+import { expired } from '@centaurus/api'
 import { isTrue } from '../query.ts'
 import { chooseFormat } from './accept.ts'
 import { answerHeaders } from './answer-headers.ts'
@@ -16,12 +17,15 @@ export interface MergeWatchOptions {
   readonly keep?: KeepItem | undefined
   /** Calls the listener when the partitions are others than they were. Returns the function that ends it. */
   readonly onPartitionsChange: (listener: () => void) => () => void
+  /** Calls the listener when `keep` decides otherwise than it did: what the client has seen may have gaps. */
+  readonly onContentChange?: ((listener: () => void) => () => void) | undefined
 }
 
 /**
  * Answers a watch with the events of all the partitions as they come. Bookmarks tell all positions at once, after each batch of events,
  * so that the client resumes where it was; a client that takes an event's own resourceVersion for one is told to list again. Ends in
- * order when one partition's watch ends, falls silent, or the partitions change. Throws before the answer begins.
+ * order when one partition's watch ends, falls silent, or the partitions change, and with Expired when a tenant moves. Throws before the answer
+ * begins.
  */
 export async function mergeWatch(context: AggregateContext, options: MergeWatchOptions): Promise<void> {
   const { query, partitions } = options
@@ -40,9 +44,9 @@ export async function mergeWatch(context: AggregateContext, options: MergeWatchO
       sendsInitialEvents: isTrue(query.get('sendInitialEvents')),
     }),
   })
-  const stop = options.onPartitionsChange(() => watch.end())
+  const stops = [options.onPartitionsChange(() => watch.end()), options.onContentChange?.(() => watch.expire())]
   context.request.onClose(() => {
-    stop()
+    for (const stop of stops) stop?.()
     watch.end()
   })
   watch.start(parts, missing)
@@ -74,6 +78,14 @@ class MergedWatch {
     if (this.#ended) return this.#closeParts()
     request.begin(200, answerHeaders(request, this.#options.codec.contentType, warningOf(missing)))
     for (const part of parts) this.#follow(part)
+  }
+
+  /** The client lists again. */
+  expire(): void {
+    const { out } = this.#context.request
+    const error = expired('a tenant has moved to another partition')
+    if (!this.#ended && this.#parts.length > 0 && !out.destroyed) out.write(this.#options.codec.error(error.toStatus()))
+    this.end()
   }
 
   /** Whole events only were written, so the client sees a watch that ended, and resumes. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { isStatus } from '@centaurus/api'
+import { expired, isStatus } from '@centaurus/api'
 import fc from 'fast-check'
 import { chooseFormat } from './accept.ts'
 import { formatVersion, parseVersion } from './composite-version.ts'
@@ -212,6 +212,12 @@ describe('the events of a merged watch', () => {
           ],
         )
       }
+    })
+
+    it(`end in ${name} with what an API server would say`, () => {
+      const { type, shape } = codec.read(codec.error(expired('gone').toStatus()))
+      assert.equal(type, 'ERROR')
+      assert.deepEqual([shape.kind, shape.apiVersion], ['Status', 'v1'])
     })
   }
 

@@ -6,6 +6,7 @@ import {
   TENANT_ANNOTATION,
   type ProtobufObject,
 } from '@centaurus/api'
+import type { Status } from '@centaurus/api/meta/v1'
 import { ITEM_BYTES_MAX } from '../limits.ts'
 
 /** What of a watch event matters for merging. */
@@ -33,6 +34,8 @@ export interface WatchCodec {
   split(onFrame: (frame: Uint8Array) => void): (chunk: Uint8Array) => void
   read(frame: Uint8Array): WatchFrame
   bookmark(shape: FrameShape, resourceVersion: string, options: { readonly endsInitialEvents: boolean }): Uint8Array
+  /** The last event of a watch that can't go on. */
+  error(status: Status): Uint8Array
 }
 
 const INITIAL_EVENTS_END = 'k8s.io/initial-events-end'
@@ -65,6 +68,7 @@ export const jsonWatchCodec: WatchCodec = {
   },
   bookmark: (shape, resourceVersion, options) =>
     Buffer.from(`${JSON.stringify({ type: 'BOOKMARK', object: bookmarkObject(shape, resourceVersion, options) })}\n`),
+  error: (status) => Buffer.from(`${JSON.stringify({ type: 'ERROR', object: status })}\n`),
 }
 
 /** A length, and `WatchEvent` in protobuf. */
@@ -76,13 +80,17 @@ export const protobufWatchCodec: WatchCodec = {
     return frameOf(type, decodeProtobuf(object) as EventObject)
   },
   bookmark(shape, resourceVersion, options) {
-    const object = bookmarkObject(shape, resourceVersion, options) as ProtobufObject
-    const event = encodeWatchEvent('BOOKMARK', encodeProtobuf(object))
-    const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + event.length)
-    frame.writeUInt32BE(event.length)
-    frame.set(event, FRAME_HEAD_BYTES)
-    return frame
+    return protobufFrame('BOOKMARK', bookmarkObject(shape, resourceVersion, options))
   },
+  error: (status) => protobufFrame('ERROR', status),
+}
+
+function protobufFrame(type: string, object: object): Uint8Array {
+  const event = encodeWatchEvent(type, encodeProtobuf(object as ProtobufObject))
+  const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + event.length)
+  frame.writeUInt32BE(event.length)
+  frame.set(event, FRAME_HEAD_BYTES)
+  return frame
 }
 
 function frameOf(type: string, object: EventObject): WatchFrame {
