@@ -14,13 +14,15 @@ import { createTurns } from './turns.ts'
 
 /** Answers beyond this are compressed when the client asks for it. Source: apiserver's defaultGzipThresholdBytes. */
 const GZIP_BYTES_MIN = 128 * 1024
+/** Up to here a list is compressed as a whole, beyond it is sent as it is. */
+const GZIP_WHOLE_BYTES_MAX = 1024 * 1024
 /** Longer lists are sent in chunks of this size, each made when the one before is on its way. */
-const LIST_CHUNK_BYTES = 256 * 1024
+const LIST_CHUNK_BYTES = 64 * 1024
 
 const gzipAsync = promisify(gzip)
 
 /** Of all long lists of the process: their chunks are made and encrypted one in a turn, so that others have theirs in between. */
-const takeTurn = createTurns()
+const takeTurn = createTurns({ nextTurn: setImmediate, nowMs: () => performance.now() })
 
 /** The only place where an exception becomes HTTP. Unknown errors are logged here, once, and told to nobody in detail. */
 export function respondError(exchange: Exchange, error: unknown, logger: Logger): void {
@@ -77,15 +79,16 @@ export async function respondList(exchange: Exchange, list: ListResult, options:
     return sendBody(exchange, body, options.representation)
   }
   const bytes = list.objects.reduce((sum, object) => sum + object.servedBytes + 1, 0)
-  if (bytes <= GZIP_BYTES_MIN || (bytes <= LIST_CHUNK_BYTES * 4 && acceptsGzip(exchange))) {
+  if (bytes <= GZIP_BYTES_MIN || (bytes <= GZIP_WHOLE_BYTES_MAX && acceptsGzip(exchange))) {
     const [body] = Array.from(encodeListChunks(list, options, { chunkBytes: bytes + LIST_HEAD_BYTES_MAX }))
     return sendBody(exchange, body!, options.representation)
   }
   exchange.startStream(200, { 'content-type': CONTENT_TYPES.json, ...NO_CACHE })
+  let untilMs = 0
   for (const chunk of encodeListChunks(list, options, { chunkBytes: LIST_CHUNK_BYTES })) {
     exchange.write(chunk)
     await exchange.drained()
-    await takeTurn()
+    if (performance.now() >= untilMs) untilMs = await takeTurn()
     if (exchange.closed) return
   }
   exchange.end()
