@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { createManualClock, systemClock } from './clock.ts'
+import { createManualClock, expectWithin, systemClock } from './clock.ts'
 
 describe('a manual clock', () => {
   it('fires timers in order of their time, then of their creation', async () => {
@@ -52,5 +52,38 @@ describe('sleep', () => {
       await assert.rejects(sleeping, /enough/)
       await assert.rejects(clock.sleep(1, { signal: abort.signal }), /enough/)
     }
+  })
+})
+
+describe('what is expected within a time', () => {
+  it('expires once, and not when it came', async () => {
+    const clock = createManualClock()
+    let expired = 0
+    expectWithin(clock, 100, () => expired++)
+    expectWithin(clock, 100, () => expired++).cancel()
+    await clock.advance(99)
+    assert.equal(expired, 0)
+    await clock.advance(1_000)
+    assert.equal(expired, 1)
+  })
+
+  it('is given its time again when nobody could have noticed that it came', () => {
+    let nowMs = 0
+    const timers: (() => void)[] = []
+    const clock = {
+      monotonicMs: () => nowMs,
+      setTimer: (_ms: number, fire: () => void) => {
+        timers.push(fire)
+        return { cancel: () => {} }
+      },
+    }
+    let expired = 0
+    expectWithin(clock, 100, () => expired++)
+    nowMs = 5_000
+    timers.shift()!()
+    assert.equal(expired, 0)
+    nowMs = 5_101
+    timers.shift()!()
+    assert.equal(expired, 1)
   })
 })

@@ -50,6 +50,26 @@ function letProcessEnd(handle: unknown): void {
   }
 }
 
+/** A timer that is this much late, as a part of its time, says that this process had no time to send or to read. */
+const LATE_PART = 0.5
+
+/**
+ * A timer for what somebody else must do within `ms`, which calls `expire` when it was not cancelled. Time in which this process stood still does not count:
+ * the answer may have come and nobody read it.
+ */
+export function expectWithin(clock: Pick<Clock, 'setTimer' | 'monotonicMs'>, ms: number, expire: () => void): Timer {
+  let timer: Timer
+  const start = (): void => {
+    const dueMs = clock.monotonicMs() + ms
+    timer = clock.setTimer(ms, () => {
+      if (clock.monotonicMs() - dueMs > ms * LATE_PART) start()
+      else expire()
+    })
+  }
+  start()
+  return { cancel: () => timer.cancel() }
+}
+
 /** A clock that moves only when {@link ManualClock.advance} is called. */
 export interface ManualClock extends Clock {
   /** Moves time on by `ms`, firing what falls due in order, and lets the woken tasks run in between. */

@@ -1,5 +1,5 @@
 export { assert, assertNever, AssertionError } from './assert.ts'
 export { decodeText, encodeText } from './bytes.ts'
-export { createManualClock, systemClock, type Clock, type ManualClock, type Timer } from './clock.ts'
+export { createManualClock, expectWithin, systemClock, type Clock, type ManualClock, type Timer } from './clock.ts'
 export { silentLogger, type LogFields, type Logger } from './logger.ts'
 export { createSeededRandom, systemRandom, type Random } from './random.ts'

@@ -1,21 +1,26 @@
 import { tooManyRequests } from '@centaurus/api'
 import type { Clock, Timer } from '@centaurus/base'
 
-/** Requests of all tenants together that are worked on at once. Source: kube-apiserver's max-requests-inflight plus mutating (600), less what is exempt here. */
-const SEATS_MAX = 256
-/** Of one tenant, unless its quota says `requests.seats`. */
-const TENANT_SEATS_DEFAULT = 64
-/** Requests of one tenant that wait; beyond it the server says "too many". */
-const TENANT_QUEUE_MAX = 1_024
+export interface QueueLimits {
+  /** Requests of all tenants together that are worked on at once. */
+  readonly seats: number
+  /** Of one tenant, unless its quota says `requests.seats`. */
+  readonly seatsEach: number
+  /** Requests of one tenant that wait; beyond it the server says "too many". */
+  readonly waitingEach: number
+  /**
+   * Weight of the requests begun between two looks at the network: what else arrives meanwhile waits in its tenant's queue and not in a
+   * socket, where nobody could choose. A read of one object weighs 1, about 0.1 ms.
+   */
+  readonly weightPerTurn: number
+}
+
+/** Source of the seats: kube-apiserver's max-requests-inflight plus mutating (600), less what is exempt here. */
+const TENANTS: QueueLimits = { seats: 256, seatsEach: 64, waitingEach: 1_024, weightPerTurn: 8 }
 /** A request that waited for so long is refused. Source: a quarter of apiserver's request timeout of one minute. */
 const WAIT_MAX_MS = 15_000
 const SWEEP_MS = 1_000
-/**
- * Weight of the requests begun between two looks at the network: what else arrives meanwhile waits in its tenant's queue and not in a
- * socket, where nobody could choose. A read of one object weighs 1, about 0.1 ms.
- */
-const WEIGHT_PER_TURN = 8
-/** The same while several tenants are here: what one begins delays the others, and each look costs as much as half a read. */
+/** {@link QueueLimits.weightPerTurn} while several tenants are here: what one begins delays the others, and each look costs as much as half a read. */
 const SHARED_WEIGHT_PER_TURN = 2
 /** A tenant is held to be here for so long after its last request. */
 const PRESENT_MS = 1_000
@@ -29,6 +34,8 @@ export interface FairQueueDeps {
   readonly seatsOf: (tenant: string) => number | undefined
   /** Calls `turn` when the network was looked at again. Default: `setImmediate`. */
   readonly nextTurn?: ((turn: () => void) => void) | undefined
+  /** Default: those for tenants. */
+  readonly limits?: QueueLimits | undefined
 }
 
 export interface FairRequest {
@@ -64,6 +71,7 @@ export class FairQueue {
   readonly #clock: Clock
   readonly #seatsOf: FairQueueDeps['seatsOf']
   readonly #nextTurn: (turn: () => void) => void
+  readonly #limits: QueueLimits
   readonly #flows = new Map<string, Flow>()
   #running = 0
   /** Weight of the requests begun in this turn. */
@@ -76,7 +84,8 @@ export class FairQueue {
   #sharedUntilMs = -Infinity
   #sweep: Timer | undefined
 
-  constructor({ clock, seatsOf, nextTurn = (turn) => void setImmediate(turn) }: FairQueueDeps) {
+  constructor({ clock, seatsOf, nextTurn = (turn) => void setImmediate(turn), limits = TENANTS }: FairQueueDeps) {
+    this.#limits = limits
     this.#clock = clock
     this.#seatsOf = seatsOf
     this.#nextTurn = nextTurn
@@ -101,7 +110,7 @@ export class FairQueue {
     this.#look(request.tenant)
     const flow = this.#flowOf(request.tenant)
     if (this.#mayBegin(flow)) this.#begin(flow, request)
-    else if (flow.waiting.length >= TENANT_QUEUE_MAX) throw refusal()
+    else if (flow.waiting.length >= this.#limits.waitingEach) throw refusal()
     else if (!(await this.#wait(flow, request))) return
     const startedMs = this.#clock.monotonicMs()
     try {
@@ -118,7 +127,7 @@ export class FairQueue {
   }
 
   get #weightPerTurn(): number {
-    return this.#clock.monotonicMs() < this.#sharedUntilMs ? SHARED_WEIGHT_PER_TURN : WEIGHT_PER_TURN
+    return this.#clock.monotonicMs() < this.#sharedUntilMs ? SHARED_WEIGHT_PER_TURN : this.#limits.weightPerTurn
   }
 
   #flowOf(tenant: string): Flow {
@@ -131,7 +140,8 @@ export class FairQueue {
   }
 
   #hasSeat(flow: Flow): boolean {
-    return this.#running < SEATS_MAX && flow.running < (this.#seatsOf(flow.tenant) ?? TENANT_SEATS_DEFAULT)
+    const { seats, seatsEach } = this.#limits
+    return this.#running < seats && flow.running < (this.#seatsOf(flow.tenant) ?? seatsEach)
   }
 
   /** At once, when there is room and nobody waits for it who was served less. */

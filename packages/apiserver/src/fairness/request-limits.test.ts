@@ -3,6 +3,9 @@ import { after, before, describe, it } from 'node:test'
 import { adminOf, putTenant, startTenantServer } from '../testing/tenant-server.ts'
 import type { TestServer } from '../testing/test-server.ts'
 
+/** Requests of all nodes that are worked on at once. */
+const NODE_SEATS = 512
+
 describe('the limits of requests', () => {
   let test: TestServer
   before(async () => {
@@ -40,6 +43,22 @@ describe('the limits of requests', () => {
     held[0]!()
     assert.equal((await holding).text, 'done')
     await waiting
+  })
+
+  it('let nodes wait for each other, and nobody else for them', async () => {
+    const node = await test.as({ commonName: 'system:node:n1', organizations: ['system:nodes', 'system:masters'] })
+    held.length = 0
+    const all = new Promise<void>((resolve) => {
+      arrived = () => held.length === NODE_SEATS - 1 && resolve()
+    })
+    const holding = Array.from({ length: NODE_SEATS }, () => node('GET', '/slow'))
+    await all
+    let isAnswered = false
+    const waiting = node('GET', '/version').then(() => (isAnswered = true))
+    assert.equal((await test.request('GET', '/version')).status, 200)
+    assert.equal(isAnswered, false)
+    for (const release of held) release()
+    await Promise.all([...holding, waiting])
   })
 
   it('do not count what stays open', async () => {

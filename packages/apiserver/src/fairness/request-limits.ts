@@ -5,13 +5,19 @@ import type { Exchange } from '../http/exchange.ts'
 import { isTrue } from '../request/parse-request-info.ts'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { TenantDirectory } from '../tenants/tenant-directory.ts'
-import { FairQueue } from './fair-queue.ts'
+import { FairQueue, type QueueLimits } from './fair-queue.ts'
 
 /** Watches, logs, shells and so on that one tenant may hold open. */
 const LONG_RUNNING_MAX = 20_000
 const RETRY_SECONDS = 1
 /** The queue of all whom nobody knows; no tenant can be called so. */
 const NOBODY = 'system:unauthenticated'
+const NODES = 'system:nodes'
+/**
+ * Of all nodes together. They wait for nobody but each other, so that a server with more of them than it can bear still answers partitions, controllers and
+ * operators at once; what waited too long is refused, and comes again. Source of a level for nodes: apiserver's `node-high`.
+ */
+const NODE_LIMITS: QueueLimits = { seats: 512, seatsEach: 512, waitingEach: 50_000, weightPerTurn: 64 }
 const CONNECTIONS = new Set(['attach', 'exec', 'portforward', 'proxy'])
 const NANOS_PER_UNIT = quantityOfUnits(1).nanos
 
@@ -21,27 +27,30 @@ export interface RequestLimitsDeps {
 }
 
 /**
- * Shares the server between tenants. Users of `system` (the cluster's own parts, nodes, operators) are exempt, as upstream exempts
- * `system:masters`; whoever is not known waits in a queue of their own. What stays open is counted and holds no seat; a watch holds one until it has begun.
+ * Shares the server between tenants. Users of `system` (the cluster's own parts, operators) are exempt, as upstream exempts
+ * `system:masters`; nodes have a queue of their own, and whoever is not known waits in a queue of their own. What stays open is counted and holds no seat; a watch holds one until it has begun.
  */
 export class RequestLimits {
   readonly #queue: FairQueue
+  readonly #nodes: FairQueue
   readonly #longRunning = new Map<string, number>()
 
   constructor({ clock, tenants }: RequestLimitsDeps) {
     this.#queue = new FairQueue({ clock, seatsOf: (tenant) => readSeats(tenants.find(tenant)?.seats) })
+    this.#nodes = new FairQueue({ clock, seatsOf: () => undefined, limits: NODE_LIMITS })
   }
 
   /** Runs `work` when it may. Throws TooManyRequests. */
   run(exchange: Exchange, { user, info }: RequestContext, work: () => Promise<void>): Promise<void> {
     const isUnknown = user.groups.includes(NOBODY)
-    if (user.tenant === SYSTEM_TENANT && !isUnknown) return work()
-    const tenant = isUnknown ? NOBODY : user.tenant
+    const isNode = user.tenant === SYSTEM_TENANT && user.groups.includes(NODES)
+    if (user.tenant === SYSTEM_TENANT && !isUnknown && !isNode) return work()
+    const tenant = isNode ? NODES : isUnknown ? NOBODY : user.tenant
     const isConnection = CONNECTIONS.has(info.subresource) || isFollowing(exchange, info)
-    if (isConnection || info.verb === 'watch') this.#hold(tenant, exchange)
+    if (!isNode && (isConnection || info.verb === 'watch')) this.#hold(tenant, exchange)
     if (isConnection) return work()
     const request = { tenant, weight: weightOf(info.verb), isWanted: () => !exchange.closed }
-    return this.#queue.run(request, work)
+    return (isNode ? this.#nodes : this.#queue).run(request, work)
   }
 
   #hold(tenant: string, exchange: Exchange): void {

@@ -6,6 +6,7 @@ import {
   type OutgoingHttpHeaders,
   type SecureClientSessionOptions,
 } from 'node:http2'
+import { expectWithin, systemClock } from '@centaurus/base'
 
 /** Go's client pings after 30 s of silence and gives up 15 s later (client-go transport: ReadIdleTimeout, PingTimeout). */
 const PING_INTERVAL_MS = 30_000
@@ -136,27 +137,13 @@ function watchLiveness(session: ClientHttp2Session, options: LivenessOptions): v
   }, options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS).unref()
   const interval = setInterval(() => {
     if (session.connecting || session.destroyed) return
-    const cancel = expectWithin(pingTimeoutMs, () => {
+    const expected = expectWithin(systemClock, pingTimeoutMs, () => {
       session.destroy(new Error('Server did not answer a ping'), constants.NGHTTP2_CANCEL)
     })
-    session.ping(cancel)
+    session.ping(() => expected.cancel())
   }, pingIntervalMs).unref()
   session.once('close', () => {
     clearTimeout(connecting)
     clearInterval(interval)
   })
-}
-
-/** A timer that is this much late, as a part of its time, says that this process had no time to send or to read. */
-const LATE_PART = 0.5
-
-/** Calls `expire` after `timeoutMs` of a process that runs; the function returned prevents it. Time in which the process stood still does not count. */
-function expectWithin(timeoutMs: number, expire: () => void): () => void {
-  const dueMs = performance.now() + timeoutMs
-  let cancel = (): void => clearTimeout(timer)
-  const timer = setTimeout(() => {
-    if (performance.now() - dueMs > timeoutMs * LATE_PART) cancel = expectWithin(timeoutMs, expire)
-    else expire()
-  }, timeoutMs).unref()
-  return () => cancel()
 }

@@ -1,6 +1,6 @@
 import { fromStatus, StatusError } from '@centaurus/api'
 import type { Status } from '@centaurus/api/meta/v1'
-import type { Clock, Logger } from '@centaurus/base'
+import { expectWithin, type Clock, type Logger } from '@centaurus/base'
 import type { PartitionLink } from '../membership/partition-link.ts'
 import { CLAIMS_PATH } from './claims-extension.ts'
 import type { ClaimAnswer, ClaimItem, ClaimRoom, ClaimsRequest, ClaimsResponse, PreemptRoom } from './model.ts'
@@ -137,7 +137,7 @@ export class ClaimSender {
     const { door, partition, epoch } = this.#deps
     const request = { partition, epoch, sequence: ++this.#sequence, items: batch.map(({ item }) => item) }
     const late = new AbortController()
-    const timer = this.#deps.clock.setTimer(REQUEST_TIMEOUT_MS, () =>
+    const timer = expectWithin(this.#deps.clock, REQUEST_TIMEOUT_MS, () =>
       late.abort(new Error(`No answer after ${REQUEST_TIMEOUT_MS} ms`)),
     )
     const signal = AbortSignal.any([this.#abort.signal, late.signal])

@@ -1,6 +1,6 @@
 import { serviceUnavailable, StatusError } from '@centaurus/api'
 import type { ForwardedAnswer } from '@centaurus/apiserver'
-import type { Clock, Logger, Timer } from '@centaurus/base'
+import { expectWithin, type Clock, type Logger, type Timer } from '@centaurus/base'
 import type { PartitionLink } from '../membership/partition-link.ts'
 import {
   BATCH_BYTES_MAX,
@@ -107,7 +107,7 @@ export class BatchSender {
   async #ask(items: readonly BatchItem[]): Promise<readonly BatchItemAnswer[]> {
     const { link, clock } = this.#deps
     const abort = new AbortController()
-    const timer = clock.setTimer(ANSWER_TIMEOUT_MS, () =>
+    const timer = expectWithin(clock, ANSWER_TIMEOUT_MS, () =>
       abort.abort(new Error(`No answer in ${ANSWER_TIMEOUT_MS} ms`)),
     )
     try {

@@ -179,9 +179,12 @@ export class RelaySink {
   #watchSilence(abort: AbortController): { heard(): void; stop(): void } {
     const { clock } = this.#deps
     let heardMs = clock.monotonicMs()
+    let dueMs = heardMs + SILENCE_MS / 2
     const check = (): void => {
-      // what waits to be written here says nothing about the other side
-      if (this.#writer.queuedBytes > 0) heardMs = clock.monotonicMs()
+      const isLate = clock.monotonicMs() - dueMs > SILENCE_MS / 4
+      dueMs = clock.monotonicMs() + SILENCE_MS / 2
+      // what waits to be written here says nothing about the other side, nor does what this process had no time to read
+      if (isLate || this.#writer.queuedBytes > 0) heardMs = clock.monotonicMs()
       if (clock.monotonicMs() - heardMs > SILENCE_MS) abort.abort(new Error(`Nothing was heard for ${SILENCE_MS} ms`))
       else timer = clock.setTimer(SILENCE_MS / 2, check)
     }
