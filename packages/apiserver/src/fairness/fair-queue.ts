@@ -13,15 +13,15 @@ export interface QueueLimits {
    * socket, where nobody could choose. A read of one object weighs 1, about 0.1 ms.
    */
   readonly weightPerTurn: number
+  /** The same while several tenants are here: what one begins delays the others, and each look costs as much as half a read. */
+  readonly sharedWeightPerTurn: number
 }
 
 /** Source of the seats: kube-apiserver's max-requests-inflight plus mutating (600), less what is exempt here. */
-const TENANTS: QueueLimits = { seats: 256, seatsEach: 64, waitingEach: 1_024, weightPerTurn: 8 }
+const TENANTS: QueueLimits = { seats: 256, seatsEach: 64, waitingEach: 1_024, weightPerTurn: 8, sharedWeightPerTurn: 2 }
 /** A request that waited for so long is refused. Source: a quarter of apiserver's request timeout of one minute. */
 const WAIT_MAX_MS = 15_000
 const SWEEP_MS = 1_000
-/** {@link QueueLimits.weightPerTurn} while several tenants are here: what one begins delays the others, and each look costs as much as half a read. */
-const SHARED_WEIGHT_PER_TURN = 2
 /** A tenant is held to be here for so long after its last request. */
 const PRESENT_MS = 1_000
 const RETRY_SECONDS = 1
@@ -127,7 +127,8 @@ export class FairQueue {
   }
 
   get #weightPerTurn(): number {
-    return this.#clock.monotonicMs() < this.#sharedUntilMs ? SHARED_WEIGHT_PER_TURN : this.#limits.weightPerTurn
+    const { weightPerTurn, sharedWeightPerTurn } = this.#limits
+    return this.#clock.monotonicMs() < this.#sharedUntilMs ? sharedWeightPerTurn : weightPerTurn
   }
 
   #flowOf(tenant: string): Flow {

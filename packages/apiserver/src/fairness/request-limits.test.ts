@@ -4,7 +4,7 @@ import { adminOf, putTenant, startTenantServer } from '../testing/tenant-server.
 import type { TestServer } from '../testing/test-server.ts'
 
 /** Requests of all nodes that are worked on at once. */
-const NODE_SEATS = 512
+const NODE_SEATS = 1_024
 
 describe('the limits of requests', () => {
   let test: TestServer
@@ -46,16 +46,20 @@ describe('the limits of requests', () => {
   })
 
   it('let nodes wait for each other, and nobody else for them', async () => {
-    const node = await test.as({ commonName: 'system:node:n1', organizations: ['system:nodes', 'system:masters'] })
+    const asNode = (): Promise<TestServer['request']> =>
+      test.as({ commonName: 'system:node:n1', organizations: ['system:nodes', 'system:masters'] })
+    const [node, other] = await Promise.all([asNode(), asNode()]) // a connection has no more than 1,000 streams
     held.length = 0
     const all = new Promise<void>((resolve) => {
       arrived = () => held.length === NODE_SEATS - 1 && resolve()
     })
-    const holding = Array.from({ length: NODE_SEATS }, () => node('GET', '/slow'))
+    const holding = Array.from({ length: NODE_SEATS }, (_, i) => (i % 2 === 0 ? node : other)('GET', '/slow'))
     await all
     let isAnswered = false
     const waiting = node('GET', '/version').then(() => (isAnswered = true))
     assert.equal((await test.request('GET', '/version')).status, 200)
+    const lease = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n1'
+    assert.equal((await node('PUT', lease, { body: {} })).status, 201)
     assert.equal(isAnswered, false)
     for (const release of held) release()
     await Promise.all([...holding, waiting])

@@ -13,11 +13,19 @@ const RETRY_SECONDS = 1
 /** The queue of all whom nobody knows; no tenant can be called so. */
 const NOBODY = 'system:unauthenticated'
 const NODES = 'system:nodes'
+/** Renewals of nodes' Leases: a write that waits for another partition must not keep a node from telling that it lives. */
+const HEARTBEATS = 'system:nodes/leases'
 /**
  * Of all nodes together. They wait for nobody but each other, so that a server with more of them than it can bear still answers partitions, controllers and
  * operators at once; what waited too long is refused, and comes again. Source of a level for nodes: apiserver's `node-high`.
  */
-const NODE_LIMITS: QueueLimits = { seats: 512, seatsEach: 512, waitingEach: 50_000, weightPerTurn: 64 }
+const NODE_LIMITS: QueueLimits = {
+  seats: 2_048,
+  seatsEach: 1_024,
+  waitingEach: 50_000,
+  weightPerTurn: 64,
+  sharedWeightPerTurn: 64,
+}
 const CONNECTIONS = new Set(['attach', 'exec', 'portforward', 'proxy'])
 const NANOS_PER_UNIT = quantityOfUnits(1).nanos
 
@@ -45,7 +53,7 @@ export class RequestLimits {
     const isUnknown = user.groups.includes(NOBODY)
     const isNode = user.tenant === SYSTEM_TENANT && user.groups.includes(NODES)
     if (user.tenant === SYSTEM_TENANT && !isUnknown && !isNode) return work()
-    const tenant = isNode ? NODES : isUnknown ? NOBODY : user.tenant
+    const tenant = isNode ? nodeFlow(info) : isUnknown ? NOBODY : user.tenant
     const isConnection = CONNECTIONS.has(info.subresource) || isFollowing(exchange, info)
     if (!isNode && (isConnection || info.verb === 'watch')) this.#hold(tenant, exchange)
     if (isConnection) return work()
@@ -63,6 +71,10 @@ export class RequestLimits {
       else this.#longRunning.set(tenant, left)
     })
   }
+}
+
+function nodeFlow({ resource, verb }: RequestContext['info']): string {
+  return resource === 'leases' && verb === 'update' ? HEARTBEATS : NODES
 }
 
 /** A list may be of thousands, and a write is parsed, validated and encoded. */
