@@ -257,19 +257,6 @@ describe('the gateway', () => {
     watch.close()
   })
 
-  it('has operators list again who watch all tenants when one of them moves', async () => {
-    await world.addTenant('nomad', 'tp1')
-    const watch = await operator.watch('/tenants/all/api/v1/configmaps?watch=1')
-    const others = await operator.watch('/api/v1/nodes?watch=1')
-    const registry = world.servers.home.client
-    const found = await registry.get(tenants, { name: 'nomad' })
-    await registry.updateStatus(tenants, { ...found, status: { phase: 'Active', partition: 'home', epoch: 2 } })
-    await watch.until((events, ended) => ended && events.at(-1)?.type === 'ERROR')
-    assert.equal(watch.events.at(-1)!.object.reason, 'Expired')
-    assert.equal(others.ended, false)
-    others.close()
-  })
-
   it('shows operators no copies that a partition holds of another’s objects', async () => {
     const { home, tp1 } = world.servers
     const path = '/tenants/all/api/v1/configmaps?fieldSelector=metadata.name%3Down'
@@ -293,6 +280,19 @@ describe('the gateway', () => {
       ['default--acme'],
     )
     watch.close()
+  })
+
+  it('has operators list again who watch all tenants when one of them moves', async () => {
+    await world.addTenant('nomad', 'tp1')
+    const watch = await operator.watch('/tenants/all/api/v1/configmaps?watch=1')
+    const others = await operator.watch('/api/v1/nodes?watch=1')
+    const registry = world.servers.home.client
+    const found = await registry.get(tenants, { name: 'nomad' })
+    await registry.updateStatus(tenants, { ...found, status: { phase: 'Active', partition: 'home', epoch: 2 } })
+    await watch.until((events, ended) => ended && events.at(-1)?.type === 'ERROR')
+    assert.equal(watch.events.at(-1)!.object.reason, 'Expired')
+    assert.equal(others.ended, false)
+    others.close()
   })
 
   it('gathers the metrics of all partitions, for operators alone', async () => {
