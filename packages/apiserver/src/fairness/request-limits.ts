@@ -13,8 +13,8 @@ const RETRY_SECONDS = 1
 /** The queue of all whom nobody knows; no tenant can be called so. */
 const NOBODY = 'system:unauthenticated'
 const NODES = 'system:nodes'
-/** Renewals of nodes' Leases: a write that waits for another partition must not keep a node from telling that it lives. */
-const HEARTBEATS = 'system:nodes/leases'
+/** Leases and statuses of nodes: a write that waits for another partition must not keep a node from telling that it lives. */
+const HEARTBEATS = 'system:nodes/heartbeats'
 /**
  * Of all nodes together. They wait for nobody but each other, so that a server with more of them than it can bear still answers partitions, controllers and
  * operators at once; what waited too long is refused, and comes again. Source of a level for nodes: apiserver's `node-high`.
@@ -73,8 +73,8 @@ export class RequestLimits {
   }
 }
 
-function nodeFlow({ resource, verb }: RequestContext['info']): string {
-  return resource === 'leases' && verb === 'update' ? HEARTBEATS : NODES
+function nodeFlow({ resource }: RequestContext['info']): string {
+  return resource === 'leases' || resource === 'nodes' ? HEARTBEATS : NODES
 }
 
 /** A list may be of thousands, and a write is parsed, validated and encoded. */
