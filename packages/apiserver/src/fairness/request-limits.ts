@@ -36,7 +36,8 @@ export interface RequestLimitsDeps {
 
 /**
  * Shares the server between tenants. Users of `system` (the cluster's own parts, operators) are exempt, as upstream exempts
- * `system:masters`; nodes have a queue of their own, and whoever is not known waits in a queue of their own. What stays open is counted and holds no seat; a watch holds one until it has begun.
+ * `system:masters`; nodes have a queue of their own, and so has whoever is not known. What tenants hold open is counted and holds no seat; a watch holds one
+ * until it has begun.
  */
 export class RequestLimits {
   readonly #queue: FairQueue
@@ -50,15 +51,16 @@ export class RequestLimits {
 
   /** Runs `work` when it may. Throws TooManyRequests. */
   run(exchange: Exchange, { user, info }: RequestContext, work: () => Promise<void>): Promise<void> {
-    const isUnknown = user.groups.includes(NOBODY)
-    const isNode = user.tenant === SYSTEM_TENANT && user.groups.includes(NODES)
-    if (user.tenant === SYSTEM_TENANT && !isUnknown && !isNode) return work()
-    const tenant = isNode ? nodeFlow(info) : isUnknown ? NOBODY : user.tenant
     const isConnection = CONNECTIONS.has(info.subresource) || isFollowing(exchange, info)
-    if (!isNode && (isConnection || info.verb === 'watch')) this.#hold(tenant, exchange)
-    if (isConnection) return work()
-    const request = { tenant, weight: weightOf(info.verb), isWanted: () => !exchange.closed }
-    return (isNode ? this.#nodes : this.#queue).run(request, work)
+    const waitIn = (queue: FairQueue, tenant: string): Promise<void> =>
+      queue.run({ tenant, weight: weightOf(info.verb), isWanted: () => !exchange.closed }, work)
+    const tenant = user.groups.includes(NOBODY) ? NOBODY : user.tenant
+    if (tenant === SYSTEM_TENANT) {
+      const isLimited = user.groups.includes(NODES) && !isConnection
+      return isLimited ? waitIn(this.#nodes, nodeFlow(info)) : work()
+    }
+    if (isConnection || info.verb === 'watch') this.#hold(tenant, exchange)
+    return isConnection ? work() : waitIn(this.#queue, tenant)
   }
 
   #hold(tenant: string, exchange: Exchange): void {
