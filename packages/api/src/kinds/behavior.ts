@@ -66,7 +66,7 @@ export interface KindBehavior<T extends KubeObject = KubeObject> {
 export interface TableColumn {
   readonly name: string
   readonly type: 'string' | 'integer' | 'number' | 'boolean' | 'date'
-  readonly format?: 'name' | '' | undefined
+  readonly format?: 'name' | 'duration' | '' | undefined
   readonly description: string
   readonly priority: 0 | 1
 }

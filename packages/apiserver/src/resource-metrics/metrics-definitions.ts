@@ -1,5 +1,6 @@
 import {
   addQuantities,
+  column,
   formatQuantity,
   parseQuantity,
   quantityOfUnits,
@@ -24,21 +25,12 @@ const NODE_SCHEMA = { type: 'object', properties: { ...TIMES, usage: USAGE } }
 const CONTAINER = { type: 'object', properties: { name: { type: 'string' }, usage: USAGE } }
 const POD_SCHEMA = { type: 'object', properties: { ...TIMES, containers: { type: 'array', items: CONTAINER } } }
 
-const column = (name: string, description: string, more: Partial<TableColumn> = {}): TableColumn => ({
-  name,
-  type: 'string',
-  format: '',
-  description,
-  priority: 0,
-  ...more,
-})
-
 /** Source: metrics-server pkg/api/table.go, v0.8. */
 const COLUMNS: readonly TableColumn[] = [
   column('Name', 'Name of the resource', { format: 'name' }),
   column('cpu', 'Use of cpu'),
   column('memory', 'Working set of memory'),
-  column('Window', 'Time over which was measured', { format: 'duration' as TableColumn['format'] }),
+  column('Window', 'Time over which was measured', { format: 'duration' }),
 ]
 
 /** `nodes` and `pods` of `metrics.k8s.io/v1beta1`: read-only and computed. Source: metrics-server v0.8. */

@@ -1,4 +1,5 @@
 import {
+  column,
   formatAge,
   formatQuantity,
   quantityMilliValue,
@@ -75,15 +76,6 @@ function formatAmount(name: string, amount: number): string {
   const isBytes = name === 'memory' || name === 'ephemeral-storage' || name.startsWith('hugepages-')
   return formatQuantity(quantityOfUnits(amount, isBytes ? 'BinarySI' : 'DecimalSI'))
 }
-
-const column = (name: string, description: string, more: Partial<TableColumn> = {}): TableColumn => ({
-  name,
-  type: 'string',
-  format: '',
-  description,
-  priority: 0,
-  ...more,
-})
 
 const COLUMNS: readonly TableColumn[] = [
   column('Name', 'The node', { format: 'name' }),

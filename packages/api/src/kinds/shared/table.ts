@@ -8,9 +8,10 @@ export interface ColumnOptions {
   readonly type?: TableColumn['type']
   /** Shown with `-o wide` only. */
   readonly wide?: boolean
-  readonly format?: 'name'
+  readonly format?: 'name' | 'duration'
 }
 
+/** A column of what `kubectl get` shows. */
 export function column(name: string, description: string, options: ColumnOptions = {}): TableColumn {
   const { type = 'string', wide = false, format = '' } = options
   return { name, type, format, description, priority: wide ? 1 : 0 }
