@@ -11,6 +11,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   controllers: ['base', 'api', 'client'],
   scheduler: ['base', 'api', 'client'],
   node: ['base', 'api', 'client', 'streams'],
+  network: ['base', 'api', 'client'],
   partition: ['base', 'api', 'store', 'client', 'apiserver', 'streams'],
   simulation: ['base', 'api', 'store', 'client', 'node', 'streams'],
 }
@@ -28,6 +29,7 @@ const NODE_ONLY_FILES: Readonly<Record<string, string>> = {
 const OWNED_DEPENDENCIES: Readonly<Record<string, readonly string[]>> = {
   lmdb: ['packages/store/src'],
   '@grpc/grpc-js': ['packages/node/src', 'bench'],
+  koffi: ['packages/network/src/kernel'],
   ws: ['packages/streams/src'],
   commander: ['apps/centaurus/src'],
   listr2: ['apps/centaurus/src'],

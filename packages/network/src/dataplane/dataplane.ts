@@ -1,0 +1,83 @@
+import type { PolicySet, PolicySetPeers, RuleId } from '../policy/policy-set.ts'
+import type { ServiceTables } from '../services/service-tables.ts'
+
+/** A pod of this host. */
+export interface Endpoint {
+  /** Network of its tenant; 1 to 2^24 − 1. */
+  readonly vni: number
+  readonly ip: string
+  /** By which the host's own stack knows it; equals `ip` unless its VPC has a CIDR of its own. */
+  readonly hostIP: string
+  readonly mac: string
+  /** Index of the host's end of its veth. */
+  readonly ifindex: number
+  readonly identity: number
+  /** From {@link Dataplane.addPolicySet}; 0: not ready, only this host reaches it and it reaches nobody. */
+  readonly policySet: number
+  /** 0 for VPCs that share the nodes' own addresses, else the VNI. */
+  readonly routeDomain: number
+  /** Length of the blocks in which its VPC's addresses are given to nodes, such as 24. */
+  readonly blockPrefix: number
+}
+
+/** A block of pod addresses and the node that has it. */
+export interface Route {
+  readonly domain: number
+  readonly cidr: string
+  /** Address of the node on the network between hosts. */
+  readonly node: string
+}
+
+export interface DropEvent {
+  readonly reason: string
+  readonly rule: RuleId
+  readonly direction: 'ingress' | 'egress'
+  readonly vni: number
+  readonly identity: number
+  readonly source: string
+  readonly destination: string
+  readonly protocol: number
+  readonly sourcePort: number
+  readonly destinationPort: number
+}
+
+export interface Counters {
+  /** By reason. */
+  readonly drops: ReadonlyMap<string, { readonly packets: number; readonly bytes: number }>
+  /** New flows and denied packets by rule. */
+  readonly rules: ReadonlyMap<RuleId, { readonly packets: number; readonly bytes: number }>
+}
+
+/**
+ * The programs and tables of one host. Every call writes to the kernel before it returns, and throws `DataplaneError`, with what to do, when it can't. Packets
+ * of a flow see either the state before a call or after it.
+ */
+export interface Dataplane {
+  /** Adds or replaces; the change is atomic for the endpoint. */
+  setEndpoint(endpoint: Endpoint): void
+  removeEndpoint(endpoint: Pick<Endpoint, 'vni' | 'ip'>): void
+  listEndpoints(): Endpoint[]
+  /** The program for a pod's veth, on the host's end. Idempotent. */
+  attachPod(ifindex: number): void
+  setRoute(route: Route): void
+  removeRoute(route: Pick<Route, 'domain' | 'cidr'>): void
+  /** Believes identities in packets from this address. */
+  setNode(address: string): void
+  removeNode(address: string): void
+  /** Fills a set's tables; nothing uses them before an endpoint names the id. The same key twice gives the same id. */
+  addPolicySet(set: PolicySet): number
+  extendPolicySet(id: number, peers: PolicySetPeers): void
+  /** Endpoints must not name it any more. */
+  removePolicySet(id: number): void
+  /** Identities of a network that policy sets know of. */
+  addIdentities(vni: number, ids: readonly number[]): void
+  removeIdentities(vni: number, ids: readonly number[]): void
+  applyServices(tables: ServiceTables): void
+  readCounters(): Counters
+  /** A sample of dropped packets, a bounded number a second. */
+  onDrop(listener: (event: DropEvent) => void): () => void
+  /** Stops following; programs, tables and pins stay, and traffic goes on. */
+  close(): void
+  /** Takes everything off the host. */
+  remove(): void
+}

@@ -1,0 +1,11 @@
+export type { Counters, Dataplane, DropEvent, Endpoint, Route } from './dataplane/dataplane.ts'
+export type {
+  CidrVerdicts,
+  PolicySet,
+  PolicySetPeers,
+  PortProtocol,
+  RuleId,
+  Segment,
+  VerdictList,
+} from './policy/policy-set.ts'
+export type { ServiceBackend, ServiceFrontend, ServiceProtocol, ServiceTables } from './services/service-tables.ts'

@@ -1,0 +1,1 @@
+export type { PolicySet } from '../policy/policy-set.ts'
