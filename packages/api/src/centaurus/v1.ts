@@ -2,6 +2,25 @@
 import type { Condition, ObjectMeta } from '../generated/types/meta/v1.ts'
 import type { ResourceType } from '../resource-type.ts'
 
+export {
+  DEFAULT_VPC,
+  FIRST_IDENTITY,
+  IDENTITY_MAX,
+  networkidentities,
+  subnets,
+  SYSTEM_VNI,
+  VNI_MAX,
+  VPC_ANNOTATION,
+  vpcs,
+  type NetworkIdentity,
+  type NetworkIdentitySpec,
+  type Subnet,
+  type SubnetSpec,
+  type Vpc,
+  type VpcSpec,
+  type VpcStatus,
+} from './network.ts'
+
 /** What a partition is for: `Tenant` holds what users make, `Resource` holds nodes. One partition may be both. */
 export type PartitionRole = 'Tenant' | 'Resource'
 
@@ -30,6 +49,8 @@ export interface PartitionSpec {
   serviceCIDR?: string | undefined
   /** Node ports that it may give to Services, such as `30064-30127`, written by home; disjoint from every other partition's. Home has those of nobody. */
   nodePorts?: string[] | undefined
+  /** Numbers that it may give to Vpcs, such as `4096-8191`, written by home; disjoint from every other partition's, also of partitions that are no more. */
+  vnis?: string[] | undefined
 }
 
 export interface PartitionStatus {
