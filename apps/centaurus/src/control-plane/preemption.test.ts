@@ -140,7 +140,6 @@ async function addNode(client: Client, name: string): Promise<void> {
 class Tenants {
   readonly name: string
   readonly server: TestServer
-  elections = 0
   readonly #resources: Resources
   readonly #random: Random
   #kill: () => Promise<void> = async () => {}
@@ -163,7 +162,6 @@ class Tenants {
   /** Another scheduler leads. The one before is killed, or has been after some step. */
   async elect({ steps = Infinity } = {}): Promise<void> {
     await this.#kill()
-    this.elections++
     const { epoch } = await acquireEpoch(this.server.store)
     let left = steps
     const step = (): void => {
@@ -292,7 +290,6 @@ describe('preemption across partitions, with faults', () => {
         return all
       }
       await until(async () => (await step()).every(isBound), tenants)
-      const electionsBefore = tp1.elections + tp2.elections
       await tp2.create('high', seed % 2 === 0 ? IMPORTANT / 2 : IMPORTANT, 'high')
       if (seed % 2 === 0) await tp1.create('high', IMPORTANT / 2, 'high')
       const deadline = performance.now() + WAIT_MS
@@ -306,7 +303,6 @@ describe('preemption across partitions, with faults', () => {
         else if (random.next() < 0.02 && round < 200) await resources.replace(random.integer(2))
         else if (round % 50 === 49) for (const each of tenants) await each.elect()
       }
-      const elections = tp1.elections + tp2.elections - electionsBefore
       let all = await step()
       const isSettled = async (): Promise<boolean> => {
         all = await step()
@@ -318,10 +314,8 @@ describe('preemption across partitions, with faults', () => {
       }
       await until(isSettled, tenants)
       const evicted = FILLERS - all.filter((pod) => !isImportant(pod)).length
-      assert.ok(
-        evicted >= IMPORTANT && evicted <= IMPORTANT + elections,
-        `${evicted} pods evicted, ${elections} elections`,
-      )
+      // The nodes were full, a node's victims and whom they leave for are one value in the store, and free room is told with whom it is kept for.
+      assert.equal(evicted, IMPORTANT)
     })
   }
 })

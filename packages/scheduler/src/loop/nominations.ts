@@ -1,3 +1,5 @@
+const PREFIX = 'nominated/'
+
 interface Nomination {
   /** Uid under which the room is kept. */
   readonly standIn: string
@@ -11,7 +13,7 @@ export class Nominations {
 
   /** Returns the uid under which the room is to be kept. */
   add(uid: string, nodeName: string): string {
-    const standIn = `nominated/${uid}`
+    const standIn = PREFIX + uid
     this.#byPod.set(uid, { standIn, nodeName })
     const pods = this.#byNode.get(nodeName) ?? new Set<string>()
     this.#byNode.set(nodeName, pods.add(uid))
@@ -20,6 +22,11 @@ export class Nominations {
 
   nodeOf(uid: string): string | undefined {
     return this.#byPod.get(uid)?.nodeName
+  }
+
+  /** Pod for which room is kept under a uid; undefined: it is a pod's own. */
+  podOf(standIn: string): string | undefined {
+    return standIn.startsWith(PREFIX) ? standIn.slice(PREFIX.length) : undefined
   }
 
   remove(uid: string): Nomination | undefined {

@@ -40,6 +40,8 @@ export interface PlacerDeps {
   readonly signal: AbortSignal
   /** The binding failed because somebody else had bound the pod. */
   readonly onBoundByOther: (pod: Stored<Pod>) => void
+  /** It is not bound, and counts nowhere any more. */
+  readonly onNotBound: (uid: string) => void
 }
 
 interface PlacedVolumes {
@@ -182,7 +184,7 @@ export class Placer {
   }
 
   #settle({ pod, nodeName }: BindItem, result: BindResult): void {
-    const { queue, state, caches, parking, reporter, signal, onBoundByOther } = this.#deps
+    const { queue, state, caches, parking, reporter, signal, onBoundByOther, onNotBound } = this.#deps
     const { uid } = pod.metadata
     if (result.type === 'bound') {
       queue.done(uid)
@@ -194,6 +196,7 @@ export class Placer {
     const cached = caches.podByUid(uid)
     if (cached?.spec?.nodeName) return onBoundByOther(cached)
     state.removePod(uid)
+    onNotBound(uid)
     parking.noteNode(nodeName)
     if (result.type === 'refused' && this.#mayTryElsewhere(uid, nodeName)) return queue.retry(uid)
     if (result.type !== 'gangRefused') this.#refusedBy.delete(uid)

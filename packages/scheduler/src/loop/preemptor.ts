@@ -4,6 +4,7 @@ import type { Clock, Logger, Random, Timer } from '@centaurus/base'
 import type { ClusterState } from '../core/cluster-state.ts'
 import { formatFitFailure, type FitFailure, type PodVolumes } from '../core/decide.ts'
 import type { ForeignUseChange } from '../core/foreign-use.ts'
+import type { PodFootprint } from '../core/pod-footprint.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
 import { planPreemption, type PreemptionPlan } from '../core/preempt.ts'
 import type { SchedulingQueue } from '../core/scheduling-queue.ts'
@@ -51,6 +52,8 @@ export interface PreemptorDeps {
   readonly random: Random
   readonly logger: Logger
   readonly refuse: (pod: Stored<Pod>, refusal: PodRefusal) => void
+  /** What a pod without a node would be to others on one. */
+  readonly footprintOf: (pod: Stored<Pod>) => PodFootprint
   /** Counts a pod as it is now. */
   readonly recount: (pod: Stored<Pod>) => void
   /** Something on the node went away. */
@@ -102,6 +105,7 @@ export class Preemptor {
   synced(): void {
     this.#isSynced = true
     for (const [uid, nodeName] of this.#promised) this.#review(uid, nodeName)
+    for (const uid of this.#promised.keys()) this.keep(uid)
   }
 
   close(): void {
@@ -137,6 +141,7 @@ export class Preemptor {
     const { uid } = pod.metadata
     const { nodeName } = plan
     this.#withdrawUnless(uid, nodeName)
+    for (const victim of plan.victims) this.#yield(this.#nominations.podOf(victim.uid))
     state.putPod(this.#nominations.add(uid, nodeName), requirements.footprint, nodeName)
     refuse(pod, { message, nominatedNodeName: nodeName, requirements })
     const victims = plan.victims
@@ -152,6 +157,19 @@ export class Preemptor {
     if (nomination === undefined) return
     this.#deps.state.removePod(nomination.standIn)
     this.#deps.roomChanged(nomination.nodeName)
+  }
+
+  /**
+   * Counts the room that a node's owner keeps for the pod as taken, whatever became of the pod's try. Others of ours would be refused there, and the
+   * pod, finding its room taken by them, would evict more.
+   */
+  keep(uid: string): void {
+    const { state, caches, footprintOf } = this.#deps
+    const nodeName = this.#promised.get(uid)
+    if (nodeName === undefined || this.nodeOf(uid) !== undefined || state.placement(uid)?.nodeName === nodeName) return
+    const pod = caches.podByUid(uid)
+    if (pod === undefined) return
+    state.putPod(this.#nominations.add(uid, nodeName), footprintOf(pod), nodeName)
   }
 
   /** The node has room again: gives those that wait for it another try. */
@@ -172,6 +190,7 @@ export class Preemptor {
     for (const uid of evict) this.#obey(uid)
     for (const uid of nominated) {
       this.#review(uid, nodeName)
+      if (this.#isSynced) this.keep(uid)
       this.#deps.queue.move(uid)
     }
     this.moveNominated(nodeName)
@@ -255,6 +274,7 @@ export class Preemptor {
       this.#promised.set(uid, nodeName)
       this.#review(uid, nodeName)
       if (caches.podByUid(uid) === undefined) return
+      this.keep(uid)
       this.#evict(victims, { pod, nodeName })
       if (result.victims === 0) queue.move(uid)
       return
@@ -262,16 +282,25 @@ export class Preemptor {
     // What failed may have been done all the same: then its owner tells.
     if (result.type === 'refused' && this.#promised.get(uid) === nodeName) this.#promised.delete(uid)
     this.release(uid)
+    this.keep(uid)
     queue.move(uid)
     const why = result.type === 'failed' ? { error: result.error } : { reason: result.reason }
     logger.info('No room was made for Pod', { pod: `${namespace}/${name}`, node: nodeName, ...why })
   }
 
-  #withdrawUnless(uid: string, nodeName: string): void {
+  #withdrawUnless(uid: string, nodeName: string | undefined): void {
     const promised = this.#promised.get(uid)
     if (promised === undefined || promised === nodeName) return
     this.#promised.delete(uid)
     this.#deps.binder.withdraw?.(promised, uid)
+  }
+
+  /** A more important pod takes the room that was kept for this one. Source: scheduler getLowerPriorityNominatedPods. */
+  #yield(uid: string | undefined): void {
+    if (uid === undefined) return
+    this.#withdrawUnless(uid, undefined)
+    this.release(uid)
+    this.#deps.queue.move(uid)
   }
 
   /** A pod that needs no room there any more lets others have it. */

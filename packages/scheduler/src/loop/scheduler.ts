@@ -6,7 +6,7 @@ import type { Client, InformerFactory } from '@centaurus/client'
 import { ClusterState } from '../core/cluster-state.ts'
 import type { ForeignUseChange, ForeignUseSource } from '../core/foreign-use.ts'
 import { decideGang } from '../core/decide-gang.ts'
-import { decide, decideBatch, formatFitFailure } from '../core/decide.ts'
+import { decide, decideBatch, formatFitFailure, prepareRefuse } from '../core/decide.ts'
 import { footprintKey } from '../core/pod-footprint.ts'
 import { PodCompiler } from '../core/pod-compiler.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
@@ -104,15 +104,14 @@ class Scheduler implements RunningScheduler {
     this.#parking = new Parking(this.#state, this.#queue)
     const binder = deps.binder ?? createClientBinder(deps.client)
     this.#preemptor = new Preemptor({
+      ...deps,
       state: this.#state,
       queue: this.#queue,
       caches: this.#caches,
       reporter: this.#reporter,
       binder,
-      clock: deps.clock,
-      random: deps.random,
-      logger: deps.logger,
       refuse: (pod, refusal) => this.#refuse(pod, refusal),
+      footprintOf: (pod) => this.#compiler.footprint(pod),
       recount: (pod) => this.#podChanged(pod, undefined),
       roomChanged: (nodeName) => this.#parking.noteNode(nodeName),
     })
@@ -127,6 +126,7 @@ class Scheduler implements RunningScheduler {
       logger: deps.logger,
       signal: this.#abort.signal,
       onBoundByOther: (pod) => this.#podChanged(pod, undefined),
+      onNotBound: (uid) => this.#preemptor.keep(uid),
     })
     this.#gangs = new Gangs({
       informers: deps.informers,
@@ -233,7 +233,10 @@ class Scheduler implements RunningScheduler {
     const plan = this.#planPod(pod)
     if (plan.type === 'wait') return this.#refuse(pod, plan)
     const { requirements, volumes } = plan
-    const alike = takesAlike && this.#isPlain(pod) ? this.#takeAlike(requirements) : []
+    if (nominatedNode !== undefined && this.#fitsOn(nominatedNode, { uid, ...plan })) {
+      return this.#place(pod, plan, nominatedNode)
+    }
+    const alike = takesAlike && nominatedNode === undefined && this.#isPlain(pod) ? this.#takeAlike(requirements) : []
     if (alike.length > 0) return this.#scheduleRun([pod, ...alike], plan)
     const decision = decide(this.#state, requirements, {
       startSlot: this.#startSlot,
@@ -248,8 +251,21 @@ class Scheduler implements RunningScheduler {
       return this.#preemptor.preemptOrRefuse(pod, { requirements, failure, volumes, nominatedNode })
     }
     this.#startSlot = decision.nextSlot
-    this.#state.putPod(uid, requirements.footprint, decision.nodeName)
-    this.#placer.place(pod, plan, decision.nodeName)
+    this.#place(pod, plan, decision.nodeName)
+  }
+
+  /** Where room is kept for a pod is its place once there is room, wherever else there may be some. Source: scheduler evaluateNominatedNode. */
+  #fitsOn(nodeName: string, { uid, requirements, volumes }: ReadyPod & { readonly uid: string }): boolean {
+    const slot = this.#state.slotOf(nodeName)
+    if (slot === undefined || this.#placer.refusedBy(uid)?.has(nodeName)) return false
+    return prepareRefuse(this.#state, requirements, volumes)(slot) === undefined
+  }
+
+  #place(pod: Stored<Pod>, plan: ReadyPod, nodeName: string): void {
+    const { uid } = pod.metadata
+    this.#state.putPod(uid, plan.requirements.footprint, nodeName)
+    this.#preemptor.keep(uid)
+    this.#placer.place(pod, plan, nodeName)
   }
 
   /** Nothing but its requirements decides where it goes. */
@@ -341,6 +357,7 @@ class Scheduler implements RunningScheduler {
     this.#startSlot = decision.nextSlot
     // Those that are on their way to a node may yet be refused there.
     const bound = others.filter(({ spec }) => Boolean(spec?.nodeName)).length
+    for (const { pod } of placed) this.#preemptor.keep(pod.metadata.uid)
     this.#placer.placeTogether(placed, { key: gangKey(first), needed: minCount - bound })
   }
 
@@ -363,6 +380,7 @@ class Scheduler implements RunningScheduler {
     // Who refused it may have room again without our hearing of it.
     if (this.#placer.endTry(uid)) this.#queue.fail(uid, { park: false })
     else this.#parking.park(uid, refusal.requirements)
+    this.#preemptor.keep(uid)
     this.#reporter.unschedulable(pod, refusal)
   }
 
