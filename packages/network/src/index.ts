@@ -8,4 +8,5 @@ export type {
   Segment,
   VerdictList,
 } from './policy/policy-set.ts'
+export { usedLabelKeys, type PolicyObjects } from './policy/used-label-keys.ts'
 export type { ServiceBackend, ServiceFrontend, ServiceProtocol, ServiceTables } from './services/service-tables.ts'
