@@ -130,6 +130,7 @@ export { isSidecar, podLimits, podRequests, type ResourceAmounts } from './kinds
 export { validateEphemeralContainersUpdate } from './kinds/pod/validate-update.ts'
 export { validatePodResize } from './kinds/pod/validate-resize.ts'
 export { podStatusText } from './kinds/pod/table.ts'
+export { VPC_FINALIZER } from './kinds/network/vpc.ts'
 export { podTemplateHash } from './kinds/pod/template-hash.ts'
 export { behaviorOf } from './kinds/registry.ts'
 export {

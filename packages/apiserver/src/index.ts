@@ -24,7 +24,8 @@ export type {
   RequestContext,
   WriteCheck,
 } from './extension.ts'
-export { customDefinitions } from './crd/custom-definition.ts'
+export { customDefinitions, ownDefinitions } from './crd/custom-definition.ts'
+export { createNetworkExtension, type NetworkOptions } from './network/network-extension.ts'
 export { createApiServicesExtension } from './crd/api-services.ts'
 export { createCrdExtension, servedCustomResources } from './crd/crd-extension.ts'
 export { createDiscoveryExtension, type DiscoveryOptions } from './discovery/discovery-extension.ts'

@@ -13,9 +13,11 @@ import { resourceQuotaBehavior } from './cluster/resource-quota.ts'
 import { configMapBehavior } from './config/config-map.ts'
 import { secretBehavior } from './config/secret.ts'
 import { serviceAccountBehavior } from './config/service-account.ts'
+import { clusterNetworkPolicyBehavior } from './network/cluster-policy.ts'
 import { endpointsBehavior, endpointSliceBehavior } from './network/endpoints.ts'
 import { ingressBehavior, ingressClassBehavior } from './network/ingress.ts'
 import { ipAddressBehavior, networkPolicyBehavior, serviceCIDRBehavior } from './network/policy.ts'
+import { vpcBehavior } from './network/vpc.ts'
 import { nodeBehavior } from './node/behavior.ts'
 import { podBehavior } from './pod/behavior.ts'
 import {
@@ -106,6 +108,7 @@ const BEHAVIORS: ReadonlyMap<string, KindBehavior> = new Map([
   ['autoscaling/Scale', defineKind(scaleBehavior)],
   ['batch/CronJob', defineKind(cronJobBehavior)],
   ['batch/Job', defineKind(jobBehavior)],
+  ['centaurus.io/Vpc', defineKind(vpcBehavior)],
   ['certificates.k8s.io/CertificateSigningRequest', defineKind(certificateSigningRequestBehavior)],
   ['certificates.k8s.io/ClusterTrustBundle', defineKind(clusterTrustBundleBehavior)],
   ['certificates.k8s.io/PodCertificateRequest', defineKind(podCertificateRequestBehavior)],
@@ -125,6 +128,7 @@ const BEHAVIORS: ReadonlyMap<string, KindBehavior> = new Map([
   ['networking.k8s.io/ServiceCIDR', defineKind(serviceCIDRBehavior)],
   ['node.k8s.io/RuntimeClass', defineKind(runtimeClassBehavior)],
   ['policy/PodDisruptionBudget', defineKind(podDisruptionBudgetBehavior)],
+  ['policy.networking.k8s.io/ClusterNetworkPolicy', defineKind(clusterNetworkPolicyBehavior)],
   ['rbac.authorization.k8s.io/ClusterRole', defineKind(clusterRoleBehavior)],
   ['rbac.authorization.k8s.io/ClusterRoleBinding', defineKind(clusterRoleBindingBehavior)],
   ['rbac.authorization.k8s.io/Role', defineKind(roleBehavior)],

@@ -9,8 +9,10 @@ import type { AuthorizationAttributes } from './access.ts'
 const OPERATORS_RESOURCES = new Set([
   '/nodes',
   'apiregistration.k8s.io/apiservices',
+  'centaurus.io/networkidentities',
   'centaurus.io/nodeallocations',
   'centaurus.io/partitions',
+  'centaurus.io/subnets',
   'centaurus.io/tenants',
   'certificates.k8s.io/certificatesigningrequests',
   'certificates.k8s.io/clustertrustbundles',
@@ -32,10 +34,16 @@ const OPERATORS_RESOURCES = new Set([
 ])
 
 /**
- * Where pods run, and at which addresses they and Services are, is not for tenants to say: the server connects to what a pod's status
- * names, and nodes take traffic for what a Service's names.
+ * Where pods run, at which addresses they and Services are, and which number their network has, is not for tenants to say: the server connects to what a
+ * pod's status names, and nodes take traffic for what a Service's names and a network's number.
  */
-const PLACEMENTS = new Set(['/bindings', '/pods/binding', '/pods/status', '/services/status'])
+const PLACEMENTS = new Set([
+  '/bindings',
+  '/pods/binding',
+  '/pods/status',
+  '/services/status',
+  'centaurus.io/vpcs/status',
+])
 
 const READS = new Set(['get', 'list', 'watch'])
 

@@ -126,7 +126,9 @@ class DefinitionLife {
     const known = this.#served.get(crd.metadata.name)
     if (known?.form === form) return
     const custom = this.#tenant === SYSTEM_TENANT && isShared(crd) ? 'shared' : 'own'
-    const added = customDefinitions(crd).map((definition) => ({ ...definition, custom }) as const)
+    const added = this.#isBuiltIn(crd)
+      ? []
+      : customDefinitions(crd).map((definition) => ({ ...definition, custom }) as const)
     const kept = new Set(added.map(({ info }) => info.version))
     const removed = (known?.definitions ?? []).map(({ info }) => info).filter(({ version }) => !kept.has(version))
     this.#served.set(crd.metadata.name, { form, definitions: added })
@@ -167,8 +169,15 @@ class DefinitionLife {
     })
   }
 
+  /** The server has the resource anyway: it stays as it is, whoever installs a definition of it and removes it again. */
+  #isBuiltIn({ spec }: Definition): boolean {
+    const found = this.#core.registries.of(this.#tenant).findResource(spec.group, spec.names.plural)
+    return found !== undefined && found.custom === undefined
+  }
+
   /** Tenants that may have objects of the definition. */
   #ownersOf(crd: Definition): readonly string[] {
+    if (this.#isBuiltIn(crd)) return []
     const isEverywhere = this.#tenant === SYSTEM_TENANT && isShared(crd)
     return isEverywhere ? [SYSTEM_TENANT, ...this.#core.tenants.hosted()] : [this.#tenant]
   }

@@ -51,6 +51,15 @@ export function customDefinitions(crd: Readonly<CustomResourceDefinition>): Reso
   return crd.spec.versions.filter((version) => version.served).map((version) => defineVersion(crd, version, storage))
 }
 
+/** The same for kinds of the cluster itself, of which no CustomResourceDefinition tells OpenAPI. */
+export function ownDefinitions(crd: Readonly<CustomResourceDefinition>): ResourceDefinition[] {
+  const descriptions = describeCustomResources(crd)
+  return customDefinitions(crd).map((definition) => {
+    const description = descriptions.find(({ version }) => version === definition.info.version)
+    return description === undefined ? definition : { ...definition, description }
+  })
+}
+
 /** What OpenAPI says about each served version. */
 export function describeCustomResources(crd: Readonly<CustomResourceDefinition>): CustomResourceDescription[] {
   return crd.spec.versions

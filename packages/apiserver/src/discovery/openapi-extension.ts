@@ -95,12 +95,12 @@ function createDocuments(registry: ResourceRegistry, options: DocumentSources): 
   const current = (): OpenApi => {
     if (openApi === undefined || generation !== registry.generation) {
       generation = registry.generation
+      const own = registry.list().flatMap(describe)
+      const names = new Set(own.map(nameOf))
+      // a registry that tenants share tells what operators define and share, and nothing of any of them
+      const custom = servedCustomResources(options.reader, registry.isEmpty ? undefined : options.tenant)
       openApi = createOpenApi({
-        // a registry that tenants share tells what operators define and share, and nothing of any of them
-        customResources: [
-          ...registry.list().flatMap(describeVirtual),
-          ...servedCustomResources(options.reader, registry.isEmpty ? undefined : options.tenant),
-        ],
+        customResources: [...own, ...custom.filter((description) => !names.has(nameOf(description)))],
         descriptions: options.descriptions,
       })
       kept.clear()
@@ -137,8 +137,13 @@ function createDocuments(registry: ResourceRegistry, options: DocumentSources): 
   }
 }
 
-/** What is computed is described as a custom resource is. */
-function describeVirtual({ info, virtual }: ResourceDefinition): CustomResourceDescription[] {
+function nameOf({ group, version, resource }: CustomResourceDescription): string {
+  return `${group}/${version}/${resource}`
+}
+
+/** What is built in here and not upstream, or computed, is described as a custom resource is. */
+function describe({ info, virtual, description }: ResourceDefinition): CustomResourceDescription[] {
+  if (description !== undefined) return [description]
   if (virtual === undefined) return []
   const { group, version, resource, kind, listKind, namespaced, verbs } = info
   return [{ group, version, resource, kind, listKind, namespaced, verbs, subresources: [], schema: virtual.schema }]

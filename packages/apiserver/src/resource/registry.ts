@@ -1,4 +1,4 @@
-import type { FieldError, KindBehavior, KubeObject, ResourceInfo } from '@centaurus/api'
+import type { CustomResourceDescription, FieldError, KindBehavior, KubeObject, ResourceInfo } from '@centaurus/api'
 
 /**
  * One resource in one version, as the server serves it: what discovery shows, how its objects behave, and where they are kept.
@@ -34,6 +34,8 @@ export interface ResourceDefinition {
    * have, in every tenant. Absent: built in, served everywhere.
    */
   readonly custom?: 'own' | 'shared' | undefined
+  /** What OpenAPI says of it. Absent: it is known of built-in kinds, custom resources and computed objects. */
+  readonly description?: CustomResourceDescription | undefined
   /** Where the objects come from when they are computed and not stored. Its verbs can only be `get` and `list`. */
   readonly virtual?: VirtualObjects | undefined
 }

@@ -4,6 +4,7 @@ import { findKind } from '@centaurus/api'
 export type ResourceKey = string
 
 export const NAMESPACES: ResourceKey = 'core/namespaces'
+const VPCS: ResourceKey = 'centaurus.io/vpcs'
 
 /**
  * A place in an object that names another one which the view shows under another name. `path` is of members, `*` stands for each
@@ -64,6 +65,17 @@ const REFERENCES: Readonly<Record<ResourceKey, readonly Reference[]>> = {
   'rbac.authorization.k8s.io/rolebindings': [name('subjects.*.namespace', NAMESPACES), role('roleRef')],
   'rbac.authorization.k8s.io/clusterrolebindings': [name('subjects.*.namespace', NAMESPACES), role('roleRef')],
   'networking.k8s.io/ingresses': [name('spec.ingressClassName', 'networking.k8s.io/ingressclasses')],
+  'networking.k8s.io/networkpolicies': [
+    namespaceSelector('spec.ingress.*.from.*.namespaceSelector'),
+    namespaceSelector('spec.egress.*.to.*.namespaceSelector'),
+  ],
+  'policy.networking.k8s.io/clusternetworkpolicies': [
+    'spec.subject',
+    'spec.ingress.*.from.*',
+    'spec.egress.*.to.*',
+  ].flatMap((peer) => [namespaceSelector(`${peer}.namespaces`), namespaceSelector(`${peer}.pods.namespaceSelector`)]),
+  'centaurus.io/networkidentities': [name('spec.namespace', NAMESPACES), name('spec.vpc', VPCS)],
+  'centaurus.io/subnets': [name('spec.vpc', VPCS)],
   'apiregistration.k8s.io/apiservices': [name('spec.service.namespace', NAMESPACES)],
   'apiextensions.k8s.io/customresourcedefinitions': [
     name('spec.conversion.webhook.clientConfig.service.namespace', NAMESPACES),
@@ -127,12 +139,16 @@ function affinityNamespaces(affinity: string): Reference[] {
   ]
   return terms.flatMap((term): Reference[] => [
     name(`${term}.namespaces.*`, NAMESPACES),
-    { type: 'namespaces', path: `${term}.namespaceSelector`.split('.') },
+    namespaceSelector(`${term}.namespaceSelector`),
   ])
 }
 
 function name(path: string, resource: ResourceKey): Reference {
   return { type: 'name', path: path.split('.'), resource }
+}
+
+function namespaceSelector(path: string): Reference {
+  return { type: 'namespaces', path: path.split('.') }
 }
 
 function object(path: string): Reference {

@@ -36,6 +36,7 @@ export const registryDefinitions: readonly CustomResourceDefinition[] = [
         draining: { type: 'boolean' },
         serviceCIDR: { type: 'string', format: 'cidr' },
         nodePorts: { type: 'array', maxItems: 1024, items: { type: 'string', pattern: '^[0-9]{1,5}-[0-9]{1,5}$' } },
+        vnis: { type: 'array', maxItems: 4096, items: { type: 'string', pattern: '^[0-9]{1,8}-[0-9]{1,8}$' } },
       },
       'x-kubernetes-validations': [
         {

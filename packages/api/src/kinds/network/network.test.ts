@@ -75,7 +75,7 @@ describe('an ingress', () => {
 })
 
 describe('a network policy', () => {
-  const { defaulted, errorsOf, rowOf } = kindCases('networking.k8s.io', 'NetworkPolicy')
+  const { behavior, defaulted, errorsOf, rowOf } = kindCases('networking.k8s.io', 'NetworkPolicy')
 
   it('gets types from what it has', () => {
     const typesOf = (spec: object): unknown =>
@@ -88,6 +88,45 @@ describe('a network policy', () => {
     const from = [{ ipBlock: { cidr: '10.0.0.0/8' }, podSelector: {} }]
     assert.deepEqual(errorsOf({ spec: { podSelector: {}, ingress: [{ from }] } }), [
       'spec.ingress[0].from[0]: Forbidden: may not specify both ipBlock and another peer',
+    ])
+  })
+
+  it('takes and refuses ports and blocks as upstream does', () => {
+    const check = (rule: object): string[] => errorsOf({ spec: { podSelector: {}, egress: [rule] } })
+    const ports = (port: object): string[] => check({ ports: [port] })
+    const block = (ipBlock: object): string[] => check({ to: [{ ipBlock }] })
+    const port = 'spec.egress[0].ports[0]'
+    const at = 'spec.egress[0].to[0].ipBlock'
+    assert.deepEqual(ports({ port: 80, endPort: 80 }), [])
+    assert.deepEqual(ports({ port: 'http', protocol: 'SCTP' }), [])
+    assert.deepEqual(ports({ port: 80, endPort: 79 }), [
+      `${port}.endPort: Invalid value: 79: must be greater than or equal to \`port\``,
+    ])
+    assert.deepEqual(ports({ endPort: 80 }), [
+      `${port}.endPort: Invalid value: 80: may not be specified when \`port\` is not specified`,
+    ])
+    assert.deepEqual(ports({ port: 'http', endPort: 80 }), [
+      `${port}.endPort: Invalid value: 80: may not be specified when \`port\` is non-numeric`,
+    ])
+    assert.match(ports({ port: 'not_a_name' })[0]!, /must contain only alpha-numeric characters/)
+    assert.match(ports({ port: 0 })[0]!, /must be between 1 and 65535, inclusive/)
+    assert.deepEqual(block({ cidr: '10.0.0.0/8', except: ['10.1.0.0/16'] }), [])
+    assert.deepEqual(block({ cidr: '10.0.0.0/8', except: ['10.0.0.0/8'] }), [
+      `${at}.except[0]: Invalid value: "10.0.0.0/8": must be a strict subset of \`cidr\``,
+    ])
+    assert.deepEqual(block({ cidr: '10.0.0.0/8', except: ['11.0.0.0/16'] }), [
+      `${at}.except[0]: Invalid value: "11.0.0.0/16": must be a strict subset of \`cidr\``,
+    ])
+    assert.deepEqual(block({ cidr: '10.0.0.1/8' }), [
+      `${at}.cidr: Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix length`,
+    ])
+    assert.deepEqual(check({ to: [{}] }), ['spec.egress[0].to[0]: Required value: must specify a peer'])
+  })
+
+  it('is warned of blocks that are not written as they should be', () => {
+    const spec = { podSelector: {}, egress: [{ to: [{ ipBlock: { cidr: 'FD00:0::/16', except: ['fd00::/32'] } }] }] }
+    assert.deepEqual(behavior.warnings!(defaulted({ spec })), [
+      'spec.egress[0].to[0].ipBlock.cidr: IPv6 CIDR value "FD00:0::/16" should be in RFC 5952 canonical format ("fd00::/16")',
     ])
   })
 

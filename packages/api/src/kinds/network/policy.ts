@@ -37,6 +37,10 @@ export const networkPolicyBehavior: KindBehavior<NetworkPolicy> = {
     spec.policyTypes = (spec.egress ?? []).length > 0 ? ['Ingress', 'Egress'] : ['Ingress']
   },
   validate: validatePolicy,
+  warnings: ({ spec }) => [
+    ...(spec?.ingress ?? []).flatMap(({ from }, i) => warnOfBlocks(from, path.child('ingress').index(i).child('from'))),
+    ...(spec?.egress ?? []).flatMap(({ to }, i) => warnOfBlocks(to, path.child('egress').index(i).child('to'))),
+  ],
   columns: [nameColumn, column('Pod-Selector', 'Pods that the policy is for'), ageColumn],
   row: ({ metadata, spec }, nowMs) => [
     metadata.name,
@@ -148,6 +152,28 @@ function validateBlock({ cidr, except = [] }: NonNullable<NetworkPolicyPeer['ipB
     }
   }
   return errors
+}
+
+function warnOfBlocks(peers: readonly NetworkPolicyPeer[] = [], at: FieldPath): string[] {
+  return peers.flatMap(({ ipBlock }, i) => {
+    if (ipBlock === undefined) return []
+    const block = at.index(i).child('ipBlock')
+    return [
+      ...warnOfCidr(ipBlock.cidr, block.child('cidr')),
+      ...(ipBlock.except ?? []).flatMap((text, j) => warnOfCidr(text, block.child('except').index(j))),
+    ]
+  })
+}
+
+/** Source: GetWarningsForCIDR, apimachinery pkg/util/validation/ip.go v0.37; what else it warns of is refused. */
+function warnOfCidr(text: string, at: FieldPath): string[] {
+  const cidr = parseCidr(text)
+  if (cidr?.ip.family !== 'IPv6') return []
+  const canonical = `${cidr.ip.text}/${cidr.prefix}`
+  if (canonical === text) return []
+  return [
+    `${String(at)}: IPv6 CIDR value ${JSON.stringify(text)} should be in RFC 5952 canonical format (${JSON.stringify(canonical)})`,
+  ]
 }
 
 function validateAddress({ spec }: Readonly<IPAddress>): FieldError[] {

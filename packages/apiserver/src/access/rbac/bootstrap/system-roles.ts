@@ -1,5 +1,13 @@
 import type { RoleData } from './role-data.ts'
 
+/** Ours: what a node must know of its pods' networks, and of who may send to whom. */
+const NETWORK_READS = [
+  'get list watch | core | namespaces',
+  'get list watch | networking.k8s.io | networkpolicies',
+  'get list watch | policy.networking.k8s.io | clusternetworkpolicies',
+  'get list watch | centaurus.io | networkidentities subnets vpcs',
+]
+
 /** Cluster roles of the components and of everybody who is logged in. Source: plugin/pkg/auth/authorizer/rbac/bootstrappolicy (v1.37). */
 export const SYSTEM_ROLES: Readonly<Record<string, RoleData>> = {
   'system:auth-delegator': {
@@ -130,6 +138,7 @@ export const SYSTEM_ROLES: Readonly<Record<string, RoleData>> = {
       'get | resource.k8s.io | resourceclaims',
       'deletecollection | resource.k8s.io | resourceslices',
       'get list watch | certificates.k8s.io | clustertrustbundles',
+      ...NETWORK_READS,
     ],
   },
   'system:node-bootstrapper': {
@@ -145,6 +154,7 @@ export const SYSTEM_ROLES: Readonly<Record<string, RoleData>> = {
       'create update patch | core events.k8s.io | events',
       'list watch | networking.k8s.io | servicecidrs',
       'list watch | discovery.k8s.io | endpointslices',
+      ...NETWORK_READS,
     ],
   },
   'system:persistent-volume-provisioner': {

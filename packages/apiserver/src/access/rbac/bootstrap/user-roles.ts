@@ -61,6 +61,14 @@ export const USER_ROLES: Readonly<Record<string, RoleData>> = {
     aggregateTo: 'view',
     rules: ['get list watch | metrics.k8s.io | nodes pods'],
   },
+  // ours: what is in the way of a packet; who makes and changes it is an administrator of the whole tenant
+  'system:aggregated-network-reader': {
+    aggregateTo: 'view',
+    rules: [
+      'get list watch | centaurus.io | networkidentities subnets vpcs',
+      'get list watch | policy.networking.k8s.io | clusternetworkpolicies',
+    ],
+  },
   view: {
     aggregates: 'view',
     aggregateTo: 'edit',

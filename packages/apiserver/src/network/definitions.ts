@@ -1,0 +1,166 @@
+import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
+import { FIRST_IDENTITY, IDENTITY_MAX, VNI_MAX } from '@centaurus/api/centaurus/v1'
+
+const CONDITIONS: JSONSchemaProps = {
+  type: 'array',
+  'x-kubernetes-list-type': 'map',
+  'x-kubernetes-list-map-keys': ['type'],
+  items: {
+    type: 'object',
+    required: ['type', 'status', 'reason', 'message', 'lastTransitionTime'],
+    properties: {
+      type: { type: 'string' },
+      status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
+      reason: { type: 'string' },
+      message: { type: 'string' },
+      lastTransitionTime: { type: 'string', format: 'date-time' },
+      observedGeneration: { type: 'integer', format: 'int64' },
+    },
+  },
+}
+
+const AGE = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }
+
+export const vpcDefinition = define({
+  names: { plural: 'vpcs', singular: 'vpc', kind: 'Vpc' },
+  hasStatus: true,
+  schema: {
+    description: 'A network of a tenant: its pods reach each other, and no others.',
+    properties: {
+      spec: {
+        type: 'object',
+        properties: {
+          cidr: {
+            type: 'string',
+            description:
+              'Addresses of its pods, such as 10.20.0.0/16, with a prefix of 8 to 26 bits. They may overlap with those of any other network. Without it, pods have addresses of their nodes. Never changes.',
+          },
+        },
+      },
+      status: {
+        type: 'object',
+        properties: {
+          vni: {
+            type: 'integer',
+            format: 'int64',
+            minimum: 1,
+            maximum: VNI_MAX,
+            description: 'Its number on the wire: unique in the cluster, and never given again.',
+          },
+          nextIdentity: {
+            type: 'integer',
+            format: 'int64',
+            minimum: FIRST_IDENTITY,
+            maximum: IDENTITY_MAX + 1,
+            description: 'What the next NetworkIdentity may get; every smaller one may have been used.',
+          },
+          conditions: CONDITIONS,
+        },
+      },
+    },
+  },
+  columns: [
+    { name: 'CIDR', type: 'string', jsonPath: '.spec.cidr' },
+    { name: 'VNI', type: 'integer', jsonPath: '.status.vni' },
+    { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+    AGE,
+  ],
+})
+
+export const subnetDefinition = define({
+  names: { plural: 'subnets', singular: 'subnet', kind: 'Subnet' },
+  schema: {
+    description: "A block of a network's own addresses that a node has.",
+    required: ['spec'],
+    properties: {
+      spec: {
+        type: 'object',
+        required: ['vpc', 'cidr', 'node'],
+        properties: {
+          vpc: { type: 'string', minLength: 1, description: 'The Vpc.' },
+          cidr: { type: 'string', format: 'cidr', description: 'The block, such as 10.20.3.64/26.' },
+          node: { type: 'string', minLength: 1, description: 'The node that gives its addresses to pods.' },
+          released: { type: 'boolean', description: 'Nobody may get an address of it any more.' },
+        },
+      },
+    },
+  },
+  columns: [
+    { name: 'Vpc', type: 'string', jsonPath: '.spec.vpc' },
+    { name: 'CIDR', type: 'string', jsonPath: '.spec.cidr' },
+    { name: 'Node', type: 'string', jsonPath: '.spec.node' },
+    AGE,
+  ],
+})
+
+export const identityDefinition = define({
+  names: { plural: 'networkidentities', singular: 'networkidentity', kind: 'NetworkIdentity', shortNames: ['netid'] },
+  schema: {
+    description: 'What policies can tell of who sends a packet. Pods that are alike share one. Made by the cluster.',
+    required: ['spec'],
+    properties: {
+      spec: {
+        type: 'object',
+        required: ['id', 'vpc', 'namespace', 'labels', 'keys'],
+        properties: {
+          id: {
+            type: 'integer',
+            format: 'int64',
+            minimum: FIRST_IDENTITY,
+            maximum: IDENTITY_MAX,
+            description: 'What packets carry: unique in its network, and never given again.',
+          },
+          vpc: { type: 'string', minLength: 1, description: 'The Vpc.' },
+          namespace: { type: 'string', minLength: 1, description: 'Namespace of the pods.' },
+          labels: {
+            type: 'object',
+            additionalProperties: { type: 'string' },
+            description: 'Labels of the pods, as far as policies look at them.',
+          },
+          keys: {
+            type: 'array',
+            items: { type: 'string' },
+            'x-kubernetes-list-type': 'set',
+            description: 'Keys of labels that it knows of; of others it does not say whether the pods have them.',
+          },
+        },
+        'x-kubernetes-validations': [{ rule: 'self == oldSelf', message: 'an identity never changes' }],
+      },
+    },
+  },
+  columns: [
+    { name: 'ID', type: 'integer', jsonPath: '.spec.id' },
+    { name: 'Vpc', type: 'string', jsonPath: '.spec.vpc' },
+    { name: 'Namespace', type: 'string', jsonPath: '.spec.namespace' },
+    { name: 'Labels', type: 'string', jsonPath: '.spec.labels' },
+    AGE,
+  ],
+})
+
+interface DefinitionParts {
+  readonly names: { plural: string; singular: string; kind: string; shortNames?: string[] }
+  readonly hasStatus?: boolean
+  readonly schema: JSONSchemaProps
+  readonly columns: { name: string; type: string; jsonPath: string }[]
+}
+
+function define({ names, hasStatus, schema, columns }: DefinitionParts): CustomResourceDefinition {
+  return {
+    metadata: { name: `${names.plural}.centaurus.io` },
+    spec: {
+      group: 'centaurus.io',
+      scope: 'Cluster',
+      names: { ...names, listKind: `${names.kind}List` },
+      versions: [
+        {
+          name: 'v1',
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: 'object', ...schema } },
+          ...(hasStatus === true ? { subresources: { status: {} } } : {}),
+          additionalPrinterColumns: columns,
+        },
+      ],
+    },
+  }
+}

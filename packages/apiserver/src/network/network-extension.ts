@@ -1,0 +1,55 @@
+import { behaviorOf, isStatus } from '@centaurus/api'
+import { DEFAULT_VPC, vpcs } from '@centaurus/api/centaurus/v1'
+import type { Client } from '@centaurus/client'
+import { ownDefinitions } from '../crd/custom-definition.ts'
+import type { CreateExtension } from '../extension.ts'
+import { SYSTEM_TENANT } from '../request/request-info.ts'
+import type { ResourceDefinition } from '../resource/registry.ts'
+import { clusterNetworkPolicyDefinition } from './cluster-network-policy.ts'
+import { identityDefinition, subnetDefinition, vpcDefinition } from './definitions.ts'
+import { defaultVpcStays, podNetwork } from './network-admission.ts'
+
+export interface NetworkOptions {
+  /** Whether pods of the `system` tenant live here, and not copies of them alone; default true. */
+  readonly hostsSystem?: boolean | undefined
+}
+
+/**
+ * Serves what pod networks are told by: Vpcs, NetworkIdentities and Subnets of `centaurus.io/v1`, and ClusterNetworkPolicies, all of them in every tenant. Each
+ * tenant begins with a Vpc `default`; controllers of its partition give it a number.
+ */
+export function createNetworkExtension({ hostsSystem = true }: NetworkOptions = {}): CreateExtension {
+  return ({ registry, clientOf }) => {
+    const definitions = [vpcDefinition, subnetDefinition, identityDefinition, clusterNetworkPolicyDefinition]
+    registry.change({ added: definitions.flatMap(ownDefinitions).map(withBehavior) })
+    return {
+      admission: [podNetwork, defaultVpcStays],
+      bootstrapTenant: (tenant) => ensureDefaultVpc(clientOf(tenant)),
+      async start() {
+        if (hostsSystem) await ensureDefaultVpc(clientOf(SYSTEM_TENANT))
+      },
+    }
+  }
+}
+
+function withBehavior(definition: ResourceDefinition): ResourceDefinition {
+  const { group, kind } = definition.info
+  return { ...definition, behavior: { ...definition.behavior, ...behaviorOf(group, kind) } }
+}
+
+async function ensureDefaultVpc(client: Client): Promise<void> {
+  try {
+    await client.get(vpcs, { name: DEFAULT_VPC })
+  } catch (error) {
+    if (!isStatus(error, 'NotFound')) throw error
+    await create(client)
+  }
+}
+
+async function create(client: Client): Promise<void> {
+  try {
+    await client.create(vpcs, { metadata: { name: DEFAULT_VPC } })
+  } catch (error) {
+    if (!isStatus(error, 'AlreadyExists')) throw error // another server was quicker
+  }
+}
