@@ -23,3 +23,23 @@
  *   - a global with this host's own addresses or a flag for it in `nodes`: is_own_address(ip).
  *   - hairpin: service_forward makes the source 169.254.42.1; anti-spoof before it; the answer has that as destination, service_reverse makes it the pod's own.
  */
+#pragma once
+#include "flow.h"
+#include "maps.h"
+#include "rewrite.h"
+
+enum service_origin { SERVICE_FROM_POD, SERVICE_FROM_HOST, SERVICE_FROM_WORLD };
+enum service_outcome { SERVICE_PASS, SERVICE_TRANSLATED, SERVICE_DROP, SERVICE_ANSWERED };
+
+/* Until the owner of this file fills them: there are no services. */
+#ifndef HOOK_XDP
+inlined int service_forward(context *ctx, struct flow *flow, enum service_origin origin)
+{
+	return SERVICE_PASS;
+}
+#endif
+
+inlined int service_reverse(context *ctx, struct flow *flow)
+{
+	return SERVICE_PASS;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What differs between the hooks, so that everything else is one source: tcx programs see an skb, XDP programs (built with -DHOOK_XDP) a frame before one
+ * exists. Packets are read by copy, because that works for any layout of the buffer and leaves the verifier nothing to prove.
+ */
+#pragma once
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include "generated/layouts.h"
+
+#define inlined static __always_inline
+
+#ifdef HOOK_XDP
+typedef struct xdp_md context;
+#define VERDICT_DROP XDP_DROP
+/* The next hook, and in the end the host's own stack, goes on with it. */
+#define VERDICT_PASS XDP_PASS
+#else
+typedef struct __sk_buff context;
+/* Values of enum tcx_action_base (linux/bpf.h of 6.6), equal to those of TC_ACT. */
+#define VERDICT_DROP TC_ACT_SHOT
+#define VERDICT_PASS TC_ACT_UNSPEC
+#endif
+
+inlined __u32 context_length(context *ctx)
+{
+#ifdef HOOK_XDP
+	return (__u32)bpf_xdp_get_buff_len(ctx);
+#else
+	return ctx->len;
+#endif
+}
+
+/* Negative: the packet is shorter. */
+inlined long context_load(context *ctx, __u32 offset, void *to, __u32 length)
+{
+#ifdef HOOK_XDP
+	return bpf_xdp_load_bytes(ctx, offset, to, length);
+#else
+	return bpf_skb_load_bytes(ctx, offset, to, length);
+#endif
+}
+
+/* Sums are the caller's matter: see rewrite.h. */
+inlined long context_store(context *ctx, __u32 offset, const void *from, __u32 length)
+{
+#ifdef HOOK_XDP
+	return bpf_xdp_store_bytes(ctx, offset, (void *)from, length);
+#else
+	return bpf_skb_store_bytes(ctx, offset, from, length, 0);
+#endif
+}

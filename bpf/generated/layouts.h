@@ -1,0 +1,365 @@
+/* Made by `node packages/network/src/layouts/write.ts` from packages/network/src/layouts: do not edit. */
+#pragma once
+
+struct address {
+	__be32 words[4];
+};
+
+#define CIDRS_EGRESS 1
+#define CIDRS_INGRESS 0
+#define CT_ANSWERED 2
+#define CT_CLOSED 4
+#define CT_ESTABLISHED 1
+#define CT_HALF_CLOSED_HIGH 3
+#define CT_HALF_CLOSED_LOW 2
+#define CT_ISOLATED 32
+#define CT_LOW_BEGAN 1
+#define CT_OPENING 0
+#define CT_TO_POD 64
+#define CT_TRANSLATED 4
+#define CT_VIA_HOST 8
+#define CT_VIA_NODE 16
+#define GENEVE_OPTION_CLASS 371
+#define GENEVE_PORT 6081
+#define IDENTITY_HOST 1
+#define IDENTITY_UNKNOWN 0
+#define IDENTITY_WORLD 2
+#define LAYOUT_VERSION 1
+#define LIST_SEGMENTS_MAX 64
+#define OWN_ADDRESSES_MAX 16
+#define POLICY_SETS_MAX 4096
+#define SEGMENT_ALLOW 1
+#define SEGMENT_DENY 0
+#define SEGMENT_JUMP 2
+#define SET_EGRESS_CIDRS 4
+#define SET_EGRESS_ISOLATED 8
+#define SET_INGRESS_CIDRS 2
+#define SET_USED 1
+#define TUNNEL_OVERHEAD 58
+
+enum drop_reason {
+	DROP_NONE = 0,
+	DROP_POLICY_INGRESS = 1,
+	DROP_POLICY_EGRESS = 2,
+	DROP_POLICY_PEER_EGRESS = 3,
+	DROP_NOT_READY = 4,
+	DROP_UNKNOWN_IDENTITY = 5,
+	DROP_SPOOFED_ADDRESS = 6,
+	DROP_SPOOFED_MAC = 7,
+	DROP_NO_ENDPOINT = 8,
+	DROP_NO_ROUTE = 9,
+	DROP_UNKNOWN_NODE = 10,
+	DROP_UNKNOWN_DEVICE = 11,
+	DROP_IPV6 = 12,
+	DROP_VLAN = 13,
+	DROP_ETHER_TYPE = 14,
+	DROP_IP_OPTIONS = 15,
+	DROP_MULTICAST = 16,
+	DROP_TRUNCATED = 17,
+	DROP_MALFORMED = 18,
+	DROP_FRAGMENT_UNKNOWN = 19,
+	DROP_TOO_BIG = 20,
+	DROP_TUNNEL_MALFORMED = 21,
+	DROP_TUNNEL_OPTION = 22,
+	DROP_ECN = 23,
+	DROP_SERVICE_NO_BACKEND = 24,
+	DROP_SERVICE_TRANSLATION = 25,
+	DROP_REDIRECT = 26,
+};
+#define DROP_REASONS_COUNT 27
+
+struct cidr {
+	__u32 list;
+};
+_Static_assert(sizeof(struct cidr) == 4, "struct cidr");
+_Static_assert(__builtin_offsetof(struct cidr, list) == 0, "struct cidr");
+
+struct cidr_key {
+	__u32 prefix_length;
+	__u32 set;
+	__u32 direction;
+	struct address ip;
+};
+_Static_assert(sizeof(struct cidr_key) == 28, "struct cidr_key");
+_Static_assert(__builtin_offsetof(struct cidr_key, prefix_length) == 0, "struct cidr_key");
+_Static_assert(__builtin_offsetof(struct cidr_key, set) == 4, "struct cidr_key");
+_Static_assert(__builtin_offsetof(struct cidr_key, direction) == 8, "struct cidr_key");
+_Static_assert(__builtin_offsetof(struct cidr_key, ip) == 12, "struct cidr_key");
+
+struct counter {
+	__u64 packets;
+	__u64 bytes;
+};
+_Static_assert(sizeof(struct counter) == 16, "struct counter");
+_Static_assert(__builtin_offsetof(struct counter, packets) == 0, "struct counter");
+_Static_assert(__builtin_offsetof(struct counter, bytes) == 8, "struct counter");
+
+struct ct_entry {
+	__u32 seen;
+	__u32 egress_set;
+	__u32 egress_epoch;
+	__u32 ingress_set;
+	__u32 ingress_epoch;
+	__u32 identity;
+	__u16 flags;
+	__u8 state;
+	__u8 pad[1];
+};
+_Static_assert(sizeof(struct ct_entry) == 28, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, seen) == 0, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, egress_set) == 4, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, egress_epoch) == 8, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, ingress_set) == 12, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, ingress_epoch) == 16, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, identity) == 20, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, flags) == 24, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, state) == 26, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, pad) == 27, "struct ct_entry");
+
+struct ct_key {
+	__u32 vni;
+	struct address low;
+	struct address high;
+	__u16 low_port;
+	__u16 high_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct ct_key) == 44, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, vni) == 0, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, low) == 4, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, high) == 20, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, low_port) == 36, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, high_port) == 38, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, protocol) == 40, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, pad) == 41, "struct ct_key");
+
+struct device_key {
+	__u32 ifindex;
+};
+_Static_assert(sizeof(struct device_key) == 4, "struct device_key");
+_Static_assert(__builtin_offsetof(struct device_key, ifindex) == 0, "struct device_key");
+
+struct drop_event {
+	__u32 reason;
+	__u32 rule;
+	__u32 vni;
+	__u32 identity;
+	struct address source;
+	struct address destination;
+	__u16 source_port;
+	__u16 destination_port;
+	__u8 protocol;
+	__u8 direction;
+	__u8 pad[2];
+	__u32 length;
+};
+_Static_assert(sizeof(struct drop_event) == 60, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, reason) == 0, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, rule) == 4, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, vni) == 8, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, identity) == 12, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, source) == 16, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, destination) == 32, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, source_port) == 48, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, destination_port) == 50, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, protocol) == 52, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, direction) == 53, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, pad) == 54, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, length) == 56, "struct drop_event");
+
+struct endpoint {
+	struct address ip;
+	struct address host_ip;
+	__u32 vni;
+	__u32 ifindex;
+	__u32 identity;
+	__u32 policy_set;
+	__u32 route_domain;
+	__u8 mac[6];
+	__u8 block_prefix;
+	__u8 pad[1];
+};
+_Static_assert(sizeof(struct endpoint) == 60, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, ip) == 0, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, host_ip) == 16, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, vni) == 32, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, ifindex) == 36, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, identity) == 40, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, policy_set) == 44, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, route_domain) == 48, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, mac) == 52, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, block_prefix) == 58, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, pad) == 59, "struct endpoint");
+
+struct endpoint_key {
+	__u32 vni;
+	struct address ip;
+};
+_Static_assert(sizeof(struct endpoint_key) == 20, "struct endpoint_key");
+_Static_assert(__builtin_offsetof(struct endpoint_key, vni) == 0, "struct endpoint_key");
+_Static_assert(__builtin_offsetof(struct endpoint_key, ip) == 4, "struct endpoint_key");
+
+struct fragment {
+	__u16 source_port;
+	__u16 destination_port;
+	__u32 seen;
+};
+_Static_assert(sizeof(struct fragment) == 8, "struct fragment");
+_Static_assert(__builtin_offsetof(struct fragment, source_port) == 0, "struct fragment");
+_Static_assert(__builtin_offsetof(struct fragment, destination_port) == 2, "struct fragment");
+_Static_assert(__builtin_offsetof(struct fragment, seen) == 4, "struct fragment");
+
+struct fragment_key {
+	__u32 vni;
+	struct address source;
+	struct address destination;
+	__u16 id;
+	__u8 protocol;
+	__u8 pad[1];
+};
+_Static_assert(sizeof(struct fragment_key) == 40, "struct fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, vni) == 0, "struct fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, source) == 4, "struct fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, destination) == 20, "struct fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, id) == 36, "struct fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, protocol) == 38, "struct fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, pad) == 39, "struct fragment_key");
+
+struct host_config {
+	struct address node_ip;
+	struct address host_ip;
+	__u32 host_ifindex;
+	__u32 uplink_ifindex;
+	__u32 pod_mtu;
+	__u32 block_prefix;
+	__u32 log_per_second;
+	__u32 own_address_count;
+	struct address own_addresses[16];
+};
+_Static_assert(sizeof(struct host_config) == 312, "struct host_config");
+_Static_assert(__builtin_offsetof(struct host_config, node_ip) == 0, "struct host_config");
+_Static_assert(__builtin_offsetof(struct host_config, host_ip) == 16, "struct host_config");
+_Static_assert(__builtin_offsetof(struct host_config, host_ifindex) == 32, "struct host_config");
+_Static_assert(__builtin_offsetof(struct host_config, uplink_ifindex) == 36, "struct host_config");
+_Static_assert(__builtin_offsetof(struct host_config, pod_mtu) == 40, "struct host_config");
+_Static_assert(__builtin_offsetof(struct host_config, block_prefix) == 44, "struct host_config");
+_Static_assert(__builtin_offsetof(struct host_config, log_per_second) == 48, "struct host_config");
+_Static_assert(__builtin_offsetof(struct host_config, own_address_count) == 52, "struct host_config");
+_Static_assert(__builtin_offsetof(struct host_config, own_addresses) == 56, "struct host_config");
+
+struct policy_set {
+	__u32 epoch;
+	__u32 flags;
+	__u32 ingress_others;
+	__u32 egress_to_pods;
+	__u32 egress_outside;
+	__u8 digest[16];
+};
+_Static_assert(sizeof(struct policy_set) == 36, "struct policy_set");
+_Static_assert(__builtin_offsetof(struct policy_set, epoch) == 0, "struct policy_set");
+_Static_assert(__builtin_offsetof(struct policy_set, flags) == 4, "struct policy_set");
+_Static_assert(__builtin_offsetof(struct policy_set, ingress_others) == 8, "struct policy_set");
+_Static_assert(__builtin_offsetof(struct policy_set, egress_to_pods) == 12, "struct policy_set");
+_Static_assert(__builtin_offsetof(struct policy_set, egress_outside) == 16, "struct policy_set");
+_Static_assert(__builtin_offsetof(struct policy_set, digest) == 20, "struct policy_set");
+
+struct host_state {
+	struct host_config config;
+	struct policy_set sets[4096];
+};
+_Static_assert(sizeof(struct host_state) == 147768, "struct host_state");
+_Static_assert(__builtin_offsetof(struct host_state, config) == 0, "struct host_state");
+_Static_assert(__builtin_offsetof(struct host_state, sets) == 312, "struct host_state");
+
+struct identity {
+	__u32 known;
+};
+_Static_assert(sizeof(struct identity) == 4, "struct identity");
+_Static_assert(__builtin_offsetof(struct identity, known) == 0, "struct identity");
+
+struct identity_key {
+	__u32 vni;
+	__u32 id;
+};
+_Static_assert(sizeof(struct identity_key) == 8, "struct identity_key");
+_Static_assert(__builtin_offsetof(struct identity_key, vni) == 0, "struct identity_key");
+_Static_assert(__builtin_offsetof(struct identity_key, id) == 4, "struct identity_key");
+
+struct segment {
+	__u32 start;
+	__u32 rule;
+	__u16 precedence;
+	__u8 verdict;
+	__u8 pad[1];
+};
+_Static_assert(sizeof(struct segment) == 12, "struct segment");
+_Static_assert(__builtin_offsetof(struct segment, start) == 0, "struct segment");
+_Static_assert(__builtin_offsetof(struct segment, rule) == 4, "struct segment");
+_Static_assert(__builtin_offsetof(struct segment, precedence) == 8, "struct segment");
+_Static_assert(__builtin_offsetof(struct segment, verdict) == 10, "struct segment");
+_Static_assert(__builtin_offsetof(struct segment, pad) == 11, "struct segment");
+
+struct list {
+	__u32 count;
+	struct segment segments[64];
+};
+_Static_assert(sizeof(struct list) == 772, "struct list");
+_Static_assert(__builtin_offsetof(struct list, count) == 0, "struct list");
+_Static_assert(__builtin_offsetof(struct list, segments) == 4, "struct list");
+
+struct list_key {
+	__u32 id;
+};
+_Static_assert(sizeof(struct list_key) == 4, "struct list_key");
+_Static_assert(__builtin_offsetof(struct list_key, id) == 0, "struct list_key");
+
+struct node {
+	__u32 flags;
+};
+_Static_assert(sizeof(struct node) == 4, "struct node");
+_Static_assert(__builtin_offsetof(struct node, flags) == 0, "struct node");
+
+struct node_key {
+	struct address ip;
+};
+_Static_assert(sizeof(struct node_key) == 16, "struct node_key");
+_Static_assert(__builtin_offsetof(struct node_key, ip) == 0, "struct node_key");
+
+struct pair {
+	__u32 ingress;
+	__u32 egress;
+};
+_Static_assert(sizeof(struct pair) == 8, "struct pair");
+_Static_assert(__builtin_offsetof(struct pair, ingress) == 0, "struct pair");
+_Static_assert(__builtin_offsetof(struct pair, egress) == 4, "struct pair");
+
+struct pair_key {
+	__u32 set;
+	__u32 peer;
+};
+_Static_assert(sizeof(struct pair_key) == 8, "struct pair_key");
+_Static_assert(__builtin_offsetof(struct pair_key, set) == 0, "struct pair_key");
+_Static_assert(__builtin_offsetof(struct pair_key, peer) == 4, "struct pair_key");
+
+struct route {
+	struct address node;
+	__u32 ifindex;
+};
+_Static_assert(sizeof(struct route) == 20, "struct route");
+_Static_assert(__builtin_offsetof(struct route, node) == 0, "struct route");
+_Static_assert(__builtin_offsetof(struct route, ifindex) == 16, "struct route");
+
+struct route_key {
+	__u32 domain;
+	struct address block;
+};
+_Static_assert(sizeof(struct route_key) == 20, "struct route_key");
+_Static_assert(__builtin_offsetof(struct route_key, domain) == 0, "struct route_key");
+_Static_assert(__builtin_offsetof(struct route_key, block) == 4, "struct route_key");
+
+struct rule_key {
+	__u32 rule;
+};
+_Static_assert(sizeof(struct rule_key) == 4, "struct rule_key");
+_Static_assert(__builtin_offsetof(struct rule_key, rule) == 0, "struct rule_key");

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changes addresses and ports in a packet and its flow together, with all sums. */
+#pragma once
+#include "flow.h"
+
+enum rewrite_end { REWRITE_SOURCE, REWRITE_DESTINATION };
+
+/* Offset of the checksum in the layer 4 header; -1: has none that covers addresses or ports (SCTP's CRC covers no address and is left to SCTP's ports rule). */
+inlined int checksum_offset(__u8 protocol)
+{
+	if (protocol == IPPROTO_TCP)
+		return __builtin_offsetof(struct tcphdr, check);
+	if (protocol == IPPROTO_UDP)
+		return __builtin_offsetof(struct udphdr, check);
+	return -1;
+}
+
+#ifdef HOOK_XDP
+/* RFC 1624, equation 3. */
+inlined __u16 checksum_fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (__u16)~sum;
+}
+
+inlined long replace_sum(context *ctx, __u32 offset, __be32 from, __be32 to, int is_udp)
+{
+	__u16 sum;
+	__s64 updated;
+
+	if (context_load(ctx, offset, &sum, sizeof(sum)) < 0)
+		return -1;
+	if (is_udp && sum == 0)
+		return 0;
+	updated = bpf_csum_diff(&from, sizeof(from), &to, sizeof(to), (__u16)~sum);
+	sum = checksum_fold((__u32)updated);
+	if (is_udp && sum == 0)
+		sum = 0xffff;
+	return context_store(ctx, offset, &sum, sizeof(sum));
+}
+#endif
+
+inlined long rewrite_sum_l3(context *ctx, const struct flow *flow, __be32 from, __be32 to)
+{
+	__u32 offset = flow->l3 + __builtin_offsetof(struct iphdr, check);
+
+#ifdef HOOK_XDP
+	return replace_sum(ctx, offset, from, to, 0);
+#else
+	return bpf_l3_csum_replace(ctx, offset, from, to, sizeof(from));
+#endif
+}
+
+/* `pseudo`: BPF_F_PSEUDO_HDR for addresses, 0 for ports. */
+inlined long rewrite_sum_l4(context *ctx, const struct flow *flow, __be32 from, __be32 to, __u64 pseudo)
+{
+	int is_udp = flow->protocol == IPPROTO_UDP;
+	int offset = checksum_offset(flow->protocol);
+
+	if (offset < 0 || (flow->flags & FLOW_LATER_FRAGMENT))
+		return 0;
+#ifdef HOOK_XDP
+	return replace_sum(ctx, flow->l4 + offset, from, to, is_udp);
+#else
+	/* Without BPF_F_MARK_ENFORCE a UDP sum of 0 (none) would get a value. */
+	return bpf_l4_csum_replace(ctx, flow->l4 + offset, from, to, (is_udp ? BPF_F_MARK_MANGLED_0 : 0) | pseudo | (pseudo ? 4 : 2));
+#endif
+}
+
+/* Returns a drop reason. */
+inlined int rewrite_address(context *ctx, struct flow *flow, enum rewrite_end end, __be32 to)
+{
+	__be32 *own = end == REWRITE_SOURCE ? &flow->source : &flow->destination;
+	__be32 from = *own;
+	__u32 offset = flow->l3 + (end == REWRITE_SOURCE ? __builtin_offsetof(struct iphdr, saddr) : __builtin_offsetof(struct iphdr, daddr));
+
+	if (from == to)
+		return DROP_NONE;
+	if (rewrite_sum_l4(ctx, flow, from, to, BPF_F_PSEUDO_HDR) < 0 || rewrite_sum_l3(ctx, flow, from, to) < 0 || context_store(ctx, offset, &to, sizeof(to)) < 0)
+		return DROP_MALFORMED;
+	*own = to;
+	return DROP_NONE;
+}
+
+/* TCP and UDP, host byte order. Returns a drop reason. SCTP's CRC is over its own header: a port can't be changed without the whole packet, so that is refused. */
+inlined int rewrite_port(context *ctx, struct flow *flow, enum rewrite_end end, __u16 to)
+{
+	__u16 *own = end == REWRITE_SOURCE ? &flow->source_port : &flow->destination_port;
+	__be16 from_wire = bpf_htons(*own), to_wire = bpf_htons(to);
+	__u32 offset = flow->l4 + (end == REWRITE_SOURCE ? 0 : 2);
+
+	if (*own == to)
+		return DROP_NONE;
+	if (checksum_offset(flow->protocol) < 0)
+		return DROP_SERVICE_TRANSLATION;
+	*own = to;
+	if (flow->flags & FLOW_LATER_FRAGMENT)
+		return DROP_NONE;
+	if (rewrite_sum_l4(ctx, flow, from_wire, to_wire, 0) < 0 || context_store(ctx, offset, &to_wire, sizeof(to_wire)) < 0)
+		return DROP_MALFORMED;
+	return DROP_NONE;
+}

@@ -1,0 +1,196 @@
+/**
+ * Every record that programs and TypeScript share. A change that old programs or old entries would misread must raise {@link LAYOUT_VERSION}: pins are kept
+ * by it.
+ */
+import { address, array, bytes, mac, padding, struct, u16, u32, u64, u8, type ValueOf } from './struct.ts'
+
+export const LAYOUT_VERSION = 1
+
+/** Policy sets of one host. A host has at most as many as pods, and during a change twice as many. */
+export const POLICY_SETS_MAX = 4096
+/** Addresses of one host that node ports answer at. */
+export const OWN_ADDRESSES_MAX = 16
+/** Segments of one list; a segment that jumps leads to as many more. */
+export const LIST_SEGMENTS_MAX = 64
+
+/** GENEVE option class; provisional, see decisions/012. */
+export const GENEVE_OPTION_CLASS = 0x0173
+export const GENEVE_PORT = 6081
+/** Outer IPv4, UDP, GENEVE with one option, inner Ethernet. */
+export const TUNNEL_OVERHEAD = 20 + 8 + 8 + 8 + 14
+export const GATEWAY_MAC = '02:ce:47:00:00:01'
+
+export const IDENTITY_UNKNOWN = 0
+export const IDENTITY_HOST = 1
+export const IDENTITY_WORLD = 2
+
+/** Order of protocols in a list: {@link segment}'s `start` is protocol × 65,536 + first port. */
+export const LIST_PROTOCOLS = ['TCP', 'UDP', 'SCTP', 'other'] as const
+export const SEGMENT_DENY = 0
+export const SEGMENT_ALLOW = 1
+/** `rule` is the id of the list that goes on. */
+export const SEGMENT_JUMP = 2
+
+/** Bits of {@link ctEntry}'s flags. Which end began; whether it has had an answer; how the end that is not a pod of this host is reached. */
+export const CT_LOW_BEGAN = 1
+export const CT_ANSWERED = 2
+/** A Service's address was translated: answers are translated back. */
+export const CT_TRANSLATED = 4
+/** The other end is the host's stack, or behind it. */
+export const CT_VIA_HOST = 8
+/** The other end is a node itself, reached through the tunnel. */
+export const CT_VIA_NODE = 16
+/** The end that began is under egress policies of its own host: see GENEVE option type 2. */
+export const CT_ISOLATED = 32
+/** The other end is a pod of the same network. */
+export const CT_TO_POD = 64
+
+/** States of a TCP flow that its time-out depends on; other protocols stay in the first two. */
+export const CT_OPENING = 0
+export const CT_ESTABLISHED = 1
+export const CT_HALF_CLOSED_LOW = 2
+export const CT_HALF_CLOSED_HIGH = 3
+export const CT_CLOSED = 4
+
+export const CIDRS_INGRESS = 0
+export const CIDRS_EGRESS = 1
+
+/** Bits of {@link policySet}'s flags. */
+export const SET_USED = 1
+export const SET_INGRESS_CIDRS = 2
+export const SET_EGRESS_CIDRS = 4
+export const SET_EGRESS_ISOLATED = 8
+
+/** Network 0 is the hosts' own: key of pods by the address that their host knows them by. */
+export const endpointKey = struct('endpoint_key', { vni: u32, ip: address })
+/** A pod of this host; by address, and by the ifindex of its device. */
+export const endpoint = struct('endpoint', {
+  ip: address,
+  hostIP: address,
+  vni: u32,
+  ifindex: u32,
+  identity: u32,
+  policySet: u32,
+  routeDomain: u32,
+  mac,
+  blockPrefix: u8,
+  pad: padding(1),
+})
+export const deviceKey = struct('device_key', { ifindex: u32 })
+
+export const routeKey = struct('route_key', { domain: u32, block: address })
+/** `ifindex` is the uplink that leads to the node. */
+export const route = struct('route', { node: address, ifindex: u32 })
+
+export const nodeKey = struct('node_key', { ip: address })
+export const node = struct('node', { flags: u32 })
+
+export const pairKey = struct('pair_key', { set: u32, peer: u32 })
+/** Ids of lists; 0: the set has nothing of its own for this peer (ingress: what holds for others; egress: allowed). */
+export const pair = struct('pair', { ingress: u32, egress: u32 })
+
+export const segment = struct('segment', { start: u32, rule: u32, precedence: u16, verdict: u8, pad: padding(1) })
+export const listKey = struct('list_key', { id: u32 })
+/** Sorted by `start`; a segment reaches to the next one. The first starts at 0. */
+export const list = struct('list', { count: u32, segments: array(segment, LIST_SEGMENTS_MAX) })
+
+/** For an LPM trie: `prefixLength` counts from `set`, whose 64 bits and the direction's are always compared. */
+export const cidrKey = struct('cidr_key', { prefixLength: u32, set: u32, direction: u32, ip: address })
+export const cidr = struct('cidr', { list: u32 })
+
+export const identityKey = struct('identity_key', { vni: u32, id: u32 })
+export const identity = struct('identity', { known: u32 })
+
+/** The two ends in order of address, then port, so that both directions of a flow have one key. */
+export const ctKey = struct('ct_key', {
+  vni: u32,
+  low: address,
+  high: address,
+  lowPort: u16,
+  highPort: u16,
+  protocol: u8,
+  pad: padding(3),
+})
+export const ctEntry = struct('ct_entry', {
+  /** Seconds since boot, coarse. */
+  seen: u32,
+  /** Who judged it and when: see {@link policySet}'s epoch. Set 0: nobody. */
+  egressSet: u32,
+  egressEpoch: u32,
+  ingressSet: u32,
+  ingressEpoch: u32,
+  /** Of the end that began. */
+  identity: u32,
+  flags: u16,
+  state: u8,
+  pad: padding(1),
+})
+
+export const fragmentKey = struct('fragment_key', {
+  vni: u32,
+  source: address,
+  destination: address,
+  id: u16,
+  protocol: u8,
+  pad: padding(1),
+})
+export const fragment = struct('fragment', { sourcePort: u16, destinationPort: u16, seen: u32 })
+
+export const ruleKey = struct('rule_key', { rule: u32 })
+export const counter = struct('counter', { packets: u64, bytes: u64 })
+
+/** One dropped packet, as the ring buffer tells it. */
+export const dropEvent = struct('drop_event', {
+  reason: u32,
+  rule: u32,
+  vni: u32,
+  identity: u32,
+  source: address,
+  destination: address,
+  sourcePort: u16,
+  destinationPort: u16,
+  protocol: u8,
+  direction: u8,
+  pad: padding(2),
+  length: u32,
+})
+
+/** Head of a policy set; its number is its place in the array. */
+export const policySet = struct('policy_set', {
+  /** Raised by every change: what was judged by another epoch is judged again. */
+  epoch: u32,
+  flags: u32,
+  /** Lists: ingress of peers without a pair; coarse egress to pods; egress to the outside without a CIDR's own list. */
+  ingressOthers: u32,
+  egressToPods: u32,
+  egressOutside: u32,
+  /** Of its key, so that a daemon that comes back knows it again. */
+  digest: bytes(16),
+})
+
+/** What programs must know of their host. */
+export const hostConfig = struct('host_config', {
+  /** Of this node on the network between hosts. */
+  nodeIP: address,
+  /** Of the host's end of the pod network: the device that leads to pods. */
+  hostIP: address,
+  hostIfindex: u32,
+  /** The uplink of routes without one. */
+  uplinkIfindex: u32,
+  /** Largest IPv4 packet of a pod. */
+  podMtu: u32,
+  /** Blocks of addresses that default networks give to nodes. */
+  blockPrefix: u32,
+  /** Bound of the drop log. */
+  logPerSecond: u32,
+  /** Every address of the host, the two above among them. */
+  ownAddressCount: u32,
+  ownAddresses: array(address, OWN_ADDRESSES_MAX),
+})
+
+/** Memory that TypeScript maps: no look-up in a program, no system call here. */
+export const hostState = struct('host_state', { config: hostConfig, sets: array(policySet, POLICY_SETS_MAX) })
+
+export type EndpointRecord = ValueOf<typeof endpoint>
+export type PolicySetRecord = ValueOf<typeof policySet>
+export type HostConfig = ValueOf<typeof hostConfig>
