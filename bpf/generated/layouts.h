@@ -5,6 +5,10 @@ struct address {
 	__be32 words[4];
 };
 
+#define BACKEND_CHOSEN 2
+#define BACKEND_CHOSEN_EXTERNAL 4
+#define BACKEND_KNOWN 1
+#define BACKEND_SERVES 8
 #define CIDRS_EGRESS 1
 #define CIDRS_INGRESS 0
 #define CT_ANSWERED 2
@@ -31,6 +35,19 @@ struct address {
 #define SEGMENT_ALLOW 1
 #define SEGMENT_DENY 0
 #define SEGMENT_JUMP 2
+#define SERVICE_BACKENDS_MAX 65536
+#define SERVICE_CHUNKS_MAX 32768
+#define SERVICE_CHUNK_SLOTS 64
+#define SERVICE_CLIENTS_MAX 32768
+#define SERVICE_EMPTY_DROPS 8
+#define SERVICE_EXTERNAL 1
+#define SERVICE_EXTERNAL_EMPTY_DROPS 16
+#define SERVICE_FILTER_WORDS 1024
+#define SERVICE_FLOWS_MAX 65536
+#define SERVICE_FRONTENDS_MAX 131072
+#define SERVICE_KEEPS_SOURCE 2
+#define SERVICE_SOURCES_MAX 65536
+#define SERVICE_SOURCE_RANGES 4
 #define SET_EGRESS_CIDRS 4
 #define SET_EGRESS_ISOLATED 8
 #define SET_INGRESS_CIDRS 2
@@ -363,3 +380,147 @@ struct rule_key {
 };
 _Static_assert(sizeof(struct rule_key) == 4, "struct rule_key");
 _Static_assert(__builtin_offsetof(struct rule_key, rule) == 0, "struct rule_key");
+
+struct service_backend {
+	struct address ip;
+	__u16 port;
+	__u16 flags;
+	__u32 generation;
+	__u32 service;
+};
+_Static_assert(sizeof(struct service_backend) == 28, "struct service_backend");
+_Static_assert(__builtin_offsetof(struct service_backend, ip) == 0, "struct service_backend");
+_Static_assert(__builtin_offsetof(struct service_backend, port) == 16, "struct service_backend");
+_Static_assert(__builtin_offsetof(struct service_backend, flags) == 18, "struct service_backend");
+_Static_assert(__builtin_offsetof(struct service_backend, generation) == 20, "struct service_backend");
+_Static_assert(__builtin_offsetof(struct service_backend, service) == 24, "struct service_backend");
+
+struct service_chunk {
+	__u32 backends[64];
+};
+_Static_assert(sizeof(struct service_chunk) == 256, "struct service_chunk");
+_Static_assert(__builtin_offsetof(struct service_chunk, backends) == 0, "struct service_chunk");
+
+struct service_client {
+	__u32 backend;
+	__u32 generation;
+	__u32 seen;
+};
+_Static_assert(sizeof(struct service_client) == 12, "struct service_client");
+_Static_assert(__builtin_offsetof(struct service_client, backend) == 0, "struct service_client");
+_Static_assert(__builtin_offsetof(struct service_client, generation) == 4, "struct service_client");
+_Static_assert(__builtin_offsetof(struct service_client, seen) == 8, "struct service_client");
+
+struct service_client_key {
+	__u32 service;
+	__u32 vni;
+	struct address ip;
+};
+_Static_assert(sizeof(struct service_client_key) == 24, "struct service_client_key");
+_Static_assert(__builtin_offsetof(struct service_client_key, service) == 0, "struct service_client_key");
+_Static_assert(__builtin_offsetof(struct service_client_key, vni) == 4, "struct service_client_key");
+_Static_assert(__builtin_offsetof(struct service_client_key, ip) == 8, "struct service_client_key");
+
+struct service_flow {
+	struct address source;
+	struct address destination;
+	__u16 source_port;
+	__u16 destination_port;
+	__u32 vni;
+	__u32 backend;
+	__u32 generation;
+	__u32 epoch;
+	__u32 ifindex;
+	__u32 flags;
+};
+_Static_assert(sizeof(struct service_flow) == 60, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, source) == 0, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, destination) == 16, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, source_port) == 32, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, destination_port) == 34, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, vni) == 36, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, backend) == 40, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, generation) == 44, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, epoch) == 48, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, ifindex) == 52, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, flags) == 56, "struct service_flow");
+
+struct service_flow_key {
+	__u32 vni;
+	struct address source;
+	struct address destination;
+	__u16 source_port;
+	__u16 destination_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct service_flow_key) == 44, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, vni) == 0, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, source) == 4, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, destination) == 20, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, source_port) == 36, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, destination_port) == 38, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, protocol) == 40, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, pad) == 41, "struct service_flow_key");
+
+struct service_frontend {
+	__u32 service;
+	__u32 vni;
+	__u32 chunk;
+	__u32 slots;
+	__u32 external_chunk;
+	__u32 external_slots;
+	__u32 affinity_seconds;
+	__u32 flags;
+};
+_Static_assert(sizeof(struct service_frontend) == 32, "struct service_frontend");
+_Static_assert(__builtin_offsetof(struct service_frontend, service) == 0, "struct service_frontend");
+_Static_assert(__builtin_offsetof(struct service_frontend, vni) == 4, "struct service_frontend");
+_Static_assert(__builtin_offsetof(struct service_frontend, chunk) == 8, "struct service_frontend");
+_Static_assert(__builtin_offsetof(struct service_frontend, slots) == 12, "struct service_frontend");
+_Static_assert(__builtin_offsetof(struct service_frontend, external_chunk) == 16, "struct service_frontend");
+_Static_assert(__builtin_offsetof(struct service_frontend, external_slots) == 20, "struct service_frontend");
+_Static_assert(__builtin_offsetof(struct service_frontend, affinity_seconds) == 24, "struct service_frontend");
+_Static_assert(__builtin_offsetof(struct service_frontend, flags) == 28, "struct service_frontend");
+
+struct service_key {
+	__u32 vni;
+	struct address ip;
+	__u16 port;
+	__u8 protocol;
+	__u8 pad[1];
+};
+_Static_assert(sizeof(struct service_key) == 24, "struct service_key");
+_Static_assert(__builtin_offsetof(struct service_key, vni) == 0, "struct service_key");
+_Static_assert(__builtin_offsetof(struct service_key, ip) == 4, "struct service_key");
+_Static_assert(__builtin_offsetof(struct service_key, port) == 20, "struct service_key");
+_Static_assert(__builtin_offsetof(struct service_key, protocol) == 22, "struct service_key");
+_Static_assert(__builtin_offsetof(struct service_key, pad) == 23, "struct service_key");
+
+struct service_source {
+	__u32 allowed;
+};
+_Static_assert(sizeof(struct service_source) == 4, "struct service_source");
+_Static_assert(__builtin_offsetof(struct service_source, allowed) == 0, "struct service_source");
+
+struct service_source_key {
+	__u32 prefix_length;
+	__u32 service;
+	struct address ip;
+};
+_Static_assert(sizeof(struct service_source_key) == 24, "struct service_source_key");
+_Static_assert(__builtin_offsetof(struct service_source_key, prefix_length) == 0, "struct service_source_key");
+_Static_assert(__builtin_offsetof(struct service_source_key, service) == 4, "struct service_source_key");
+_Static_assert(__builtin_offsetof(struct service_source_key, ip) == 8, "struct service_source_key");
+
+struct service_state {
+	__u32 epoch;
+	__u8 pad[4];
+	__u64 addresses[1024];
+	__u64 node_ports[1024];
+};
+_Static_assert(sizeof(struct service_state) == 16392, "struct service_state");
+_Static_assert(__builtin_offsetof(struct service_state, epoch) == 0, "struct service_state");
+_Static_assert(__builtin_offsetof(struct service_state, pad) == 4, "struct service_state");
+_Static_assert(__builtin_offsetof(struct service_state, addresses) == 8, "struct service_state");
+_Static_assert(__builtin_offsetof(struct service_state, node_ports) == 8200, "struct service_state");

@@ -9,4 +9,18 @@ export type {
   VerdictList,
 } from './policy/policy-set.ts'
 export { usedLabelKeys, type PolicyObjects } from './policy/used-label-keys.ts'
-export type { ServiceBackend, ServiceFrontend, ServiceProtocol, ServiceTables } from './services/service-tables.ts'
+export {
+  createHealthCheckServer,
+  type HealthCheckServer,
+  type HealthCheckServerDeps,
+} from './services/health-check-server.ts'
+export type { HealthCheck } from './services/health-check.ts'
+export { planServices, type ServiceInputs, type ServicePlan, type SkippedService } from './services/plan.ts'
+export type {
+  DrainingBackend,
+  EmptyAnswer,
+  ServiceBackend,
+  ServiceFrontend,
+  ServiceProtocol,
+  ServiceTables,
+} from './services/service-tables.ts'

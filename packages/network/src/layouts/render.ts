@@ -1,12 +1,13 @@
 import * as layouts from './layouts.ts'
 import { DROP_REASONS } from './reasons.ts'
+import * as services from './services.ts'
 import type { Struct } from './struct.ts'
 
 const COMMAND = 'node packages/network/src/layouts/write.ts'
 
 /** Exported records, in the order of their description. */
 export function listStructs(): Struct<unknown>[] {
-  const values: readonly unknown[] = Object.values(layouts)
+  const values: readonly unknown[] = Object.values({ ...layouts, ...services })
   const isStruct = (value: unknown): value is Struct<unknown> =>
     typeof value === 'object' && value !== null && 'fields' in value
   return sortByUse(values.filter(isStruct))
@@ -34,7 +35,7 @@ export function renderLayouts(): string {
 }
 
 function renderConstants(): string[] {
-  const entries: [string, unknown][] = Object.entries(layouts)
+  const entries: [string, unknown][] = Object.entries({ ...layouts, ...services })
   return entries
     .filter(([, value]) => typeof value === 'number')
     .sort(([a], [b]) => (a < b ? -1 : 1))
