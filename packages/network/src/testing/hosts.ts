@@ -18,9 +18,15 @@ export interface Wire {
   readonly mtu: number
 }
 
+export interface WireOptions {
+  readonly mtu: number
+  /** Before the names of all namespaces, for several wires in one test. */
+  readonly prefix?: string
+}
+
 /** The switch between hosts. An address of its own (192.168.77.254) stands for the world. */
-export function createWire(mtu: number): Wire {
-  const namespace = NetworkNamespace.create('wire')
+export function createWire({ mtu, prefix = '' }: WireOptions): Wire {
+  const namespace = NetworkNamespace.create(`${prefix}wire`)
   namespace.ip(`
     link add br0 type bridge
     link set br0 mtu ${mtu} address 02:77:00:00:00:fe
@@ -39,9 +45,9 @@ export interface HostPlan {
 }
 
 /** Where the host with this number is, from 1 on. */
-export function planHost(index: number, mtu: number): HostPlan {
+export function planHost(index: number, { mtu, prefix = '' }: WireOptions): HostPlan {
   return {
-    name: `host${index}`,
+    name: `${prefix}host${index}`,
     address: `192.168.77.${index}`,
     podCIDR: `10.244.${index}.0/24`,
     podMtu: mtu - OVERHEAD_BYTES,

@@ -12,3 +12,4 @@ export {
   type Wire,
 } from './hosts.ts'
 export { NetworkNamespace } from './network-namespace.ts'
+export { pollSockets, Socket } from './sockets.ts'

@@ -13,6 +13,7 @@ const SOCK_CLOEXEC = 0o2000000
 const SOL_SOCKET = 1
 const SO_REUSEADDR = 2
 const SO_ERROR = 4
+const SO_LINGER = 13
 const SO_RCVBUFFORCE = 33
 const SOL_IP = 0
 const IP_MTU_DISCOVER = 10
@@ -147,6 +148,12 @@ export class Socket {
   /** Sends without the don't-fragment bit, so that the kernel fragments; source: ip(7), IP_PMTUDISC_DONT. */
   allowFragments(): this {
     this.setOption(SOL_IP, { option: IP_MTU_DISCOVER, value: 0 })
+    return this
+  }
+
+  /** What is closed is forgotten at once, on both sides. */
+  resetOnClose(): this {
+    mustCall('setsockopt', this.fd, SOL_SOCKET, SO_LINGER, Buffer.from(new Int32Array([1, 0]).buffer), 8)
     return this
   }
 

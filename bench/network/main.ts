@@ -1,0 +1,28 @@
+/** What `bench/network.ts` starts inside of namespaces: measures every part, and prints the results as JSON. */
+import { isolateHost } from '@centaurus/node/testing'
+import type { BenchContext, BenchResult } from '../harness/bench.ts'
+import { measurePaths } from './paths.ts'
+import { measureWalls } from './walls.ts'
+
+const PARTS: Readonly<Record<string, (context: BenchContext) => Promise<readonly BenchResult[]>>> = {
+  paths: measurePaths,
+  walls: measureWalls,
+}
+
+const [rounds, directory] = process.argv.slice(2)
+const context: BenchContext = {
+  rounds: Number(rounds),
+  directory: directory!,
+  log: (message) => void process.stderr.write(`${message}\n`),
+}
+const chosen = process.env['BENCH_NETWORK']?.split(',') ?? Object.keys(PARTS)
+
+isolateHost()
+const results: BenchResult[] = []
+for (const name of chosen) {
+  const part = PARTS[name]
+  if (part === undefined)
+    throw new Error(`Cannot measure "${name}": BENCH_NETWORK takes ${Object.keys(PARTS).join(', ')}`)
+  results.push(...(await part(context)))
+}
+process.stdout.write(JSON.stringify(results))
