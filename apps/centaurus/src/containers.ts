@@ -5,13 +5,13 @@ import { systemClock, type Logger } from '@centaurus/base'
 import {
   containerdPaths,
   createCriRuntime,
-  removeClusterDns,
   removeServiceProxy,
   startContainerd,
   stopAllPods,
   systemMounter,
   type Containerd,
 } from '@centaurus/node'
+import { removeClusterDns } from '@centaurus/network'
 import type { Home } from './home.ts'
 import { PAUSE_IMAGE } from './node-images.ts'
 

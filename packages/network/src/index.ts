@@ -1,4 +1,7 @@
 export type { Counters, Dataplane, DropEvent, Endpoint, Route } from './dataplane/dataplane.ts'
+export { removeClusterDns, startClusterDns, type ClusterDnsOptions } from './dns/cluster-dns.ts'
+export type { DnsClient } from './dns/dns-client.ts'
+export type { DnsServer } from './dns/dns-server.ts'
 export type {
   CidrVerdicts,
   PolicySet,

@@ -1,8 +1,6 @@
 export { NODE_AGENT_DEFAULTS, type NodeAgentConfig, type NodeAgentOptions } from './agent/config.ts'
 export { createNodeAgent, type NodeAgent, type NodeAgentDeps } from './agent/node-agent.ts'
 export { stopAllPods, type StopPodsDeps, type StopPodsOptions } from './agent/stop-pods.ts'
-export { removeClusterDns, startClusterDns, type ClusterDnsOptions } from './cluster-dns/cluster-dns.ts'
-export type { DnsServer } from './cluster-dns/dns-server.ts'
 export { createCriRuntime, type CriRuntimeOptions } from './cri/cri-runtime.ts'
 export { importImage, startContainerd, type Containerd, type StartContainerdOptions } from './cri/containerd.ts'
 export {

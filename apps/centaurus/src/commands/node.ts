@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { ALL_TENANTS, StatusError } from '@centaurus/api'
+import { ALL_TENANTS, NAMESPACE_ANNOTATION, splitQualifiedName, StatusError, TENANT_ANNOTATION } from '@centaurus/api'
 import { nodes } from '@centaurus/api/core/v1'
 import { systemClock, systemRandom, type Logger } from '@centaurus/base'
 import { createHttpClient, loadKubeconfig } from '@centaurus/client/http'
@@ -8,11 +8,12 @@ import {
   createCriRuntime,
   createDelegatedAccess,
   createNodeAgent,
-  startClusterDns,
   startKubeletServer,
   startServiceProxy,
   type KubeletServerOptions,
+  type SandboxDetail,
 } from '@centaurus/node'
+import { startClusterDns, type DnsClient } from '@centaurus/network'
 import { CLUSTER_DNS, openContainerd, POD_CIDR } from '../containers.ts'
 import { markReady, registerDaemon } from '../daemons.ts'
 import { listServerPorts, type Home } from '../home.ts'
@@ -112,7 +113,8 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
     logger,
     address: CLUSTER_DNS,
     domain: 'cluster.local',
-    clients: { podCIDR: POD_CIDR, sandboxAt: (address) => agent.cache.sandboxAt(address) },
+    clock: systemClock,
+    clientAt: (address) => clientOf(agent.cache.sandboxAt(address)),
   })
   await untilApiAnswers(client, nodeName)
   await agent.start()
@@ -128,6 +130,17 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
       await client.close()
     },
   }
+}
+
+/** Whose pod a sandbox is; undefined where nobody knows any more what its shortened namespace stands for. */
+function clientOf(sandbox: SandboxDetail | undefined): DnsClient | undefined {
+  if (sandbox === undefined) return undefined
+  const { annotations, podNamespace } = sandbox
+  const own = splitQualifiedName(podNamespace)
+  const tenant = annotations[TENANT_ANNOTATION] ?? own?.tenant
+  return tenant === undefined
+    ? undefined
+    : { tenant, namespace: annotations[NAMESPACE_ANNOTATION] ?? own?.name ?? podNamespace }
 }
 
 /** The other API servers of the partition on this machine: any will do when one dies. */

@@ -1,10 +1,9 @@
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import type { Logger } from '@centaurus/base'
+import type { Clock, Logger } from '@centaurus/base'
 import type { InformerFactory } from '@centaurus/client'
-import { parseResolvConf } from '../pod/dns.ts'
-import { createDnsClients, type DnsClientsOptions } from './dns-client.ts'
+import { createDnsScopes, type DnsClient } from './dns-client.ts'
 import { startDnsServer, type DnsServer } from './dns-server.ts'
 import { createDnsLookups } from './lookups.ts'
 
@@ -13,7 +12,9 @@ export interface ClusterDnsOptions {
   /** Address that pods ask, such as 10.96.0.10; it is put on the loopback device of this host. */
   readonly address: string
   readonly domain: string
-  readonly clients: DnsClientsOptions
+  /** The pod at an address of this host. */
+  readonly clientAt: (address: string) => DnsClient | undefined
+  readonly clock: Clock
   readonly logger: Logger
 }
 
@@ -28,7 +29,8 @@ export async function startClusterDns({
   informers,
   address,
   domain,
-  clients,
+  clientAt,
+  clock,
   logger,
 }: ClusterDnsOptions): Promise<DnsServer> {
   await run('ip', ['address', 'replace', `${address}/32`, 'dev', 'lo'])
@@ -36,13 +38,16 @@ export async function startClusterDns({
     address,
     domain,
     lookups: createDnsLookups(informers),
-    clientAt: createDnsClients(clients),
+    scopeOf: createDnsScopes({ clientAt, clock }),
     logger,
     upstreams: async () =>
-      parseResolvConf(await readFile(RESOLV_CONF, 'utf8').catch(() => '')).servers.filter(
-        (server) => server !== address,
-      ),
+      parseNameservers(await readFile(RESOLV_CONF, 'utf8').catch(() => '')).filter((server) => server !== address),
   })
+}
+
+/** Source: resolv.conf(5). */
+function parseNameservers(text: string): string[] {
+  return text.split('\n').flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? [])
 }
 
 /** Takes the address away again. */

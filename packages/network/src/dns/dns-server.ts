@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket as TcpSocket } from 'node:net'
 import { decode, encode, RECURSION_AVAILABLE, RECURSION_DESIRED, AUTHORITATIVE_ANSWER, type Packet } from 'dns-packet'
 import type { Logger } from '@centaurus/base'
 import { answerQuestion, type DnsLookups } from './answer.ts'
-import type { DnsClient } from './dns-client.ts'
+import type { DnsScope } from './dns-client.ts'
 import { forwardQuery } from './forward.ts'
 
 export interface DnsServerOptions {
@@ -14,7 +14,7 @@ export interface DnsServerOptions {
   readonly domain: string
   readonly lookups: DnsLookups
   /** Who asks from an address. */
-  readonly clientAt: (address: string) => DnsClient
+  readonly scopeOf: (address: string) => DnsScope
   /** Resolvers for all other names, `address` or `address:port`; without any, other names do not exist. */
   readonly upstreams: () => Promise<readonly string[]>
   readonly logger: Logger
@@ -71,10 +71,10 @@ class Responder {
     if (query === undefined || query.type === 'response') return undefined
     const [question] = query.questions ?? []
     if (question === undefined || query.questions?.length !== 1) return reply(query, RCODES.NOTIMP, {})
-    const { domain, lookups, clientAt } = this.#options
-    const client = clientAt(from)
-    if (client.type === 'unknown') return reply(query, RCODES.SERVFAIL, {})
-    const tenant = client.type === 'tenant' ? client.tenant : undefined
+    const { domain, lookups, scopeOf } = this.#options
+    const scope = scopeOf(from)
+    if (scope.type === 'unknown') return reply(query, RCODES.SERVFAIL, {})
+    const tenant = scope.type === 'tenant' ? scope.tenant : undefined
     const answer = answerQuestion(question, { domain, lookups, tenant })
     if (answer.type === 'answer')
       return reply(query, RCODES.NOERROR, { answers: answer.answers, additionals: answer.additionals })

@@ -3,7 +3,6 @@ import { describe, it } from 'node:test'
 import type { Service } from '@centaurus/api/core/v1'
 import type { EndpointSlice } from '@centaurus/api/discovery/v1'
 import { answerQuestion, type DnsAnswer, type DnsLookups } from './answer.ts'
-import { createDnsClients } from './dns-client.ts'
 
 const annotationsOf = (tenant: string, namespace: string): Record<string, string> => ({
   'centaurus.io/tenant': tenant,
@@ -118,28 +117,5 @@ describe('answerQuestion', () => {
     assert.deepEqual(data(ask('web.default.svc.cluster.local', 'AAAA')), [])
     assert.equal(data(ask('kubernetes.io')), 'forward')
     assert.equal(data(ask('notcluster.local')), 'forward')
-  })
-})
-
-describe('who asks', () => {
-  const sandboxes: Record<string, { podNamespace: string; annotations: Record<string, string> }> = {
-    '10.244.0.2': { podNamespace: 'default', annotations: {} },
-    '10.244.0.3': { podNamespace: 'default--acme', annotations: {} },
-    '10.244.0.4': { podNamespace: 'long--h-0123456789abc', annotations: { 'centaurus.io/tenant': 'acme' } },
-    '10.244.0.5': { podNamespace: 'long--h-0123456789abc', annotations: {} },
-  }
-  const clientAt = createDnsClients({ podCIDR: '10.244.0.0/24', sandboxAt: (address) => sandboxes[address] })
-
-  it('is known by the address of the pod', () => {
-    assert.deepEqual(clientAt('10.244.0.2'), { type: 'operator' })
-    for (const address of ['10.244.0.3', '10.244.0.4'])
-      assert.deepEqual(clientAt(address), { type: 'tenant', tenant: 'acme' })
-  })
-
-  it('is the host outside of the pods’ addresses, and nobody where no pod is known there', () => {
-    for (const address of ['10.96.0.10', '127.0.0.1', '10.244.1.3', '192.0.2.1'])
-      assert.deepEqual(clientAt(address), { type: 'operator' }, address)
-    for (const address of ['10.244.0.5', '10.244.0.99'])
-      assert.deepEqual(clientAt(address), { type: 'unknown' }, address)
   })
 })

@@ -37,7 +37,7 @@ describe('the DNS server', () => {
       port: 0,
       domain: 'cluster.local',
       lookups,
-      clientAt: () => (isKnown ? { type: 'operator' } : { type: 'unknown' }),
+      scopeOf: () => (isKnown ? { type: 'operator' } : { type: 'unknown' }),
       upstreams,
       logger: silentLogger,
     })
@@ -60,7 +60,7 @@ describe('the DNS server', () => {
       port: 0,
       domain: 'cluster.local',
       lookups,
-      clientAt: () => ({ type: 'operator' }),
+      scopeOf: () => ({ type: 'operator' }),
       upstreams: async () => [],
       logger: silentLogger,
     })
