@@ -200,6 +200,27 @@ export {
   TENANT_CLAIM,
   TENANT_ORGANIZATION_PREFIX,
 } from './centaurus/names.ts'
+export {
+  IDENTITIES_MAX,
+  IDENTITY_QUARANTINE_MS,
+  IDENTITY_SETTLE_MS,
+  identityContentOf,
+  identityKeyOf,
+  identityNameOf,
+  isInPodNetwork,
+  tenantOfViewed,
+  viewedName,
+  vpcNameOf,
+  type IdentityContent,
+} from './centaurus/identity.ts'
+export { IdentityBook, type IdentityChoice, type IdentityQuestion } from './centaurus/identity-book.ts'
+export {
+  keysAskedByClusterPolicy,
+  keysAskedByPolicy,
+  UsedLabelKeys,
+  type AskedKeys,
+  type KeysChange,
+} from './centaurus/used-label-keys.ts'
 export { outranks, sharedPriority, type MaxPriorityOf, type RankedPod } from './centaurus/shared-priority.ts'
 export {
   NAMESPACE_LENGTH_MAX,
