@@ -3,6 +3,7 @@ import {
   createApiServicesExtension,
   createCrdExtension,
   createDiscoveryExtension,
+  createNetworkExtension,
   createOpenApiExtension,
   createProxyExtension,
   createResourceMetricsExtension,
@@ -96,6 +97,7 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
     ),
     withMembership(name, (membership) => createRequestForwarding({ membership, identity, fences })),
     createRegistryExtension(),
+    createNetworkExtension({ hostsSystem: isHome }),
     createNodePortsExtension(shared.nodePorts),
     ...(isHome ? [createTenantsExtension()] : []),
     ...(claims === undefined

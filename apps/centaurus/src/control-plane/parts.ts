@@ -39,6 +39,7 @@ import {
   startReclaimer,
   startRelay,
   startTenants,
+  startVpcs,
   withNodes,
   type BoundPodClaimerDeps,
   type ClaimAuditorDeps,
@@ -187,9 +188,10 @@ async function startTenantParts(
     nodeAuthority: nodes,
     names: controllersOf('Tenant'),
   })
+  const networks = startVpcs({ ...deps, client, store, registryClient: options.registryClient })
   return {
     async close() {
-      await Promise.all([scheduler.close(), controllers.close()])
+      await Promise.all([scheduler.close(), controllers.close(), networks.close()])
       await keepers.close()
       await Promise.all([binder.close(), foreignUse.close(), nodes.close()])
       reach.close()

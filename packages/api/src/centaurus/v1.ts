@@ -49,8 +49,8 @@ export interface PartitionSpec {
   serviceCIDR?: string | undefined
   /** Node ports that it may give to Services, such as `30064-30127`, written by home; disjoint from every other partition's. Home has those of nobody. */
   nodePorts?: string[] | undefined
-  /** Numbers that it may give to Vpcs, such as `4096-8191`, written by home; disjoint from every other partition's, also of partitions that are no more. */
-  vnis?: string[] | undefined
+  /** Of home alone: no partition may have given a Vpc this number, or a greater one. Partitions take blocks of numbers by moving it up; it never goes down. */
+  nextVni?: number | undefined
 }
 
 export interface PartitionStatus {

@@ -1,4 +1,5 @@
 import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
+import { VNI_MAX } from '@centaurus/api/centaurus/v1'
 
 const CONDITIONS: JSONSchemaProps = {
   type: 'array',
@@ -36,12 +37,16 @@ export const registryDefinitions: readonly CustomResourceDefinition[] = [
         draining: { type: 'boolean' },
         serviceCIDR: { type: 'string', format: 'cidr' },
         nodePorts: { type: 'array', maxItems: 1024, items: { type: 'string', pattern: '^[0-9]{1,5}-[0-9]{1,5}$' } },
-        vnis: { type: 'array', maxItems: 4096, items: { type: 'string', pattern: '^[0-9]{1,8}-[0-9]{1,8}$' } },
+        nextVni: { type: 'integer', minimum: 1, maximum: VNI_MAX + 1 },
       },
       'x-kubernetes-validations': [
         {
           rule: 'has(self.home) == has(oldSelf.home) && (!has(self.home) || self.home == oldSelf.home)',
           message: 'home may not change: the registry stays where it is',
+        },
+        {
+          rule: '!has(oldSelf.nextVni) || (has(self.nextVni) && self.nextVni >= oldSelf.nextVni)',
+          message: 'nextVni may not go down: networks never get a number that was given before',
         },
       ],
     },

@@ -14,8 +14,17 @@ const CLAIMS = 'core/persistentvolumeclaims'
 export const VOLUMES = 'core/persistentvolumes'
 const SECRETS = 'core/secrets'
 
-/** What nodes need of a tenant as a whole, once they run one of its pods: names resolve, and services balance, over all of it. */
-export const TENANT_WIDE: readonly string[] = ['core/namespaces', 'core/services', 'discovery.k8s.io/endpointslices']
+/** What nodes need of a tenant as a whole, once they run one of its pods: names resolve, services balance and policies hold over all of it. */
+export const TENANT_WIDE: readonly string[] = [
+  'core/namespaces',
+  'core/services',
+  'discovery.k8s.io/endpointslices',
+  'centaurus.io/vpcs',
+  'centaurus.io/subnets',
+  'centaurus.io/networkidentities',
+  'networking.k8s.io/networkpolicies',
+  'policy.networking.k8s.io/clusternetworkpolicies',
+]
 
 /** What pods refer to. */
 export const REFERRED: readonly string[] = [

@@ -1,0 +1,137 @@
+import {
+  formatTime,
+  isInPodNetwork,
+  isStatus,
+  splitQualifiedName,
+  tenantOfViewed,
+  VPC_FINALIZER,
+  vpcNameOf,
+  type KubeObject,
+  type ResourceType,
+  type Stored,
+} from '@centaurus/api'
+import { networkidentities, subnets, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
+import { pods, type Pod } from '@centaurus/api/core/v1'
+import type { Clock, Logger } from '@centaurus/base'
+import {
+  createWorkQueue,
+  runController,
+  type Client,
+  type Informer,
+  type InformerFactory,
+  type RunningController,
+} from '@centaurus/client'
+import { numberedStatus, planVpc } from './plan-vpc.ts'
+import { takeVni, type VniAllocatorDeps } from './vni-allocator.ts'
+
+const WORKERS = 4
+const DELETES_AT_ONCE = 32
+/** Pods by the name of their network. */
+const BY_VPC = 'vpc'
+/** Of a network that goes, many pods go at once. */
+const LAST_PODS_DELAY_MS = 100
+
+export interface VpcsDeps extends VniAllocatorDeps {
+  /** Over the view of all tenants that live here. */
+  readonly informers: InformerFactory
+  /** Of the same view. */
+  readonly client: Client
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** Gives networks their numbers, and lets those go that are deleted and have no pods. Run it in one server of a partition at a time. */
+export function startVpcs(deps: VpcsDeps): RunningController {
+  const { informers, clock, logger } = deps
+  const queue = createWorkQueue({ clock })
+  const vpcInformer = informers.informer(vpcs)
+  const podInformer = informers.informer(pods)
+  const owned = [
+    { type: networkidentities, informer: informers.informer(networkidentities) },
+    { type: subnets, informer: informers.informer(subnets) },
+  ] as unknown as readonly Owned[] // they differ in what they hold beside `spec.vpc`
+  podInformer.addIndex(BY_VPC, (pod) => (isInPodNetwork(pod) ? [vpcNameOf(pod)] : []))
+  const add = ({ metadata: { name } }: Stored<Vpc>): void => queue.add(name)
+  const stops = [
+    vpcInformer.addHandler({ onAdd: add, onUpdate: add }),
+    podInformer.addHandler({
+      onDelete: (pod) => addTerminating(vpcNameOf(pod)),
+      onUpdate: (pod) => {
+        if (!isInPodNetwork(pod)) addTerminating(vpcNameOf(pod))
+      },
+    }),
+  ]
+  function addTerminating(name: string): void {
+    if (vpcInformer.get(name)?.metadata.deletionTimestamp !== undefined) queue.addAfter(name, LAST_PODS_DELAY_MS)
+  }
+  const controller = runController({
+    name: 'vpc-controller',
+    queue,
+    workers: WORKERS,
+    logger,
+    async reconcile(name, signal) {
+      for (const informer of [vpcInformer, podInformer]) await informer.whenSynced(signal)
+      for (const { informer } of owned) await informer.whenSynced(signal)
+      const vpc = vpcInformer.get(name)
+      if (vpc !== undefined) await reconcileVpc(vpc, { ...deps, podInformer, owned })
+    },
+  })
+  return {
+    ...controller,
+    async close() {
+      for (const stop of stops) stop()
+      await controller.close()
+    },
+  }
+}
+
+type OwnedObject = KubeObject & { readonly spec: { readonly vpc: string } }
+
+interface Owned {
+  readonly type: ResourceType<OwnedObject>
+  readonly informer: Informer<OwnedObject>
+}
+
+interface VpcWork extends VpcsDeps {
+  readonly podInformer: Pick<Informer<Pod>, 'byIndex'>
+  /** What goes with a network. */
+  readonly owned: readonly Owned[]
+}
+
+async function reconcileVpc(vpc: Stored<Vpc>, work: VpcWork): Promise<void> {
+  const { name } = vpc.metadata
+  const tenant = tenantOfViewed(vpc)
+  const own = splitQualifiedName(name)?.name ?? name
+  const isDeleted = vpc.metadata.deletionTimestamp !== undefined
+  const isUsed = !isDeleted || work.podInformer.byIndex(BY_VPC, name).length > 0
+  const step = planVpc(vpc, { tenant, name: own, isUsed })
+  if (step.type === 'number') {
+    const vni = step.vni ?? (await takeVni(work))
+    await work.client.updateStatus(vpcs, {
+      ...vpc,
+      status: numberedStatus(vpc, vni, formatTime(work.clock.now())),
+    })
+  } else if (step.type === 'release') await release(vpc, work)
+}
+
+async function release({ metadata: { name } }: Stored<Vpc>, { client, owned }: VpcWork): Promise<void> {
+  // a pod that was let in just before may not be in the cache yet; its event brings us back
+  const { items } = await client.list(pods)
+  if (items.some((pod) => isInPodNetwork(pod) && vpcNameOf(pod) === name)) return
+  for (const { type, informer } of owned) {
+    const doomed = informer.list().filter(({ spec }) => spec.vpc === name)
+    for (let i = 0; i < doomed.length; i += DELETES_AT_ONCE)
+      await Promise.all(doomed.slice(i, i + DELETES_AT_ONCE).map((object) => remove(client, type, object)))
+  }
+  const vpc = await client.get(vpcs, { name })
+  const finalizers = (vpc.metadata.finalizers ?? []).filter((finalizer) => finalizer !== VPC_FINALIZER)
+  await client.update(vpcs, { ...vpc, metadata: { ...vpc.metadata, finalizers } })
+}
+
+async function remove<T extends KubeObject>(client: Client, type: ResourceType<T>, { metadata }: T): Promise<void> {
+  try {
+    await client.delete(type, { name: metadata.name ?? '' })
+  } catch (error) {
+    if (!isStatus(error, 'NotFound')) throw error
+  }
+}

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { ALL_TENANTS, isStatus } from '@centaurus/api'
+import { networkidentities, partitions, tenants, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
+import { pods, type Pod } from '@centaurus/api/core/v1'
+import { createNetworkExtension, SERVER_USER } from '@centaurus/apiserver'
+import { startTestServer, type TestServer } from '@centaurus/apiserver/testing'
+import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
+import { createInformerFactory, type Client, type InformerFactory, type RunningController } from '@centaurus/client'
+import { createMemoryStore, type Store } from '@centaurus/store'
+import { createRegistryExtension } from '../registry/registry-extension.ts'
+import { startVpcs } from './start-vpcs.ts'
+import { takeVni, VNI_BLOCK } from './vni-allocator.ts'
+
+const HOME = { metadata: { name: 'home' }, spec: { roles: ['Tenant' as const], endpoints: [], home: true } }
+
+async function startHome(): Promise<TestServer> {
+  const test = await startTestServer({
+    partition: 'home',
+    extensions: [createRegistryExtension(), createNetworkExtension()],
+  })
+  await test.client.create(partitions, HOME)
+  return test
+}
+
+async function until(check: () => Promise<boolean>): Promise<void> {
+  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+/** A store that does not do the commits that the test chooses, or does not say that it did. */
+function failing(store: Store, loses: () => 'question' | 'answer' | undefined): Store {
+  return {
+    ...store,
+    get: (key) => store.get(key),
+    async commit(commit) {
+      const lost = loses()
+      if (lost === 'question') throw new Error('the store is away')
+      const result = await store.commit(commit)
+      if (lost === 'answer') throw new Error('the store did not answer')
+      return result
+    },
+  }
+}
+
+describe('numbers of networks', () => {
+  let test: TestServer
+  before(async () => (test = await startHome()))
+  after(() => test.close())
+
+  it('are different in all partitions, whatever gets lost on the way', async () => {
+    const given = new Set<number>()
+    let calls = 0
+    const loses = () => (['question', undefined, 'answer', undefined, undefined] as const)[calls++ % 5]
+    for (let round = 0; round < 3; round++) {
+      const stores = Array.from({ length: 3 }, () => failing(createMemoryStore(), loses))
+      for (let i = 0; i < 40; i++) {
+        const taken = await Promise.allSettled(
+          stores.flatMap((store) => [1, 2].map(() => takeVni({ store, registryClient: test.client }))),
+        )
+        for (const result of taken) {
+          if (result.status === 'rejected') continue
+          assert.ok(!given.has(result.value), `${result.value} was given twice`)
+          given.add(result.value)
+        }
+      }
+    }
+    assert.ok(given.size > 100)
+    assert.ok(Math.min(...given) >= VNI_BLOCK)
+  })
+
+  it('come from the next block when one is used up, and never from an older one', async () => {
+    const store = createMemoryStore()
+    const first = await takeVni({ store, registryClient: test.client })
+    await store.commit({
+      changes: [
+        {
+          type: 'put',
+          key: '/centaurus/vnis',
+          value: Buffer.from(JSON.stringify({ next: first + 5, last: first + 4 })),
+        },
+      ],
+    })
+    const next = await takeVni({ store, registryClient: test.client })
+    assert.equal(next % VNI_BLOCK, 0)
+    assert.ok(next >= first + VNI_BLOCK)
+    const home = await test.client.get(partitions, { name: 'home' })
+    assert.equal(home.spec.nextVni, next + VNI_BLOCK)
+    const back = { ...home, spec: { ...home.spec, nextVni: next } }
+    await assert.rejects(test.client.update(partitions, back), /nextVni may not go down/)
+  })
+
+  it('end', async () => {
+    const home = await test.client.get(partitions, { name: 'home' })
+    await test.client.update(partitions, { ...home, spec: { ...home.spec, nextVni: 2 ** 24 - 1 } })
+    const store = createMemoryStore()
+    assert.equal(await takeVni({ store, registryClient: test.client }), 2 ** 24 - 1)
+    await assert.rejects(takeVni({ store, registryClient: test.client }), /All 16777215 numbers of networks were given/)
+  })
+})
+
+describe('networks of tenants', () => {
+  let test: TestServer
+  let informers: InformerFactory
+  let controller: RunningController
+  let acme: Client
+
+  const start = (): void => {
+    const client = test.server.client({ ...SERVER_USER, tenant: ALL_TENANTS })
+    informers = createInformerFactory(client, { clock: systemClock, random: systemRandom, logger: silentLogger })
+    const deps = { store: test.store, registryClient: test.client, informers, client }
+    controller = startVpcs({ ...deps, clock: systemClock, logger: silentLogger })
+  }
+  const stop = async (): Promise<void> => {
+    await controller.close()
+    await informers.close()
+  }
+  const numbered = async (client: Client, name: string): Promise<Vpc> => {
+    await until(async () => (await client.get(vpcs, { name })).status?.vni !== undefined)
+    return client.get(vpcs, { name })
+  }
+  const isThere = async (name: string): Promise<boolean> => {
+    try {
+      return (await acme.get(vpcs, { name })) !== undefined
+    } catch (error) {
+      if (isStatus(error, 'NotFound')) return false
+      throw error
+    }
+  }
+
+  before(async () => {
+    test = await startHome()
+    const made = await test.client.create(tenants, { metadata: { name: 'acme' } })
+    await test.client.updateStatus(tenants, { ...made, status: { phase: 'Active', partition: 'home', epoch: 1 } })
+    await test.server.bootstrapTenant('acme')
+    acme = test.server.client({ ...SERVER_USER, tenant: 'acme' })
+    start()
+  })
+  after(async () => {
+    await stop()
+    await test.close()
+  })
+
+  it('get numbers that stay, the operators the first', async () => {
+    assert.equal((await numbered(test.client, 'default')).status?.vni, 1)
+    const { status } = await numbered(acme, 'default')
+    assert.equal(status?.vni, VNI_BLOCK)
+    assert.equal(status?.nextIdentity, 256)
+    assert.equal(status?.conditions?.[0]?.type, 'Ready')
+    await acme.create(vpcs, { metadata: { name: 'blue' }, spec: { cidr: '10.0.0.0/16' } })
+    assert.equal((await numbered(acme, 'blue')).status?.vni, VNI_BLOCK + 1)
+    await stop()
+    start()
+    await acme.create(vpcs, { metadata: { name: 'late' } })
+    assert.equal((await numbered(acme, 'late')).status?.vni, VNI_BLOCK + 2)
+    assert.equal((await numbered(acme, 'default')).status?.vni, VNI_BLOCK)
+  })
+
+  it('go when their last pod has gone, with what belongs to them, and their numbers do not come back', async () => {
+    const pod: Pod = {
+      metadata: { name: 'a', namespace: 'default', annotations: { 'centaurus.io/vpc': 'blue' } },
+      spec: { containers: [{ name: 'a', image: 'a' }] },
+    }
+    await acme.create(pods, pod)
+    const spec = { id: 256, namespace: 'default', labels: {}, keys: [] }
+    await acme.create(networkidentities, { metadata: { name: 'id-blue' }, spec: { ...spec, vpc: 'blue' } })
+    await acme.create(networkidentities, { metadata: { name: 'id-default' }, spec: { ...spec, vpc: 'default' } })
+    await acme.delete(vpcs, { name: 'blue' })
+    await acme.delete(vpcs, { name: 'late' })
+    await until(async () => !(await isThere('late')))
+    assert.ok(await isThere('blue'), 'a pod uses it')
+    await acme.delete(pods, { namespace: 'default', name: 'a' }, { gracePeriodSeconds: 0 })
+    await until(async () => !(await isThere('blue')))
+    assert.deepEqual(
+      (await acme.list(networkidentities)).items.map(({ metadata }) => metadata.name),
+      ['id-default'],
+    )
+    await acme.create(vpcs, { metadata: { name: 'blue' } })
+    assert.equal((await numbered(acme, 'blue')).status?.vni, VNI_BLOCK + 3)
+  })
+})
