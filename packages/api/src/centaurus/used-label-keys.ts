@@ -17,6 +17,7 @@ export interface KeysChange {
   readonly namespace?: string | undefined
 }
 
+/** Of its target and of its peers; a peer that selects namespaces asks of pods everywhere. */
 export function keysAskedByPolicy({ spec }: Readonly<NetworkPolicy>): AskedKeys {
   const inNamespace = new Set(keysOf(spec?.podSelector))
   const everywhere = new Set<string>()
@@ -31,6 +32,7 @@ export function keysAskedByPolicy({ spec }: Readonly<NetworkPolicy>): AskedKeys 
   return { inNamespace, everywhere }
 }
 
+/** All everywhere: which namespaces it is for may change with their labels. */
 export function keysAskedByClusterPolicy({ spec }: Readonly<ClusterNetworkPolicy>): AskedKeys {
   const peers = [
     spec.subject,
