@@ -1,5 +1,6 @@
 export { assert, assertNever, AssertionError } from './assert.ts'
 export { decodeText, encodeText } from './bytes.ts'
 export { createManualClock, expectWithin, systemClock, type Clock, type ManualClock, type Timer } from './clock.ts'
+export { doIpv4BlocksOverlap, formatIpv4, formatIpv4Block, parseIpv4, parseIpv4Block, type Ipv4Block } from './ipv4.ts'
 export { silentLogger, type LogFields, type Logger } from './logger.ts'
 export { createSeededRandom, systemRandom, type Random } from './random.ts'

@@ -4,10 +4,11 @@ import { endpointslices } from '@centaurus/api/discovery/v1'
 import { servicecidrs } from '@centaurus/api/networking/v1'
 import { priorityclasses } from '@centaurus/api/scheduling/v1'
 import { storageclasses } from '@centaurus/api/storage/v1'
+import { formatIpv4 } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { AdmissionOptions } from './built-in.ts'
-import { formatIpv4, parseIpRange } from './ip-range.ts'
+import { parseIpRange } from './ip-range.ts'
 import { DEFAULT_SERVICE_RANGE } from './service-allocation.ts'
 
 /** Source: kubernetes pkg/controlplane/controller/systemnamespaces, v1.37. */

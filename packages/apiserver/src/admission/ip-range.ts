@@ -1,3 +1,5 @@
+import { parseIpv4 } from '@centaurus/base'
+
 /** A block of IPv4 addresses, as numbers. */
 export interface IpRange {
   readonly text: string
@@ -18,23 +20,6 @@ export function parseIpRange(text: string): IpRange {
   }
   const size = 2 ** (32 - bits)
   return { text, first: base - (base % size), size }
-}
-
-/** Undefined when the text is no IPv4 address in its canonical form. */
-export function parseIpv4(text: string): number | undefined {
-  const parts = text.split('.')
-  if (parts.length !== 4) return undefined
-  let value = 0
-  for (const part of parts) {
-    const byte = Number(part)
-    if (!/^\d{1,3}$/.test(part) || byte > 255 || String(byte) !== part) return undefined
-    value = value * 256 + byte
-  }
-  return value
-}
-
-export function formatIpv4(value: number): string {
-  return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.')
 }
 
 /** True for an address that a Service may have: neither the network's own nor the broadcast address. */

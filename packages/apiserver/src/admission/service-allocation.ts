@@ -18,11 +18,12 @@ import {
 } from '@centaurus/api'
 import { services, type Service, type ServicePort, type ServiceSpec } from '@centaurus/api/core/v1'
 import type { IPAddressSpec } from '@centaurus/api/networking/v1'
+import { formatIpv4, parseIpv4 } from '@centaurus/base'
 import type { Change, Comparison } from '@centaurus/store'
 import { encodeExact, encodeStored } from '../storage/encoding.ts'
 import { resourcePrefix } from '../storage/keys.ts'
 import type { AdmissionContext, AdmissionStep, AdmittedWrite, Reservation } from './admission.ts'
-import { formatIpv4, isUsable, parseIpRange, parseIpv4, staticCount, type IpRange } from './ip-range.ts'
+import { isUsable, parseIpRange, staticCount, type IpRange } from './ip-range.ts'
 import {
   BORROWED_PORTS_PREFIX,
   borrowedRevision,
