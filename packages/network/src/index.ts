@@ -1,7 +1,27 @@
+export { AttachmentStore } from './cni/attachment-store.ts'
+export { deviceNameOf, GATEWAY_ADDRESS, macOf, type Attachment, type HostPort } from './cni/attachment.ts'
+export { CniError, type CniErrorCode } from './cni/cni-error.ts'
+export { startCniServer, type CniServer, type CniServerOptions } from './cni/cni-server.ts'
+export { PodAttachments, type PodAttachmentsDeps } from './cni/pod-attachments.ts'
+export type {
+  AttachedPod,
+  EndpointReference,
+  KnownEndpoint,
+  PodNetwork,
+  PodNetworkSource,
+  PodReference,
+} from './cni/pod-network-source.ts'
+export { formatNetworkList, installPlugins } from './cni/shim.ts'
 export type { Counters, Dataplane, DropEvent, Endpoint, Route } from './dataplane/dataplane.ts'
 export { removeClusterDns, startClusterDns, type ClusterDnsOptions } from './dns/cluster-dns.ts'
 export type { DnsClient } from './dns/dns-client.ts'
 export type { DnsServer } from './dns/dns-server.ts'
+export { ensureHostNetwork, removeHostNetwork, type HostNetwork, type HostNetworkOptions } from './host/host-network.ts'
+export { HOST_DEVICE, HOST_PEER } from './host/host-plan.ts'
+export { systemPodHost } from './host/pod-host.ts'
+export { findUplink, podMtuOf, type Uplink } from './host/uplink.ts'
+export { createNodeBlocks, hostAddressOf, type AddressBlocks } from './ipam/address-blocks.ts'
+export { TRANSIT_CIDR } from './ipam/ipam.ts'
 export type {
   CidrVerdicts,
   PolicySet,

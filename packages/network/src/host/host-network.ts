@@ -1,0 +1,115 @@
+import { existsSync } from 'node:fs'
+import { TRANSIT_CIDR } from '../ipam/ipam.ts'
+import { hostAddressOf } from '../ipam/address-blocks.ts'
+import { HOST_DEVICE, HOST_PEER, planHostDevice, type SeenHostDevice } from './host-plan.ts'
+import { formatNatRemoval, formatNatTable, type OpenHostPort } from './nat-table.ts'
+import { deletePodLink, hasIpv6, listPodDevices, readIfindex } from './pod-links.ts'
+import { CommandError, runCommand } from './run-command.ts'
+import { restoreSysctls, setSysctls, writeSysctl } from './sysctls.ts'
+import { findUplink, podMtuOf, type Uplink } from './uplink.ts'
+
+/** For all devices: packets go on from one to another, which is what a router does. */
+const SYSCTLS = { 'net.ipv4.ip_forward': '1' }
+
+export interface HostNetworkOptions {
+  /** This node's `spec.podCIDR`. */
+  readonly podCIDR: string
+  /** Blocks of all the cluster's pods. */
+  readonly podNetworks: readonly string[]
+  readonly serviceCIDRs: readonly string[]
+  /** Device to other hosts; absent: that of the default route. */
+  readonly uplink?: string | undefined
+  /** Folder that outlives the daemon. */
+  readonly stateDir: string
+  /** Ports that are open already. */
+  readonly hostPorts: readonly OpenHostPort[]
+}
+
+/** What the data plane needs to know of the host. */
+export interface HostNetwork {
+  readonly uplink: Uplink
+  readonly podMtu: number
+  /** Address of {@link HOST_DEVICE}: what pods see of the host. */
+  readonly address: string
+  readonly ifindex: number
+  readonly peerIfindex: number
+}
+
+/**
+ * Gives the host its device on the pods' network, routes to it, translation for what leaves towards the world, and forwarding. Idempotent: what is right stays,
+ * what is missing or wrong is made right. Needs root. Rejects with what to do.
+ */
+export async function ensureHostNetwork(options: HostNetworkOptions): Promise<HostNetwork> {
+  const { podCIDR, podNetworks, serviceCIDRs, stateDir, hostPorts } = options
+  const uplink = await findUplink(options.uplink)
+  const podMtu = podMtuOf(uplink)
+  const address = hostAddressOf(podCIDR)
+  const routes = [...new Set([...podNetworks, podCIDR, TRANSIT_CIDR, ...serviceCIDRs])]
+  const plan = planHostDevice(await seeHostDevice(), { address, mtu: podMtu, routes }, { hasIpv6: hasIpv6() })
+  await runBatch(plan)
+  // what comes to a host port from the loopback goes to the pod, and its answer comes back, with loopback addresses
+  await writeSysctl(`net.ipv4.conf.${HOST_DEVICE}.route_localnet`, '1')
+  await setSysctls(SYSCTLS, sysctlsFile(stateDir))
+  await runCommand(['nft', '-f', '-'], formatNatTable({ podSources: [podCIDR, TRANSIT_CIDR], hostPorts }))
+  const [ifindex, peerIfindex] = await Promise.all([readIfindex(HOST_DEVICE), readIfindex(HOST_PEER)])
+  return { uplink, podMtu, address, ifindex, peerIfindex }
+}
+
+/** Takes all of it away, and what is left of pods' devices. What was never there is no error. */
+export async function removeHostNetwork({ stateDir }: Pick<HostNetworkOptions, 'stateDir'>): Promise<void> {
+  for (const device of await listPodDevices()) await deletePodLink(device)
+  if ((await seeHostDevice())?.kind === 'veth') await deletePodLink(HOST_DEVICE)
+  await runCommand(['nft', '-f', '-'], formatNatRemoval())
+  await restoreSysctls(sysctlsFile(stateDir))
+}
+
+async function runBatch(lines: readonly string[]): Promise<void> {
+  if (lines.length === 0) return
+  try {
+    await runCommand(['ip', '-batch', '-'], `${lines.join('\n')}\n`)
+  } catch (cause) {
+    const failed = cause instanceof CommandError ? /Command failed -:(\d+)/.exec(cause.stderr)?.[1] : undefined
+    const line = failed === undefined ? undefined : lines[Number(failed) - 1]
+    const advice =
+      line?.startsWith('route add') === true ? '; the host has another route there: choose other pod networks' : ''
+    throw new Error(`Cannot set up the host's network: "ip ${line ?? '-batch'}" failed${advice}`, { cause })
+  }
+}
+
+interface SeenLink {
+  ifname: string
+  mtu: number
+  address: string
+  linkinfo?: { info_kind?: string }
+  addr_info?: { family: string; local: string; prefixlen: number }[]
+}
+
+interface SeenRoute {
+  dst: string
+  gateway?: string
+  prefsrc?: string
+}
+
+async function seeHostDevice(): Promise<SeenHostDevice | undefined> {
+  if (!existsSync(`/sys/class/net/${HOST_DEVICE}`)) return undefined
+  const show = `addr show dev ${HOST_DEVICE}\nroute show dev ${HOST_DEVICE}\n`
+  const [links, routes] = (await runCommand(['ip', '-json', '-details', '-batch', '-'], show))
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as unknown) as [SeenLink[], SeenRoute[]]
+  const link = links[0]
+  if (link === undefined) return undefined
+  return {
+    kind: link.linkinfo?.info_kind,
+    mtu: link.mtu,
+    mac: link.address,
+    addresses: (link.addr_info ?? [])
+      .filter(({ family }) => family === 'inet')
+      .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    routes: routes.map(({ dst, gateway, prefsrc }) => ({ cidr: dst, gateway, source: prefsrc })),
+  }
+}
+
+function sysctlsFile(stateDir: string): string {
+  return `${stateDir}/sysctls.json`
+}

@@ -1,0 +1,83 @@
+import { GATEWAY_ADDRESS } from '../cni/attachment.ts'
+import { GATEWAY_MAC } from '../layouts/layouts.ts'
+
+/** The host's device on the pods' network. */
+export const HOST_DEVICE = 'centaurus0'
+/** Its other end, which has nothing to do but to be there. */
+export const HOST_PEER = 'centaurus1'
+const PEER_MAC = '02:ce:47:00:00:02'
+
+/** What `ip -json` says of the device; `kind` is that of its link info. */
+export interface SeenHostDevice {
+  readonly kind: string | undefined
+  readonly mtu: number
+  readonly mac: string
+  readonly addresses: readonly string[]
+  readonly routes: readonly SeenHostRoute[]
+}
+
+export interface SeenHostRoute {
+  readonly cidr: string
+  readonly gateway: string | undefined
+  readonly source: string | undefined
+}
+
+/** What the host is to have. */
+export interface HostDevicePlan {
+  readonly address: string
+  readonly mtu: number
+  /** Blocks that are reached over the pods' network. */
+  readonly routes: readonly string[]
+}
+
+/** A host that has a device of that name which is not ours. */
+export class ForeignDeviceError extends Error {
+  constructor(kind: string) {
+    super(
+      `Cannot set up the host's network: "${HOST_DEVICE}" exists and is a ${kind}; stop the pods that use it and remove it with "ip link delete ${HOST_DEVICE}"`,
+    )
+    this.name = 'ForeignDeviceError'
+  }
+}
+
+/**
+ * Lines for `ip -batch` that make the device what it is to be; none when it is. All routes go to one neighbour that never has to be asked for: the program at
+ * the device decides by the packet. Its MAC address is not the peer's, so that without the program packets end there instead of going round. Pure.
+ */
+export function planHostDevice(
+  seen: SeenHostDevice | undefined,
+  plan: HostDevicePlan,
+  { hasIpv6 }: { readonly hasIpv6: boolean },
+): string[] {
+  if (seen !== undefined && seen.kind !== 'veth') throw new ForeignDeviceError(seen.kind ?? 'device of another kind')
+  const { address, mtu } = plan
+  const wanted = `${address}/32`
+  const lines: string[] = []
+  if (seen === undefined) {
+    lines.push(
+      `link add ${HOST_DEVICE} mtu ${mtu} address ${GATEWAY_MAC} type veth peer name ${HOST_PEER} mtu ${mtu} address ${PEER_MAC}`,
+    )
+  } else {
+    if (seen.mac !== GATEWAY_MAC) lines.push(`link set ${HOST_DEVICE} address ${GATEWAY_MAC}`)
+    if (seen.mtu !== mtu) lines.push(`link set ${HOST_DEVICE} mtu ${mtu}`, `link set ${HOST_PEER} mtu ${mtu}`)
+  }
+  for (const device of [HOST_DEVICE, HOST_PEER]) {
+    if (hasIpv6 && seen === undefined) lines.push(`link set ${device} addrgenmode none`)
+    lines.push(`link set ${device} up`)
+  }
+  const stale = seen?.routes.filter((route) => !isRight(route, plan)) ?? []
+  for (const { cidr } of stale) lines.push(`route del ${cidr} dev ${HOST_DEVICE}`)
+  if (seen?.addresses.includes(wanted) !== true) lines.push(`addr add ${wanted} dev ${HOST_DEVICE}`)
+  for (const old of seen?.addresses ?? []) if (old !== wanted) lines.push(`addr del ${old} dev ${HOST_DEVICE}`)
+  lines.push(`neigh replace ${GATEWAY_ADDRESS} lladdr ${GATEWAY_MAC} dev ${HOST_DEVICE} nud permanent`)
+  const present = new Set(seen?.routes.filter((route) => isRight(route, plan)).map(({ cidr }) => cidr))
+  for (const cidr of plan.routes) {
+    if (!present.has(cidr))
+      lines.push(`route add ${cidr} via ${GATEWAY_ADDRESS} dev ${HOST_DEVICE} onlink src ${address}`)
+  }
+  return lines
+}
+
+function isRight({ cidr, gateway, source }: SeenHostRoute, { address, routes }: HostDevicePlan): boolean {
+  return routes.includes(cidr) && gateway === GATEWAY_ADDRESS && source === address
+}

@@ -1,0 +1,79 @@
+import type { HostPort } from '../cni/attachment.ts'
+import { HOST_DEVICE } from './host-plan.ts'
+
+/** Our nftables table. Nothing else is in it, and nothing of ours is elsewhere. */
+export const NAT_TABLE = 'centaurus-network'
+
+/** A port of the host, and the pod that it leads to, by the address that the host knows. */
+export interface OpenHostPort extends HostPort {
+  readonly target: string
+}
+
+export interface NatTableOptions {
+  /** Addresses of this host's pods: what they send to the world leaves with the host's address. */
+  readonly podSources: readonly string[]
+  readonly hostPorts: readonly OpenHostPort[]
+}
+
+/**
+ * The whole table, as a script that replaces the one that is there in one step. Ports of one address come before ports of every address. What comes to a host port
+ * from this host's own pods, or from the loopback, is given the host's address: its answers must come back through here.
+ */
+export function formatNatTable({ podSources, hostPorts }: NatTableOptions): string {
+  const everywhere = hostPorts.filter(({ hostIP }) => hostIP === undefined)
+  const somewhere = hostPorts.filter(({ hostIP }) => hostIP !== undefined)
+  return `table ip ${NAT_TABLE}
+delete table ip ${NAT_TABLE}
+table ip ${NAT_TABLE} {
+  set pods { type ipv4_addr; flags interval; elements = { ${podSources.join(', ')} }; }
+  map ports { type inet_proto . inet_service : ipv4_addr . inet_service; ${formatElements(everywhere)} }
+  map ports-at { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; ${formatElements(somewhere)} }
+  chain host-ports {
+    dnat ip to ip daddr . meta l4proto . th dport map @ports-at
+    dnat ip to meta l4proto . th dport map @ports
+  }
+  chain prerouting {
+    type nat hook prerouting priority -100; policy accept;
+    fib daddr type local meta l4proto { tcp, udp, sctp } jump host-ports
+  }
+  chain output {
+    type nat hook output priority -100; policy accept;
+    fib daddr type local meta l4proto { tcp, udp, sctp } jump host-ports
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100; policy accept;
+    oifname "${HOST_DEVICE}" ip saddr 127.0.0.0/8 masquerade
+    oifname "${HOST_DEVICE}" ct status dnat ip saddr @pods masquerade
+    oifname != { "${HOST_DEVICE}", "lo" } ip saddr @pods masquerade fully-random
+  }
+}
+`
+}
+
+/** Opens or closes ports, all of them or none. Opening fails when one leads to another pod; to close one that is not open fails too. */
+export function formatHostPortChange(change: 'add' | 'delete', ports: readonly OpenHostPort[]): string {
+  return ports
+    .map((port) => {
+      const map = port.hostIP === undefined ? 'ports' : 'ports-at'
+      const element = change === 'add' ? formatElement(port) : formatKey(port)
+      return `${change} element ip ${NAT_TABLE} ${map} { ${element} }\n`
+    })
+    .join('')
+}
+
+/** Takes the table away; it need not be there. */
+export function formatNatRemoval(): string {
+  return `table ip ${NAT_TABLE}\ndelete table ip ${NAT_TABLE}\n`
+}
+
+function formatElements(ports: readonly OpenHostPort[]): string {
+  return ports.length === 0 ? '' : `elements = { ${ports.map(formatElement).join(', ')} };`
+}
+
+function formatElement(port: OpenHostPort): string {
+  return `${formatKey(port)} : ${port.target} . ${port.containerPort}`
+}
+
+function formatKey({ hostIP, protocol, hostPort }: HostPort): string {
+  return `${hostIP === undefined ? '' : `${hostIP} . `}${protocol} . ${hostPort}`
+}

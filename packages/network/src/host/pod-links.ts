@@ -1,0 +1,116 @@
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { GATEWAY_ADDRESS, POD_DEVICE_PATTERN, type Attachment } from '../cni/attachment.ts'
+import { GATEWAY_MAC } from '../layouts/layouts.ts'
+import { CommandError, runCommand } from './run-command.ts'
+
+const DEVICES = '/sys/class/net'
+
+/** What a pod's device needs to be made. */
+export type PodLink = Pick<Attachment, 'device' | 'ifname' | 'ip' | 'mac' | 'mtu'> & { readonly netns: string }
+
+/** A pod's network as the kernel has it, in `ip -json`'s words; undefined parts are not there. */
+export interface SeenPodLink {
+  readonly hostMtu: number | undefined
+  readonly mac: string | undefined
+  readonly mtu: number | undefined
+  readonly isUp: boolean
+  readonly addresses: readonly string[]
+  readonly defaultGateway: string | undefined
+  readonly gatewayMac: string | undefined
+}
+
+/** Makes the veth of a pod, and everything in its network namespace. Returns the index of the host's end. What a failure leaves is for {@link deletePodLink}. */
+export async function createPodLink(link: PodLink): Promise<number> {
+  await runCommand(['ip', '-batch', '-'], formatHostBatch(link, hasIpv6()))
+  // forwarded frames of an XDP program come in through NAPI, which a veth has only with GRO
+  const script = 'ip -batch - && exec ethtool -K "$0" gro on'
+  await runCommand(['nsenter', `--net=${link.netns}`, 'sh', '-c', script, link.ifname], formatPodBatch(link, hasIpv6()))
+  return readIfindex(link.device)
+}
+
+/** Removes both ends. Does nothing when there are none. */
+export async function deletePodLink(device: string): Promise<void> {
+  try {
+    await runCommand(['ip', 'link', 'delete', 'dev', device])
+  } catch (error) {
+    if (!(error instanceof CommandError && /Cannot find device/.test(error.stderr))) throw error
+  }
+}
+
+/** Host ends of pods' veths. A pod whose network namespace is gone has none. */
+export async function listPodDevices(): Promise<string[]> {
+  return (await readdir(DEVICES)).filter((name) => POD_DEVICE_PATTERN.test(name))
+}
+
+/** Index of a device of this host. Rejects when there is none. */
+export async function readIfindex(device: string): Promise<number> {
+  return Number(await readFile(`${DEVICES}/${device}/ifindex`, 'utf8'))
+}
+
+/** Reads what {@link createPodLink} made. */
+export async function inspectPodLink({ device, ifname, netns }: PodLink): Promise<SeenPodLink> {
+  const hostMtu = await readFile(`${DEVICES}/${device}/mtu`, 'utf8').then(Number, () => undefined)
+  const questions = `addr show dev ${ifname}\nroute show default\nneigh show dev ${ifname} ${GATEWAY_ADDRESS}\n`
+  const text = await runCommand(['nsenter', `--net=${netns}`, 'ip', '-json', '-batch', '-'], questions)
+  return { hostMtu, ...parseSeen(text) }
+}
+
+/** The host's part: a pair whose other end appears in the pod by its own name. */
+export function formatHostBatch({ device, ifname, netns, mac, mtu }: PodLink, hasIpv6: boolean): string {
+  return lines([
+    `link add ${device} mtu ${mtu} address ${GATEWAY_MAC} type veth peer name ${ifname} netns ${netns} mtu ${mtu} address ${mac}`,
+    ...(hasIpv6 ? [`link set ${device} addrgenmode none`] : []),
+    `link set ${device} up`,
+  ])
+}
+
+/** The pod's part: one address, one gateway that answers for everything, and a neighbour that need not be asked for. */
+export function formatPodBatch({ ifname, ip }: PodLink, hasIpv6: boolean): string {
+  return lines([
+    'link set lo up',
+    ...(hasIpv6 ? [`link set ${ifname} addrgenmode none`] : []),
+    `link set ${ifname} up`,
+    `addr add ${ip}/32 dev ${ifname}`,
+    `route add ${GATEWAY_ADDRESS} dev ${ifname} scope link`,
+    `route add default via ${GATEWAY_ADDRESS} dev ${ifname}`,
+    `neigh add ${GATEWAY_ADDRESS} lladdr ${GATEWAY_MAC} dev ${ifname} nud permanent`,
+  ])
+}
+
+interface SeenAddress {
+  address?: string
+  mtu?: number
+  flags?: string[]
+  addr_info?: { family?: string; local?: string; prefixlen?: number }[]
+}
+
+/** Reads one JSON document a question. */
+function parseSeen(text: string): Omit<SeenPodLink, 'hostMtu'> {
+  const [addresses, routes, neighbours] = text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>[])
+  const link = addresses?.[0] as SeenAddress | undefined
+  const route = routes?.[0] as { gateway?: string } | undefined
+  const neighbour = neighbours?.[0] as { lladdr?: string } | undefined
+  return {
+    mac: link?.address,
+    mtu: link?.mtu,
+    isUp: link?.flags?.includes('UP') ?? false,
+    addresses: (link?.addr_info ?? [])
+      .filter(({ family }) => family === 'inet')
+      .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    defaultGateway: route?.gateway,
+    gatewayMac: neighbour?.lladdr,
+  }
+}
+
+/** Without IPv6 in the kernel `ip` refuses to say that a device has no address of it. */
+export function hasIpv6(): boolean {
+  return existsSync('/proc/sys/net/ipv6')
+}
+
+function lines(texts: readonly string[]): string {
+  return `${texts.join('\n')}\n`
+}
