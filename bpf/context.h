@@ -16,6 +16,8 @@
 #include "generated/layouts.h"
 
 #define inlined static __always_inline
+/* Verified once, by itself, and not again at every call: for what has so many ways through that a program's would be multiplied. */
+#define separate __noinline
 
 #ifdef HOOK_XDP
 typedef struct xdp_md context;

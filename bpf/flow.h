@@ -8,6 +8,7 @@
 #define FLOW_LATER_FRAGMENT 2 /* its ports come from the first one; the packet has none */
 #define FLOW_DONT_FRAGMENT 4
 #define FLOW_ICMP_ERROR 8 /* says something about another flow, whose header it carries */
+#define FLOW_OPENING 16 /* asks for a flow to begin, whatever it might look like an answer to */
 
 /* Bits of `tcp_flags`, as in byte 13 of the header. */
 #define TCP_FIN 1
@@ -60,10 +61,4 @@ inlined struct address address_of(__be32 ip)
 inlined __be32 ipv4_of(const struct address *address)
 {
 	return address->words[3];
-}
-
-/* Whether the packet asks for a flow to begin, whatever it might look like a reply to. */
-inlined int flow_is_opening(const struct flow *flow)
-{
-	return flow->protocol == IPPROTO_TCP && (flow->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }

@@ -37,10 +37,13 @@ TABLE(pairs, BPF_MAP_TYPE_HASH, struct pair_key, struct pair, PAIRS_MAX, BPF_F_N
 TABLE(lists, BPF_MAP_TYPE_HASH, struct list_key, struct list, LISTS_MAX, BPF_F_NO_PREALLOC);
 TABLE(cidrs, BPF_MAP_TYPE_LPM_TRIE, struct cidr_key, struct cidr, CIDRS_MAX, BPF_F_NO_PREALLOC);
 TABLE(identities, BPF_MAP_TYPE_HASH, struct identity_key, struct identity, IDENTITIES_MAX, BPF_F_NO_PREALLOC);
+TABLE(networks, BPF_MAP_TYPE_HASH, struct network_key, struct network, ENDPOINTS_MAX, BPF_F_NO_PREALLOC);
 TABLE(ct, BPF_MAP_TYPE_LRU_HASH, struct ct_key, struct ct_entry, CT_MAX, 0);
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, FRAGMENTS_MAX, 0);
 TABLE(rule_hits, BPF_MAP_TYPE_PERCPU_HASH, struct rule_key, struct counter, RULES_MAX, BPF_F_NO_PREALLOC);
 TABLE(drops, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, DROP_REASONS_COUNT, 0);
+
+TABLE(log_budgets, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct log_budget, 1, 0);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -3,6 +3,8 @@
 #pragma once
 #include "flow.h"
 
+#define GATEWAY_MAC_BYTES { 0x02, 0xce, 0x47, 0x00, 0x00, 0x01 }
+
 enum rewrite_end { REWRITE_SOURCE, REWRITE_DESTINATION };
 
 /* Offset of the checksum in the layer 4 header; -1: has none that covers addresses or ports (SCTP's CRC covers no address and is left to SCTP's ports rule). */
@@ -15,7 +17,6 @@ inlined int checksum_offset(__u8 protocol)
 	return -1;
 }
 
-#ifdef HOOK_XDP
 /* RFC 1624, equation 3. */
 inlined __u16 checksum_fold(__u32 sum)
 {
@@ -23,6 +24,8 @@ inlined __u16 checksum_fold(__u32 sum)
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (__u16)~sum;
 }
+
+#ifdef HOOK_XDP
 
 inlined long replace_sum(context *ctx, __u32 offset, __be32 from, __be32 to, int is_udp)
 {
@@ -42,6 +45,18 @@ inlined long replace_sum(context *ctx, __u32 offset, __be32 from, __be32 to, int
 #endif
 
 inlined long rewrite_sum_l3(context *ctx, const struct flow *flow, __be32 from, __be32 to)
+{
+	__u32 offset = flow->l3 + __builtin_offsetof(struct iphdr, check);
+
+#ifdef HOOK_XDP
+	return replace_sum(ctx, offset, from, to, 0);
+#else
+	return bpf_l3_csum_replace(ctx, offset, from, to, sizeof(from));
+#endif
+}
+
+/* As above, for one 16-bit word. */
+inlined long rewrite_sum_l3_word(context *ctx, const struct flow *flow, __be16 from, __be16 to)
 {
 	__u32 offset = flow->l3 + __builtin_offsetof(struct iphdr, check);
 
@@ -100,4 +115,46 @@ inlined int rewrite_port(context *ctx, struct flow *flow, enum rewrite_end end, 
 	if (rewrite_sum_l4(ctx, flow, from_wire, to_wire, 0) < 0 || context_store(ctx, offset, &to_wire, sizeof(to_wire)) < 0)
 		return DROP_MALFORMED;
 	return DROP_NONE;
+}
+
+/*
+ * An address in the header that an ICMP error quotes. The quoted header's own sum takes up the change, so the error's sum stays what it is. `field` is the
+ * address' offset in the header.
+ */
+inlined int rewrite_quoted_address(context *ctx, const struct flow *flow, __u32 field, __be32 to)
+{
+	__u32 header = flow->l4 + 8, sum_offset = header + __builtin_offsetof(struct iphdr, check);
+	__be32 from;
+	__u16 sum;
+	__u32 changed;
+
+	if (context_load(ctx, header + field, &from, sizeof(from)) < 0 || context_load(ctx, sum_offset, &sum, sizeof(sum)) < 0)
+		return DROP_MALFORMED;
+	changed = bpf_csum_diff(&from, sizeof(from), &to, sizeof(to), (__u16)~sum);
+	sum = checksum_fold(changed);
+	if (context_store(ctx, header + field, &to, sizeof(to)) < 0 || context_store(ctx, sum_offset, &sum, sizeof(sum)) < 0)
+		return DROP_MALFORMED;
+	return DROP_NONE;
+}
+
+/* The address that a pod's host knows it by, for the pod's own, or the other way; also where an ICMP error quotes it. */
+inlined int translate_host_address(context *ctx, struct flow *flow, enum rewrite_end end, __be32 to)
+{
+	__u32 quoted = end == REWRITE_SOURCE ? __builtin_offsetof(struct iphdr, daddr) : __builtin_offsetof(struct iphdr, saddr);
+	int reason = DROP_NONE;
+
+	if (to == (end == REWRITE_SOURCE ? flow->source : flow->destination))
+		return DROP_NONE;
+	if (flow->flags & FLOW_ICMP_ERROR)
+		reason = rewrite_quoted_address(ctx, flow, quoted, to);
+	return reason == DROP_NONE ? rewrite_address(ctx, flow, end, to) : reason;
+}
+
+/* The Ethernet header of a frame that goes to a pod or to the host's stack: every way between them is by the gateway's address. */
+inlined int write_ethernet(context *ctx, const __u8 *destination)
+{
+	struct ethhdr eth = { .h_source = GATEWAY_MAC_BYTES, .h_proto = bpf_htons(ETH_P_IP) };
+
+	__builtin_memcpy(eth.h_dest, destination, sizeof(eth.h_dest));
+	return context_store(ctx, 0, &eth, sizeof(eth)) < 0 ? DROP_MALFORMED : DROP_NONE;
 }

@@ -14,6 +14,7 @@ struct address {
 #define CT_ANSWERED 2
 #define CT_CLOSED 4
 #define CT_ESTABLISHED 1
+#define CT_EXEMPT 128
 #define CT_HALF_CLOSED_HIGH 3
 #define CT_HALF_CLOSED_LOW 2
 #define CT_ISOLATED 32
@@ -29,9 +30,11 @@ struct address {
 #define IDENTITY_UNKNOWN 0
 #define IDENTITY_WORLD 2
 #define LAYOUT_VERSION 1
+#define LIST_OPEN 4294967295
 #define LIST_SEGMENTS_MAX 64
 #define OWN_ADDRESSES_MAX 16
 #define POLICY_SETS_MAX 4096
+#define PRECEDENCE_LAST 65535
 #define SEGMENT_ALLOW 1
 #define SEGMENT_DENY 0
 #define SEGMENT_JUMP 2
@@ -72,18 +75,19 @@ enum drop_reason {
 	DROP_ETHER_TYPE = 14,
 	DROP_IP_OPTIONS = 15,
 	DROP_MULTICAST = 16,
-	DROP_TRUNCATED = 17,
-	DROP_MALFORMED = 18,
-	DROP_FRAGMENT_UNKNOWN = 19,
-	DROP_TOO_BIG = 20,
-	DROP_TUNNEL_MALFORMED = 21,
-	DROP_TUNNEL_OPTION = 22,
-	DROP_ECN = 23,
-	DROP_SERVICE_NO_BACKEND = 24,
-	DROP_SERVICE_TRANSLATION = 25,
-	DROP_REDIRECT = 26,
+	DROP_MARTIAN = 17,
+	DROP_TRUNCATED = 18,
+	DROP_MALFORMED = 19,
+	DROP_FRAGMENT_UNKNOWN = 20,
+	DROP_TOO_BIG = 21,
+	DROP_TUNNEL_MALFORMED = 22,
+	DROP_TUNNEL_OPTION = 23,
+	DROP_ECN = 24,
+	DROP_SERVICE_NO_BACKEND = 25,
+	DROP_SERVICE_TRANSLATION = 26,
+	DROP_REDIRECT = 27,
 };
-#define DROP_REASONS_COUNT 27
+#define DROP_REASONS_COUNT 28
 
 struct cidr {
 	__u32 list;
@@ -330,6 +334,26 @@ struct list_key {
 };
 _Static_assert(sizeof(struct list_key) == 4, "struct list_key");
 _Static_assert(__builtin_offsetof(struct list_key, id) == 0, "struct list_key");
+
+struct log_budget {
+	__u32 second;
+	__u32 used;
+};
+_Static_assert(sizeof(struct log_budget) == 8, "struct log_budget");
+_Static_assert(__builtin_offsetof(struct log_budget, second) == 0, "struct log_budget");
+_Static_assert(__builtin_offsetof(struct log_budget, used) == 4, "struct log_budget");
+
+struct network {
+	__u32 block_prefix;
+};
+_Static_assert(sizeof(struct network) == 4, "struct network");
+_Static_assert(__builtin_offsetof(struct network, block_prefix) == 0, "struct network");
+
+struct network_key {
+	__u32 vni;
+};
+_Static_assert(sizeof(struct network_key) == 4, "struct network_key");
+_Static_assert(__builtin_offsetof(struct network_key, vni) == 0, "struct network_key");
 
 struct node {
 	__u32 flags;

@@ -30,6 +30,9 @@ export const SEGMENT_DENY = 0
 export const SEGMENT_ALLOW = 1
 /** `rule` is the id of the list that goes on. */
 export const SEGMENT_JUMP = 2
+/** Id of the list that allows everything by rule 0, with {@link PRECEDENCE_LAST}: needs no look-up. */
+export const LIST_OPEN = 0xffffffff
+export const PRECEDENCE_LAST = 0xffff
 
 /** Bits of {@link ctEntry}'s flags. Which end began; whether it has had an answer; how the end that is not a pod of this host is reached. */
 export const CT_LOW_BEGAN = 1
@@ -44,6 +47,8 @@ export const CT_VIA_NODE = 16
 export const CT_ISOLATED = 32
 /** The other end is a pod of the same network. */
 export const CT_TO_POD = 64
+/** Whatever policies say: this host to its own pods, and a pod to itself. */
+export const CT_EXEMPT = 128
 
 /** States of a TCP flow that its time-out depends on; other protocols stay in the first two. */
 export const CT_OPENING = 0
@@ -136,6 +141,10 @@ export const fragmentKey = struct('fragment_key', {
 })
 export const fragment = struct('fragment', { sourcePort: u16, destinationPort: u16, seen: u32 })
 
+/** Networks with a CIDR of their own, which is also their domain of routes. */
+export const networkKey = struct('network_key', { vni: u32 })
+export const network = struct('network', { blockPrefix: u32 })
+
 export const ruleKey = struct('rule_key', { rule: u32 })
 export const counter = struct('counter', { packets: u64, bytes: u64 })
 
@@ -154,6 +163,9 @@ export const dropEvent = struct('drop_event', {
   pad: padding(2),
   length: u32,
 })
+
+/** Per CPU: what the drop log has had in one second. */
+export const logBudget = struct('log_budget', { second: u32, used: u32 })
 
 /** Head of a policy set; its number is its place in the array. */
 export const policySet = struct('policy_set', {
@@ -181,7 +193,7 @@ export const hostConfig = struct('host_config', {
   podMtu: u32,
   /** Blocks of addresses that default networks give to nodes. */
   blockPrefix: u32,
-  /** Bound of the drop log. */
+  /** Bound of the drop log, on each CPU. */
   logPerSecond: u32,
   /** Every address of the host, the two above among them. */
   ownAddressCount: u32,

@@ -17,6 +17,7 @@ export const DROP_REASONS = [
   'EtherType',
   'IPOptions',
   'Multicast',
+  'Martian',
   'Truncated',
   'Malformed',
   'FragmentUnknown',

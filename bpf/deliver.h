@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The last steps of a packet that may pass; each returns the program's verdict. */
+#pragma once
+#include "conntrack.h"
+#include "fragments.h"
+#include "overlay.h"
+#include "service.h"
+
+/* Where an address leads. */
+enum place { PLACE_POD, PLACE_NODE, PLACE_HOST, PLACE_NOWHERE };
+
+struct destination {
+	enum place place;
+	/* PLACE_POD */
+	struct endpoint *pod;
+	/* PLACE_NODE */
+	__be32 node;
+	__u32 ifindex;
+};
+
+inlined __be32 block_of(__be32 ip, __u32 prefix)
+{
+	return prefix == 0 ? 0 : ip & bpf_htonl(~0u << (32 - (prefix & 31 ? prefix : 32)));
+}
+
+inlined struct endpoint *find_endpoint(__u32 vni, __be32 ip)
+{
+	struct endpoint_key key = { .vni = vni, .ip = address_of(ip) };
+
+	return lookup(&endpoints, &key);
+}
+
+/* The node that has the block of an address. False: none, or this one. */
+inlined int find_route(__u32 domain, __be32 block, struct destination *destination)
+{
+	struct route_key key = { .domain = domain, .block = address_of(block) };
+	struct route *route = lookup(&routes, &key);
+
+	if (!route || ipv4_of(&route->node) == CONFIG.node_ip.words[3])
+		return 0;
+	destination->place = PLACE_NODE;
+	destination->node = ipv4_of(&route->node);
+	destination->ifindex = route->ifindex ? route->ifindex : CONFIG.uplink_ifindex;
+	return 1;
+}
+
+#ifndef HOOK_XDP
+/* Device at whose ingress a pod's packets are; XDP hands frames to the host's end of the veth, which is the same to the pod. */
+inlined int deliver_to_pod(context *ctx, struct flow *flow, const struct endpoint *pod, int is_ingress)
+{
+	__u32 ifindex = pod->ifindex;
+	int reason = write_ethernet(ctx, pod->mac);
+
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, INGRESS);
+	note_target(ifindex);
+	if (!is_ingress)
+		return bpf_redirect(ifindex, 0);
+	/* The pod's device looks at the type and not again at the address. */
+	bpf_skb_change_type(ctx, 0 /* PACKET_HOST */);
+	return bpf_redirect_peer(ifindex, 0);
+}
+
+inlined int deliver_to_host(context *ctx, struct flow *flow)
+{
+	__u8 gateway[6] = GATEWAY_MAC_BYTES;
+	__u32 ifindex = CONFIG.host_ifindex;
+	int reason = write_ethernet(ctx, gateway);
+
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, EGRESS);
+	note_target(ifindex);
+	return bpf_redirect(ifindex, BPF_F_INGRESS);
+}
+
+/* Whether the packet, or each segment that it will be cut into, is larger than a tunnel takes. */
+inlined int is_too_big(context *ctx, const struct flow *flow)
+{
+	__u32 headers = sizeof(struct iphdr), segment = ctx->gso_size;
+	__u8 offset;
+
+	if (!segment)
+		return flow->length > CONFIG.pod_mtu;
+	if (flow->protocol == IPPROTO_TCP && bpf_skb_load_bytes(ctx, flow->l4 + 12, &offset, 1) == 0)
+		headers += (offset >> 4) * 4;
+	else
+		headers += sizeof(struct udphdr);
+	return headers + segment > CONFIG.pod_mtu;
+}
+
+inlined int deliver_to_node(context *ctx, struct flow *flow, const struct tunnel *tunnel)
+{
+	int reason = encapsulate(ctx, flow, tunnel);
+
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, EGRESS);
+	note_target(tunnel->ifindex);
+	return bpf_redirect_neigh(tunnel->ifindex, 0, 0, 0);
+}
+#endif

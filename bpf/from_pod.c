@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tcx ingress on the host's end of a pod's veth: everything that leaves the pod. */
+#include "arp.h"
+#include "deliver.h"
+#include "too_big.h"
+
+/* The first address of a block is its node's own. */
+#define BLOCK_HOST bpf_htonl(1)
+
+/* Where the pod's packet goes, and what that says of a new flow. */
+inlined void find_destination(const struct endpoint *pod, const struct flow *flow, struct destination *to, struct path *path)
+{
+	__be32 block = block_of(flow->destination, pod->block_prefix);
+	int is_near = block == block_of(ipv4_of(&pod->ip), pod->block_prefix);
+
+	to->place = PLACE_HOST;
+	path->flags = 0;
+	path->destination_set = 0;
+	path->destination_is_here = 0;
+	if (!is_near && find_route(pod->route_domain, block, to)) {
+		if (flow->destination != (block | BLOCK_HOST) || pod->route_domain)
+			path->flags = CT_TO_POD;
+		return;
+	}
+	to->pod = find_endpoint(flow->vni, flow->destination);
+	if (to->pod) {
+		to->place = PLACE_POD;
+		path->destination_is_here = 1;
+		path->destination_set = to->pod->policy_set;
+		path->flags = CT_TO_POD | (flow->destination == ipv4_of(&pod->ip) ? CT_EXEMPT : 0);
+	} else if (is_near && flow->destination != CONFIG.host_ip.words[3]) {
+		to->place = PLACE_NOWHERE;
+	}
+}
+
+/* Answers to a flow that came from this host's stack, or from a node itself, go back there, whatever their address would mean in the pod's network. */
+inlined int find_way_back(const struct flow *flow, const struct found *found, struct destination *to)
+{
+	if (!found->entry || found->is_forward)
+		return 0;
+	if (found->entry->flags & CT_VIA_HOST) {
+		to->place = PLACE_HOST;
+		return 1;
+	}
+	if (found->entry->flags & CT_VIA_NODE) {
+		to->place = PLACE_NODE;
+		to->node = flow->destination;
+		to->ifindex = CONFIG.uplink_ifindex;
+		return 1;
+	}
+	return 0;
+}
+
+inlined int send_to_node(context *ctx, struct flow *flow, const struct endpoint *pod, const struct destination *to)
+{
+	struct tunnel tunnel = {
+		.node = to->node,
+		.ifindex = to->ifindex,
+		.vni = flow->vni,
+		.identity = flow->identity,
+		.is_isolated = !!(policy_set_of(pod->policy_set)->flags & SET_EGRESS_ISOLATED),
+	};
+	int reason;
+
+	if (!is_too_big(ctx, flow))
+		return deliver_to_node(ctx, flow, &tunnel);
+	if (!(flow->flags & FLOW_DONT_FRAGMENT) || ctx->gso_size)
+		return DROP(ctx, flow, DROP_TOO_BIG, EGRESS);
+	reason = answer_too_big(ctx, flow);
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, EGRESS);
+	note_target(device_of(ctx));
+	return bpf_redirect(device_of(ctx), 0);
+}
+
+inlined int send(context *ctx, struct flow *flow, const struct endpoint *pod, const struct destination *to)
+{
+	int reason;
+
+	switch (to->place) {
+	case PLACE_POD:
+		return to->pod ? deliver_to_pod(ctx, flow, to->pod, 1) : DROP(ctx, flow, DROP_NO_ENDPOINT, EGRESS);
+	case PLACE_NODE:
+		return send_to_node(ctx, flow, pod, to);
+	case PLACE_HOST:
+		if (flow->source == ipv4_of(&pod->ip)) {
+			reason = translate_host_address(ctx, flow, REWRITE_SOURCE, ipv4_of(&pod->host_ip));
+			if (reason != DROP_NONE)
+				return DROP(ctx, flow, reason, EGRESS);
+		}
+		return deliver_to_host(ctx, flow);
+	default:
+		return DROP(ctx, flow, DROP_NO_ENDPOINT, EGRESS);
+	}
+}
+
+inlined int route_packet(context *ctx, struct flow *flow, const struct endpoint *pod, int is_translated)
+{
+	struct destination to = {};
+	struct path path = { .source_set = pod->policy_set, .source_is_here = 1 };
+	struct found found;
+	__be32 judged = flow->destination;
+	int reason;
+
+	find_flow(ctx, flow, &found);
+	if (!find_way_back(flow, &found, &to))
+		find_destination(pod, flow, &to, &path);
+	if (to.place == PLACE_NOWHERE)
+		return DROP(ctx, flow, DROP_NO_ENDPOINT, EGRESS);
+	if (is_translated)
+		path.flags |= CT_TRANSLATED;
+	if (policy_set_of(pod->policy_set)->flags & SET_EGRESS_ISOLATED)
+		path.flags |= CT_ISOLATED;
+	reason = admit(flow, &path, &found);
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, EGRESS);
+	if (found.entry && !found.is_forward && (found.entry->flags & CT_TRANSLATED)) {
+		if (service_reverse(ctx, flow) == SERVICE_DROP)
+			return drop(ctx, flow, EGRESS);
+		if (flow->out_ifindex) {
+			note_target(flow->out_ifindex);
+			return bpf_redirect_neigh(flow->out_ifindex, 0, 0, 0);
+		}
+		if (flow->destination != judged)
+			find_destination(pod, flow, &to, &path);
+	}
+	return send(ctx, flow, pod, &to);
+}
+
+inlined int is_same_mac(const __u8 *a, const __u8 *b)
+{
+	int differs = 0;
+
+#pragma unroll
+	for (int i = 0; i < ETH_ALEN; i++)
+		differs |= a[i] ^ b[i];
+	return !differs;
+}
+
+/* Checks that the frame is the pod's own IPv4 packet, and reads it. Returns a drop reason. */
+inlined int receive(context *ctx, struct flow *flow, const struct endpoint *pod, const struct ethhdr *eth)
+{
+	int reason;
+
+	if (ctx->vlan_present || eth->h_proto == bpf_htons(ETH_P_8021Q) || eth->h_proto == bpf_htons(ETH_P_8021AD))
+		return DROP_VLAN;
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+		return DROP_IPV6;
+	if (eth->h_proto != bpf_htons(ETH_P_IP))
+		return DROP_ETHER_TYPE;
+	reason = parse_ipv4(ctx, sizeof(*eth), flow);
+	if (reason != DROP_NONE)
+		return reason;
+	if (flow->source != ipv4_of(&pod->ip))
+		return DROP_SPOOFED_ADDRESS;
+	reason = check_unicast(flow->destination);
+	return reason == DROP_NONE ? resolve_fragment(flow) : reason;
+}
+
+SEC("tc")
+int from_pod(context *ctx)
+{
+	struct device_key key = { .ifindex = device_of(ctx) };
+	struct endpoint *pod = lookup(&devices, &key);
+	struct flow flow = {};
+	struct ethhdr eth;
+	int reason;
+
+	if (!pod)
+		return DROP(ctx, &flow, DROP_UNKNOWN_DEVICE, EGRESS);
+	flow.vni = pod->vni;
+	flow.identity = pod->identity;
+	if (context_load(ctx, 0, &eth, sizeof(eth)) < 0)
+		return DROP(ctx, &flow, DROP_TRUNCATED, EGRESS);
+	if (!is_same_mac(eth.h_source, pod->mac))
+		return DROP(ctx, &flow, DROP_SPOOFED_MAC, EGRESS);
+	if (eth.h_proto == bpf_htons(ETH_P_ARP)) {
+		/* Whatever else ARP says has no use here and no harm: not worth an account. */
+		note_target(device_of(ctx));
+		return answer_arp(ctx, ipv4_of(&pod->ip)) ? bpf_redirect(device_of(ctx), 0) : VERDICT_DROP;
+	}
+	reason = receive(ctx, &flow, pod, &eth);
+	if (reason != DROP_NONE)
+		return DROP(ctx, &flow, reason, EGRESS);
+	switch (service_forward(ctx, &flow, SERVICE_FROM_POD)) {
+	case SERVICE_DROP:
+		return drop(ctx, &flow, EGRESS);
+	case SERVICE_ANSWERED:
+		note_target(device_of(ctx));
+		return bpf_redirect(device_of(ctx), 0);
+	case SERVICE_TRANSLATED:
+		return route_packet(ctx, &flow, pod, 1);
+	default:
+		return route_packet(ctx, &flow, pod, 0);
+	}
+}
+
+char LICENSE[] SEC("license") = "Apache-2.0";

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tcx ingress of an uplink: the tunnel, and what the world sends to node ports. Everything else is the host's. */
+#include "uplink.h"
+
+/* Answers to what this host, or the world by way of it, asked of pods elsewhere. */
+inlined int arrive_at_host(context *ctx, struct flow *flow, const struct arrival *arrival)
+{
+	int reason = unwrap(ctx, flow, arrival);
+
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, INGRESS);
+	if (service_reverse(ctx, flow) == SERVICE_DROP)
+		return drop(ctx, flow, INGRESS);
+	if (!flow->out_ifindex)
+		return deliver_to_host(ctx, flow);
+	note_target(flow->out_ifindex);
+	return bpf_redirect_neigh(flow->out_ifindex, 0, 0, 0);
+}
+
+/* A Service's backend on another host. */
+inlined int pass_on(context *ctx, struct flow *flow)
+{
+	struct network_key key = { .vni = flow->vni };
+	struct network *network = lookup(&networks, &key);
+	struct destination to = {};
+	struct tunnel tunnel = {};
+	__u32 domain = network ? flow->vni : 0, prefix = network ? network->block_prefix : CONFIG.block_prefix;
+
+	if (!find_route(domain, block_of(flow->destination, prefix), &to))
+		return DROP(ctx, flow, DROP_NO_ROUTE, INGRESS);
+	if (is_too_big(ctx, flow))
+		return DROP(ctx, flow, DROP_TOO_BIG, INGRESS);
+	tunnel.node = to.node;
+	tunnel.ifindex = to.ifindex;
+	tunnel.vni = flow->vni;
+	tunnel.identity = IDENTITY_WORLD;
+	return deliver_to_node(ctx, flow, &tunnel);
+}
+
+inlined int serve_world(context *ctx, struct flow *flow)
+{
+	struct path path = { .destination_is_here = 1, .flags = CT_TRANSLATED | CT_VIA_HOST };
+	struct endpoint *pod = find_endpoint(flow->vni, flow->destination);
+	struct found found;
+	int reason;
+
+	flow->identity = IDENTITY_WORLD;
+	if (!pod)
+		return pass_on(ctx, flow);
+	path.destination_set = pod->policy_set;
+	find_flow(ctx, flow, &found);
+	reason = admit(flow, &path, &found);
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, INGRESS);
+	return deliver_to_pod(ctx, flow, pod, 1);
+}
+
+/* Not of the tunnel. What is no Service's goes to the host as if nobody had looked. */
+inlined int arrive_from_world(context *ctx, const struct ethhdr *eth)
+{
+	struct flow flow = {};
+
+	if (eth->h_proto != bpf_htons(ETH_P_IP) || ctx->vlan_present || parse_ipv4(ctx, sizeof(*eth), &flow) != DROP_NONE ||
+	    resolve_fragment(&flow) != DROP_NONE)
+		return VERDICT_PASS;
+	switch (service_forward(ctx, &flow, SERVICE_FROM_WORLD)) {
+	case SERVICE_DROP:
+		return drop(ctx, &flow, INGRESS);
+	case SERVICE_ANSWERED:
+		note_target(device_of(ctx));
+		return bpf_redirect_neigh(device_of(ctx), 0, 0, 0);
+	case SERVICE_TRANSLATED:
+		return serve_world(ctx, &flow);
+	default:
+		return VERDICT_PASS;
+	}
+}
+
+SEC("tc")
+int from_uplink(context *ctx)
+{
+	struct arrival arrival = {};
+	struct flow flow = {};
+	struct endpoint *pod;
+	struct outer outer __attribute__((aligned(8))) = {};
+	int reason;
+
+	if (context_load(ctx, 0, &outer, sizeof(outer)) < 0 || !is_tunnelled(&outer)) {
+		if (context_load(ctx, 0, &outer.eth, sizeof(outer.eth)) < 0)
+			return VERDICT_PASS;
+		return arrive_from_world(ctx, &outer.eth);
+	}
+	reason = parse_tunnel(ctx, &outer, &arrival);
+	if (reason == DROP_NONE)
+		reason = parse_inner(ctx, &arrival, &flow);
+	if (reason != DROP_NONE)
+		return DROP(ctx, &flow, reason, INGRESS);
+	pod = find_endpoint(flow.vni, flow.destination);
+	if (pod)
+		return arrive_at_pod(ctx, &flow, &arrival, pod);
+	if (is_own_address(flow.destination))
+		return arrive_at_host(ctx, &flow, &arrival);
+	return DROP(ctx, &flow, DROP_NO_ENDPOINT, INGRESS);
+}
+
+char LICENSE[] SEC("license") = "Apache-2.0";

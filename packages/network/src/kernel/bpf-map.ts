@@ -1,0 +1,135 @@
+import { callBpf, requireBpf, type Attribute } from './bpf-syscall.ts'
+import { DataplaneError } from './dataplane-error.ts'
+
+const ENOENT = 2
+/** Entries that one batch call moves; bounds the buffers. */
+const BATCH_ENTRIES = 4096
+
+/** Facts of a map that its user must know to encode for it. */
+interface BpfMapShape {
+  readonly name: string
+  readonly fd: number
+  readonly keyBytes: number
+  /** Of one value as a look-up gives it: for per-CPU maps, all CPUs' one behind the other, each rounded up to 8. */
+  readonly valueBytes: number
+}
+
+/** Bytes of `struct bpf_map_info` that are read here. */
+const INFO_BYTES = 64
+const PER_CPU_TYPES = new Set([5, 6, 10])
+
+/** A table of the kernel. Keys and values are bytes; see layouts. */
+export class BpfMap implements BpfMapShape {
+  readonly name: string
+  readonly fd: number
+  readonly keyBytes: number
+  readonly valueBytes: number
+  readonly maxEntries: number
+
+  constructor(name: string, fd: number, possibleCpus: number) {
+    const info = Buffer.alloc(INFO_BYTES)
+    requireBpf(`ask about map ${name}`, 'info', [
+      [0, 4, fd],
+      [4, 4, INFO_BYTES],
+      [8, 8, info],
+    ])
+    const type = info.readUInt32LE(0)
+    const valueBytes = info.readUInt32LE(12)
+    this.name = name
+    this.fd = fd
+    this.keyBytes = info.readUInt32LE(8)
+    this.valueBytes = PER_CPU_TYPES.has(type) ? Math.ceil(valueBytes / 8) * 8 * possibleCpus : valueBytes
+    this.maxEntries = info.readUInt32LE(16)
+  }
+
+  /** Undefined when there is none. */
+  get(key: Uint8Array): Buffer | undefined {
+    this.#check(key)
+    const value = Buffer.alloc(this.valueBytes)
+    const { result } = callBpf('mapLookup', [...this.#element(key), [16, 8, value]])
+    if (result >= 0) return value
+    if (result === -ENOENT) return undefined
+    throw new DataplaneError(`Cannot read map ${this.name}`, { errno: -result })
+  }
+
+  /** Adds or replaces. */
+  set(key: Uint8Array, value: Uint8Array): void {
+    this.#check(key, value)
+    requireBpf(`write map ${this.name} of ${this.maxEntries} entries`, 'mapUpdate', [
+      ...this.#element(key),
+      [16, 8, value],
+    ])
+  }
+
+  /** False when there was none. */
+  delete(key: Uint8Array): boolean {
+    this.#check(key)
+    const { result } = callBpf('mapDelete', this.#element(key))
+    if (result < 0 && result !== -ENOENT)
+      throw new DataplaneError(`Cannot delete from map ${this.name}`, { errno: -result })
+    return result >= 0
+  }
+
+  /** Adds or replaces many with few calls. Not atomic as a whole: each entry is. */
+  setMany(entries: readonly (readonly [key: Uint8Array, value: Uint8Array])[]): void {
+    for (let start = 0; start < entries.length; start += BATCH_ENTRIES) {
+      const part = entries.slice(start, start + BATCH_ENTRIES)
+      for (const [key, value] of part) this.#check(key, value)
+      const keys = Buffer.concat(part.map(([key]) => key))
+      const values = Buffer.concat(part.map(([, value]) => value))
+      requireBpf(`write ${part.length} entries to map ${this.name} of ${this.maxEntries}`, 'mapUpdateBatch', [
+        [16, 8, keys],
+        [24, 8, values],
+        [32, 4, part.length],
+        [36, 4, this.fd],
+      ])
+    }
+  }
+
+  /** Deletes many; those that are not there are skipped. */
+  deleteMany(keys: readonly Uint8Array[]): void {
+    for (const key of keys) this.delete(key)
+  }
+
+  /** Every key. Keys that come or go meanwhile may be there or not. */
+  keys(): Buffer[] {
+    const found: Buffer[] = []
+    let previous: Buffer | undefined
+    // A key that is deleted meanwhile makes the kernel begin again; the bound ends that.
+    for (let i = 0; i < this.maxEntries * 2; i++) {
+      const next = Buffer.alloc(this.keyBytes)
+      const { result } = callBpf('mapNextKey', [
+        [0, 4, this.fd],
+        [8, 8, previous ?? 0n],
+        [16, 8, next],
+      ])
+      if (result === -ENOENT) return found
+      if (result < 0) throw new DataplaneError(`Cannot list map ${this.name}`, { errno: -result })
+      found.push(next)
+      previous = next
+    }
+    return found
+  }
+
+  /** Every entry, as {@link keys} finds them. */
+  entries(): [key: Buffer, value: Buffer][] {
+    return this.keys().flatMap((key) => {
+      const value = this.get(key)
+      return value === undefined ? [] : [[key, value] satisfies [Buffer, Buffer]]
+    })
+  }
+
+  #element(key: Uint8Array): Attribute[] {
+    return [
+      [0, 4, this.fd],
+      [8, 8, key],
+    ]
+  }
+
+  #check(key: Uint8Array, value?: Uint8Array): void {
+    if (key.length !== this.keyBytes)
+      throw new DataplaneError(`Keys of map ${this.name} have ${this.keyBytes} bytes, not ${key.length}`)
+    if (value !== undefined && value.length !== this.valueBytes)
+      throw new DataplaneError(`Values of map ${this.name} have ${this.valueBytes} bytes, not ${value.length}`)
+  }
+}

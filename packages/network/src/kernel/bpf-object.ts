@@ -1,0 +1,77 @@
+import { addressOf, lastErrno, loadLibBpf, type Pointer } from './native.ts'
+import { DataplaneError } from './dataplane-error.ts'
+
+/** Room for what the verifier says of one program when it refuses it. */
+const VERIFIER_LOG_BYTES = 1024 * 1024
+/** Lines of it that a message quotes: the last ones say why. */
+const VERIFIER_LOG_LINES = 12
+
+export interface BpfObjectOptions {
+  /** Maps that exist already, by name: the object uses them instead of new ones. */
+  readonly maps: ReadonlyMap<string, number>
+  /** Sizes that differ from those in the file. */
+  readonly maxEntries?: ReadonlyMap<string, number>
+}
+
+/** A file of programs in the kernel. Descriptors are the object's: {@link close} closes them. */
+export interface BpfObject {
+  readonly maps: ReadonlyMap<string, number>
+  readonly programs: ReadonlyMap<string, number>
+  close(): void
+}
+
+/** Loads the file that clang made. Throws `DataplaneError` with the verifier's last lines when the kernel refuses a program. */
+export function loadObject(path: string, options: BpfObjectOptions): BpfObject {
+  const lib = loadLibBpf()
+  const object = lib.openFile(path, null)
+  if (isNull(object)) throw new DataplaneError(`Cannot open the programs in ${path}`, { errno: lastErrno() })
+  try {
+    for (const map of each(object, lib.nextMap)) prepareMap(map, options)
+    const logs = each(object, lib.nextProgram).map((program) => {
+      const log = Buffer.alloc(VERIFIER_LOG_BYTES)
+      lib.setLog(program, addressOf(log), log.length)
+      return { name: lib.programName(program), log }
+    })
+    const result = lib.load(object)
+    if (result < 0) throw new DataplaneError(`Cannot load ${path}: ${describeRefusal(logs)}`, { errno: -result })
+    return {
+      maps: new Map(each(object, lib.nextMap).map((map) => [lib.mapName(map), lib.mapFd(map)])),
+      programs: new Map(each(object, lib.nextProgram).map((item) => [lib.programName(item), lib.programFd(item)])),
+      close: () => lib.closeObject(object),
+    }
+  } catch (error) {
+    lib.closeObject(object)
+    throw error
+  }
+}
+
+function prepareMap(map: Pointer, options: BpfObjectOptions): void {
+  const lib = loadLibBpf()
+  const name = lib.mapName(map)
+  const count = options.maxEntries?.get(name)
+  if (count !== undefined) lib.setMaxEntries(map, count)
+  const fd = options.maps.get(name)
+  if (fd === undefined) return
+  const result = lib.reuseMap(map, fd)
+  if (result < 0) throw new DataplaneError(`Cannot use the map ${name} that exists already`, { errno: -result })
+}
+
+function each(object: Pointer, next: (object: Pointer, previous: Pointer) => Pointer): Pointer[] {
+  const found: Pointer[] = []
+  for (let item = next(object, 0n); !isNull(item); item = next(object, item)) found.push(item)
+  return found
+}
+
+/** koffi gives small numbers as `number`, whatever the declaration says. */
+function isNull(pointer: Pointer | number): boolean {
+  return BigInt(pointer) === 0n
+}
+
+function describeRefusal(logs: readonly { name: string; log: Buffer }[]): string {
+  for (const { name, log } of logs.toReversed()) {
+    const text = log.toString('latin1', 0, log.indexOf(0)).trim()
+    if (text === '') continue
+    return `the kernel (6.6 or later is required) refused program ${name}:\n${text.split('\n').slice(-VERIFIER_LOG_LINES).join('\n')}`
+  }
+  return 'the kernel must be 6.6 or later, with BPF and BTF, and the process root'
+}
