@@ -11,6 +11,7 @@ interface Prerequisite {
   readonly present: () => boolean
 }
 
+const LIBRARY_DIRS = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib64', '/usr/lib']
 const CNI_DIRS = ['/opt/cni/bin', '/usr/lib/cni']
 
 const PREREQUISITES: readonly Prerequisite[] = [
@@ -20,6 +21,22 @@ const PREREQUISITES: readonly Prerequisite[] = [
   { what: 'nft', debianPackage: 'nftables', present: () => hasProgram('nft') },
   { what: 'iptables', debianPackage: 'iptables', present: () => hasProgram('iptables') },
   { what: 'busybox', debianPackage: 'busybox-static', present: () => hasProgram('busybox') },
+  { what: 'clang', debianPackage: 'clang', present: () => hasProgram('clang') },
+  {
+    what: 'libbpf.so.1',
+    debianPackage: 'libbpf1',
+    present: () => LIBRARY_DIRS.some((dir) => existsSync(join(dir, 'libbpf.so.1'))),
+  },
+  {
+    what: 'headers of libbpf',
+    debianPackage: 'libbpf-dev',
+    present: () => existsSync('/usr/include/bpf/bpf_helpers.h'),
+  },
+  {
+    what: 'headers of the kernel',
+    debianPackage: 'linux-libc-dev',
+    present: () => existsSync('/usr/include/linux/bpf.h'),
+  },
   {
     what: 'CNI plugins',
     debianPackage: 'containernetworking-plugins',

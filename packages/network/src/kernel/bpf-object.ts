@@ -1,4 +1,4 @@
-import { addressOf, lastErrno, loadLibBpf, type Pointer } from './native.ts'
+import { addressOf, isNull, lastErrno, loadLibBpf, type Pointer } from './native.ts'
 import { DataplaneError } from './dataplane-error.ts'
 
 /** Room for what the verifier says of one program when it refuses it. */
@@ -60,11 +60,6 @@ function each(object: Pointer, next: (object: Pointer, previous: Pointer) => Poi
   const found: Pointer[] = []
   for (let item = next(object, 0n); !isNull(item); item = next(object, item)) found.push(item)
   return found
-}
-
-/** koffi gives small numbers as `number`, whatever the declaration says. */
-function isNull(pointer: Pointer | number): boolean {
-  return BigInt(pointer) === 0n
 }
 
 function describeRefusal(logs: readonly { name: string; log: Buffer }[]): string {

@@ -5,8 +5,13 @@ import { DataplaneError } from './dataplane-error.ts'
 /** bpf(2) on the machines that we run on. Source: arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h. */
 const BPF_SYSCALL: Readonly<Partial<Record<NodeJS.Architecture, number>>> = { x64: 321, arm64: 280 }
 
-/** An address in this process, such as that of a `struct bpf_object`. */
-export type Pointer = bigint
+/** An address in this process, such as that of a `struct bpf_object`. koffi gives small integers as `number`. */
+export type Pointer = bigint | number
+
+/** Whether a call that returns an address returned none. */
+export function isNull(pointer: Pointer): boolean {
+  return BigInt(pointer) === 0n
+}
 
 interface LibBpf {
   readonly openFile: (path: string, options: null) => Pointer
@@ -29,14 +34,8 @@ interface LibBpf {
 interface LibC {
   readonly syscall: (number: number, command: number, attributes: Uint8Array, size: number) => number
   readonly mount: (source: string, target: string, type: string, flags: number, data: null) => number
-  readonly mmap: (
-    address: null,
-    length: number,
-    protection: number,
-    flags: number,
-    fd: number,
-    offset: number,
-  ) => Pointer
+  /** Address, length, protection, flags, descriptor, offset. */
+  readonly mmap: (...values: readonly [null, number, number, number, number, number]) => Pointer
   readonly munmap: (address: Pointer, length: number) => number
 }
 
@@ -103,13 +102,13 @@ export function lastErrno(): number {
 }
 
 /** Where the bytes are; they stay there as long as the array lives. */
-export function addressOf(bytes: Uint8Array): Pointer {
+export function addressOf(bytes: Uint8Array): bigint {
   return koffi.address(bytes)
 }
 
 /** Memory that is not JavaScript's, as if it were. The caller must not use it after it is unmapped. */
 export function viewOf(pointer: Pointer, length: number): ArrayBuffer {
-  return koffi.view(pointer, length)
+  return koffi.view(BigInt(pointer), length)
 }
 
 const ringCallback = koffi.proto('int RingSample(void *context, uintptr_t data, size_t size)')
@@ -123,7 +122,7 @@ export function registerRingCallback(listener: (sample: Uint8Array) => void): Po
 }
 
 export function unregisterRingCallback(callback: Pointer): void {
-  koffi.unregister(callback)
+  koffi.unregister(BigInt(callback))
 }
 
 /** Number of bpf(2). */

@@ -1,5 +1,5 @@
 import { DataplaneError } from './dataplane-error.ts'
-import { lastErrno, loadLibBpf, registerRingCallback, unregisterRingCallback } from './native.ts'
+import { isNull, lastErrno, loadLibBpf, registerRingCallback, unregisterRingCallback } from './native.ts'
 
 /** Records that programs write for this process. */
 export interface RingBuffer {
@@ -13,7 +13,7 @@ export function openRingBuffer(fd: number, listener: (sample: Uint8Array) => voi
   const lib = loadLibBpf()
   const callback = registerRingCallback(listener)
   const ring = lib.newRing(fd, callback, null, null)
-  if (BigInt(ring) === 0n) {
+  if (isNull(ring)) {
     unregisterRingCallback(callback)
     throw new DataplaneError('Cannot follow the drop log', { errno: lastErrno() })
   }
