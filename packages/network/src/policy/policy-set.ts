@@ -32,7 +32,7 @@ export interface CidrVerdicts {
 }
 
 export interface PolicySet {
-  /** Sets with equal keys have equal content. */
+  /** Sets with equal keys have equal content, but for peers that one of them was extended by since it was made. */
   readonly key: string
   /** Who may send to the pod. The identity's list and that of the source's address are both asked. */
   readonly ingress: {

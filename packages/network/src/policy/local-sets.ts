@@ -1,0 +1,194 @@
+import { compileEgress, compileEgressOfPeer, compileIngress, podPeersOf } from './compile-set.ts'
+import { LocalClass, type ClassChange, type ClassContext } from './local-class.ts'
+import type { PolicySet, PolicySetPeers } from './policy-set.ts'
+import { isSubject } from './policy-table.ts'
+import type { PodFacts, PolicyChange, PolicyWorld, WorldDelta } from './policy-world.ts'
+import { createSet, hasSamePeers, hashSet, SetTable, type LiveSet, type SetContent } from './set-table.ts'
+
+/** Identities that are gone stay in tables until something else changes there, or so many have gone. */
+const REMOVED_PEERS_MAX = 1024
+
+/** What to do so that the data plane agrees with the world, in this order. */
+export interface SetChanges {
+  /** Sets in use that have more peers, by key. */
+  readonly peers: ReadonlyMap<string, PolicySetPeers>
+  /** Pods, by key, for which another set is now. */
+  readonly pods: ReadonlyMap<string, PolicySet>
+  /** Keys of sets that no pod has any more. */
+  readonly unused: readonly string[]
+}
+
+/** The policy sets of a host's pods in one network, kept up to date with the world. */
+export class LocalSets {
+  readonly #world: PolicyWorld
+  readonly #sets = new SetTable<LocalClass>()
+  readonly #pods = new Map<string, { readonly facts: PodFacts; class: LocalClass | undefined }>()
+  readonly #classes = new Map<string, LocalClass>()
+  readonly #moved = new Set<string>()
+  #removedPeers = 0
+
+  constructor(world: PolicyWorld) {
+    this.#world = world
+  }
+
+  /** Adds or replaces a pod of this host; the key is the caller's. */
+  setPod(key: string, facts: PodFacts): void {
+    const before = this.#pods.get(key)
+    this.#pods.set(key, { facts, class: before?.class })
+    this.#moved.add(key)
+  }
+
+  removePod(key: string): void {
+    this.#pods.get(key)?.class?.pods.delete(key)
+    this.#pods.delete(key)
+    this.#moved.delete(key)
+  }
+
+  /** The pod's set as of the last time that changes were taken. */
+  get(key: string): PolicySet | undefined {
+    const live = this.#pods.get(key)?.class?.live
+    return live === undefined ? undefined : createSet(live.key, live.content)
+  }
+
+  /** Compiles what changed. Sets that were given out before grow with `peers`. */
+  takeChanges(): SetChanges {
+    const delta = this.#world.takeDelta()
+    const regrouped = this.#regroup(delta)
+    this.#mark(delta)
+    const context: ClassContext = {
+      policies: this.#world.policies,
+      identities: this.#world.identities,
+      profiles: this.#world.profiles,
+      outside: this.#world.outside,
+      newPeers: delta.newPeers,
+      changedPeers: delta.changedPeers,
+    }
+    const dead = context.profiles.takeDead()
+    const changes = new Map<LocalClass, ClassChange>()
+    for (const entry of this.#classes.values()) {
+      entry.forgetProfiles(dead)
+      changes.set(entry, entry.update(context))
+    }
+    const before = new Map([...this.#classes.values()].map((entry) => [entry, entry.live]))
+    const peers = this.#commit(changes)
+    const pods = new Map<string, PolicySet>()
+    for (const entry of this.#classes.values()) {
+      const set = createSet(entry.live!.key, entry.live!.content)
+      for (const key of entry.pods) {
+        const old = regrouped.has(key) ? regrouped.get(key) : before.get(entry)?.key
+        if (old !== set.key) pods.set(key, set)
+      }
+    }
+    this.#world.identities.keepMatches(
+      new Set([...this.#classes.values()].flatMap((entry) => podPeersOf(entry.ingress!))),
+    )
+    return { peers, pods, unused: this.#sets.sweep() }
+  }
+
+  /** Puts pods into the classes that policies distinguish now. Returns the keys of the sets that pods that moved had. */
+  #regroup(delta: WorldDelta): Map<string, string | undefined> {
+    const had = new Map<string, string | undefined>()
+    for (const key of delta.mustRegroup ? this.#pods.keys() : this.#moved) {
+      const pod = this.#pods.get(key)!
+      const classKey = this.#world.distinguish(pod.facts)
+      if (pod.class?.key === classKey) continue
+      had.set(key, pod.class?.live?.key)
+      pod.class?.pods.delete(key)
+      let entry = this.#classes.get(classKey)
+      if (entry === undefined) {
+        entry = new LocalClass(classKey, this.#world.viewOf(pod.facts))
+        this.#classes.set(classKey, entry)
+      }
+      entry.pods.add(key)
+      pod.class = entry
+    }
+    this.#moved.clear()
+    for (const [key, entry] of this.#classes) {
+      if (entry.pods.size > 0) continue
+      this.#classes.delete(key)
+      if (entry.live !== undefined) this.#sets.leave(entry.live, entry)
+    }
+    return had
+  }
+
+  #mark(delta: WorldDelta): void {
+    this.#removedPeers += delta.removedPeers
+    const isFull = this.#removedPeers > REMOVED_PEERS_MAX
+    if (isFull) this.#removedPeers = 0
+    for (const entry of this.#classes.values()) {
+      if (isFull || delta.namespaces.has(entry.view.namespace.name)) entry.markAll()
+      if (delta.hasOutsideChanged) entry.dirty.egress = true
+      for (const change of delta.policies) markPolicy(entry, change)
+      if (entry.ingress !== undefined && podPeersOf(entry.ingress).some((text) => delta.peerTexts.has(text))) {
+        entry.dirty.ingress = true
+      }
+    }
+  }
+
+  /** Gives classes their sets; returns the peers that sets grew by. */
+  #commit(changes: ReadonlyMap<LocalClass, ClassChange>): Map<string, PolicySetPeers> {
+    const grown = new Map<string, PolicySetPeers>()
+    const growing = new Map<LiveSet<LocalClass>, LocalClass[]>()
+    const replaced: [LocalClass, SetContent][] = []
+    for (const [entry, change] of changes) {
+      if (change.kind === 'replaced') replaced.push([entry, change.content])
+      else growing.set(entry.live!, [...(growing.get(entry.live!) ?? []), entry])
+    }
+    for (const [live, entries] of growing) {
+      const [first = NO_PEERS, ...rest] = entries.map((entry) => peersOf(changes.get(entry)!))
+      // Classes that shared a set part when a new peer is not the same to both.
+      for (const [i, peers] of rest.entries()) {
+        if (!hasSamePeers(first, peers)) replaced.push([entries[i + 1]!, extend(live.content, peers)])
+      }
+      if (first.ingress.size + first.egressOfPeers.size === 0) continue
+      this.#sets.grow(live, first)
+      grown.set(live.key, first)
+    }
+    // After growing: contents are compared as they are now.
+    for (const [entry, content] of replaced) this.#replace(entry, content)
+    return grown
+  }
+
+  #replace(entry: LocalClass, content: SetContent): void {
+    const before = entry.live
+    entry.live = this.#sets.intern(content, entry)
+    if (before !== undefined && before !== entry.live) this.#sets.leave(before, entry)
+  }
+}
+
+/** The set of any pod, of this host or not, as the world is now. Not kept up to date. */
+export function compilePolicySet(facts: PodFacts, world: PolicyWorld): PolicySet {
+  const { policies, identities, profiles, outside } = world
+  const view = world.viewOf(facts)
+  const { byIdentity, others, cidrs } = compileIngress(policies.select(view, 'ingress'), view, identities)
+  const egressOfPeers: SetContent['egressOfPeers'] = new Map()
+  for (const { selection, ids } of profiles.all()) {
+    const list = compileEgressOfPeer(selection, view)
+    if (list !== undefined) for (const id of ids) egressOfPeers.set(id, list)
+  }
+  const egress = compileEgress(policies.select(view, 'egress'), outside)
+  const content: SetContent = { ingress: { byIdentity, others, cidrs }, egressOfPeers, egress }
+  return createSet(hashSet(content), content)
+}
+
+const NO_PEERS: PolicySetPeers = { ingress: new Map(), egressOfPeers: new Map() }
+
+function peersOf(change: ClassChange): PolicySetPeers {
+  return change.kind === 'grown' ? change.peers : NO_PEERS
+}
+
+function extend(content: SetContent, peers: PolicySetPeers): SetContent {
+  return {
+    ingress: { ...content.ingress, byIdentity: new Map([...content.ingress.byIdentity, ...peers.ingress]) },
+    egressOfPeers: new Map([...content.egressOfPeers, ...peers.egressOfPeers]),
+    egress: content.egress,
+  }
+}
+
+function markPolicy({ view, dirty }: LocalClass, { before, after }: PolicyChange): void {
+  for (const policy of [before, after]) {
+    if (policy === undefined || isSubject(policy, view) === 'no') continue
+    dirty.ingress ||= policy.ingress !== undefined
+    dirty.egress ||= policy.egress !== undefined
+  }
+}
