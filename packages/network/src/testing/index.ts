@@ -12,4 +12,16 @@ export {
   type Wire,
 } from './hosts.ts'
 export { NetworkNamespace } from './network-namespace.ts'
+export { assignIdentities, compareCell, compileWorld, judgeCell, type CompiledWorld } from './policy-cells.ts'
+export { generateWorld, listTraffic } from './policy-generator.ts'
+export {
+  askOracle,
+  type OracleNode,
+  type OraclePod,
+  type OracleVerdict,
+  type OracleWorld,
+  type Party,
+  type Traffic,
+} from './policy-oracle.ts'
+export { describeCell, shrinkWorld } from './policy-shrink.ts'
 export { pollSockets, Socket } from './sockets.ts'
