@@ -73,6 +73,17 @@ inlined int send_to_node(context *ctx, struct flow *flow, const struct endpoint 
 	return bpf_redirect(device_of(ctx), 0);
 }
 
+/*
+ * The host sends on what is for another node with its own address, which that node believes: whoever could speak to the tunnel's port there would speak as this
+ * host, with any identity. No pod has business with it.
+ */
+inlined int plays_node(const struct flow *flow)
+{
+	struct node_key key = { .ip = address_of(flow->destination) };
+
+	return flow->protocol == IPPROTO_UDP && flow->destination_port == GENEVE_PORT && lookup(&nodes, &key);
+}
+
 inlined int send(context *ctx, struct flow *flow, const struct endpoint *pod, const struct destination *to)
 {
 	int reason;
@@ -83,6 +94,8 @@ inlined int send(context *ctx, struct flow *flow, const struct endpoint *pod, co
 	case PLACE_NODE:
 		return send_to_node(ctx, flow, pod, to);
 	case PLACE_HOST:
+		if (plays_node(flow))
+			return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, EGRESS);
 		if (flow->source == ipv4_of(&pod->ip)) {
 			reason = translate_host_address(ctx, flow, REWRITE_SOURCE, ipv4_of(&pod->host_ip));
 			if (reason != DROP_NONE)

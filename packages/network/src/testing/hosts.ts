@@ -1,16 +1,16 @@
-import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
+import { deviceNameOf, macOf } from '../cni/attachment.ts'
+import { HOST_DEVICE, planHostDevice } from '../host/host-plan.ts'
+import { formatNatTable } from '../host/nat-table.ts'
+import { formatHostBatch, formatPodBatch, hasIpv6 } from '../host/pod-links.ts'
+import { podMtuOf } from '../host/uplink.ts'
+import { hostAddressOf } from '../ipam/address-blocks.ts'
+import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { NetworkNamespace } from './network-namespace.ts'
 
 /** Hosts as network namespaces: one to three, joined by a bridge that plays the switch, with pods that have the shape of real ones. */
 
-export const GATEWAY_MAC = '02:ce:47:00:00:01'
-export const GATEWAY_IP = '169.254.1.1'
-/** Ethernet, IPv4, UDP, GENEVE and one option. */
-export const OVERHEAD_BYTES = 58
 const CLUSTER_CIDR = '10.244.0.0/16'
-const TRANSIT_CIDR = '100.64.0.0/16'
 const SERVICE_CIDR = '10.96.0.0/12'
 
 export interface Wire {
@@ -50,7 +50,7 @@ export function planHost(index: number, { mtu, prefix = '' }: WireOptions): Host
     name: `${prefix}host${index}`,
     address: `192.168.77.${index}`,
     podCIDR: `10.244.${index}.0/24`,
-    podMtu: mtu - OVERHEAD_BYTES,
+    podMtu: podMtuOf({ device: 'eth0', mtu }),
   }
 }
 
@@ -69,27 +69,12 @@ export function createBareHost(wire: Wire, plan: HostPlan): NetworkNamespace {
   return host
 }
 
-/** The device by which the host's own stack and pods meet, and the way to the world. */
-export function addHostDevice(host: NetworkNamespace, plan: HostPlan): void {
-  const gateway = plan.podCIDR.replace(/0\/24$/, '1')
-  host.ip(`
-    link add centaurus0 address ${GATEWAY_MAC} mtu ${plan.podMtu} type veth peer name centaurus1 mtu ${plan.podMtu}
-    link set centaurus0 arp off
-    link set centaurus1 up
-    link set centaurus0 up
-    addr add ${gateway}/32 dev centaurus0
-    route add ${CLUSTER_CIDR} dev centaurus0 src ${gateway}
-    route add ${TRANSIT_CIDR} dev centaurus0 src ${gateway}
-    route add ${SERVICE_CIDR} dev centaurus0 src ${gateway}`)
-  host.exec(['nft', '-f', '-'], {
-    input: `table ip centaurus {
-      chain postrouting {
-        type nat hook postrouting priority 100
-        oifname != "centaurus0" ip saddr ${CLUSTER_CIDR} masquerade
-        oifname != "centaurus0" ip saddr ${TRANSIT_CIDR} masquerade
-      }
-    }`,
-  })
+/** The device by which the host's own stack and pods meet, and the way to the world: what the daemon makes of its plan. */
+export function addHostDevice(host: NetworkNamespace, { podCIDR, podMtu }: HostPlan): void {
+  const plan = { address: hostAddressOf(podCIDR), mtu: podMtu, routes: [CLUSTER_CIDR, TRANSIT_CIDR, SERVICE_CIDR] }
+  host.ip(planHostDevice(undefined, plan, { hasIpv6: hasIpv6() }).join('\n'))
+  host.run(() => writeFileSync(`/proc/sys/net/ipv4/conf/${HOST_DEVICE}/route_localnet`, '1'))
+  host.exec(['nft', '-f', '-'], { input: formatNatTable({ podSources: [podCIDR, TRANSIT_CIDR], hostPorts: [] }) })
 }
 
 export interface PodPlan {
@@ -111,25 +96,16 @@ export interface PodDevice {
 /** Makes a pod's namespace and veth as the CNI plugin does. */
 export function createPodDevice(host: NetworkNamespace, pod: PodPlan, mtu: number): PodDevice {
   const namespace = NetworkNamespace.create(pod.name)
-  const mac = macOf(pod.ip)
-  const device = `cen${createHash('sha256').update(pod.name).digest('hex').slice(0, 12)}`
-  host.ip(`
-    link add ${device} mtu ${mtu} type veth peer name eth0 address ${mac} mtu ${mtu} netns ${pod.name}
-    link set ${device} up`)
-  namespace.ip(`
-    addr add ${pod.ip}/32 dev eth0
-    link set eth0 up
-    route add default via ${GATEWAY_IP} dev eth0 onlink
-    neigh add ${GATEWAY_IP} dev eth0 lladdr ${GATEWAY_MAC} nud permanent`)
-  return { namespace, mac, device, ifindex: host.ifindex(device) }
-}
-
-function macOf(ip: string): string {
-  const bytes = ip.split('.').map((byte) => Number(byte).toString(16).padStart(2, '0'))
-  return ['0a', 'ce', ...bytes].join(':')
-}
-
-/** A bpffs of its own, which ends with the mount namespace. */
-export function mountBpf(directory: string): void {
-  execFileSync('mount', ['-t', 'bpf', 'bpf', directory])
+  const link = {
+    device: deviceNameOf(pod.name, 'eth0'),
+    ifname: 'eth0',
+    netns: pod.name,
+    mac: macOf(pod.ip),
+    ip: pod.ip,
+    mtu,
+  }
+  host.ip(formatHostBatch(link, hasIpv6()))
+  namespace.ip(formatPodBatch(link, hasIpv6()))
+  namespace.exec(['ethtool', '-K', link.ifname, 'gro', 'on'])
+  return { namespace, mac: link.mac, device: link.device, ifindex: host.ifindex(link.device) }
 }

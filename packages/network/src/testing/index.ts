@@ -5,7 +5,6 @@ export {
   createPodDevice,
   createWire,
   type HostPlan,
-  mountBpf,
   planHost,
   type PodDevice,
   type PodPlan,

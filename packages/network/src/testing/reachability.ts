@@ -57,6 +57,14 @@ export class EchoServer {
     }))
   }
 
+  /** What came by UDP and nobody waited for. */
+  takeArrivals(): string[] {
+    for (const { serve } of this.polls) serve()
+    const arrivals = [...this.arrived]
+    this.arrived.clear()
+    return arrivals
+  }
+
   #serve(socket: Socket, served: ServedPort): void {
     if (served.protocol === 'TCP') {
       for (let next = socket.accept(); next !== undefined; next = socket.accept()) next.close()
