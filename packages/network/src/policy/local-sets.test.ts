@@ -222,6 +222,24 @@ describe('local sets', () => {
     )
   })
 
+  it('see a pod as it is, also when policies begin to ask for what it does not have', () => {
+    const world = new PolicyWorld({ tenant: 't', rules: new RuleBook() })
+    const local = new LocalSets(world)
+    world.addIdentity({ id: 300, namespace: 'x', labels: {}, keys: [] })
+    const plain = { namespace: 'x', labels: {}, ip: '10.244.0.2', namedPorts: [] }
+    local.setPod('labelled', { ...plain, labels: { app: 'a' }, ip: '10.244.0.1' })
+    local.setPod('plain', plain)
+    assert.equal(new Set([...local.takeChanges().pods.values()].map(({ key }) => key)).size, 1)
+    world.setNetworkPolicy({
+      metadata: { namespace: 'x', name: 'to-a' },
+      spec: { policyTypes: ['Egress'], egress: [{ to: [{ podSelector: { matchLabels: { app: 'a' } } }] }] },
+    })
+    local.takeChanges()
+    assert.deepEqual(local.get('plain')?.egressOfPeers, compilePolicySet(plain, world).egressOfPeers)
+    assert.equal(local.get('plain')?.egressOfPeers.get(300)?.[0]?.allow, false)
+    assert.equal(local.get('labelled')?.egressOfPeers.size, 0)
+  })
+
   it('are shared by pods of which policies say the same', () => {
     const { pods } = generateWorld(1)
     const world = new PolicyWorld({ tenant: 't', rules: new RuleBook() })

@@ -25,6 +25,8 @@ export class LocalSets {
   readonly #pods = new Map<string, { readonly facts: PodFacts; class: LocalClass | undefined }>()
   readonly #classes = new Map<string, LocalClass>()
   readonly #moved = new Set<string>()
+  /** How often policies began to distinguish by something else. */
+  #groupings = 0
   #removedPeers = 0
 
   constructor(world: PolicyWorld) {
@@ -88,9 +90,11 @@ export class LocalSets {
   /** Puts pods into the classes that policies distinguish now. Returns the keys of the sets that pods that moved had. */
   #regroup(delta: WorldDelta): Map<string, string | undefined> {
     const had = new Map<string, string | undefined>()
+    if (delta.mustRegroup) this.#groupings++
     for (const key of delta.mustRegroup ? this.#pods.keys() : this.#moved) {
       const pod = this.#pods.get(key)!
-      const classKey = this.#world.distinguish(pod.facts)
+      // A class sees what its first pod is: of what policies did not ask when it was made, others in it may differ.
+      const classKey = `${this.#groupings} ${this.#world.distinguish(pod.facts)}`
       if (pod.class?.key === classKey) continue
       had.set(key, pod.class?.live?.key)
       pod.class?.pods.delete(key)
