@@ -12,6 +12,10 @@ export type {
   PodReference,
 } from './cni/pod-network-source.ts'
 export { formatNetworkList, installPlugins } from './cni/shim.ts'
+export type { NamedDrop, NamedEnd, NamedRule } from './daemon/drop-log.ts'
+export { startNetworkDaemon, type NetworkDaemon, type NetworkDaemonOptions } from './daemon/network-daemon.ts'
+export type { HostDataplane } from './daemon/host-dataplane.ts'
+export type { NetworkStatus } from './daemon/status.ts'
 export type { Counters, Dataplane, DropEvent, Endpoint, Route } from './dataplane/dataplane.ts'
 export { removeClusterDns, startClusterDns, type ClusterDnsOptions } from './dns/cluster-dns.ts'
 export type { DnsClient } from './dns/dns-client.ts'

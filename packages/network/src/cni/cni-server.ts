@@ -18,6 +18,8 @@ export interface CniServerOptions {
   readonly attachments: PodAttachments
   /** Why no pod can be attached now; undefined: they can. */
   readonly whyNotReady: () => string | undefined
+  /** Hears of each call as it begins; what it returns is told how it ended. */
+  readonly onCall?: ((command: CniCommand) => (result: 'ok' | 'error') => void) | undefined
   readonly logger: Logger
 }
 
@@ -62,8 +64,10 @@ async function handle(request: IncomingMessage, response: ServerResponse, option
     if (!response.writableFinished) abort.abort(new Error('The container runtime gave up waiting'))
   })
   let body = ''
+  let ended: ((result: 'ok' | 'error') => void) | undefined
   try {
     const command = parseCommand(request)
+    ended = options.onCall?.(command)
     body = await readBody(request)
     const environment = {
       containerId: headerOf(request, 'cni-containerid'),
@@ -74,7 +78,9 @@ async function handle(request: IncomingMessage, response: ServerResponse, option
     const call = parseCniCall(command, environment, body)
     const result = await answer(call, options, abort.signal)
     response.writeHead(200, { 'content-type': 'application/json' }).end(result)
+    ended?.('ok')
   } catch (error) {
+    ended?.('error')
     const path = request.url
     if (error instanceof CniError) logger.info('Refused a CNI call', { path, code: error.code, reason: error.message })
     else logger.warn('A CNI call failed', { path, error })

@@ -1,0 +1,131 @@
+import type { RuleBook } from '../policy/rule-book.ts'
+import type { ClusterView } from './cluster-view.ts'
+import type { DropNames, NamedRule } from './drop-log.ts'
+import type { AppliedChange, PodNetworks } from './pod-networks.ts'
+import { endpointKey } from './local-pod.ts'
+import type { HostDataplane } from './host-dataplane.ts'
+import type { MetricReadings } from './metrics.ts'
+import type { AppliedEndpoint, NetworkState } from './network-state.ts'
+import type { NetworkStatus, PodStatus } from './status.ts'
+import { unqualify } from './tenants.ts'
+import { internalAddressOf, podBlocksOf } from './topology.ts'
+
+export interface StatusSources {
+  readonly view: ClusterView
+  readonly networks: PodNetworks
+  readonly dataplane: HostDataplane
+  readonly rules: RuleBook
+  readonly whyNotReady: () => string | undefined
+  readonly lastChange: () => (AppliedChange & { readonly at: string }) | undefined
+}
+
+/** Everything that `centaurus network status` shows. */
+export function gatherStatus(sources: StatusSources): NetworkStatus {
+  const { view, networks, dataplane } = sources
+  const node = view.ownNode
+  const last = sources.lastChange()
+  const plan = networks.services.plan
+  return {
+    node: view.nodeName,
+    notReady: sources.whyNotReady(),
+    attachments: dataplane.attachments,
+    podBlocks: node === undefined ? [] : podBlocksOf(node),
+    pods: [...networks.applier.networks.values()].flatMap((state) => gatherPods(sources, state)),
+    networks: [...networks.applier.networks.values()].map(({ vni, endpoints, slots, identities }) => ({
+      vni,
+      tenant: view.tenantOfVni(vni),
+      vpc: view.nameOfVni(vni),
+      pods: endpoints.size,
+      policySets: slots.size,
+      identities: identities.size,
+    })),
+    nodes: view.nodes
+      .filter(({ metadata }) => metadata.name !== view.nodeName)
+      .map((each) => ({ name: each.metadata.name, address: internalAddressOf(each), podBlocks: podBlocksOf(each) })),
+    services: plan?.tables.frontends.length ?? 0,
+    skippedServices: plan?.skipped ?? [],
+    policyProblems: [...networks.planners.values()].flatMap((planner) => [...planner.problems()]),
+    tables: dataplane.readTables(),
+    drops: Object.fromEntries([...dataplane.readCounters().drops].map(([reason, { packets }]) => [reason, packets])),
+    lastChange: last === undefined ? undefined : { at: last.at, effectiveAfterMs: last.effectiveAfterMs },
+  }
+}
+
+function gatherPods({ view, networks }: StatusSources, state: NetworkState): PodStatus[] {
+  return [...state.endpoints.values()].map((endpoint) => {
+    const { vni, ip, hostIP, identity, slot } = endpoint
+    const reference = networks.localPods.get(endpointKey(endpoint))?.reference
+    return {
+      tenant: view.tenantOfVni(vni),
+      namespace: reference === undefined ? undefined : view.ownNamespace(reference.namespace),
+      name: reference?.name,
+      vni,
+      ip,
+      hostIP,
+      identity,
+      policySet: slot === undefined ? 0 : (networks.applier.setOf(slot) ?? 0),
+      isolated: isolationOf(state, endpoint),
+    }
+  })
+}
+
+function isolationOf({ slots }: NetworkState, { slot }: AppliedEndpoint): PodStatus['isolated'] {
+  const set = slot === undefined ? undefined : slots.get(slot)
+  if (set === undefined) return { ingress: true, egress: true }
+  const isOpen = set.ingress.others.every(({ allow }) => allow)
+  const isOpenOutside = set.egress.outside.others.every(({ allow }) => allow)
+  return { ingress: !isOpen, egress: set.egress.isolated || !isOpenOutside }
+}
+
+/** What Prometheus reads. */
+export function gatherReadings(sources: StatusSources): MetricReadings {
+  const { networks, dataplane, rules } = sources
+  const states = [...networks.applier.networks.values()]
+  const sum = (count: (state: NetworkState) => number): number => states.reduce((all, state) => all + count(state), 0)
+  const counters = dataplane.readCounters()
+  return {
+    drops: counters.drops,
+    rules: [...counters.rules].flatMap(([id, { packets }]) => {
+      const entry = rules.describe(id)
+      return entry === undefined ? [] : [{ rule: entry, tenant: entry.tenant, packets }]
+    }),
+    tables: dataplane.readTables(),
+    endpoints: sum(({ endpoints }) => endpoints.size),
+    policySets: sum(({ slots }) => slots.size),
+    identities: sum(({ identities }) => identities.size),
+    nodes: Math.max(0, sources.view.nodes.length - 1),
+    services: networks.services.plan?.tables.frontends.length ?? 0,
+    isReady: sources.whyNotReady() === undefined,
+  }
+}
+
+/** Names of packets' ends: pods of this host, endpoints of Services, nodes, else what the identity says. */
+export function createDropNames({ view, networks, rules }: StatusSources): DropNames {
+  return {
+    tenantOf: (vni) => view.tenantOfVni(vni),
+    nameOf(vni, address, identity) {
+      const local = networks.localPods.get(endpointKey({ vni, ip: address }))?.reference
+      if (local !== undefined) return `${view.ownNamespace(local.namespace)}/${local.name}`
+      const node = view.nodes.find((each) => internalAddressOf(each) === address)
+      if (node !== undefined) return `node ${node.metadata.name}`
+      return nameOfIdentity(view, vni, identity)
+    },
+    ruleOf(rule): NamedRule | undefined {
+      return rules.describe(rule)
+    },
+  }
+}
+
+function nameOfIdentity(view: ClusterView, vni: number, identity: number | undefined): string | undefined {
+  const tenant = view.tenantOfVni(vni)
+  if (identity === undefined || tenant === undefined) return undefined
+  const vpc = view.nameOfVni(vni)
+  const found = view
+    .objectsOf(tenant)
+    .identities.find(({ spec }) => spec.id === identity && unqualify(spec.vpc) === vpc)
+  if (found === undefined) return undefined
+  const { labels } = found.spec
+  const namespace = view.ownNamespace(found.spec.namespace) ?? found.spec.namespace
+  const text = Object.entries(labels).map(([key, value]) => `${key}=${value}`)
+  return `a pod of ${namespace}${text.length === 0 ? '' : ` with ${text.join(',')}`}`
+}

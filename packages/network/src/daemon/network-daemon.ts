@@ -1,0 +1,209 @@
+import { join } from 'node:path'
+import type { Clock, Logger } from '@centaurus/base'
+import type { Client, InformerFactory } from '@centaurus/client'
+import { AttachmentStore } from '../cni/attachment-store.ts'
+import { startCniServer } from '../cni/cni-server.ts'
+import { PodAttachments } from '../cni/pod-attachments.ts'
+import { startClusterDns } from '../dns/cluster-dns.ts'
+import { ensureHostNetwork, type HostNetwork } from '../host/host-network.ts'
+import { systemPodHost } from '../host/pod-host.ts'
+import { createNodeBlocks } from '../ipam/address-blocks.ts'
+import { RuleBook } from '../policy/rule-book.ts'
+import { createHealthCheckServer } from '../services/health-check-server.ts'
+import { ClusterView } from './cluster-view.ts'
+import { findDnsClient } from './dns-clients.ts'
+import { DropLog } from './drop-log.ts'
+import { createDropNames, gatherReadings, gatherStatus, type StatusSources } from './gather-status.ts'
+import { startLocalServer } from './local-server.ts'
+import { createNetworkMetrics } from './metrics.ts'
+import { startNodeCondition } from './node-condition.ts'
+import { PodNetworks, type AppliedChange } from './pod-networks.ts'
+import { createPodSource } from './pod-source.ts'
+import { podBlocksOf } from './topology.ts'
+import type { HostDataplane } from './host-dataplane.ts'
+
+export interface NetworkDaemonOptions {
+  readonly nodeName: string
+  /** As the node's agent: writes the Node's condition. */
+  readonly client: Client
+  /** As the node's agent: pods of the node. */
+  readonly podInformers: InformerFactory
+  /** With a view over all tenants. */
+  readonly informers: InformerFactory
+  /** Folder for what must outlive the process. */
+  readonly stateDir: string
+  /** Where the runtime's plugin asks. */
+  readonly cniSocket: string
+  /** Where people and Prometheus ask. */
+  readonly localSocket: string
+  /** Blocks of all the cluster's pods. */
+  readonly podNetworks: readonly string[]
+  readonly serviceCIDRs: readonly string[]
+  readonly dns: { readonly address: string; readonly domain: string }
+  /** Ids of the runtime's sandboxes; undefined: it does not say. */
+  readonly listSandboxes: () => Promise<ReadonlySet<string> | undefined>
+  /** Loads the programs and attaches them to the host's devices; rejects with what to do when this kernel can't. */
+  readonly openDataplane: (host: HostNetwork) => Promise<HostDataplane>
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export interface NetworkDaemon {
+  /** Resolves when pods can be attached and everything is in the kernel. */
+  readonly ready: Promise<void>
+  /** Stops following; programs and tables stay, so that traffic goes on. */
+  close(): Promise<void>
+}
+
+/** How often the daemon looks whether it is ready. */
+const LOOK_MS = 50
+
+/**
+ * The network of this host's pods. Rejects when the host can't have one, with what to do; everything else, such as an API server that is away, is waited for.
+ */
+export async function startNetworkDaemon(options: NetworkDaemonOptions): Promise<NetworkDaemon> {
+  const { nodeName, podInformers, informers, clock, logger, client } = options
+  const stop = new AbortController()
+  const view = new ClusterView({ podInformers, informers, nodeName })
+  const closers: (() => Promise<void> | void)[] = []
+  const close = async (): Promise<void> => {
+    stop.abort(new Error('The network daemon stops'))
+    for (const closer of closers.toReversed()) await closer()
+  }
+  let problem = (): string | undefined => 'The network daemon has just begun'
+  closers.push(startNodeCondition({ client, view, clock, logger, problem: () => problem() }).close)
+  problem = () => 'This node has no spec.podCIDR yet: the controller node-ipam gives it one'
+  const running = (async () => {
+    const podCIDR = await waitForBlock(view, { clock, signal: stop.signal })
+    const started = await startOnHost(options, { view, podCIDR, closers })
+    problem = started.problem
+    while (problem() !== undefined) await clock.sleep(LOOK_MS, { signal: stop.signal })
+    logger.info('The pod network is ready', { node: nodeName, podCIDR })
+  })()
+  running.catch(() => {}) // told by `ready`
+  return {
+    ready: running,
+    async close() {
+      await close()
+      await running.catch(() => {}) // it ends because it is told to
+    },
+  }
+}
+
+async function waitForBlock(
+  view: ClusterView,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<string> {
+  for (;;) {
+    const [block] = view.ownNode === undefined ? [] : podBlocksOf(view.ownNode)
+    if (block !== undefined) return block
+    await clock.sleep(LOOK_MS, { signal })
+  }
+}
+
+interface OnHost {
+  readonly view: ClusterView
+  readonly podCIDR: string
+  /** What is started is added. */
+  readonly closers: (() => Promise<void> | void)[]
+}
+
+async function startOnHost(
+  options: NetworkDaemonOptions,
+  { view, podCIDR, closers }: OnHost,
+): Promise<{ problem(): string | undefined }> {
+  const { clock, logger, dns, stateDir, podNetworks, serviceCIDRs } = options
+  const store = new AttachmentStore(join(stateDir, 'attachments'))
+  const host = await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir, hostPorts: [] })
+  const dataplane = await options.openDataplane(host)
+  closers.push(() => dataplane.close())
+  const rules = new RuleBook()
+  let lastChange: (AppliedChange & { readonly at: string }) | undefined
+  const healthChecks = createHealthCheckServer({ logger, isHealthy: () => networks.problem === undefined })
+  closers.push(() => healthChecks.close())
+  const networks: PodNetworks = new PodNetworks({
+    view,
+    dataplane,
+    rules,
+    clock,
+    logger,
+    dnsAddresses: [dns.address],
+    onApplied: (change) => {
+      lastChange = { ...change, at: new Date(clock.now()).toISOString() }
+      metrics.observeApplied(change)
+    },
+    onServices: ({ healthChecks: checks }) => void healthChecks.apply(checks),
+  })
+  closers.push(() => networks.close())
+  const sources: StatusSources = {
+    view,
+    networks,
+    dataplane,
+    rules,
+    whyNotReady: () => networks.problem,
+    lastChange: () => lastChange,
+  }
+  const metrics = createNetworkMetrics(() => gatherReadings(sources))
+  const source = createPodSource(networks)
+  const attachments = new PodAttachments({
+    source,
+    store,
+    blocks: createNodeBlocks(() => podCIDR),
+    host: systemPodHost,
+    podMtu: () => host.podMtu,
+    listSandboxes: options.listSandboxes,
+    clock,
+    logger,
+  })
+  await attachments.start()
+  closers.push(() => attachments.close())
+  networks.adopt(attachments.list())
+  // ports that were open before are in the table again
+  await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir, hostPorts: attachments.listHostPorts() })
+  networks.start()
+  await startServers(options, { closers, attachments, sources, metrics, networks })
+  return { problem: () => networks.problem }
+}
+
+interface Servers {
+  readonly closers: OnHost['closers']
+  readonly attachments: PodAttachments
+  readonly sources: StatusSources
+  readonly metrics: ReturnType<typeof createNetworkMetrics>
+  readonly networks: PodNetworks
+}
+
+async function startServers(
+  { cniSocket, localSocket, informers, dns, clock, logger }: NetworkDaemonOptions,
+  { closers, attachments, sources, metrics, networks }: Servers,
+): Promise<void> {
+  const drops = new DropLog(clock, createDropNames(sources))
+  closers.push(sources.dataplane.onDrop((event) => drops.add(event)))
+  const local = await startLocalServer(localSocket, {
+    status: () => gatherStatus(sources),
+    metrics: () => metrics.read(),
+    drops,
+  })
+  closers.push(() => local.close())
+  const whyNotReady = (): string | undefined => networks.problem
+  const cni = await startCniServer({
+    socket: cniSocket,
+    attachments,
+    whyNotReady,
+    onCall(command) {
+      const beganMs = clock.monotonicMs()
+      return (result) => metrics.observeCni({ command, result, durationMs: clock.monotonicMs() - beganMs })
+    },
+    logger,
+  })
+  closers.push(() => cni.close())
+  const names = await startClusterDns({
+    informers,
+    address: dns.address,
+    domain: dns.domain,
+    clientAt: (address) => findDnsClient(sources, address),
+    clock,
+    logger,
+  })
+  closers.push(() => names.close())
+}

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { planNetworkCondition } from './node-condition.ts'
+
+const FIRST = '2026-01-01T00:00:00Z'
+const LATER = '2026-01-01T00:01:00Z'
+
+describe('the condition NetworkUnavailable', () => {
+  it('is True with the reason in words until the network works, then False, and changes its time with its status alone', () => {
+    const waiting = planNetworkCondition(undefined, { problem: 'The node has no addresses for pods yet', now: FIRST })!
+    assert.deepEqual(waiting, {
+      type: 'NetworkUnavailable',
+      status: 'True',
+      reason: 'NetworkNotReady',
+      message: 'The node has no addresses for pods yet',
+      lastHeartbeatTime: FIRST,
+      lastTransitionTime: FIRST,
+    })
+    const other = planNetworkCondition(waiting, { problem: 'Something else', now: LATER })!
+    assert.deepEqual([other.message, other.lastTransitionTime], ['Something else', FIRST])
+    const ready = planNetworkCondition(other, { problem: undefined, now: LATER })!
+    assert.deepEqual([ready.status, ready.lastTransitionTime], ['False', LATER])
+  })
+
+  it('is left alone when nothing changed', () => {
+    const ready = planNetworkCondition(undefined, { problem: undefined, now: FIRST })
+    assert.equal(planNetworkCondition(ready, { problem: undefined, now: LATER }), undefined)
+  })
+})

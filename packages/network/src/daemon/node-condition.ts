@@ -1,0 +1,63 @@
+import { nodes, type NodeCondition } from '@centaurus/api/core/v1'
+import type { Clock, Logger } from '@centaurus/base'
+import type { Client } from '@centaurus/client'
+import type { ClusterView } from './cluster-view.ts'
+
+/** Set by whoever connects a node's pods. True keeps pods off the node. Source: Kubernetes' NodeNetworkUnavailable. */
+const TYPE = 'NetworkUnavailable'
+
+/** The condition, or undefined when `known` says it already. Pure. */
+export function planNetworkCondition(
+  known: NodeCondition | undefined,
+  { problem, now }: { readonly problem: string | undefined; readonly now: string },
+): NodeCondition | undefined {
+  const wanted = {
+    type: TYPE,
+    status: problem === undefined ? 'False' : 'True',
+    reason: problem === undefined ? 'NetworkReady' : 'NetworkNotReady',
+    message: problem ?? 'Pods can be attached, and their policies are in the kernel',
+  }
+  const isSame = known?.status === wanted.status && known.reason === wanted.reason && known.message === wanted.message
+  if (isSame) return undefined
+  const since = known?.status === wanted.status ? known.lastTransitionTime : undefined
+  return { ...wanted, lastHeartbeatTime: now, lastTransitionTime: since ?? now }
+}
+
+export interface NodeConditionDeps {
+  readonly client: Client
+  readonly view: ClusterView
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly problem: () => string | undefined
+}
+
+const LOOK_MS = 250
+
+/** Tells the API whether the node's pods have a network, whenever that changes. While the API is away it tries again. */
+export function startNodeCondition({ client, view, clock, logger, problem }: NodeConditionDeps): { close(): void } {
+  let closed = false
+  const look = async (): Promise<void> => {
+    const node = view.ownNode
+    if (node === undefined) return
+    const known = node.status?.conditions?.find(({ type }) => type === TYPE)
+    const now = `${new Date(clock.now()).toISOString().slice(0, 19)}Z`
+    const condition = planNetworkCondition(known, { problem: problem(), now })
+    if (condition === undefined) return
+    try {
+      const body = { status: { conditions: [condition] } }
+      await client.patch(nodes, { name: view.nodeName }, { type: 'strategic', body }, { subresource: 'status' })
+    } catch (error) {
+      logger.debug('Could not write the condition of the Node', { error })
+    }
+  }
+  const again = async (): Promise<void> => {
+    await look()
+    if (!closed) clock.setTimer(LOOK_MS, () => void again())
+  }
+  void again()
+  return {
+    close() {
+      closed = true
+    },
+  }
+}

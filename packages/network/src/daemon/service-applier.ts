@@ -1,0 +1,42 @@
+import { DEFAULT_VPC } from '@centaurus/api/centaurus/v1'
+import type { Dataplane } from '../dataplane/dataplane.ts'
+import { planServices, type ServicePlan } from '../services/plan.ts'
+import type { ClusterView } from './cluster-view.ts'
+import { tenantOf } from './tenants.ts'
+
+/** Label of a node. Source: Kubernetes' well-known labels. */
+const ZONE_LABEL = 'topology.kubernetes.io/zone'
+
+export interface ServiceApplierDeps {
+  readonly view: ClusterView
+  readonly dataplane: Pick<Dataplane, 'applyServices'>
+}
+
+/** Serves the Services of all tenants on this host. */
+export class ServiceApplier {
+  readonly #deps: ServiceApplierDeps
+  #plan: ServicePlan | undefined
+
+  constructor(deps: ServiceApplierDeps) {
+    this.#deps = deps
+  }
+
+  /** What is served; undefined: nothing was planned yet. */
+  get plan(): ServicePlan | undefined {
+    return this.#plan
+  }
+
+  apply(): ServicePlan {
+    const { view, dataplane } = this.#deps
+    const plan = planServices({
+      nodeName: view.nodeName,
+      zone: view.ownNode?.metadata.labels?.[ZONE_LABEL],
+      services: view.services,
+      slices: view.slices,
+      vniOf: (service) => view.vpcOf(tenantOf(service), DEFAULT_VPC)?.status?.vni,
+    })
+    dataplane.applyServices(plan.tables)
+    this.#plan = plan
+    return plan
+  }
+}

@@ -1,0 +1,55 @@
+/** What a host's network daemon tells of itself: the JSON of `centaurus network status`. */
+export interface NetworkStatus {
+  readonly node: string
+  /** Undefined: ready. Else a sentence. */
+  readonly notReady: string | undefined
+  /** Devices of the host, and how the programs are attached there. */
+  readonly attachments: readonly { readonly device: string; readonly mode: string }[]
+  readonly podBlocks: readonly string[]
+  readonly pods: readonly PodStatus[]
+  readonly networks: readonly VpcStatus[]
+  readonly nodes: readonly NodeStatus[]
+  readonly services: number
+  /** Services, or parts of them, that can't be served, with why. */
+  readonly skippedServices: readonly { readonly service: string; readonly reason: string }[]
+  /** Policies of which something was not understood, and is therefore closed. */
+  readonly policyProblems: readonly { readonly policy: string; readonly problem: string }[]
+  readonly tables: readonly TableStatus[]
+  readonly drops: Readonly<Record<string, number>>
+  /** The last change of policies, identities or labels: from its arrival until packets see it. Undefined: there was none. */
+  readonly lastChange: { readonly at: string; readonly effectiveAfterMs: number } | undefined
+}
+
+export interface PodStatus {
+  readonly tenant: string | undefined
+  readonly namespace: string | undefined
+  readonly name: string | undefined
+  readonly vni: number
+  readonly ip: string
+  readonly hostIP: string
+  readonly identity: number
+  /** Number of its policy set; 0: closed. */
+  readonly policySet: number
+  readonly isolated: { readonly ingress: boolean; readonly egress: boolean }
+}
+
+export interface VpcStatus {
+  readonly vni: number
+  readonly tenant: string | undefined
+  readonly vpc: string | undefined
+  readonly pods: number
+  readonly policySets: number
+  readonly identities: number
+}
+
+export interface NodeStatus {
+  readonly name: string
+  readonly address: string | undefined
+  readonly podBlocks: readonly string[]
+}
+
+export interface TableStatus {
+  readonly name: string
+  readonly entries: number
+  readonly maxEntries: number
+}
