@@ -19,6 +19,7 @@ export { startEndpointSliceController } from './endpoint-slice/reconcile.ts'
 export { startEndpointsController } from './endpoints/reconcile.ts'
 export { startEphemeralVolumeController } from './ephemeral-volume/reconcile.ts'
 export type { ControllerDeps } from './frame/controller.ts'
+export { startNetworkIdentityController, type NetworkIdentityOptions } from './network-identity/reconcile.ts'
 export { createLocalNodeAuthority, type NodeAuthority } from './frame/node-authority.ts'
 export {
   discoverFrom,

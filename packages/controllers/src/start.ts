@@ -18,6 +18,7 @@ import type { ResourceDiscovery } from './frame/discovery.ts'
 import { startGarbageCollector } from './garbage-collector/reconcile.ts'
 import { startJobController } from './job/reconcile.ts'
 import { startNamespaceController } from './namespace/reconcile.ts'
+import { startNetworkIdentityController } from './network-identity/reconcile.ts'
 import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts'
 import { startNodeObjectCollector } from './node-objects/reconcile.ts'
 import { startPodReadinessController } from './pod-readiness/reconcile.ts'
@@ -79,6 +80,7 @@ const CONTROLLERS = {
   'root-ca-certificate-publisher-controller': startRootCaPublisher,
   'garbage-collector-controller': startGarbageCollector,
   'disruption-controller': startDisruptionController,
+  'network-identity-controller': (inputs) => startNetworkIdentityController(inputs),
   'persistentvolume-binder-controller': startVolumeBindingController,
   'ephemeral-volume-controller': startEphemeralVolumeController,
   'persistentvolumeclaim-protection-controller': startClaimProtectionController,

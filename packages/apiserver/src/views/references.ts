@@ -112,6 +112,13 @@ const OF_SYSTEM: ReadonlySet<ResourceKey> = new Set([
   'centaurus.io/nodeallocations',
 ])
 
+/** Ours that tenants have and that are renamed, by kind. */
+const OWN_KINDS: Readonly<Record<string, ResourceKey>> = {
+  Vpc: VPCS,
+  Subnet: 'centaurus.io/subnets',
+  NetworkIdentity: 'centaurus.io/networkidentities',
+}
+
 const NONE: readonly Reference[] = []
 
 export function referencesOf(resource: ResourceKey): readonly Reference[] {
@@ -126,6 +133,7 @@ export function isOfSystem(resource: ResourceKey): boolean {
 export function renamedResource(apiVersion: string, kind: string): ResourceKey | undefined {
   const slash = apiVersion.indexOf('/')
   const group = slash < 0 ? '' : apiVersion.slice(0, slash)
+  if (apiVersion === 'centaurus.io/v1') return OWN_KINDS[kind]
   const info = findKind(group, apiVersion.slice(slash + 1), kind)
   if (info === undefined || info.namespaced) return undefined
   const resource = `${info.storageGroup === '' ? 'core' : info.storageGroup}/${info.resource}`

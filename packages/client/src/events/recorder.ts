@@ -17,6 +17,8 @@ export interface EventInit {
   readonly annotations?: Record<string, string> | undefined
   /** Part of the object that is meant, such as `spec.containers{web}`. */
   readonly fieldPath?: string | undefined
+  /** Where to tell of an object without a namespace; default `default`, which in a view over all tenants is the operators'. */
+  readonly namespace?: string | undefined
 }
 
 export interface EventRecorder {
@@ -100,7 +102,7 @@ function buildEvent(
     kind: 'Event',
     metadata: {
       name: `${metadata.name ?? ''}.${init.nanos.toString(16)}`,
-      namespace: metadata.namespace || 'default',
+      namespace: metadata.namespace || init.namespace || 'default',
       ...(init.annotations === undefined ? {} : { annotations: init.annotations }),
     },
     involvedObject: reference,
