@@ -22,8 +22,9 @@ struct path {
 	/* Policy sets of pods of this host; 0 also when a pod has none yet. */
 	__u32 source_set;
 	__u32 destination_set;
-	__u8 source_is_here;
-	__u8 destination_is_here;
+	/* Devices of pods of this host, else 0. */
+	__u32 source_device;
+	__u32 destination_device;
 	/* CT_… for an entry that has to be made. */
 	__u16 flags;
 };
@@ -206,6 +207,8 @@ inlined int begin_flow(struct flow *flow, const struct path *path, const struct 
 		.egress_epoch = j->egress_epoch,
 		.ingress_set = j->ingress_set,
 		.ingress_epoch = j->ingress_epoch,
+		.low_device = found->source_is_low ? path->source_device : path->destination_device,
+		.high_device = found->source_is_low ? path->destination_device : path->source_device,
 		.identity = flow->identity,
 		.flags = path->flags | (found->source_is_low ? CT_LOW_BEGAN : 0),
 		.state = flow->protocol == IPPROTO_TCP && (flow->tcp_flags & TCP_RST) ? CT_CLOSED : CT_OPENING,
@@ -216,15 +219,31 @@ inlined int begin_flow(struct flow *flow, const struct path *path, const struct 
 	return DROP_NONE;
 }
 
-/* Whether policies let the packet pass; keeps its flow. Returns a drop reason. */
-inlined int admit(struct flow *flow, const struct path *path, const struct found *found)
+/* Whether the pods at the ends are still those of the flow; `destination_device` 0 may also mean that it isn't known yet. */
+inlined void forget_flow_of_others(struct found *found, __u32 source_device, __u32 destination_device)
 {
 	struct ct_entry *entry = found->entry;
+	__u32 source, destination;
+
+	if (!entry || found->is_related)
+		return;
+	source = found->source_is_low ? entry->low_device : entry->high_device;
+	destination = found->source_is_low ? entry->high_device : entry->low_device;
+	if (source != source_device || (destination_device && destination != destination_device))
+		found->entry = 0;
+}
+
+/* Whether policies let the packet pass; keeps its flow. Returns a drop reason. */
+inlined int admit(struct flow *flow, const struct path *path, struct found *found)
+{
+	struct ct_entry *entry;
 	struct judgement j;
-	int reason = DROP_NONE;
+	int reason;
 
 	if (found->is_related)
 		return DROP_NONE;
+	forget_flow_of_others(found, path->source_device, path->destination_device);
+	entry = found->entry;
 	if (entry && (entry->flags & CT_EXEMPT)) {
 		advance_flow(flow, found);
 		return DROP_NONE;
@@ -233,7 +252,7 @@ inlined int admit(struct flow *flow, const struct path *path, const struct found
 		__builtin_memset(&j, 0, sizeof(j));
 		return begin_flow(flow, path, found, &j);
 	}
-	if ((path->source_is_here && !path->source_set) || (path->destination_is_here && !path->destination_set))
+	if ((path->source_device && !path->source_set) || (path->destination_device && !path->destination_set))
 		return DROP_NOT_READY;
 	fill_judgement(&j, flow, path, found);
 	if (entry && is_current(j.egress_set, entry->egress_set, entry->egress_epoch) &&

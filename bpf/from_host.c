@@ -26,7 +26,7 @@ inlined __u32 find_identity(context *ctx, const struct flow *flow, __u32 vni)
 
 inlined int send_to_own_pod(context *ctx, struct flow *flow, const struct endpoint *pod, int is_translated)
 {
-	struct path path = { .destination_is_here = 1, .destination_set = pod->policy_set, .flags = CT_VIA_HOST };
+	struct path path = { .destination_device = pod->ifindex, .destination_set = pod->policy_set, .flags = CT_VIA_HOST };
 	struct found found;
 	int reason = DROP_NONE;
 

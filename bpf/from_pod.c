@@ -16,7 +16,7 @@ inlined void find_destination(const struct endpoint *pod, const struct flow *flo
 	to->place = PLACE_HOST;
 	path->flags = 0;
 	path->destination_set = 0;
-	path->destination_is_here = 0;
+	path->destination_device = 0;
 	if (!is_near && find_route(pod->route_domain, block, to)) {
 		if (flow->destination != (block | BLOCK_HOST) || pod->route_domain)
 			path->flags = CT_TO_POD;
@@ -25,7 +25,7 @@ inlined void find_destination(const struct endpoint *pod, const struct flow *flo
 	to->pod = find_endpoint(flow->vni, flow->destination);
 	if (to->pod) {
 		to->place = PLACE_POD;
-		path->destination_is_here = 1;
+		path->destination_device = to->pod->ifindex;
 		path->destination_set = to->pod->policy_set;
 		path->flags = CT_TO_POD | (flow->destination == ipv4_of(&pod->ip) ? CT_EXEMPT : 0);
 	} else if (is_near && flow->destination != CONFIG.host_ip.words[3]) {
@@ -110,12 +110,13 @@ inlined int send(context *ctx, struct flow *flow, const struct endpoint *pod, co
 inlined int route_packet(context *ctx, struct flow *flow, const struct endpoint *pod, int is_translated)
 {
 	struct destination to = {};
-	struct path path = { .source_set = pod->policy_set, .source_is_here = 1 };
+	struct path path = { .source_set = pod->policy_set, .source_device = pod->ifindex };
 	struct found found;
 	__be32 judged = flow->destination;
 	int reason;
 
 	find_flow(ctx, flow, &found);
+	forget_flow_of_others(&found, pod->ifindex, 0);
 	if (!find_way_back(flow, &found, &to))
 		find_destination(pod, flow, &to, &path);
 	if (to.place == PLACE_NOWHERE)

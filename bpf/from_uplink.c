@@ -39,7 +39,7 @@ inlined int pass_on(context *ctx, struct flow *flow)
 
 inlined int serve_world(context *ctx, struct flow *flow)
 {
-	struct path path = { .destination_is_here = 1, .flags = CT_TRANSLATED | CT_VIA_HOST };
+	struct path path = { .flags = CT_TRANSLATED | CT_VIA_HOST };
 	struct endpoint *pod = find_endpoint(flow->vni, flow->destination);
 	struct found found;
 	int reason;
@@ -48,6 +48,7 @@ inlined int serve_world(context *ctx, struct flow *flow)
 	if (!pod)
 		return pass_on(ctx, flow);
 	path.destination_set = pod->policy_set;
+	path.destination_device = pod->ifindex;
 	find_flow(ctx, flow, &found);
 	reason = admit(flow, &path, &found);
 	if (reason != DROP_NONE)

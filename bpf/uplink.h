@@ -81,7 +81,7 @@ inlined int unwrap(context *ctx, struct flow *flow, const struct arrival *arriva
 
 inlined int arrive_at_pod(context *ctx, struct flow *flow, const struct arrival *arrival, const struct endpoint *pod)
 {
-	struct path path = { .destination_is_here = 1, .destination_set = pod->policy_set };
+	struct path path = { .destination_device = pod->ifindex, .destination_set = pod->policy_set };
 	struct found found;
 	int reason;
 

@@ -121,21 +121,25 @@ struct ct_entry {
 	__u32 egress_epoch;
 	__u32 ingress_set;
 	__u32 ingress_epoch;
+	__u32 low_device;
+	__u32 high_device;
 	__u32 identity;
 	__u16 flags;
 	__u8 state;
 	__u8 pad[1];
 };
-_Static_assert(sizeof(struct ct_entry) == 28, "struct ct_entry");
+_Static_assert(sizeof(struct ct_entry) == 36, "struct ct_entry");
 _Static_assert(__builtin_offsetof(struct ct_entry, seen) == 0, "struct ct_entry");
 _Static_assert(__builtin_offsetof(struct ct_entry, egress_set) == 4, "struct ct_entry");
 _Static_assert(__builtin_offsetof(struct ct_entry, egress_epoch) == 8, "struct ct_entry");
 _Static_assert(__builtin_offsetof(struct ct_entry, ingress_set) == 12, "struct ct_entry");
 _Static_assert(__builtin_offsetof(struct ct_entry, ingress_epoch) == 16, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, identity) == 20, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, flags) == 24, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, state) == 26, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, pad) == 27, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, low_device) == 20, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, high_device) == 24, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, identity) == 28, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, flags) == 32, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, state) == 34, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, pad) == 35, "struct ct_entry");
 
 struct ct_key {
 	__u32 vni;

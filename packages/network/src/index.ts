@@ -16,7 +16,9 @@ export type { NamedDrop, NamedEnd, NamedRule } from './daemon/drop-log.ts'
 export { startNetworkDaemon, type NetworkDaemon, type NetworkDaemonOptions } from './daemon/network-daemon.ts'
 export type { HostDataplane } from './daemon/host-dataplane.ts'
 export type { NetworkStatus } from './daemon/status.ts'
+export { createDataplane, type DataplaneOptions } from './dataplane/create-dataplane.ts'
 export type { Counters, Dataplane, DropEvent, Endpoint, Route } from './dataplane/dataplane.ts'
+export type { AttachMode } from './dataplane/attach-uplink.ts'
 export { removeClusterDns, startClusterDns, type ClusterDnsOptions } from './dns/cluster-dns.ts'
 export type { DnsClient } from './dns/dns-client.ts'
 export type { DnsServer } from './dns/dns-server.ts'
@@ -62,3 +64,6 @@ export type {
   ServiceProtocol,
   ServiceTables,
 } from './services/service-tables.ts'
+export { buildPrograms, type BuildOptions } from './kernel/build-programs.ts'
+export { DataplaneError } from './kernel/dataplane-error.ts'
+export { DROP_REASONS, type DropReason } from './layouts/reasons.ts'

@@ -26,6 +26,8 @@ export interface Route {
   readonly cidr: string
   /** Address of the node on the network between hosts. */
   readonly node: string
+  /** Index of the device that leads there; absent: the first uplink. */
+  readonly uplink?: number
 }
 
 export interface DropEvent {
@@ -61,9 +63,12 @@ export interface Dataplane {
   attachPod(ifindex: number): void
   setRoute(route: Route): void
   removeRoute(route: Pick<Route, 'domain' | 'cidr'>): void
+  /** Also those that an earlier daemon left. */
+  listRoutes(): Route[]
   /** Believes identities in packets from this address. */
   setNode(address: string): void
   removeNode(address: string): void
+  listNodes(): string[]
   /** Fills a set's tables; nothing uses them before an endpoint names the id. The same key twice gives the same id. */
   addPolicySet(set: PolicySet): number
   extendPolicySet(id: number, peers: PolicySetPeers): void
@@ -72,6 +77,7 @@ export interface Dataplane {
   /** Identities of a network that policy sets know of. */
   addIdentities(vni: number, ids: readonly number[]): void
   removeIdentities(vni: number, ids: readonly number[]): void
+  listIdentities(): { readonly vni: number; readonly id: number }[]
   applyServices(tables: ServiceTables): void
   readCounters(): Counters
   /** A sample of dropped packets, a bounded number a second. */

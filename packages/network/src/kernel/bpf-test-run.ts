@@ -7,15 +7,12 @@ export interface TestRunOptions {
   readonly frame: Uint8Array
   /** `struct __sk_buff` or `struct xdp_md`; without, the kernel's own. */
   readonly context?: Uint8Array
-  readonly repeat?: number
 }
 
 export interface TestRun {
   /** What the program returned. */
   readonly result: number
   readonly frame: Buffer
-  /** Mean of all repetitions. */
-  readonly durationNs: number
 }
 
 /** Runs a program on a frame, without a device (BPF_PROG_TEST_RUN). */
@@ -29,13 +26,12 @@ export function testRunProgram(programFd: number, options: TestRunOptions): Test
     [12, 4, output.length],
     [16, 8, input],
     [24, 8, output],
-    [32, 4, options.repeat ?? 1],
+    [32, 4, 1],
     [40, 4, context?.length ?? 0],
     [48, 8, context ?? 0n],
   ])
   return {
     result: attributes.getInt32(4, true),
     frame: output.subarray(0, attributes.getUint32(12, true)),
-    durationNs: attributes.getUint32(36, true),
   }
 }

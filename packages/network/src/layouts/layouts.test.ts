@@ -20,7 +20,7 @@ describe('Layouts shared with the kernel', () => {
     assert.equal(sizes['segment'], 12)
     assert.equal(sizes['list'], 4 + 64 * 12)
     assert.equal(sizes['ct_key'], 44)
-    assert.equal(sizes['ct_entry'], 28)
+    assert.equal(sizes['ct_entry'], 36)
     assert.equal(sizes['cidr_key'], 28)
     const offsetOf = (name: string): number | undefined => endpoint.fields.find((field) => field.name === name)?.offset
     assert.deepEqual([offsetOf('hostIP'), offsetOf('vni'), offsetOf('mac'), offsetOf('blockPrefix')], [16, 32, 52, 58])

@@ -124,6 +124,9 @@ export const ctEntry = struct('ct_entry', {
   egressEpoch: u32,
   ingressSet: u32,
   ingressEpoch: u32,
+  /** Devices of the ends that are pods of this host; 0: others. An address that another pod has got keeps no flow of the one before. */
+  lowDevice: u32,
+  highDevice: u32,
   /** Of the end that began. */
   identity: u32,
   flags: u16,
@@ -203,6 +206,10 @@ export const hostConfig = struct('host_config', {
 /** Memory that TypeScript maps: no look-up in a program, no system call here. */
 export const hostState = struct('host_state', { config: hostConfig, sets: array(policySet, POLICY_SETS_MAX) })
 
+export type SegmentRecord = ValueOf<typeof segment>
+export type ListRecord = ValueOf<typeof list>
+export type PairRecord = ValueOf<typeof pair>
+export type CtEntryRecord = ValueOf<typeof ctEntry>
 export type EndpointRecord = ValueOf<typeof endpoint>
 export type PolicySetRecord = ValueOf<typeof policySet>
 export type HostConfig = ValueOf<typeof hostConfig>

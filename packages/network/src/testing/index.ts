@@ -23,4 +23,12 @@ export {
   type Traffic,
 } from './policy-oracle.ts'
 export { describeCell, shrinkWorld } from './policy-shrink.ts'
+export {
+  openTestDataplane,
+  TEST_HOST,
+  type FlowRecord,
+  type TestDataplane,
+  type TestRunOptions,
+  type TestVerdict,
+} from './test-dataplane.ts'
 export { pollSockets, Socket } from './sockets.ts'

@@ -1,0 +1,246 @@
+import { createHash } from 'node:crypto'
+import { DataplaneError } from '../kernel/dataplane-error.ts'
+import type { BpfMap } from '../kernel/bpf-map.ts'
+import {
+  cidr,
+  cidrKey,
+  CIDRS_EGRESS,
+  CIDRS_INGRESS,
+  pair,
+  pairKey,
+  POLICY_SETS_MAX,
+  SET_EGRESS_CIDRS,
+  SET_EGRESS_ISOLATED,
+  SET_INGRESS_CIDRS,
+  SET_USED,
+  type PairRecord,
+} from '../layouts/layouts.ts'
+import type { CidrVerdicts, PolicySet, PolicySetPeers, VerdictList } from '../policy/policy-set.ts'
+import type { HostState } from './host-state.ts'
+import { ListStore } from './list-store.ts'
+
+/** Bits before the address in a CIDR's key, and before IPv4 in an address. */
+const CIDR_KEY_BITS = 64 + 96
+const DIGEST_BYTES = 16
+const UNUSED = { flags: 0, ingressOthers: 0, egressToPods: 0, egressOutside: 0, digest: new Uint8Array(DIGEST_BYTES) }
+
+interface Stored {
+  readonly id: number
+  readonly digest: string
+  /** By identity of the peer. */
+  readonly pairs: Map<number, PairRecord>
+  /** Keys of the CIDRs' table, encoded, and the list of each. */
+  readonly cidrs: readonly (readonly [key: Uint8Array, list: number])[]
+  /** Lists that the head names. */
+  readonly lists: readonly number[]
+  /** Left by an earlier daemon, and not asked for since. */
+  isLeft: boolean
+}
+
+interface PolicySetStoreDeps {
+  readonly state: HostState
+  readonly pairs: BpfMap
+  readonly cidrs: BpfMap
+  readonly lists: BpfMap
+}
+
+/** Policy sets in the kernel: heads in shared memory, peers and CIDRs in tables, lists kept once. Numbers are places in an array, from 1 on. */
+export class PolicySetStore {
+  readonly #deps: PolicySetStoreDeps
+  readonly #lists: ListStore
+  readonly #byId = new Map<number, Stored>()
+  readonly #byDigest = new Map<string, Stored>()
+  #lastId = 0
+
+  /** Takes over what an earlier daemon left. */
+  constructor(deps: PolicySetStoreDeps) {
+    this.#deps = deps
+    this.#lists = new ListStore(deps.lists)
+    this.#adopt()
+    this.#lists.dropUnused()
+  }
+
+  /** Number of the set, which is written when none with its key is there. */
+  add(set: PolicySet): number {
+    const digest = createHash('sha256')
+      .update(set.key)
+      .digest('hex')
+      .slice(0, DIGEST_BYTES * 2)
+    const known = this.#byDigest.get(digest)
+    if (known !== undefined) {
+      known.isLeft = false
+      return known.id
+    }
+    const id = this.#nextId()
+    this.#write(id, digest, set)
+    return id
+  }
+
+  extend(id: number, peers: PolicySetPeers): void {
+    const stored = this.#require(id)
+    const replaced: number[] = []
+    const entries: [Uint8Array, Uint8Array][] = []
+    for (const peer of new Set([...peers.ingress.keys(), ...peers.egressOfPeers.keys()])) {
+      const before = stored.pairs.get(peer) ?? { ingress: 0, egress: 0 }
+      const after = { ...before }
+      const ingress = peers.ingress.get(peer)
+      const egress = peers.egressOfPeers.get(peer)
+      if (ingress !== undefined) after.ingress = this.#lists.add(ingress)
+      if (egress !== undefined) after.egress = this.#lists.add(egress)
+      if (after.ingress !== before.ingress || ingress !== undefined) replaced.push(before.ingress)
+      if (after.egress !== before.egress || egress !== undefined) replaced.push(before.egress)
+      stored.pairs.set(peer, after)
+      entries.push([pairKey.encode({ set: id, peer }), pair.encode(after)])
+    }
+    this.#deps.pairs.setMany(entries)
+    this.#deps.state.raiseEpoch(id)
+    for (const list of replaced) this.#lists.release(list)
+  }
+
+  /** The set must be nobody's. Unknown ones are no error: then it is done already. */
+  remove(id: number): void {
+    const stored = this.#byId.get(id)
+    if (stored === undefined) return
+    this.#byId.delete(id)
+    this.#byDigest.delete(stored.digest)
+    this.#deps.state.writeSet(id, UNUSED)
+    this.#deps.pairs.deleteMany([...stored.pairs.keys()].map((peer) => pairKey.encode({ set: id, peer })))
+    this.#deps.cidrs.deleteMany(stored.cidrs.map(([key]) => key))
+    for (const { ingress, egress } of stored.pairs.values())
+      for (const list of [ingress, egress]) this.#lists.release(list)
+    for (const [, list] of stored.cidrs) this.#lists.release(list)
+    for (const list of stored.lists) this.#lists.release(list)
+  }
+
+  /** Whether an earlier daemon left it and nobody has asked for it since. */
+  isLeft(id: number): boolean {
+    return this.#byId.get(id)?.isLeft === true
+  }
+
+  has(id: number): boolean {
+    return this.#byId.has(id)
+  }
+
+  get counts(): { readonly sets: number; readonly lists: number } {
+    return { sets: this.#byId.size, lists: this.#lists.size }
+  }
+
+  #write(id: number, digest: string, set: PolicySet): void {
+    const { state, pairs, cidrs } = this.#deps
+    const { ingress, egress } = set
+    const addAll = (peers: ReadonlyMap<number, VerdictList>, peer: number): number => {
+      const list = peers.get(peer)
+      return list === undefined ? 0 : this.#lists.add(list)
+    }
+    const peers = new Set([...ingress.byIdentity.keys(), ...set.egressOfPeers.keys()])
+    const stored: Stored = {
+      id,
+      digest,
+      pairs: new Map(
+        [...peers].map((peer) => [
+          peer,
+          { ingress: addAll(ingress.byIdentity, peer), egress: addAll(set.egressOfPeers, peer) },
+        ]),
+      ),
+      cidrs: [
+        ...this.#addCidrs(id, CIDRS_INGRESS, ingress.cidrs),
+        ...this.#addCidrs(id, CIDRS_EGRESS, egress.outside.cidrs),
+      ],
+      lists: [ingress.others, egress.toPods, egress.outside.others].map((list) => this.#lists.add(list)),
+      isLeft: false,
+    }
+    pairs.setMany(
+      [...stored.pairs].map(([peer, value]) => [pairKey.encode({ set: id, peer }), pair.encode(value)] as const),
+    )
+    cidrs.setMany(stored.cidrs.map(([key, list]) => [key, cidr.encode({ list })] as const))
+    const [ingressOthers, egressToPods, egressOutside] = stored.lists as [number, number, number]
+    const flags = flagsOf(set)
+    state.writeSet(id, { flags, ingressOthers, egressToPods, egressOutside, digest: Buffer.from(digest, 'hex') })
+    this.#keep(stored)
+  }
+
+  #addCidrs(set: number, direction: number, verdicts: readonly CidrVerdicts[]): (readonly [Uint8Array, number])[] {
+    return verdicts.map(({ cidr: block, list }) => {
+      const [ip, prefix] = block.split('/') as [string, string]
+      const key = cidrKey.encode({ prefixLength: CIDR_KEY_BITS + Number(prefix), set, direction, ip })
+      return [key, this.#lists.add(list)] as const
+    })
+  }
+
+  /** Goes round, so that a number comes back late: packets on their way may still name it. */
+  #nextId(): number {
+    for (let i = 1; i < POLICY_SETS_MAX; i++) {
+      const id = ((this.#lastId + i - 1) % (POLICY_SETS_MAX - 1)) + 1
+      if (this.#byId.has(id)) continue
+      this.#lastId = id
+      return id
+    }
+    throw new DataplaneError(
+      `A host can't have more than ${POLICY_SETS_MAX - 1} policy sets: remove those that nobody uses`,
+    )
+  }
+
+  #keep(stored: Stored): void {
+    this.#byId.set(stored.id, stored)
+    this.#byDigest.set(stored.digest, stored)
+  }
+
+  #require(id: number): Stored {
+    const stored = this.#byId.get(id)
+    if (stored === undefined) throw new DataplaneError(`There is no policy set ${id}`)
+    return stored
+  }
+
+  #adopt(): void {
+    const { state, pairs, cidrs } = this.#deps
+    const pairsOf = new Map<number, Map<number, PairRecord>>()
+    for (const [key, value] of pairs.entries()) {
+      const { set, peer } = pairKey.decode(key)
+      getOrMake(pairsOf, set, () => new Map<number, PairRecord>()).set(peer, pair.decode(value))
+    }
+    const cidrsOf = new Map<number, (readonly [Uint8Array, number])[]>()
+    for (const [key, value] of cidrs.entries())
+      getOrMake(cidrsOf, cidrKey.decode(key).set, () => []).push([key, cidr.decode(value).list])
+    for (let id = 1; id < POLICY_SETS_MAX; id++) {
+      const head = state.readSet(id)
+      if ((head.flags & SET_USED) === 0) continue
+      const lists = [head.ingressOthers, head.egressToPods, head.egressOutside]
+      const own = { pairs: pairsOf.get(id) ?? new Map<number, PairRecord>(), cidrs: cidrsOf.get(id) ?? [] }
+      const digest = Buffer.from(head.digest).toString('hex')
+      for (const { ingress, egress } of own.pairs.values()) for (const list of [ingress, egress]) this.#lists.hold(list)
+      for (const list of [...own.cidrs.map(([, list]) => list), ...lists]) this.#lists.hold(list)
+      this.#keep({ id, digest, ...own, lists, isLeft: true })
+      this.#lastId = id
+    }
+    this.#dropStrays(pairsOf, cidrsOf)
+  }
+
+  /** Entries of sets that were never finished, or not wholly removed, when the daemon ended. */
+  #dropStrays(
+    pairsOf: ReadonlyMap<number, ReadonlyMap<number, PairRecord>>,
+    cidrsOf: ReadonlyMap<number, readonly (readonly [Uint8Array, number])[]>,
+  ): void {
+    for (const [set, peers] of pairsOf)
+      if (!this.#byId.has(set))
+        this.#deps.pairs.deleteMany([...peers.keys()].map((peer) => pairKey.encode({ set, peer })))
+    for (const [set, entries] of cidrsOf)
+      if (!this.#byId.has(set)) this.#deps.cidrs.deleteMany(entries.map(([key]) => key))
+  }
+}
+
+function flagsOf({ ingress, egress }: PolicySet): number {
+  return (
+    SET_USED |
+    (ingress.cidrs.length > 0 ? SET_INGRESS_CIDRS : 0) |
+    (egress.outside.cidrs.length > 0 ? SET_EGRESS_CIDRS : 0) |
+    (egress.isolated ? SET_EGRESS_ISOLATED : 0)
+  )
+}
+
+function getOrMake<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key)
+  if (known !== undefined) return known
+  const made = make()
+  map.set(key, made)
+  return made
+}

@@ -1,0 +1,65 @@
+import type { BpfMap } from '../kernel/bpf-map.ts'
+import { DataplaneError } from '../kernel/dataplane-error.ts'
+import { network, networkKey, route, routeKey } from '../layouts/layouts.ts'
+import { formatIPv4, parseIPv4 } from '../layouts/struct.ts'
+import type { Route } from './dataplane.ts'
+import type { HostState } from './host-state.ts'
+
+interface RouteStoreDeps {
+  readonly routes: BpfMap
+  readonly networks: BpfMap
+  readonly state: HostState
+}
+
+/** Which node has a block of addresses. All blocks of a domain have one length, so that a program finds the block of an address without a search. */
+export class RouteStore {
+  readonly #deps: RouteStoreDeps
+
+  constructor(deps: RouteStoreDeps) {
+    this.#deps = deps
+  }
+
+  set({ domain, cidr, node, uplink }: Route): void {
+    const { block, prefix } = parseBlock(cidr)
+    const known = this.#prefixOf(domain)
+    if (known !== undefined && known !== prefix && this.list().some((other) => other.domain === domain))
+      throw new DataplaneError(`Cannot set route ${cidr}: other blocks of its network have length ${known}`)
+    if (known !== prefix) this.#setPrefix(domain, prefix)
+    this.#deps.routes.set(routeKey.encode({ domain, block }), route.encode({ node, ifindex: uplink ?? 0 }))
+  }
+
+  remove({ domain, cidr }: Pick<Route, 'domain' | 'cidr'>): void {
+    this.#deps.routes.delete(routeKey.encode({ domain, block: parseBlock(cidr).block }))
+    if (domain !== 0 && !this.list().some((other) => other.domain === domain))
+      this.#deps.networks.delete(networkKey.encode({ vni: domain }))
+  }
+
+  list(): Route[] {
+    return this.#deps.routes.entries().map(([key, value]) => {
+      const { domain, block } = routeKey.decode(key)
+      const { node, ifindex } = route.decode(value)
+      const cidr = `${block}/${this.#prefixOf(domain) ?? 32}`
+      return { domain, cidr, node, ...(ifindex === 0 ? {} : { uplink: ifindex }) }
+    })
+  }
+
+  #prefixOf(domain: number): number | undefined {
+    if (domain === 0) return this.#deps.state.readConfig().blockPrefix || undefined
+    const value = this.#deps.networks.get(networkKey.encode({ vni: domain }))
+    return value === undefined ? undefined : network.decode(value).blockPrefix
+  }
+
+  #setPrefix(domain: number, blockPrefix: number): void {
+    if (domain === 0) this.#deps.state.writeConfig({ ...this.#deps.state.readConfig(), blockPrefix })
+    else this.#deps.networks.set(networkKey.encode({ vni: domain }), network.encode({ blockPrefix }))
+  }
+}
+
+function parseBlock(cidr: string): { block: string; prefix: number } {
+  const match = /^([\d.]+)\/(\d{1,2})$/.exec(cidr)
+  const prefix = Number(match?.[2])
+  if (match === null || prefix < 1 || prefix > 32)
+    throw new DataplaneError(`A block of addresses must look like 10.244.3.0/24: ${cidr}`)
+  const address = parseIPv4(match[1]!)
+  return { block: formatIPv4((address & (-1 << (32 - prefix))) >>> 0), prefix }
+}

@@ -1,0 +1,163 @@
+/**
+ * The real programs with the real tables, run on frames that a test wrote, without devices (BPF_PROG_TEST_RUN). Needs root; touches nothing of the host: no
+ * device, no pin, no namespace.
+ *
+ * ```ts
+ * const host = await openTestDataplane()
+ * host.tables.setEndpoint({ …, ifindex: 12 })
+ * const { verdict, reason, target, frame, lookups } = host.run('from_pod', bytes, { ifindex: 12 })
+ * host.close()
+ * ```
+ * Interfaces need not exist: `ifindex` is what the program believes. Frames: see frames.ts.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openPrograms, type ProgramName } from '../dataplane/open-programs.ts'
+import { openTables, type DataplaneTables, type HostFacts } from '../dataplane/open-tables.ts'
+import { decodeDrop } from '../dataplane/read-counters.ts'
+import type { DropEvent } from '../dataplane/dataplane.ts'
+import type { BpfMap } from '../kernel/bpf-map.ts'
+import { testRunProgram } from '../kernel/bpf-test-run.ts'
+import { buildPrograms } from '../kernel/build-programs.ts'
+import { openRingBuffer } from '../kernel/ring-buffer.ts'
+import { mapSharedMemory } from '../kernel/shared-memory.ts'
+import { ctEntry, ctKey, type CtEntryRecord } from '../layouts/layouts.ts'
+import { DROP_REASONS, type DropReason } from '../layouts/reasons.ts'
+import { struct, u32 } from '../layouts/struct.ts'
+
+/** The host that programs believe to be on, unless told otherwise: the first of `planHost`. */
+export const TEST_HOST: HostFacts = {
+  nodeIP: '192.168.77.1',
+  hostDevice: { ifindex: 2, address: '10.244.1.1' },
+  uplinks: [{ ifindex: 3 }],
+  podMtu: 1442,
+}
+
+export interface TestRunOptions {
+  /** Of the pod's device, the host's device or the uplink; default: that of {@link TEST_HOST} which fits the program. Pods' must be said. */
+  readonly ifindex?: number
+  /** The device that a packet came in by which the host's stack forwards; absent: the stack's own packet. */
+  readonly forwardedFrom?: number
+  /** Makes the frame a large one, to be cut into segments of so many bytes of payload. */
+  readonly segmentBytes?: number
+}
+
+export interface TestVerdict {
+  /** `pass`: to the next hook, in the end to the host's stack. */
+  readonly verdict: 'pass' | 'drop' | 'redirect'
+  /** `None` unless dropped. */
+  readonly reason: DropReason
+  /** Rule that denied. */
+  readonly rule: number
+  /** Device that a redirect leads to; 0 without. */
+  readonly target: number
+  /** The frame as the program left it. */
+  readonly frame: Buffer
+  /** Look-ups in hash tables and tries; accounts are not counted. */
+  readonly lookups: number
+}
+
+export interface TestDataplane {
+  readonly tables: DataplaneTables
+  run(program: ProgramName, frame: Uint8Array, options?: TestRunOptions): TestVerdict
+  /** Samples that the programs wrote since the last call. */
+  readDrops(): DropEvent[]
+  /** Flows that are known, with keys as the programs write them. */
+  listFlows(): FlowRecord[]
+  map(name: string): BpfMap
+  close(): void
+}
+
+export interface FlowRecord {
+  readonly key: ReturnType<typeof ctKey.decode>
+  readonly entry: CtEntryRecord
+}
+
+/** `struct trace` of bpf/maps.h. */
+const trace = struct('trace', { lookups: u32, reason: u32, rule: u32, target: u32, device: u32 })
+const QUIET = { lookups: 0, reason: 0, rule: 0, target: 0, device: 0 }
+
+/** Loads the programs as tests build them. `ctMax` and the like: sizes of tables, see bpf/maps.h. */
+export async function openTestDataplane(
+  options: { readonly host?: HostFacts; readonly maxEntries?: ReadonlyMap<string, number> } = {},
+): Promise<TestDataplane> {
+  const folder = mkdtempSync(join(tmpdir(), 'centaurus-bpf-'))
+  try {
+    const objects = await buildPrograms({ outDir: folder, trace: true })
+    const { host = TEST_HOST, maxEntries } = options
+    const programs = openPrograms({ folder: objects, ...(maxEntries === undefined ? {} : { maxEntries }) })
+    const tables = openTables(programs, host)
+    const account = mapSharedMemory(programs.map('.data.trace').fd, trace.size)
+    const view = new DataView(account.bytes)
+    const drops: DropEvent[] = []
+    const ring = openRingBuffer(programs.map('drop_log').fd, (sample) => void drops.push(decodeDrop(sample)))
+    return {
+      tables,
+      run(name, frame, runOptions = {}) {
+        const device = runOptions.ifindex ?? defaultDevice(name, host)
+        trace.write(view, 0, { ...QUIET, device })
+        const run = testRunProgram(programs.programFd(name), {
+          frame,
+          ...(name === 'from_uplink_xdp' ? {} : { context: encodeContext(runOptions) }),
+        })
+        const { lookups, reason, rule, target } = trace.read(view, 0)
+        const verdict = readVerdict(name, run.result)
+        return {
+          verdict,
+          reason: DROP_REASONS[reason] ?? 'None',
+          rule,
+          target: verdict === 'redirect' ? target : 0,
+          frame: run.frame,
+          lookups,
+        }
+      },
+      readDrops() {
+        ring.consume()
+        return drops.splice(0)
+      },
+      listFlows: () =>
+        programs
+          .map('ct')
+          .entries()
+          .map(([key, entry]) => ({ key: ctKey.decode(key), entry: ctEntry.decode(entry) })),
+      map: (name) => programs.map(name),
+      close() {
+        ring.close()
+        account.close()
+        tables.close()
+        programs.close()
+      },
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function defaultDevice(name: ProgramName, host: HostFacts): number {
+  return name === 'from_host' ? host.hostDevice.ifindex : (host.uplinks[0]?.ifindex ?? 0)
+}
+
+/** Source: include/uapi/linux/bpf.h, `struct __sk_buff`. */
+const SK_BUFF_BYTES = 192
+const SK_BUFF_INGRESS_IFINDEX = 36
+const SK_BUFF_GSO_SEGS = 164
+const SK_BUFF_GSO_SIZE = 176
+
+function encodeContext({ forwardedFrom = 0, segmentBytes = 0 }: TestRunOptions): Buffer {
+  const context = Buffer.alloc(SK_BUFF_BYTES)
+  context.writeUInt32LE(forwardedFrom, SK_BUFF_INGRESS_IFINDEX)
+  context.writeUInt32LE(segmentBytes, SK_BUFF_GSO_SIZE)
+  context.writeUInt32LE(segmentBytes === 0 ? 0 : 1, SK_BUFF_GSO_SEGS)
+  return context
+}
+
+/** Of tcx: next, drop, redirect; of XDP: drop, pass, redirect. Source: include/uapi/linux/bpf.h. */
+const TCX_VERDICTS: Readonly<Record<number, TestVerdict['verdict']>> = { [-1]: 'pass', 2: 'drop', 7: 'redirect' }
+const XDP_VERDICTS: Readonly<Record<number, TestVerdict['verdict']>> = { 1: 'drop', 2: 'pass', 4: 'redirect' }
+
+function readVerdict(name: ProgramName, result: number): TestVerdict['verdict'] {
+  const verdict = (name === 'from_uplink_xdp' ? XDP_VERDICTS : TCX_VERDICTS)[result]
+  if (verdict === undefined) throw new Error(`Program ${name} returned ${result}, which is no verdict of its hook`)
+  return verdict
+}
