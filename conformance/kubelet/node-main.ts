@@ -29,8 +29,7 @@ const containerd = await startContainerd({
   clock: systemClock,
   logger: silentLogger,
   sandboxImage: PAUSE_IMAGE,
-  podCIDR,
-  bridge: 'kubelet0',
+  network: { podCIDR, bridge: 'kubelet0' },
 })
 await importNodeImages(containerd.socket)
 console.log('ready')

@@ -28,8 +28,7 @@ export async function openContainerd(home: Home, logger: Logger): Promise<Contai
     clock: systemClock,
     logger,
     sandboxImage: PAUSE_IMAGE,
-    podCIDR: POD_CIDR,
-    bridge: POD_BRIDGE,
+    network: { podCIDR: POD_CIDR, bridge: POD_BRIDGE },
   })
 }
 

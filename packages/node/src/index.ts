@@ -2,7 +2,13 @@ export { NODE_AGENT_DEFAULTS, type NodeAgentConfig, type NodeAgentOptions } from
 export { createNodeAgent, type NodeAgent, type NodeAgentDeps } from './agent/node-agent.ts'
 export { stopAllPods, type StopPodsDeps, type StopPodsOptions } from './agent/stop-pods.ts'
 export { createCriRuntime, type CriRuntimeOptions } from './cri/cri-runtime.ts'
-export { importImage, startContainerd, type Containerd, type StartContainerdOptions } from './cri/containerd.ts'
+export {
+  importImage,
+  startContainerd,
+  type Containerd,
+  type PodNetworkSetup,
+  type StartContainerdOptions,
+} from './cri/containerd.ts'
 export {
   containerdPaths,
   formatBridgeNetwork,

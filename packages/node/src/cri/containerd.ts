@@ -26,12 +26,16 @@ export interface StartContainerdOptions {
   readonly logger: Logger
   /** Image of the pod sandbox; import it before the first pod. */
   readonly sandboxImage: string
-  /** Writes a bridge network for it; absent: the CNI folder is left to others. */
-  readonly podCIDR?: string | undefined
-  readonly bridge?: string | undefined
+  /** How its pods get a network; absent: the CNI folder is left to others. */
+  readonly network?: PodNetworkSetup | undefined
   /** Runtime handlers beside `runc`: handler name to binary. */
   readonly runtimes?: Readonly<Record<string, string>> | undefined
 }
+
+/** A bridge of the standard CNI plugins, or a plugin of somebody's own in a folder with everything that its network list names. */
+export type PodNetworkSetup =
+  | { readonly podCIDR: string; readonly bridge?: string | undefined }
+  | { readonly networkList: string; readonly cniBinDir: string }
 
 export interface Containerd {
   readonly endpoint: string
@@ -45,28 +49,27 @@ export interface Containerd {
 }
 
 /**
- * Runs a containerd of our own in `dir`, or adopts the one that already runs there. It outlives this process: a new agent finds it by
+ * Runs a containerd of our own in `dir`, or adopts the one that already runs there with the same configuration. It outlives this process: a new agent finds it by
  * its pid file. Throws with what to do when containerd, runc or the CNI plugins are missing, or when it does not come up in 20 s.
  */
 export async function startContainerd(options: StartContainerdOptions): Promise<Containerd> {
   const paths = containerdPaths(options.dir)
-  const running = await findRunning(paths.pid, paths.config)
   const binary = await requireBinary('containerd', 'containerd')
   await requireBinary('runc', 'runc')
-  const cniBinDir = await findCniBinDir()
+  const { network } = options
+  const cniBinDir = network !== undefined && 'cniBinDir' in network ? network.cniBinDir : await findCniBinDir()
   for (const dir of [paths.root, paths.state, paths.cniConfDir, `${options.dir}/certs.d`])
     await mkdir(dir, { recursive: true })
-  if (options.podCIDR !== undefined) {
-    const network = {
-      podCIDR: options.podCIDR,
-      bridge: options.bridge ?? 'centaurus0',
-      dataDir: `${options.dir}/cni/data`,
-    }
-    await writeFile(`${paths.cniConfDir}/10-centaurus.conflist`, formatBridgeNetwork(network))
-  }
-  const pid = running ?? (await launch(binary, cniBinDir, options))
+  if (network !== undefined)
+    await writeFile(`${paths.cniConfDir}/10-centaurus.conflist`, formatNetwork(network, `${options.dir}/cni/data`))
+  const config = await makeConfig(cniBinDir, options)
+  const running = await findRunning(paths.pid, paths.config)
+  const isSame = (await readFile(paths.config, 'utf8').catch(() => '')) === config
+  if (running !== undefined && !isSame) await stopProcess(running, options.clock) // containers live on
+  const adopted = isSame ? running : undefined
+  const pid = adopted ?? (await launch(binary, config, options))
   await waitUntilReady({ ...options, pid })
-  options.logger.info(running === undefined ? 'Started containerd' : 'Adopted containerd', {
+  options.logger.info(adopted === undefined ? 'Started containerd' : 'Adopted containerd', {
     pid,
     socket: paths.socket,
   })
@@ -74,7 +77,7 @@ export async function startContainerd(options: StartContainerdOptions): Promise<
     endpoint: `unix://${paths.socket}`,
     socket: paths.socket,
     pid,
-    adopted: running !== undefined,
+    adopted: adopted !== undefined,
     cniConfDir: paths.cniConfDir,
     stop: () => stopProcess(pid, options.clock),
   }
@@ -92,9 +95,13 @@ export async function importImage(file: string, { socket }: { readonly socket: s
   }
 }
 
-async function launch(binary: string, cniBinDir: string, options: StartContainerdOptions): Promise<number> {
-  const paths = containerdPaths(options.dir)
-  const config = formatContainerdConfig({
+function formatNetwork(network: PodNetworkSetup, dataDir: string): string {
+  if ('networkList' in network) return network.networkList
+  return formatBridgeNetwork({ podCIDR: network.podCIDR, bridge: network.bridge ?? 'centaurus0', dataDir })
+}
+
+async function makeConfig(cniBinDir: string, options: StartContainerdOptions): Promise<string> {
+  return formatContainerdConfig({
     dir: options.dir,
     sandboxImage: options.sandboxImage,
     cniBinDir,
@@ -103,6 +110,10 @@ async function launch(binary: string, cniBinDir: string, options: StartContainer
     disableApparmor: !(await exists('/sys/kernel/security/apparmor')),
     runtimes: options.runtimes ?? {},
   })
+}
+
+async function launch(binary: string, config: string, options: StartContainerdOptions): Promise<number> {
+  const paths = containerdPaths(options.dir)
   await writeFile(paths.config, config)
   const log = await open(paths.log, 'a')
   try {

@@ -50,8 +50,7 @@ export async function startContainerdWorld({
     clock: systemClock,
     logger,
     sandboxImage: PAUSE,
-    podCIDR: '10.244.7.0/24',
-    bridge: 'cni-test0',
+    network: { podCIDR: '10.244.7.0/24', bridge: 'cni-test0' },
   })
   const images = {
     'pause.tar': buildPauseImage({ name: PAUSE }),

@@ -1,2 +1,2 @@
 export { createMemoryClient, type MemoryClient } from './memory-client.ts'
-export { isInNamespaces, isolateHost, runInNamespaces } from './namespaces.ts'
+export { isInNamespaces, isolateHost, killShims, runInNamespaces } from './namespaces.ts'
