@@ -21,7 +21,7 @@ describe('parseCniCall', () => {
   it('reads an ADD as containerd sends it', () => {
     const runtimeConfig = {
       portMappings: [
-        { hostPort: 8080, containerPort: 80, protocol: 'TCP', hostIP: '' },
+        { HostPort: 8080, ContainerPort: 80, Protocol: 'tcp', HostIP: '' }, // containerd's
         { hostPort: 53, containerPort: 5353, protocol: 'UDP', hostIP: '192.0.2.7' },
         { hostPort: 0, containerPort: 9000, protocol: 'TCP', hostIP: '' },
         { hostPort: 81, containerPort: 81, hostIP: '0.0.0.0' },

@@ -140,21 +140,30 @@ function parseConfig(body: string): CniConfig {
 
 /** Mappings without a port of the host are documentation. Source: containernetworking/plugins portmap, parseConfig. */
 function parseHostPorts(runtimeConfig: unknown): HostPort[] {
-  const mappings = isObject(runtimeConfig) ? (runtimeConfig['portMappings'] ?? []) : []
+  const mappings: unknown = isObject(runtimeConfig) ? (runtimeConfig['portMappings'] ?? []) : []
   if (!Array.isArray(mappings)) throw new CniError('invalidConfig', '"portMappings" must be a list')
-  return mappings.filter((mapping) => !isObject(mapping) || (mapping['hostPort'] ?? 0) !== 0).map(parseHostPort)
+  return mappings
+    .map(lowerKeys)
+    .filter(({ hostport }) => hostport !== undefined && hostport !== 0)
+    .map(parseHostPort)
 }
 
-function parseHostPort(mapping: unknown): HostPort {
+/** containerd writes `HostPort`, others `hostPort`, and Go reads both. Source: go-cni, type PortMapping, which has no JSON names. */
+function lowerKeys(mapping: unknown): Record<string, unknown> {
+  if (!isObject(mapping))
+    throw new CniError('invalidConfig', `Port mapping ${JSON.stringify(mapping)} must be an object`)
+  return Object.fromEntries(Object.entries(mapping).map(([key, value]) => [key.toLowerCase(), value]))
+}
+
+function parseHostPort(mapping: Record<string, unknown>): HostPort {
   const text = JSON.stringify(mapping)
-  if (!isObject(mapping)) throw new CniError('invalidConfig', `Port mapping ${text} must be an object`)
-  const { hostPort, containerPort } = mapping
+  const { hostport: hostPort, containerport: containerPort } = mapping
   const protocol = String(mapping['protocol'] ?? 'tcp').toLowerCase()
   if (protocol !== 'tcp' && protocol !== 'udp' && protocol !== 'sctp')
     throw new CniError('invalidConfig', `Port mapping ${text} has a protocol that is none of tcp, udp, sctp`)
   if (!isPort(hostPort) || !isPort(containerPort))
     throw new CniError('invalidConfig', `Port mapping ${text} must have ports from 1 to ${PORT_MAX}`)
-  const hostIP = String(mapping['hostIP'] ?? '')
+  const hostIP = String(mapping['hostip'] ?? '')
   if (['', '0.0.0.0', '::'].includes(hostIP)) return { protocol, hostPort, containerPort, hostIP: undefined }
   if (parseIpv4(hostIP) === undefined)
     throw new CniError('unsupportedField', `Port mapping ${text} has a "hostIP" that is no IPv4 address`)

@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs'
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { hostAddressOf } from '../ipam/address-blocks.ts'
 import { HOST_DEVICE, HOST_PEER, planHostDevice, type SeenHostDevice } from './host-plan.ts'
+import { addressesOf, listLinks } from './links.ts'
 import { formatNatRemoval, formatNatTable, type OpenHostPort } from './nat-table.ts'
-import { deletePodLink, hasIpv6, listPodDevices, readIfindex } from './pod-links.ts'
+import { deletePodLink, hasIpv6, listPodDevices } from './pod-links.ts'
 import { CommandError, runCommand } from './run-command.ts'
 import { restoreSysctls, setSysctls, writeSysctl } from './sysctls.ts'
 import { findUplink, podMtuOf, type Uplink } from './uplink.ts'
@@ -51,13 +51,14 @@ export async function ensureHostNetwork(options: HostNetworkOptions): Promise<Ho
   await writeSysctl(`net.ipv4.conf.${HOST_DEVICE}.route_localnet`, '1')
   await setSysctls(SYSCTLS, sysctlsFile(stateDir))
   await runCommand(['nft', '-f', '-'], formatNatTable({ podSources: [podCIDR, TRANSIT_CIDR], hostPorts }))
-  const [ifindex, peerIfindex] = await Promise.all([readIfindex(HOST_DEVICE), readIfindex(HOST_PEER)])
-  return { uplink, podMtu, address, ifindex, peerIfindex }
+  const links = await listLinks()
+  const indexOf = (name: string): number => links.find(({ ifname }) => ifname === name)!.ifindex
+  return { uplink, podMtu, address, ifindex: indexOf(HOST_DEVICE), peerIfindex: indexOf(HOST_PEER) }
 }
 
 /** Takes all of it away, and what is left of pods' devices. What was never there is no error. */
 export async function removeHostNetwork({ stateDir }: Pick<HostNetworkOptions, 'stateDir'>): Promise<void> {
-  for (const device of await listPodDevices()) await deletePodLink(device)
+  for (const device of (await listPodDevices()).keys()) await deletePodLink(device)
   if ((await seeHostDevice())?.kind === 'veth') await deletePodLink(HOST_DEVICE)
   await runCommand(['nft', '-f', '-'], formatNatRemoval())
   await restoreSysctls(sysctlsFile(stateDir))
@@ -76,14 +77,6 @@ async function runBatch(lines: readonly string[]): Promise<void> {
   }
 }
 
-interface SeenLink {
-  ifname: string
-  mtu: number
-  address: string
-  linkinfo?: { info_kind?: string }
-  addr_info?: { family: string; local: string; prefixlen: number }[]
-}
-
 interface SeenRoute {
   dst: string
   gateway?: string
@@ -91,21 +84,14 @@ interface SeenRoute {
 }
 
 async function seeHostDevice(): Promise<SeenHostDevice | undefined> {
-  if (!existsSync(`/sys/class/net/${HOST_DEVICE}`)) return undefined
-  const show = `addr show dev ${HOST_DEVICE}\nroute show dev ${HOST_DEVICE}\n`
-  const [links, routes] = (await runCommand(['ip', '-json', '-details', '-batch', '-'], show))
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as unknown) as [SeenLink[], SeenRoute[]]
-  const link = links[0]
+  const link = (await listLinks()).find(({ ifname }) => ifname === HOST_DEVICE)
   if (link === undefined) return undefined
+  const routes = JSON.parse(await runCommand(['ip', '-json', 'route', 'show', 'dev', HOST_DEVICE])) as SeenRoute[]
   return {
     kind: link.linkinfo?.info_kind,
     mtu: link.mtu,
-    mac: link.address,
-    addresses: (link.addr_info ?? [])
-      .filter(({ family }) => family === 'inet')
-      .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    mac: link.address ?? '',
+    addresses: addressesOf(link),
     routes: routes.map(({ dst, gateway, prefsrc }) => ({ cidr: dst, gateway, source: prefsrc })),
   }
 }

@@ -6,7 +6,6 @@ import {
   deletePodLink,
   inspectPodLink,
   listPodDevices,
-  readIfindex,
   type PodLink,
   type SeenPodLink,
 } from './pod-links.ts'
@@ -29,14 +28,7 @@ export const systemPodHost: PodHost = {
   createLink: createPodLink,
   deleteLink: deletePodLink,
   inspectLink: inspectPodLink,
-  async listDevices() {
-    const found = new Map<string, number>()
-    for (const device of await listPodDevices()) {
-      const ifindex = await readIfindex(device).catch(() => undefined) // it went meanwhile
-      if (ifindex !== undefined) found.set(device, ifindex)
-    }
-    return found
-  },
+  listDevices: listPodDevices,
   async hasNamespace(path) {
     const [own, found] = await Promise.all([stat('/proc/self/ns/net'), stat(path).catch(() => undefined)])
     return found?.dev === own.dev // a namespace's file is on the kernel's own file system, what it was mounted on is not

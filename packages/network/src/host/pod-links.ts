@@ -1,10 +1,8 @@
 import { existsSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
 import { GATEWAY_ADDRESS, POD_DEVICE_PATTERN, type Attachment } from '../cni/attachment.ts'
 import { GATEWAY_MAC } from '../layouts/layouts.ts'
+import { addressesOf, listLinks, parseJsonLines, type SeenLink } from './links.ts'
 import { CommandError, runCommand } from './run-command.ts'
-
-const DEVICES = '/sys/class/net'
 
 /** What a pod's device needs to be made. */
 export type PodLink = Pick<Attachment, 'device' | 'ifname' | 'ip' | 'mac' | 'mtu'> & { readonly netns: string }
@@ -22,11 +20,16 @@ export interface SeenPodLink {
 
 /** Makes the veth of a pod, and everything in its network namespace. Returns the index of the host's end. What a failure leaves is for {@link deletePodLink}. */
 export async function createPodLink(link: PodLink): Promise<number> {
-  await runCommand(['ip', '-batch', '-'], formatHostBatch(link, hasIpv6()))
-  // forwarded frames of an XDP program come in through NAPI, which a veth has only with GRO
-  const script = 'ip -batch - && exec ethtool -K "$0" gro on'
-  await runCommand(['nsenter', `--net=${link.netns}`, 'sh', '-c', script, link.ifname], formatPodBatch(link, hasIpv6()))
-  return readIfindex(link.device)
+  const { ifname, netns } = link
+  try {
+    const shown = await runCommand(['ip', '-json', '-batch', '-'], formatHostBatch(link, hasIpv6()))
+    // forwarded frames of an XDP program come in through NAPI, which a veth has only with GRO
+    const script = 'ip -batch - && exec ethtool -K "$0" gro on'
+    await runCommand(['nsenter', `--net=${netns}`, 'sh', '-c', script, ifname], formatPodBatch(link, hasIpv6()))
+    return (parseJsonLines(shown)[0] as SeenLink[])[0]!.ifindex
+  } catch (cause) {
+    throw new Error(`Cannot make "${ifname}" in "${netns}"`, { cause })
+  }
 }
 
 /** Removes both ends. Does nothing when there are none. */
@@ -38,30 +41,27 @@ export async function deletePodLink(device: string): Promise<void> {
   }
 }
 
-/** Host ends of pods' veths. A pod whose network namespace is gone has none. */
-export async function listPodDevices(): Promise<string[]> {
-  return (await readdir(DEVICES)).filter((name) => POD_DEVICE_PATTERN.test(name))
-}
-
-/** Index of a device of this host. Rejects when there is none. */
-export async function readIfindex(device: string): Promise<number> {
-  return Number(await readFile(`${DEVICES}/${device}/ifindex`, 'utf8'))
+/** Host ends of pods' veths, and their indexes. A pod whose network namespace is gone has none. */
+export async function listPodDevices(): Promise<Map<string, number>> {
+  const links = (await listLinks()).filter(({ ifname }) => POD_DEVICE_PATTERN.test(ifname))
+  return new Map(links.map(({ ifname, ifindex }) => [ifname, ifindex]))
 }
 
 /** Reads what {@link createPodLink} made. */
 export async function inspectPodLink({ device, ifname, netns }: PodLink): Promise<SeenPodLink> {
-  const hostMtu = await readFile(`${DEVICES}/${device}/mtu`, 'utf8').then(Number, () => undefined)
+  const hostMtu = (await listLinks()).find(({ ifname: name }) => name === device)?.mtu
   const questions = `addr show dev ${ifname}\nroute show default\nneigh show dev ${ifname} ${GATEWAY_ADDRESS}\n`
   const text = await runCommand(['nsenter', `--net=${netns}`, 'ip', '-json', '-batch', '-'], questions)
   return { hostMtu, ...parseSeen(text) }
 }
 
-/** The host's part: a pair whose other end appears in the pod by its own name. */
+/** The host's part: a pair whose other end appears in the pod by its own name. Shows the device at the end. */
 export function formatHostBatch({ device, ifname, netns, mac, mtu }: PodLink, hasIpv6: boolean): string {
   return lines([
     `link add ${device} mtu ${mtu} address ${GATEWAY_MAC} type veth peer name ${ifname} netns ${netns} mtu ${mtu} address ${mac}`,
     ...(hasIpv6 ? [`link set ${device} addrgenmode none`] : []),
     `link set ${device} up`,
+    `link show dev ${device}`,
   ])
 }
 
@@ -78,31 +78,21 @@ export function formatPodBatch({ ifname, ip }: PodLink, hasIpv6: boolean): strin
   ])
 }
 
-interface SeenAddress {
-  address?: string
-  mtu?: number
-  flags?: string[]
-  addr_info?: { family?: string; local?: string; prefixlen?: number }[]
-}
-
 /** Reads one JSON document a question. */
 function parseSeen(text: string): Omit<SeenPodLink, 'hostMtu'> {
-  const [addresses, routes, neighbours] = text
-    .split('\n')
-    .filter((line) => line.trim() !== '')
-    .map((line) => JSON.parse(line) as Record<string, unknown>[])
-  const link = addresses?.[0] as SeenAddress | undefined
-  const route = routes?.[0] as { gateway?: string } | undefined
-  const neighbour = neighbours?.[0] as { lladdr?: string } | undefined
+  const [links, routes, neighbours] = parseJsonLines(text) as [
+    SeenLink[],
+    { gateway?: string }[],
+    { lladdr?: string }[],
+  ]
+  const link = links[0]
   return {
     mac: link?.address,
     mtu: link?.mtu,
-    isUp: link?.flags?.includes('UP') ?? false,
-    addresses: (link?.addr_info ?? [])
-      .filter(({ family }) => family === 'inet')
-      .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
-    defaultGateway: route?.gateway,
-    gatewayMac: neighbour?.lladdr,
+    isUp: link?.flags.includes('UP') ?? false,
+    addresses: link === undefined ? [] : addressesOf(link),
+    defaultGateway: routes[0]?.gateway,
+    gatewayMac: neighbours[0]?.lladdr,
   }
 }
 

@@ -1,4 +1,5 @@
 import { TUNNEL_OVERHEAD } from '../layouts/layouts.ts'
+import { listLinks } from './links.ts'
 import { runCommand } from './run-command.ts'
 
 /** The least that IPv4 asks of a network. Source: RFC 791. */
@@ -18,19 +19,12 @@ interface SeenRoute {
   metric?: number
 }
 
-interface SeenLink {
-  ifindex: number
-  ifname: string
-  mtu: number
-  addr_info?: { family: string; local: string; scope?: string }[]
-}
-
 /** Finds the device of the default route, or takes the named one. Rejects with what to do when there is none, or when it has no address. */
 export async function findUplink(named?: string): Promise<Uplink> {
   const device = named ?? chooseDefault(JSON.parse(await runCommand(['ip', '-json', 'route', 'show', 'default'])))
   if (device === undefined)
     throw new Error('Cannot find the device to other hosts: there is no default route; name the device with --uplink')
-  const links = JSON.parse(await runCommand(['ip', '-json', 'address', 'show'])) as SeenLink[]
+  const links = await listLinks()
   const link = links.find(({ ifname }) => ifname === device)
   if (link === undefined) {
     const others = links.map(({ ifname }) => ifname).join(', ')

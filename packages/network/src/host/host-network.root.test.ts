@@ -1,0 +1,307 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
+import { systemClock } from '@centaurus/base'
+import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
+import { deviceNameOf, macOf } from '../cni/attachment.ts'
+import { ensureHostNetwork, removeHostNetwork, type HostNetworkOptions } from './host-network.ts'
+import { closeHostPorts, openHostPorts } from './host-ports.ts'
+import type { OpenHostPort } from './nat-table.ts'
+import { systemPodHost } from './pod-host.ts'
+import { createPodLink, deletePodLink, inspectPodLink, type PodLink } from './pod-links.ts'
+import { findUplink, podMtuOf } from './uplink.ts'
+
+const run = (command: string, ...args: string[]): string =>
+  execFileSync(command, args, { encoding: 'utf8', stdio: 'pipe' })
+const ip = (line: string): string => run('ip', ...line.split(' '))
+const inNamespace = (name: string, ...command: string[]): string => run('ip', 'netns', 'exec', name, ...command)
+
+/** Says its name and whom it sees, on TCP port 80 and UDP port 53. */
+const ECHO = `
+const name = process.argv[1]
+const udp = require('node:dgram').createSocket('udp4')
+udp.on('message', (message, peer) => udp.send(name + ' saw ' + peer.address, peer.port, peer.address))
+udp.bind(53, () => require('node:net').createServer((socket) => {
+  socket.end(name + ' saw ' + socket.remoteAddress.replace('::ffff:', ''))
+}).listen(80, () => console.log('ready')))`
+
+/** Asks one, always from the same port by UDP, and writes the answer or the error's code. */
+const ASK = `
+const [kind, address, port] = process.argv.slice(1)
+const end = (text) => { console.log(text); process.exit(0) }
+setTimeout(() => end('no answer'), 5000)
+if (kind === 'tcp') {
+  const socket = require('node:net').connect(Number(port), address)
+  socket.on('data', (data) => end(String(data))).on('error', (error) => end(error.code))
+} else {
+  const socket = require('node:dgram').createSocket('udp4')
+  socket.on('message', (data) => end(String(data)))
+  socket.bind(40404, () => { socket.connect(Number(port), address, () => socket.send('?')) })
+}`
+
+if (!isInNamespaces()) {
+  describe('the network of a host', () => {
+    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
+  })
+} else {
+  before(() => {
+    isolateHost()
+    // the world: a namespace behind the uplink that knows nothing of pods
+    for (const line of [
+      'netns add world',
+      'link add eth0 mtu 1500 type veth peer name eth0 netns world',
+      'addr add 192.0.2.1/24 dev eth0',
+      'link set eth0 up',
+      '-n world addr add 192.0.2.9/24 dev eth0',
+      '-n world link set eth0 up',
+      '-n world link set lo up',
+      'route add default via 192.0.2.9',
+    ])
+      ip(line)
+  })
+
+  describe('the network of a host', () => {
+    let stateDir: string
+    let options: HostNetworkOptions
+    beforeEach(async () => {
+      stateDir = await mkdtemp('/tmp/centaurus-host-')
+      options = {
+        podCIDR: '10.244.3.0/24',
+        podNetworks: ['10.244.0.0/16'],
+        serviceCIDRs: ['10.96.0.0/16'],
+        stateDir,
+        hostPorts: [],
+      }
+    })
+    afterEach(async () => {
+      await removeHostNetwork({ stateDir })
+      await rm(stateDir, { recursive: true })
+    })
+
+    const seen = (): string[] => [
+      ip('-o addr show dev centaurus0').replaceAll(/ (valid_lft|preferred_lft) \S+/g, ''),
+      ip('route show dev centaurus0'),
+      ip('neigh show dev centaurus0'),
+      ip('-o link show type veth'),
+      run('nft', 'list', 'table', 'ip', 'centaurus-network'),
+    ]
+
+    it('is there after one call, the same after two, and gone after its removal', async () => {
+      writeFileSync('/proc/sys/net/ipv4/ip_forward', '0')
+      const before = [ip('link'), ip('route'), run('nft', 'list', 'ruleset')]
+      const host = await ensureHostNetwork(options)
+      assert.deepEqual(host.uplink, { device: 'eth0', ifindex: host.uplink.ifindex, mtu: 1500, address: '192.0.2.1' })
+      assert.equal(host.podMtu, 1442)
+      assert.equal(host.address, '10.244.3.1')
+      const indexOf = (name: string): number => Number(ip(`-o link show dev ${name}`).split(':')[0])
+      assert.equal(host.ifindex, indexOf('centaurus0'))
+      assert.equal(host.peerIfindex, indexOf('centaurus1'))
+      assert.equal(readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(), '1')
+      const first = seen()
+      assert.deepEqual(
+        first[1]!
+          .trim()
+          .split('\n')
+          .map((line) => line.trim()),
+        ['10.96.0.0/16', '10.244.0.0/16', '10.244.3.0/24', '100.64.0.0/16'].map(
+          (cidr) => `${cidr} via 169.254.1.1 src 10.244.3.1 onlink`,
+        ),
+      )
+      assert.deepEqual(await ensureHostNetwork(options), host)
+      assert.deepEqual(seen(), first)
+      await removeHostNetwork({ stateDir })
+      await removeHostNetwork({ stateDir })
+      assert.deepEqual([ip('link'), ip('route'), run('nft', 'list', 'ruleset')], before)
+      assert.equal(readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(), '0')
+    })
+
+    it('follows another block, other networks, and what somebody has broken', async () => {
+      await ensureHostNetwork(options)
+      const wanted = seen()
+      ip('route del 10.244.0.0/16 dev centaurus0')
+      ip('route add 10.99.0.0/16 dev centaurus0')
+      ip('addr add 10.0.0.7/32 dev centaurus0')
+      ip('link set centaurus0 mtu 1400')
+      run('nft', 'flush', 'ruleset')
+      await ensureHostNetwork(options)
+      assert.deepEqual(seen(), wanted)
+      const moved = await ensureHostNetwork({ ...options, podCIDR: '10.244.9.0/24', podNetworks: ['10.200.0.0/16'] })
+      assert.equal(moved.address, '10.244.9.1')
+      const [addresses, routes] = seen()
+      assert.match(addresses!, /10\.244\.9\.1\/32/)
+      assert.doesNotMatch(addresses!, /10\.244\.3\.1/)
+      assert.match(routes!, /10\.200\.0\.0\/16 .*src 10\.244\.9\.1/)
+      assert.doesNotMatch(routes!, /10\.244\.(0\.0\/16|3)/)
+    })
+
+    it('gives back a setting only when it is still as it was left', async () => {
+      writeFileSync('/proc/sys/net/ipv4/ip_forward', '1')
+      await ensureHostNetwork(options)
+      await removeHostNetwork({ stateDir })
+      assert.equal(readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(), '1')
+      assert.equal(existsSync(`${stateDir}/sysctls.json`), false)
+    })
+
+    it('says what is in its way', async () => {
+      ip('link add centaurus0 type bridge')
+      await assert.rejects(ensureHostNetwork(options), /"centaurus0" exists and is a bridge; stop the pods/)
+      ip('link del centaurus0')
+      await assert.rejects(ensureHostNetwork({ ...options, podNetworks: ['192.0.2.0/24'] }), (error: Error) => {
+        assert.match(error.message, /route add 192\.0\.2\.0\/24 .* failed; the host has another route there/)
+        return true
+      })
+      await assert.rejects(ensureHostNetwork({ ...options, podCIDR: '10.244.3.1/24' }), /"10.244.3.1\/24" is no block/)
+    })
+
+    it('finds the uplink by the default route or by its name', async () => {
+      assert.equal((await findUplink()).device, 'eth0')
+      assert.equal((await findUplink('eth0')).address, '192.0.2.1')
+      await assert.rejects(findUplink('eth7'), /"eth7".*there is none; there are lo, eth0/)
+      await assert.rejects(findUplink('lo'), /"lo".*no IPv4 address/)
+      assert.throws(() => podMtuOf({ device: 'eth0', mtu: 600 }), /its MTU is 600; at least 634/)
+      ip('route del default')
+      await assert.rejects(findUplink(), /no default route; name the device/)
+      ip('route add default via 192.0.2.9')
+    })
+  })
+
+  describe('a pod’s devices', () => {
+    const device = deviceNameOf('c1', 'eth0')
+    const link: PodLink = {
+      device,
+      ifname: 'eth0',
+      ip: '10.244.3.2',
+      mac: macOf('10.244.3.2'),
+      mtu: 1442,
+      netns: '/run/netns/pod1',
+    }
+    beforeEach(() => void ip('netns add pod1'))
+    afterEach(async () => {
+      run('ip', 'netns', 'del', 'pod1')
+      await deletePodLink(device)
+    })
+
+    it('are there with address, routes, neighbour and GRO, and gone after their removal', async () => {
+      const ifindex = await createPodLink(link)
+      assert.deepEqual([...(await systemPodHost.listDevices())], [[device, ifindex]])
+      assert.deepEqual(await inspectPodLink(link), {
+        hostMtu: 1442,
+        mac: '0a:ce:0a:f4:03:02',
+        mtu: 1442,
+        isUp: true,
+        addresses: ['10.244.3.2/32'],
+        defaultGateway: '169.254.1.1',
+        gatewayMac: '02:ce:47:00:00:01',
+      })
+      assert.match(inNamespace('pod1', 'ethtool', '-k', 'eth0'), /generic-receive-offload: on/)
+      assert.match(inNamespace('pod1', 'ip', 'link', 'show', 'lo'), /LOOPBACK,UP/)
+      assert.equal(inNamespace('pod1', 'ip', '-6', 'addr', 'show', 'dev', 'eth0'), '')
+      await deletePodLink(device)
+      await deletePodLink(device)
+      assert.deepEqual([...(await systemPodHost.listDevices())], [])
+    })
+
+    it('say what of them was changed', async () => {
+      await createPodLink(link)
+      inNamespace('pod1', 'ip', 'addr', 'flush', 'dev', 'eth0')
+      ip(`link set ${device} mtu 1000`)
+      const broken = await inspectPodLink(link)
+      assert.equal(broken.hostMtu, 1000)
+      assert.deepEqual(broken.addresses, [])
+      assert.equal(broken.defaultGateway, undefined)
+    })
+
+    it('go with their network namespace, whose path says nothing when it stays', async () => {
+      await createPodLink(link)
+      assert.equal(await systemPodHost.hasNamespace('/run/netns/pod1'), true)
+      run('umount', '/run/netns/pod1')
+      assert.equal(existsSync('/run/netns/pod1'), true)
+      assert.equal(await systemPodHost.hasNamespace('/run/netns/pod1'), false)
+      for (const end = Date.now() + 10_000; Date.now() < end; await systemClock.sleep(5))
+        // the kernel takes its time
+        if ((await systemPodHost.listDevices()).size === 0) break
+      assert.equal((await systemPodHost.listDevices()).size, 0)
+      ip('netns del pod1')
+      ip('netns add pod1')
+    })
+  })
+
+  describe('ports of the host and the way to the world', () => {
+    const options = { podCIDR: '10.244.3.0/24', podNetworks: ['10.244.0.0/16'], serviceCIDRs: [], hostPorts: [] }
+    const pods = ['10.244.3.2', '10.244.3.3'] as const
+    const ports: OpenHostPort[] = [
+      { protocol: 'tcp', hostPort: 8080, containerPort: 80, hostIP: undefined, target: pods[0] },
+      { protocol: 'udp', hostPort: 5353, containerPort: 53, hostIP: '192.0.2.1', target: pods[0] },
+    ]
+    let stateDir: string
+    const servers: ChildProcess[] = []
+    const serve = async (name: string): Promise<void> => {
+      const child = spawn('ip', ['netns', 'exec', name, process.execPath, '-e', ECHO, name], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      servers.push(child)
+      await once(child.stdout!, 'data')
+    }
+    const ask = (from: string, kind: 'tcp' | 'udp', address: string, port: number): string => {
+      const command = [process.execPath, '-e', ASK, kind, address, String(port)]
+      return (from === 'host' ? run(command[0]!, ...command.slice(1)) : inNamespace(from, ...command)).trim()
+    }
+    before(async () => {
+      stateDir = await mkdtemp('/tmp/centaurus-host-')
+      await ensureHostNetwork({ ...options, stateDir })
+      for (const [index, address] of pods.entries()) {
+        ip(`netns add pod${index}`)
+        const device = deviceNameOf(`pod${index}`, 'eth0')
+        const netns = `/run/netns/pod${index}`
+        await createPodLink({ device, ifname: 'eth0', ip: address, mac: macOf(address), mtu: 1442, netns })
+        ip(`route add ${address}/32 dev ${device} src 10.244.3.1`) // what the data plane's programs do otherwise
+        await serve(`pod${index}`)
+      }
+    })
+    after(async () => {
+      for (const server of servers) server.kill('SIGKILL')
+      await removeHostNetwork({ stateDir })
+      await rm(stateDir, { recursive: true })
+    })
+
+    it('lead from outside and from the host itself to the pod, which sees who asks from outside', async () => {
+      await openHostPorts(ports)
+      assert.equal(ask('world', 'tcp', '192.0.2.1', 8080), 'pod0 saw 192.0.2.9')
+      assert.equal(ask('world', 'udp', '192.0.2.1', 5353), 'pod0 saw 192.0.2.9')
+      assert.match(ask('host', 'tcp', '192.0.2.1', 8080), /^pod0 saw /)
+      assert.match(ask('pod1', 'tcp', '192.0.2.1', 8080), /^pod0 saw /)
+    })
+
+    it('are closed with the pod, all at once, as often as asked', async () => {
+      await closeHostPorts(ports)
+      await closeHostPorts(ports)
+      assert.equal(ask('world', 'tcp', '192.0.2.1', 8080), 'ECONNREFUSED')
+    })
+
+    it('lead to the pod that comes next, for UDP clients that go on asking too', async () => {
+      const [tcp, udp] = ports as [OpenHostPort, OpenHostPort]
+      await openHostPorts([udp])
+      assert.equal(ask('world', 'udp', '192.0.2.1', 5353), 'pod0 saw 192.0.2.9')
+      await closeHostPorts([udp])
+      await openHostPorts([{ ...udp, target: pods[1] }])
+      assert.equal(ask('world', 'udp', '192.0.2.1', 5353), 'pod1 saw 192.0.2.9')
+      await openHostPorts([tcp])
+      await assert.rejects(openHostPorts([{ ...tcp, target: pods[1] }]), /File exists/)
+    })
+
+    it('are there again with the whole table, and say so when it was removed', async () => {
+      run('nft', 'flush', 'ruleset')
+      await assert.rejects(openHostPorts(ports), /table "centaurus-network" was removed; restart the network daemon/)
+      await ensureHostNetwork({ ...options, stateDir, hostPorts: ports })
+      assert.equal(ask('world', 'tcp', '192.0.2.1', 8080), 'pod0 saw 192.0.2.9')
+    })
+
+    it('give pods the host’s address in the world, which knows nothing of theirs', async () => {
+      await serve('world')
+      assert.equal(ask('pod0', 'tcp', '192.0.2.9', 80), 'world saw 192.0.2.1')
+    })
+  })
+}
