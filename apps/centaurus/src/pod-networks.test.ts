@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { isStatus, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
+import { networkidentities, subnets, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
+import { namespaces, pods } from '@centaurus/api/core/v1'
+import { networkpolicies } from '@centaurus/api/networking/v1'
+import { clusternetworkpolicies } from '@centaurus/api/policy-networking/v1alpha2'
+import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
+import { createInformerFactory, type Client, type Informer, type InformerFactory } from '@centaurus/client'
+import { parseKubeconfig, type SharedHttpClients } from '@centaurus/client/http'
+import { connectNodes } from './simulated-nodes.ts'
+import { TestCluster } from './testing/test-cluster.ts'
+import { eventually } from './testing/test-partition.ts'
+
+const NAMESPACE = 'default'
+const KINDS = [
+  namespaces,
+  networkpolicies,
+  clusternetworkpolicies,
+  networkidentities,
+  subnets,
+  vpcs,
+] as unknown as readonly ResourceType<KubeObject>[]
+
+describe('what a node of another partition knows of networks and policies', () => {
+  let cluster: TestCluster
+  let connections: SharedHttpClients
+  let informers: InformerFactory
+  let acme: Client
+  let beta: Client
+
+  before(async () => {
+    cluster = await TestCluster.open()
+    await cluster.add('home', ['Tenant'])
+    await cluster.add('tp1', ['Tenant'])
+    await cluster.add('rp1', ['Resource'], { nodes: 1 })
+    await cluster.untilReady()
+    await cluster.createTenant('acme', 'tp1')
+    await cluster.createTenant('beta', 'home')
+    acme = await cluster.admin('acme', 'tp1')
+    beta = await cluster.admin('beta', 'home')
+    const { config } = await parseKubeconfig(cluster.part('rp1').plane.kubeconfig)
+    const nodes = connectNodes(config)
+    connections = nodes
+    const deps = { clock: systemClock, random: systemRandom, logger: silentLogger }
+    informers = createInformerFactory(nodes.clientOf('rp1-0'), deps)
+    for (const kind of KINDS) informers.informer(kind)
+    await informers.whenSynced()
+  })
+  after(async () => {
+    await informers.close()
+    await connections.close()
+    await cluster.close()
+  })
+
+  const known = <T extends KubeObject>(type: ResourceType<T>): Informer<T> => informers.informer(type)
+  const isOf = (tenant: string) => (object: Stored<KubeObject>) =>
+    `${object.metadata.namespace ?? ''} ${object.metadata.name}`.includes(`--${tenant}`)
+  /** Name and version of everything that the node knows of the tenant's networks. */
+  const all = (tenant: string): string[] =>
+    KINDS.flatMap((kind) =>
+      known(kind)
+        .list()
+        .filter(isOf(tenant))
+        .map(({ metadata }) => `${kind.resource} ${metadata.name} ${metadata.resourceVersion}`),
+    )
+  const run = async (client: Client, name: string, labels: Record<string, string>): Promise<void> => {
+    const spec = { containers: [{ name: 'c', image: 'x' }] }
+    await client.create(pods, { metadata: { name, namespace: NAMESPACE, labels }, spec })
+    await eventually(
+      `${name} to run`,
+      async () => (await client.get(pods, { name, namespace: NAMESPACE })).status?.phase === 'Running',
+    )
+  }
+  const end = async (client: Client, name: string): Promise<void> => {
+    await client.delete(pods, { name, namespace: NAMESPACE })
+    await eventually(`${name} to be gone`, () =>
+      client.get(pods, { name, namespace: NAMESPACE }).then(
+        () => false,
+        (error: unknown) => isStatus(error, 'NotFound'),
+      ),
+    )
+  }
+  const identityLabels = (tenant: string): string[] =>
+    known(networkidentities)
+      .list()
+      .filter(isOf(tenant))
+      .map(({ spec }) => JSON.stringify(spec.labels))
+      .toSorted()
+  const vpcOf = (client: Client): Promise<Vpc> => client.get(vpcs, { name: 'default' })
+  const policy = (name: string, key: string) => ({
+    metadata: { name, namespace: NAMESPACE },
+    spec: { podSelector: { matchExpressions: [{ key, operator: 'Exists' }] } },
+  })
+
+  it('is nothing as long as the tenant has no pod there', async () => {
+    for (const client of [acme, beta]) await client.create(networkpolicies, policy('by-app', 'app'))
+    for (const client of [acme, beta])
+      await eventually('its network to have a number', async () => (await vpcOf(client)).status?.vni !== undefined)
+    const numbers = [await vpcOf(acme), await vpcOf(beta), await vpcOf(cluster.home.plane.client)].map(
+      ({ status }) => status?.vni,
+    )
+    assert.equal(numbers[2], 1)
+    assert.equal(new Set(numbers).size, 3)
+    await run(beta, 'first', { app: 'b' })
+    await eventually('what belongs to beta', async () => identityLabels('beta').length === 1)
+    assert.deepEqual(all('acme'), [])
+  })
+
+  it('is all of it, under qualified names, once it has', async () => {
+    await run(acme, 'web', { app: 'web' })
+    const { status } = await vpcOf(acme)
+    await eventually('its network', async () => known(vpcs).get('default--acme')?.status?.vni === status?.vni)
+    await eventually('its identity', async () => identityLabels('acme').join() === '{"app":"web"}')
+    const [identity] = known(networkidentities).list().filter(isOf('acme'))
+    assert.equal(identity?.spec.namespace, 'default--acme')
+    assert.equal(identity?.spec.vpc, 'default--acme')
+    assert.deepEqual(
+      known(networkpolicies).get('default--acme/by-app')?.spec?.podSelector,
+      policy('', 'app').spec.podSelector,
+    )
+    assert.equal(known(namespaces).get('default--acme')?.metadata.labels?.['kubernetes.io/metadata.name'], 'default')
+  })
+
+  it('follows policies as they come, change and go', async () => {
+    const spec = {
+      tier: 'Admin' as const,
+      priority: 5,
+      subject: { pods: { podSelector: { matchLabels: { tier: 'db' } } } },
+    }
+    const made = await acme.create(clusternetworkpolicies, { metadata: { name: 'guard' }, spec })
+    await eventually('the policy', async () => known(clusternetworkpolicies).get('guard--acme')?.spec.priority === 5)
+    await acme.update(clusternetworkpolicies, { ...made, spec: { ...spec, priority: 6 } })
+    await eventually('its change', async () => known(clusternetworkpolicies).get('guard--acme')?.spec.priority === 6)
+    await eventually('refined identities', async () =>
+      known(networkidentities)
+        .list()
+        .some(({ metadata, spec: { keys } }) => metadata.name.endsWith('--acme') && keys.join() === 'app,tier'),
+    )
+    await acme.delete(clusternetworkpolicies, { name: 'guard' })
+    await eventually('its end', async () => known(clusternetworkpolicies).get('guard--acme') === undefined)
+    const namespace = await acme.get(namespaces, { name: NAMESPACE })
+    const labels = { ...namespace.metadata.labels, team: 'a' }
+    await acme.update(namespaces, { ...namespace, metadata: { ...namespace.metadata, labels } })
+    await eventually('the label', async () => known(namespaces).get('default--acme')?.metadata.labels?.['team'] === 'a')
+  })
+
+  it('does not change when pods come and go that are like others', async () => {
+    const before = all('acme')
+    for (let i = 0; i < 5; i++) await run(acme, `more-${i}`, { app: 'web', hash: `h${i}` })
+    for (let i = 0; i < 5; i++) await end(acme, `more-${i}`)
+    await run(acme, 'other', { app: 'other' }) // by the time that this one is known, whatever came before is
+    await eventually('its identity', async () => identityLabels('acme').includes('{"app":"other"}'))
+    const after = all('acme').filter((each) => before.includes(each))
+    assert.deepEqual(after, before)
+  })
+
+  it('stays as it is when the tenant moves, and goes on from there', async () => {
+    const contents = (): string[] =>
+      known(networkidentities)
+        .list()
+        .filter(isOf('acme'))
+        .map(({ metadata, spec }) => `${metadata.uid} ${metadata.name} ${spec.id}`)
+        .toSorted()
+    const before = contents()
+    const { status } = await vpcOf(acme)
+    await cluster.move('acme', 'home')
+    await cluster.untilMoved('acme', 'home')
+    const moved = await cluster.admin('acme', 'home')
+    assert.equal((await vpcOf(moved)).status?.vni, status?.vni)
+    assert.deepEqual(contents(), before)
+    await run(moved, 'late', { app: 'late' })
+    await eventually('its identity', async () => identityLabels('acme').includes('{"app":"late"}'))
+    const late = known(networkidentities)
+      .list()
+      .find(({ metadata, spec }) => metadata.name.endsWith('--acme') && spec.labels['app'] === 'late')
+    assert.ok(late!.spec.id >= status!.nextIdentity!, 'numbers that were reserved where it was are not used again')
+  })
+
+  it('is nothing again when the last pod has gone', async () => {
+    for (const name of ['web', 'other', 'late']) await end(await cluster.admin('acme', 'home'), name)
+    await eventually('the node to forget acme', async () => all('acme').length === 0)
+    assert.ok(all('beta').length > 0)
+  })
+})
