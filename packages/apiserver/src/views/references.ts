@@ -22,7 +22,8 @@ export type Reference =
 
 /**
  * Every reference of the built-in kinds that the view must translate. References within a namespace need none, and neither do
- * templates: who makes objects of them makes them in the tenant's namespace, where their names are right.
+ * templates: who makes objects of them makes them in the tenant's namespace, where their names are right. Selectors of namespaces in
+ * network policies stay as they are: each tenant's are compiled by themselves, against its own namespaces.
  */
 const REFERENCES: Readonly<Record<ResourceKey, readonly Reference[]>> = {
   'core/events': [object('involvedObject'), object('related')],
@@ -65,15 +66,6 @@ const REFERENCES: Readonly<Record<ResourceKey, readonly Reference[]>> = {
   'rbac.authorization.k8s.io/rolebindings': [name('subjects.*.namespace', NAMESPACES), role('roleRef')],
   'rbac.authorization.k8s.io/clusterrolebindings': [name('subjects.*.namespace', NAMESPACES), role('roleRef')],
   'networking.k8s.io/ingresses': [name('spec.ingressClassName', 'networking.k8s.io/ingressclasses')],
-  'networking.k8s.io/networkpolicies': [
-    namespaceSelector('spec.ingress.*.from.*.namespaceSelector'),
-    namespaceSelector('spec.egress.*.to.*.namespaceSelector'),
-  ],
-  'policy.networking.k8s.io/clusternetworkpolicies': [
-    'spec.subject',
-    'spec.ingress.*.from.*',
-    'spec.egress.*.to.*',
-  ].flatMap((peer) => [namespaceSelector(`${peer}.namespaces`), namespaceSelector(`${peer}.pods.namespaceSelector`)]),
   'centaurus.io/networkidentities': [name('spec.namespace', NAMESPACES), name('spec.vpc', VPCS)],
   'centaurus.io/subnets': [name('spec.vpc', VPCS)],
   'apiregistration.k8s.io/apiservices': [name('spec.service.namespace', NAMESPACES)],
@@ -147,16 +139,12 @@ function affinityNamespaces(affinity: string): Reference[] {
   ]
   return terms.flatMap((term): Reference[] => [
     name(`${term}.namespaces.*`, NAMESPACES),
-    namespaceSelector(`${term}.namespaceSelector`),
+    { type: 'namespaces', path: `${term}.namespaceSelector`.split('.') },
   ])
 }
 
 function name(path: string, resource: ResourceKey): Reference {
   return { type: 'name', path: path.split('.'), resource }
-}
-
-function namespaceSelector(path: string): Reference {
-  return { type: 'namespaces', path: path.split('.') }
 }
 
 function object(path: string): Reference {
