@@ -30,6 +30,8 @@ export interface NetworkDaemonOptions {
   readonly podInformers: InformerFactory
   /** With a view over all tenants. */
   readonly informers: InformerFactory
+  /** As `informers`: tells tenants of settings of theirs that are wrong. */
+  readonly viewClient?: Client | undefined
   /** Folder for what must outlive the process. */
   readonly stateDir: string
   /** Where the runtime's plugin asks. */
@@ -174,7 +176,7 @@ interface Servers {
 }
 
 async function startServers(
-  { cniSocket, localSocket, informers, dns, clock, logger }: NetworkDaemonOptions,
+  { cniSocket, localSocket, informers, viewClient, dns, clock, logger }: NetworkDaemonOptions,
   { closers, attachments, sources, metrics, networks }: Servers,
 ): Promise<void> {
   const drops = new DropLog(clock, createDropNames(sources))
@@ -201,6 +203,7 @@ async function startServers(
     informers,
     address: dns.address,
     domain: dns.domain,
+    client: viewClient,
     clientAt: (address) => findDnsClient(sources, address),
     clock,
     logger,

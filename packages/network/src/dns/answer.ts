@@ -1,228 +1,167 @@
-import type { Answer, Question } from 'dns-packet'
-import { NAMESPACE_ANNOTATION, qualifyName, TENANT_ANNOTATION, type KubeObject } from '@centaurus/api'
+import { isIP } from 'node:net'
+import type { Answer } from 'dns-packet'
+import { qualifyName, SYSTEM_TENANT } from '@centaurus/api'
 import type { Service } from '@centaurus/api/core/v1'
-import type { EndpointSlice } from '@centaurus/api/discovery/v1'
+import { answerReverse } from './answer-reverse.ts'
+import { answerService } from './answer-service.ts'
+import {
+  addresses,
+  isWithin,
+  NO_DATA,
+  NOT_FOUND,
+  TTL_SECONDS,
+  type DnsAnswer,
+  type DnsContext,
+  type DnsLookup,
+  type DnsQuestion,
+} from './dns-answer.ts'
+import { TYPE } from './protocol.ts'
 
-/** On each slice: the Service that it is of. */
-export const SERVICE_LABEL = 'kubernetes.io/service-name'
+/** Source: CoreDNS plugin/kubernetes Services, v1.15. */
+const VERSION_TTL_SECONDS = 28_800
+const SCHEMA_VERSION = '1.1.0'
+/** Source: CoreDNS plugin/backend_lookup.go maxCnameChainLength, v1.15. */
+const NAMES_FOLLOWED_MAX = 10
+const REVERSE_SUFFIX = '.in-addr.arpa'
 
-/** What names are made of. */
-export interface DnsLookups {
-  readonly service: (namespace: string, name: string) => Readonly<Service> | undefined
-  /** Tenant whose namespace it is; undefined: the `system` tenant's, or nobody's. */
-  readonly tenantOf: (namespace: string) => string | undefined
-  /** IPv4 slices of one Service. */
-  readonly slices: (namespace: string, service: string) => readonly Readonly<EndpointSlice>[]
-  /** The Service that has this ClusterIP. */
-  readonly serviceByAddress: (address: string) => Readonly<Service> | undefined
-  /** The slice that has a pod's address with a hostname, and that hostname. */
-  readonly hostnameByAddress: (address: string) => { hostname: string; slice: Readonly<EndpointSlice> } | undefined
-}
-
-/** Where names are looked up, and for whom. */
-export interface DnsContext {
-  /** Such as `cluster.local`. */
-  readonly domain: string
-  readonly lookups: DnsLookups
-  /** Whose pod asks; undefined: the operators', or a program of the host. */
-  readonly tenant?: string | undefined
-}
-
-export type DnsAnswer =
-  /** Ours: no answers means that the name exists without this type. */
-  | { readonly type: 'answer'; readonly answers: Answer[]; readonly additionals: Answer[] }
-  | { readonly type: 'notFound' }
-  /** Not a name of the cluster: ask upstream. */
-  | { readonly type: 'forward' }
-
-/** Source: CoreDNS' kubernetes plugin as kubeadm configures it. */
-const TTL_SECONDS = 30
-const NOT_FOUND: DnsAnswer = { type: 'notFound' }
 const FORWARD: DnsAnswer = { type: 'forward' }
+const REFUSED: DnsAnswer = { type: 'refused' }
 
 /**
  * Answers one question about the cluster's names. A tenant's pod finds what its tenant has, under the names that a cluster of its own would have, and
- * nothing else. Pure. Source: kubernetes/dns specification 1.1.0: A, SRV, PTR and CNAME for services, headless services, their named endpoints, and pods by
- * address.
+ * nothing else. Pure. Source: kubernetes/dns specification 1.1.0; where that leaves it open, CoreDNS plugin/kubernetes v1.15: which names exist without
+ * data, ports and endpoints as labels before a service's name, weights.
  */
-export function answerQuestion(question: Question, context: DnsContext): DnsAnswer {
+export function answerQuestion(question: DnsQuestion, context: DnsContext): DnsAnswer {
+  const { name, type } = question
   const { domain } = context
-  const name = question.name.toLowerCase().replace(/\.$/, '')
-  if (name.endsWith('.in-addr.arpa')) return answerReverse(name, context)
-  if (name !== domain && !name.endsWith(`.${domain}`)) return FORWARD
-  const labels = name === domain ? [] : name.slice(0, -domain.length - 1).split('.')
-  const kind = labels.at(-1)
-  if (kind === 'pod' && labels.length === 3) return answerPod(question, labels[0]!)
-  if (kind !== 'svc') return labels.length === 0 ? nothing() : NOT_FOUND
-  const [namespace, ...inner] = labels.slice(0, -1).reverse()
-  if (namespace === undefined || inner.length === 0) return nothing()
-  const query = { ...context, question }
-  const owner = context.lookups.tenantOf(namespace)
-  if (context.tenant !== undefined && owner !== context.tenant) {
-    return answerIn(qualifyName(namespace, context.tenant), inner, query)
+  if (type === TYPE.AXFR || type === TYPE.IXFR) return REFUSED
+  if (name.endsWith(REVERSE_SUFFIX)) {
+    if (type !== TYPE.PTR && type !== TYPE.ANY) return FORWARD
+    return answerReverse(name, name.slice(0, -REVERSE_SUFFIX.length), context) ?? FORWARD
   }
-  const answer = answerIn(namespace, inner, query)
-  return answer.type !== 'notFound' || owner === undefined ? answer : answerForTenant(owner, inner, query)
+  if (name === domain) return answerApex(question, context)
+  if (!isWithin(name, domain)) return FORWARD
+  const labels = name
+    .slice(0, -domain.length - 1)
+    .split('.')
+    .toReversed()
+  const [kind, namespace, ...inner] = labels
+  const lookup = { ...context, question }
+  switch (kind) {
+    case 'svc':
+      return namespace === undefined ? NO_DATA : answerInNamespace(namespace, inner, lookup)
+    case 'pod':
+      return namespace === undefined ? NO_DATA : answerPod(namespace, inner, lookup)
+    case 'dns':
+      // source: CoreDNS plugin/kubernetes/ns.go defaultNSName
+      return namespace === 'ns' && inner.length === 0 ? addresses(lookup, [context.address]) : NOT_FOUND
+    case 'dns-version':
+      return namespace === undefined ? answerVersion(question) : NOT_FOUND
+    default:
+      return NOT_FOUND
+  }
 }
 
-interface DnsQuery extends DnsContext {
-  readonly question: Question
+/** What is said of names that don't exist or have no data: how long that may be remembered. Source: CoreDNS plugin/backend_lookup.go SOA. */
+export function startOfAuthority({ domain, lookups }: Pick<DnsContext, 'domain' | 'lookups'>): Answer {
+  return {
+    type: 'SOA',
+    name: domain,
+    ttl: TTL_SECONDS,
+    data: {
+      mname: `ns.dns.${domain}`,
+      rname: `hostmaster.${domain}`,
+      serial: lookups.serial(),
+      refresh: 7_200,
+      retry: 1_800,
+      expire: 86_400,
+      minimum: TTL_SECONDS,
+    },
+  }
 }
 
-/** `labels`: those before the namespace, the last one first. */
-function answerIn(namespace: string, labels: readonly string[], { question, ...query }: DnsQuery): DnsAnswer {
-  const [name, ...rest] = labels
-  const service = name === undefined ? undefined : query.lookups.service(namespace, name)
-  return service === undefined ? NOT_FOUND : answerService(question, { ...query, service, rest: rest.toReversed() })
+function answerApex({ type }: DnsQuestion, context: DnsContext): DnsAnswer {
+  const { domain, address } = context
+  if (type === TYPE.SOA) return { type: 'records', answers: [startOfAuthority(context)] }
+  if (type !== TYPE.NS) return NO_DATA
+  const server = `kube-dns.kube-system.svc.${domain}`
+  return {
+    type: 'records',
+    answers: [{ type: 'NS', name: domain, ttl: TTL_SECONDS, data: server }],
+    additionals: [{ type: 'A', name: server, ttl: TTL_SECONDS, data: address }],
+  }
+}
+
+function answerVersion({ name, type }: DnsQuestion): DnsAnswer {
+  if (type !== TYPE.TXT && type !== TYPE.ANY) return NO_DATA
+  return { type: 'records', answers: [{ type: 'TXT', name, ttl: VERSION_TTL_SECONDS, data: SCHEMA_VERSION }] }
+}
+
+/** `inner`: labels before the namespace, the last one first. */
+function answerInNamespace(namespace: string, inner: readonly string[], lookup: DnsLookup): DnsAnswer {
+  const { lookups, tenant } = lookup
+  const owner = lookups.tenantOf(namespace)
+  const own = tenant === undefined ? namespace : qualifyName(namespace, tenant)
+  const answer = answerIn(own, inner, lookup)
+  if (answer.type !== 'notFound' || owner === undefined || (tenant !== undefined && owner !== tenant)) return answer
+  const qualified = own === namespace ? answer : answerIn(namespace, inner, lookup)
+  return qualified.type === 'notFound' ? answerForTenant(owner, inner, lookup) : qualified
+}
+
+function answerIn(namespace: string, inner: readonly string[], lookup: DnsLookup): DnsAnswer {
+  const [name, ...rest] = inner
+  if (name === undefined) return lookup.lookups.hasNamespace(namespace) ? NO_DATA : NOT_FOUND
+  const service = lookup.lookups.service(namespace, name)
+  if (service === undefined) return answerResolver(namespace, inner, lookup)
+  if (service.spec?.type === 'ExternalName') return rest.length > 0 ? NOT_FOUND : answerExternal(service, lookup)
+  return answerService(service, rest, lookup)
+}
+
+/** Programs find the resolver by its usual name, also where the Service of that name is not made or was deleted. */
+function answerResolver(namespace: string, inner: readonly string[], lookup: DnsLookup): DnsAnswer {
+  const isResolver = inner.length === 1 && inner[0] === 'kube-dns'
+  const { tenant = SYSTEM_TENANT } = lookup
+  return isResolver && namespace === qualifyName('kube-system', tenant)
+    ? addresses(lookup, [lookup.address])
+    : NOT_FOUND
 }
 
 /**
- * What a tenant's pod calls a service of another of its namespaces, `web.prod` or `web.prod.svc.cluster.local`, comes with the pod's search domain
- * behind it: `web.prod.default--acme.svc.cluster.local`. That domain says which tenant's `prod` is meant. Works with the search list that any kubelet
- * makes from the qualified namespace.
+ * What a tenant's pod calls a service of another of its namespaces, `web.prod` or `web.prod.svc.cluster.local`, may come with a search domain of the
+ * qualified namespace behind it, from kubelets of upstream's and pods in the host's network: `web.prod.default--acme.svc.cluster.local`. That domain says
+ * which tenant's `prod` is meant.
  */
-function answerForTenant(tenant: string, labels: readonly string[], query: DnsQuery): DnsAnswer {
-  const suffix = [...query.domain.split('.').toReversed(), 'svc']
-  const hasSuffix = suffix.every((label, i) => labels[i] === label)
-  const [namespace, ...inner] = labels.slice(hasSuffix ? suffix.length : labels[0] === 'svc' ? 1 : 0)
-  if (namespace === undefined || inner.length === 0) return NOT_FOUND
-  return answerIn(qualifyName(namespace, tenant), inner, query)
+function answerForTenant(tenant: string, inner: readonly string[], lookup: DnsLookup): DnsAnswer {
+  const suffix = [...lookup.domain.split('.').toReversed(), 'svc']
+  const hasSuffix = suffix.every((label, i) => inner[i] === label)
+  const [namespace, ...rest] = inner.slice(hasSuffix ? suffix.length : inner[0] === 'svc' ? 1 : 0)
+  if (namespace === undefined || rest.length === 0) return NOT_FOUND
+  return answerIn(qualifyName(namespace, tenant), rest, lookup)
 }
 
-interface ServiceQuery extends DnsContext {
-  readonly service: Readonly<Service>
-  /** Labels before the service's name: none, `[hostname]`, or `[_port, _protocol]`. */
-  readonly rest: readonly string[]
-}
-
-function answerService(question: Question, query: ServiceQuery): DnsAnswer {
-  const { service, rest } = query
-  if (service.spec?.type === 'ExternalName') {
-    if (rest.length > 0) return NOT_FOUND
-    return answers([{ type: 'CNAME', name: question.name, ttl: TTL_SECONDS, data: service.spec.externalName ?? '' }])
-  }
-  if (rest.length === 2 && rest.every((label) => label.startsWith('_'))) return answerPort(question, query)
-  const targets = targetsOf(query).filter(
-    (target) => rest.length === 0 || (rest.length === 1 && target.hostname === rest[0]),
-  )
-  if (targets.length === 0) return rest.length === 0 && !isHeadless(service) ? nothing() : NOT_FOUND
-  if (!asksFor(question, 'A')) return nothing()
-  const addresses = [...new Set(targets.map((target) => target.address))]
-  return answers(addresses.map((address) => addressRecord(question.name, address)))
-}
-
-function answerPort(question: Question, query: ServiceQuery): DnsAnswer {
-  const { service, rest } = query
-  const [portName, protocol] = rest.map((label) => label.slice(1))
-  const matching = targetsOf(query).flatMap((target) =>
-    target.ports
-      .filter((port) => port.name === portName && port.protocol.toLowerCase() === protocol)
-      .map((port) => ({ target, port })),
-  )
-  if (matching.length === 0) return NOT_FOUND
-  if (!asksFor(question, 'SRV')) return nothing()
-  const base = `${service.metadata.name}.${shownNamespace(service, query)}.svc.${query.domain}`
-  const records = matching.map(({ target, port }) => ({
-    target: isHeadless(service) ? `${target.hostname ?? target.address.replaceAll('.', '-')}.${base}` : base,
-    port: port.port,
-    address: target.address,
-  }))
-  const weight = Math.max(1, Math.floor(100 / records.length))
-  return {
-    type: 'answer',
-    answers: records.map((record) => ({
-      type: 'SRV',
-      name: question.name,
-      ttl: TTL_SECONDS,
-      data: { priority: 0, weight, port: record.port, target: record.target },
-    })),
-    additionals: records.map((record) => addressRecord(record.target, record.address)),
-  }
-}
-
-interface Target {
-  readonly address: string
-  readonly hostname: string | undefined
-  readonly ports: readonly { readonly name: string; readonly protocol: string; readonly port: number }[]
-}
-
-/** Where a name of the service leads: its ClusterIP, or each ready endpoint of a headless one. */
-function targetsOf({ service, lookups }: ServiceQuery): Target[] {
-  const { namespace = '', name = '' } = service.metadata
-  if (!isHeadless(service)) {
-    const ports = (service.spec?.ports ?? []).map((port) => ({
-      name: port.name ?? '',
-      protocol: port.protocol ?? 'TCP',
-      port: port.port,
-    }))
-    return service.spec?.clusterIP ? [{ address: service.spec.clusterIP, hostname: undefined, ports }] : []
-  }
-  return lookups.slices(namespace, name).flatMap((slice) =>
-    (slice.endpoints ?? [])
-      .filter((endpoint) => endpoint.conditions?.ready !== false)
-      .flatMap((endpoint) =>
-        (endpoint.addresses ?? []).map((address) => ({
-          address,
-          hostname: endpoint.hostname,
-          ports: (slice.ports ?? []).map((port) => ({
-            name: port.name ?? '',
-            protocol: port.protocol ?? 'TCP',
-            port: port.port ?? 0,
-          })),
-        })),
-      ),
-  )
-}
-
-/** `10-244-0-5.default.pod`: the address is in the name. */
-function answerPod(question: Question, label: string): DnsAnswer {
+/** `10-244-0-5.default.pod`: the address is in the name. Source: CoreDNS' `pods insecure`, which kubeadm configures. */
+function answerPod(namespace: string, inner: readonly string[], lookup: DnsLookup): DnsAnswer {
+  const { lookups, tenant } = lookup
+  const isTheirs = tenant !== undefined && lookups.tenantOf(namespace) === tenant
+  const own = tenant === undefined ? namespace : qualifyName(namespace, tenant)
+  if (!lookups.hasNamespace(own) && !(isTheirs && lookups.hasNamespace(namespace))) return NOT_FOUND
+  const [label] = inner
+  if (label === undefined) return NO_DATA
   const address = label.replaceAll('-', '.')
-  if (!/^(\d{1,3}\.){3}\d{1,3}$/.test(address)) return NOT_FOUND
-  return asksFor(question, 'A') ? answers([addressRecord(question.name, address)]) : nothing()
+  return inner.length === 1 && isIP(address) === 4 ? addresses(lookup, [address]) : NOT_FOUND
 }
 
-function answerReverse(name: string, context: DnsContext): DnsAnswer {
-  const { lookups, domain, tenant } = context
-  const address = name.slice(0, -'.in-addr.arpa'.length).split('.').reverse().join('.')
-  const pointer = (data: string): DnsAnswer => answers([{ type: 'PTR', name, ttl: TTL_SECONDS, data }])
-  const isHidden = ({ metadata }: KubeObject): boolean =>
-    tenant !== undefined && metadata.annotations?.[TENANT_ANNOTATION] !== tenant
-  const service = lookups.serviceByAddress(address)
-  if (service !== undefined) {
-    if (isHidden(service)) return FORWARD // like one of which nobody knows
-    return pointer(`${service.metadata.name}.${shownNamespace(service, context)}.svc.${domain}`)
-  }
-  const { hostname, slice } = lookups.hostnameByAddress(address) ?? {}
-  if (slice === undefined || isHidden(slice)) return FORWARD
-  return pointer(
-    `${hostname}.${slice.metadata.labels?.[SERVICE_LABEL]}.${shownNamespace(slice, context)}.svc.${domain}`,
-  )
-}
-
-/** As who asks calls it: a tenant by its own name, the operators with the tenant in it. */
-function shownNamespace({ metadata }: KubeObject, { tenant }: DnsContext): string {
-  const own = tenant === undefined ? undefined : metadata.annotations?.[NAMESPACE_ANNOTATION]
-  return own ?? metadata.namespace ?? ''
-}
-
-/** `ANY` is missing from the library's types but not from the wire. */
-function asksFor(question: Question, type: 'A' | 'SRV'): boolean {
-  const asked: string = question.type
-  return asked === type || asked === 'ANY'
-}
-
-function isHeadless(service: Readonly<Service>): boolean {
-  return service.spec?.clusterIP === 'None'
-}
-
-function addressRecord(name: string, address: string): Answer {
-  return { type: 'A', name, ttl: TTL_SECONDS, data: address }
-}
-
-function answers(list: Answer[]): DnsAnswer {
-  return { type: 'answer', answers: list, additionals: [] }
-}
-
-function nothing(): DnsAnswer {
-  return answers([])
+/** Names of the cluster are followed here, in the eyes of who made the service; those of others upstream. */
+function answerExternal(service: Readonly<Service>, lookup: DnsLookup): DnsAnswer {
+  const { question, domain, lookups, depth = 0 } = lookup
+  const target = (service.spec?.externalName ?? '').toLowerCase().replace(/\.$/, '')
+  if (target === '' || isIP(target) !== 0) return NOT_FOUND
+  const alias: Answer = { type: 'CNAME', name: question.name, ttl: TTL_SECONDS, data: target }
+  if (question.type === TYPE.CNAME) return { type: 'records', answers: [alias] }
+  if (question.type === TYPE.SRV || target === question.name || depth >= NAMES_FOLLOWED_MAX) return NO_DATA
+  if (target !== domain && !isWithin(target, domain)) return { type: 'records', answers: [alias], follow: target }
+  const tenant = lookups.tenantOf(service.metadata.namespace ?? '')
+  const next = answerQuestion({ name: target, type: question.type }, { ...lookup, tenant, depth: depth + 1 })
+  return next.type === 'records' ? { ...next, answers: [alias, ...next.answers] } : NO_DATA
 }

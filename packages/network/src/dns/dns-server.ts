@@ -1,22 +1,15 @@
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
-import { createServer, type Server, type Socket as TcpSocket } from 'node:net'
-import { decode, encode, RECURSION_AVAILABLE, RECURSION_DESIRED, AUTHORITATIVE_ANSWER, type Packet } from 'dns-packet'
+import { createSocket, type RemoteInfo } from 'node:dgram'
+import { createServer, type Socket as TcpSocket } from 'node:net'
 import type { Logger } from '@centaurus/base'
-import { answerQuestion, type DnsLookups } from './answer.ts'
-import type { DnsScope } from './dns-client.ts'
-import { forwardQuery } from './forward.ts'
+import type { DnsCounters } from './counters.ts'
+import type { Responder } from './responder.ts'
 
 export interface DnsServerOptions {
   /** Address to listen on; the port is 53 unless told otherwise. */
   readonly address: string
   readonly port?: number | undefined
-  /** Such as `cluster.local`. */
-  readonly domain: string
-  readonly lookups: DnsLookups
-  /** Who asks from an address. */
-  readonly scopeOf: (address: string) => DnsScope
-  /** Resolvers for all other names, `address` or `address:port`; without any, other names do not exist. */
-  readonly upstreams: () => Promise<readonly string[]>
+  readonly responder: Pick<Responder, 'respond'>
+  readonly counters: DnsCounters
   readonly logger: Logger
 }
 
@@ -26,146 +19,135 @@ export interface DnsServer {
 }
 
 const DNS_PORT = 53
-/** Longer answers over UDP are cut, and the client asks again over TCP. Source: RFC 1035 section 4.2.1; RFC 6891 lets clients allow more. */
-const UDP_BYTES_MAX = 512
-const UDP_BYTES_EDNS_MAX = 4096
 const TCP_IDLE_MS = 10_000
-const TCP_MESSAGE_BYTES_MAX = 65_535
-const TCP_CONNECTIONS_MAX = 200
-/** Queries that wait for an upstream at once; more are answered SERVFAIL. */
-const FORWARDS_MAX = 1_000
+const TCP_CONNECTIONS_MAX = 500
+/** Connections of one address; more are closed, so that one pod does not take all. */
+const TCP_CONNECTIONS_OF_ONE_MAX = 50
+/** Questions of one connection that wait; its next ones are read when those are answered. */
+const TCP_PENDING_MAX = 16
+/** Room in the kernel for bursts of queries. */
+const RECEIVE_BUFFER_BYTES = 1024 * 1024
+const BIND_ATTEMPTS_MAX = 10
 
-const RCODES = { NOERROR: 0, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4 } as const
-
-/** Serves the cluster's names over UDP and TCP, and passes the rest on. */
+/** Listens over UDP and TCP on one port. */
 export async function startDnsServer(options: DnsServerOptions): Promise<DnsServer> {
-  const responder = new Responder(options)
-  const udp = createSocket('udp4')
-  udp.on('message', (message, from) => void serveUdp(udp, responder, { message, from }))
-  udp.on('error', (error) => options.logger.warn('Lost a DNS packet', { error }))
+  const wanted = options.port ?? DNS_PORT
+  for (let attempt = 1; ; attempt++) {
+    const udp = await listenUdp(options, wanted)
+    try {
+      const tcp = await listenTcp(options, udp.port)
+      return {
+        port: udp.port,
+        async close() {
+          await Promise.all([udp.close(), tcp.close()])
+        },
+      }
+    } catch (error) {
+      await udp.close()
+      // a port that the kernel chose for UDP may be another's for TCP
+      if (wanted !== 0 || attempt === BIND_ATTEMPTS_MAX) throw error
+    }
+  }
+}
+
+async function listenUdp({ address, responder, logger }: DnsServerOptions, port: number): Promise<DnsServer> {
+  const udp = createSocket({ type: 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES })
+  const ignore = (): void => {} // a client that went away
+  let isOpen = true
+  udp.on('message', (message, from) => {
+    const answer = responder.respond(message, { from: from.address, over: 'udp' })
+    if (answer === undefined) return
+    if (!(answer instanceof Promise)) return udp.send(answer, from.port, from.address, ignore)
+    void sendLater(answer, from)
+  })
+  const sendLater = async (answer: Promise<Buffer | undefined>, from: RemoteInfo): Promise<void> => {
+    const bytes = await answer
+    if (bytes !== undefined && isOpen) udp.send(bytes, from.port, from.address, ignore)
+  }
   await new Promise<void>((resolve, reject) => {
     udp.once('error', reject)
-    udp.bind(options.port ?? DNS_PORT, options.address, () => {
+    udp.bind(port, address, () => {
       udp.off('error', reject)
+      udp.on('error', (error) => logger.warn('Lost a DNS packet', { error }))
       resolve()
     })
   })
-  const { port } = udp.address()
-  const tcp = createServer((socket) => serveTcp(socket, responder))
-  tcp.maxConnections = TCP_CONNECTIONS_MAX
-  await new Promise<void>((resolve, reject) => tcp.once('error', reject).listen(port, options.address, resolve))
-  return { port, close: () => closeServers(udp, tcp) }
+  return {
+    port: udp.address().port,
+    close: () =>
+      new Promise<void>((resolve) => {
+        isOpen = false
+        udp.close(() => resolve())
+      }),
+  }
 }
 
-class Responder {
-  readonly #options: DnsServerOptions
-  #forwarding = 0
-
-  constructor(options: DnsServerOptions) {
-    this.#options = options
-  }
-
-  /** The whole answer to a message from an address, or undefined for one that deserves none. */
-  async respond(message: Buffer, from: string): Promise<Buffer | undefined> {
-    const query = parse(message)
-    if (query === undefined || query.type === 'response') return undefined
-    const [question] = query.questions ?? []
-    if (question === undefined || query.questions?.length !== 1) return reply(query, RCODES.NOTIMP, {})
-    const { domain, lookups, scopeOf } = this.#options
-    const scope = scopeOf(from)
-    if (scope.type === 'unknown') return reply(query, RCODES.SERVFAIL, {})
-    const tenant = scope.type === 'tenant' ? scope.tenant : undefined
-    const answer = answerQuestion(question, { domain, lookups, tenant })
-    if (answer.type === 'answer')
-      return reply(query, RCODES.NOERROR, { answers: answer.answers, additionals: answer.additionals })
-    if (answer.type === 'notFound') return reply(query, RCODES.NXDOMAIN, {})
-    return (await this.#forward(message)) ?? reply(query, RCODES.SERVFAIL, {})
-  }
-
-  async #forward(message: Buffer): Promise<Buffer | undefined> {
-    if (this.#forwarding >= FORWARDS_MAX) return undefined
-    this.#forwarding++
-    try {
-      return await forwardQuery(message, await this.#options.upstreams())
-    } finally {
-      this.#forwarding--
+async function listenTcp(options: DnsServerOptions, port: number): Promise<Pick<DnsServer, 'close'>> {
+  const { counters, address } = options
+  const sockets = new Set<TcpSocket>()
+  const countOf = new Map<string, number>()
+  const tcp = createServer((socket) => {
+    const from = socket.remoteAddress ?? ''
+    const count = (countOf.get(from) ?? 0) + 1
+    if (count > TCP_CONNECTIONS_OF_ONE_MAX) {
+      counters.connectionsRefused++
+      return void socket.destroy()
     }
-  }
-}
-
-function parse(message: Buffer): Packet | undefined {
-  try {
-    return decode(message)
-  } catch {
-    return undefined // not DNS
-  }
-}
-
-function reply(query: Packet, rcode: number, sections: Pick<Packet, 'answers' | 'additionals'>): Buffer {
-  const flags = AUTHORITATIVE_ANSWER | RECURSION_AVAILABLE | ((query.flags ?? 0) & RECURSION_DESIRED) | rcode
-  return encode({ type: 'response', id: query.id ?? 0, flags, questions: query.questions ?? [], ...sections })
-}
-
-async function serveUdp(
-  udp: Socket,
-  responder: Responder,
-  { message, from }: { message: Buffer; from: RemoteInfo },
-): Promise<void> {
-  const answer = await responder.respond(message, from.address)
-  if (answer === undefined) return
-  udp.send(answer.byteLength <= udpLimit(message) ? answer : truncated(answer), from.port, from.address, () => {}) // a client that went away
-}
-
-function udpLimit(message: Buffer): number {
-  const option = parse(message)?.additionals?.find((record) => record.type === 'OPT')
-  const size = option !== undefined && 'udpPayloadSize' in option ? option.udpPayloadSize : UDP_BYTES_MAX
-  return Math.min(Math.max(size, UDP_BYTES_MAX), UDP_BYTES_EDNS_MAX)
-}
-
-function truncated(answer: Buffer): Buffer {
-  const packet = decode(answer)
-  return encode({
-    type: 'response',
-    id: packet.id ?? 0,
-    flags: (packet.flags ?? 0) | TRUNCATED,
-    questions: packet.questions ?? [],
+    sockets.add(socket)
+    countOf.set(from, count)
+    socket.on('close', () => {
+      sockets.delete(socket)
+      const left = (countOf.get(from) ?? 1) - 1
+      if (left > 0) countOf.set(from, left)
+      else countOf.delete(from)
+    })
+    serveTcp(socket, from, options)
   })
+  tcp.maxConnections = TCP_CONNECTIONS_MAX
+  tcp.on('drop', () => counters.connectionsRefused++)
+  await new Promise<void>((resolve, reject) => tcp.once('error', reject).listen(port, address, resolve))
+  return {
+    close: () =>
+      new Promise<void>((resolve) => {
+        tcp.close(() => resolve())
+        for (const socket of sockets) socket.destroy()
+      }),
+  }
 }
 
-const TRUNCATED = 1 << 9
-
-/** Messages with a length of two bytes before each. Source: RFC 1035 section 4.2.2. */
-function serveTcp(socket: TcpSocket, responder: Responder): void {
-  let pending = Buffer.alloc(0)
+/** Messages with a length of two bytes before each. Source: RFC 1035 section 4.2.2; RFC 7766 for several at once. */
+function serveTcp(socket: TcpSocket, from: string, { responder }: DnsServerOptions): void {
+  let received = Buffer.alloc(0)
+  let pending = 0
   socket.setTimeout(TCP_IDLE_MS, () => socket.destroy())
   socket.on('error', () => socket.destroy())
-  socket.on('data', (chunk) => {
-    pending = Buffer.concat([pending, chunk])
-    if (pending.byteLength > TCP_MESSAGE_BYTES_MAX + 2) return socket.destroy()
-    while (pending.byteLength >= 2 && pending.byteLength >= 2 + pending.readUInt16BE(0)) {
-      const end = 2 + pending.readUInt16BE(0)
-      const message = pending.subarray(2, end)
-      pending = pending.subarray(end)
-      void answerTcp(socket, responder, message)
+  const answer = async (message: Buffer): Promise<void> => {
+    const bytes = await responder.respond(message, { from, over: 'tcp' })
+    pending--
+    if (socket.destroyed) return
+    if (bytes !== undefined) {
+      const length = Buffer.alloc(2)
+      length.writeUInt16BE(bytes.byteLength)
+      socket.write(Buffer.concat([length, bytes]))
     }
+    read()
+  }
+  const read = (): void => {
+    while (pending < TCP_PENDING_MAX && received.byteLength >= 2) {
+      const end = 2 + received.readUInt16BE(0)
+      if (received.byteLength < end) break
+      const message = received.subarray(2, end)
+      received = received.subarray(end)
+      pending++
+      void answer(message)
+    }
+    // who does not read its answers is not read either
+    if (pending >= TCP_PENDING_MAX || socket.writableNeedDrain) socket.pause()
+    else socket.resume()
+  }
+  socket.on('drain', read)
+  socket.on('data', (chunk) => {
+    received = Buffer.concat([received, chunk])
+    read()
   })
-}
-
-async function answerTcp(socket: TcpSocket, responder: Responder, message: Buffer): Promise<void> {
-  const answer = await responder.respond(message, socket.remoteAddress ?? '')
-  if (answer === undefined || socket.destroyed) return
-  const length = Buffer.alloc(2)
-  length.writeUInt16BE(answer.byteLength)
-  socket.write(Buffer.concat([length, answer]))
-}
-
-async function closeServers(udp: Socket, tcp: Server): Promise<void> {
-  await Promise.all([
-    new Promise<void>((resolve) => {
-      udp.close(() => resolve())
-    }),
-    new Promise<void>((resolve) => {
-      tcp.close(() => resolve())
-    }),
-  ])
 }

@@ -18,6 +18,7 @@ export const CLUSTER_BINDINGS: Readonly<Record<string, string>> = {
   'system:kube-scheduler': 'ClusterRole:system:kube-scheduler -> User:system:kube-scheduler',
   'system:monitoring': 'ClusterRole:system:monitoring -> Group:system:monitoring',
   'system:node': 'ClusterRole:system:node -> ',
+  'system:node-dns': 'ClusterRole:system:node-dns -> User:system:kube-proxy Group:system:nodes',
   'system:node-proxier': 'ClusterRole:system:node-proxier -> User:system:kube-proxy',
   'system:public-info-viewer':
     'ClusterRole:system:public-info-viewer -> Group:system:authenticated Group:system:unauthenticated',

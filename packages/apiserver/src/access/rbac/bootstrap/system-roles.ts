@@ -144,6 +144,10 @@ export const SYSTEM_ROLES: Readonly<Record<string, RoleData>> = {
   'system:node-bootstrapper': {
     rules: ['get list watch create | certificates.k8s.io | certificatesigningrequests'],
   },
+  // ours: what tenants, and the operators for all, say of names outside of the cluster
+  'system:node-dns': {
+    rules: ['get list watch | core | configmaps | centaurus-dns'],
+  },
   'system:node-problem-detector': {
     rules: ['get | core | nodes', 'patch | core | nodes/status', 'create update patch | core events.k8s.io | events'],
   },
