@@ -71,6 +71,7 @@ export interface Dataplane {
   listNodes(): string[]
   /** Fills a set's tables; nothing uses them before an endpoint names the id. The same key twice gives the same id. */
   addPolicySet(set: PolicySet): number
+  /** Adds or replaces what the set says of these peers; atomic for each of them, and flows that were judged before are judged again. */
   extendPolicySet(id: number, peers: PolicySetPeers): void
   /** Endpoints must not name it any more. */
   removePolicySet(id: number): void

@@ -3,6 +3,7 @@ import { HOST_IDENTITY, WORLD_IDENTITY, type IdentityTable } from './identity-ta
 import { isAboutEverything, type PodView, type Target } from './peer-truth.ts'
 import type { KnownLabels } from './pod-selector.ts'
 import type { CidrVerdicts, PolicySet, VerdictList } from './policy-set.ts'
+import type { ProfileTable } from './profile-table.ts'
 import { Program, signRule, type NamedPort, type Selection } from './program.ts'
 import { allowsAll, isSameList, OPEN_LIST } from './verdict-list.ts'
 
@@ -28,6 +29,8 @@ const DNS_PORTS: readonly NamedPort[] = [
 /** Who may send to a pod, and how to extend that to identities that come later. */
 export interface IngressPart {
   readonly program: Program
+  /** Texts of the peers that its rules mean. */
+  readonly podPeers: readonly string[]
   readonly byIdentity: Map<number, VerdictList>
   readonly others: VerdictList
   readonly cidrs: readonly CidrVerdicts[]
@@ -49,7 +52,9 @@ export function compileIngress(selection: Selection, pod: SubjectView, identitie
     for (const id of identities.ids()) if (!signatures.has(id)) byIdentity.set(id, nobody)
   }
   const blocks = blocksOf(program).map((block) => ({ block, list: program.listForTarget({ block }) }))
-  return { program, byIdentity, others, cidrs: pruneBlocks(blocks, nobody) }
+  const peers = program.rules.flatMap(({ rule }) => rule.peers)
+  const podPeers = peers.flatMap((peer) => (peer.kind === 'pods' ? [peer.text] : []))
+  return { program, podPeers, byIdentity, others, cidrs: pruneBlocks(blocks, nobody) }
 }
 
 /** What the part says about an identity that came later; undefined when it is what {@link IngressPart.others} says. */
@@ -79,18 +84,14 @@ export function compileEgress(selection: Selection, outside: OutsideView): Polic
   }
 }
 
-/** What egress policies of a peer, its selection, say about packets to the pod; undefined when they allow everything. */
-export function compileEgressOfPeer(selection: Selection, pod: SubjectView): VerdictList | undefined {
-  const list = new Program(selection, { namedPorts: pod.namedPorts, doubt: 'closed' }).listForTarget({
-    pod,
-    block: pod.address,
-  })
-  return allowsAll(list) ? undefined : list
-}
-
-/** Texts of the selectors by which the part's rules mean pods. */
-export function podPeersOf({ program }: IngressPart): string[] {
-  return program.rules.flatMap(({ rule }) => rule.peers.flatMap((peer) => (peer.kind === 'pods' ? peer.text : [])))
+/** What egress policies of others say about packets to the pod, by identity. */
+export function compileEgressOfPeers(profiles: ProfileTable, pod: SubjectView): Map<number, VerdictList> {
+  const lists = new Map<number, VerdictList>()
+  for (const profile of profiles.all()) {
+    const list = profile.listFor(pod)
+    if (list !== undefined) for (const id of profile.ids) lists.set(id, list)
+  }
+  return lists
 }
 
 /** Signatures of the identities that some rule means: work for each match, not for each identity and rule. */

@@ -91,6 +91,11 @@ export class IdentityTable {
     return this.#identities.get(DNS_IDENTITY)!
   }
 
+  /** Of pods; the reserved ones are not counted. */
+  get size(): number {
+    return this.#identities.size - 1
+  }
+
   ids(): IterableIterator<number> {
     return this.#identities.keys()
   }

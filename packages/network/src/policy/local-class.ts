@@ -1,6 +1,6 @@
 import {
   compileEgress,
-  compileEgressOfPeer,
+  compileEgressOfPeers,
   compileIngress,
   compileIngressPeer,
   type IngressPart,
@@ -8,12 +8,11 @@ import {
   type SubjectView,
 } from './compile-set.ts'
 import { FIRST_IDENTITY, type IdentityTable } from './identity-table.ts'
-import type { PolicySet, PolicySetPeers, VerdictList } from './policy-set.ts'
+import type { VerdictList } from './policy-set.ts'
 import type { PolicyTable } from './policy-table.ts'
-import type { ProfileTable } from './profile-table.ts'
-import type { Selection } from './program.ts'
-import type { LiveSet, SetContent } from './set-table.ts'
-import { isSameList } from './verdict-list.ts'
+import type { Profile, ProfileTable } from './profile-table.ts'
+import { isSameEgress, isSameIngress, type LiveSet, type SetContent, type SetPeers } from './set-table.ts'
+import { isSameList, OPEN_LIST } from './verdict-list.ts'
 
 /** What compiling a class of pods needs to know of the rest. */
 export interface ClassContext {
@@ -26,9 +25,9 @@ export interface ClassContext {
   readonly changedPeers: ReadonlySet<number>
 }
 
+/** What happens to the set of a class: peers are changed in place, anything else makes another set. */
 export type ClassChange =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'grown'; readonly peers: PolicySetPeers }
+  | { readonly kind: 'peers'; readonly peers: SetPeers }
   | { readonly kind: 'replaced'; readonly content: SetContent }
 
 /** Pods of this host between which no policy distinguishes. */
@@ -36,12 +35,10 @@ export class LocalClass {
   readonly key: string
   readonly view: SubjectView
   readonly pods = new Set<string>()
-  /** Parts that have to be compiled again. */
+  /** Parts that have to be compiled again. `peers`: the egress of peers. */
   readonly dirty = { ingress: true, egress: true, peers: true }
   live: LiveSet<LocalClass> | undefined
-  ingress: IngressPart | undefined
-  /** By the key of a peer's selection of egress policies. */
-  readonly #egressLists = new Map<string, VerdictList | undefined>()
+  #ingress: IngressPart | undefined
 
   constructor(key: string, view: SubjectView) {
     this.key = key
@@ -52,89 +49,62 @@ export class LocalClass {
     this.dirty.ingress = this.dirty.egress = this.dirty.peers = true
   }
 
-  forgetProfiles(keys: Iterable<string>): void {
-    for (const key of keys) this.#egressLists.delete(key)
+  /** Texts of the peers that its ingress rules mean. */
+  get podPeers(): readonly string[] {
+    return this.#ingress?.podPeers ?? []
   }
 
   /** Compiles what is dirty and what the peers' changes ask for. */
   update(context: ClassContext): ClassChange {
-    const old = this.live?.content
-    const { ingress, egress, peers } = this.dirty
-    if (peers) this.#egressLists.clear()
-    const egressChanges = old === undefined || peers ? new Map<number, undefined>() : this.#compareEgress(old, context)
-    if (old !== undefined && !ingress && !egress && !peers && egressChanges.size === 0) return this.#grow(context)
-    if (old === undefined || ingress) this.ingress = this.#compileIngress(context)
-    const content: SetContent = {
-      ingress: old === undefined || ingress ? contentOf(this.ingress!) : this.#copyIngress(old, context),
-      egress: old === undefined || egress ? this.#compileEgress(context) : old.egress,
-      egressOfPeers: this.#compileEgressOfPeers(context),
-    }
+    const dirty = { ...this.dirty }
     this.dirty.ingress = this.dirty.egress = this.dirty.peers = false
-    return { kind: 'replaced', content }
-  }
-
-  #compileIngress({ policies, identities }: ClassContext): IngressPart {
-    return compileIngress(policies.select(this.view, 'ingress'), this.view, identities)
-  }
-
-  #compileEgress({ policies, outside }: ClassContext): PolicySet['egress'] {
-    return compileEgress(policies.select(this.view, 'egress'), outside)
-  }
-
-  #compileEgressOfPeers({ profiles }: ClassContext): Map<number, VerdictList> {
-    const lists = new Map<number, VerdictList>()
-    for (const { selection, ids } of profiles.all()) {
-      const list = this.#egressList(selection)
-      if (list !== undefined) for (const id of ids) lists.set(id, list)
+    const old = this.live?.content
+    const { policies, identities, outside } = context
+    const ingress = old === undefined || dirty.ingress ? this.#compileIngress(context) : old.ingress
+    const egress =
+      old === undefined || dirty.egress ? compileEgress(policies.select(this.view, 'egress'), outside) : old.egress
+    if (old === undefined) {
+      return {
+        kind: 'replaced',
+        content: { ingress, egress, egressOfPeers: compileEgressOfPeers(context.profiles, this.view) },
+      }
     }
-    return lists
+    const peers = this.#compilePeers(old, context, dirty.peers)
+    if (isSameIngress(old.ingress, ingress) && isSameEgress(old.egress, egress)) return { kind: 'peers', peers }
+    const exists = ([id]: [number, unknown]): boolean => id < FIRST_IDENTITY || identities.get(id) !== undefined
+    const byIdentity = dirty.ingress ? ingress.byIdentity : new Map([...old.ingress.byIdentity].filter(exists))
+    const egressOfPeers = new Map([...old.egressOfPeers].filter(exists))
+    for (const [id, list] of peers.ingress) byIdentity.set(id, list)
+    for (const [id, list] of peers.egressOfPeers) egressOfPeers.set(id, list)
+    for (const [id, list] of egressOfPeers) if (list === OPEN_LIST) egressOfPeers.delete(id)
+    return { kind: 'replaced', content: { ingress: { ...ingress, byIdentity }, egress, egressOfPeers } }
   }
 
-  /** Changed peers of which something else is said now. */
-  #compareEgress(old: SetContent, { changedPeers, profiles }: ClassContext): Map<number, VerdictList | undefined> {
-    const changes = new Map<number, VerdictList | undefined>()
-    for (const id of changedPeers) {
-      const list = this.#egressListOf(id, profiles)
-      if (!isSameList(list, old.egressOfPeers.get(id))) changes.set(id, list)
-    }
-    return changes
+  #compileIngress({ policies, identities }: ClassContext): SetContent['ingress'] {
+    const part = compileIngress(policies.select(this.view, 'ingress'), this.view, identities)
+    this.#ingress = part
+    return { byIdentity: part.byIdentity, others: part.others, cidrs: part.cidrs }
   }
 
-  #copyIngress(old: SetContent, { identities, newPeers }: ClassContext): SetContent['ingress'] {
-    const byIdentity = new Map(
-      [...old.ingress.byIdentity].filter(([id]) => id < FIRST_IDENTITY || identities.get(id) !== undefined),
-    )
+  /** New peers, and those of which something else is said now; what is allowed again is said so. */
+  #compilePeers(old: SetContent, context: ClassContext, isFull: boolean): SetPeers {
+    const { identities, profiles, newPeers, changedPeers } = context
+    const peers: SetPeers = { ingress: new Map<number, VerdictList>(), egressOfPeers: new Map<number, VerdictList>() }
     for (const id of newPeers) {
-      const list = compileIngressPeer(this.ingress!, identities.get(id)!)
-      if (list !== undefined) byIdentity.set(id, list)
+      const list = compileIngressPeer(this.#ingress!, identities.get(id)!)
+      if (list !== undefined) peers.ingress.set(id, list)
     }
-    return { ...old.ingress, byIdentity }
-  }
-
-  #grow({ identities, profiles, newPeers }: ClassContext): ClassChange {
-    const peers = { ingress: new Map<number, VerdictList>(), egressOfPeers: new Map<number, VerdictList>() }
-    for (const id of newPeers) {
-      const ingress = compileIngressPeer(this.ingress!, identities.get(id)!)
-      if (ingress !== undefined) peers.ingress.set(id, ingress)
-      const egress = this.#egressListOf(id, profiles)
-      if (egress !== undefined) peers.egressOfPeers.set(id, egress)
+    const lists = new Map<Profile | undefined, VerdictList>()
+    const listOf = (id: number): VerdictList => {
+      const profile = profiles.of(id)
+      let list = lists.get(profile)
+      if (list === undefined) lists.set(profile, (list = profile?.listFor(this.view) ?? OPEN_LIST))
+      return list
     }
-    return peers.ingress.size + peers.egressOfPeers.size === 0 ? { kind: 'none' } : { kind: 'grown', peers }
-  }
-
-  #egressListOf(id: number, profiles: ProfileTable): VerdictList | undefined {
-    const profile = profiles.of(id)
-    return profile === undefined ? undefined : this.#egressList(profile.selection)
-  }
-
-  #egressList(selection: Selection): VerdictList | undefined {
-    if (!this.#egressLists.has(selection.key)) {
-      this.#egressLists.set(selection.key, compileEgressOfPeer(selection, this.view))
+    for (const id of isFull ? identities.ids() : [...newPeers, ...changedPeers]) {
+      const list = listOf(id)
+      if (!isSameList(list, old.egressOfPeers.get(id) ?? OPEN_LIST)) peers.egressOfPeers.set(id, list)
     }
-    return this.#egressLists.get(selection.key)
+    return peers
   }
-}
-
-function contentOf({ byIdentity, others, cidrs }: IngressPart): SetContent['ingress'] {
-  return { byIdentity, others, cidrs }
 }

@@ -1,16 +1,25 @@
-import { compileEgress, compileEgressOfPeer, compileIngress, podPeersOf } from './compile-set.ts'
+import { compileEgress, compileEgressOfPeers, compileIngress } from './compile-set.ts'
 import { LocalClass, type ClassChange, type ClassContext } from './local-class.ts'
 import type { PolicySet, PolicySetPeers } from './policy-set.ts'
 import { isSubject } from './policy-table.ts'
 import type { PodFacts, PolicyChange, PolicyWorld, WorldDelta } from './policy-world.ts'
-import { createSet, hasSamePeers, hashSet, SetTable, type LiveSet, type SetContent } from './set-table.ts'
+import {
+  createSet,
+  hasNoPeers,
+  hasSamePeers,
+  hashSet,
+  SetTable,
+  type LiveSet,
+  type SetContent,
+  type SetPeers,
+} from './set-table.ts'
 
 /** Identities that are gone stay in tables until something else changes there, or so many have gone. */
 const REMOVED_PEERS_MAX = 1024
 
 /** What to do so that the data plane agrees with the world, in this order. */
 export interface SetChanges {
-  /** Sets in use that have more peers, by key. */
+  /** What is said from now on about peers that are new, or of whom something else is said, by the key of a set in use. */
   readonly peers: ReadonlyMap<string, PolicySetPeers>
   /** Pods, by key, for which another set is now. */
   readonly pods: ReadonlyMap<string, PolicySet>
@@ -52,7 +61,7 @@ export class LocalSets {
     return live === undefined ? undefined : createSet(live.key, live.content)
   }
 
-  /** Compiles what changed. Sets that were given out before grow with `peers`. */
+  /** Compiles what changed. Sets that were given out before change with `peers`. */
   takeChanges(): SetChanges {
     const delta = this.#world.takeDelta()
     const regrouped = this.#regroup(delta)
@@ -65,12 +74,7 @@ export class LocalSets {
       newPeers: delta.newPeers,
       changedPeers: delta.changedPeers,
     }
-    const dead = context.profiles.takeDead()
-    const changes = new Map<LocalClass, ClassChange>()
-    for (const entry of this.#classes.values()) {
-      entry.forgetProfiles(dead)
-      changes.set(entry, entry.update(context))
-    }
+    const changes = new Map([...this.#classes.values()].map((entry) => [entry, entry.update(context)]))
     const before = new Map([...this.#classes.values()].map((entry) => [entry, entry.live]))
     const peers = this.#commit(changes)
     const pods = new Map<string, PolicySet>()
@@ -81,9 +85,7 @@ export class LocalSets {
         if (old !== set.key) pods.set(key, set)
       }
     }
-    this.#world.identities.keepMatches(
-      new Set([...this.#classes.values()].flatMap((entry) => podPeersOf(entry.ingress!))),
-    )
+    this.#world.identities.keepMatches(new Set([...this.#classes.values()].flatMap(({ podPeers }) => podPeers)))
     return { peers, pods, unused: this.#sets.sweep() }
   }
 
@@ -123,34 +125,33 @@ export class LocalSets {
       if (isFull || delta.namespaces.has(entry.view.namespace.name)) entry.markAll()
       if (delta.hasOutsideChanged) entry.dirty.egress = true
       for (const change of delta.policies) markPolicy(entry, change)
-      if (entry.ingress !== undefined && podPeersOf(entry.ingress).some((text) => delta.peerTexts.has(text))) {
+      if (delta.peerTexts.size > 0 && entry.podPeers.some((text) => delta.peerTexts.has(text)))
         entry.dirty.ingress = true
-      }
     }
   }
 
-  /** Gives classes their sets; returns the peers that sets grew by. */
+  /** Gives classes their sets; returns what changed of peers in sets that stay. */
   #commit(changes: ReadonlyMap<LocalClass, ClassChange>): Map<string, PolicySetPeers> {
-    const grown = new Map<string, PolicySetPeers>()
-    const growing = new Map<LiveSet<LocalClass>, LocalClass[]>()
     const replaced: [LocalClass, SetContent][] = []
+    const staying = new Map<LiveSet<LocalClass>, [LocalClass, SetPeers][]>()
     for (const [entry, change] of changes) {
       if (change.kind === 'replaced') replaced.push([entry, change.content])
-      else growing.set(entry.live!, [...(growing.get(entry.live!) ?? []), entry])
+      else if (staying.has(entry.live!)) staying.get(entry.live!)!.push([entry, change.peers])
+      else staying.set(entry.live!, [[entry, change.peers]])
     }
-    for (const [live, entries] of growing) {
-      const [first = NO_PEERS, ...rest] = entries.map((entry) => peersOf(changes.get(entry)!))
-      // Classes that shared a set part when a new peer is not the same to both.
-      for (const [i, peers] of rest.entries()) {
-        if (!hasSamePeers(first, peers)) replaced.push([entries[i + 1]!, extend(live.content, peers)])
-      }
-      if (first.ingress.size + first.egressOfPeers.size === 0) continue
-      this.#sets.grow(live, first)
-      grown.set(live.key, first)
+    const changed = new Map<string, PolicySetPeers>()
+    for (const [live, users] of staying) {
+      const [[, peers], ...others] = users as [[LocalClass, SetPeers], ...[LocalClass, SetPeers][]]
+      // Classes that shared a set part when not the same is said of a peer to both.
+      for (const [entry, own] of others)
+        if (!hasSamePeers(peers, own)) replaced.push([entry, extend(live.content, own)])
+      if (hasNoPeers(peers)) continue
+      this.#sets.change(live, peers)
+      changed.set(live.key, peers)
     }
-    // After growing: contents are compared as they are now.
+    // Last: contents are compared as they are now.
     for (const [entry, content] of replaced) this.#replace(entry, content)
-    return grown
+    return changed
   }
 
   #replace(entry: LocalClass, content: SetContent): void {
@@ -165,23 +166,13 @@ export function compilePolicySet(facts: PodFacts, world: PolicyWorld): PolicySet
   const { policies, identities, profiles, outside } = world
   const view = world.viewOf(facts)
   const { byIdentity, others, cidrs } = compileIngress(policies.select(view, 'ingress'), view, identities)
-  const egressOfPeers: SetContent['egressOfPeers'] = new Map()
-  for (const { selection, ids } of profiles.all()) {
-    const list = compileEgressOfPeer(selection, view)
-    if (list !== undefined) for (const id of ids) egressOfPeers.set(id, list)
-  }
+  const egressOfPeers = compileEgressOfPeers(profiles, view)
   const egress = compileEgress(policies.select(view, 'egress'), outside)
   const content: SetContent = { ingress: { byIdentity, others, cidrs }, egressOfPeers, egress }
   return createSet(hashSet(content), content)
 }
 
-const NO_PEERS: PolicySetPeers = { ingress: new Map(), egressOfPeers: new Map() }
-
-function peersOf(change: ClassChange): PolicySetPeers {
-  return change.kind === 'grown' ? change.peers : NO_PEERS
-}
-
-function extend(content: SetContent, peers: PolicySetPeers): SetContent {
+function extend(content: SetContent, peers: SetPeers): SetContent {
   return {
     ingress: { ...content.ingress, byIdentity: new Map([...content.ingress.byIdentity, ...peers.ingress]) },
     egressOfPeers: new Map([...content.egressOfPeers, ...peers.egressOfPeers]),
@@ -190,7 +181,7 @@ function extend(content: SetContent, peers: PolicySetPeers): SetContent {
 }
 
 function markPolicy({ view, dirty }: LocalClass, { before, after }: PolicyChange): void {
-  for (const policy of [before, after]) {
+  for (const policy of dirty.ingress && dirty.egress ? [] : [before, after]) {
     if (policy === undefined || isSubject(policy, view) === 'no') continue
     dirty.ingress ||= policy.ingress !== undefined
     dirty.egress ||= policy.egress !== undefined

@@ -32,7 +32,7 @@ export interface CidrVerdicts {
 }
 
 export interface PolicySet {
-  /** Sets with equal keys have equal content, but for peers that one of them was extended by since it was made. */
+  /** Sets with equal keys have equal content, but for peers of which something else was said since it was made. */
   readonly key: string
   /** Who may send to the pod. The identity's list and that of the source's address are both asked. */
   readonly ingress: {
@@ -54,7 +54,7 @@ export interface PolicySet {
   }
 }
 
-/** What a new identity adds to a set that is in use. */
+/** What a set in use says from now on about peers: new ones, and those of whom something else is said. Peers that are not named stay as they are. */
 export interface PolicySetPeers {
   readonly ingress: ReadonlyMap<number, VerdictList>
   readonly egressOfPeers: ReadonlyMap<number, VerdictList>

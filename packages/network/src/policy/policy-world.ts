@@ -97,7 +97,7 @@ export class PolicyWorld {
     const texts = this.identities.setNamespace(name, labels)
     if (texts === undefined) return
     for (const text of texts) this.#delta.peerTexts.add(text)
-    for (const id of this.identities.inNamespace(name)) this.#unprofiled.add(id)
+    for (const id of this.identities.inNamespace(name)) if (id >= FIRST_IDENTITY) this.#unprofiled.add(id)
     this.#delta.namespaces.add(name)
   }
 
@@ -162,7 +162,7 @@ export class PolicyWorld {
   get profiles(): ProfileTable {
     for (const id of this.#unprofiled) {
       const view = this.identities.get(id)
-      if (view === undefined || id < FIRST_IDENTITY) continue
+      if (view === undefined) continue
       const hasChanged = this.#profiles.set(id, this.policies.select(view, 'egress'))
       if (hasChanged && !this.#delta.newPeers.has(id)) this.#delta.changedPeers.add(id)
     }
@@ -235,10 +235,11 @@ export class PolicyWorld {
 
   /** Whose egress the policy may restrict. */
   #unprofile(policy: ParsedPolicy | undefined): void {
-    if (policy?.egress === undefined) return
+    if (policy?.egress === undefined || this.#unprofiled.size === this.identities.size) return
     const { namespace } = policy.subject
     for (const id of namespace === undefined ? this.identities.ids() : this.identities.inNamespace(namespace)) {
-      if (!this.#unprofiled.has(id) && isSubject(policy, this.identities.get(id)!) !== 'no') this.#unprofiled.add(id)
+      if (id < FIRST_IDENTITY || this.#unprofiled.has(id)) continue
+      if (isSubject(policy, this.identities.get(id)!) !== 'no') this.#unprofiled.add(id)
     }
   }
 

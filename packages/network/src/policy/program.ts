@@ -66,6 +66,8 @@ export class Program {
   /** All rules, in the order of the truths that {@link listFor} takes. */
   readonly rules: readonly ProgramRule[]
   readonly #clauses: readonly Clause[]
+  /** Rules that depend on the peer, with their place. */
+  readonly #conditional: readonly (readonly [index: number, rule: PolicyRule])[]
   readonly #admin: readonly Clause[]
   readonly #policies: readonly PolicyClauses[]
   readonly #baseline: readonly Clause[]
@@ -85,14 +87,13 @@ export class Program {
     this.#baseline = selection.baseline.flatMap(compile)
     this.#clauses = [...this.#admin, ...this.#policies.flatMap(({ clauses }) => clauses), ...this.#baseline]
     this.rules = this.#clauses
+    this.#conditional = this.#clauses.flatMap(({ rule }, i) => (isAboutEverything(rule) ? [] : [[i, rule] as const]))
   }
 
   /** Where rules mean the target. */
   listForTarget(target: Target): VerdictList {
     let signature = ''
-    for (const [i, { rule }] of this.rules.entries()) {
-      if (!isAboutEverything(rule)) signature += signRule(i, isTargetMeant(rule, target))
-    }
+    for (const [i, rule] of this.#conditional) signature += signRule(i, isTargetMeant(rule, target))
     return this.listFor(signature)
   }
 

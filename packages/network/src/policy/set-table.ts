@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { CidrVerdicts, PolicySet, PolicySetPeers, VerdictList } from './policy-set.ts'
+import type { CidrVerdicts, PolicySet, VerdictList } from './policy-set.ts'
 import { hashList, isSameList } from './verdict-list.ts'
 
 /** A set without its key; its maps belong to whoever made it. */
@@ -13,6 +13,11 @@ export interface SetContent {
   readonly egress: PolicySet['egress']
 }
 
+export interface SetPeers {
+  readonly ingress: Map<number, VerdictList>
+  readonly egressOfPeers: Map<number, VerdictList>
+}
+
 /** A set that pods use, and who uses it. */
 export interface LiveSet<User> {
   readonly key: string
@@ -21,34 +26,39 @@ export interface LiveSet<User> {
 }
 
 interface Entry<User> extends LiveSet<User> {
-  /** Of the content as it is now; undefined: it grew since. The key is of the content as it was made. */
-  hash: string | undefined
+  /** Equal hashes, equal contents; of a set that changed since it was made not the other way round. */
+  hash: string
 }
 
 /** Sets by content: pods of which policies say the same share one. */
 export class SetTable<User> {
   readonly #entries = new Map<string, Entry<User>>()
+  readonly #byHash = new Map<string, Entry<User>>()
 
   /** The set with this content, which from now on belongs to the table. */
   intern(content: SetContent, user: User): LiveSet<User> {
     const hash = hashSet(content)
-    let entry = this.#find(hash)
+    let entry = this.#byHash.get(hash)
     if (entry === undefined) {
-      // A set that grew still has the key of what it was.
+      // A set of which peers changed still has the key of what it was.
       let key = hash
       for (let i = 2; this.#entries.has(key); i++) key = `${hash}-${i}`
       entry = { key, content, users: new Set<User>(), hash }
       this.#entries.set(key, entry)
+      this.#byHash.set(hash, entry)
     }
     entry.users.add(user)
     return entry
   }
 
-  /** The set and all who use it now have more peers. */
-  grow(live: LiveSet<User>, peers: PolicySetPeers): void {
+  /** Something else is said of peers from now on, in the set and for all who use it. */
+  change(live: LiveSet<User>, peers: SetPeers): void {
     for (const [id, list] of peers.ingress) live.content.ingress.byIdentity.set(id, list)
     for (const [id, list] of peers.egressOfPeers) live.content.egressOfPeers.set(id, list)
-    this.#entries.get(live.key)!.hash = undefined
+    const entry = this.#entries.get(live.key)!
+    this.#forgetHash(entry)
+    entry.hash = hashOf([entry.hash, hashPeers(peers.ingress), hashPeers(peers.egressOfPeers)])
+    this.#byHash.set(entry.hash, entry)
   }
 
   leave(live: LiveSet<User>, user: User): void {
@@ -57,17 +67,16 @@ export class SetTable<User> {
 
   /** Forgets sets that nobody uses; returns their keys. */
   sweep(): string[] {
-    const unused = [...this.#entries.values()].filter(({ users }) => users.size === 0).map(({ key }) => key)
-    for (const key of unused) this.#entries.delete(key)
-    return unused
+    const unused = [...this.#entries.values()].filter(({ users }) => users.size === 0)
+    for (const entry of unused) {
+      this.#entries.delete(entry.key)
+      this.#forgetHash(entry)
+    }
+    return unused.map(({ key }) => key)
   }
 
-  #find(hash: string): Entry<User> | undefined {
-    for (const entry of this.#entries.values()) {
-      entry.hash ??= hashSet(entry.content)
-      if (entry.hash === hash) return entry
-    }
-    return undefined
+  #forgetHash(entry: Entry<User>): void {
+    if (this.#byHash.get(entry.hash) === entry) this.#byHash.delete(entry.hash)
   }
 }
 
@@ -77,7 +86,7 @@ export function createSet(key: string, { ingress, egressOfPeers, egress }: SetCo
 
 /** Equal hashes, equal contents. */
 export function hashSet({ ingress, egressOfPeers, egress }: SetContent): string {
-  const parts = [
+  return hashOf([
     hashList(ingress.others),
     hashPeers(ingress.byIdentity),
     hashBlocks(ingress.cidrs),
@@ -86,12 +95,26 @@ export function hashSet({ ingress, egressOfPeers, egress }: SetContent): string 
     hashList(egress.toPods),
     hashList(egress.outside.others),
     hashBlocks(egress.outside.cidrs),
-  ]
-  return createHash('sha256').update(parts.join('|')).digest('hex').slice(0, 32)
+  ])
 }
 
-export function hasSamePeers(a: PolicySetPeers, b: PolicySetPeers): boolean {
+export function hasNoPeers({ ingress, egressOfPeers }: SetPeers): boolean {
+  return ingress.size === 0 && egressOfPeers.size === 0
+}
+
+export function hasSamePeers(a: SetPeers, b: SetPeers): boolean {
   return hasSameLists(a.ingress, b.ingress) && hasSameLists(a.egressOfPeers, b.egressOfPeers)
+}
+
+export function isSameIngress(a: SetContent['ingress'], b: SetContent['ingress']): boolean {
+  if (a === b) return true
+  return isSameList(a.others, b.others) && hasSameBlocks(a.cidrs, b.cidrs) && hasSameLists(a.byIdentity, b.byIdentity)
+}
+
+export function isSameEgress(a: SetContent['egress'], b: SetContent['egress']): boolean {
+  if (a === b) return true
+  const isSame = a.isolated === b.isolated && isSameList(a.toPods, b.toPods)
+  return isSame && isSameList(a.outside.others, b.outside.others) && hasSameBlocks(a.outside.cidrs, b.outside.cidrs)
 }
 
 function hasSameLists(a: ReadonlyMap<number, VerdictList>, b: ReadonlyMap<number, VerdictList>): boolean {
@@ -100,16 +123,19 @@ function hasSameLists(a: ReadonlyMap<number, VerdictList>, b: ReadonlyMap<number
   return true
 }
 
+function hasSameBlocks(a: readonly CidrVerdicts[], b: readonly CidrVerdicts[]): boolean {
+  return a.length === b.length && hashBlocks(a) === hashBlocks(b)
+}
+
 function hashPeers(peers: ReadonlyMap<number, VerdictList>): string {
-  return [...peers.keys()]
-    .sort((a, b) => a - b)
-    .map((id) => `${id}:${hashList(peers.get(id)!)}`)
-    .join()
+  const ids = [...peers.keys()].sort((a, b) => a - b)
+  return hashOf(ids.map((id) => `${id}:${hashList(peers.get(id)!)}`))
 }
 
 function hashBlocks(blocks: readonly CidrVerdicts[]): string {
-  return blocks
-    .map(({ cidr, list }) => `${cidr}:${hashList(list)}`)
-    .sort()
-    .join()
+  return hashOf(blocks.map(({ cidr, list }) => `${cidr}:${hashList(list)}`).sort())
+}
+
+function hashOf(parts: readonly string[]): string {
+  return createHash('sha256').update(parts.join()).digest('hex').slice(0, 32)
 }

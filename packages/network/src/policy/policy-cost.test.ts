@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import type { NetworkPolicy } from '@centaurus/api/networking/v1'
+import { LocalSets, type SetChanges } from './local-sets.ts'
+import { selectorTests } from './pod-selector.ts'
+import { PolicyWorld } from './policy-world.ts'
+import { RuleBook } from './rule-book.ts'
+
+const NAMESPACES = 20
+const APPS = 50
+const IDENTITIES = NAMESPACES * APPS
+const PODS = 40
+
+/** Half of the policies restrict egress too. */
+function createPolicy(namespace: number, app: number, port: number): NetworkPolicy {
+  const peer = (offset: number): object => ({ podSelector: { matchLabels: { app: `app-${(app + offset) % APPS}` } } })
+  const egress = [{ to: [peer(2)], ports: [{ port }] }]
+  return {
+    metadata: { namespace: `ns-${namespace}`, name: `app-${app}` },
+    spec: {
+      podSelector: { matchLabels: { app: `app-${app}` } },
+      policyTypes: app % 2 === 0 ? ['Ingress'] : ['Ingress', 'Egress'],
+      ingress: [
+        {
+          from: [
+            peer(1),
+            {
+              namespaceSelector: { matchLabels: { team: `t${app % 5}` } },
+              podSelector: { matchLabels: { tier: 'front' } },
+            },
+          ],
+        },
+      ],
+      ...(app % 2 === 0 ? {} : { egress }),
+    },
+  }
+}
+
+function createHost(): { world: PolicyWorld; local: LocalSets } {
+  const world = new PolicyWorld({ tenant: 't', rules: new RuleBook() })
+  const local = new LocalSets(world)
+  for (let n = 0; n < NAMESPACES; n++) {
+    world.setNamespace(`ns-${n}`, { team: `t${n % 5}` })
+    for (let app = 0; app < APPS; app++) {
+      const labels = { app: `app-${app}`, tier: app % 3 === 0 ? 'front' : 'back' }
+      world.addIdentity({ id: 256 + n * APPS + app, namespace: `ns-${n}`, labels, keys: ['app', 'tier'] })
+      world.setNetworkPolicy(createPolicy(n, app, 80))
+    }
+  }
+  for (let p = 0; p < PODS; p++) {
+    const labels = { app: `app-${p}`, tier: p % 3 === 0 ? 'front' : 'back' }
+    local.setPod(`pod-${p}`, { namespace: `ns-${p % 2}`, labels, ip: `10.244.0.${p + 1}`, namedPorts: [] })
+  }
+  return { world, local }
+}
+
+function count(work: () => SetChanges): { tests: number; changes: SetChanges } {
+  const before = selectorTests.count
+  const changes = work()
+  return { tests: selectorTests.count - before, changes }
+}
+
+describe('selectors asked', () => {
+  const { world, local } = createHost()
+
+  it(`are few at the start: far from ${IDENTITIES} identities times as many policies`, () => {
+    const { tests, changes } = count(() => local.takeChanges())
+    assert.equal(changes.pods.size, PODS)
+    assert.ok(tests < IDENTITIES * 60, `${tests} selectors were asked`)
+  })
+
+  it('are those of the namespace and the peers when one policy changes, and only its pods have another set', () => {
+    const { tests, changes } = count(() => {
+      world.setNetworkPolicy(createPolicy(0, 2, 81))
+      world.setNetworkPolicy(createPolicy(0, 4, 81))
+      return local.takeChanges()
+    })
+    assert.equal(changes.pods.size, 0, 'rules without ports of their own say the same')
+    assert.ok(tests <= 2 * (APPS + PODS + 10), `${tests} selectors were asked`)
+    const edited = count(() => {
+      const policy = createPolicy(0, 2, 81)
+      world.setNetworkPolicy({ ...policy, spec: { ...policy.spec, ingress: [] } })
+      return local.takeChanges()
+    })
+    assert.deepEqual([...edited.changes.pods.keys()], ['pod-2'])
+    assert.ok(edited.tests <= APPS + PODS + 10, `${edited.tests} selectors were asked`)
+  })
+
+  it('are those of whom it selects when an egress policy changes; sets of others stay, with a new list for the peer', () => {
+    const { tests, changes } = count(() => {
+      world.setNetworkPolicy(createPolicy(1, 3, 81))
+      return local.takeChanges()
+    })
+    // Only the policy's own pods are asked about its ports; the peer's isolation is said by the same rule as before.
+    assert.deepEqual([...changes.pods.keys()], ['pod-3'])
+    assert.deepEqual(
+      [...changes.peers.values()].map(({ egressOfPeers }) => [...egressOfPeers.keys()]),
+      [[256 + APPS + 3]],
+    )
+    assert.ok(tests <= 2 * (APPS + PODS), `${tests} selectors were asked`)
+  })
+
+  it('are those of rules for local pods when an identity comes', () => {
+    const { tests, changes } = count(() => {
+      world.addIdentity({ id: 9999, namespace: 'ns-1', labels: { app: 'app-2', tier: 'front' }, keys: ['app', 'tier'] })
+      return local.takeChanges()
+    })
+    assert.equal(changes.pods.size, 0)
+    assert.ok(changes.peers.size > 0)
+    assert.ok(tests <= PODS * 8, `${tests} selectors were asked`)
+  })
+
+  it('are none when nothing changed', () => {
+    const { tests, changes } = count(() => {
+      world.setNetworkPolicy(createPolicy(1, 3, 81))
+      world.setNamespace('ns-1', { team: 't1' })
+      return local.takeChanges()
+    })
+    assert.equal(tests, 0)
+    assert.deepEqual(changes, { peers: new Map(), pods: new Map(), unused: [] })
+  })
+})
