@@ -122,6 +122,8 @@ inlined int encapsulate(context *ctx, const struct flow *flow, const struct tunn
 
 /* What a tunnelled packet says of itself. */
 struct arrival {
+	/* That sent it. */
+	__be32 node;
 	__u32 vni;
 	__u32 identity;
 	/* Bytes from the start of the frame to the inner Ethernet header. */

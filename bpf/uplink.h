@@ -27,6 +27,7 @@ inlined int parse_tunnel(context *ctx, const struct outer *outer, struct arrival
 	if ((outer->geneve.version_and_words & GENEVE_VERSION_MASK) || (outer->geneve.flags & GENEVE_FLAG_CONTROL) ||
 	    outer->geneve.protocol != bpf_htons(GENEVE_ETHERNET) || (outer->ip.frag_off & bpf_htons(0x2000)))
 		return DROP_TUNNEL_MALFORMED;
+	arrival->node = outer->ip.saddr;
 	arrival->vni = bpf_ntohl(outer->geneve.vni) >> 8;
 	arrival->tos = outer->ip.tos;
 	arrival->inner = sizeof(*outer) + (outer->geneve.version_and_words & GENEVE_OPTION_WORDS_MASK) * 4;
@@ -91,7 +92,7 @@ inlined int arrive_at_pod(context *ctx, struct flow *flow, const struct arrival 
 		return DROP(ctx, flow, reason, INGRESS);
 	if (arrival->is_isolated)
 		path.flags |= CT_ISOLATED;
-	if (flow->identity == IDENTITY_HOST || flow->identity == IDENTITY_WORLD)
+	if (flow->source == arrival->node)
 		path.flags |= CT_VIA_NODE;
 	find_flow(ctx, flow, &found);
 	reason = admit(flow, &path, &found);
