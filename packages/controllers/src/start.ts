@@ -28,6 +28,7 @@ import { startResourceQuotaController, type QuotaRules } from './resource-quota/
 import { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
 import { startStatefulSetController } from './stateful-set/reconcile.ts'
 import { startTokenSecretController, type TokenSecretDeps } from './token-secret/reconcile.ts'
+import { startSubnetController } from './subnet/reconcile.ts'
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts'
 import { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
 import { startVolumeBindingController } from './volume-binding/reconcile.ts'
@@ -81,6 +82,7 @@ const CONTROLLERS = {
   'garbage-collector-controller': startGarbageCollector,
   'disruption-controller': startDisruptionController,
   'network-identity-controller': (inputs) => startNetworkIdentityController(inputs),
+  'subnet-controller': (inputs) => startSubnetController(inputs),
   'persistentvolume-binder-controller': startVolumeBindingController,
   'ephemeral-volume-controller': startEphemeralVolumeController,
   'persistentvolumeclaim-protection-controller': startClaimProtectionController,
