@@ -7,6 +7,20 @@
 /* The first address of a block is its node's own. */
 #define BLOCK_HOST bpf_htonl(1)
 
+/*
+ * Whether a pod of another network is behind the address, by which its host knows it: the host would take the packet there as the world's. A pod reaches pods
+ * by its own network alone.
+ */
+inlined int is_foreign_pod(const struct endpoint *pod, __be32 destination)
+{
+	__be32 block = block_of(destination, CONFIG.block_prefix);
+	struct destination elsewhere;
+
+	if (find_endpoint(0, destination))
+		return 1;
+	return pod->route_domain && find_route(0, block, &elsewhere) && destination != (block | BLOCK_HOST);
+}
+
 /* Where the pod's packet goes, and what that says of a new flow. */
 inlined void find_destination(const struct endpoint *pod, const struct flow *flow, struct destination *to, struct path *path)
 {
@@ -28,7 +42,7 @@ inlined void find_destination(const struct endpoint *pod, const struct flow *flo
 		path->destination_device = to->pod->ifindex;
 		path->destination_set = to->pod->policy_set;
 		path->flags = CT_TO_POD | (flow->destination == ipv4_of(&pod->ip) ? CT_EXEMPT : 0);
-	} else if (is_near && flow->destination != CONFIG.host_ip.words[3]) {
+	} else if (flow->destination != CONFIG.host_ip.words[3] && (is_near || is_foreign_pod(pod, flow->destination))) {
 		to->place = PLACE_NOWHERE;
 	}
 }

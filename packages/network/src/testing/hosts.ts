@@ -61,12 +61,24 @@ export function createBareHost(wire: Wire, plan: HostPlan): NetworkNamespace {
     link add ${plan.name} mtu ${wire.mtu} type veth peer name eth0 mtu ${wire.mtu} netns ${plan.name}
     link set ${plan.name} master br0
     link set ${plan.name} up`)
+  setUpUplink(host, plan)
+  return host
+}
+
+/** Two hosts on one cable, without a switch, for measurements. There is no world behind it. */
+export function createCabledHosts(plans: readonly [HostPlan, HostPlan], { mtu }: WireOptions): NetworkNamespace[] {
+  const hosts = plans.map(({ name }) => NetworkNamespace.create(name))
+  hosts[0]!.ip(`link add eth0 mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${plans[1].name}`)
+  hosts.forEach((host, index) => setUpUplink(host, plans[index]!))
+  return hosts
+}
+
+function setUpUplink(host: NetworkNamespace, plan: HostPlan): void {
   host.ip(`
     addr add ${plan.address}/24 dev eth0
     link set eth0 up
     route add default via 192.168.77.254`)
   host.run(() => writeFileSync('/proc/sys/net/ipv4/ip_forward', '1'))
-  return host
 }
 
 /** The device by which the host's own stack and pods meet, and the way to the world: what the daemon makes of its plan. */

@@ -32,3 +32,8 @@ export {
   type TestVerdict,
 } from './test-dataplane.ts'
 export { pollSockets, Socket } from './sockets.ts'
+export { type BpfObject, loadObject } from '../kernel/bpf-object.ts'
+export { BpfMap } from '../kernel/bpf-map.ts'
+export { requireBpf } from '../kernel/bpf-syscall.ts'
+export { attachProgram } from '../kernel/bpf-link.ts'
+export { countPossibleCpus } from '../dataplane/open-programs.ts'
