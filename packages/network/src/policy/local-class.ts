@@ -11,7 +11,7 @@ import { FIRST_IDENTITY, type IdentityTable } from './identity-table.ts'
 import type { VerdictList } from './policy-set.ts'
 import type { PolicyTable } from './policy-table.ts'
 import type { Profile, ProfileTable } from './profile-table.ts'
-import { isSameEgress, isSameIngress, type LiveSet, type SetContent, type SetPeers } from './set-table.ts'
+import { changePeers, isSameEgress, isSameIngress, type LiveSet, type SetContent, type SetPeers } from './set-table.ts'
 import { isSameList, OPEN_LIST } from './verdict-list.ts'
 
 /** What compiling a class of pods needs to know of the rest. */
@@ -33,7 +33,8 @@ export type ClassChange =
 /** Pods of this host between which no policy distinguishes. */
 export class LocalClass {
   readonly key: string
-  readonly view: SubjectView
+  /** One of its pods, as far as policies see. */
+  view: SubjectView
   readonly pods = new Set<string>()
   /** Parts that have to be compiled again. `peers`: the egress of peers. */
   readonly dirty = { ingress: true, egress: true, peers: true }
@@ -72,12 +73,13 @@ export class LocalClass {
     const peers = this.#compilePeers(old, context, dirty.peers)
     if (isSameIngress(old.ingress, ingress) && isSameEgress(old.egress, egress)) return { kind: 'peers', peers }
     const exists = ([id]: [number, unknown]): boolean => id < FIRST_IDENTITY || identities.get(id) !== undefined
-    const byIdentity = dirty.ingress ? ingress.byIdentity : new Map([...old.ingress.byIdentity].filter(exists))
-    const egressOfPeers = new Map([...old.egressOfPeers].filter(exists))
-    for (const [id, list] of peers.ingress) byIdentity.set(id, list)
-    for (const [id, list] of peers.egressOfPeers) egressOfPeers.set(id, list)
-    for (const [id, list] of egressOfPeers) if (list === OPEN_LIST) egressOfPeers.delete(id)
-    return { kind: 'replaced', content: { ingress: { ...ingress, byIdentity }, egress, egressOfPeers } }
+    const content = {
+      ingress: dirty.ingress ? ingress : { ...ingress, byIdentity: new Map([...ingress.byIdentity].filter(exists)) },
+      egress,
+      egressOfPeers: new Map([...old.egressOfPeers].filter(exists)),
+    }
+    changePeers(content, peers)
+    return { kind: 'replaced', content }
   }
 
   #compileIngress({ policies, identities }: ClassContext): SetContent['ingress'] {

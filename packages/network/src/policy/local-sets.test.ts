@@ -16,8 +16,16 @@ class Tables {
   readonly sets = new Map<string, PolicySet>()
   readonly pods = new Map<string, string>()
 
-  apply({ peers, pods, unused }: SetChanges): void {
-    for (const [key, more] of peers) this.sets.set(key, extend(this.sets.get(key)!, more))
+  apply({ sets, pods, unused }: SetChanges): void {
+    const changed = [...sets].map(([before, { key, peers }]) => ({
+      before,
+      set: { ...extend(this.sets.get(before)!, peers), key },
+    }))
+    for (const { before } of changed) this.sets.delete(before)
+    for (const { before, set } of changed) {
+      this.sets.set(set.key, set)
+      for (const [pod, key] of this.pods) if (key === before) this.pods.set(pod, set.key)
+    }
     for (const [pod, set] of pods) {
       if (!this.sets.has(set.key)) this.sets.set(set.key, copy(set))
       this.pods.set(pod, set.key)
@@ -50,7 +58,7 @@ function contentOf({ ingress, egress, egressOfPeers }: PolicySet, ids: ReadonlyS
   const outside = egress.outside.cidrs.toSorted((a, b) => (a.cidr < b.cidr ? -1 : 1))
   return {
     ingress: { byIdentity: entries(ingress.byIdentity), others: ingress.others, cidrs },
-    // Peers that are allowed everything again stay until the set is made again.
+    // Tables keep peers that are allowed everything again.
     egressOfPeers: entries(egressOfPeers).filter(([, list]) => list !== OPEN_LIST),
     egress: { ...egress, outside: { ...egress.outside, cidrs: outside } },
   }
@@ -76,7 +84,7 @@ class Life {
 
   constructor(seed: number) {
     this.#random = createSeededRandom(seed)
-    this.#worlds = [generateWorld(seed * 2), generateWorld(seed * 2 + 1)]
+    this.#worlds = [generateWorld(seed * 2), generateWorld(seed * 2 + 1)].map(withTwins)
   }
 
   step(): string {
@@ -125,7 +133,7 @@ class Life {
   /** Everything again from nothing. */
   check(): void {
     const changes = this.local.takeChanges()
-    this.grown += changes.peers.size
+    this.grown += changes.sets.size
     this.flipped += changes.pods.size
     this.tables.apply(changes)
     const fresh = new PolicyWorld({ tenant: 't', rules: this.rules })
@@ -133,7 +141,10 @@ class Life {
     for (const [name, pod] of this.pods) {
       const expected = contentOf(compilePolicySet(pod, fresh), this.ids)
       assert.deepEqual(contentOf(this.tables.setOf(name), this.ids), expected, `tables of ${name}`)
-      assert.deepEqual(contentOf(this.local.get(name)!, this.ids), expected, `set of ${name}`)
+      const set = this.local.get(name)!
+      assert.deepEqual(contentOf(set, this.ids), expected, `set of ${name}`)
+      assert.ok(![...set.egressOfPeers.values()].includes(OPEN_LIST))
+      assert.equal(this.tables.pods.get(name), set.key)
     }
   }
 
@@ -175,6 +186,11 @@ class Life {
   #pick<T>(from: readonly T[]): T | undefined {
     return from[this.#random.integer(Math.max(1, from.length))]
   }
+}
+
+/** Half of the pods have no named ports, so that more of them are alike, as replicas are. */
+function withTwins(world: OracleWorld): OracleWorld {
+  return { ...world, pods: world.pods.map((pod, i) => (i % 2 === 0 ? { ...pod, namedPorts: [] } : pod)) }
 }
 
 function key({ metadata }: { metadata: { namespace?: string | undefined; name?: string | undefined } }): string {
@@ -254,6 +270,6 @@ describe('local sets', () => {
     const { pods: changed } = local.takeChanges()
     assert.equal(changed.size, pods.length)
     assert.equal(new Set([...changed.values()].map(({ key }) => key)).size, 1)
-    assert.deepEqual(local.takeChanges(), { peers: new Map(), pods: new Map(), unused: [] })
+    assert.deepEqual(local.takeChanges(), { sets: new Map(), pods: new Map(), unused: [] })
   })
 })

@@ -4,6 +4,7 @@ import type { PolicySet, PolicySetPeers } from './policy-set.ts'
 import { isSubject } from './policy-table.ts'
 import type { PodFacts, PolicyChange, PolicyWorld, WorldDelta } from './policy-world.ts'
 import {
+  changePeers,
   createSet,
   hasNoPeers,
   hasSamePeers,
@@ -19,12 +20,18 @@ const REMOVED_PEERS_MAX = 1024
 
 /** What to do so that the data plane agrees with the world, in this order. */
 export interface SetChanges {
-  /** What is said from now on about peers that are new, or of whom something else is said, by the key of a set in use. */
-  readonly peers: ReadonlyMap<string, PolicySetPeers>
+  /** Sets in use that say something else of some peers now, by the key that they had. */
+  readonly sets: ReadonlyMap<string, SetChange>
   /** Pods, by key, for which another set is now. */
   readonly pods: ReadonlyMap<string, PolicySet>
   /** Keys of sets that no pod has any more. */
   readonly unused: readonly string[]
+}
+
+export interface SetChange {
+  /** Of the set as it is now. */
+  readonly key: string
+  readonly peers: PolicySetPeers
 }
 
 /** The policy sets of a host's pods in one network, kept up to date with the world. */
@@ -34,8 +41,6 @@ export class LocalSets {
   readonly #pods = new Map<string, { readonly facts: PodFacts; class: LocalClass | undefined }>()
   readonly #classes = new Map<string, LocalClass>()
   readonly #moved = new Set<string>()
-  /** How often policies began to distinguish by something else. */
-  #groupings = 0
   #removedPeers = 0
 
   constructor(world: PolicyWorld) {
@@ -61,7 +66,7 @@ export class LocalSets {
     return live === undefined ? undefined : createSet(live.key, live.content)
   }
 
-  /** Compiles what changed. Sets that were given out before change with `peers`. */
+  /** Compiles what changed. Sets that were given out before change in place. */
   takeChanges(): SetChanges {
     const delta = this.#world.takeDelta()
     const regrouped = this.#regroup(delta)
@@ -76,7 +81,7 @@ export class LocalSets {
     }
     const changes = new Map([...this.#classes.values()].map((entry) => [entry, entry.update(context)]))
     const before = new Map([...this.#classes.values()].map((entry) => [entry, entry.live]))
-    const peers = this.#commit(changes)
+    const sets = this.#commit(changes)
     const pods = new Map<string, PolicySet>()
     for (const entry of this.#classes.values()) {
       const set = createSet(entry.live!.key, entry.live!.content)
@@ -86,17 +91,15 @@ export class LocalSets {
       }
     }
     this.#world.identities.keepMatches(new Set([...this.#classes.values()].flatMap(({ podPeers }) => podPeers)))
-    return { peers, pods, unused: this.#sets.sweep() }
+    return { sets, pods, unused: this.#sets.sweep() }
   }
 
   /** Puts pods into the classes that policies distinguish now. Returns the keys of the sets that pods that moved had. */
   #regroup(delta: WorldDelta): Map<string, string | undefined> {
     const had = new Map<string, string | undefined>()
-    if (delta.mustRegroup) this.#groupings++
     for (const key of delta.mustRegroup ? this.#pods.keys() : this.#moved) {
       const pod = this.#pods.get(key)!
-      // A class sees what its first pod is: of what policies did not ask when it was made, others in it may differ.
-      const classKey = `${this.#groupings} ${this.#world.distinguish(pod.facts)}`
+      const classKey = this.#world.distinguish(pod.facts)
       if (pod.class?.key === classKey) continue
       had.set(key, pod.class?.live?.key)
       pod.class?.pods.delete(key)
@@ -110,9 +113,12 @@ export class LocalSets {
     }
     this.#moved.clear()
     for (const [key, entry] of this.#classes) {
-      if (entry.pods.size > 0) continue
-      this.#classes.delete(key)
-      if (entry.live !== undefined) this.#sets.leave(entry.live, entry)
+      const [first] = entry.pods
+      if (first === undefined) {
+        this.#classes.delete(key)
+        if (entry.live !== undefined) this.#sets.leave(entry.live, entry)
+        // A class sees what one of its pods is, which may be one that policies have just set apart.
+      } else if (delta.mustRegroup) entry.view = this.#world.viewOf(this.#pods.get(first)!.facts)
     }
     return had
   }
@@ -131,7 +137,7 @@ export class LocalSets {
   }
 
   /** Gives classes their sets; returns what changed of peers in sets that stay. */
-  #commit(changes: ReadonlyMap<LocalClass, ClassChange>): Map<string, PolicySetPeers> {
+  #commit(changes: ReadonlyMap<LocalClass, ClassChange>): Map<string, SetChange> {
     const replaced: [LocalClass, SetContent][] = []
     const staying = new Map<LiveSet<LocalClass>, [LocalClass, SetPeers][]>()
     for (const [entry, change] of changes) {
@@ -139,15 +145,16 @@ export class LocalSets {
       else if (staying.has(entry.live!)) staying.get(entry.live!)!.push([entry, change.peers])
       else staying.set(entry.live!, [[entry, change.peers]])
     }
-    const changed = new Map<string, PolicySetPeers>()
+    const changed = new Map<string, SetChange>()
     for (const [live, users] of staying) {
       const [[, peers], ...others] = users as [[LocalClass, SetPeers], ...[LocalClass, SetPeers][]]
       // Classes that shared a set part when not the same is said of a peer to both.
       for (const [entry, own] of others)
         if (!hasSamePeers(peers, own)) replaced.push([entry, extend(live.content, own)])
       if (hasNoPeers(peers)) continue
+      const before = live.key
       this.#sets.change(live, peers)
-      changed.set(live.key, peers)
+      changed.set(before, { key: live.key, peers })
     }
     // Last: contents are compared as they are now.
     for (const [entry, content] of replaced) this.#replace(entry, content)
@@ -172,12 +179,14 @@ export function compilePolicySet(facts: PodFacts, world: PolicyWorld): PolicySet
   return createSet(hashSet(content), content)
 }
 
-function extend(content: SetContent, peers: SetPeers): SetContent {
-  return {
-    ingress: { ...content.ingress, byIdentity: new Map([...content.ingress.byIdentity, ...peers.ingress]) },
-    egressOfPeers: new Map([...content.egressOfPeers, ...peers.egressOfPeers]),
-    egress: content.egress,
+function extend({ ingress, egressOfPeers, egress }: SetContent, peers: SetPeers): SetContent {
+  const content = {
+    ingress: { ...ingress, byIdentity: new Map(ingress.byIdentity) },
+    egressOfPeers: new Map(egressOfPeers),
+    egress,
   }
+  changePeers(content, peers)
+  return content
 }
 
 function markPolicy({ view, dirty }: LocalClass, { before, after }: PolicyChange): void {

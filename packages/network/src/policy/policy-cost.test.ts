@@ -94,7 +94,7 @@ describe('selectors asked', () => {
     // Only the policy's own pods are asked about its ports; the peer's isolation is said by the same rule as before.
     assert.deepEqual([...changes.pods.keys()], ['pod-3'])
     assert.deepEqual(
-      [...changes.peers.values()].map(({ egressOfPeers }) => [...egressOfPeers.keys()]),
+      [...changes.sets.values()].map(({ peers }) => [...peers.egressOfPeers.keys()]),
       [[256 + APPS + 3]],
     )
     assert.ok(tests <= 2 * (APPS + PODS), `${tests} selectors were asked`)
@@ -106,7 +106,7 @@ describe('selectors asked', () => {
       return local.takeChanges()
     })
     assert.equal(changes.pods.size, 0)
-    assert.ok(changes.peers.size > 0)
+    assert.ok(changes.sets.size > 0)
     assert.ok(tests <= PODS * 8, `${tests} selectors were asked`)
   })
 
@@ -117,6 +117,6 @@ describe('selectors asked', () => {
       return local.takeChanges()
     })
     assert.equal(tests, 0)
-    assert.deepEqual(changes, { peers: new Map(), pods: new Map(), unused: [] })
+    assert.deepEqual(changes, { sets: new Map(), pods: new Map(), unused: [] })
   })
 })

@@ -32,7 +32,7 @@ export interface CidrVerdicts {
 }
 
 export interface PolicySet {
-  /** Sets with equal keys have equal content, but for peers of which something else was said since it was made. */
+  /** Sets with equal keys have equal content, in every process. */
   readonly key: string
   /** Who may send to the pod. The identity's list and that of the source's address are both asked. */
   readonly ingress: {

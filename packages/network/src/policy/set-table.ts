@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { CidrVerdicts, PolicySet, VerdictList } from './policy-set.ts'
-import { hashList, isSameList } from './verdict-list.ts'
+import { hashList, isSameList, OPEN_LIST } from './verdict-list.ts'
 
 /** A set without its key; its maps belong to whoever made it. */
 export interface SetContent {
@@ -20,45 +20,38 @@ export interface SetPeers {
 
 /** A set that pods use, and who uses it. */
 export interface LiveSet<User> {
+  /** Equal keys, equal contents; what was changed in place may also have another key than what was made so. */
   readonly key: string
   readonly content: SetContent
   readonly users: Set<User>
 }
 
 interface Entry<User> extends LiveSet<User> {
-  /** Equal hashes, equal contents; of a set that changed since it was made not the other way round. */
-  hash: string
+  key: string
 }
 
 /** Sets by content: pods of which policies say the same share one. */
 export class SetTable<User> {
   readonly #entries = new Map<string, Entry<User>>()
-  readonly #byHash = new Map<string, Entry<User>>()
 
   /** The set with this content, which from now on belongs to the table. */
   intern(content: SetContent, user: User): LiveSet<User> {
-    const hash = hashSet(content)
-    let entry = this.#byHash.get(hash)
-    if (entry === undefined) {
-      // A set of which peers changed still has the key of what it was.
-      let key = hash
-      for (let i = 2; this.#entries.has(key); i++) key = `${hash}-${i}`
-      entry = { key, content, users: new Set<User>(), hash }
-      this.#entries.set(key, entry)
-      this.#byHash.set(hash, entry)
-    }
+    const key = hashSet(content)
+    let entry = this.#entries.get(key)
+    if (entry === undefined) this.#entries.set(key, (entry = { key, content, users: new Set<User>() }))
     entry.users.add(user)
     return entry
   }
 
-  /** Something else is said of peers from now on, in the set and for all who use it. */
+  /** Something else is said of peers from now on, in the set and for all who use it; the set has another key. */
   change(live: LiveSet<User>, peers: SetPeers): void {
-    for (const [id, list] of peers.ingress) live.content.ingress.byIdentity.set(id, list)
-    for (const [id, list] of peers.egressOfPeers) live.content.egressOfPeers.set(id, list)
+    changePeers(live.content, peers)
     const entry = this.#entries.get(live.key)!
-    this.#forgetHash(entry)
-    entry.hash = hashOf([entry.hash, hashPeers(peers.ingress), hashPeers(peers.egressOfPeers)])
-    this.#byHash.set(entry.hash, entry)
+    this.#entries.delete(entry.key)
+    // From the old key and what changed, not from all that the set says: that may be ten thousand times more.
+    entry.key = hashOf([entry.key, hashPeers(peers.ingress), hashPeers(peers.egressOfPeers)])
+    while (this.#entries.has(entry.key)) entry.key = hashOf([entry.key])
+    this.#entries.set(entry.key, entry)
   }
 
   leave(live: LiveSet<User>, user: User): void {
@@ -67,21 +60,23 @@ export class SetTable<User> {
 
   /** Forgets sets that nobody uses; returns their keys. */
   sweep(): string[] {
-    const unused = [...this.#entries.values()].filter(({ users }) => users.size === 0)
-    for (const entry of unused) {
-      this.#entries.delete(entry.key)
-      this.#forgetHash(entry)
-    }
-    return unused.map(({ key }) => key)
-  }
-
-  #forgetHash(entry: Entry<User>): void {
-    if (this.#byHash.get(entry.hash) === entry) this.#byHash.delete(entry.hash)
+    const unused = [...this.#entries.values()].filter(({ users }) => users.size === 0).map(({ key }) => key)
+    for (const key of unused) this.#entries.delete(key)
+    return unused
   }
 }
 
 export function createSet(key: string, { ingress, egressOfPeers, egress }: SetContent): PolicySet {
   return { key, ingress, egressOfPeers, egress }
+}
+
+/** Peers that are allowed everything again have no entry any more. */
+export function changePeers({ ingress, egressOfPeers }: SetContent, peers: SetPeers): void {
+  for (const [id, list] of peers.ingress) ingress.byIdentity.set(id, list)
+  for (const [id, list] of peers.egressOfPeers) {
+    if (list === OPEN_LIST) egressOfPeers.delete(id)
+    else egressOfPeers.set(id, list)
+  }
 }
 
 /** Equal hashes, equal contents. */
