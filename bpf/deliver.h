@@ -73,6 +73,33 @@ inlined int deliver_to_host(context *ctx, struct flow *flow)
 	return bpf_redirect(ifindex, BPF_F_INGRESS);
 }
 
+/*
+ * The host sends on what is for another node with its own address, which that node believes: whoever could speak to the tunnel's port there would speak as this
+ * host, with any identity. Neither a pod nor a Service's client has business with it.
+ */
+inlined int plays_node(const struct flow *flow)
+{
+	struct node_key key = { .ip = address_of(flow->destination) };
+
+	return flow->protocol == IPPROTO_UDP && flow->destination_port == GENEVE_PORT && lookup(&nodes, &key);
+}
+
+/* A service's packet that goes to no pod: to this host's stack, or out of a device to whoever has its destination. */
+inlined int leads_past_pods(const struct flow *flow)
+{
+	return flow->out_ifindex || is_own_address(flow->destination);
+}
+
+inlined int deliver_past_pods(context *ctx, struct flow *flow)
+{
+	if (!flow->out_ifindex)
+		return deliver_to_host(ctx, flow);
+	if (plays_node(flow))
+		return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, EGRESS);
+	note_target(flow->out_ifindex);
+	return bpf_redirect_neigh(flow->out_ifindex, 0, 0, 0);
+}
+
 /* Whether the packet, or each segment that it will be cut into, is larger than a tunnel takes. */
 inlined int is_too_big(context *ctx, const struct flow *flow)
 {

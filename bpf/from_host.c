@@ -108,6 +108,8 @@ int from_host(context *ctx)
 		note_target(CONFIG.host_ifindex);
 		return bpf_redirect(CONFIG.host_ifindex, BPF_F_INGRESS);
 	case SERVICE_TRANSLATED:
+		if (leads_past_pods(&flow))
+			return deliver_past_pods(ctx, &flow);
 		is_translated = 1;
 	}
 	pod = find_endpoint(flow.vni, flow.destination);

@@ -87,17 +87,6 @@ inlined int send_to_node(context *ctx, struct flow *flow, const struct endpoint 
 	return bpf_redirect(device_of(ctx), 0);
 }
 
-/*
- * The host sends on what is for another node with its own address, which that node believes: whoever could speak to the tunnel's port there would speak as this
- * host, with any identity. No pod has business with it.
- */
-inlined int plays_node(const struct flow *flow)
-{
-	struct node_key key = { .ip = address_of(flow->destination) };
-
-	return flow->protocol == IPPROTO_UDP && flow->destination_port == GENEVE_PORT && lookup(&nodes, &key);
-}
-
 inlined int send(context *ctx, struct flow *flow, const struct endpoint *pod, const struct destination *to)
 {
 	int reason;
@@ -108,6 +97,8 @@ inlined int send(context *ctx, struct flow *flow, const struct endpoint *pod, co
 	case PLACE_NODE:
 		return send_to_node(ctx, flow, pod, to);
 	case PLACE_HOST:
+		if (flow->out_ifindex)
+			return deliver_past_pods(ctx, flow);
 		if (plays_node(flow))
 			return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, EGRESS);
 		if (flow->source == ipv4_of(&pod->ip)) {
@@ -145,10 +136,8 @@ inlined int route_packet(context *ctx, struct flow *flow, const struct endpoint 
 	if (found.entry && !found.is_forward && (found.entry->flags & CT_TRANSLATED)) {
 		if (service_reverse(ctx, flow) == SERVICE_DROP)
 			return drop(ctx, flow, EGRESS);
-		if (flow->out_ifindex) {
-			note_target(flow->out_ifindex);
-			return bpf_redirect_neigh(flow->out_ifindex, 0, 0, 0);
-		}
+		if (flow->out_ifindex)
+			return deliver_past_pods(ctx, flow);
 		if (flow->destination != judged)
 			find_destination(pod, flow, &to, &path);
 	}

@@ -11,10 +11,7 @@ inlined int arrive_at_host(context *ctx, struct flow *flow, const struct arrival
 		return DROP(ctx, flow, reason, INGRESS);
 	if (service_reverse(ctx, flow) == SERVICE_DROP)
 		return drop(ctx, flow, INGRESS);
-	if (!flow->out_ifindex)
-		return deliver_to_host(ctx, flow);
-	note_target(flow->out_ifindex);
-	return bpf_redirect_neigh(flow->out_ifindex, 0, 0, 0);
+	return deliver_past_pods(ctx, flow);
 }
 
 /* A Service's backend on another host. */
@@ -45,6 +42,8 @@ inlined int serve_world(context *ctx, struct flow *flow)
 	int reason;
 
 	flow->identity = IDENTITY_WORLD;
+	if (leads_past_pods(flow))
+		return deliver_past_pods(ctx, flow);
 	if (!pod)
 		return pass_on(ctx, flow);
 	path.destination_set = pod->policy_set;
@@ -56,8 +55,8 @@ inlined int serve_world(context *ctx, struct flow *flow)
 	return deliver_to_pod(ctx, flow, pod, 1);
 }
 
-/* Not of the tunnel. What is no Service's goes to the host as if nobody had looked. */
-inlined int arrive_from_world(context *ctx, const struct ethhdr *eth)
+/* Not of the tunnel. What is no Service's goes to the host as if nobody had looked. The two ways are functions since one stack has no room for both. */
+static __noinline int arrive_from_world(context *ctx, const struct ethhdr *eth)
 {
 	struct flow flow = {};
 
@@ -77,21 +76,13 @@ inlined int arrive_from_world(context *ctx, const struct ethhdr *eth)
 	}
 }
 
-SEC("tc")
-int from_uplink(context *ctx)
+static __noinline int arrive_by_tunnel(context *ctx, const struct outer *outer)
 {
 	struct arrival arrival = {};
 	struct flow flow = {};
 	struct endpoint *pod;
-	struct outer outer __attribute__((aligned(8))) = {};
-	int reason;
+	int reason = parse_tunnel(ctx, outer, &arrival);
 
-	if (context_load(ctx, 0, &outer, sizeof(outer)) < 0 || !is_tunnelled(&outer)) {
-		if (context_load(ctx, 0, &outer.eth, sizeof(outer.eth)) < 0)
-			return VERDICT_PASS;
-		return arrive_from_world(ctx, &outer.eth);
-	}
-	reason = parse_tunnel(ctx, &outer, &arrival);
 	if (reason == DROP_NONE)
 		reason = parse_inner(ctx, &arrival, &flow);
 	if (reason != DROP_NONE)
@@ -102,6 +93,18 @@ int from_uplink(context *ctx)
 	if (is_own_address(flow.destination))
 		return arrive_at_host(ctx, &flow, &arrival);
 	return DROP(ctx, &flow, DROP_NO_ENDPOINT, INGRESS);
+}
+
+SEC("tc")
+int from_uplink(context *ctx)
+{
+	struct outer outer __attribute__((aligned(8))) = {};
+
+	if (context_load(ctx, 0, &outer, sizeof(outer)) == 0 && is_tunnelled(&outer))
+		return arrive_by_tunnel(ctx, &outer);
+	if (context_load(ctx, 0, &outer.eth, sizeof(outer.eth)) < 0)
+		return VERDICT_PASS;
+	return arrive_from_world(ctx, &outer.eth);
 }
 
 char LICENSE[] SEC("license") = "Apache-2.0";

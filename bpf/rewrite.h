@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes addresses and ports in a packet and its flow together, with all sums. */
 #pragma once
-#include "flow.h"
+#include "sctp.h"
 
 #define GATEWAY_MAC_BYTES { 0x02, 0xce, 0x47, 0x00, 0x00, 0x01 }
 
 enum rewrite_end { REWRITE_SOURCE, REWRITE_DESTINATION };
 
-/* Offset of the checksum in the layer 4 header; -1: has none that covers addresses or ports (SCTP's CRC covers no address and is left to SCTP's ports rule). */
+/* Offset of the checksum in the layer 4 header; -1: has none that covers addresses (SCTP's covers ports alone: see sctp.h). */
 inlined int checksum_offset(__u8 protocol)
 {
 	if (protocol == IPPROTO_TCP)
@@ -98,7 +98,7 @@ inlined int rewrite_address(context *ctx, struct flow *flow, enum rewrite_end en
 	return DROP_NONE;
 }
 
-/* TCP and UDP, host byte order. Returns a drop reason. SCTP's CRC is over its own header: a port can't be changed without the whole packet, so that is refused. */
+/* Host byte order. Returns a drop reason. */
 inlined int rewrite_port(context *ctx, struct flow *flow, enum rewrite_end end, __u16 to)
 {
 	__u16 *own = end == REWRITE_SOURCE ? &flow->source_port : &flow->destination_port;
@@ -107,11 +107,11 @@ inlined int rewrite_port(context *ctx, struct flow *flow, enum rewrite_end end, 
 
 	if (*own == to)
 		return DROP_NONE;
-	if (checksum_offset(flow->protocol) < 0)
-		return DROP_SERVICE_TRANSLATION;
 	*own = to;
 	if (flow->flags & FLOW_LATER_FRAGMENT)
 		return DROP_NONE;
+	if (flow->protocol == PROTOCOL_SCTP && sctp_sum_ports(ctx, flow, (__u32)(from_wire ^ to_wire) << (end == REWRITE_SOURCE ? 0 : 16)) < 0)
+		return DROP_SERVICE_TRANSLATION;
 	if (rewrite_sum_l4(ctx, flow, from_wire, to_wire, 0) < 0 || context_store(ctx, offset, &to_wire, sizeof(to_wire)) < 0)
 		return DROP_MALFORMED;
 	return DROP_NONE;

@@ -86,8 +86,10 @@ enum drop_reason {
 	DROP_SERVICE_NO_BACKEND = 25,
 	DROP_SERVICE_TRANSLATION = 26,
 	DROP_REDIRECT = 27,
+	DROP_SERVICE_SOURCE = 28,
+	DROP_SERVICE_PORTS = 29,
 };
-#define DROP_REASONS_COUNT 28
+#define DROP_REASONS_COUNT 30
 
 struct cidr {
 	__u32 list;
@@ -459,9 +461,10 @@ struct service_flow {
 	__u32 generation;
 	__u32 epoch;
 	__u32 ifindex;
+	__u32 seen;
 	__u32 flags;
 };
-_Static_assert(sizeof(struct service_flow) == 60, "struct service_flow");
+_Static_assert(sizeof(struct service_flow) == 64, "struct service_flow");
 _Static_assert(__builtin_offsetof(struct service_flow, source) == 0, "struct service_flow");
 _Static_assert(__builtin_offsetof(struct service_flow, destination) == 16, "struct service_flow");
 _Static_assert(__builtin_offsetof(struct service_flow, source_port) == 32, "struct service_flow");
@@ -471,7 +474,8 @@ _Static_assert(__builtin_offsetof(struct service_flow, backend) == 40, "struct s
 _Static_assert(__builtin_offsetof(struct service_flow, generation) == 44, "struct service_flow");
 _Static_assert(__builtin_offsetof(struct service_flow, epoch) == 48, "struct service_flow");
 _Static_assert(__builtin_offsetof(struct service_flow, ifindex) == 52, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, flags) == 56, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, seen) == 56, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, flags) == 60, "struct service_flow");
 
 struct service_flow_key {
 	__u32 vni;

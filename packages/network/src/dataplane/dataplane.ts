@@ -1,5 +1,6 @@
 import type { PolicySet, PolicySetPeers, RuleId } from '../policy/policy-set.ts'
 import type { ServiceTables } from '../services/service-tables.ts'
+import type { TableProblem } from '../services/table-state.ts'
 
 /** A pod of this host. */
 export interface Endpoint {
@@ -79,7 +80,8 @@ export interface Dataplane {
   addIdentities(vni: number, ids: readonly number[]): void
   removeIdentities(vni: number, ids: readonly number[]): void
   listIdentities(): { readonly vni: number; readonly id: number }[]
-  applyServices(tables: ServiceTables): void
+  /** Replaces all Services, by writing only what differs. Returns those that a full table kept from it. */
+  applyServices(tables: ServiceTables): readonly TableProblem[]
   readCounters(): Counters
   /** A sample of dropped packets, a bounded number a second. */
   onDrop(listener: (event: DropEvent) => void): () => void

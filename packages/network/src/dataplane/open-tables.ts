@@ -1,5 +1,6 @@
 import { identity, identityKey, node, nodeKey, OWN_ADDRESSES_MAX } from '../layouts/layouts.ts'
 import { DataplaneError } from '../kernel/dataplane-error.ts'
+import { createServiceWriter } from '../services/service-writer.ts'
 import type { Dataplane, Endpoint } from './dataplane.ts'
 import { EndpointStore } from './endpoint-store.ts'
 import { HostState } from './host-state.ts'
@@ -37,6 +38,7 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
   const endpoints = new EndpointStore({ endpoints: map('endpoints'), devices: map('devices') })
   const routes = new RouteStore({ routes: map('routes'), networks: map('networks'), state })
   const sets = new PolicySetStore({ state, pairs: map('pairs'), cidrs: map('cidrs'), lists: map('lists') })
+  const serviceWriter = createServiceWriter(map)
   /** A set of an earlier daemon that nobody asked for again goes with its last pod. */
   const dropLeft = (before: Endpoint | undefined): void => {
     if (before !== undefined && sets.isLeft(before.policySet) && !endpoints.usesSet(before.policySet))
@@ -75,9 +77,7 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
       map('identities')
         .keys()
         .map((key) => identityKey.decode(key)),
-    applyServices() {
-      throw new DataplaneError('Services are not in the kernel yet')
-    },
+    applyServices: (services) => serviceWriter.apply(services),
     readCounters: () => readCounters({ drops: map('drops'), rules: map('rule_hits') }),
     close: () => state.close(),
   }

@@ -28,6 +28,8 @@ export const DROP_REASONS = [
   'ServiceNoBackend',
   'ServiceTranslation',
   'Redirect',
+  'ServiceSource',
+  'ServicePorts',
 ] as const
 
 /** Name of a reason, as metrics and explanations say it. */

@@ -83,6 +83,8 @@ export const serviceFlow = struct('service_flow', {
   epoch: u32,
   /** Out of which device answers leave; 0: to a pod or this host's stack. */
   ifindex: u32,
+  /** Coarse seconds since boot. */
+  seen: u32,
   flags: u32,
 })
 

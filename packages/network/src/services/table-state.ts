@@ -23,11 +23,17 @@ export interface TableLimits {
   readonly chunks: number
 }
 
+/** A service that keeps what it had, or is not served, since a table is full. */
+export interface TableProblem {
+  /** As its frontends': `default/web:http`. */
+  readonly name: string
+  readonly reason: string
+}
+
 export interface TableChange {
   /** To be made in this order. */
   readonly writes: readonly ServiceWrite[]
-  /** Services that keep what they had, or are not served, since a table is full. */
-  readonly problems: readonly { readonly name: string; readonly reason: string }[]
+  readonly problems: readonly TableProblem[]
 }
 
 export class ServiceTableState {
@@ -60,7 +66,7 @@ export class ServiceTableState {
     this.#deps.places.settle()
     const before: ServiceWrite[] = []
     const after: ServiceWrite[] = []
-    const problems: { name: string; reason: string }[] = []
+    const problems: TableProblem[] = []
     const wanted = groupFrontends(tables.frontends)
     for (const [id, group] of this.#groups)
       if (!wanted.has(id)) {
