@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { isStatus, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
-import { networkidentities, subnets, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
-import { namespaces, pods } from '@centaurus/api/core/v1'
+import { networkidentities, remotenodes, subnets, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
+import { namespaces, nodes, pods } from '@centaurus/api/core/v1'
 import { networkpolicies } from '@centaurus/api/networking/v1'
 import { clusternetworkpolicies } from '@centaurus/api/policy-networking/v1alpha2'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
@@ -40,10 +40,10 @@ describe('what a node of another partition knows of networks and policies', () =
     acme = await cluster.admin('acme', 'tp1')
     beta = await cluster.admin('beta', 'home')
     const { config } = await parseKubeconfig(cluster.part('rp1').plane.kubeconfig)
-    const nodes = connectNodes(config)
-    connections = nodes
+    const nodeClients = connectNodes(config)
+    connections = nodeClients
     const deps = { clock: systemClock, random: systemRandom, logger: silentLogger }
-    informers = createInformerFactory(nodes.clientOf('rp1-0'), deps)
+    informers = createInformerFactory(nodeClients.clientOf('rp1-0'), deps)
     for (const kind of KINDS) informers.informer(kind)
     await informers.whenSynced()
   })
@@ -181,5 +181,64 @@ describe('what a node of another partition knows of networks and policies', () =
     for (const name of ['web', 'other', 'late']) await end(await cluster.admin('acme', 'home'), name)
     await eventually('the node to forget acme', async () => all('acme').length === 0)
     assert.ok(all('beta').length > 0)
+  })
+})
+
+describe('what nodes know of the nodes of other partitions', () => {
+  let cluster: TestCluster
+  let connections: SharedHttpClients
+  let informers: InformerFactory
+
+  before(async () => {
+    cluster = await TestCluster.open()
+    await cluster.add('home', ['Tenant', 'Resource'], { nodes: 1 })
+    await cluster.add('rp1', ['Resource'], { nodes: 2 })
+    await cluster.untilReady()
+    const { config } = await parseKubeconfig(cluster.home.plane.kubeconfig)
+    const nodeClients = connectNodes(config)
+    connections = nodeClients
+    const deps = { clock: systemClock, random: systemRandom, logger: silentLogger }
+    informers = createInformerFactory(nodeClients.clientOf('home-0'), deps)
+    informers.informer(remotenodes)
+    await informers.whenSynced()
+  })
+  after(async () => {
+    await informers.close()
+    await connections.close()
+    await cluster.close()
+  })
+
+  const names = (): string[] =>
+    informers
+      .informer(remotenodes)
+      .list()
+      .map(({ metadata, spec }) => `${spec.partition} ${metadata.name}`)
+      .toSorted()
+  const find = (name: string) => informers.informer(remotenodes).get(name)
+
+  it('is where they are, and how policies select them', async () => {
+    await eventually('both nodes', async () => names().join() === 'rp1 rp1-0,rp1 rp1-1')
+    const node = await cluster.part('rp1').plane.client.get(nodes, { name: 'rp1-0' })
+    const inside = node.status?.addresses?.filter(({ type }) => type === 'InternalIP')
+    assert.deepEqual(find('rp1-0')?.status?.addresses, inside)
+    const body = {
+      metadata: { labels: { zone: 'b' } },
+      spec: { podCIDR: '10.244.7.0/24', podCIDRs: ['10.244.7.0/24'] },
+    }
+    await cluster.part('rp1').plane.client.patch(nodes, { name: 'rp1-0' }, { type: 'merge', body })
+    await eventually('the label', async () => find('rp1-0')?.metadata.labels?.['zone'] === 'b')
+    assert.equal(find('rp1-0')?.spec.podCIDR, '10.244.7.0/24')
+  })
+
+  it('stays when their partition is away, and ends with the node', async () => {
+    await cluster.part('rp1').stop()
+    assert.equal(names().length, 2)
+    assert.equal(names().length, 2)
+    await cluster.part('rp1').start()
+    await cluster.part('rp1').plane.client.create(nodes, { metadata: { name: 'rp1-late' } })
+    await eventually('news of it', async () => find('rp1-late') !== undefined)
+    assert.equal(names().length, 3)
+    await cluster.part('rp1').plane.client.delete(nodes, { name: 'rp1-late' })
+    await eventually('its end', async () => find('rp1-late') === undefined)
   })
 })

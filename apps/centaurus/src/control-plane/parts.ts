@@ -13,7 +13,7 @@ import {
 } from '@centaurus/apiserver'
 import { parseCertificateRequest, signCertificateRequest } from '@centaurus/apiserver/certificates'
 import type { Clock, Logger, Random } from '@centaurus/base'
-import { createInformerFactory, type Client } from '@centaurus/client'
+import { createInformerFactory, type Client, type InformerFactory } from '@centaurus/client'
 import { createHttpClient } from '@centaurus/client/http'
 import {
   controllerNames,
@@ -38,6 +38,7 @@ import {
   startPortKeeper,
   startReclaimer,
   startRelay,
+  startRemoteNodes,
   startTenants,
   startVpcs,
   withNodes,
@@ -49,7 +50,7 @@ import {
   type Relay,
 } from '@centaurus/partition'
 import { startScheduler } from '@centaurus/scheduler'
-import type { PartitionRole } from '@centaurus/api/centaurus/v1'
+import { remotenodes, type PartitionRole } from '@centaurus/api/centaurus/v1'
 import type { Store } from '@centaurus/store'
 import type { Closable } from './leadership.ts'
 import type { PartitionSetup } from './partition-setup.ts'
@@ -92,6 +93,7 @@ export async function startParts(server: ApiServer, options: PartsOptions): Prom
     const client = server.client(componentUser('kube-controller-manager'))
     running.push(startControllers({ ...deps, client, names: controllersOf('Resource') }))
     running.push((relay = startRelayOf(server, options)))
+    running.push(startRemoteNodesOf(server, view, options))
   }
   const { nodePorts } = options.shared
   const hasTenants = partition.roles.includes('Tenant')
@@ -125,6 +127,18 @@ function startRelayOf(server: ApiServer, options: PartsOptions): Relay {
         logger.warn('Could not look for room without pods', { partition, error }) // at the next epoch, or start
       })
     },
+  })
+}
+
+/** Its nodes learn where pods on other partitions' nodes are. */
+function startRemoteNodesOf(server: ApiServer, view: InformerFactory, options: PartsOptions): Closable {
+  const { shared } = options
+  return startRemoteNodes({
+    ...options,
+    openClient: ({ spec }) => createHttpClient(partitionClientConfig(spec.endpoints, shared.identity)),
+    whyFenced: (partition) => shared.peers.whyFenced(partition),
+    client: server.client(SERVER_USER),
+    informer: view.informer(remotenodes),
   })
 }
 

@@ -77,6 +77,31 @@ export interface NetworkIdentitySpec {
   keys: string[]
 }
 
+/**
+ * What nodes of one resource partition must know of another one's: where its pods are, and which labels policies may select it by. Has the fields of a Node that
+ * say so, and changes when they do. Cluster-scoped, made by the partition that reads it.
+ */
+export interface RemoteNode {
+  apiVersion?: 'centaurus.io/v1' | undefined
+  kind?: 'RemoteNode' | undefined
+  /** Name and labels of the Node. */
+  metadata: ObjectMeta
+  spec: {
+    /** Whose node it is. */
+    partition: string
+    podCIDR?: string | undefined
+    podCIDRs?: string[] | undefined
+  }
+  status?: { addresses?: { type: string; address: string }[] | undefined } | undefined
+}
+
+export const remotenodes: ResourceType<RemoteNode> = {
+  group: 'centaurus.io',
+  version: 'v1',
+  resource: 'remotenodes',
+  kind: 'RemoteNode',
+  namespaced: false,
+}
 export const vpcs: ResourceType<Vpc> = {
   group: 'centaurus.io',
   version: 'v1',

@@ -12,6 +12,7 @@ const OPERATORS_RESOURCES = new Set([
   'centaurus.io/networkidentities',
   'centaurus.io/nodeallocations',
   'centaurus.io/partitions',
+  'centaurus.io/remotenodes',
   'centaurus.io/subnets',
   'centaurus.io/tenants',
   'certificates.k8s.io/certificatesigningrequests',

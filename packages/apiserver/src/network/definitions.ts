@@ -137,6 +137,44 @@ export const identityDefinition = define({
   ],
 })
 
+export const remoteNodeDefinition = define({
+  names: { plural: 'remotenodes', singular: 'remotenode', kind: 'RemoteNode' },
+  schema: {
+    description: "What nodes of this partition know of another partition's node. Made by the cluster.",
+    required: ['spec'],
+    properties: {
+      spec: {
+        type: 'object',
+        required: ['partition'],
+        properties: {
+          partition: { type: 'string', minLength: 1, description: 'Whose node it is.' },
+          podCIDR: { type: 'string', description: 'Addresses of its pods.' },
+          podCIDRs: { type: 'array', items: { type: 'string' } },
+        },
+      },
+      status: {
+        type: 'object',
+        properties: {
+          addresses: {
+            type: 'array',
+            items: {
+              type: 'object',
+              required: ['type', 'address'],
+              properties: { type: { type: 'string' }, address: { type: 'string' } },
+            },
+          },
+        },
+      },
+    },
+  },
+  columns: [
+    { name: 'Partition', type: 'string', jsonPath: '.spec.partition' },
+    { name: 'Pods', type: 'string', jsonPath: '.spec.podCIDR' },
+    { name: 'Address', type: 'string', jsonPath: '.status.addresses[0].address' },
+    AGE,
+  ],
+})
+
 interface DefinitionParts {
   readonly names: { plural: string; singular: string; kind: string; shortNames?: string[] }
   readonly hasStatus?: boolean

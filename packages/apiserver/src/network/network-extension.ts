@@ -6,7 +6,7 @@ import type { CreateExtension } from '../extension.ts'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import { clusterNetworkPolicyDefinition } from './cluster-network-policy.ts'
-import { identityDefinition, subnetDefinition, vpcDefinition } from './definitions.ts'
+import { identityDefinition, remoteNodeDefinition, subnetDefinition, vpcDefinition } from './definitions.ts'
 import { defaultVpcStays, podNetwork } from './network-admission.ts'
 
 export interface NetworkOptions {
@@ -15,12 +15,18 @@ export interface NetworkOptions {
 }
 
 /**
- * Serves what pod networks are told by: Vpcs, NetworkIdentities and Subnets of `centaurus.io/v1`, and ClusterNetworkPolicies, all of them in every tenant. Each
+ * Serves what pod networks are told by: Vpcs, NetworkIdentities, Subnets and RemoteNodes of `centaurus.io/v1`, and ClusterNetworkPolicies. Each
  * tenant begins with a Vpc `default`; controllers of its partition give it a number.
  */
 export function createNetworkExtension({ hostsSystem = true }: NetworkOptions = {}): CreateExtension {
   return ({ registry, clientOf }) => {
-    const definitions = [vpcDefinition, subnetDefinition, identityDefinition, clusterNetworkPolicyDefinition]
+    const definitions = [
+      vpcDefinition,
+      subnetDefinition,
+      identityDefinition,
+      remoteNodeDefinition,
+      clusterNetworkPolicyDefinition,
+    ]
     registry.change({ added: definitions.flatMap(ownDefinitions).map(withBehavior) })
     return {
       admission: [podNetwork, defaultVpcStays],

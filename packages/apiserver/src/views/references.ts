@@ -102,6 +102,7 @@ const OF_SYSTEM: ReadonlySet<ResourceKey> = new Set([
   'centaurus.io/partitions',
   'centaurus.io/tenants',
   'centaurus.io/nodeallocations',
+  'centaurus.io/remotenodes',
 ])
 
 /** Ours that tenants have and that are renamed, by kind. */

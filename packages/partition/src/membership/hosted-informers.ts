@@ -30,6 +30,7 @@ const OWN_RESOURCES: ReadonlySet<string> = new Set([
   'apiextensions.k8s.io/customresourcedefinitions',
   'apiregistration.k8s.io/apiservices',
   'centaurus.io/partitions',
+  'centaurus.io/remotenodes',
   'centaurus.io/tenants',
 ])
 
