@@ -113,9 +113,9 @@ inlined int encapsulate(context *ctx, const struct flow *flow, const struct tunn
 
 	fill_tunnel_header(&header, flow, tunnel);
 	if (bpf_skb_adjust_room(ctx, sizeof(header), BPF_ADJ_ROOM_MAC, flags) < 0)
-		return DROP_TUNNEL_MALFORMED;
+		return DROP_ENCAPSULATION;
 	if (context_store(ctx, sizeof(struct ethhdr), &header, sizeof(header)) < 0)
-		return DROP_TUNNEL_MALFORMED;
+		return DROP_ENCAPSULATION;
 	return DROP_NONE;
 }
 #endif
@@ -194,11 +194,11 @@ inlined int decapsulate(context *ctx, struct flow *flow, const struct arrival *a
 {
 #ifdef HOOK_XDP
 	if (bpf_xdp_adjust_head(ctx, arrival->inner) < 0)
-		return DROP_TUNNEL_MALFORMED;
+		return DROP_ENCAPSULATION;
 #else
 	/* Takes from behind the outer Ethernet header, so what remains is one Ethernet header before the inner packet. */
 	if (bpf_skb_adjust_room(ctx, -(__s32)arrival->inner, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO) < 0)
-		return DROP_TUNNEL_MALFORMED;
+		return DROP_ENCAPSULATION;
 #endif
 	flow->l3 -= arrival->inner;
 	flow->l4 -= arrival->inner;

@@ -27,7 +27,7 @@ export const DROP_REASONS = [
   'Ecn',
   'ServiceNoBackend',
   'ServiceTranslation',
-  'Redirect',
+  'Encapsulation',
   'ServiceSource',
   'ServicePorts',
 ] as const

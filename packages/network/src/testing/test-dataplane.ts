@@ -10,8 +10,6 @@
  * ```
  * Interfaces need not exist: `ifindex` is what the program believes. Frames: see frames.ts.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openPrograms, type ProgramName } from '../dataplane/open-programs.ts'
 import { openTables, type DataplaneTables, type HostFacts } from '../dataplane/open-tables.ts'
@@ -78,59 +76,55 @@ export interface FlowRecord {
 const trace = struct('trace', { lookups: u32, reason: u32, rule: u32, target: u32, device: u32 })
 const QUIET = { lookups: 0, reason: 0, rule: 0, target: 0, device: 0 }
 
-/** Loads the programs as tests build them. `ctMax` and the like: sizes of tables, see bpf/maps.h. */
+/** Objects stay from run to run, a folder for each version of the sources. */
+const OBJECTS = join(import.meta.dirname, '../../../../build/bpf')
+
+/** Loads the programs as tests build them. `maxEntries`: sizes of tables, see bpf/maps.h. */
 export async function openTestDataplane(
   options: { readonly host?: HostFacts; readonly maxEntries?: ReadonlyMap<string, number> } = {},
 ): Promise<TestDataplane> {
-  const folder = mkdtempSync(join(tmpdir(), 'centaurus-bpf-'))
-  try {
-    const objects = await buildPrograms({ outDir: folder, trace: true })
-    const { host = TEST_HOST, maxEntries } = options
-    const programs = openPrograms({ folder: objects, ...(maxEntries === undefined ? {} : { maxEntries }) })
-    const tables = openTables(programs, host)
-    const account = mapSharedMemory(programs.map('.data.trace').fd, trace.size)
-    const view = new DataView(account.bytes)
-    const drops: DropEvent[] = []
-    const ring = openRingBuffer(programs.map('drop_log').fd, (sample) => void drops.push(decodeDrop(sample)))
-    return {
-      tables,
-      run(name, frame, runOptions = {}) {
-        const device = runOptions.ifindex ?? defaultDevice(name, host)
-        trace.write(view, 0, { ...QUIET, device })
-        const run = testRunProgram(programs.programFd(name), {
-          frame,
-          ...(name === 'from_uplink_xdp' ? {} : { context: encodeContext(runOptions) }),
-        })
-        const { lookups, reason, rule, target } = trace.read(view, 0)
-        const verdict = readVerdict(name, run.result)
-        return {
-          verdict,
-          reason: DROP_REASONS[reason] ?? 'None',
-          rule,
-          target: verdict === 'redirect' ? target : 0,
-          frame: run.frame,
-          lookups,
-        }
-      },
-      readDrops() {
-        ring.consume()
-        return drops.splice(0)
-      },
-      listFlows: () =>
-        programs
-          .map('ct')
-          .entries()
-          .map(([key, entry]) => ({ key: ctKey.decode(key), entry: ctEntry.decode(entry) })),
-      map: (name) => programs.map(name),
-      close() {
-        ring.close()
-        account.close()
-        tables.close()
-        programs.close()
-      },
-    }
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
+  const folder = await buildPrograms({ outDir: OBJECTS, trace: true })
+  const { host = TEST_HOST, maxEntries } = options
+  const programs = openPrograms({ folder, ...(maxEntries === undefined ? {} : { maxEntries }) })
+  const tables = openTables(programs, host)
+  const account = mapSharedMemory(programs.map('.data.trace').fd, trace.size)
+  const view = new DataView(account.bytes)
+  const drops: DropEvent[] = []
+  const ring = openRingBuffer(programs.map('drop_log').fd, (sample) => void drops.push(decodeDrop(sample)))
+  return {
+    tables,
+    run(name, frame, runOptions = {}) {
+      trace.write(view, 0, { ...QUIET, device: runOptions.ifindex ?? defaultDevice(name, host) })
+      const isXdp = name === 'from_uplink_xdp'
+      const context = isXdp ? {} : { context: encodeContext(runOptions) }
+      const run = testRunProgram(programs.programFd(name), { frame, ...context })
+      const { lookups, reason, rule, target } = trace.read(view, 0)
+      const verdict = readVerdict(name, run.result)
+      return {
+        verdict,
+        reason: DROP_REASONS[reason] ?? 'None',
+        rule,
+        target: verdict === 'redirect' ? target : 0,
+        frame: run.frame,
+        lookups,
+      }
+    },
+    readDrops() {
+      ring.consume()
+      return drops.splice(0)
+    },
+    listFlows: () =>
+      programs
+        .map('ct')
+        .entries()
+        .map(([key, entry]) => ({ key: ctKey.decode(key), entry: ctEntry.decode(entry) })),
+    map: (name) => programs.map(name),
+    close() {
+      ring.close()
+      account.close()
+      tables.close()
+      programs.close()
+    },
   }
 }
 
