@@ -139,6 +139,26 @@ describe('a cluster of two tenant partitions and two resource partitions', () =>
     await assert.rejects(expose('home', 'named', 32_001), /provided port is already allocated/)
   })
 
+  it('gives nodes of all partitions ranges for pods that no other has', async () => {
+    const rangesOf = async (name: string): Promise<string[]> => {
+      const { items } = await part(name).plane.client.list(nodes)
+      return items.map(({ spec }) => spec?.podCIDR ?? '')
+    }
+    const blockOf = async (name: string): Promise<string | undefined> =>
+      (await part('home').plane.client.get(partitions, { name })).spec.podCIDRs?.join()
+    await eventually('all nodes to have ranges', async () =>
+      [...(await rangesOf('rp1')), ...(await rangesOf('rp2'))].every((cidr) => cidr !== ''),
+    )
+    const blocks = [await blockOf('rp1'), await blockOf('rp2')]
+    assert.deepEqual(blocks.toSorted(), ['10.244.0.0/16', '10.245.0.0/16'])
+    for (const [index, name] of ['rp1', 'rp2'].entries()) {
+      const ranges = await rangesOf(name)
+      assert.equal(new Set(ranges).size, ranges.length)
+      const prefix = blocks[index]!.replace('0.0/16', '')
+      for (const range of ranges) assert.ok(range.startsWith(prefix) && range.endsWith('.0/24'), `${range} of ${name}`)
+    }
+  })
+
   it('runs on without a tenant partition, whose pods stay on their nodes', async () => {
     const before = identities(await podsOf(clientOf('tp1', 'acme'), 'web'))
     await part('tp1').stop()

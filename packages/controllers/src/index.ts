@@ -30,6 +30,8 @@ export {
 export { startGarbageCollector } from './garbage-collector/reconcile.ts'
 export { startJobController } from './job/reconcile.ts'
 export { startNamespaceController } from './namespace/reconcile.ts'
+export { startNodeIpam, type NodeIpamDeps } from './node-ipam/reconcile.ts'
+export type { CidrHolder, NodeCidrLedger, NodeCidrSource } from './node-ipam/source.ts'
 export { startNodeObjectCollector } from './node-objects/reconcile.ts'
 export { startPodReadinessController } from './pod-readiness/reconcile.ts'
 export { startPodGarbageCollector } from './pod-garbage-collector/reconcile.ts'

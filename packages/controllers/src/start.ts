@@ -19,6 +19,8 @@ import { startGarbageCollector } from './garbage-collector/reconcile.ts'
 import { startJobController } from './job/reconcile.ts'
 import { startNamespaceController } from './namespace/reconcile.ts'
 import { startNetworkIdentityController } from './network-identity/reconcile.ts'
+import { startNodeIpam } from './node-ipam/reconcile.ts'
+import type { NodeCidrSource } from './node-ipam/source.ts'
 import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts'
 import { startNodeObjectCollector } from './node-objects/reconcile.ts'
 import { startPodReadinessController } from './pod-readiness/reconcile.ts'
@@ -46,6 +48,8 @@ export interface ControllerInputs extends ControllerDeps {
   readonly fillTokenSecret?: TokenSecretDeps['fillTokenSecret'] | undefined
   /** The cluster's certificate authority; absent: certificate signing requests are neither approved nor signed. */
   readonly certificateSigner?: CertificateSigner | undefined
+  /** Ranges for nodes' pods; absent: `node-ipam-controller` does not run, and nodes have those that they came with. */
+  readonly nodeCidrs?: NodeCidrSource | undefined
 }
 
 export interface StartControllersOptions extends ControllerInputs {
@@ -64,6 +68,7 @@ const CONTROLLERS = {
   'cronjob-controller': startCronJobController,
   'ttl-after-finished-controller': startTtlAfterFinishedController,
   'node-lifecycle-controller': startNodeLifecycleController,
+  'node-ipam-controller': ({ nodeCidrs, ...deps }) => nodeCidrs && startNodeIpam({ ...deps, nodeCidrs }),
   'pod-readiness-controller': startPodReadinessController,
   'node-object-collector-controller': startNodeObjectCollector,
   'pod-garbage-collector-controller': startPodGarbageCollector,

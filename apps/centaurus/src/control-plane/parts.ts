@@ -32,6 +32,7 @@ import {
   createHostedInformers,
   createIsBound,
   createNodesSource,
+  createPodBlocks,
   PartitionReach,
   partitionClientConfig,
   startMover,
@@ -60,6 +61,7 @@ import type { PartitionShared } from './shared.ts'
 const NODE_CONTROLLERS: ReadonlySet<ControllerName> = new Set([
   'node-lifecycle-controller',
   'node-object-collector-controller',
+  'node-ipam-controller',
   'certificatesigningrequest-approving-controller',
   'certificatesigningrequest-signing-controller',
   'certificatesigningrequest-cleaner-controller',
@@ -91,7 +93,8 @@ export async function startParts(server: ApiServer, options: PartsOptions): Prom
   let relay: Relay | undefined
   if (partition.roles.includes('Resource')) {
     const client = server.client(componentUser('kube-controller-manager'))
-    running.push(startControllers({ ...deps, client, names: controllersOf('Resource') }))
+    const nodeCidrs = createPodBlocks(options)
+    running.push(startControllers({ ...deps, client, nodeCidrs, names: controllersOf('Resource') }))
     running.push((relay = startRelayOf(server, options)))
     running.push(startRemoteNodesOf(server, view, options))
   }

@@ -51,8 +51,38 @@ export interface PartitionSpec {
   serviceCIDR?: string | undefined
   /** Node ports that it may give to Services, such as `30064-30127`, written by home; disjoint from every other partition's. Home has those of nobody. */
   nodePorts?: string[] | undefined
+  /** Blocks whose addresses it gives to its nodes, for their pods, such as `10.245.0.0/16`; disjoint from every other partition's. */
+  podCIDRs?: string[] | undefined
+  /** Of home alone: who has which block. A partition takes one by writing itself in, in one write that compares; what is written there is in its {@link podCIDRs}. */
+  podBlocks?: PodBlock[] | undefined
+  /** Of home alone: where blocks come from. A change is for blocks and nodes to come. */
+  podNetwork?: PodNetworkPlan | undefined
   /** Of home alone: no partition may have given a Vpc this number, or a greater one. Partitions take blocks of numbers by moving it up; it never goes down. */
   nextVni?: number | undefined
+}
+
+/** A block of pods' addresses, and the partition that has it. */
+export interface PodBlock {
+  cidr: string
+  partition: string
+  /** Of the partition: one that was removed and added again is another one. */
+  uid: string
+  /** When somebody saw that there is no such partition any more; nobody gets the block for a while. */
+  releasedAt?: string | undefined
+}
+
+/** Where pods' addresses come from. */
+export interface PodNetworkPlan {
+  /** Default 10.0.0.0/8. */
+  cidr?: string | undefined
+  /** The block that is given first; default 10.244.0.0/16. Those after it follow, then those before it. */
+  first?: string | undefined
+  /** Never given; default 10.96.0.0/12, where Services are. */
+  except?: string[] | undefined
+  /** Length of a partition's block; default 16. */
+  blockPrefix?: number | undefined
+  /** Length of a node's range; default 24. */
+  nodePrefix?: number | undefined
 }
 
 export interface PartitionStatus {

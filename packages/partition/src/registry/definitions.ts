@@ -37,6 +37,37 @@ export const registryDefinitions: readonly CustomResourceDefinition[] = [
         draining: { type: 'boolean' },
         serviceCIDR: { type: 'string', format: 'cidr' },
         nodePorts: { type: 'array', maxItems: 1024, items: { type: 'string', pattern: '^[0-9]{1,5}-[0-9]{1,5}$' } },
+        podCIDRs: { type: 'array', maxItems: 4096, items: { type: 'string', format: 'cidr' } },
+        podBlocks: {
+          type: 'array',
+          maxItems: 4096,
+          items: {
+            type: 'object',
+            required: ['cidr', 'partition', 'uid'],
+            properties: {
+              cidr: { type: 'string', format: 'cidr' },
+              partition: { type: 'string', minLength: 1 },
+              uid: { type: 'string', minLength: 1 },
+              releasedAt: { type: 'string', format: 'date-time' },
+            },
+          },
+        },
+        podNetwork: {
+          type: 'object',
+          properties: {
+            cidr: { type: 'string', format: 'cidr' },
+            first: { type: 'string', format: 'cidr' },
+            except: { type: 'array', maxItems: 64, items: { type: 'string', format: 'cidr' } },
+            blockPrefix: { type: 'integer', minimum: 8, maximum: 28 },
+            nodePrefix: { type: 'integer', minimum: 16, maximum: 28 },
+          },
+          'x-kubernetes-validations': [
+            {
+              rule: '(has(self.nodePrefix) ? self.nodePrefix : 24) >= (has(self.blockPrefix) ? self.blockPrefix : 16)',
+              message: 'a node has at most a whole block: nodePrefix must not be less than blockPrefix',
+            },
+          ],
+        },
         nextVni: { type: 'integer', minimum: 1, maximum: VNI_MAX + 1 },
       },
       'x-kubernetes-validations': [
