@@ -26,7 +26,8 @@ const UNUSED = { flags: 0, ingressOthers: 0, egressToPods: 0, egressOutside: 0, 
 
 interface Stored {
   readonly id: number
-  readonly digest: string
+  /** Undefined: it says something else than when it got its key. */
+  digest: string | undefined
   /** By identity of the peer. */
   readonly pairs: Map<number, PairRecord>
   /** Keys of the CIDRs' table, encoded, and the list of each. */
@@ -92,6 +93,7 @@ export class PolicySetStore {
       stored.pairs.set(peer, after)
       entries.push([pairKey.encode({ set: id, peer }), pair.encode(after)])
     }
+    this.#forgetKey(stored)
     this.#deps.pairs.setMany(entries)
     this.#deps.state.raiseEpoch(id)
     for (const list of replaced) this.#lists.release(list)
@@ -102,7 +104,7 @@ export class PolicySetStore {
     const stored = this.#byId.get(id)
     if (stored === undefined) return
     this.#byId.delete(id)
-    this.#byDigest.delete(stored.digest)
+    this.#forgetKey(stored)
     this.#deps.state.writeSet(id, UNUSED)
     this.#deps.pairs.deleteMany([...stored.pairs.keys()].map((peer) => pairKey.encode({ set: id, peer })))
     this.#deps.cidrs.deleteMany(stored.cidrs.map(([key]) => key))
@@ -167,6 +169,15 @@ export class PolicySetStore {
     })
   }
 
+  /** Neither this daemon nor the next one may take the set for what its key says any more. */
+  #forgetKey(stored: Stored): void {
+    if (stored.digest === undefined) return
+    this.#byDigest.delete(stored.digest)
+    stored.digest = undefined
+    const { state } = this.#deps
+    state.writeSet(stored.id, { ...state.readSet(stored.id), digest: UNUSED.digest })
+  }
+
   /** Goes round, so that a number comes back late: packets on their way may still name it. */
   #nextId(): number {
     for (let i = 1; i < POLICY_SETS_MAX; i++) {
@@ -182,7 +193,7 @@ export class PolicySetStore {
 
   #keep(stored: Stored): void {
     this.#byId.set(stored.id, stored)
-    this.#byDigest.set(stored.digest, stored)
+    if (stored.digest !== undefined) this.#byDigest.set(stored.digest, stored)
   }
 
   #require(id: number): Stored {
@@ -206,7 +217,7 @@ export class PolicySetStore {
       if ((head.flags & SET_USED) === 0) continue
       const lists = [head.ingressOthers, head.egressToPods, head.egressOutside]
       const own = { pairs: pairsOf.get(id) ?? new Map<number, PairRecord>(), cidrs: cidrsOf.get(id) ?? [] }
-      const digest = Buffer.from(head.digest).toString('hex')
+      const digest = head.digest.every((byte) => byte === 0) ? undefined : Buffer.from(head.digest).toString('hex')
       for (const { ingress, egress } of own.pairs.values()) for (const list of [ingress, egress]) this.#lists.hold(list)
       for (const list of [...own.cidrs.map(([, list]) => list), ...lists]) this.#lists.hold(list)
       this.#keep({ id, digest, ...own, lists, isLeft: true })

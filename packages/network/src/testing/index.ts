@@ -22,6 +22,7 @@ export {
   type Party,
   type Traffic,
 } from './policy-oracle.ts'
+export { ProgramWorld, type ProgramPath } from './policy-programs.ts'
 export { describeCell, shrinkWorld } from './policy-shrink.ts'
 export {
   openTestDataplane,

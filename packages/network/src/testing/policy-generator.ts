@@ -37,7 +37,8 @@ export function generateWorld(seed: number): OracleWorld {
       namespace,
       name,
       labels: some(random, LABEL_VALUES, 0.7),
-      ip: `10.244.${n}.${p * 32 + 1 + random.integer(30)}`,
+      // The first address of a block is its node’s own.
+      ip: `10.244.${n}.${p * 32 + 2 + random.integer(29)}`,
       namedPorts: PORT_NAMES.filter(() => random.next() < 0.6).map((port) => namedPort(random, port)),
     })),
   )
