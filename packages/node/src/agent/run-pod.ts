@@ -175,7 +175,12 @@ async function prepareSandbox(pod: Pod, plan: PodPlan, before: PodRuntimeState, 
   })
   const hostname =
     pod.spec?.setHostnameAsFQDN === true && names.domain !== '' ? `${names.hostname}.${names.domain}` : names.hostname
-  const sandbox = makeSandboxConfig(pod, { ...config, attempt: plan.createSandbox ?? check.attempt, hostname, dns })
+  const sandbox = makeSandboxConfig(pod, {
+    ...config,
+    attempt: plan.createSandbox ?? check.attempt,
+    hostname,
+    dns: dns.config,
+  })
   let state = before
   if (plan.createSandbox !== undefined) {
     if (before.sandboxes.length > 0) {
@@ -185,6 +190,7 @@ async function prepareSandbox(pod: Pod, plan: PodPlan, before: PodRuntimeState, 
         message: 'Pod sandbox changed, it will be killed and re-created.',
       })
     }
+    for (const warning of dns.warnings) deps.recordEvent(pod, { type: 'Warning', ...warning })
     await host.files.prepareLogs(sandbox.logDirectory, '')
     const handler = await runtimeHandler(pod, deps)
     await runtime.runSandbox(sandbox, handler).catch((error: unknown) => {

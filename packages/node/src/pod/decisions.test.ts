@@ -4,7 +4,7 @@ import { describe, it } from 'node:test'
 import type { Pod, Service } from '@centaurus/api/core/v1'
 import { makePod } from '../testing/pods.ts'
 import { admitPod } from './admit-pod.ts'
-import { formatHosts, parseResolvConf, podDns, podHostname } from './dns.ts'
+import { formatHosts, podHostname } from './dns.ts'
 import { resourceFieldValue, podFieldValue } from './downward.ts'
 import { ContainerConfigError, makeEnvironment, serviceVariables } from './environment.ts'
 import { expandReferences } from './expand.ts'
@@ -171,41 +171,6 @@ describe('decisions about a pod', () => {
   it('finds ports by name', () => {
     assert.equal(resolvePort('web', { ...main, ports: [{ name: 'web', containerPort: 8080 }] }), 8080)
     assert.throws(() => resolvePort('none', main), /couldn't find port: none/)
-  })
-
-  it('gives pods the cluster’s names unless they ask otherwise', () => {
-    const context = {
-      clusterDns: ['10.96.0.10'],
-      clusterDomain: 'cluster.local',
-      host: { servers: ['1.1.1.1'], searches: ['lan'], options: [] },
-    }
-    assert.deepEqual(podDns(makePod(), context), {
-      servers: ['10.96.0.10'],
-      searches: ['default.svc.cluster.local', 'svc.cluster.local', 'cluster.local', 'lan'],
-      options: ['ndots:5'],
-    })
-    const ofTenant = makePod()
-    ofTenant.metadata.namespace = 'default--acme'
-    ofTenant.metadata.annotations = { 'centaurus.io/tenant': 'acme', 'centaurus.io/namespace': 'default' }
-    assert.deepEqual(podDns(ofTenant, context).searches, ['default--acme.svc.cluster.local', 'lan'])
-    ofTenant.spec!.subdomain = 'db'
-    assert.equal(podHostname(ofTenant, 'cluster.local').domain, 'db.default.svc.cluster.local')
-    assert.deepEqual(podDns(makePod({ hostNetwork: true }), context).servers, ['1.1.1.1'])
-    assert.deepEqual(
-      podDns(
-        makePod({
-          dnsPolicy: 'None',
-          dnsConfig: { nameservers: ['9.9.9.9'], options: [{ name: 'ndots', value: '1' }] },
-        }),
-        context,
-      ),
-      {
-        servers: ['9.9.9.9'],
-        searches: [],
-        options: ['ndots:1'],
-      },
-    )
-    assert.deepEqual(parseResolvConf('# x\nnameserver 1.2.3.4\nsearch a b\n').searches, ['a', 'b'])
   })
 
   it('names the pod in its hosts file', () => {

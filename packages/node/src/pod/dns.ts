@@ -2,6 +2,7 @@ import { NAMESPACE_ANNOTATION, TENANT_ANNOTATION } from '@centaurus/api'
 import type { Pod } from '@centaurus/api/core/v1'
 
 import type { DnsConfig } from '../runtime/config.ts'
+import { formatPod } from './runtime-state.ts'
 
 export interface DnsContext {
   readonly clusterDns: readonly string[]
@@ -10,41 +11,89 @@ export interface DnsContext {
   readonly host: DnsConfig
 }
 
-const CLUSTER_OPTIONS = ['ndots:5']
+/** What goes into the pod's resolv.conf, and what its owner is told of it. */
+export interface PodDns {
+  readonly config: DnsConfig
+  /** Events about the pod; all are warnings. */
+  readonly warnings: readonly { readonly reason: string; readonly message: string }[]
+}
 
-/** What goes into the pod's resolv.conf. Source: kubelet network/dns Configurer.GetPodDNS, v1.37. */
-export function podDns(pod: Pod, context: DnsContext): DnsConfig {
-  const merged = basePolicy(pod, context)
-  const extra = pod.spec?.dnsConfig
-  const options = new Map(merged.options.map((option) => [option.split(':')[0]!, option]))
-  for (const { name, value } of extra?.options ?? [])
+const CLUSTER_OPTIONS = ['ndots:5']
+/** Source: kubernetes pkg/apis/core/validation MaxDNSNameservers, MaxDNSSearchPaths, MaxDNSSearchListChars, v1.37. */
+const SERVERS_MAX = 3
+const SEARCHES_MAX = 32
+const SEARCH_LINE_LENGTH_MAX = 2_048
+/** Longer ones make some resolvers abort. Source: apimachinery DNS1123SubdomainMaxLength. */
+const SEARCH_LENGTH_MAX = 253
+
+/** Resolvers, search list and options of one pod. Pure. Source: kubelet network/dns Configurer.GetPodDNS, v1.37. */
+export function podDns(pod: Pod, context: DnsContext): PodDns {
+  const merged = mergeConfig(basePolicy(pod, context), pod)
+  const servers = merged.servers.slice(0, SERVERS_MAX)
+  const searches = limitSearches(merged.searches)
+  const warnings = []
+  if (asksCluster(pod) && context.clusterDns.length === 0) {
+    const message = `kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" policy. Falling back to "Default" policy.`
+    warnings.push({ reason: 'MissingClusterDNS', message: `pod: "${formatPod(pod)}". ${message}` })
+  }
+  if (servers.length < merged.servers.length) {
+    const message = `Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: ${servers.join(' ')}`
+    warnings.push({ reason: 'DNSConfigForming', message })
+  }
+  if (searches.length < merged.searches.length) {
+    const message = `Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${searches.join(' ')}`
+    warnings.push({ reason: 'DNSConfigForming', message })
+  }
+  return { config: { servers, searches, options: merged.options }, warnings }
+}
+
+function mergeConfig({ servers, searches, options: base }: DnsConfig, { spec }: Pod): DnsConfig {
+  const extra = spec?.dnsConfig
+  if (extra === undefined) return { servers, searches, options: base }
+  const options = new Map(base.map((option) => [option.split(':')[0]!, option]))
+  for (const { name, value } of extra.options ?? [])
     if (name !== undefined) options.set(name, value === undefined || value === '' ? name : `${name}:${value}`)
   return {
-    servers: unique([...merged.servers, ...(extra?.nameservers ?? [])]),
-    searches: unique([...merged.searches, ...(extra?.searches ?? [])]),
+    servers: unique([...servers, ...(extra.nameservers ?? [])]),
+    searches: unique([...searches, ...(extra.searches ?? [])]),
     options: [...options.values()],
   }
 }
 
-function basePolicy(pod: Pod, { clusterDns, clusterDomain, host }: DnsContext): DnsConfig {
-  const policy = pod.spec?.dnsPolicy ?? 'ClusterFirst'
-  if (policy === 'None') return { servers: [], searches: [], options: [] }
-  if (!asksCluster(pod) || clusterDns.length === 0) return host
-  const namespace = pod.metadata.namespace ?? ''
-  const domains =
-    clusterDomain === '' ? [] : [`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain]
-  // The first one answers for all namespaces of a tenant; the others would lead to those of the system tenant.
-  if (pod.metadata.annotations?.[TENANT_ANNOTATION] !== undefined) domains.splice(1)
-  return { servers: clusterDns, searches: unique([...domains, ...host.searches]), options: CLUSTER_OPTIONS }
+/** Source: Configurer.formDNSSearchFitsLimits: the first ones, without those that are too long, as far as the line may go. */
+function limitSearches(searches: readonly string[]): string[] {
+  const kept = searches.slice(0, SEARCHES_MAX).filter((search) => search.length <= SEARCH_LENGTH_MAX)
+  while (kept.join(' ').length > SEARCH_LINE_LENGTH_MAX) kept.pop()
+  return kept
 }
 
-/** Whether the pod's names are the cluster's. */
+function basePolicy(pod: Pod, { clusterDns, clusterDomain, host }: DnsContext): DnsConfig {
+  if (pod.spec?.dnsPolicy === 'None') return { servers: [], searches: [], options: [] }
+  if (!asksCluster(pod) || clusterDns.length === 0) return host
+  const searches = unique([...clusterSearches(pod, clusterDomain), ...host.searches])
+  return { servers: clusterDns, searches, options: CLUSTER_OPTIONS }
+}
+
+/**
+ * The resolver knows a tenant's pod by its address, and by which names it calls its namespaces. In the host's network it does not: there the qualified
+ * namespace says which tenant's names are meant, and answers for all of its namespaces; the other two domains would lead to the operators'.
+ */
+function clusterSearches({ metadata, spec }: Pod, domain: string): string[] {
+  if (domain === '') return []
+  const { namespace = '', annotations } = metadata
+  if (annotations?.[TENANT_ANNOTATION] !== undefined && spec?.hostNetwork === true)
+    return [`${namespace}.svc.${domain}`]
+  return [`${annotations?.[NAMESPACE_ANNOTATION] ?? namespace}.svc.${domain}`, `svc.${domain}`, domain]
+}
+
+/** Whether the pod's names are the cluster's. Source: kubelet network/dns getPodDNSType: so it is too for policies that nobody knows. */
 export function asksCluster({ spec }: Pod): boolean {
   const policy = spec?.dnsPolicy ?? 'ClusterFirst'
-  return policy === 'ClusterFirstWithHostNet' || (policy === 'ClusterFirst' && spec?.hostNetwork !== true)
+  if (policy === 'None' || policy === 'Default') return false
+  return policy !== 'ClusterFirst' || spec?.hostNetwork !== true
 }
 
-/** Reads resolv.conf(5). */
+/** Reads resolv.conf(5). Source: kubelet network/dns parseResolvConf, v1.37: the last line of a kind counts, the dot at the end of a domain does not. */
 export function parseResolvConf(text: string): DnsConfig {
   const servers: string[] = []
   let searches: string[] = []
@@ -52,10 +101,16 @@ export function parseResolvConf(text: string): DnsConfig {
   for (const line of text.split('\n')) {
     const [word, ...rest] = line.trim().split(/\s+/)
     if (word === 'nameserver' && rest[0] !== undefined) servers.push(rest[0])
-    else if (word === 'search' || word === 'domain') searches = rest
+    else if (word === 'search') searches = rest.map((domain) => (domain === '.' ? domain : domain.replace(/\.$/, '')))
     else if (word === 'options') options = rest
   }
   return { servers, searches, options }
+}
+
+/** Pods can't ask a resolver on the host's loopback, such as systemd-resolved: they ask whom it asks. Source: what kubeadm gives the kubelet as `--resolv-conf`. */
+export function chooseResolvConf(host: DnsConfig, behindStub: DnsConfig | undefined): DnsConfig {
+  const isStub = host.servers.length > 0 && host.servers.every((server) => /^127\.|^::1$/.test(server))
+  return isStub && behindStub !== undefined && behindStub.servers.length > 0 ? behindStub : host
 }
 
 function unique(values: readonly string[]): string[] {
