@@ -31,6 +31,8 @@ export interface ControlPlaneOptions {
   readonly host?: string | undefined
   /** Address at which pods and nodes reach the API server. */
   readonly advertiseAddress: string
+  /** Where hosts answer their pods' DNS queries; absent: nobody does. */
+  readonly clusterDns?: string | undefined
   /** Host part of the kubeconfig's URL; default 127.0.0.1. */
   readonly clientHost?: string | undefined
   /** Its place among the partitions of the cluster; default: the only one. */
@@ -82,6 +84,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     admission: {
       advertiseAddress: options.advertiseAddress,
       advertisePort: options.port,
+      clusterDns: options.clusterDns,
       storageClass: localStorageClass,
       serviceRange: partition.serviceRange,
       nodePorts: shared.nodePorts,

@@ -187,6 +187,7 @@ export { validateCustomResourceDefinition } from './crd/validate-crd.ts'
 export { validateCustomResource } from './crd/validate-custom-resource.ts'
 export {
   ALL_TENANTS,
+  DNS_SETTINGS_NAME,
   GATEWAYS_GROUP,
   NAMESPACE_ANNOTATION,
   ORIGIN_ANNOTATION,

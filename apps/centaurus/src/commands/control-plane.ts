@@ -4,6 +4,7 @@ import { hostAlternativeNames, openClusterCertificates, type ClusterCertificates
 import { systemClock, systemRandom } from '@centaurus/base'
 import { ForeignStoreError } from '@centaurus/partition'
 import { StoreFileError } from '@centaurus/store'
+import { CLUSTER_DNS } from '../containers.ts'
 import { startControlPlane } from '../control-plane.ts'
 import { HOME_PARTITION, SINGLE_PARTITION, type PartitionSetup } from '../control-plane/partition-setup.ts'
 import { registerDaemon } from '../daemons.ts'
@@ -39,6 +40,7 @@ export async function runControlPlane(home: Home): Promise<void> {
       port: settings.port,
       host: settings.listen,
       advertiseAddress: address,
+      clusterDns: settings.nodes.type === 'simulated' ? undefined : CLUSTER_DNS,
       clientHost: clientHost(settings),
       partition: partitionSetup(settings),
       oidc: readOidcSettings(home),

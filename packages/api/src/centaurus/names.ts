@@ -17,6 +17,9 @@ export const ORIGIN_ANNOTATION = 'centaurus.io/origin'
 /** On a copy: revision of the original in its partition's store. */
 export const ORIGIN_REVISION_ANNOTATION = 'centaurus.io/origin-revision'
 
+/** ConfigMap in `kube-system`: what a tenant, or the operators for all, say of names outside of the cluster. */
+export const DNS_SETTINGS_NAME = 'centaurus-dns'
+
 /** Group of the client certificates with which partitions talk to each other. */
 export const PARTITIONS_GROUP = 'system:partitions'
 /** What the common name begins with; the partition's name follows. */

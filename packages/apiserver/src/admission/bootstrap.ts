@@ -1,4 +1,4 @@
-import { isStatus, type KubeObject, type ResourceType } from '@centaurus/api'
+import { isStatus } from '@centaurus/api'
 import { endpoints, namespaces, serviceaccounts, services, type Service } from '@centaurus/api/core/v1'
 import { endpointslices } from '@centaurus/api/discovery/v1'
 import { servicecidrs } from '@centaurus/api/networking/v1'
@@ -7,7 +7,9 @@ import { storageclasses } from '@centaurus/api/storage/v1'
 import { formatIpv4 } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
+import { ensureDnsService } from './bootstrap-dns.ts'
 import type { AdmissionOptions } from './built-in.ts'
+import { ensure, put } from './ensure-objects.ts'
 import { parseIpRange } from './ip-range.ts'
 import { DEFAULT_SERVICE_RANGE } from './service-allocation.ts'
 
@@ -54,6 +56,7 @@ export async function bootstrapObjects(client: Client, options: BootstrapOptions
     PRIORITY_CLASSES.map(({ name, ...rest }) => ensure(client, priorityclasses, { metadata: { name }, ...rest })),
   )
   await ensureKubernetesService(client, { ...options, isTenant })
+  await ensureDnsService(client, { ...options, isTenant })
 }
 
 /** Comes before the namespaces: they are how a later start knows that the cluster had its class. */
@@ -105,38 +108,4 @@ async function putEndpoints(client: Client, address: string, port: number): Prom
     endpoints: [{ addresses: [address], conditions: { ready: true } }],
     ports,
   })
-}
-
-async function ensure<T extends KubeObject>(client: Client, type: ResourceType<T>, object: T): Promise<void> {
-  if ((await find(client, type, object)) === undefined) await create(client, type, object)
-}
-
-async function put<T extends KubeObject>(client: Client, type: ResourceType<T>, object: T): Promise<void> {
-  if ((await find(client, type, object)) === undefined && (await create(client, type, object))) return
-  await client.update(type, object) // writes nothing when it is the same
-}
-
-/** A look costs little, and at most starts everything is there. */
-async function find<T extends KubeObject>(
-  client: Client,
-  type: ResourceType<T>,
-  { metadata: { namespace, name = '' } }: T,
-): Promise<T | undefined> {
-  try {
-    return await client.get(type, { namespace, name })
-  } catch (error) {
-    if (isStatus(error, 'NotFound')) return undefined
-    throw error
-  }
-}
-
-/** False when another server was quicker. */
-async function create<T extends KubeObject>(client: Client, type: ResourceType<T>, object: T): Promise<boolean> {
-  try {
-    await client.create(type, object)
-    return true
-  } catch (error) {
-    if (isStatus(error, 'AlreadyExists')) return false
-    throw error
-  }
 }

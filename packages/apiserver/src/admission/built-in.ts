@@ -17,6 +17,8 @@ export interface AdmissionOptions extends ServiceAllocationOptions, ReviewsOptio
   readonly advertiseAddress?: string | undefined
   /** Default 6443. */
   readonly advertisePort?: number | undefined
+  /** Where hosts answer their pods' DNS queries; named by the Service `kube-dns`. Absent: there is none. */
+  readonly clusterDns?: string | undefined
   /** Made when the cluster is new, and never again: what people change or delete stays so. Absent: none. */
   readonly storageClass?: StorageClass | undefined
 }

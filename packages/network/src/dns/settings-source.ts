@@ -1,12 +1,10 @@
-import { SYSTEM_TENANT, type Stored } from '@centaurus/api'
+import { DNS_SETTINGS_NAME, SYSTEM_TENANT, type Stored } from '@centaurus/api'
 import { configmaps, type ConfigMap } from '@centaurus/api/core/v1'
 import type { Logger } from '@centaurus/base'
 import type { InformerFactory } from '@centaurus/client'
 import { ownNamespace, tenantOfObject } from './lookups.ts'
 import { NO_SETTINGS, parseSettings, type DnsSettings } from './settings.ts'
 
-/** In `kube-system` of a tenant: what it says of other names. Of the `system` tenant: what the operators say for all. */
-export const SETTINGS_NAME = 'centaurus-dns'
 const SETTINGS_NAMESPACE = 'kube-system'
 
 export interface SettingsSource {
@@ -49,14 +47,14 @@ export function followSettings(informers: InformerFactory, options: SettingsSour
   const ifSettings =
     (act: (tenant: string, configMap: Stored<ConfigMap>) => void) => (configMap: Stored<ConfigMap>) => {
       const tenant = tenantOfObject(configMap)
-      const isOne = configMap.metadata.name === SETTINGS_NAME && ownNamespace(configMap) === SETTINGS_NAMESPACE
+      const isOne = configMap.metadata.name === DNS_SETTINGS_NAME && ownNamespace(configMap) === SETTINGS_NAMESPACE
       if (isOne && tenant !== undefined) act(tenant, configMap)
     }
   const put = ifSettings((tenant, configMap) => {
     configMaps.set(tenant, configMap)
     change(tenant)
   })
-  const informer = informers.informer(configmaps, { fieldSelector: `metadata.name=${SETTINGS_NAME}` })
+  const informer = informers.informer(configmaps, { fieldSelector: `metadata.name=${DNS_SETTINGS_NAME}` })
   const close = informer.addHandler({
     onAdd: put,
     onUpdate: put,

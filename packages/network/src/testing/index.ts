@@ -1,3 +1,4 @@
+export { startNameServer, type NameServerOptions } from '../dns/testing/name-server.ts'
 export type { PolicySet } from '../policy/policy-set.ts'
 export {
   addHostDevice,

@@ -11,7 +11,7 @@ import {
 } from '@centaurus/api'
 import type { ObjectAddress, StoredChange, StoredEntry } from '@centaurus/apiserver'
 import { Closure } from './closure.ts'
-import { PODS, referencesOf, TENANT_WIDE, VOLUMES } from './needs.ts'
+import { PODS, referencesOf, TENANT_WIDE, TENANT_WIDE_OBJECTS, VOLUMES } from './needs.ts'
 
 const RP = 'rp'
 
@@ -78,6 +78,7 @@ function findAll(objects: Objects, served: ReadonlySet<string>): Set<string> {
     if (pods === 0) continue
     for (const resource of TENANT_WIDE)
       for (const { key } of objects.list(tenant, resource)) visit(tenant, resource, key)
+    for (const { resource, key } of TENANT_WIDE_OBJECTS) visit(tenant, resource, key)
   }
   return found
 }
@@ -135,12 +136,20 @@ const volumeSpec = fc.record({ secret: small, folder: fc.option(folder) }).map((
   spec: { csi: { driver: 'd', volumeHandle: 'h', nodePublishSecretRef: { namespace: 'default', name: `x${secret}` } } },
 }))
 const nothing = fc.constant({})
+const dnsSettings = fc.record({ tenant, isGone: fc.boolean() }).map(({ tenant: owner, isGone }): Step => {
+  const metadata = { namespace: 'kube-system', name: 'centaurus-dns' }
+  return {
+    address: { tenant: owner, resource: 'core/configmaps', key: 'kube-system/centaurus-dns' },
+    object: isGone ? undefined : { metadata },
+  }
+})
 
 const steps = fc.array(
   fc.oneof(
     { arbitrary: step(PODS, true, podSpec), weight: 4 },
     step('core/secrets', true, nothing),
     step('core/configmaps', true, nothing),
+    dnsSettings,
     step('core/serviceaccounts', true, nothing),
     step('core/persistentvolumeclaims', true, claimSpec),
     step('core/persistentvolumes', false, volumeSpec),

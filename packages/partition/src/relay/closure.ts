@@ -1,6 +1,16 @@
 import type { PersistentVolume, Pod } from '@centaurus/api/core/v1'
 import type { ObjectAddress, StoredChange, StoredEntry, StoredObjects } from '@centaurus/apiserver'
-import { mayBeOf, partitionOfPod, partitionOfVolume, PODS, referencesOf, TENANT_WIDE, VOLUMES } from './needs.ts'
+import {
+  isTenantWide,
+  mayBeOf,
+  partitionOfPod,
+  partitionOfVolume,
+  PODS,
+  referencesOf,
+  TENANT_WIDE,
+  TENANT_WIDE_OBJECTS,
+  VOLUMES,
+} from './needs.ts'
 
 /** Pods looked at before other work gets its turn. */
 const PODS_A_TURN = 500
@@ -86,7 +96,7 @@ export class Closure {
     if (resource === PODS) return this.#lookAtPod(address)
     if (resource === VOLUMES) return this.#lookAtVolume(address)
     const name = nameOf(address)
-    const isWide = TENANT_WIDE.includes(resource)
+    const isWide = isTenantWide(resource, object.key)
     const wide = isWide ? this.#tenants.get(tenant)?.wide : undefined
     if (wide !== undefined && type !== 'DELETED' && !wide.has(name)) {
       wide.add(name)
@@ -165,6 +175,11 @@ export class Closure {
         wide.add(nameOf(address))
         this.#include(address)
       }
+    }
+    for (const { resource, key } of TENANT_WIDE_OBJECTS) {
+      if (this.#objects.get(tenant, resource, key) === undefined) continue
+      wide.add(nameOf({ tenant, resource, key }))
+      this.#include({ tenant, resource, key })
     }
   }
 

@@ -1,4 +1,5 @@
 import {
+  DNS_SETTINGS_NAME,
   LOCAL_PROVISIONER,
   LOCAL_VOLUME_NODE_LABEL,
   ORIGIN_ANNOTATION,
@@ -25,6 +26,19 @@ export const TENANT_WIDE: readonly string[] = [
   'networking.k8s.io/networkpolicies',
   'policy.networking.k8s.io/clusternetworkpolicies',
 ]
+
+/** Single objects that nodes need too: what a tenant says of names outside of the cluster. */
+export const TENANT_WIDE_OBJECTS: readonly { readonly resource: string; readonly key: string }[] = [
+  { resource: 'core/configmaps', key: `kube-system/${DNS_SETTINGS_NAME}` },
+]
+
+/** Whether nodes need an object of every tenant that has pods there. */
+export function isTenantWide(resource: string, key: string): boolean {
+  return (
+    TENANT_WIDE.includes(resource) ||
+    TENANT_WIDE_OBJECTS.some((object) => object.resource === resource && object.key === key)
+  )
+}
 
 /** What pods refer to. */
 export const REFERRED: readonly string[] = [

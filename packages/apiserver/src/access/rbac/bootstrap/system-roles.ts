@@ -1,3 +1,4 @@
+import { DNS_SETTINGS_NAME } from '@centaurus/api'
 import type { RoleData } from './role-data.ts'
 
 /** Ours: what a node must know of its pods' networks, and of who may send to whom. */
@@ -146,7 +147,7 @@ export const SYSTEM_ROLES: Readonly<Record<string, RoleData>> = {
   },
   // ours: what tenants, and the operators for all, say of names outside of the cluster
   'system:node-dns': {
-    rules: ['get list watch | core | configmaps | centaurus-dns'],
+    rules: [`get list watch | core | configmaps | ${DNS_SETTINGS_NAME}`],
   },
   'system:node-problem-detector': {
     rules: ['get | core | nodes', 'patch | core | nodes/status', 'create update patch | core events.k8s.io | events'],
