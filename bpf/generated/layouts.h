@@ -33,7 +33,7 @@ struct address {
 #define LIST_OPEN 4294967295
 #define LIST_SEGMENTS_MAX 64
 #define OWN_ADDRESSES_MAX 16
-#define POLICY_SETS_MAX 4096
+#define POLICY_SETS_MAX 16384
 #define PRECEDENCE_LAST 65535
 #define SEGMENT_ALLOW 1
 #define SEGMENT_DENY 0
@@ -293,9 +293,9 @@ _Static_assert(__builtin_offsetof(struct policy_set, digest) == 20, "struct poli
 
 struct host_state {
 	struct host_config config;
-	struct policy_set sets[4096];
+	struct policy_set sets[16384];
 };
-_Static_assert(sizeof(struct host_state) == 147768, "struct host_state");
+_Static_assert(sizeof(struct host_state) == 590136, "struct host_state");
 _Static_assert(__builtin_offsetof(struct host_state, config) == 0, "struct host_state");
 _Static_assert(__builtin_offsetof(struct host_state, sets) == 312, "struct host_state");
 

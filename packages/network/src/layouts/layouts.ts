@@ -6,8 +6,8 @@ import { address, array, bytes, mac, padding, struct, u16, u32, u64, u8, type Va
 
 export const LAYOUT_VERSION = 1
 
-/** Policy sets of one host. A host has at most as many as pods, and during a change twice as many. */
-export const POLICY_SETS_MAX = 4096
+/** Policy sets of one host. A host has at most as many as pods, and during a change twice as many; 40 bytes each. */
+export const POLICY_SETS_MAX = 16_384
 /** Addresses of one host that node ports answer at. */
 export const OWN_ADDRESSES_MAX = 16
 /** Segments of one list; a segment that jumps leads to as many more. */
