@@ -90,8 +90,22 @@ inlined int leads_past_pods(const struct flow *flow)
 	return flow->out_ifindex || is_own_address(flow->destination);
 }
 
+/* To this host's stack as what it sent to itself: only there it takes a source that is an address of its own (net.ipv4.conf.lo.accept_local). */
+inlined int deliver_to_loopback(context *ctx, struct flow *flow)
+{
+	__u8 nobody[6] = {};
+	int reason = write_ethernet(ctx, nobody);
+
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, EGRESS);
+	note_target(LOOPBACK_IFINDEX);
+	return bpf_redirect(LOOPBACK_IFINDEX, BPF_F_INGRESS);
+}
+
 inlined int deliver_past_pods(context *ctx, struct flow *flow)
 {
+	if (flow->out_ifindex == LOOPBACK_IFINDEX)
+		return deliver_to_loopback(ctx, flow);
 	if (!flow->out_ifindex)
 		return deliver_to_host(ctx, flow);
 	if (plays_node(flow))

@@ -141,10 +141,8 @@ separate int service_choose(struct service_scratch *s, const struct flow *flow, 
 
 inlined enum source_kind source_kind_of(const struct flow *flow, enum service_origin origin, const struct service_choice *choice, int is_node, int keeps)
 {
-	if (choice->ip == flow->source)
-		return SOURCE_HAIRPIN;
-	/* Else this host would answer past our programs. */
-	if (origin != SERVICE_FROM_POD && is_own_address(choice->ip))
+	/* Else the pod, or this host, would answer itself past our programs. */
+	if (origin == SERVICE_FROM_POD ? choice->ip == flow->source : is_own_address(choice->ip))
 		return SOURCE_HAIRPIN;
 	if (origin == SERVICE_FROM_WORLD)
 		return keeps && !is_node ? SOURCE_KEPT : SOURCE_NODE;
@@ -165,5 +163,5 @@ inlined void service_route(context *ctx, struct service_scratch *s, const struct
 	choice->vni = is_node ? 0 : frontend->vni;
 	choice->answers_vni = choice->vni;
 	choice->ifindex = is_node && !is_own_address(choice->ip) ? CONFIG.uplink_ifindex : 0;
-	choice->answers_ifindex = origin == SERVICE_FROM_WORLD ? device_of(ctx) : 0;
+	choice->answers_ifindex = origin == SERVICE_FROM_WORLD || device_of(ctx) == LOOPBACK_IFINDEX ? device_of(ctx) : 0;
 }

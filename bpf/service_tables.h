@@ -70,6 +70,8 @@ inlined struct service_scratch *service_scratch(void)
 /* Reading it is no look-up. Written by the daemon. */
 volatile struct service_state service_state SEC(".data.services");
 
+/* In every network namespace (include/net/net_namespace.h). */
+#define LOOPBACK_IFINDEX 1
 /* Source of packets whose sender would see its own address as that of who asks: a pod or host that reaches itself. Answers to it come through our programs. */
 #define HAIRPIN_ADDRESS bpf_htonl(0xa9fe2a01) /* 169.254.42.1 */
 /*

@@ -9,6 +9,9 @@ import { followDrops } from './follow-drops.ts'
 import { openPrograms } from './open-programs.ts'
 import { openTables, type HostFacts } from './open-tables.ts'
 
+/** Of the loopback device, in every network namespace. */
+const LOOPBACK_IFINDEX = 1
+
 export interface DataplaneOptions extends HostFacts {
   /** Folder of objects, from {@link buildPrograms}. */
   readonly programs: string
@@ -36,6 +39,7 @@ export function createDataplane(options: DataplaneOptions): Dataplane {
     const attachments = new Attachments(join(dir, 'links'), (name) => programs.programFd(name))
     attachments.adopt()
     attachments.attach({ program: 'from_host', hook: 'tcx-egress', ifindex: options.hostDevice.ifindex })
+    attachments.attach({ program: 'from_loopback', hook: 'tcx-egress', ifindex: LOOPBACK_IFINDEX })
     for (const { ifindex } of options.uplinks) attachUplink(attachments, { ifindex, mode: options.attach })
     const drops = followDrops(programs.map('drop_log').fd)
     const close = (): void => {

@@ -1,6 +1,6 @@
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { hostAddressOf } from '../ipam/address-blocks.ts'
-import { HOST_DEVICE, HOST_PEER, planHostDevice, type SeenHostDevice } from './host-plan.ts'
+import { HAIRPIN_ADDRESS, HOST_DEVICE, HOST_PEER, planHostDevice, type SeenHostDevice } from './host-plan.ts'
 import { addressesOf, listLinks } from './links.ts'
 import { formatNatRemoval, formatNatTable, type OpenHostPort } from './nat-table.ts'
 import { deletePodLink, hasIpv6, listPodDevices } from './pod-links.ts'
@@ -8,8 +8,8 @@ import { CommandError, runCommand } from './run-command.ts'
 import { restoreSysctls, setSysctls, writeSysctl } from './sysctls.ts'
 import { findUplink, podMtuOf, type Uplink } from './uplink.ts'
 
-/** For all devices: packets go on from one to another, which is what a router does. */
-const SYSCTLS = { 'net.ipv4.ip_forward': '1' }
+/** Packets go on from one device to another, which is what a router does; answers of Services to this host may come from an address of its own. */
+const SYSCTLS = { 'net.ipv4.ip_forward': '1', 'net.ipv4.conf.lo.accept_local': '1' }
 
 export interface HostNetworkOptions {
   /** This node's `spec.podCIDR`. */
@@ -44,7 +44,7 @@ export async function ensureHostNetwork(options: HostNetworkOptions): Promise<Ho
   const uplink = await findUplink(options.uplink)
   const podMtu = podMtuOf(uplink)
   const address = hostAddressOf(podCIDR)
-  const routes = [...new Set([...podNetworks, podCIDR, TRANSIT_CIDR, ...serviceCIDRs])]
+  const routes = [...new Set([...podNetworks, podCIDR, TRANSIT_CIDR, ...serviceCIDRs, HAIRPIN_ADDRESS])]
   const plan = planHostDevice(await seeHostDevice(), { address, mtu: podMtu, routes }, { hasIpv6: hasIpv6() })
   await runBatch(plan)
   // what comes to a host port from the loopback goes to the pod, and its answer comes back, with loopback addresses

@@ -5,6 +5,11 @@ import { GATEWAY_MAC } from '../layouts/layouts.ts'
 export const HOST_DEVICE = 'centaurus0'
 /** Its other end, which has nothing to do but to be there. */
 export const HOST_PEER = 'centaurus1'
+/**
+ * Source that packets of this host, or the world, have when they ask this host itself by a Service: answers to it leave by {@link HOST_DEVICE}, where programs
+ * meet them. The same in bpf/service_tables.h.
+ */
+export const HAIRPIN_ADDRESS = '169.254.42.1'
 const PEER_MAC = '02:ce:47:00:00:02'
 
 /** What `ip -json` says of the device; `kind` is that of its link info. */

@@ -12,6 +12,8 @@ export interface BulkOptions {
   readonly server: NetworkNamespace
   readonly ip: string
   readonly port: number
+  /** Where the server listens, when that is not what the client asks for. */
+  readonly listenPort?: number
   readonly bytes: number
 }
 
@@ -22,8 +24,8 @@ export interface BulkResult {
 }
 
 /** Sends random bytes over one TCP connection and compares hashes at the ends. Throws when nothing moves for ten seconds. */
-export function sendInBulk({ client, server, ip, port, bytes }: BulkOptions): BulkResult {
-  const listener = Socket.tcp(server).bind({ ip: '0.0.0.0', port }).listen()
+export function sendInBulk({ client, server, ip, port, listenPort = port, bytes }: BulkOptions): BulkResult {
+  const listener = Socket.tcp(server).bind({ ip: '0.0.0.0', port: listenPort }).listen()
   const sender = Socket.tcp(client)
   sender.connect({ ip, port })
   const chunk = randomBytes(CHUNK_BYTES)

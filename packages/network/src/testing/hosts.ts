@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { deviceNameOf, macOf } from '../cni/attachment.ts'
-import { HOST_DEVICE, planHostDevice } from '../host/host-plan.ts'
+import { HAIRPIN_ADDRESS, HOST_DEVICE, planHostDevice } from '../host/host-plan.ts'
 import { formatNatTable } from '../host/nat-table.ts'
 import { formatHostBatch, formatPodBatch, hasIpv6 } from '../host/pod-links.ts'
 import { podMtuOf } from '../host/uplink.ts'
@@ -83,9 +83,16 @@ function setUpUplink(host: NetworkNamespace, plan: HostPlan): void {
 
 /** The device by which the host's own stack and pods meet, and the way to the world: what the daemon makes of its plan. */
 export function addHostDevice(host: NetworkNamespace, { podCIDR, podMtu }: HostPlan): void {
-  const plan = { address: hostAddressOf(podCIDR), mtu: podMtu, routes: [CLUSTER_CIDR, TRANSIT_CIDR, SERVICE_CIDR] }
+  const plan = {
+    address: hostAddressOf(podCIDR),
+    mtu: podMtu,
+    routes: [CLUSTER_CIDR, TRANSIT_CIDR, SERVICE_CIDR, HAIRPIN_ADDRESS],
+  }
   host.ip(planHostDevice(undefined, plan, { hasIpv6: hasIpv6() }).join('\n'))
-  host.run(() => writeFileSync(`/proc/sys/net/ipv4/conf/${HOST_DEVICE}/route_localnet`, '1'))
+  host.run(() => {
+    writeFileSync(`/proc/sys/net/ipv4/conf/${HOST_DEVICE}/route_localnet`, '1')
+    writeFileSync('/proc/sys/net/ipv4/conf/lo/accept_local', '1')
+  })
   host.exec(['nft', '-f', '-'], { input: formatNatTable({ podSources: [podCIDR, TRANSIT_CIDR], hostPorts: [] }) })
 }
 

@@ -129,6 +129,7 @@ export async function openTestDataplane(
 }
 
 function defaultDevice(name: ProgramName, host: HostFacts): number {
+  if (name === 'from_loopback') return 1
   return name === 'from_host' ? host.hostDevice.ifindex : (host.uplinks[0]?.ifindex ?? 0)
 }
 
