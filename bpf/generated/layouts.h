@@ -29,7 +29,6 @@ struct address {
 #define IDENTITY_HOST 1
 #define IDENTITY_UNKNOWN 0
 #define IDENTITY_WORLD 2
-#define LAYOUT_VERSION 1
 #define LIST_OPEN 4294967295
 #define LIST_SEGMENTS_MAX 64
 #define OWN_ADDRESSES_MAX 16

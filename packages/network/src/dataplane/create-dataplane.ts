@@ -1,7 +1,7 @@
-import { rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureBpffs } from '../kernel/bpffs.ts'
-import { LAYOUT_VERSION } from '../layouts/layouts.ts'
+import { layoutVersion } from '../layouts/render.ts'
 import { attachUplink, type AttachMode } from './attach-uplink.ts'
 import { Attachments } from './attachments.ts'
 import type { Dataplane } from './dataplane.ts'
@@ -28,7 +28,8 @@ export interface DataplaneOptions extends HostFacts {
  */
 export function createDataplane(options: DataplaneOptions): Dataplane {
   ensureBpffs(options.bpffs)
-  const dir = join(options.bpffs, 'centaurus', `v${LAYOUT_VERSION}`)
+  const root = join(options.bpffs, 'centaurus')
+  const dir = join(root, `v${layoutVersion()}`)
   const programs = openPrograms({
     folder: options.programs,
     pinDir: join(dir, 'maps'),
@@ -37,7 +38,8 @@ export function createDataplane(options: DataplaneOptions): Dataplane {
   try {
     const tables = openTables(programs, options)
     const attachments = new Attachments(join(dir, 'links'), (name) => programs.programFd(name))
-    attachments.adopt()
+    removeOthers(root, dir)
+    adopt(attachments, options)
     attachments.attach({ program: 'from_host', hook: 'tcx-egress', ifindex: options.hostDevice.ifindex })
     attachments.attach({ program: 'from_loopback', hook: 'tcx-egress', ifindex: LOOPBACK_IFINDEX })
     for (const { ifindex } of options.uplinks) attachUplink(attachments, { ifindex, mode: options.attach })
@@ -55,11 +57,30 @@ export function createDataplane(options: DataplaneOptions): Dataplane {
       remove() {
         for (const attachment of attachments.list()) attachments.detach(attachment)
         close()
-        rmSync(join(options.bpffs, 'centaurus'), { recursive: true, force: true })
+        rmSync(root, { recursive: true, force: true })
       },
     }
   } catch (error) {
     programs.close()
     throw error
+  }
+}
+
+/** Takes over what is attached, but for devices that are no longer an uplink or the host's end. */
+function adopt(attachments: Attachments, { hostDevice, uplinks }: HostFacts): void {
+  const own = new Set([hostDevice.ifindex, ...uplinks.map(({ ifindex }) => ifindex)])
+  for (const attachment of attachments.list())
+    if (attachment.program !== 'from_pod' && !own.has(attachment.ifindex)) attachments.detach(attachment)
+  attachments.adopt()
+}
+
+/** Programs and tables of another version of the layouts: they can't be read, so pods have no network until the daemon has filled the new tables. */
+function removeOthers(root: string, own: string): void {
+  for (const name of readdirSync(root)) {
+    const dir = join(root, name)
+    if (dir === own) continue
+    const attachments = new Attachments(join(dir, 'links'), () => 0)
+    for (const attachment of attachments.list()) attachments.detach(attachment)
+    rmSync(dir, { recursive: true, force: true })
   }
 }

@@ -1,6 +1,6 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { BpfMap } from '../kernel/bpf-map.ts'
+import { BpfMap, readMapInfo } from '../kernel/bpf-map.ts'
 import { loadObject, type BpfObject } from '../kernel/bpf-object.ts'
 import { closeFd, openPinned, pinObject } from '../kernel/bpf-syscall.ts'
 import { DataplaneError } from '../kernel/dataplane-error.ts'
@@ -94,7 +94,13 @@ function openPins(pinDir: string): Map<string, number> {
 }
 
 function pinMaps(maps: ReadonlyMap<string, number>, to: { pinned: ReadonlyMap<string, number>; pinDir: string }): void {
-  for (const [name, fd] of maps) if (!to.pinned.has(name)) pinObject(fd, join(to.pinDir, pinName(name)))
+  for (const [name, fd] of maps) {
+    const pinned = to.pinned.get(name)
+    if (pinned !== undefined && readMapInfo(pinned).id === readMapInfo(fd).id) continue
+    const path = join(to.pinDir, pinName(name))
+    rmSync(path, { force: true }) // one of another shape, which no program uses any more
+    pinObject(fd, path)
+  }
 }
 
 /** As per-CPU maps count them. Source: Documentation/ABI/testing/sysfs-devices-system-cpu. */

@@ -18,6 +18,27 @@ interface BpfMapShape {
 const INFO_BYTES = 64
 const PER_CPU_TYPES = new Set([5, 6, 10])
 
+interface MapInfo {
+  readonly id: number
+  readonly type: number
+  readonly keyBytes: number
+  /** Of one CPU. */
+  readonly valueBytes: number
+  readonly maxEntries: number
+}
+
+/** Source: include/uapi/linux/bpf.h, `struct bpf_map_info`. */
+export function readMapInfo(fd: number): MapInfo {
+  const info = Buffer.alloc(INFO_BYTES)
+  requireBpf('ask about a map', 'info', [
+    [0, 4, fd],
+    [4, 4, INFO_BYTES],
+    [8, 8, info],
+  ])
+  const [type, id, keyBytes, valueBytes, maxEntries] = [0, 4, 8, 12, 16].map((offset) => info.readUInt32LE(offset))
+  return { type: type!, id: id!, keyBytes: keyBytes!, valueBytes: valueBytes!, maxEntries: maxEntries! }
+}
+
 /** A table of the kernel. Keys and values are bytes; see layouts. */
 export class BpfMap implements BpfMapShape {
   readonly name: string
@@ -27,19 +48,12 @@ export class BpfMap implements BpfMapShape {
   readonly maxEntries: number
 
   constructor(name: string, fd: number, possibleCpus: number) {
-    const info = Buffer.alloc(INFO_BYTES)
-    requireBpf(`ask about map ${name}`, 'info', [
-      [0, 4, fd],
-      [4, 4, INFO_BYTES],
-      [8, 8, info],
-    ])
-    const type = info.readUInt32LE(0)
-    const valueBytes = info.readUInt32LE(12)
+    const { type, keyBytes, valueBytes, maxEntries } = readMapInfo(fd)
     this.name = name
     this.fd = fd
-    this.keyBytes = info.readUInt32LE(8)
+    this.keyBytes = keyBytes
     this.valueBytes = PER_CPU_TYPES.has(type) ? Math.ceil(valueBytes / 8) * 8 * possibleCpus : valueBytes
-    this.maxEntries = info.readUInt32LE(16)
+    this.maxEntries = maxEntries
   }
 
   /** Undefined when there is none. */

@@ -1,5 +1,6 @@
-import { addressOf, isNull, lastErrno, loadLibBpf, type Pointer } from './native.ts'
+import { readMapInfo } from './bpf-map.ts'
 import { DataplaneError } from './dataplane-error.ts'
+import { addressOf, isNull, lastErrno, loadLibBpf, type Pointer } from './native.ts'
 
 /** Room for what the verifier says of one program when it refuses it. */
 const VERIFIER_LOG_BYTES = 1024 * 1024
@@ -7,7 +8,7 @@ const VERIFIER_LOG_BYTES = 1024 * 1024
 const VERIFIER_LOG_LINES = 12
 
 export interface BpfObjectOptions {
-  /** Maps that exist already, by name: the object uses them instead of new ones. */
+  /** Maps that exist already, by name: the object uses them instead of new ones. One of another shape is left, and a new one made. */
   readonly maps: ReadonlyMap<string, number>
   /** Sizes that differ from those in the file. */
   readonly maxEntries?: ReadonlyMap<string, number>
@@ -51,9 +52,15 @@ function prepareMap(map: Pointer, options: BpfObjectOptions): void {
   const count = options.maxEntries?.get(name)
   if (count !== undefined) lib.setMaxEntries(map, count)
   const fd = options.maps.get(name)
-  if (fd === undefined) return
+  if (fd === undefined || !hasShapeOf(fd, map)) return
   const result = lib.reuseMap(map, fd)
   if (result < 0) throw new DataplaneError(`Cannot use the map ${name} that exists already`, { errno: -result })
+}
+
+function hasShapeOf(fd: number, map: Pointer): boolean {
+  const lib = loadLibBpf()
+  const { type, keyBytes, valueBytes } = readMapInfo(fd)
+  return type === lib.mapType(map) && keyBytes === lib.keySize(map) && valueBytes === lib.valueSize(map)
 }
 
 function each(object: Pointer, next: (object: Pointer, previous: Pointer) => Pointer): Pointer[] {

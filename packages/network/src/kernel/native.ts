@@ -21,6 +21,9 @@ interface LibBpf {
   readonly mapName: (map: Pointer) => string
   readonly mapFd: (map: Pointer) => number
   readonly setMaxEntries: (map: Pointer, count: number) => number
+  readonly mapType: (map: Pointer) => number
+  readonly keySize: (map: Pointer) => number
+  readonly valueSize: (map: Pointer) => number
   readonly reuseMap: (map: Pointer, fd: number) => number
   readonly nextProgram: (object: Pointer, previous: Pointer) => Pointer
   readonly programName: (program: Pointer) => string
@@ -68,6 +71,9 @@ function bindLibBpf(): LibBpf {
     mapName: bind('const char *bpf_map__name(uintptr_t map)'),
     mapFd: bind('int bpf_map__fd(uintptr_t map)'),
     setMaxEntries: bind('int bpf_map__set_max_entries(uintptr_t map, uint32_t count)'),
+    mapType: bind('int bpf_map__type(uintptr_t map)'),
+    keySize: bind('uint32_t bpf_map__key_size(uintptr_t map)'),
+    valueSize: bind('uint32_t bpf_map__value_size(uintptr_t map)'),
     reuseMap: bind('int bpf_map__reuse_fd(uintptr_t map, int fd)'),
     nextProgram: bind('uintptr_t bpf_object__next_program(uintptr_t object, uintptr_t program)'),
     programName: bind('const char *bpf_program__name(uintptr_t program)'),

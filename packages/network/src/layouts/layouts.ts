@@ -1,10 +1,5 @@
-/**
- * Every record that programs and TypeScript share. A change that old programs or old entries would misread must raise {@link LAYOUT_VERSION}: pins are kept
- * by it.
- */
+/** Every record that programs and TypeScript share. */
 import { address, array, bytes, mac, padding, struct, u16, u32, u64, u8, type ValueOf } from './struct.ts'
-
-export const LAYOUT_VERSION = 1
 
 /** Policy sets of one host. A host has at most as many as pods, and during a change twice as many; 40 bytes each. */
 export const POLICY_SETS_MAX = 16_384

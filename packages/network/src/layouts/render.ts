@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import * as layouts from './layouts.ts'
 import { DROP_REASONS } from './reasons.ts'
 import * as services from './services.ts'
@@ -11,6 +12,11 @@ export function listStructs(): Struct<unknown>[] {
   const isStruct = (value: unknown): value is Struct<unknown> =>
     typeof value === 'object' && value !== null && 'fields' in value
   return sortByUse(values.filter(isStruct))
+}
+
+/** Tells layouts apart: what one wrote, another must not read. */
+export function layoutVersion(): string {
+  return createHash('sha256').update(renderLayouts()).digest('hex').slice(0, 8)
 }
 
 /** Text of `bpf/generated/layouts.h`. */
