@@ -1,13 +1,24 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { isStatus, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
-import { networkidentities, remotenodes, subnets, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
+import {
+  clusternetworkpolicystatuses,
+  networkidentities,
+  networkpolicystatuses,
+  networkreports,
+  remotenodes,
+  subnets,
+  vpcs,
+  type Vpc,
+} from '@centaurus/api/centaurus/v1'
 import { namespaces, nodes, pods } from '@centaurus/api/core/v1'
 import { networkpolicies } from '@centaurus/api/networking/v1'
 import { clusternetworkpolicies } from '@centaurus/api/policy-networking/v1alpha2'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory, type Client, type Informer, type InformerFactory } from '@centaurus/client'
 import { parseKubeconfig, type SharedHttpClients } from '@centaurus/client/http'
+import { PolicyReporter } from '@centaurus/network'
 import { connectNodes } from './simulated-nodes.ts'
 import { TestCluster } from './testing/test-cluster.ts'
 import { eventually } from './testing/test-partition.ts'
@@ -28,6 +39,7 @@ describe('what a node of another partition knows of networks and policies', () =
   let informers: InformerFactory
   let acme: Client
   let beta: Client
+  let asNode: Client
 
   before(async () => {
     cluster = await TestCluster.open()
@@ -43,7 +55,8 @@ describe('what a node of another partition knows of networks and policies', () =
     const nodeClients = connectNodes(config)
     connections = nodeClients
     const deps = { clock: systemClock, random: systemRandom, logger: silentLogger }
-    informers = createInformerFactory(nodeClients.clientOf('rp1-0'), deps)
+    asNode = nodeClients.clientOf('rp1-0')
+    informers = createInformerFactory(asNode, deps)
     for (const kind of KINDS) informers.informer(kind)
     await informers.whenSynced()
   })
@@ -153,6 +166,43 @@ describe('what a node of another partition knows of networks and policies', () =
     await eventually('its identity', async () => identityLabels('acme').includes('{"app":"other"}'))
     const after = all('acme').filter((each) => before.includes(each))
     assert.deepEqual(after, before)
+  })
+
+  it('is told back: on how many hosts each policy is, and how long that took', async () => {
+    const name = { namespace: NAMESPACE, name: 'by-app' }
+    const statusOf = async () => (await acme.get(networkpolicystatuses, name)).status
+    const { resourceVersion: _, ...before } = await statusOf()
+    assert.deepEqual(before, { hosts: 1, applied: 0, waiting: ['rp1-0'] })
+    const reporter = new PolicyReporter({ client: asNode, nodeName: 'rp1-0', clock: systemClock, logger: silentLogger })
+    const report = (afterMs: number): void => {
+      const revision = known(networkpolicies).get('default--acme/by-app')!.metadata.resourceVersion
+      reporter.reportApplied({ tenant: 'acme', kind: 'networkPolicies', revision, afterMs })
+    }
+    report(12)
+    await eventually('the policy to be applied', async () => (await statusOf()).applied === 1)
+    const { resourceVersion, ...status } = await statusOf()
+    assert.deepEqual(status, { hosts: 1, applied: 1, slowestMs: 12 })
+    const current = await acme.get(networkpolicies, name)
+    assert.equal(resourceVersion, current.metadata.resourceVersion)
+    const { spec } = policy('', 'role')
+    const changed = await acme.update(networkpolicies, { ...current, spec })
+    assert.equal((await statusOf()).resourceVersion, changed.metadata.resourceVersion)
+    assert.equal((await statusOf()).applied, 0)
+    await eventually('the change', async () =>
+      isDeepStrictEqual(known(networkpolicies).get('default--acme/by-app')?.spec?.podSelector, spec.podSelector),
+    )
+    report(7)
+    await eventually('the change to be applied', async () => (await statusOf()).applied === 1)
+    assert.equal((await statusOf()).slowestMs, 7)
+    await acme.update(networkpolicies, { ...changed, metadata: { ...changed.metadata }, spec: policy('', 'app').spec })
+    assert.deepEqual(
+      (await beta.list(networkpolicystatuses)).items.map(({ metadata }) => metadata.name),
+      ['by-app'],
+    )
+    assert.deepEqual((await acme.list(clusternetworkpolicystatuses)).items, [])
+    await reporter.close()
+    const forged = asNode.create(networkreports, { metadata: { name: 'other' }, spec: { tenants: [] } })
+    await assert.rejects(forged, /with the same name as the requesting node/)
   })
 
   it('stays as it is when the tenant moves, and goes on from there', async () => {

@@ -67,3 +67,4 @@ export type {
 export { buildPrograms, type BuildOptions } from './kernel/build-programs.ts'
 export { DataplaneError } from './kernel/dataplane-error.ts'
 export { DROP_REASONS, type DropReason } from './layouts/reasons.ts'
+export { PolicyReporter, type AppliedPolicies, type PolicyReporterDeps } from './policy-report/policy-reporter.ts'

@@ -24,6 +24,7 @@ import {
   createMoveSource,
   createNodePortsExtension,
   createPeerUsage,
+  createPolicyStatusExtension,
   createReachNodes,
   createRegistryExtension,
   createRelaySource,
@@ -98,6 +99,7 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
     withMembership(name, (membership) => createRequestForwarding({ membership, identity, fences })),
     createRegistryExtension(),
     createNetworkExtension({ hostsSystem: isHome }),
+    withMembership(name, (membership) => createPolicyStatusExtension({ membership, openLink })),
     createNodePortsExtension(shared.nodePorts),
     ...(isHome ? [createTenantsExtension()] : []),
     ...(claims === undefined

@@ -22,6 +22,17 @@ export {
   type VpcSpec,
   type VpcStatus,
 } from './network.ts'
+export {
+  clusternetworkpolicystatuses,
+  networkpolicystatuses,
+  networkreports,
+  REPORTED_CHANGES_MAX,
+  type NetworkPolicyStatus,
+  type NetworkReport,
+  type PolicyProgress,
+  type PolicyReport,
+  type TenantReport,
+} from './policy-status.ts'
 
 /** What a partition is for: `Tenant` holds what users make, `Resource` holds nodes. One partition may be both. */
 export type PartitionRole = 'Tenant' | 'Resource'

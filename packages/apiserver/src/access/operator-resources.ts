@@ -10,6 +10,7 @@ const OPERATORS_RESOURCES = new Set([
   '/nodes',
   'apiregistration.k8s.io/apiservices',
   'centaurus.io/networkidentities',
+  'centaurus.io/networkreports',
   'centaurus.io/nodeallocations',
   'centaurus.io/partitions',
   'centaurus.io/remotenodes',

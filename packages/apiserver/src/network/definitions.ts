@@ -1,5 +1,5 @@
 import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
-import { FIRST_IDENTITY, IDENTITY_MAX, VNI_MAX } from '@centaurus/api/centaurus/v1'
+import { FIRST_IDENTITY, IDENTITY_MAX, REPORTED_CHANGES_MAX, VNI_MAX } from '@centaurus/api/centaurus/v1'
 
 const CONDITIONS: JSONSchemaProps = {
   type: 'array',
@@ -173,6 +173,57 @@ export const remoteNodeDefinition = define({
     { name: 'Address', type: 'string', jsonPath: '.status.addresses[0].address' },
     AGE,
   ],
+})
+
+const POLICY_REPORT: JSONSchemaProps = {
+  type: 'object',
+  required: ['revision', 'recent'],
+  properties: {
+    revision: { type: 'integer', format: 'int64', description: 'Packets see every policy up to this resourceVersion.' },
+    recent: {
+      type: 'array',
+      maxItems: REPORTED_CHANGES_MAX,
+      items: {
+        type: 'object',
+        required: ['revision', 'afterMs'],
+        properties: {
+          revision: { type: 'integer', format: 'int64' },
+          afterMs: { type: 'integer', description: 'From when the node heard of it until packets saw it.' },
+        },
+      },
+    },
+  },
+}
+
+export const networkReportDefinition = define({
+  names: { plural: 'networkreports', singular: 'networkreport', kind: 'NetworkReport' },
+  schema: {
+    description: 'Which policies of each tenant with pods on a node its packets see. Written by the node.',
+    required: ['spec'],
+    properties: {
+      spec: {
+        type: 'object',
+        required: ['tenants'],
+        properties: {
+          tenants: {
+            type: 'array',
+            'x-kubernetes-list-type': 'map',
+            'x-kubernetes-list-map-keys': ['tenant'],
+            items: {
+              type: 'object',
+              required: ['tenant'],
+              properties: {
+                tenant: { type: 'string', minLength: 1 },
+                networkPolicies: POLICY_REPORT,
+                clusterNetworkPolicies: POLICY_REPORT,
+              },
+            },
+          },
+        },
+      },
+    },
+  },
+  columns: [AGE],
 })
 
 interface DefinitionParts {

@@ -6,7 +6,13 @@ import type { CreateExtension } from '../extension.ts'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
 import type { ResourceDefinition } from '../resource/registry.ts'
 import { clusterNetworkPolicyDefinition } from './cluster-network-policy.ts'
-import { identityDefinition, remoteNodeDefinition, subnetDefinition, vpcDefinition } from './definitions.ts'
+import {
+  identityDefinition,
+  networkReportDefinition,
+  remoteNodeDefinition,
+  subnetDefinition,
+  vpcDefinition,
+} from './definitions.ts'
 import { defaultVpcStays, podNetwork } from './network-admission.ts'
 
 export interface NetworkOptions {
@@ -25,6 +31,7 @@ export function createNetworkExtension({ hostsSystem = true }: NetworkOptions = 
       subnetDefinition,
       identityDefinition,
       remoteNodeDefinition,
+      networkReportDefinition,
       clusterNetworkPolicyDefinition,
     ]
     registry.change({ added: definitions.flatMap(ownDefinitions).map(withBehavior) })

@@ -102,6 +102,7 @@ const OF_SYSTEM: ReadonlySet<ResourceKey> = new Set([
   'centaurus.io/partitions',
   'centaurus.io/tenants',
   'centaurus.io/nodeallocations',
+  'centaurus.io/networkreports',
   'centaurus.io/remotenodes',
 ])
 

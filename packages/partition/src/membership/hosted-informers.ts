@@ -29,6 +29,7 @@ const OWN_RESOURCES: ReadonlySet<string> = new Set([
   'node.k8s.io/runtimeclasses',
   'apiextensions.k8s.io/customresourcedefinitions',
   'apiregistration.k8s.io/apiservices',
+  'centaurus.io/networkreports',
   'centaurus.io/partitions',
   'centaurus.io/remotenodes',
   'centaurus.io/tenants',

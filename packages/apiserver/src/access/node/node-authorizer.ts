@@ -58,6 +58,7 @@ const SPECIAL: Readonly<Record<string, (asked: Asked) => AuthorizationDecision>>
   'storage.k8s.io/volumeattachments': (asked) => authorizeGet(asked, 'volumeattachments'),
   'storage.k8s.io/csinodes': authorizeCSINode,
   'coordination.k8s.io/leases': authorizeLease,
+  'centaurus.io/networkreports': authorizeReport,
   '/serviceaccounts': authorizeServiceAccount,
   '/nodes': authorizeNode,
   '/pods': authorizePod,
@@ -126,6 +127,13 @@ function authorizeCSINode({ node, attributes }: Asked): AuthorizationDecision {
   if (!OWN_OBJECT_VERBS.includes(verb)) return refuse('can only get, create, update, patch, or delete a CSINode')
   if (verb === 'create' || name === node) return ALLOWED
   return refuse('can only access CSINode with the same name as the requesting node')
+}
+
+/** Ours. As with a CSINode, the name is looked at again by node restriction. */
+function authorizeReport({ node, attributes: { verb, subresource, name } }: Asked): AuthorizationDecision {
+  const isOwn = verb === 'create' || name === node
+  if (subresource === '' && ['get', 'create', 'update'].includes(verb) && isOwn) return ALLOWED
+  return refuse('can only get, create or update a NetworkReport with the same name as the requesting node')
 }
 
 function authorizeResourceSlice(asked: Asked): AuthorizationDecision {

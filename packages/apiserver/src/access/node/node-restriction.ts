@@ -57,6 +57,7 @@ export function createNodeRestriction(reader: ObjectReader): WriteCheck[] {
     restrict('coordination.k8s.io', 'leases', checkLease),
     restrict('storage.k8s.io', 'csinodes', (write, node) => checkOwnName(write, node, 'CSINode')),
     restrict('resource.k8s.io', 'resourceslices', checkResourceSlice),
+    restrict('centaurus.io', 'networkreports', (write, node) => checkOwnName(write, node, 'NetworkReport')),
   ]
 }
 

@@ -139,6 +139,7 @@ export const SYSTEM_ROLES: Readonly<Record<string, RoleData>> = {
       'get | resource.k8s.io | resourceclaims',
       'deletecollection | resource.k8s.io | resourceslices',
       'get list watch | certificates.k8s.io | clustertrustbundles',
+      'get create update | centaurus.io | networkreports',
       ...NETWORK_READS,
     ],
   },

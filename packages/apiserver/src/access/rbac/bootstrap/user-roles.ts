@@ -65,7 +65,7 @@ export const USER_ROLES: Readonly<Record<string, RoleData>> = {
   'system:aggregated-network-reader': {
     aggregateTo: 'view',
     rules: [
-      'get list watch | centaurus.io | networkidentities subnets vpcs',
+      'get list watch | centaurus.io | networkidentities subnets vpcs networkpolicystatuses clusternetworkpolicystatuses',
       'get list watch | policy.networking.k8s.io | clusternetworkpolicies',
     ],
   },
