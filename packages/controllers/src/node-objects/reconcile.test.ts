@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { networkreports } from '@centaurus/api/centaurus/v1'
 import { leases } from '@centaurus/api/coordination/v1'
 import { nodes } from '@centaurus/api/core/v1'
 import { csinodes } from '@centaurus/api/storage/v1'
+import { createNetworkExtension } from '@centaurus/apiserver'
 import { startControlPlane } from '../testing/control-plane.ts'
 import { isLeftByNode } from './plan.ts'
 import { startNodeObjectCollector } from './reconcile.ts'
@@ -21,8 +23,11 @@ describe('isLeftByNode', () => {
 })
 
 describe('collection of node objects on a real API server', () => {
-  it('takes lease and CSINode of a node that goes, and keeps those of nodes that are there or to come', async () => {
-    const plane = await startControlPlane({ controllers: [startNodeObjectCollector] })
+  it('takes lease, CSINode and report of a node that goes, and keeps those of nodes that are there or to come', async () => {
+    const plane = await startControlPlane({
+      controllers: [startNodeObjectCollector],
+      extensions: [createNetworkExtension()],
+    })
     const { client } = plane
     const node = await client.create(nodes, { metadata: { name: 'n' } })
     const ownerReferences = [owner(node.metadata.uid)]
@@ -30,9 +35,11 @@ describe('collection of node objects on a real API server', () => {
     await client.create(leases, { metadata: { name: 'n', namespace, ownerReferences }, spec: {} })
     await client.create(leases, { metadata: { name: 'early', namespace }, spec: {} })
     await client.create(csinodes, { metadata: { name: 'n', ownerReferences }, spec: { drivers: [] } })
+    await client.create(networkreports, { metadata: { name: 'n', ownerReferences }, spec: { tenants: [] } })
     await plane.eventually(async () => plane.informers.informer(nodes).list().length === 1)
     await client.delete(nodes, { name: 'n' })
     await plane.eventually(async () => (await client.list(csinodes)).items.length === 0)
+    await plane.eventually(async () => (await client.list(networkreports)).items.length === 0)
     await plane.eventually(async () => {
       const { items } = await client.list(leases, { namespace })
       return items.map(({ metadata }) => metadata.name).join() === 'early'

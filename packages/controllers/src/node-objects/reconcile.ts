@@ -1,4 +1,13 @@
-import { isStatus, objectKey, parseKey, type KubeObject, type ObjectKey, type Stored } from '@centaurus/api'
+import {
+  isStatus,
+  objectKey,
+  parseKey,
+  type KubeObject,
+  type ObjectKey,
+  type ResourceType,
+  type Stored,
+} from '@centaurus/api'
+import { networkreports } from '@centaurus/api/centaurus/v1'
 import { leases } from '@centaurus/api/coordination/v1'
 import { nodes } from '@centaurus/api/core/v1'
 import { csinodes } from '@centaurus/api/storage/v1'
@@ -9,17 +18,24 @@ import { isLeftByNode } from './plan.ts'
 
 /** Source: the kubelet's node leases. */
 const LEASE_NAMESPACE = 'kube-node-lease'
-/** Keys of CSINodes; those of leases have a namespace. */
-const CSI_PREFIX = '/csinode/'
+/** Keys of what has no namespace; those of leases have one. */
+const CLUSTER_SCOPED: Readonly<Record<string, ResourceType<KubeObject>>> = {
+  '/csinode/': csinodes as ResourceType<KubeObject>,
+  '/networkreport/': networkreports as ResourceType<KubeObject>,
+}
 
 /**
- * Removes the Lease and the CSINode of a node that is gone. Where tenants live the garbage collector does it as well; a partition
+ * Removes the Lease, the CSINode and the NetworkReport of a node that is gone. Where tenants live the garbage collector does it as well; a partition
  * that holds nodes alone runs none, since the owners of what it holds copies of are elsewhere.
  */
 export function startNodeObjectCollector(deps: ControllerDeps): RunningController {
   const nodeCache = deps.informers.informer(nodes)
   const leaseCache = deps.informers.informer(leases, { namespace: LEASE_NAMESPACE })
-  const csiCache = deps.informers.informer(csinodes)
+  const others = Object.entries(CLUSTER_SCOPED).map(([prefix, type]) => ({
+    prefix,
+    type,
+    cache: deps.informers.informer(type),
+  }))
   const authority = createLocalNodeAuthority(deps.client)
   /** The cache may be behind: only the server's own word makes a node gone. */
   const isLeft = async (object: Stored<KubeObject> | undefined): Promise<boolean> => {
@@ -31,28 +47,33 @@ export function startNodeObjectCollector(deps: ControllerDeps): RunningControlle
   return startReconciler(deps, {
     name: 'node-object-collector-controller',
     informer: leaseCache,
-    needs: [nodeCache, csiCache],
+    needs: [nodeCache, ...others.map(({ cache }) => cache)],
     watch({ queue }) {
       const onLease = (lease: Stored<KubeObject>): void => {
         if (isLeftByNode(lease, nodeCache.get(lease.metadata.name))) queue.add(objectKey(lease))
       }
-      const onCsiNode = (csiNode: Stored<KubeObject>): void => {
-        if (isLeftByNode(csiNode, nodeCache.get(csiNode.metadata.name))) queue.add(CSI_PREFIX + csiNode.metadata.name)
-      }
       const onNodeGone = ({ metadata }: Stored<KubeObject>): void => {
         queue.add(`${LEASE_NAMESPACE}/${metadata.name}`)
-        queue.add(CSI_PREFIX + metadata.name)
+        for (const { prefix } of others) queue.add(prefix + metadata.name)
       }
       return [
         leaseCache.addHandler({ onAdd: onLease }),
-        csiCache.addHandler({ onAdd: onCsiNode }),
+        ...others.map(({ prefix, cache }) =>
+          cache.addHandler({
+            onAdd(object) {
+              const { name } = object.metadata
+              if (isLeftByNode(object, nodeCache.get(name))) queue.add(prefix + name)
+            },
+          }),
+        ),
         nodeCache.addHandler({ onDelete: onNodeGone }),
       ]
     },
     async reconcile(key, { client }) {
-      if (key.startsWith(CSI_PREFIX)) {
-        const csiNode = csiCache.get(key.slice(CSI_PREFIX.length) as ObjectKey)
-        if (await isLeft(csiNode)) await client.delete(csinodes, csiNode!.metadata, only(csiNode!)).catch(ignoreGone)
+      for (const { prefix, type, cache } of others) {
+        if (!key.startsWith(prefix)) continue
+        const object = cache.get(key.slice(prefix.length))
+        if (await isLeft(object)) await client.delete(type, object!.metadata, only(object!)).catch(ignoreGone)
         return
       }
       const lease = leaseCache.get(key as ObjectKey)

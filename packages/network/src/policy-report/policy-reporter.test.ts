@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { networkreports, type NetworkReport } from '@centaurus/api/centaurus/v1'
+import { nodes } from '@centaurus/api/core/v1'
 import { createApiServer, createNetworkExtension } from '@centaurus/apiserver'
 import { createManualClock, createSeededRandom, silentLogger, systemClock } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
@@ -17,6 +18,7 @@ async function startWorld() {
   })
   await server.start()
   const client = server.client()
+  await client.create(nodes, { metadata: { name: 'n1' } })
   let writes = 0
   let isAway = false
   const counted: Client = {
@@ -74,6 +76,7 @@ describe('the report of a node', () => {
     reporter.reportApplied({ tenant: 'beta', kind: 'networkPolicies', revision: '11', afterMs: 1 })
     await world.until(1_000, (found) => found?.spec.tenants.length === 2)
     assert.equal(world.writes(), 2)
+    assert.equal(report?.metadata.ownerReferences?.[0]?.kind, 'Node')
     reporter.forget('acme')
     await world.until(1_000, (found) => found?.spec.tenants.length === 1)
     await world.close()

@@ -1,5 +1,7 @@
 import { deepEqual, isStatus } from '@centaurus/api'
 import { networkreports, REPORTED_CHANGES_MAX, type PolicyReport, type TenantReport } from '@centaurus/api/centaurus/v1'
+import { nodes } from '@centaurus/api/core/v1'
+import type { OwnerReference } from '@centaurus/api/meta/v1'
 import type { Clock, Logger, Timer } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 
@@ -97,9 +99,10 @@ export class PolicyReporter {
       const current = await find(client, nodeName)
       if (!this.#isResumed) this.#resume(current?.spec.tenants ?? [])
       const tenants = [...this.#tenants.values()].toSorted((a, b) => (a.tenant < b.tenant ? -1 : 1))
-      if (current === undefined)
-        await client.create(networkreports, { metadata: { name: nodeName }, spec: { tenants } })
-      else if (!deepEqual(current.spec, { tenants }))
+      if (current === undefined) {
+        const ownerReferences = await ownersOf(client, nodeName)
+        await client.create(networkreports, { metadata: { name: nodeName, ownerReferences }, spec: { tenants } })
+      } else if (!deepEqual(current.spec, { tenants }))
         await client.update(networkreports, { ...current, spec: { tenants } })
       return true
     } catch (error) {
@@ -116,6 +119,12 @@ async function find(client: Client, name: string) {
     if (isStatus(error, 'NotFound')) return undefined
     throw error
   }
+}
+
+/** It goes with its node. */
+async function ownersOf(client: Client, name: string): Promise<OwnerReference[]> {
+  const { metadata } = await client.get(nodes, { name })
+  return [{ apiVersion: 'v1', kind: 'Node', name, uid: metadata.uid }]
 }
 
 /** Undefined when it says nothing new. A smaller revision is of another time of the partition's store, or of policies that are gone. */
