@@ -116,7 +116,7 @@ async function startOnHost(
 ): Promise<{ problem(): string | undefined }> {
   const { clock, logger, dns, stateDir, podNetworks, serviceCIDRs } = options
   const store = new AttachmentStore(join(stateDir, 'attachments'))
-  const host = await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir, hostPorts: [] })
+  const host = await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir })
   const dataplane = await options.openDataplane(host)
   closers.push(() => dataplane.close())
   const rules = new RuleBook()

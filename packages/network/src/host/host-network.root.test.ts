@@ -12,35 +12,13 @@ import { closeHostPorts, openHostPorts } from './host-ports.ts'
 import type { OpenHostPort } from './nat-table.ts'
 import { systemPodHost } from './pod-host.ts'
 import { createPodLink, deletePodLink, inspectPodLink, type PodLink } from './pod-links.ts'
+import { ASK, ECHO } from './testing/echo.ts'
 import { findUplink, podMtuOf } from './uplink.ts'
 
 const run = (command: string, ...args: string[]): string =>
   execFileSync(command, args, { encoding: 'utf8', stdio: 'pipe' })
 const ip = (line: string): string => run('ip', ...line.split(' '))
 const inNamespace = (name: string, ...command: string[]): string => run('ip', 'netns', 'exec', name, ...command)
-
-/** Says its name and whom it sees, on TCP port 80 and UDP port 53. */
-const ECHO = `
-const name = process.argv[1]
-const udp = require('node:dgram').createSocket('udp4')
-udp.on('message', (message, peer) => udp.send(name + ' saw ' + peer.address, peer.port, peer.address))
-udp.bind(53, () => require('node:net').createServer((socket) => {
-  socket.end(name + ' saw ' + socket.remoteAddress.replace('::ffff:', ''))
-}).listen(80, () => console.log('ready')))`
-
-/** Asks one, always from the same port by UDP, and writes the answer or the error's code. */
-const ASK = `
-const [kind, address, port] = process.argv.slice(1)
-const end = (text) => { console.log(text); process.exit(0) }
-setTimeout(() => end('no answer'), 5000)
-if (kind === 'tcp') {
-  const socket = require('node:net').connect(Number(port), address)
-  socket.on('data', (data) => end(String(data))).on('error', (error) => end(error.code))
-} else {
-  const socket = require('node:dgram').createSocket('udp4')
-  socket.on('message', (data) => end(String(data)))
-  socket.bind(40404, () => { socket.connect(Number(port), address, () => socket.send('?')) })
-}`
 
 if (!isInNamespaces()) {
   describe('the network of a host', () => {
@@ -106,9 +84,13 @@ if (!isInNamespaces()) {
           .trim()
           .split('\n')
           .map((line) => line.trim()),
-        ['10.96.0.0/16', '10.244.0.0/16', '10.244.3.0/24', '100.64.0.0/16', '169.254.42.1'].map(
-          (cidr) => `${cidr} via 169.254.1.1 src 10.244.3.1 onlink`,
-        ),
+        [
+          ...['10.96.0.0/16', '10.244.0.0/16', '10.244.3.0/24'].map(
+            (cidr) => `${cidr} via 169.254.1.1 src 10.244.3.1 onlink`,
+          ),
+          '100.64.0.0/16 via 169.254.1.1 src 100.64.0.1 onlink',
+          '169.254.42.1 via 169.254.1.1 src 10.244.3.1 onlink',
+        ],
       )
       assert.deepEqual(await ensureHostNetwork(options), host)
       assert.deepEqual(seen(), first)
@@ -296,6 +278,8 @@ if (!isInNamespaces()) {
       run('nft', 'flush', 'ruleset')
       await assert.rejects(openHostPorts(ports), /table "centaurus-network" was removed; restart the network daemon/)
       await ensureHostNetwork({ ...options, stateDir, hostPorts: ports })
+      assert.equal(ask('world', 'tcp', '192.0.2.1', 8080), 'pod0 saw 192.0.2.9')
+      await ensureHostNetwork({ ...options, stateDir, hostPorts: undefined }) // by who does not know yet which there are
       assert.equal(ask('world', 'tcp', '192.0.2.1', 8080), 'pod0 saw 192.0.2.9')
     })
 

@@ -1,8 +1,8 @@
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { hostAddressOf } from '../ipam/address-blocks.ts'
-import { HAIRPIN_ADDRESS, HOST_DEVICE, HOST_PEER, planHostDevice, type SeenHostDevice } from './host-plan.ts'
+import { describeHostDevice, HOST_DEVICE, HOST_PEER, planHostDevice, type SeenHostDevice } from './host-plan.ts'
 import { addressesOf, listLinks } from './links.ts'
-import { formatNatRemoval, formatNatTable, type OpenHostPort } from './nat-table.ts'
+import { formatNatRemoval, formatNatTable, NAT_TABLE, type OpenHostPort } from './nat-table.ts'
 import { deletePodLink, hasIpv6, listPodDevices } from './pod-links.ts'
 import { CommandError, runCommand } from './run-command.ts'
 import { restoreSysctls, setSysctls, writeSysctl } from './sysctls.ts'
@@ -21,8 +21,8 @@ export interface HostNetworkOptions {
   readonly uplink?: string | undefined
   /** Folder that outlives the daemon. */
   readonly stateDir: string
-  /** Ports that are open already. */
-  readonly hostPorts: readonly OpenHostPort[]
+  /** Ports that are to be open; absent: those that are, as long as nobody knows. */
+  readonly hostPorts?: readonly OpenHostPort[] | undefined
 }
 
 /** What the data plane needs to know of the host. */
@@ -44,13 +44,15 @@ export async function ensureHostNetwork(options: HostNetworkOptions): Promise<Ho
   const uplink = await findUplink(options.uplink)
   const podMtu = podMtuOf(uplink)
   const address = hostAddressOf(podCIDR)
-  const routes = [...new Set([...podNetworks, podCIDR, TRANSIT_CIDR, ...serviceCIDRs, HAIRPIN_ADDRESS])]
-  const plan = planHostDevice(await seeHostDevice(), { address, mtu: podMtu, routes }, { hasIpv6: hasIpv6() })
-  await runBatch(plan)
+  const plan = describeHostDevice({ podCIDR, podNetworks, serviceCIDRs, mtu: podMtu })
+  await runBatch(planHostDevice(await seeHostDevice(), plan, { hasIpv6: hasIpv6() }))
   // what comes to a host port from the loopback goes to the pod, and its answer comes back, with loopback addresses
   await writeSysctl(`net.ipv4.conf.${HOST_DEVICE}.route_localnet`, '1')
   await setSysctls(SYSCTLS, sysctlsFile(stateDir))
-  await runCommand(['nft', '-f', '-'], formatNatTable({ podSources: [podCIDR, TRANSIT_CIDR], hostPorts }))
+  if (hostPorts !== undefined || !(await hasNatTable())) {
+    const table = formatNatTable({ podSources: [podCIDR, TRANSIT_CIDR], hostPorts: hostPorts ?? [] })
+    await runCommand(['nft', '-f', '-'], table)
+  }
   const links = await listLinks()
   const indexOf = (name: string): number => links.find(({ ifname }) => ifname === name)!.ifindex
   return { uplink, podMtu, address, ifindex: indexOf(HOST_DEVICE), peerIfindex: indexOf(HOST_PEER) }
@@ -94,6 +96,10 @@ async function seeHostDevice(): Promise<SeenHostDevice | undefined> {
     addresses: addressesOf(link),
     routes: routes.map(({ dst, gateway, prefsrc }) => ({ cidr: dst, gateway, source: prefsrc })),
   }
+}
+
+async function hasNatTable(): Promise<boolean> {
+  return (await runCommand(['nft', 'list', 'tables', 'ip'])).split('\n').includes(`table ip ${NAT_TABLE}`)
 }
 
 function sysctlsFile(stateDir: string): string {

@@ -1,4 +1,6 @@
 import { GATEWAY_ADDRESS } from '../cni/attachment.ts'
+import { hostAddressOf } from '../ipam/address-blocks.ts'
+import { TRANSIT_CIDR, TRANSIT_HOST } from '../ipam/ipam.ts'
 import { GATEWAY_MAC } from '../layouts/layouts.ts'
 
 /** The host's device on the pods' network. */
@@ -29,10 +31,37 @@ export interface SeenHostRoute {
 
 /** What the host is to have. */
 export interface HostDevicePlan {
-  readonly address: string
+  /** Of which the first one is the host's on the pods' network. */
+  readonly addresses: readonly string[]
   readonly mtu: number
-  /** Blocks that are reached over the pods' network. */
-  readonly routes: readonly string[]
+  /** Blocks that are reached over the pods' network, and what address the host has there. */
+  readonly routes: readonly HostRoute[]
+}
+
+export interface HostRoute {
+  readonly cidr: string
+  readonly source: string
+}
+
+export interface PodNetworkFacts {
+  /** This node's `spec.podCIDR`. */
+  readonly podCIDR: string
+  /** Blocks of all the cluster's pods. */
+  readonly podNetworks: readonly string[]
+  readonly serviceCIDRs: readonly string[]
+  /** Of pods. */
+  readonly mtu: number
+}
+
+/** What a host is to have so that its stack reaches pods and Services. Pods that have addresses of their own see it by {@link TRANSIT_HOST}. Pure. */
+export function describeHostDevice({ podCIDR, podNetworks, serviceCIDRs, mtu }: PodNetworkFacts): HostDevicePlan {
+  const source = hostAddressOf(podCIDR)
+  const shared = new Set([...podNetworks, podCIDR, ...serviceCIDRs, HAIRPIN_ADDRESS])
+  return {
+    addresses: [source, TRANSIT_HOST],
+    mtu,
+    routes: [...Array.from(shared, (cidr) => ({ cidr, source })), { cidr: TRANSIT_CIDR, source: TRANSIT_HOST }],
+  }
 }
 
 /** A host that has a device of that name which is not ours. */
@@ -55,8 +84,8 @@ export function planHostDevice(
   { hasIpv6 }: { readonly hasIpv6: boolean },
 ): string[] {
   if (seen !== undefined && seen.kind !== 'veth') throw new ForeignDeviceError(seen.kind ?? 'device of another kind')
-  const { address, mtu } = plan
-  const wanted = `${address}/32`
+  const { mtu } = plan
+  const wanted = plan.addresses.map((address) => `${address}/32`)
   const lines: string[] = []
   if (seen === undefined) {
     lines.push(
@@ -72,17 +101,20 @@ export function planHostDevice(
   }
   const stale = seen?.routes.filter((route) => !isRight(route, plan)) ?? []
   for (const { cidr } of stale) lines.push(`route del ${cidr} dev ${HOST_DEVICE}`)
-  if (seen?.addresses.includes(wanted) !== true) lines.push(`addr add ${wanted} dev ${HOST_DEVICE}`)
-  for (const old of seen?.addresses ?? []) if (old !== wanted) lines.push(`addr del ${old} dev ${HOST_DEVICE}`)
+  // new ones first: without any address the kernel would drop all routes
+  const added = wanted.filter((address) => seen?.addresses.includes(address) !== true)
+  const stray = seen?.addresses.filter((address) => !wanted.includes(address)) ?? []
+  for (const address of added) lines.push(`addr add ${address} dev ${HOST_DEVICE}`)
+  for (const address of stray) lines.push(`addr del ${address} dev ${HOST_DEVICE}`)
   lines.push(`neigh replace ${GATEWAY_ADDRESS} lladdr ${GATEWAY_MAC} dev ${HOST_DEVICE} nud permanent`)
   const present = new Set(seen?.routes.filter((route) => isRight(route, plan)).map(({ cidr }) => cidr))
-  for (const cidr of plan.routes) {
+  for (const { cidr, source } of plan.routes) {
     if (!present.has(cidr))
-      lines.push(`route add ${cidr} via ${GATEWAY_ADDRESS} dev ${HOST_DEVICE} onlink src ${address}`)
+      lines.push(`route add ${cidr} via ${GATEWAY_ADDRESS} dev ${HOST_DEVICE} onlink src ${source}`)
   }
   return lines
 }
 
-function isRight({ cidr, gateway, source }: SeenHostRoute, { address, routes }: HostDevicePlan): boolean {
-  return routes.includes(cidr) && gateway === GATEWAY_ADDRESS && source === address
+function isRight({ cidr, gateway, source }: SeenHostRoute, { routes }: HostDevicePlan): boolean {
+  return gateway === GATEWAY_ADDRESS && routes.some((route) => route.cidr === cidr && route.source === source)
 }

@@ -1,4 +1,5 @@
 import type { HostPort } from '../cni/attachment.ts'
+import { TRANSIT_CIDR, TRANSIT_HOST } from '../ipam/ipam.ts'
 import { HOST_DEVICE } from './host-plan.ts'
 
 /** Our nftables table. Nothing else is in it, and nothing of ours is elsewhere. */
@@ -32,6 +33,10 @@ table ip ${NAT_TABLE} {
     dnat ip to ip daddr . meta l4proto . th dport map @ports-at
     dnat ip to meta l4proto . th dport map @ports
   }
+  chain as-host {
+    ip daddr ${TRANSIT_CIDR} snat to ${TRANSIT_HOST}
+    masquerade
+  }
   chain prerouting {
     type nat hook prerouting priority -100; policy accept;
     fib daddr type local meta l4proto { tcp, udp, sctp } jump host-ports
@@ -42,8 +47,8 @@ table ip ${NAT_TABLE} {
   }
   chain postrouting {
     type nat hook postrouting priority 100; policy accept;
-    oifname "${HOST_DEVICE}" ip saddr 127.0.0.0/8 masquerade
-    oifname "${HOST_DEVICE}" ct status dnat ip saddr @pods masquerade
+    oifname "${HOST_DEVICE}" ip saddr 127.0.0.0/8 jump as-host
+    oifname "${HOST_DEVICE}" ct status dnat ip saddr @pods jump as-host
     oifname != { "${HOST_DEVICE}", "lo" } ip saddr @pods masquerade fully-random
   }
 }

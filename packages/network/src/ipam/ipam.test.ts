@@ -42,9 +42,9 @@ describe('Ipam', () => {
   it('gives a pod of a VPC with a CIDR an address of it, and one of the host’s own range', async () => {
     const blocks = blocksOfBoth('10.244.3.0/24')
     const ipam = new Ipam({ blocks, clock: createManualClock() })
-    assert.deepEqual(await ipam.assign(OWN, signal), { routeDomain: 9, ip: '10.244.3.1', hostIP: '100.64.0.1' })
-    assert.deepEqual(await ipam.assign(OWN, signal), { routeDomain: 9, ip: '10.244.3.2', hostIP: '100.64.0.2' })
-    assert.deepEqual(await ipam.assign(OWN, signal), { routeDomain: 9, ip: '10.244.3.5', hostIP: '100.64.0.3' })
+    assert.deepEqual(await ipam.assign(OWN, signal), { routeDomain: 9, ip: '10.244.3.1', hostIP: '100.64.0.2' })
+    assert.deepEqual(await ipam.assign(OWN, signal), { routeDomain: 9, ip: '10.244.3.2', hostIP: '100.64.0.3' })
+    assert.deepEqual(await ipam.assign(OWN, signal), { routeDomain: 9, ip: '10.244.3.5', hostIP: '100.64.0.4' })
     assert.deepEqual(blocks.lab, ['10.244.3.0/30', '10.244.3.4/30'])
     assert.equal((await ipam.assign(SHARED, signal)).ip, '10.244.3.2')
   })
@@ -73,8 +73,8 @@ describe('Ipam', () => {
     const ipam = new Ipam({ blocks: blocksOfBoth('10.244.3.0/29'), clock })
     assert.equal(ipam.restore({ routeDomain: 0, ip: '10.244.3.2', hostIP: '10.244.3.2' }), true)
     assert.equal(ipam.restore({ routeDomain: 0, ip: '10.244.3.2', hostIP: '10.244.3.2' }), false)
-    assert.equal(ipam.restore({ routeDomain: 9, ip: '10.244.3.2', hostIP: '100.64.0.1' }), true)
-    assert.equal(ipam.restore({ routeDomain: 9, ip: '10.244.3.6', hostIP: '100.64.0.1' }), false)
+    assert.equal(ipam.restore({ routeDomain: 9, ip: '10.244.3.2', hostIP: '100.64.0.2' }), true)
+    assert.equal(ipam.restore({ routeDomain: 9, ip: '10.244.3.6', hostIP: '100.64.0.2' }), false)
     ipam.restore({ routeDomain: 0, ip: '10.244.3.3', hostIP: '10.244.3.3' })
     ipam.release({ routeDomain: 0, ip: '10.244.3.3', hostIP: '10.244.3.3' }, 5_000)
     const next = await Promise.all([1, 2, 3].map(() => ipam.assign(SHARED, signal)))
@@ -84,7 +84,7 @@ describe('Ipam', () => {
     )
     await clock.advance(5_000)
     assert.equal((await ipam.assign(SHARED, signal)).ip, '10.244.3.3')
-    assert.deepEqual(await ipam.assign(OWN, signal), { routeDomain: 9, ip: '10.244.3.1', hostIP: '100.64.0.2' })
+    assert.deepEqual(await ipam.assign(OWN, signal), { routeDomain: 9, ip: '10.244.3.1', hostIP: '100.64.0.3' })
   })
 
   it('says what is no block for a node', () => {

@@ -6,6 +6,8 @@ import type { AddressBlocks } from './address-blocks.ts'
 
 /** Addresses by which a host knows pods whose own addresses may be somebody else's too. They never leave the host, so every host has them all. */
 export const TRANSIT_CIDR = '100.64.0.0/16'
+/** The host itself, as those pods see it: its other address may be a pod's own. */
+export const TRANSIT_HOST = '100.64.0.1'
 /** The pool of all networks that share the nodes' own blocks. */
 const SHARED_DOMAIN = 0
 
@@ -30,7 +32,7 @@ export class Ipam {
   constructor({ blocks, clock }: { readonly blocks: AddressBlocks; readonly clock: Pick<Clock, 'monotonicMs'> }) {
     this.#blocks = blocks
     this.#clock = clock
-    this.#transit = new AddressPool({ blocks: [{ cidr: TRANSIT_CIDR, reserved: [] }], clock })
+    this.#transit = new AddressPool({ blocks: [{ cidr: TRANSIT_CIDR, reserved: [TRANSIT_HOST] }], clock })
   }
 
   /** Rejects with a `CniError` when there is no address for a pod of the network. */

@@ -1,10 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { deviceNameOf, macOf } from '../cni/attachment.ts'
-import { HAIRPIN_ADDRESS, HOST_DEVICE, planHostDevice } from '../host/host-plan.ts'
+import { describeHostDevice, HOST_DEVICE, planHostDevice } from '../host/host-plan.ts'
 import { formatNatTable } from '../host/nat-table.ts'
 import { formatHostBatch, formatPodBatch, hasIpv6 } from '../host/pod-links.ts'
 import { podMtuOf } from '../host/uplink.ts'
-import { hostAddressOf } from '../ipam/address-blocks.ts'
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { NetworkNamespace } from './network-namespace.ts'
 
@@ -83,11 +82,12 @@ function setUpUplink(host: NetworkNamespace, plan: HostPlan): void {
 
 /** The device by which the host's own stack and pods meet, and the way to the world: what the daemon makes of its plan. */
 export function addHostDevice(host: NetworkNamespace, { podCIDR, podMtu }: HostPlan): void {
-  const plan = {
-    address: hostAddressOf(podCIDR),
+  const plan = describeHostDevice({
+    podCIDR,
+    podNetworks: [CLUSTER_CIDR],
+    serviceCIDRs: [SERVICE_CIDR],
     mtu: podMtu,
-    routes: [CLUSTER_CIDR, TRANSIT_CIDR, SERVICE_CIDR, HAIRPIN_ADDRESS],
-  }
+  })
   host.ip(planHostDevice(undefined, plan, { hasIpv6: hasIpv6() }).join('\n'))
   host.run(() => {
     writeFileSync(`/proc/sys/net/ipv4/conf/${HOST_DEVICE}/route_localnet`, '1')
