@@ -37,6 +37,7 @@ export type {
   Segment,
   VerdictList,
 } from './policy/policy-set.ts'
+export { explainVerdict, type ExplainedVerdict, type VerdictQuestion } from './policy/explain-verdict.ts'
 export { compilePolicySet, LocalSets, type SetChanges } from './policy/local-sets.ts'
 export { namedPortsOf } from './policy/named-ports.ts'
 export type {

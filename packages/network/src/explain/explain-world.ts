@@ -4,12 +4,11 @@ import type { NetworkPolicy } from '@centaurus/api/networking/v1'
 import type { ClusterNetworkPolicy } from '@centaurus/api/policy-networking/v1alpha2'
 import { podFactsOf } from '../daemon/pod-facts.ts'
 import { internalAddressOf } from '../daemon/topology.ts'
-import { compilePolicySet } from '../policy/local-sets.ts'
-import type { PolicySet, Segment } from '../policy/policy-set.ts'
+import type { FlowStart } from '../policy/evaluate.ts'
+import { explainVerdict } from '../policy/explain-verdict.ts'
 import { PolicyWorld } from '../policy/policy-world.ts'
 import { RuleBook } from '../policy/rule-book.ts'
-import { usedLabelKeys } from '../policy/used-label-keys.ts'
-import type { DirectionVerdict, ExplainedRule } from './explanation.ts'
+import type { DirectionVerdict } from './explanation.ts'
 
 /** What a tenant has, under its own names; nodes and addresses of the DNS are the cluster's. */
 export interface ExplainObjects {
@@ -26,28 +25,22 @@ export interface ExplainObjects {
 
 export interface ExplainWorld {
   readonly objects: ExplainObjects
-  /** The policy set that the pod has, or should have. */
-  compile(pod: Readonly<Pod>): PolicySet
-  identityOf(pod: Readonly<Pod>): number
-  describe(about: VerdictSubject, verdict: Verdict | undefined): DirectionVerdict
+  judge(question: ExplainVerdictQuestion): DirectionVerdict
 }
 
-/** What decided; undefined: nothing did. */
-type Verdict = Pick<Segment, 'allow' | 'rule'>
-
-export interface VerdictSubject {
+/** Whether the policies of one end let a packet pass. */
+export interface ExplainVerdictQuestion {
   readonly direction: 'ingress' | 'egress'
+  /** Whose policies are asked. */
   readonly pod: Readonly<Pod>
-  readonly isolated: boolean
+  /** The other end; an address that is no pod's, or of a host. */
+  readonly peer: Readonly<Pod> | string
+  readonly packet: FlowStart
 }
 
-/** Numbers for the pods asked about: what others have is not needed. */
-const FIRST_IDENTITY = 256
-
-/** Compiles one tenant's policies, with identities that say everything about their pods. */
+/** Reads one tenant's policies, with everything that they can know of its pods. */
 export function createExplainWorld(objects: ExplainObjects): ExplainWorld {
-  const rules = new RuleBook()
-  const world = new PolicyWorld({ tenant: objects.tenant, rules })
+  const world = new PolicyWorld({ tenant: objects.tenant, rules: new RuleBook() })
   for (const { metadata } of objects.namespaces) world.setNamespace(metadata.name ?? '', metadata.labels ?? {})
   for (const policy of objects.networkPolicies) world.setNetworkPolicy(policy)
   for (const policy of objects.clusterNetworkPolicies) world.setClusterNetworkPolicy(policy)
@@ -56,46 +49,24 @@ export function createExplainWorld(objects: ExplainObjects): ExplainWorld {
     if (address !== undefined) world.setNode(node.metadata.name ?? '', node.metadata.labels ?? {}, [address])
   }
   world.setDnsAddresses(objects.dnsAddresses)
-  const keys = usedLabelKeys(objects)
-  const identities = new Map<string, number>()
-  const identityOf = (pod: Readonly<Pod>): number => {
-    const name = `${pod.metadata.namespace}/${pod.metadata.name}`
-    let id = identities.get(name)
-    if (id === undefined) {
-      id = FIRST_IDENTITY + identities.size
-      identities.set(name, id)
-      const all = pod.metadata.labels ?? {}
-      const labels = Object.fromEntries(keys.flatMap((key) => (key in all ? [[key, all[key]!]] : [])))
-      world.addIdentity({ id, namespace: pod.metadata.namespace ?? '', labels, keys })
-    }
-    return id
-  }
-  return {
-    objects,
-    identityOf,
-    compile(pod) {
-      return compilePolicySet(podFactsOf(pod, pod.status?.podIP ?? ''), world)
-    },
-    describe: (about, verdict) => describe(rules, about, verdict),
-  }
+  return { objects, judge: (question) => judge(world, question) }
 }
 
-function describe(rules: RuleBook, about: VerdictSubject, verdict: Verdict | undefined): DirectionVerdict {
-  const { direction, isolated } = about
-  const { allow, rule } = verdict ?? { allow: true, rule: 0 }
-  const entry = rules.describe(rule)
-  if (entry === undefined) {
-    const does = direction === 'ingress' ? 'receives' : 'sends'
-    const name = `${about.pod.metadata.namespace}/${about.pod.metadata.name}`
-    return { allowed: allow, isolated, rule: undefined, why: `No policy decides about this that ${name} ${does}` }
-  }
-  const { kind, namespace, name, index, text } = entry
-  const explained: ExplainedRule = { kind, namespace, name, direction: entry.direction, index, text }
-  const object = `${kind} ${namespace === '' ? name : `${namespace}/${name}`}`
-  const verb = allow ? 'allows' : 'denies'
-  const why =
-    index < 0
-      ? `${object} isolates the pod, and no rule of any policy allows this`
-      : `${entry.direction} rule ${index} of ${object} ${verb} it`
-  return { allowed: allow, isolated, rule: explained, why: why[0]!.toUpperCase() + why.slice(1) }
+function judge(world: PolicyWorld, { direction, pod, peer, packet }: ExplainVerdictQuestion): DirectionVerdict {
+  const { allowed, isolated, rule, reason } = explainVerdict(world, {
+    direction,
+    pod: podFactsOf(pod, pod.status?.podIP ?? ''),
+    peer: typeof peer === 'string' ? { address: peer } : podFactsOf(peer, peer.status?.podIP ?? ''),
+    packet,
+    podName: nameOf(pod),
+    peerName: typeof peer === 'string' ? peer : nameOf(peer),
+  })
+  const why = reason[0]!.toUpperCase() + reason.slice(1)
+  if (rule === undefined) return { allowed, isolated, rule: undefined, why }
+  const { kind, namespace, name, index, text } = rule
+  return { allowed, isolated, rule: { kind, namespace, name, direction: rule.direction, index, text }, why }
+}
+
+function nameOf({ metadata }: Readonly<Pod>): string {
+  return `${metadata.namespace}/${metadata.name}`
 }

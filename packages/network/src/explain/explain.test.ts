@@ -77,19 +77,19 @@ describe('the explanation of a packet', () => {
     assert.equal(answer.allowed, true)
     const [path] = answer.paths
     assert.deepEqual([path!.ingress.isolated, path!.egress.isolated, path!.ingress.rule], [false, false, undefined])
-    assert.equal(path!.ingress.why, 'No policy decides about this that shop/db receives')
+    assert.equal(path!.ingress.why, 'No policy is for ingress of shop/db')
   })
 
   it('names the policy that isolates, and the rule that allows', () => {
     const denied = ask(objects({ networkPolicies: [dbPolicy] }), toDb, '5432').paths[0]!
     assert.equal(denied.allowed, false)
     assert.deepEqual([denied.egress.allowed, denied.ingress.allowed, denied.ingress.isolated], [true, false, true])
-    assert.equal(denied.ingress.why, 'NetworkPolicy shop/db isolates the pod, and no rule of any policy allows this')
+    assert.equal(denied.ingress.why, 'No ingress rule of shop/db allows TCP 5432 from shop/web')
     const api = pod('api', '10.244.0.3')
     const allowed = ask(objects({ networkPolicies: [dbPolicy], pods: [api, DB] }), toDb, 'postgres', api).paths[0]!
     assert.equal(allowed.allowed, true)
     assert.equal(allowed.destination.port, 5432)
-    assert.equal(allowed.ingress.why, 'Ingress rule 0 of NetworkPolicy shop/db allows it')
+    assert.equal(allowed.ingress.why, 'Ingress rule 0 of NetworkPolicy shop/db allows TCP 5432 from shop/api')
     assert.match(allowed.ingress.rule!.text, /"app":"api"/)
     assert.equal(ask(objects({ networkPolicies: [dbPolicy], pods: [api, DB] }), toDb, '5433', api).allowed, false)
   })

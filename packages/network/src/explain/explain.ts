@@ -1,14 +1,12 @@
 /**
- * Whether a pod may reach something, from the objects that the cluster has: compiled as every host compiles them, and read as the programs in the kernel read it.
+ * Whether a pod may reach something, from the objects that the cluster has, as every host decides it.
  * Pure. All objects are one tenant's, under its own names.
  */
 import type { Pod } from '@centaurus/api/core/v1'
 import { DEFAULT_VPC, VPC_ANNOTATION } from '@centaurus/api/centaurus/v1'
 import { podFactsOf } from '../daemon/pod-facts.ts'
 import { internalAddressOf } from '../daemon/topology.ts'
-import { judgeEgressOutside, judgeIngress, judgePeerEgress, type FlowStart } from '../policy/evaluate.ts'
-import { HOST_IDENTITY } from '../policy/identity-table.ts'
-import type { PolicySet } from '../policy/policy-set.ts'
+import type { FlowStart } from '../policy/evaluate.ts'
 import { createExplainWorld, type ExplainObjects, type ExplainWorld } from './explain-world.ts'
 import type { DirectionVerdict, ExplainedPath, Explanation, NamedPlace } from './explanation.ts'
 import { findServiceTargets, type ServiceTargets } from './service-targets.ts'
@@ -133,18 +131,8 @@ function explainEgress(world: ExplainWorld, path: Path & { readonly address: str
   const { source, pod, address, packet } = path
   if (isInHostNetwork(source))
     return open(`${nameOf(source)} uses the network of its host, about which policies say nothing`)
-  const own = world.compile(source)
-  const isolated = own.egress.isolated || own.egress.outside.others.some(({ allow }) => !allow)
-  if (pod === undefined || isInHostNetwork(pod)) {
-    const to = pod === undefined ? address : (pod.status?.hostIP ?? address)
-    return world.describe(
-      { direction: 'egress', pod: source, isolated },
-      judgeEgressOutside(own, { destination: to, ...packet }),
-    )
-  }
-  const identity = world.identityOf(source)
-  const verdict = judgePeerEgress(world.compile(pod), { identity, ...packet })
-  return world.describe({ direction: 'egress', pod: source, isolated }, verdict)
+  const peer = pod === undefined ? address : isInHostNetwork(pod) ? (pod.status?.hostIP ?? address) : pod
+  return world.judge({ direction: 'egress', pod: source, peer, packet })
 }
 
 function explainIngress(world: ExplainWorld, { source, pod, packet }: Path): DirectionVerdict {
@@ -152,16 +140,8 @@ function explainIngress(world: ExplainWorld, { source, pod, packet }: Path): Dir
   if (isInHostNetwork(pod)) return open(`${nameOf(pod)} uses the network of its host, about which policies say nothing`)
   if (isInHostNetwork(source) && source.spec?.nodeName === pod.spec?.nodeName)
     return open('A pod always accepts what comes from its own host')
-  const sender = isInHostNetwork(source)
-    ? { identity: HOST_IDENTITY, source: source.status?.hostIP ?? '' }
-    : { identity: world.identityOf(source), source: source.status?.podIP ?? '' }
-  const set = world.compile(pod) // after the sender got its identity
-  const isolated = isIsolatedFromOthers(set)
-  return world.describe({ direction: 'ingress', pod, isolated }, judgeIngress(set, { ...sender, ...packet }))
-}
-
-function isIsolatedFromOthers({ ingress }: PolicySet): boolean {
-  return ingress.others.some(({ allow }) => !allow)
+  const peer = isInHostNetwork(source) ? (source.status?.hostIP ?? '') : source
+  return world.judge({ direction: 'ingress', pod, peer, packet })
 }
 
 function both(destination: NamedPlace, verdict: DirectionVerdict): ExplainedPath {

@@ -21,7 +21,7 @@ export interface OutsideView {
 }
 
 /** Ports of the cluster's DNS by the names that they have upstream. Source: cluster/addons/dns/coredns v1.37. */
-const DNS_PORTS: readonly NamedPort[] = [
+export const DNS_PORTS: readonly NamedPort[] = [
   { name: 'dns', protocol: 'UDP', port: 53 },
   { name: 'dns-tcp', protocol: 'TCP', port: 53 },
 ]

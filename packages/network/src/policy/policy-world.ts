@@ -174,6 +174,10 @@ export class PolicyWorld {
     return { nodes: [...this.#nodes.values()], dns: { view: this.identities.dns, addresses: this.#dns } }
   }
 
+  get rules(): RuleBook {
+    return this.#options.rules
+  }
+
   viewOf({ namespace, labels, namedPorts, ip }: PodFacts): SubjectView {
     return { namespace: this.identities.namespace(namespace), labels, namedPorts, address: toBlock(ip)[0] }
   }
