@@ -1,16 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tcx ingress of an uplink: the tunnel, and what the world sends to node ports. Everything else is the host's. */
+#include "too_big.h"
 #include "uplink.h"
 
 /* Answers to what this host, or the world by way of it, asked of pods elsewhere. */
 inlined int arrive_at_host(context *ctx, struct flow *flow, const struct arrival *arrival)
 {
-	int reason = unwrap(ctx, flow, arrival);
+	int reason;
 
+	/* One that is not known is for the host's stack to put together. */
+	resolve_fragment(flow);
+	reason = unwrap(ctx, flow, arrival);
 	if (reason != DROP_NONE)
 		return DROP(ctx, flow, reason, INGRESS);
 	if (service_reverse(ctx, flow) == SERVICE_DROP)
 		return drop(ctx, flow, INGRESS);
+	return deliver_past_pods(ctx, flow);
+}
+
+/* Tells the world the size that fits: an error about the packet as we sent it on becomes one about what the client sent. */
+inlined int refuse_too_big(context *ctx, struct flow *flow)
+{
+	__u32 vni = flow->vni;
+	int reason;
+
+	if (!(flow->flags & FLOW_DONT_FRAGMENT) || ctx->gso_size)
+		return DROP(ctx, flow, DROP_TOO_BIG, INGRESS);
+	reason = answer_too_big(ctx, flow);
+	if (reason == DROP_NONE) {
+		__builtin_memset(flow, 0, sizeof(*flow));
+		reason = parse_ipv4(ctx, ETH_HLEN, flow);
+	}
+	if (reason == DROP_NONE)
+		reason = rewrite_address(ctx, flow, REWRITE_SOURCE, CONFIG.node_ip.words[3]);
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, INGRESS);
+	flow->vni = vni;
+	if (service_reverse(ctx, flow) != SERVICE_TRANSLATED)
+		return DROP(ctx, flow, DROP_TOO_BIG, INGRESS);
 	return deliver_past_pods(ctx, flow);
 }
 
@@ -26,7 +53,7 @@ inlined int pass_on(context *ctx, struct flow *flow)
 	if (!find_route(domain, block_of(flow->destination, prefix), &to))
 		return DROP(ctx, flow, DROP_NO_ROUTE, INGRESS);
 	if (is_too_big(ctx, flow))
-		return DROP(ctx, flow, DROP_TOO_BIG, INGRESS);
+		return refuse_too_big(ctx, flow);
 	tunnel.node = to.node;
 	tunnel.ifindex = to.ifindex;
 	tunnel.vni = flow->vni;

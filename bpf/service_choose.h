@@ -54,6 +54,12 @@ inlined struct service_frontend *service_find(struct service_scratch *s, const s
 
 	if (may_be_service(flow->destination)) {
 		frontend = frontend_of(s, vni, flow->destination, flow->destination_port, flow->protocol);
+		/* An external address of another network's service: asked as the world asks. */
+		if (!frontend && vni) {
+			frontend = frontend_of(s, 0, flow->destination, flow->destination_port, flow->protocol);
+			if (frontend && !(frontend->flags & SERVICE_EXTERNAL))
+				frontend = NULL;
+		}
 		if (!frontend) /* another port of a ClusterIP */
 			frontend = frontend_of(s, vni, flow->destination, 0, 0);
 	}
@@ -88,7 +94,7 @@ inlined int service_affine(const struct service_frontend *frontend, const struct
 	__u16 chosen = choice->is_outside ? BACKEND_CHOSEN_EXTERNAL : BACKEND_CHOSEN;
 	const struct service_backend *backend;
 
-	if (!client || now - client->seen > frontend->affinity_seconds)
+	if (!client || now - client->seen > frontend->affinity)
 		return 0;
 	backend = backend_at(client->backend);
 	if (!backend || backend->generation != client->generation || !(backend->flags & chosen))
@@ -99,7 +105,7 @@ inlined int service_affine(const struct service_frontend *frontend, const struct
 
 inlined int service_spread(const struct flow *flow, const struct service_frontend *frontend, struct service_choice *choice)
 {
-	__u32 slot = (frontend->affinity_seconds ? client_hash(flow) : choice->hash) % (choice->is_outside ? frontend->external_slots : frontend->slots);
+	__u32 slot = (frontend->affinity ? client_hash(flow) : choice->hash) % (choice->is_outside ? frontend->external_slots : frontend->slots);
 	__u32 index = (choice->is_outside ? frontend->external_chunk : frontend->chunk) + slot / SERVICE_CHUNK_SLOTS;
 	const struct service_chunk *chunk = bpf_map_lookup_elem(&service_chunks, &index);
 	const struct service_backend *backend;
@@ -125,7 +131,7 @@ separate int service_choose(struct service_scratch *s, const struct flow *flow, 
 	choice = &s->choice;
 	if ((choice->is_outside ? frontend->external_slots : frontend->slots) == 0)
 		return 0;
-	if (!frontend->affinity_seconds)
+	if (!frontend->affinity)
 		return service_spread(flow, frontend, choice);
 	s->client_key.service = frontend->service;
 	s->client_key.vni = choice->is_outside ? 0 : flow->vni;

@@ -501,7 +501,7 @@ struct service_frontend {
 	__u32 slots;
 	__u32 external_chunk;
 	__u32 external_slots;
-	__u32 affinity_seconds;
+	__u32 affinity;
 	__u32 flags;
 };
 _Static_assert(sizeof(struct service_frontend) == 32, "struct service_frontend");
@@ -511,7 +511,7 @@ _Static_assert(__builtin_offsetof(struct service_frontend, chunk) == 8, "struct 
 _Static_assert(__builtin_offsetof(struct service_frontend, slots) == 12, "struct service_frontend");
 _Static_assert(__builtin_offsetof(struct service_frontend, external_chunk) == 16, "struct service_frontend");
 _Static_assert(__builtin_offsetof(struct service_frontend, external_slots) == 20, "struct service_frontend");
-_Static_assert(__builtin_offsetof(struct service_frontend, affinity_seconds) == 24, "struct service_frontend");
+_Static_assert(__builtin_offsetof(struct service_frontend, affinity) == 24, "struct service_frontend");
 _Static_assert(__builtin_offsetof(struct service_frontend, flags) == 28, "struct service_frontend");
 
 struct service_key {

@@ -42,7 +42,8 @@ export const serviceFrontend = struct('service_frontend', {
   slots: u32,
   externalChunk: u32,
   externalSlots: u32,
-  affinitySeconds: u32,
+  /** How long a client stays with its backend, in the programs' coarse seconds; 0: no affinity. */
+  affinity: u32,
   flags: u32,
 })
 export const serviceChunk = struct('service_chunk', { backends: array(u32, SERVICE_CHUNK_SLOTS) })

@@ -35,7 +35,7 @@ const NO_SERVICE: ServiceFrontendRecord = {
   slots: 0,
   externalChunk: 0,
   externalSlots: 0,
-  affinitySeconds: 0,
+  affinity: 0,
   flags: 0,
 }
 

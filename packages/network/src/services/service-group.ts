@@ -50,6 +50,8 @@ export interface GroupChange {
 }
 
 const NOTHING: GroupChange = { before: [], after: [] }
+/** Programs count 2^30 ns as a second (bpf/verdict.h). */
+const COARSE_PER_SECOND = 1e9 / 2 ** 30
 const NO_BLOCK: SlotBlock = { chunk: 0, slots: 0 }
 /** Bits of an LPM key before the address: the service's number; of an IPv4 address in 16 bytes before its own. */
 const SOURCE_PREFIX_BITS = 32 + 96
@@ -202,7 +204,7 @@ export class ServiceGroup {
       ...block,
       externalChunk: external.chunk,
       externalSlots: external.slots,
-      affinitySeconds: frontend.affinitySeconds,
+      affinity: Math.ceil(frontend.affinitySeconds * COARSE_PER_SECOND),
       flags: flagsOf(frontend),
     }
   }

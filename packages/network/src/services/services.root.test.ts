@@ -362,6 +362,42 @@ describe('Services in the kernel', () => {
     })
   })
 
+  describe('Policies', () => {
+    const DENY: VerdictList = OPEN.map((segment) => ({ ...segment, allow: false, rule: 77 }))
+    const only = (port: number): VerdictList =>
+      OPEN.flatMap((segment) =>
+        segment.protocol === 'TCP'
+          ? [
+              { ...segment, lastPort: port - 1, allow: false, rule: 77 },
+              { ...segment, firstPort: port, lastPort: port },
+              { ...segment, firstPort: port + 1, allow: false, rule: 77 },
+            ]
+          : [segment],
+      )
+
+    it('see the address and port of the backend, and the world behind a node port', () => {
+      const restrict = (key: string, others: VerdictList): void => {
+        const set = { byIdentity: new Map(), others, cidrs: [] }
+        const egress = { isolated: false, toPods: OPEN, outside: { others: OPEN, cidrs: [] } }
+        const policySet = host.tables.addPolicySet({ key, ingress: set, egressOfPeers: new Map(), egress })
+        host.tables.setEndpoint({ ...B, policySet })
+      }
+      apply(clusterIP([B.ip]), nodePort([B.ip], { name: 'default/np:http' }))
+      restrict('only 8080', only(8080))
+      assert.equal(fromPod(A, ask()).target, B.ifindex)
+      assert.equal(fromWorld(ask({ destination: NODE, destinationPort: 30_080 })).target, B.ifindex)
+      restrict('only 80', only(80))
+      assert.equal(fromPod(A, ask({ sourcePort: clients + 1 })).reason, 'PolicyIngress')
+      restrict('nobody', DENY)
+      assert.equal(fromPod(A, ask({ flags: TCP_ACK })).reason, 'PolicyIngress')
+      assert.equal(
+        fromWorld(ask({ destination: NODE, destinationPort: 30_080, flags: TCP_ACK })).reason,
+        'PolicyIngress',
+      )
+      host.tables.setEndpoint(B)
+    })
+  })
+
   describe('Backends that go', () => {
     it('lose UDP flows at once, and end TCP flows with a reset', () => {
       for (const protocol of ['UDP', 'TCP'] as const) {
@@ -603,6 +639,18 @@ describe('Services in the kernel', () => {
       assert.equal(fromWorld(external({ destinationPort: 22 })).lookups, 0)
     })
 
+    it('tell a client whose packets do not fit the tunnel', () => {
+      apply(nodePort([REMOTE], { protocol: 'UDP' }))
+      const sent = fromWorld(external({ protocol: 'UDP', payload: 'x'.repeat(1450) }))
+      assert.deepEqual(asked(sent), ['redirect', UPLINK, `${NODE} > ${WORLD} icmp 3/4`])
+      assert.equal(sent.frame.readUInt16BE(40), TEST_HOST.podMtu)
+      assert.equal(
+        `${formatIP(sent.frame.subarray(54, 58))} ${formatIP(sent.frame.subarray(58, 62))}`,
+        `${WORLD} ${NODE}`,
+      )
+      assert.deepEqual([sent.frame.readUInt16BE(62), sent.frame.readUInt16BE(64)], [clients, 30_080])
+    })
+
     it('never lead to the tunnel of another node in this one’s name', () => {
       apply(nodePort([NODE_B], { protocol: 'UDP', externalBackends: [backend(NODE_B, GENEVE_PORT)] }))
       assert.equal(fromWorld(external({ protocol: 'UDP' })).reason, 'SpoofedAddress')
@@ -617,6 +665,13 @@ describe('Services in the kernel', () => {
       assert.equal(fromWorld(packet).target, B.ifindex)
       assert.equal(fromWorld({ ...packet, source: '192.0.2.66' }).reason, 'ServiceSource')
       assert.equal(fromPod(A, packet).reason, 'ServiceSource')
+    })
+
+    it('serve pods of other networks as the world', () => {
+      apply(nodePort([B.ip], { ip: EXTERNAL, port: 80 }))
+      const sent = fromPod(STRANGER, ask({ destination: EXTERNAL }))
+      const [source = '', destination] = describeFrame(sent.frame).split(' > ')
+      assert.deepEqual([sent.target, source.split(':')[0], destination], [B.ifindex, NODE, `${B.ip}:8080`])
     })
   })
 

@@ -141,7 +141,7 @@ const NO_RECORD: Place['value'] = {
   slots: 0,
   externalChunk: 0,
   externalSlots: 0,
-  affinitySeconds: 0,
+  affinity: 0,
   flags: 0,
 }
 
