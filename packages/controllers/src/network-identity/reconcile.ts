@@ -21,7 +21,7 @@ import { Recount } from './recount.ts'
 /** Identities made or deleted in one go of a network, before others get their turn. */
 const BATCH = 512
 const WRITES_AT_ONCE = 32
-/** Looked at again so soon: a tenant that has too many identities may have fewer then. */
+/** Looked at again so soon: a tenant that has too many identities, or must not have any, may be another then. */
 const RECHECK_MS = 10_000
 const NO_NUMBERS: NumberPool = { next: 0, end: 0 }
 
@@ -134,7 +134,7 @@ async function reconcileNetwork(vpc: Stored<Vpc>, work: Work): Promise<Reconcile
   const { ledger, queue, identitiesMax } = work
   const { name } = vpc.metadata
   const { some } = ledger.missingOf(name, BATCH)
-  if (some.length > 0 && !(await makeIdentities(vpc, some, work))) return undefined
+  if (some.length > 0 && !(await makeIdentities(vpc, some, work))) return { requeueAfterMs: RECHECK_MS }
   const waiting = ledger.missingOf(name, 0).total
   const isExhausted = waiting > 0 && ledger.countOf(tenantOfViewed(vpc)) >= identitiesMax
   await tellExhausted(vpc, { isExhausted, waiting }, work)
@@ -143,7 +143,7 @@ async function reconcileNetwork(vpc: Stored<Vpc>, work: Work): Promise<Reconcile
   return isExhausted ? { requeueAfterMs: RECHECK_MS } : nextMs
 }
 
-/** False: the tenant is being deleted, and gets nothing new. */
+/** False: admission lets none in now, since the tenant is being deleted or its own webhooks say so. */
 async function makeIdentities(vpc: Stored<Vpc>, wanted: readonly WantedIdentity[], work: Work): Promise<boolean> {
   const { ledger, numbers, identitiesMax } = work
   const { uid } = vpc.metadata
