@@ -19,7 +19,13 @@ export type { NetworkStatus } from './daemon/status.ts'
 export { createDataplane, type DataplaneOptions } from './dataplane/create-dataplane.ts'
 export type { Counters, Dataplane, DropEvent, Endpoint, Route } from './dataplane/dataplane.ts'
 export type { AttachMode } from './dataplane/attach-uplink.ts'
-export { removeClusterDns, startClusterDns, type ClusterDns, type ClusterDnsOptions } from './dns/cluster-dns.ts'
+export {
+  removeClusterDns,
+  serveClusterDns,
+  startClusterDns,
+  type ClusterDns,
+  type ClusterDnsOptions,
+} from './dns/cluster-dns.ts'
 export type { DnsCounters, DnsQueryKind } from './dns/counters.ts'
 export type { DnsClient } from './dns/dns-client.ts'
 export { ensureHostNetwork, removeHostNetwork, type HostNetwork, type HostNetworkOptions } from './host/host-network.ts'

@@ -48,8 +48,13 @@ const HOST_REFRESH_MS = 5_000
 
 /** Serves names to the pods of this host and to the host itself, on an address that only this host answers to. Needs root. */
 export async function startClusterDns(options: ClusterDnsOptions): Promise<ClusterDns> {
+  await run('ip', ['address', 'replace', `${options.address}/32`, 'dev', 'lo'])
+  return serveClusterDns(options)
+}
+
+/** The same on an address that the host has already. */
+export async function serveClusterDns(options: ClusterDnsOptions): Promise<ClusterDns> {
   const { informers, address, port, domain, clientAt, clock, random = systemRandom, logger, client } = options
-  await run('ip', ['address', 'replace', `${address}/32`, 'dev', 'lo'])
   const counters = createDnsCounters()
   const lookups = createDnsLookups(informers, clock)
   const forwarder = new Forwarder({ clock, random, counters })

@@ -51,7 +51,7 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
 }
 
 async function listenUdp({ address, responder, logger }: DnsServerOptions, port: number): Promise<DnsServer> {
-  const udp = createSocket({ type: 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES })
+  const udp = createSocket({ type: 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES, lookup: addressItself })
   const ignore = (): void => {} // a client that went away
   let isOpen = true
   udp.on('message', (message, from) => {
@@ -80,6 +80,15 @@ async function listenUdp({ address, responder, logger }: DnsServerOptions, port:
         udp.close(() => resolve())
       }),
   }
+}
+
+/** Answers go to addresses: there is nothing to look up, which would cost each of them a turn. */
+function addressItself(
+  host: string,
+  _options: object,
+  callback: (error: NodeJS.ErrnoException | null, address: string, family: number) => void,
+): void {
+  callback(null, host, 4)
 }
 
 async function listenTcp(options: DnsServerOptions, port: number): Promise<Pick<DnsServer, 'close'>> {
