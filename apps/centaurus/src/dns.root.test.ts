@@ -15,6 +15,7 @@ import { createHttpClient } from '@centaurus/client/http'
 import { createInformerFactory, type Client } from '@centaurus/client'
 import { startClusterDns, type ClusterDns } from '@centaurus/network'
 import { startNameServer } from '@centaurus/network/testing'
+import { startServiceProxy } from '@centaurus/node'
 import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
 import { createMemoryStore } from '@centaurus/store'
 import { startControlPlane, type ControlPlane } from './control-plane.ts'
@@ -165,23 +166,24 @@ if (!isInNamespaces()) {
       }
     }
 
+    async function connect(
+      commonName: string,
+      { tenant, organizations = [] }: { tenant?: string; organizations?: string[] },
+    ): Promise<ReturnType<typeof createHttpClient>> {
+      const { certificatePem, keyPem } = await certificates.client(commonName, { commonName, organizations })
+      const tls = { ca: certificates.authority.certificatePem, cert: certificatePem, key: keyPem }
+      return createHttpClient({ server: plane.url, ...tls, ...(tenant === undefined ? {} : { tenant }) })
+    }
+
     async function startDns(): Promise<ClusterDns> {
       const resolvConf = join(dir, 'host-resolv.conf')
       writeFileSync(resolvConf, `nameserver ${CLUSTER_DNS}\nnameserver ${UPSTREAM}\n`)
-      // as kube-proxy on a node, with a view over all tenants
-      const identity = { commonName: 'system:kube-proxy', organizations: [] }
-      const { certificatePem, keyPem } = await certificates.client('proxy', identity)
-      const client = createHttpClient({
-        server: plane.url,
-        ca: certificates.authority.certificatePem,
-        cert: certificatePem,
-        key: keyPem,
-        tenant: ALL_TENANTS,
-      })
-      const informers = createInformerFactory(client, { clock: systemClock, logger: silentLogger })
+      const proxy = await connect('system:kube-proxy', { tenant: ALL_TENANTS })
+      const agent = await connect('system:node:node', { organizations: ['system:nodes'] })
+      const informers = createInformerFactory(proxy, { clock: systemClock, logger: silentLogger })
       const started = await startClusterDns({
         informers,
-        client,
+        client: agent,
         address: CLUSTER_DNS,
         domain: 'cluster.local',
         clientAt: (address) => PODS[address],
@@ -192,9 +194,14 @@ if (!isInNamespaces()) {
       closers.push(async () => {
         await started.close()
         await informers.close()
-        await client.close()
+        await proxy.close()
+        await agent.close()
       })
       await informers.whenSynced(AbortSignal.timeout(WAIT_MS))
+      const deps = { informers, clock: systemClock, logger: silentLogger }
+      const serviceProxy = startServiceProxy({ ...deps, nodeName: 'node', podCIDR: '10.244.0.0/24' })
+      closers.push(() => serviceProxy.close())
+      await serviceProxy.started
       return started
     }
 
@@ -284,6 +291,18 @@ if (!isInNamespaces()) {
     it('others are told nothing, about the cluster or the world', async () => {
       for (const name of ['web.default.svc.cluster.local', 'www.elsewhere.example'])
         assert.equal(await inPod(`getent ahostsv4 ${name}.`, { pod: STRANGER }), '', name)
+    })
+
+    it('answers at the address that the Service has in a tenant, too', async () => {
+      const [prod, address] = [
+        await clusterIP('acme', 'prod', 'web'),
+        await clusterIP('acme', 'kube-system', 'kube-dns'),
+      ]
+      const asked = await inPod(`busybox nslookup web.prod.svc.cluster.local ${address}`)
+      assert.deepEqual(
+        addresses(asked).filter((found) => found !== address),
+        [prod],
+      )
     })
 
     it('kube-dns is a Service that leads to the resolver, in every tenant', async () => {

@@ -113,7 +113,7 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
     logger,
     address: CLUSTER_DNS,
     domain: 'cluster.local',
-    client: proxyClient,
+    client,
     clock: systemClock,
     random: systemRandom,
     clientAt: (address) => clientOf(agent.cache.sandboxAt(address)),

@@ -24,14 +24,12 @@ import type { HostDataplane } from './host-dataplane.ts'
 
 export interface NetworkDaemonOptions {
   readonly nodeName: string
-  /** As the node's agent: writes the Node's condition. */
+  /** As the node's agent: writes the Node's condition, and tells tenants of settings of DNS that are wrong. */
   readonly client: Client
   /** As the node's agent: pods of the node. */
   readonly podInformers: InformerFactory
   /** With a view over all tenants. */
   readonly informers: InformerFactory
-  /** As `informers`: tells tenants of settings of theirs that are wrong. */
-  readonly viewClient?: Client | undefined
   /** Folder for what must outlive the process. */
   readonly stateDir: string
   /** Where the runtime's plugin asks. */
@@ -176,7 +174,7 @@ interface Servers {
 }
 
 async function startServers(
-  { cniSocket, localSocket, informers, viewClient, dns, clock, logger }: NetworkDaemonOptions,
+  { cniSocket, localSocket, informers, client, dns, clock, logger }: NetworkDaemonOptions,
   { closers, attachments, sources, metrics, networks }: Servers,
 ): Promise<void> {
   const drops = new DropLog(clock, createDropNames(sources))
@@ -203,7 +201,7 @@ async function startServers(
     informers,
     address: dns.address,
     domain: dns.domain,
-    client: viewClient,
+    client,
     clientAt: (address) => findDnsClient(sources, address),
     clock,
     logger,

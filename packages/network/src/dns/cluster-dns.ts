@@ -16,7 +16,7 @@ import { followSettings } from './settings-source.ts'
 export interface ClusterDnsOptions {
   /** Over the view of all tenants. */
   readonly informers: InformerFactory
-  /** Over the view of all tenants: writes Events about settings that are wrong. Without it they are only logged. */
+  /** As the node's agent, whose writes reach every tenant: tells of settings that are wrong. Without it they are only logged. */
   readonly client?: Client | undefined
   /** Address that pods ask, such as 10.96.0.10; it is put on the loopback device of this host. */
   readonly address: string
