@@ -231,14 +231,16 @@ if (!isInNamespaces()) {
     describe('by containerd', () => {
       let containerd: Containerd
       let runtime: ContainerRuntime
-      before(async () => {
-        containerd = await startContainerd({
+      const startOurs = (sandboxImage = PAUSE): Promise<Containerd> =>
+        startContainerd({
           dir: join(dir, 'containerd'),
           clock: systemClock,
           logger: silentLogger,
-          sandboxImage: PAUSE,
+          sandboxImage,
           network: { networkList: formatNetworkList(), cniBinDir: join(dir, 'bin') },
         })
+      before(async () => {
+        containerd = await startOurs()
         await writeFile(join(dir, 'pause.tar'), buildPauseImage({ name: PAUSE }))
         await importImage(join(dir, 'pause.tar'), containerd)
         runtime = createCriRuntime({ endpoint: containerd.endpoint })
@@ -284,6 +286,19 @@ if (!isInNamespaces()) {
           [[8080, attachment.ip]],
         )
         assert.equal(await knock(attachment.ip), 'ECONNREFUSED')
+        await runtime.stopSandbox(sandbox)
+        await runtime.removeSandbox(sandbox)
+        assert.deepEqual(await traces(), nothing)
+      })
+
+      it('lives on when the runtime is started again because its configuration is another one', async () => {
+        const sandbox = await runSandbox('long')
+        assert.equal((await startOurs()).adopted, true)
+        assert.equal((await startOurs('centaurus.io/other:1')).adopted, false)
+        containerd = await startOurs()
+        assert.equal(containerd.adopted, false)
+        assert.equal((await runtime.sandboxStatus(sandbox))?.ready, true)
+        assert.equal(await knock(attachments.list()[0]!.ip), 'ECONNREFUSED')
         await runtime.stopSandbox(sandbox)
         await runtime.removeSandbox(sandbox)
         assert.deepEqual(await traces(), nothing)

@@ -119,6 +119,24 @@ if (!isInNamespaces()) {
       assert.doesNotMatch(routes!, /10\.244\.(0\.0\/16|3)/)
     })
 
+    it('lets pods through a firewall that drops what it does not know, and leaves it as it was', async () => {
+      run('iptables', '-P', 'FORWARD', 'DROP')
+      run('iptables', '-A', 'FORWARD', '-i', 'docker0', '-j', 'ACCEPT')
+      const before = run('iptables', '-S', 'FORWARD')
+      await ensureHostNetwork(options)
+      await ensureHostNetwork(options)
+      const ours = run('iptables', '-S', 'FORWARD')
+        .split('\n')
+        .filter((line) => line.includes('centaurus0'))
+      assert.deepEqual(ours.toSorted(), [
+        '-A FORWARD -i centaurus0 -m comment --comment centaurus-network -j ACCEPT',
+        '-A FORWARD -o centaurus0 -m comment --comment centaurus-network -j ACCEPT',
+      ])
+      await removeHostNetwork({ stateDir })
+      assert.equal(run('iptables', '-S', 'FORWARD'), before)
+      run('nft', 'delete', 'table', 'ip', 'filter')
+    })
+
     it('gives back a setting only when it is still as it was left', async () => {
       writeFileSync('/proc/sys/net/ipv4/ip_forward', '1')
       await ensureHostNetwork(options)

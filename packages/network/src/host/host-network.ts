@@ -1,5 +1,6 @@
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { hostAddressOf } from '../ipam/address-blocks.ts'
+import { allowForwarding, removeForwardRules } from './forward-rules.ts'
 import { describeHostDevice, HOST_DEVICE, HOST_PEER, planHostDevice, type SeenHostDevice } from './host-plan.ts'
 import { addressesOf, listLinks } from './links.ts'
 import { formatNatRemoval, formatNatTable, NAT_TABLE, type OpenHostPort } from './nat-table.ts'
@@ -49,6 +50,7 @@ export async function ensureHostNetwork(options: HostNetworkOptions): Promise<Ho
   // what comes to a host port from the loopback goes to the pod, and its answer comes back, with loopback addresses
   await writeSysctl(`net.ipv4.conf.${HOST_DEVICE}.route_localnet`, '1')
   await setSysctls(SYSCTLS, sysctlsFile(stateDir))
+  await allowForwarding()
   if (hostPorts !== undefined || !(await hasNatTable())) {
     const table = formatNatTable({ podSources: [podCIDR, TRANSIT_CIDR], hostPorts: hostPorts ?? [] })
     await runCommand(['nft', '-f', '-'], table)
@@ -63,6 +65,7 @@ export async function removeHostNetwork({ stateDir }: Pick<HostNetworkOptions, '
   for (const device of (await listPodDevices()).keys()) await deletePodLink(device)
   if ((await seeHostDevice())?.kind === 'veth') await deletePodLink(HOST_DEVICE)
   await runCommand(['nft', '-f', '-'], formatNatRemoval())
+  await removeForwardRules()
   await restoreSysctls(sysctlsFile(stateDir))
 }
 
