@@ -75,6 +75,13 @@ describe('the kinds of pod networks', () => {
     await assert.rejects(acme.delete(vpcs, { name: 'default' }), /this network may not be deleted/)
   })
 
+  it('give one to a tenant that began before there were any', async () => {
+    await test.store.commit({ changes: [{ type: 'delete', key: '/registry/acme/centaurus.io/vpcs/default' }] })
+    await eventually(async () => (await acme.list(vpcs)).items.length === 0)
+    await test.server.bootstrapTenant('acme') // as each start does
+    assert.equal((await acme.list(vpcs)).items.length, 1)
+  })
+
   it('take blocks of addresses that pods can have', async () => {
     const make = (cidr: string) =>
       acme.create(vpcs, { metadata: { generateName: 'x-' }, spec: { cidr } }, { dryRun: true })
