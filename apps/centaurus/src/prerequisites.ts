@@ -50,6 +50,7 @@ const PREREQUISITES: readonly Prerequisite[] = [
 /** What the tests need beside that. */
 const TEST_PREREQUISITES: readonly Prerequisite[] = [
   { what: 'etcd', debianPackage: 'etcd-server', present: () => hasProgram('etcd') },
+  { what: 'musl-gcc', debianPackage: 'musl-tools', present: () => hasProgram('musl-gcc') },
 ]
 
 /** Services that a package would start, though only its program is wanted here. */

@@ -13,7 +13,7 @@ import type { InformerFactory } from '@centaurus/client'
 
 /** What names are made of. Namespaces are those of the view over all tenants. */
 export interface DnsLookups {
-  /** True once everything was listed: what is missing then does not exist. It stays so while the API is away. */
+  /** True once services and endpoints were listed: what is missing then does not exist. It stays so while the API is away. */
   readonly isSynced: () => boolean
   /** When something changed last, in seconds since 1970: the zone's serial. */
   readonly serial: () => number
@@ -54,10 +54,11 @@ export function createDnsLookups(informers: InformerFactory, clock: Pick<Clock, 
   serviceInformer.addHandler(handler)
   sliceInformer.addHandler(handler)
   return {
-    isSynced: () => serviceInformer.synced && sliceInformer.synced && namespaceInformer.synced,
+    isSynced: () => serviceInformer.synced && sliceInformer.synced,
     serial: () => Math.floor(changedMs / 1_000),
     service: (namespace, name) => serviceInformer.get(formatKey(namespace, name)),
-    hasNamespace: (namespace) => namespaceInformer.get(namespace) !== undefined,
+    // a server that does not show namespaces yet must not make names fail
+    hasNamespace: (namespace) => !namespaceInformer.synced || namespaceInformer.get(namespace) !== undefined,
     tenantOf: (namespace) => {
       const found = namespaceInformer.get(namespace)
       const tenant = found === undefined ? splitQualifiedName(namespace)?.tenant : tenantOfObject(found)
