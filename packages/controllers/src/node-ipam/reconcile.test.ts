@@ -13,6 +13,8 @@ class Source {
   readonly blocks: string[] = []
   /** Blocks that the cluster has left. */
   readonly more: string[] = []
+  /** A block was got, and does not show yet. */
+  isSlow = false
   readonly #listeners = new Set<() => void>()
   /** Before a range is written. */
   onPut: (cidr: string) => void = () => {}
@@ -41,6 +43,7 @@ class Source {
       blocks: () => this.blocks,
       nodePrefix: () => 24,
       grow: async () => {
+        if (this.isSlow) return true
         const block = this.more.shift()
         if (block !== undefined) this.addBlock(block)
         return block !== undefined
@@ -137,6 +140,17 @@ describe('node-ipam on a real API server', () => {
     source.addBlock('10.250.0.0/16')
     assert.equal(await cidrOf('n1'), '10.250.0.0/24')
     await plane.eventually(async () => (await condition())?.status === 'True')
+  })
+
+  it('complains of nothing while a block is on its way', async () => {
+    source.isSlow = true
+    await start()
+    await create('n1')
+    await plane.eventually(async () => plane.informers.informer(nodes).list().length === 1)
+    source.addBlock('10.250.0.0/16')
+    assert.equal(await cidrOf('n1'), '10.250.0.0/24')
+    assert.deepEqual((await plane.client.list(events)).items, [])
+    assert.equal((await plane.client.get(nodes, { name: 'n1' })).status?.conditions, undefined)
   })
 
   it('respects what others gave, and says when two nodes have the same', async () => {

@@ -20,6 +20,8 @@ const CIDR_REST_MS = 600_000
 const FREE_MIN = 16
 /** A node that got none is looked at again after this long, and when there are more blocks. */
 const RETRY_MS = 30_000
+/** A block that was just got shows by then, and wakes who waits for it if not. */
+const SOON_MS = 1_000
 /** Nodes that got none are told once in a while, not each time. */
 const CONDITION = 'PodCIDRAssigned'
 const NONE_LEFT = 'CIDRNotAvailable'
@@ -72,15 +74,17 @@ async function assign(node: Stored<Node>, context: AssignContext): Promise<Recon
     }
     return tellCondition(node, context, undefined)
   }
-  const cidr = await state.take(node)
-  if (cidr === undefined) {
-    state.waiting.add(name)
+  const taken = await state.take(node)
+  if (taken.type !== 'range') state.waiting.add(name)
+  if (taken.type === 'soon') return { requeueAfterMs: SOON_MS }
+  if (taken.type === 'none') {
     const message = `No range of addresses is left for the pods of node ${name}: give the cluster more in spec.podNetwork of its home partition`
     events.record(node, { type: 'Warning', reason: NONE_LEFT, message })
     await tellCondition(node, context, message)
     return { requeueAfterMs: RETRY_MS }
   }
   state.waiting.delete(name)
+  const { cidr } = taken
   const body = { metadata: { uid }, spec: { podCIDR: cidr, podCIDRs: [cidr] } }
   try {
     await client.patch(nodes, { name }, { type: 'merge', body })
@@ -112,6 +116,12 @@ async function tellCondition(
   const body = { status: { conditions: [condition] } }
   await client.patch(nodes, node.metadata, { type: 'strategic', body }, { subresource: 'status' })
 }
+
+/** Owner of ranges that another process has given. */
+const OTHER_PROCESS = ''
+
+/** `soon`: a block is on its way here. */
+type Taken = { readonly type: 'range'; readonly cidr: string } | { readonly type: 'none' } | { readonly type: 'soon' }
 
 /** What is known of ranges, in memory and in the ledger. */
 class IpamState {
@@ -150,20 +160,16 @@ class IpamState {
     return first ? holders : []
   }
 
-  /** The node's range, a new one if need be; undefined when there is none. */
-  async take({ metadata: { name, uid } }: Stored<Node>): Promise<string | undefined> {
+  /** The node's range, a new one if need be. */
+  async take(node: Stored<Node>): Promise<Taken> {
+    const { name, uid } = node.metadata
     const own = this.#of(name).find((cidr) => this.#holders.get(cidr)?.uid === uid)
-    if (own !== undefined) return own
-    for (;;) {
-      const cidr = this.#cidrs.take(uid)
-      if (cidr === undefined) return (await this.#source.grow()) ? this.#takeGrown(uid, name) : undefined
-      if (await this.#write(cidr, { node: name, uid })) {
-        if (this.#cidrs.freeCount < FREE_MIN) this.#growAhead()
-        return cidr
-      }
-      this.#cidrs.vacate(uid, cidr)
-      this.#cidrs.occupy('somebody', cidr)
-    }
+    const cidr = own ?? (await this.#takeFree(node))
+    if (cidr !== undefined) return { type: 'range', cidr }
+    if (!(await this.#source.grow())) return { type: 'none' }
+    await this.open()
+    const grown = await this.#takeFree(node)
+    return grown === undefined ? { type: 'soon' } : { type: 'range', cidr: grown }
   }
 
   /** Notes what others gave to a node. Returns the name of the node that has it already. */
@@ -205,11 +211,17 @@ class IpamState {
     return [...known.values()]
   }
 
-  async #takeGrown(uid: string, name: string): Promise<string | undefined> {
-    await this.open()
-    const cidr = this.#cidrs.take(uid)
-    if (cidr !== undefined && (await this.#write(cidr, { node: name, uid }))) return cidr
-    return undefined // the block shows later, and then we are called
+  async #takeFree({ metadata: { name, uid } }: Stored<Node>): Promise<string | undefined> {
+    for (;;) {
+      const cidr = this.#cidrs.take(uid)
+      if (cidr === undefined) return undefined
+      if (await this.#write(cidr, { node: name, uid })) {
+        if (this.#cidrs.freeCount < FREE_MIN) this.#growAhead()
+        return cidr
+      }
+      this.#cidrs.vacate(uid, cidr)
+      this.#cidrs.occupy(OTHER_PROCESS, cidr)
+    }
   }
 
   #growAhead(): void {

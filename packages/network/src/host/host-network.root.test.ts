@@ -235,6 +235,7 @@ if (!isInNamespaces()) {
     const ports: OpenHostPort[] = [
       { protocol: 'tcp', hostPort: 8080, containerPort: 80, hostIP: undefined, target: pods[0] },
       { protocol: 'udp', hostPort: 5353, containerPort: 53, hostIP: '192.0.2.1', target: pods[0] },
+      { protocol: 'sctp', hostPort: 3868, containerPort: 3868, hostIP: undefined, target: pods[0] },
     ]
     let stateDir: string
     const servers: ChildProcess[] = []
