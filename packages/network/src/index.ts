@@ -46,16 +46,9 @@ export type {
 export { explainVerdict, type ExplainedVerdict, type VerdictQuestion } from './policy/explain-verdict.ts'
 export { compilePolicySet, LocalSets, type SetChanges } from './policy/local-sets.ts'
 export { namedPortsOf } from './policy/named-ports.ts'
-export type {
-  ClusterNetworkPolicy,
-  ClusterNetworkPolicyPeer,
-  ClusterNetworkPolicyProtocol,
-  ClusterNetworkPolicyRule,
-} from './policy/policy-objects.ts'
 export { PolicyWorld, type PodFacts, type PolicyWorldOptions } from './policy/policy-world.ts'
 export type { NamedPort } from './policy/program.ts'
 export { RuleBook, type RuleEntry } from './policy/rule-book.ts'
-export { usedLabelKeys, type PolicyObjects } from './policy/used-label-keys.ts'
 export {
   createHealthCheckServer,
   type HealthCheckServer,

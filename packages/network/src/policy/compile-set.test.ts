@@ -4,7 +4,7 @@ import type { NetworkPolicy } from '@centaurus/api/networking/v1'
 import { judgeEgressOutside, judgeEgressToPod, judgeIngress } from './evaluate.ts'
 import { DNS_IDENTITY, HOST_IDENTITY, WORLD_IDENTITY } from './identity-table.ts'
 import { compilePolicySet } from './local-sets.ts'
-import type { ClusterNetworkPolicy, ClusterNetworkPolicyRule } from './policy-objects.ts'
+import type { ClusterNetworkPolicy } from '@centaurus/api/policy-networking/v1alpha2'
 import type { PolicySet, VerdictList } from './policy-set.ts'
 import { PolicyWorld, type PodFacts } from './policy-world.ts'
 import { RuleBook } from './rule-book.ts'
@@ -36,7 +36,7 @@ function policy(spec: NetworkPolicy['spec'], namespace = 'x'): NetworkPolicy {
   return { metadata: { namespace, name: 'np' }, spec }
 }
 
-function cluster(direction: 'ingress' | 'egress', ...rules: ClusterNetworkPolicyRule[]): ClusterNetworkPolicy {
+function cluster(direction: 'ingress' | 'egress', ...rules: readonly object[]): ClusterNetworkPolicy {
   return {
     metadata: { name: 'cnp' },
     spec: { tier: 'Admin', priority: 1, subject: { namespaces: {} }, [direction]: rules },
@@ -165,7 +165,7 @@ describe('a policy set', () => {
   })
 
   it('is isolated for receivers only by what restricts packets to pods', () => {
-    const deny = (to: ClusterNetworkPolicyRule['to']): boolean =>
+    const deny = (to: object[]): boolean =>
       compile({ cluster: [cluster('egress', { action: 'Deny', to })] }).egress.isolated
     assert.equal(deny([{ nodes: {} }]), false)
     assert.equal(deny([{ pods: { podSelector: { matchLabels: { app: 'db' } } } }]), true)
@@ -191,7 +191,7 @@ describe('a policy set', () => {
 })
 
 describe('a rule that is not understood', () => {
-  const unknown: [string, ClusterNetworkPolicyRule][] = [
+  const unknown: [string, object][] = [
     ['domainNames', { action: 'Accept', to: [{ namespaces: {} }, { domainNames: ['example.com'] }] }],
     ['a peer of a newer API', { action: 'Accept', to: [{ services: {} } as object] }],
     ['two fields in one peer', { action: 'Accept', to: [{ namespaces: {}, networks: ['10.0.0.0/8'] }] }],
@@ -265,16 +265,9 @@ describe('a rule that is not understood', () => {
   })
 
   it('of which the subject is unknown denies to every pod and accepts for none', () => {
-    const spec = {
-      tier: 'Admin',
-      priority: 1,
-      subject: {},
-      ingress: [
-        { action: 'Accept', from: [{ namespaces: {} }] },
-        { action: 'Deny', from: [{ namespaces: {} }] },
-      ],
-    }
-    const set = compile({ cluster: [{ metadata: { name: 'c' }, spec }] })
+    const from = [{ namespaces: {} }]
+    const { metadata, spec } = cluster('ingress', { action: 'Accept', from }, { action: 'Deny', from })
+    const set = compile({ cluster: [{ metadata, spec: { ...spec, subject: {} } }] })
     assert.deepEqual(text(set.ingress.byIdentity.get(256) ?? set.ingress.others), DENY_ALL)
   })
 })

@@ -111,8 +111,8 @@ describe('an explained verdict', () => {
   it('says when no policy is about it', () => {
     assert.equal(explain(worldOf(open), 'egress').reason, 'no policy is for egress of default/web')
     const world = worldOf()
-    const deny = { action: 'Deny', from: [{ namespaces: { matchLabels: { team: 'a' } } }] }
-    const spec = { tier: 'Admin', priority: 1, subject: { namespaces: {} }, ingress: [deny] }
+    const deny = { action: 'Deny' as const, from: [{ namespaces: { matchLabels: { team: 'a' } } }] }
+    const spec = { tier: 'Admin' as const, priority: 1, subject: { namespaces: {} }, ingress: [deny] }
     world.setNamespace('shop', {})
     world.setClusterNetworkPolicy({ metadata: { name: 'quarantine' }, spec })
     assert.equal(explain(world).reason, 'no ingress rule of quarantine is about TCP 8080 from shop/client')
@@ -122,7 +122,7 @@ describe('an explained verdict', () => {
     const world = worldOf(open)
     const rule = {
       name: 'no clients',
-      action: 'Deny',
+      action: 'Deny' as const,
       from: [{ pods: { podSelector: { matchLabels: { app: 'client' } } } }],
     }
     world.setClusterNetworkPolicy({

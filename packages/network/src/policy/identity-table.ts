@@ -56,7 +56,10 @@ export class IdentityTable {
     if (isDeepStrictEqual(before.keys === undefined ? before.labels : undefined, labels)) return undefined
     view.known = labels === undefined ? unknownNamespace(name) : { labels }
     const changed = new Set<string>()
-    if (!this.#byNamespace.has(name)) return changed
+    if (!this.#byNamespace.has(name)) {
+      if (labels === undefined) this.#namespaces.delete(name)
+      return changed
+    }
     for (const [text, { peer }] of this.#matches) {
       if (peer.namespace !== undefined || peer.namespaces.isEmpty) continue
       if (peer.namespaces.test(before) !== peer.namespaces.test(view.known)) changed.add(text)
@@ -77,6 +80,7 @@ export class IdentityTable {
     const own = this.#byNamespace.get(view.namespace.name)
     own?.delete(id)
     if (own?.size === 0) this.#byNamespace.delete(view.namespace.name)
+    if (own?.size === 0 && view.namespace.known.keys !== undefined) this.#namespaces.delete(view.namespace.name)
     for (const { matches } of this.#matches.values()) {
       matches.yes.delete(id)
       matches.maybe.delete(id)

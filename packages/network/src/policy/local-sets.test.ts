@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom, type Random } from '@centaurus/base'
-import { assignIdentities, known, podKey } from '../testing/policy-cells.ts'
+import { findKeys, identifyPods, labelsOf, podKey } from '../testing/policy-identities.ts'
 import { generateWorld } from '../testing/policy-generator.ts'
 import type { OraclePod, OracleWorld } from '../testing/policy-oracle.ts'
 import { compilePolicySet, LocalSets, type SetChanges } from './local-sets.ts'
 import type { PolicySet, PolicySetPeers } from './policy-set.ts'
 import { PolicyWorld } from './policy-world.ts'
 import { RuleBook } from './rule-book.ts'
-import { usedLabelKeys } from './used-label-keys.ts'
 import { OPEN_LIST } from './verdict-list.ts'
 
 /** What a data plane has after it did as it was told. */
@@ -162,11 +161,11 @@ class Life {
 
   #addPod(pod: OraclePod): string {
     // Some identities know less than policies ask for.
-    const keys = usedLabelKeys({ networkPolicies: this.#worlds[0]!.networkPolicies, clusterNetworkPolicies: [] })
+    const keys = findKeys({ ...this.#worlds[0]!, clusterNetworkPolicies: [] })(pod.namespace)
     const id = this.#nextId++
     this.ids.add(id)
     this.#set(`identity ${id}`, (one) =>
-      one.addIdentity({ id, namespace: pod.namespace, labels: known(pod, keys), keys }),
+      one.addIdentity({ id, namespace: pod.namespace, labels: labelsOf(pod, keys), keys }),
     )
     if (this.#random.next() < 0.7) {
       this.pods.set(podKey(pod), pod)
@@ -262,11 +261,8 @@ describe('local sets', () => {
     const { pods } = generateWorld(1)
     const world = new PolicyWorld({ tenant: 't', rules: new RuleBook() })
     const local = new LocalSets(world)
-    const ids = assignIdentities(pods, [])
-    for (const pod of pods) {
-      world.addIdentity({ id: ids.get(podKey(pod))!, namespace: pod.namespace, labels: {}, keys: [] })
-      local.setPod(podKey(pod), pod)
-    }
+    for (const identity of identifyPods(pods, () => []).values()) world.addIdentity(identity)
+    for (const pod of pods) local.setPod(podKey(pod), pod)
     const { pods: changed } = local.takeChanges()
     assert.equal(changed.size, pods.length)
     assert.equal(new Set([...changed.values()].map(({ key }) => key)).size, 1)

@@ -118,9 +118,14 @@ export class LocalSets {
         this.#classes.delete(key)
         if (entry.live !== undefined) this.#sets.leave(entry.live, entry)
         // A class sees what one of its pods is, which may be one that policies have just set apart.
-      } else if (delta.mustRegroup) entry.view = this.#world.viewOf(this.#pods.get(first)!.facts)
+      } else if (delta.mustRegroup) this.#refreshView(entry)
     }
     return had
+  }
+
+  #refreshView(entry: LocalClass): void {
+    const [first] = entry.pods
+    if (first !== undefined) entry.view = this.#world.viewOf(this.#pods.get(first)!.facts)
   }
 
   #mark(delta: WorldDelta): void {
@@ -128,6 +133,7 @@ export class LocalSets {
     const isFull = this.#removedPeers > REMOVED_PEERS_MAX
     if (isFull) this.#removedPeers = 0
     for (const entry of this.#classes.values()) {
+      if (delta.namespaces.has(entry.view.namespace.name)) this.#refreshView(entry)
       if (isFull || delta.namespaces.has(entry.view.namespace.name)) entry.markAll()
       if (delta.hasOutsideChanged) entry.dirty.egress = true
       for (const change of delta.policies) markPolicy(entry, change)

@@ -4,10 +4,11 @@ import { createPodsPeer } from './parse-peer.ts'
 import { createPodSelector } from './pod-selector.ts'
 import type {
   ClusterNetworkPolicy,
-  ClusterNetworkPolicyPeer,
+  ClusterNetworkPolicyEgressPeer,
+  ClusterNetworkPolicyEgressRule,
+  ClusterNetworkPolicyIngressRule,
   ClusterNetworkPolicyProtocol,
-  ClusterNetworkPolicyRule,
-} from './policy-objects.ts'
+} from '@centaurus/api/policy-networking/v1alpha2'
 import type {
   Action,
   Direction,
@@ -19,6 +20,8 @@ import type {
   PortMatch,
 } from './policy-rule.ts'
 
+type ClusterRule = ClusterNetworkPolicyIngressRule | ClusterNetworkPolicyEgressRule
+
 const LAST_PORT = 65_535
 
 /**
@@ -29,7 +32,7 @@ export function parseClusterPolicy({ metadata, spec }: ClusterNetworkPolicy, con
   const problems: string[] = []
   const subject = parsePods(spec.subject)
   if (subject === undefined) problems.push('The subject is unknown: Deny rules are for every pod, the others for none')
-  const read = (direction: Direction, rules: readonly ClusterNetworkPolicyRule[] = []): PolicyRules | undefined =>
+  const read = (direction: Direction, rules: readonly ClusterRule[] = []): PolicyRules | undefined =>
     rules.length === 0
       ? undefined
       : {
@@ -59,11 +62,11 @@ export function parseClusterPolicy({ metadata, spec }: ClusterNetworkPolicy, con
 }
 
 /** The rule, or why it can't be read. */
-function parseRule(rule: ClusterNetworkPolicyRule, direction: Direction): Omit<PolicyRule, 'id'> | string {
+function parseRule(rule: ClusterRule, direction: Direction): Omit<PolicyRule, 'id'> | string {
   const action = rule.action
   if (action !== 'Accept' && action !== 'Deny' && action !== 'Pass') return `unknown action ${JSON.stringify(action)}`
   const peers: Peer[] = []
-  const given = (direction === 'ingress' ? rule.from : rule.to) ?? []
+  const given: readonly ClusterNetworkPolicyEgressPeer[] = ('from' in rule ? rule.from : rule.to) ?? []
   if (given.length === 0) return 'it has no peers'
   for (const peer of given) {
     const parsed = direction === 'ingress' ? parsePods(peer) : parseEgressPeer(peer)
@@ -81,13 +84,13 @@ function parseRule(rule: ClusterNetworkPolicyRule, direction: Direction): Omit<P
   return { action, peers, ports }
 }
 
-function parsePods(peer: ClusterNetworkPolicyPeer): PodsPeer | undefined {
+function parsePods(peer: ClusterNetworkPolicyEgressPeer): PodsPeer | undefined {
   if (Object.keys(peer).length !== 1) return undefined
   if (peer.namespaces !== undefined) return createPodsPeer({ namespaceSelector: peer.namespaces })
   return peer.pods === undefined ? undefined : createPodsPeer(peer.pods)
 }
 
-function parseEgressPeer(peer: ClusterNetworkPolicyPeer): Peer[] | undefined {
+function parseEgressPeer(peer: ClusterNetworkPolicyEgressPeer): Peer[] | undefined {
   if (Object.keys(peer).length !== 1) return undefined
   if (peer.nodes !== undefined) return [{ kind: 'nodes', nodes: createPodSelector(peer.nodes) }]
   if (peer.networks === undefined) {
@@ -103,7 +106,7 @@ function parseEgressPeer(peer: ClusterNetworkPolicyPeer): Peer[] | undefined {
   return peers
 }
 
-function describeUnknownPeer(peer: ClusterNetworkPolicyPeer): string {
+function describeUnknownPeer(peer: ClusterNetworkPolicyEgressPeer): string {
   if (peer.domainNames !== undefined) return 'domainNames are not supported; use networks'
   return `unknown peer ${JSON.stringify(peer)}`
 }

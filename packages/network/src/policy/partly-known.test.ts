@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { createSeededRandom } from '@centaurus/base'
 import type { NetworkPolicy } from '@centaurus/api/networking/v1'
-import { compileWorld, podKey, type CompiledWorld } from '../testing/policy-cells.ts'
+import { compileWorld, type CompiledWorld } from '../testing/policy-cells.ts'
 import { generateWorld, LABEL_VALUES, listTraffic } from '../testing/policy-generator.ts'
+import { podKey } from '../testing/policy-identities.ts'
 import { askOracle, type OraclePod, type Traffic } from '../testing/policy-oracle.ts'
 import { describeCell } from '../testing/policy-shrink.ts'
 import { judgeIngress, judgePeerEgress } from './evaluate.ts'
 import { compilePolicySet } from './local-sets.ts'
-import type { ClusterNetworkPolicy } from './policy-objects.ts'
+import type { ClusterNetworkPolicy } from '@centaurus/api/policy-networking/v1alpha2'
 import { PolicyWorld } from './policy-world.ts'
 import { RuleBook } from './rule-book.ts'
-import { usedLabelKeys } from './used-label-keys.ts'
 
 const WORLDS = 60
 const STRIDE = 41
@@ -47,8 +47,8 @@ describe('peers whose labels are known in part', () => {
     for (let seed = 1; seed <= WORLDS; seed++) {
       const world = generateWorld(seed)
       const random = createSeededRandom(seed)
-      const keys = usedLabelKeys(world).filter(() => random.next() < 0.4)
-      const compiled = compileWorld(world, { keys })
+      const keys = Object.keys(LABEL_VALUES).filter(() => random.next() < 0.4)
+      const compiled = compileWorld(world, () => keys)
       const traffic = listTraffic(world).filter(
         ({ source, destination }) => 'pod' in source && 'pod' in destination && source.pod !== destination.pod,
       )
@@ -114,17 +114,17 @@ describe('peers whose labels are known in part', () => {
   it('are not let in by a rule that may mean them, and are kept out by a Deny that may', () => {
     const from = [{ namespaceSelector: {}, podSelector: unknown }]
     assert.equal(judge([{ metadata: { namespace: 'x', name: 'np' }, spec: { ingress: [{ from }] } }]).ingress, false)
-    const spec = { tier: 'Admin', priority: 1, subject: { namespaces: {} } }
-    const deny = { action: 'Deny', from: [{ pods: { namespaceSelector: {}, podSelector: unknown } }] }
+    const spec = { tier: 'Admin' as const, priority: 1, subject: { namespaces: {} } }
+    const deny = { action: 'Deny' as const, from: [{ pods: { namespaceSelector: {}, podSelector: unknown } }] }
     assert.equal(judge([], [{ metadata: { name: 'cnp' }, spec: { ...spec, ingress: [deny] } }]).ingress, false)
   })
 
   it('are accepted after a Pass that may mean them only if the next tier accepts them too', () => {
-    const pass = { action: 'Pass', from: [{ pods: { podSelector: unknown } }] }
-    const accept = { action: 'Accept', from: [{ namespaces: {} }] }
+    const pass = { action: 'Pass' as const, from: [{ pods: { podSelector: unknown } }] }
+    const accept = { action: 'Accept' as const, from: [{ namespaces: {} }] }
     const cluster = {
       metadata: { name: 'cnp' },
-      spec: { tier: 'Admin', priority: 1, subject: { namespaces: {} }, ingress: [pass, accept] },
+      spec: { tier: 'Admin' as const, priority: 1, subject: { namespaces: {} }, ingress: [pass, accept] },
     }
     assert.equal(judge([], [cluster]).ingress, true)
     assert.equal(judge([{ metadata: { namespace: 'x', name: 'closed' }, spec: {} }], [cluster]).ingress, false)

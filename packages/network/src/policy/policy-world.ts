@@ -6,7 +6,7 @@ import { FIRST_IDENTITY, IdentityTable, type IdentitySpec } from './identity-tab
 import { parseClusterPolicy } from './parse-cluster-policy.ts'
 import { parseNetworkPolicy, type ParseContext } from './parse-network-policy.ts'
 import type { KnownLabels } from './pod-selector.ts'
-import type { ClusterNetworkPolicy } from './policy-objects.ts'
+import type { ClusterNetworkPolicy } from '@centaurus/api/policy-networking/v1alpha2'
 import type { BlockPeer, ParsedPolicy, PolicyRule } from './policy-rule.ts'
 import type { RuleId } from './policy-set.ts'
 import { isSubject, PolicyTable } from './policy-table.ts'

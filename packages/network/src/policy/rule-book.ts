@@ -59,11 +59,6 @@ export class RuleBook {
   describe(id: RuleId): RuleEntry | undefined {
     return this.#entries.get(id)
   }
-
-  /** Numbers of rules that policies have. */
-  *live(): Generator<RuleId> {
-    for (const [id, { users }] of this.#entries) if (users > 0) yield id
-  }
 }
 
 function isSame(a: RuleEntry, b: RuleEntry): boolean {

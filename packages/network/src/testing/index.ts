@@ -12,8 +12,9 @@ export {
   type Wire,
 } from './hosts.ts'
 export { NetworkNamespace } from './network-namespace.ts'
-export { assignIdentities, compareCell, compileWorld, judgeCell, type CompiledWorld } from './policy-cells.ts'
+export { compareCell, compileWorld, judgeCell, type CompiledWorld } from './policy-cells.ts'
 export { generateWorld, listTraffic } from './policy-generator.ts'
+export { findKeys, identifyPods, podKey } from './policy-identities.ts'
 export {
   askOracle,
   type OracleNode,

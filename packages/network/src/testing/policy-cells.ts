@@ -4,7 +4,7 @@ import { LocalSets } from '../policy/local-sets.ts'
 import type { PolicySet, RuleId, Segment } from '../policy/policy-set.ts'
 import { PolicyWorld } from '../policy/policy-world.ts'
 import { RuleBook } from '../policy/rule-book.ts'
-import { usedLabelKeys } from '../policy/used-label-keys.ts'
+import { findKeys, identifyPods, podKey, type KeysOf } from './policy-identities.ts'
 import { askOracle, type Judgement, type OraclePod, type OracleWorld, type Traffic } from './policy-oracle.ts'
 
 /** A world as its host's tables have it: every pod is local. */
@@ -17,50 +17,20 @@ export interface CompiledWorld {
   readonly identities: ReadonlyMap<string, number>
 }
 
-export interface CompileOptions {
-  /** Label keys that identities know; absent: all that policies use. */
-  readonly keys?: readonly string[] | undefined
-}
-
-export function podKey({ namespace, name }: OraclePod): string {
-  return `${namespace}/${name}`
-}
-
-export function compileWorld(oracle: OracleWorld, options: CompileOptions = {}): CompiledWorld {
+/** `keysOf`: what identities know; absent: all that policies ask for. */
+export function compileWorld(oracle: OracleWorld, keysOf: KeysOf = findKeys(oracle)): CompiledWorld {
   const rules = new RuleBook()
   const world = new PolicyWorld({ tenant: 'test', rules })
   const local = new LocalSets(world)
-  const keys = options.keys ?? usedLabelKeys(oracle)
-  const identities = assignIdentities(oracle.pods, keys)
+  const identities = identifyPods(oracle.pods, keysOf)
   for (const [name, labels] of Object.entries(oracle.namespaces)) world.setNamespace(name, labels)
   for (const node of oracle.nodes) world.setNode(node.name, node.labels, node.addresses)
   for (const policy of oracle.networkPolicies) world.setNetworkPolicy(policy)
   for (const policy of oracle.clusterNetworkPolicies) world.setClusterNetworkPolicy(policy)
-  for (const pod of oracle.pods) {
-    world.addIdentity({ id: identities.get(podKey(pod))!, namespace: pod.namespace, labels: known(pod, keys), keys })
-    local.setPod(podKey(pod), pod)
-  }
-  return { rules, world, local, sets: local.takeChanges().pods, identities }
-}
-
-/** As the controller of identities does: one for each namespace and labels of the keys. */
-export function assignIdentities(
-  pods: readonly OraclePod[],
-  keys: readonly string[],
-  first = 256,
-): Map<string, number> {
-  const ids = new Map<string, number>()
-  const assigned = pods.map((pod) => {
-    const content = JSON.stringify([pod.namespace, known(pod, keys)])
-    const id = ids.get(content) ?? first + ids.size
-    ids.set(content, id)
-    return [podKey(pod), id] as const
-  })
-  return new Map(assigned)
-}
-
-export function known({ labels }: OraclePod, keys: readonly string[]): Record<string, string> {
-  return Object.fromEntries([...keys].sort().flatMap((key) => (labels[key] === undefined ? [] : [[key, labels[key]]])))
+  for (const identity of identities.values()) world.addIdentity(identity)
+  for (const pod of oracle.pods) local.setPod(podKey(pod), pod)
+  const ids = new Map([...identities].map(([key, { id }]) => [key, id]))
+  return { rules, world, local, sets: local.takeChanges().pods, identities: ids }
 }
 
 /** What the tables say, and by which rules. */

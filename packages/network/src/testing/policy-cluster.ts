@@ -1,5 +1,6 @@
 import { type AttachMode, TestCluster, type TestPod } from './cluster.ts'
-import { compileWorld, podKey } from './policy-cells.ts'
+import { compileWorld } from './policy-cells.ts'
+import { podKey } from './policy-identities.ts'
 import { askOracle, type OraclePod, type OracleWorld, type Traffic } from './policy-oracle.ts'
 import { findWrongProbes, type Probe, type ServedPort } from './reachability.ts'
 

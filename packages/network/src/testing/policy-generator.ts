@@ -3,10 +3,13 @@ import type { LabelSelector } from '@centaurus/api/meta/v1'
 import type { NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from '@centaurus/api/networking/v1'
 import type {
   ClusterNetworkPolicy,
-  ClusterNetworkPolicyPeer,
+  ClusterNetworkPolicyEgressPeer,
+  ClusterNetworkPolicyEgressRule,
+  ClusterNetworkPolicyIngressRule,
   ClusterNetworkPolicyProtocol,
-  ClusterNetworkPolicyRule,
-} from '../policy/policy-objects.ts'
+  ClusterNetworkPolicyRuleAction,
+  ClusterNetworkPolicySubject,
+} from '@centaurus/api/policy-networking/v1alpha2'
 import type { NamedPort } from '../policy/program.ts'
 import type { OracleNode, OraclePod, OracleWorld, Party, Traffic } from './policy-oracle.ts'
 
@@ -142,12 +145,12 @@ function generatePort(random: Random): NetworkPolicyPort {
 }
 
 function generateClusterPolicy(random: Random, name: string): ClusterNetworkPolicy {
-  const ingress = range(random.integer(3)).map(() => generateClusterRule(random, 'from'))
-  const egress = range(random.integer(3)).map(() => generateClusterRule(random, 'to'))
+  const ingress = range(random.integer(3)).map(() => generateIngressRule(random))
+  const egress = range(random.integer(3)).map(() => generateEgressRule(random))
   return {
     metadata: { name },
     spec: {
-      tier: pick(random, ['Admin', 'Baseline']),
+      tier: pick(random, ['Admin', 'Baseline'] as const),
       priority: random.integer(4) * 10,
       subject: generatePods(random),
       ...(ingress.length > 0 ? { ingress } : {}),
@@ -156,27 +159,35 @@ function generateClusterPolicy(random: Random, name: string): ClusterNetworkPoli
   }
 }
 
-function generateClusterRule(random: Random, key: 'from' | 'to'): ClusterNetworkPolicyRule {
-  const peers = range(1 + random.integer(2)).map(() =>
-    key === 'from' ? generatePods(random) : generateEgressPeer(random),
-  )
-  const isPlain = peers.every(({ nodes, networks }) => nodes === undefined && networks === undefined)
-  const protocols = range(random.integer(3)).map(() => generateProtocol(random, isPlain))
-  return {
-    action: pick(random, ['Accept', 'Deny', 'Pass']),
-    [key]: peers,
-    ...(protocols.length > 0 ? { protocols } : {}),
-  }
+const ACTIONS: readonly ClusterNetworkPolicyRuleAction[] = ['Accept', 'Deny', 'Pass']
+
+function generateIngressRule(random: Random): ClusterNetworkPolicyIngressRule {
+  const from = range(1 + random.integer(2)).map(() => generatePods(random))
+  return { action: pick(random, ACTIONS), from, ...generateProtocols(random, from) }
 }
 
-function generatePods(random: Random): ClusterNetworkPolicyPeer {
+function generateEgressRule(random: Random): ClusterNetworkPolicyEgressRule {
+  const to = range(1 + random.integer(2)).map(() => generateEgressPeer(random))
+  return { action: pick(random, ACTIONS), to, ...generateProtocols(random, to) }
+}
+
+function generateProtocols(
+  random: Random,
+  peers: readonly ClusterNetworkPolicyEgressPeer[],
+): { protocols?: ClusterNetworkPolicyProtocol[] } {
+  const mayBeNamed = peers.every(({ nodes, networks }) => nodes === undefined && networks === undefined)
+  const protocols = range(random.integer(3)).map(() => generateProtocol(random, mayBeNamed))
+  return protocols.length > 0 ? { protocols } : {}
+}
+
+function generatePods(random: Random): ClusterNetworkPolicySubject {
   if (random.next() < 0.5) return { namespaces: generateSelector(random, NAMESPACE_LABELS) }
   const podSelector = generateSelector(random, LABEL_VALUES)
   if (random.next() < 0.3) return { pods: { podSelector } }
   return { pods: { namespaceSelector: generateSelector(random, NAMESPACE_LABELS), podSelector } }
 }
 
-function generateEgressPeer(random: Random): ClusterNetworkPolicyPeer {
+function generateEgressPeer(random: Random): ClusterNetworkPolicyEgressPeer {
   const kind = random.next()
   if (kind < 0.2) return { nodes: generateSelector(random, { zone: ['a', 'b'] }) }
   if (kind < 0.4) return { networks: [pick(random, ['0.0.0.0/0', '10.244.0.0/23', '198.51.100.0/24', '10.0.0.0/30'])] }

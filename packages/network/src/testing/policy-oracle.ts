@@ -6,9 +6,11 @@ import type { LabelSelector } from '@centaurus/api/meta/v1'
 import type { NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from '@centaurus/api/networking/v1'
 import type {
   ClusterNetworkPolicy,
-  ClusterNetworkPolicyPeer,
-  ClusterNetworkPolicyRule,
-} from '../policy/policy-objects.ts'
+  ClusterNetworkPolicyEgressPeer,
+  ClusterNetworkPolicyEgressRule,
+  ClusterNetworkPolicyIngressRule,
+  ClusterNetworkPolicySubject,
+} from '@centaurus/api/policy-networking/v1alpha2'
 import type { NamedPort } from '../policy/program.ts'
 
 export interface OraclePod {
@@ -67,6 +69,7 @@ export interface OracleVerdict {
 }
 
 type Side = 'ingress' | 'egress'
+type ClusterRule = ClusterNetworkPolicyIngressRule | ClusterNetworkPolicyEgressRule
 
 /** Whether the packet may pass, and who says so. */
 export function askOracle(world: OracleWorld, traffic: Traffic): OracleVerdict {
@@ -112,7 +115,7 @@ function judgeTier(
         if (rule.action === 'Accept') continue
         return { allowed: false, by }
       }
-      const peers = question.side === 'ingress' ? rule.from! : rule.to!
+      const peers: readonly ClusterNetworkPolicyEgressPeer[] = 'from' in rule ? rule.from : rule.to
       if (!peers.some((peer) => isClusterPeer(peer, question.peer, world))) continue
       if (!matchesProtocols(rule, traffic)) continue
       if (rule.action === 'Pass') return undefined
@@ -122,13 +125,13 @@ function judgeTier(
   return undefined
 }
 
-function isUnderstood(rule: ClusterNetworkPolicyRule, side: Side): boolean {
+function isUnderstood(rule: ClusterRule, side: Side): boolean {
   const known = side === 'ingress' ? ['namespaces', 'pods'] : ['namespaces', 'pods', 'nodes', 'networks']
-  const peers = side === 'ingress' ? rule.from : rule.to
-  return (peers ?? []).every((peer) => Object.keys(peer).length === 1 && known.includes(Object.keys(peer)[0]!))
+  const peers: readonly ClusterNetworkPolicyEgressPeer[] = 'from' in rule ? rule.from : rule.to
+  return peers.every((peer) => Object.keys(peer).length === 1 && known.includes(Object.keys(peer)[0]!))
 }
 
-function isClusterPeer(peer: ClusterNetworkPolicyPeer, party: Party, world: OracleWorld): boolean {
+function isClusterPeer(peer: ClusterNetworkPolicyEgressPeer, party: Party, world: OracleWorld): boolean {
   if (peer.networks !== undefined) return peer.networks.some((cidr) => isInside(addressOf(party), cidr))
   if (peer.nodes !== undefined) {
     return world.nodes.some(
@@ -138,13 +141,13 @@ function isClusterPeer(peer: ClusterNetworkPolicyPeer, party: Party, world: Orac
   return 'pod' in party && selectsPods(peer, party.pod, world)
 }
 
-function selectsPods({ namespaces, pods }: ClusterNetworkPolicyPeer, pod: OraclePod, world: OracleWorld): boolean {
+function selectsPods({ namespaces, pods }: ClusterNetworkPolicySubject, pod: OraclePod, world: OracleWorld): boolean {
   const labels = world.namespaces[pod.namespace] ?? {}
   if (namespaces !== undefined) return selects(namespaces, labels)
   return selects(pods?.namespaceSelector ?? {}, labels) && selects(pods?.podSelector ?? {}, pod.labels)
 }
 
-function matchesProtocols({ protocols }: ClusterNetworkPolicyRule, { protocol, port, destination }: Traffic): boolean {
+function matchesProtocols({ protocols }: ClusterRule, { protocol, port, destination }: Traffic): boolean {
   if (protocols === undefined) return true
   return protocols.some((one) => {
     if (one.destinationNamedPort !== undefined) {

@@ -10,7 +10,7 @@ import { LocalSets } from '../policy/local-sets.ts'
 import type { PolicySet, RuleId } from '../policy/policy-set.ts'
 import { PolicyWorld } from '../policy/policy-world.ts'
 import { RuleBook } from '../policy/rule-book.ts'
-import { usedLabelKeys } from '../policy/used-label-keys.ts'
+import { WORLD_IDENTITY, type IdentitySpec } from '../policy/identity-table.ts'
 import {
   ethernet,
   geneve,
@@ -24,7 +24,7 @@ import {
   tcp,
   udp,
 } from './frames.ts'
-import { assignIdentities, known, podKey } from './policy-cells.ts'
+import { findKeys, identifyPods, podKey } from './policy-identities.ts'
 import type { OraclePod, OracleWorld, Traffic } from './policy-oracle.ts'
 import { TEST_HOST, type TestDataplane, type TestVerdict } from './test-dataplane.ts'
 
@@ -59,7 +59,7 @@ export class ProgramWorld {
   readonly #oracle: OracleWorld
   readonly #vni: number
   readonly #remoteBlock: number
-  readonly #identities: ReadonlyMap<string, number>
+  readonly #identities: ReadonlyMap<string, IdentitySpec>
   readonly #setIds = new Map<string, number>()
   readonly #endpoints = new Map<string, Endpoint>()
 
@@ -68,7 +68,7 @@ export class ProgramWorld {
     this.#oracle = oracle
     this.#vni = vni
     this.#remoteBlock = remoteBlock
-    this.#identities = assignIdentities(oracle.pods, usedLabelKeys(oracle))
+    this.#identities = identifyPods(oracle.pods, findKeys(oracle))
     const { tables } = dataplane
     tables.setNode(OTHER_NODE)
     for (const [i, cidr] of NAMESPACE_BLOCKS.entries()) {
@@ -79,7 +79,7 @@ export class ProgramWorld {
     this.#apply()
     this.#fill(1)
     this.#apply()
-    tables.addIdentities(vni, [...new Set(this.#identities.values())])
+    tables.addIdentities(vni, this.#ids())
     // Of remote pods what their own host has; only what it says of egress is used.
     const remote = oracle.pods.filter((pod) => !this.isLocal(pod))
     for (const pod of remote) this.#local.setPod(podKey(pod), pod)
@@ -109,7 +109,9 @@ export class ProgramWorld {
     if (path === 'from_pod') return this.#dataplane.run(path, frame, { ifindex: this.#deviceOf(traffic.source) })
     if (path === 'from_host') return this.#dataplane.run(path, frame, { forwardedFrom: UPLINK })
     const sender = 'pod' in traffic.source ? podKey(traffic.source.pod) : ''
-    const option = identityOption(this.#identities.get(sender)!, { isIsolated: this.sets.get(sender)!.egress.isolated })
+    const option = identityOption(this.#identities.get(sender)!.id, {
+      isIsolated: this.sets.get(sender)!.egress.isolated,
+    })
     const tunnel = geneve({ vni: this.#vni, options: [option] }, frame)
     const outer = ipv4(
       { source: OTHER_NODE, destination: TEST_HOST.nodeIP, protocol: PROTOCOL_NUMBERS.UDP },
@@ -135,7 +137,7 @@ export class ProgramWorld {
     }
     if (!('pod' in destination) || !this.isLocal(destination.pod)) return { reason: 'None', rule: 0 }
     const set = this.sets.get(podKey(destination.pod))!
-    const identity = 'pod' in source ? this.#identities.get(podKey(source.pod))! : 2
+    const identity = 'pod' in source ? this.#idOf(source.pod) : WORLD_IDENTITY
     const ingress = judgeIngress(set, { ...flow, identity, source: 'pod' in source ? source.pod.ip : source.address })
     if (!ingress.allow) return { reason: 'PolicyIngress', rule: ingress.rule }
     const peer = judgePeerEgress(set, { ...flow, identity })
@@ -153,7 +155,15 @@ export class ProgramWorld {
     const { tables } = this.#dataplane
     for (const { vni, ip } of this.#endpoints.values()) tables.removeEndpoint({ vni, ip })
     for (const id of this.#setIds.values()) tables.removePolicySet(id)
-    tables.removeIdentities(this.#vni, [...new Set(this.#identities.values())])
+    tables.removeIdentities(this.#vni, this.#ids())
+  }
+
+  #ids(): number[] {
+    return [...new Set([...this.#identities.values()].map(({ id }) => id))]
+  }
+
+  #idOf(pod: OraclePod): number {
+    return this.#identities.get(podKey(pod))!.id
   }
 
   #deviceOf(party: Traffic['source']): number {
@@ -170,10 +180,8 @@ export class ProgramWorld {
     for (const [i, policy] of networkPolicies.entries()) if (isDue(i)) this.#world.setNetworkPolicy(policy)
     for (const [i, policy] of clusterNetworkPolicies.entries())
       if (isDue(i)) this.#world.setClusterNetworkPolicy(policy)
-    const keys = usedLabelKeys(this.#oracle)
     for (const [i, pod] of pods.entries()) {
-      const id = this.#identities.get(podKey(pod))!
-      if (isDue(i)) this.#world.addIdentity({ id, namespace: pod.namespace, labels: known(pod, keys), keys })
+      if (isDue(i)) this.#world.addIdentity(this.#identities.get(podKey(pod))!)
       if (stage === 0 && this.isLocal(pod)) this.#local.setPod(podKey(pod), pod)
     }
   }
@@ -208,7 +216,7 @@ export class ProgramWorld {
       hostIP: ip,
       mac: macOf(ip),
       ifindex: FIRST_DEVICE + index,
-      identity: this.#identities.get(key)!,
+      identity: this.#identities.get(key)!.id,
       policySet,
       routeDomain: 0,
       blockPrefix: 24,

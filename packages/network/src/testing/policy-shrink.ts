@@ -1,5 +1,5 @@
 import type { NetworkPolicy } from '@centaurus/api/networking/v1'
-import type { ClusterNetworkPolicy } from '../policy/policy-objects.ts'
+import type { ClusterNetworkPolicy } from '@centaurus/api/policy-networking/v1alpha2'
 import { describeParty } from './policy-text.ts'
 import type { OracleWorld, Traffic } from './policy-oracle.ts'
 
