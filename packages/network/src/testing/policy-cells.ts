@@ -5,7 +5,7 @@ import type { PolicySet, RuleId, Segment } from '../policy/policy-set.ts'
 import { PolicyWorld } from '../policy/policy-world.ts'
 import { RuleBook } from '../policy/rule-book.ts'
 import { findKeys, identifyPods, podKey, type KeysOf } from './policy-identities.ts'
-import { askOracle, type Judgement, type OraclePod, type OracleWorld, type Traffic } from './policy-oracle.ts'
+import { askOracle, type Judgement, type OracleWorld, type Traffic } from './policy-oracle.ts'
 
 /** A world as its host's tables have it: every pod is local. */
 export interface CompiledWorld {
