@@ -42,6 +42,12 @@ describe('planPod', () => {
     assert.equal(plan.killPod, true)
   })
 
+  it('gives a new sandbox a number that no other has, also none that never had its network', () => {
+    const leaked = makeSandbox({ id: 'leaked', attempt: 1, ready: false, createdAtMs: 0 })
+    const plan = planPod(makePod(), makeState([], [makeSandbox({ ready: false }), leaked]), context)
+    assert.equal(plan.createSandbox, 2)
+  })
+
   it('makes no new sandbox for a pod that is done', () => {
     const plan = planPod(
       makePod({ restartPolicy: 'Never' }),

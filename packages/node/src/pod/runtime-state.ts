@@ -75,7 +75,8 @@ export function checkSandbox(pod: Pod, state: PodRuntimeState): SandboxCheck {
   if (newest === undefined) return { changed: true, attempt: 0, sandboxId: '', message: 'no pod sandbox exists' }
   const renew = (message: string): SandboxCheck => ({
     changed: true,
-    attempt: newest.attempt + 1,
+    // one whose network failed has no time of creation in containerd, and keeps its name as long as it is there
+    attempt: Math.max(...state.sandboxes.map(({ attempt }) => attempt)) + 1,
     sandboxId: newest.id,
     message,
   })
