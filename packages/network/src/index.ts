@@ -11,10 +11,10 @@ export type {
   PodNetworkSource,
   PodReference,
 } from './cni/pod-network-source.ts'
-export { formatNetworkList, installPlugins } from './cni/shim.ts'
+export { formatNetworkList, installIdlePlugins, installPlugins } from './cni/shim.ts'
 export type { NamedDrop, NamedEnd, NamedRule } from './daemon/drop-log.ts'
 export { startNetworkDaemon, type NetworkDaemon, type NetworkDaemonOptions } from './daemon/network-daemon.ts'
-export type { HostDataplane } from './daemon/host-dataplane.ts'
+export { openHostDataplane, type OpenHostDataplaneOptions } from './daemon/host-dataplane.ts'
 export type { NetworkStatus } from './daemon/status.ts'
 export { createDataplane, type DataplaneOptions } from './dataplane/create-dataplane.ts'
 export type { Counters, Dataplane, DropEvent, Endpoint, Route } from './dataplane/dataplane.ts'

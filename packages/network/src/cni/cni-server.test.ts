@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { silentLogger } from '@centaurus/base'
-import { startCniServer, type CniServer } from './cni-server.ts'
+import { startCniServer, type CniServer, type CniServerOptions } from './cni-server.ts'
 import { formatNetworkList, installPlugins } from './shim.ts'
 import { Machine } from './testing/machine.ts'
 
@@ -48,13 +48,14 @@ describe('the shim and its server', () => {
       },
       { ...config, ...more },
     )
-  const serve = async (): Promise<void> => {
+  const serve = async (more: Partial<CniServerOptions> = {}): Promise<void> => {
     const { attachments } = await machine.boot()
     server = await startCniServer({
       socket: join(dir, 'it’s', 'cni.sock'),
       attachments,
       whyNotReady: () => notReady,
       logger: silentLogger,
+      ...more,
     })
   }
   beforeEach(async () => {
@@ -125,7 +126,7 @@ describe('the shim and its server', () => {
   })
 
   it('say without a daemon to try again later, and which versions there are', async () => {
-    const away = await ask('ADD', 'a')
+    const away = await ask('CHECK', 'a')
     assert.equal(away.code, 1)
     const error = JSON.parse(away.output) as { code: number; msg: string }
     assert.equal(error.code, 11)
@@ -135,6 +136,23 @@ describe('the shim and its server', () => {
       cniVersion: '0.4.0',
       supportedVersions: ['0.4.0', '1.0.0', '1.1.0'],
     })
+  })
+
+  it('let an ADD wait for a daemon that is about to come', async () => {
+    machine.makeNamespace('a')
+    const asked = ask('ADD', 'a')
+    await serve()
+    assert.equal((await asked).code, 0)
+  })
+
+  it('tell whoever counts calls how they ended', async () => {
+    const ended: string[] = []
+    const onCall = (command: string) => (result: string) => void ended.push(`${command} ${result}`)
+    await serve({ onCall })
+    machine.makeNamespace('a')
+    await ask('ADD', 'a')
+    await ask('CHECK', 'b')
+    assert.deepEqual(ended, ['ADD ok', 'CHECK error'])
   })
 
   it('undo an ADD whose runtime gave up', async () => {

@@ -9,6 +9,8 @@ const LOOPBACK_PLUGIN = 'loopback'
 
 /** Longer than an ADD waits for its pod; the runtime itself gives up after minutes. */
 const ANSWER_SECONDS_MAX = 60
+/** Tenths of a second that an ADD waits for a daemon that is not there. */
+const SOCKET_TRIES_MAX = 100
 /** Newest first in CNI's words: what the shim says when the runtime names no version. */
 const NEWEST_VERSION = CNI_VERSIONS.at(-1)!
 
@@ -26,14 +28,25 @@ export function formatNetworkList({ name = 'centaurus', cniVersion = '1.0.0' }: 
 
 /** Writes the plugins into the runtime's folder of CNI plugins, each in one step: the runtime may run it at any time. */
 export async function installPlugins(binDir: string, { socket }: { readonly socket: string }): Promise<void> {
+  await writePlugins(binDir, { [CNI_PLUGIN]: formatShim(socket), [LOOPBACK_PLUGIN]: formatLoopback() })
+}
+
+async function writePlugins(binDir: string, plugins: Readonly<Record<string, string>>): Promise<void> {
   await mkdir(binDir, { recursive: true })
-  const plugins = { [CNI_PLUGIN]: formatShim(socket), [LOOPBACK_PLUGIN]: formatLoopback() }
   for (const [name, text] of Object.entries(plugins)) {
     const file = join(binDir, name)
     await writeFile(`${file}.tmp`, text)
     await chmod(`${file}.tmp`, 0o755)
     await rename(`${file}.tmp`, file)
   }
+}
+
+/**
+ * Replaces the plugins by such as take pods away without a daemon, and attach none: what is left of a pod without a network namespace is taken away by the
+ * daemon when it starts, or with all else of the host's network.
+ */
+export async function installIdlePlugins(binDir: string): Promise<void> {
+  await writePlugins(binDir, { [CNI_PLUGIN]: formatIdle(), [LOOPBACK_PLUGIN]: formatLoopback() })
 }
 
 /**
@@ -56,6 +69,14 @@ case \${CNI_COMMAND-} in
   STATUS) away=${CNI_CODES.unavailable} ;;
   *) away=${CNI_CODES.tryAgainLater} ;;
 esac
+# A daemon that is about to start is waited for: the runtime's own tries are seconds apart.
+if [ "\${CNI_COMMAND-}" = ADD ]; then
+  tries=0
+  while [ ! -S ${quote(socket)} ] && [ "$tries" -lt ${SOCKET_TRIES_MAX} ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+  done
+fi
 answer=$(curl --disable --silent --noproxy '*' --fail-with-body --max-time ${ANSWER_SECONDS_MAX} --unix-socket ${quote(socket)} \\
   --header "cni-containerid: \${CNI_CONTAINERID-}" --header "cni-netns: \${CNI_NETNS-}" \\
   --header "cni-ifname: \${CNI_IFNAME-}" --header "cni-args: \${CNI_ARGS-}" \\
@@ -68,6 +89,17 @@ case $status in
   126 | 127) fail ${CNI_CODES.inputOutput} "Cannot run curl: install the package curl" ;;
   *) fail $away "The network daemon is away (curl says $status): try again later; it is started by: centaurus network run" ;;
 esac
+`
+}
+
+function formatIdle(): string {
+  return `#!/bin/sh
+# CNI plugin of a host whose pods are taken away. Written by centaurus.
+case \${CNI_COMMAND-} in
+  DEL | GC) exit ;;
+esac
+printf '{"cniVersion":"${NEWEST_VERSION}","code":${CNI_CODES.tryAgainLater},"msg":"The network of this host is being stopped"}\\n'
+exit 1
 `
 }
 

@@ -1,9 +1,9 @@
+import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { RuleBook } from '../policy/rule-book.ts'
 import type { ClusterView } from './cluster-view.ts'
 import type { DropNames, NamedRule } from './drop-log.ts'
 import type { AppliedChange, PodNetworks } from './pod-networks.ts'
 import { endpointKey } from './local-pod.ts'
-import type { HostDataplane } from './host-dataplane.ts'
 import type { MetricReadings } from './metrics.ts'
 import type { AppliedEndpoint, NetworkState } from './network-state.ts'
 import type { NetworkStatus, PodStatus } from './status.ts'
@@ -13,7 +13,9 @@ import { internalAddressOf, podBlocksOf } from './topology.ts'
 export interface StatusSources {
   readonly view: ClusterView
   readonly networks: PodNetworks
-  readonly dataplane: HostDataplane
+  readonly dataplane: Dataplane
+  /** Names of the host's devices by index. */
+  readonly devices: ReadonlyMap<number, string>
   readonly rules: RuleBook
   readonly whyNotReady: () => string | undefined
   readonly lastChange: () => (AppliedChange & { readonly at: string }) | undefined
@@ -28,7 +30,7 @@ export function gatherStatus(sources: StatusSources): NetworkStatus {
   return {
     node: view.nodeName,
     notReady: sources.whyNotReady(),
-    attachments: dataplane.attachments,
+    attachments: gatherAttachments(sources),
     podBlocks: node === undefined ? [] : podBlocksOf(node),
     pods: [...networks.applier.networks.values()].flatMap((state) => gatherPods(sources, state)),
     networks: [...networks.applier.networks.values()].map(({ vni, endpoints, slots, identities }) => ({
@@ -49,6 +51,12 @@ export function gatherStatus(sources: StatusSources): NetworkStatus {
     drops: Object.fromEntries([...dataplane.readCounters().drops].map(([reason, { packets }]) => [reason, packets])),
     lastChange: last === undefined ? undefined : { at: last.at, effectiveAfterMs: last.effectiveAfterMs },
   }
+}
+
+function gatherAttachments({ dataplane, devices }: StatusSources): NetworkStatus['attachments'] {
+  return dataplane
+    .listAttachments()
+    .map(({ program, hook, ifindex }) => ({ device: devices.get(ifindex) ?? String(ifindex), program, hook }))
 }
 
 function gatherPods({ view, networks }: StatusSources, state: NetworkState): PodStatus[] {

@@ -1,9 +1,36 @@
+import { networkInterfaces } from 'node:os'
+import { createDataplane } from '../dataplane/create-dataplane.ts'
+import type { AttachMode } from '../dataplane/attach-uplink.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
+import type { HostNetwork } from '../host/host-network.ts'
+import { buildPrograms } from '../kernel/build-programs.ts'
 
-/** The data plane of a host, with what people want to know of it. */
-export interface HostDataplane extends Dataplane {
-  /** Devices of the host with programs of ours, and how these are attached: `xdp` or `tcx`. */
-  readonly attachments: readonly { readonly device: string; readonly mode: string }[]
-  /** How full the tables are. */
-  readTables(): readonly { readonly name: string; readonly entries: number; readonly maxEntries: number }[]
+export interface OpenHostDataplaneOptions {
+  /** Where programs and tables are pinned; becomes a bpf file system. */
+  readonly bpffs: string
+  /** Cache of compiled programs. */
+  readonly objects: string
+  readonly attach: AttachMode
+}
+
+/** Compiles the programs if these sources never were, loads them, takes over what an earlier daemon left, and attaches. Throws `DataplaneError` with what to do. */
+export async function openHostDataplane(host: HostNetwork, options: OpenHostDataplaneOptions): Promise<Dataplane> {
+  const { uplink, ifindex, address, podMtu } = host
+  return createDataplane({
+    programs: await buildPrograms({ outDir: options.objects }),
+    bpffs: options.bpffs,
+    attach: options.attach,
+    nodeIP: uplink.address,
+    hostDevice: { ifindex, address },
+    uplinks: [{ ifindex: uplink.ifindex }],
+    podMtu,
+    ownAddresses: ownAddresses(),
+  })
+}
+
+/** Addresses of this host that others reach. */
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) =>
+    (list ?? []).flatMap(({ family, internal, address }) => (family === 'IPv4' && !internal ? [address] : [])),
+  )
 }

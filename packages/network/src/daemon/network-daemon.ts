@@ -1,11 +1,13 @@
 import { join } from 'node:path'
-import type { Clock, Logger } from '@centaurus/base'
+import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client, InformerFactory } from '@centaurus/client'
 import { AttachmentStore } from '../cni/attachment-store.ts'
 import { startCniServer } from '../cni/cni-server.ts'
 import { PodAttachments } from '../cni/pod-attachments.ts'
 import { startClusterDns } from '../dns/cluster-dns.ts'
+import type { Dataplane } from '../dataplane/dataplane.ts'
 import { ensureHostNetwork, type HostNetwork } from '../host/host-network.ts'
+import { HOST_DEVICE } from '../host/host-plan.ts'
 import { systemPodHost } from '../host/pod-host.ts'
 import { createNodeBlocks } from '../ipam/address-blocks.ts'
 import { RuleBook } from '../policy/rule-book.ts'
@@ -20,7 +22,6 @@ import { startNodeCondition } from './node-condition.ts'
 import { PodNetworks, type AppliedChange } from './pod-networks.ts'
 import { createPodSource } from './pod-source.ts'
 import { podBlocksOf } from './topology.ts'
-import type { HostDataplane } from './host-dataplane.ts'
 
 export interface NetworkDaemonOptions {
   readonly nodeName: string
@@ -43,8 +44,9 @@ export interface NetworkDaemonOptions {
   /** Ids of the runtime's sandboxes; undefined: it does not say. */
   readonly listSandboxes: () => Promise<ReadonlySet<string> | undefined>
   /** Loads the programs and attaches them to the host's devices; rejects with what to do when this kernel can't. */
-  readonly openDataplane: (host: HostNetwork) => Promise<HostDataplane>
+  readonly openDataplane: (host: HostNetwork) => Promise<Dataplane>
   readonly clock: Clock
+  readonly random: Random
   readonly logger: Logger
 }
 
@@ -112,7 +114,7 @@ async function startOnHost(
   options: NetworkDaemonOptions,
   { view, podCIDR, closers }: OnHost,
 ): Promise<{ problem(): string | undefined }> {
-  const { clock, logger, dns, stateDir, podNetworks, serviceCIDRs } = options
+  const { clock, random, logger, dns, stateDir, podNetworks, serviceCIDRs } = options
   const store = new AttachmentStore(join(stateDir, 'attachments'))
   const host = await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir })
   const dataplane = await options.openDataplane(host)
@@ -126,6 +128,7 @@ async function startOnHost(
     dataplane,
     rules,
     clock,
+    random,
     logger,
     dnsAddresses: [dns.address],
     onApplied: (change) => {
@@ -139,6 +142,10 @@ async function startOnHost(
     view,
     networks,
     dataplane,
+    devices: new Map([
+      [host.uplink.ifindex, host.uplink.device],
+      [host.ifindex, HOST_DEVICE],
+    ]),
     rules,
     whyNotReady: () => networks.problem,
     lastChange: () => lastChange,
@@ -174,7 +181,7 @@ interface Servers {
 }
 
 async function startServers(
-  { cniSocket, localSocket, informers, client, dns, clock, logger }: NetworkDaemonOptions,
+  { cniSocket, localSocket, informers, client, dns, clock, random, logger }: NetworkDaemonOptions,
   { closers, attachments, sources, metrics, networks }: Servers,
 ): Promise<void> {
   const drops = new DropLog(clock, createDropNames(sources))
@@ -204,6 +211,7 @@ async function startServers(
     client,
     clientAt: (address) => findDnsClient(sources, address),
     clock,
+    random,
     logger,
   })
   closers.push(() => names.close())

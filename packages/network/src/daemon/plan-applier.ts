@@ -1,4 +1,4 @@
-import { assert, assertNever } from '@centaurus/base'
+import { assert, assertNever, type Random } from '@centaurus/base'
 import type { Dataplane, Route } from '../dataplane/dataplane.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { diffNetwork } from './diff-network.ts'
@@ -10,7 +10,7 @@ import {
   type PlannedEndpoint,
   type Step,
 } from './network-state.ts'
-import type { TopologyPlan } from './topology.ts'
+import { routeKey, type TopologyPlan } from './topology.ts'
 
 type Tables = Pick<
   Dataplane,
@@ -18,6 +18,9 @@ type Tables = Pick<
   | 'addPolicySet'
   | 'extendPolicySet'
   | 'listEndpoints'
+  | 'listIdentities'
+  | 'listNodes'
+  | 'listRoutes'
   | 'removeEndpoint'
   | 'removeIdentities'
   | 'removeNode'
@@ -44,12 +47,18 @@ export class PlanApplier {
   readonly #networks = new Map<number, NetworkState>()
   /** Numbers that the data plane gave to slots. */
   readonly #sets = new Map<string, number>()
-  #routes: ReadonlyMap<string, Route> = new Map()
-  #believed: ReadonlySet<string> = new Set()
+  readonly #keyPrefix: string
+  #routes: ReadonlyMap<string, Route>
+  #believed: ReadonlySet<string>
 
   /** Takes over what an earlier daemon left in the kernel. */
-  constructor(dataplane: Tables) {
+  constructor(dataplane: Tables, random: Random) {
     this.#dataplane = dataplane
+    // Sets of an earlier daemon may have grown since they got their keys: none of ours may be taken for one of them.
+    this.#keyPrefix = `${random.integer(2 ** 32)}-${random.integer(2 ** 32)}`
+    this.#routes = new Map(dataplane.listRoutes().map((route) => [routeKey(route), route]))
+    this.#believed = new Set(dataplane.listNodes())
+    for (const { vni, id } of dataplane.listIdentities()) this.#network(vni).identities.add(id)
     for (const { policySet, ...endpoint } of dataplane.listEndpoints()) {
       const state = this.#network(endpoint.vni)
       const slot = policySet === 0 ? undefined : `adopted/${policySet}`
@@ -93,6 +102,12 @@ export class PlanApplier {
     this.applyNetwork({ vni, endpoints, identities: state.identities })
   }
 
+  /** Takes away what is left of networks that have no pods here. */
+  dropEmptyNetworks(): void {
+    for (const { vni, endpoints } of this.#networks.values())
+      if (endpoints.size === 0) this.applyNetwork({ vni, endpoints: new Map(), identities: new Set() })
+  }
+
   /** New nodes are believed before anything is sent to them, and old ones as long as something is. Returns the number of writes. */
   applyTopology({ routes, believed }: TopologyPlan): number {
     let writes = 0
@@ -134,8 +149,8 @@ export class PlanApplier {
     const dataplane = this.#dataplane
     switch (step.type) {
       case 'addSet':
-        // the slot and not what the set says is its key: its content grows while it is in use
-        this.#sets.set(step.slot, dataplane.addPolicySet({ ...step.set, key: step.slot }))
+        // its key is not what the set says, since that grows while it is in use
+        this.#sets.set(step.slot, dataplane.addPolicySet({ ...step.set, key: `${this.#keyPrefix} ${step.slot}` }))
         return
       case 'extendSet':
         if (step.peers.ingress.size > 0 || step.peers.egressOfPeers.size > 0)

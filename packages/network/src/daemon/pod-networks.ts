@@ -1,5 +1,5 @@
 import { IdentityBook, UsedLabelKeys } from '@centaurus/api'
-import type { Clock, Logger, Timer } from '@centaurus/base'
+import type { Clock, Logger, Random, Timer } from '@centaurus/base'
 import type { AttachedPod, EndpointReference, KnownEndpoint, PodReference } from '../cni/pod-network-source.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { RuleBook } from '../policy/rule-book.ts'
@@ -19,6 +19,7 @@ export interface PodNetworksDeps {
   /** Where the cluster's DNS answers pods. */
   readonly dnsAddresses: readonly string[]
   readonly clock: Clock
+  readonly random: Random
   readonly logger: Logger
   /** Hears of each change of a tenant that reached the kernel. */
   readonly onApplied?: ((change: AppliedChange) => void) | undefined
@@ -62,7 +63,7 @@ export class PodNetworks {
 
   constructor(deps: PodNetworksDeps) {
     this.#deps = deps
-    this.#applier = new PlanApplier(deps.dataplane)
+    this.#applier = new PlanApplier(deps.dataplane, deps.random)
     this.#services = new ServiceApplier(deps)
     for (const { policySet: _, ...endpoint } of deps.dataplane.listEndpoints())
       this.#local.set(endpointKey(endpoint), { endpoint, reference: undefined })
@@ -245,18 +246,29 @@ export class PodNetworks {
 
   #work(): void {
     if (this.#closed || this.#deps.view.missing.length > 0) return
-    try {
-      this.#applyTopology()
-      for (const [tenant, since] of this.#dirty) this.#plan(tenant, since)
-      this.#applyServices()
-      if (this.#failure !== undefined) this.#deps.logger.info('Programmed the pod network again')
-      this.#failure = undefined
-    } catch (error) {
-      this.#failure = error instanceof Error ? error.message : String(error)
-      this.#deps.logger.error('Could not program the pod network', { error })
-      this.#schedule(RETRY_MS)
-    }
+    const failures = [
+      this.#attempt('routes', () => this.#applyTopology()),
+      ...Array.from(this.#dirty, ([tenant, since]) =>
+        this.#attempt(`tenant ${tenant}`, () => this.#plan(tenant, since)),
+      ),
+      this.#attempt('services', () => this.#applyServices()),
+      this.#attempt('left networks', () => this.#applier.dropEmptyNetworks()),
+    ].filter((failure) => failure !== undefined)
+    if (failures.length > 0) this.#schedule(RETRY_MS)
+    else if (this.#failure !== undefined) this.#deps.logger.info('Programmed the pod network again')
+    this.#failure = failures[0]
     for (const wake of this.#waiters) wake()
+  }
+
+  /** One part that fails does not keep the others from the kernel. Returns what went wrong. */
+  #attempt(part: string, apply: () => void): string | undefined {
+    try {
+      apply()
+      return undefined
+    } catch (error) {
+      if (this.#failure === undefined) this.#deps.logger.error('Could not program the pod network', { part, error })
+      return error instanceof Error ? error.message : String(error)
+    }
   }
 
   #applyTopology(): void {

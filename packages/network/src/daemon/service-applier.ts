@@ -35,8 +35,9 @@ export class ServiceApplier {
       slices: view.slices,
       vniOf: (service) => view.vpcOf(tenantOf(service), DEFAULT_VPC)?.status?.vni,
     })
-    dataplane.applyServices(plan.tables)
-    this.#plan = plan
-    return plan
+    const problems = dataplane.applyServices(plan.tables)
+    const skipped = problems.map(({ name, reason }) => ({ service: name, reason }))
+    this.#plan = { ...plan, skipped: [...plan.skipped, ...skipped] }
+    return this.#plan
   }
 }

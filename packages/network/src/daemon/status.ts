@@ -3,8 +3,8 @@ export interface NetworkStatus {
   readonly node: string
   /** Undefined: ready. Else a sentence. */
   readonly notReady: string | undefined
-  /** Devices of the host, and how the programs are attached there. */
-  readonly attachments: readonly { readonly device: string; readonly mode: string }[]
+  /** Programs on devices of the host. */
+  readonly attachments: readonly { readonly device: string; readonly program: string; readonly hook: string }[]
   readonly podBlocks: readonly string[]
   readonly pods: readonly PodStatus[]
   readonly networks: readonly VpcStatus[]

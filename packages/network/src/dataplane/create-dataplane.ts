@@ -52,6 +52,7 @@ export function createDataplane(options: DataplaneOptions): Dataplane {
     return {
       ...tables,
       attachPod: (ifindex) => attachments.attach({ program: 'from_pod', hook: 'tcx-ingress', ifindex }),
+      listAttachments: () => attachments.list().filter(({ program }) => program !== 'from_pod'),
       onDrop: (listener) => drops.add(listener),
       close,
       remove() {

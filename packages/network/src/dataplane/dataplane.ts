@@ -51,6 +51,18 @@ export interface Counters {
   readonly rules: ReadonlyMap<RuleId, { readonly packets: number; readonly bytes: number }>
 }
 
+export interface TableFill {
+  readonly name: string
+  readonly entries: number
+  readonly maxEntries: number
+}
+
+export interface HostAttachment {
+  readonly program: string
+  readonly hook: string
+  readonly ifindex: number
+}
+
 /**
  * The programs and tables of one host. Every call writes to the kernel before it returns, and throws `DataplaneError`, with what to do, when it can't. Packets
  * of a flow see either the state before a call or after it.
@@ -83,6 +95,10 @@ export interface Dataplane {
   /** Replaces all Services, by writing only what differs. Returns those that a full table kept from it. */
   applyServices(tables: ServiceTables): readonly TableProblem[]
   readCounters(): Counters
+  /** How full the tables are whose entries come and go. */
+  readTables(): TableFill[]
+  /** Programs on devices of the host; those of pods are not among them. */
+  listAttachments(): HostAttachment[]
   /** A sample of dropped packets, a bounded number a second. */
   onDrop(listener: (event: DropEvent) => void): () => void
   /** Stops following; programs, tables and pins stay, and traffic goes on. */

@@ -10,6 +10,19 @@ import { readCounters } from './read-counters.ts'
 import { RouteStore } from './route-store.ts'
 
 const DROP_LOG_PER_SECOND = 100
+/** Tables that can be full. */
+const COUNTED_TABLES = [
+  'endpoints',
+  'routes',
+  'nodes',
+  'pairs',
+  'lists',
+  'cidrs',
+  'identities',
+  'ct',
+  'fragments',
+  'rule_hits',
+]
 
 /** What programs must know of their host. */
 export interface HostFacts {
@@ -28,7 +41,7 @@ export interface HostFacts {
 }
 
 /** The part of a {@link Dataplane} that is tables and no devices. */
-export type DataplaneTables = Omit<Dataplane, 'attachPod' | 'onDrop' | 'remove'>
+export type DataplaneTables = Omit<Dataplane, 'attachPod' | 'listAttachments' | 'onDrop' | 'remove'>
 
 /** Takes over what the tables hold, and writes what the programs must know of the host. */
 export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTables {
@@ -78,6 +91,8 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
         .keys()
         .map((key) => identityKey.decode(key)),
     applyServices: (services) => serviceWriter.apply(services),
+    readTables: () =>
+      COUNTED_TABLES.map((name) => ({ name, entries: map(name).count(), maxEntries: map(name).maxEntries })),
     readCounters: () => readCounters({ drops: map('drops'), rules: map('rule_hits') }),
     close: () => state.close(),
   }

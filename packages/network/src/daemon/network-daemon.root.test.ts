@@ -1,0 +1,317 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { identityContentOf, identityNameOf, type KubeObject, type ResourceType } from '@centaurus/api'
+import { networkidentities, vpcs } from '@centaurus/api/centaurus/v1'
+import { namespaces, nodes, pods, type Pod } from '@centaurus/api/core/v1'
+import { networkpolicies, type NetworkPolicy } from '@centaurus/api/networking/v1'
+import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
+import { createInformerFactory, type InformerFactory } from '@centaurus/client'
+import { createMemoryClient, isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
+import type { Dataplane } from '../dataplane/dataplane.ts'
+import { NetworkNamespace } from '../testing/network-namespace.ts'
+import { EchoServer, findWrongProbes, type ProbeResult } from '../testing/reachability.ts'
+import type { NamedDrop } from './drop-log.ts'
+import { openHostDataplane } from './host-dataplane.ts'
+import { startNetworkDaemon, type NetworkDaemon } from './network-daemon.ts'
+import type { NetworkStatus } from './status.ts'
+
+const NODE = 'n1'
+const KEYS = ['app']
+const TIMEOUT_MS = 20_000
+
+/** A host, its API and its daemon. */
+class Host {
+  readonly dir = mkdtempSync(join(tmpdir(), 'centaurus-network-'))
+  readonly client = createMemoryClient()
+  /** Names of the data plane's calls that write, since it was last emptied. */
+  writes: string[] = []
+  #daemon: NetworkDaemon | undefined
+  #informers: InformerFactory | undefined
+  #identities = 300
+
+  async start(): Promise<void> {
+    const informers = createInformerFactory(this.client)
+    this.#informers = informers
+    this.#daemon = await startNetworkDaemon({
+      nodeName: NODE,
+      client: this.client,
+      podInformers: informers,
+      informers,
+      stateDir: join(this.dir, 'state'),
+      cniSocket: join(this.dir, 'cni.sock'),
+      localSocket: join(this.dir, 'local.sock'),
+      podNetworks: ['10.244.0.0/16'],
+      serviceCIDRs: ['10.96.0.0/12'],
+      dns: { address: '10.96.0.10', domain: 'cluster.local' },
+      listSandboxes: async () => undefined,
+      openDataplane: async (host) =>
+        this.#record(
+          await openHostDataplane(host, {
+            bpffs: join(this.dir, 'bpf'),
+            objects: join(tmpdir(), 'centaurus-bpf-objects'),
+            attach: 'auto',
+          }),
+        ),
+      clock: systemClock,
+      random: systemRandom,
+      logger: silentLogger,
+    })
+    await this.#daemon.ready
+  }
+
+  async stop(): Promise<void> {
+    await this.#daemon?.close()
+    await this.#informers?.close()
+    this.#daemon = undefined
+  }
+
+  /** The real data plane, whose writes are noted. */
+  #record(dataplane: Dataplane): Dataplane {
+    const names = ['setEndpoint', 'removeEndpoint', 'addPolicySet', 'extendPolicySet', 'removePolicySet'] as const
+    const more = ['addIdentities', 'removeIdentities', 'setRoute', 'removeRoute', 'setNode', 'removeNode'] as const
+    const noted = Object.fromEntries(
+      [...names, ...more].map((name) => [
+        name,
+        (...args: never[]) => {
+          this.writes.push(name)
+          return (dataplane[name] as (...all: never[]) => unknown)(...args)
+        },
+      ]),
+    )
+    return { ...dataplane, ...noted }
+  }
+
+  async put<T extends KubeObject>(type: ResourceType<T>, object: T): Promise<void> {
+    const { namespace, name = '' } = object.metadata
+    const known = await this.client.get(type, { namespace, name }).catch(() => undefined)
+    if (known === undefined) await this.client.create(type, object)
+    else await this.client.update(type, { ...object, metadata: { ...known.metadata, ...object.metadata } })
+  }
+
+  /** A pod of this node, with its identity: what the API has before it runs. */
+  async declarePod(name: string, labels: Record<string, string>, { nodeName = NODE } = {}): Promise<void> {
+    const object: Pod = {
+      metadata: { namespace: 'shop', name, labels },
+      spec: { nodeName, containers: [{ name: 'c' }] },
+    }
+    await this.put(pods, object)
+    const content = identityContentOf(object, KEYS)
+    const metadata = { name: identityNameOf(content) }
+    const known = await this.client.get(networkidentities, metadata).catch(() => undefined)
+    if (known !== undefined) return
+    const spec = { ...content, keys: KEYS, id: ++this.#identities }
+    await this.client.create(networkidentities, { metadata, spec })
+  }
+
+  /** Calls the plugin's socket as the shim does. */
+  cni(command: 'ADD' | 'DEL', pod: string): Promise<{ readonly status: number; readonly body: string }> {
+    const headers = {
+      'cni-containerid': `c-${pod}`,
+      'cni-netns': `/run/netns/${pod}`,
+      'cni-ifname': 'eth0',
+      'cni-args': `IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=${pod}`,
+    }
+    const config = JSON.stringify({ cniVersion: '1.0.0', name: 'centaurus', type: 'centaurus' })
+    return this.#ask(
+      { socketPath: join(this.dir, 'cni.sock'), path: `/cni/${command}`, method: 'POST', headers },
+      config,
+    )
+  }
+
+  async local<T>(path: string): Promise<T> {
+    const { body } = await this.#ask({ socketPath: join(this.dir, 'local.sock'), path, method: 'GET' }, '')
+    return JSON.parse(body) as T
+  }
+
+  async drops(): Promise<NamedDrop[]> {
+    const { body } = await this.#ask({ socketPath: join(this.dir, 'local.sock'), path: '/drops', method: 'GET' }, '')
+    return body.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as NamedDrop]))
+  }
+
+  #ask(options: object, body: string): Promise<{ readonly status: number; readonly body: string }> {
+    return new Promise((resolve, reject) => {
+      const asked = request(options, (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body: text }))
+      })
+      asked.on('error', reject)
+      asked.end(body)
+    })
+  }
+}
+
+async function until(what: string, look: () => Promise<boolean> | boolean): Promise<void> {
+  const deadline = performance.now() + TIMEOUT_MS
+  while (!(await look())) {
+    if (performance.now() > deadline) throw new Error(`Waited in vain: ${what}`)
+    await delay(5)
+  }
+}
+
+const onlyWeb: NetworkPolicy = {
+  metadata: { namespace: 'shop', name: 'db' },
+  spec: {
+    podSelector: { matchLabels: { app: 'db' } },
+    ingress: [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }], ports: [{ port: 5432 }] }],
+  },
+}
+
+if (!isInNamespaces()) {
+  describe("a host's network daemon", () => {
+    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
+  })
+} else {
+  isolateHost()
+  execFileSync('ip', ['-batch', '-'], {
+    input: `link add eth0 type veth peer name wire
+address add 192.0.2.10/24 dev eth0
+link set eth0 up
+link set wire up
+route add default dev eth0
+`,
+  })
+
+  describe("a host's network daemon", { timeout: 120_000 }, () => {
+    const host = new Host()
+    const namespaceOf = new Map<string, NetworkNamespace>()
+    const addressOf = new Map<string, string>()
+    const servers: EchoServer[] = []
+
+    async function attach(name: string, labels: Record<string, string>): Promise<void> {
+      await host.declarePod(name, labels)
+      const namespace = NetworkNamespace.create(name)
+      namespaceOf.set(name, namespace)
+      const { status, body } = await host.cni('ADD', name)
+      assert.equal(status, 200, body)
+      const result = JSON.parse(body) as { ips: { address: string }[] }
+      addressOf.set(name, result.ips[0]!.address.replace('/32', ''))
+      servers.push(
+        new EchoServer(namespace, [
+          { protocol: 'TCP', port: 5432 },
+          { protocol: 'TCP', port: 80 },
+        ]),
+      )
+    }
+
+    function wrong(from: string, to: string, { port = 5432, expected = 'open' as ProbeResult } = {}): string[] {
+      const probe = {
+        from: namespaceOf.get(from)!,
+        to: addressOf.get(to)!,
+        protocol: 'TCP' as const,
+        port,
+        expected,
+        name: `${from} -> ${to}:${port}`,
+      }
+      return findWrongProbes([probe], servers)
+    }
+
+    before(async () => {
+      await host.put(vpcs, { metadata: { name: 'default' }, status: { vni: 1 } })
+      await host.put(namespaces, { metadata: { name: 'shop', labels: { 'kubernetes.io/metadata.name': 'shop' } } })
+      await host.put(nodes, {
+        metadata: { name: NODE },
+        spec: { podCIDR: '10.244.3.0/24', podCIDRs: ['10.244.3.0/24'] },
+        status: { addresses: [{ type: 'InternalIP', address: '192.0.2.10' }] },
+      })
+      // the label keys that identities have are those that some policy asks for
+      await host.put(networkpolicies, { ...onlyWeb, spec: { podSelector: { matchLabels: { app: 'nobody' } } } })
+      await host.start()
+      await attach('web', { app: 'web' })
+      await attach('db', { app: 'db' })
+      await attach('other', { app: 'other' })
+    })
+    after(() => host.stop())
+
+    it('tells the Node, and connects pods, whose endpoints are there before ADD answers', async () => {
+      const node = await host.client.get(nodes, { name: NODE })
+      const condition = node.status?.conditions?.find(({ type }) => type === 'NetworkUnavailable')
+      assert.deepEqual([condition?.status, condition?.reason], ['False', 'NetworkReady'])
+      assert.deepEqual(wrong('web', 'db'), [])
+      const { pods: known } = await host.local<NetworkStatus>('/status')
+      assert.deepEqual(known.map(({ namespace, name }) => `${namespace}/${name}`).toSorted(), [
+        'shop/db',
+        'shop/other',
+        'shop/web',
+      ])
+      assert.ok(known.every(({ identity, policySet }) => identity > 256 && policySet > 0))
+    })
+
+    it('enforces a policy soon after it was made, and says who was dropped by which', async (t) => {
+      assert.deepEqual(wrong('other', 'db'), [])
+      await host.put(networkpolicies, onlyWeb)
+      await until('the policy is in the kernel', async () =>
+        (await host.local<NetworkStatus>('/status')).pods.some(({ isolated }) => isolated.ingress),
+      )
+      assert.deepEqual(wrong('other', 'db', { expected: 'closed' }), [])
+      assert.deepEqual(wrong('web', 'db'), [])
+      assert.deepEqual(wrong('web', 'db', { port: 80, expected: 'closed' }), [])
+      const { lastChange } = await host.local<NetworkStatus>('/status')
+      t.diagnostic(`effective after ${lastChange?.effectiveAfterMs.toFixed(2)} ms`)
+      await until('a drop is told', async () => (await host.drops()).length > 0)
+      const drop = (await host.drops()).find(({ destination }) => destination.port === 5432)!
+      assert.deepEqual(
+        [drop.reason, drop.source.name, drop.destination.name, drop.rule?.name, drop.rule?.index],
+        ['PolicyIngress', 'shop/other', 'shop/db', 'db', -1],
+      )
+    })
+
+    it('writes nothing when a pod with known labels comes or goes elsewhere', async () => {
+      host.writes = []
+      await host.declarePod('web-elsewhere', { app: 'web' }, { nodeName: 'n2' })
+      await host.client.delete(pods, { namespace: 'shop', name: 'web-elsewhere' }, { gracePeriodSeconds: 0 })
+      await host.declarePod('late', { app: 'late' }) // what comes after it shows that the former was seen
+      await until('the new identity is in the kernel', () => host.writes.includes('addIdentities'))
+      assert.deepEqual(host.writes, ['addIdentities'])
+    })
+
+    it('attaches a pod that is like others with one write, and takes it away with one', async () => {
+      host.writes = []
+      await attach('web-2', { app: 'web' })
+      assert.deepEqual(host.writes, ['setEndpoint'])
+      assert.deepEqual(wrong('web-2', 'db'), [])
+      host.writes = []
+      assert.equal((await host.cni('DEL', 'web-2')).status, 200)
+      assert.deepEqual(host.writes, ['removeEndpoint'])
+    })
+
+    it('may be restarted while pods talk, and knows them again', async () => {
+      await host.stop()
+      assert.deepEqual(wrong('web', 'db'), [])
+      assert.deepEqual(wrong('other', 'db', { expected: 'closed' }), [])
+      await host.start()
+      assert.deepEqual(wrong('web', 'db'), [])
+      assert.deepEqual(wrong('other', 'db', { expected: 'closed' }), [])
+      const { pods: known } = await host.local<NetworkStatus>('/status')
+      assert.deepEqual(known.map(({ name }) => name).toSorted(), ['db', 'other', 'web'])
+      await host.client.delete(networkpolicies, { namespace: 'shop', name: 'db' })
+      await until('the policy is gone from the kernel', async () =>
+        (await host.local<NetworkStatus>('/status')).pods.every(({ isolated }) => !isolated.ingress),
+      )
+      assert.deepEqual(wrong('other', 'db'), [])
+    })
+
+    it('leaves everything as it is when a pod’s object is gone, until the runtime takes the pod away', async () => {
+      await host.client.delete(pods, { namespace: 'shop', name: 'db' }, { gracePeriodSeconds: 0 })
+      await host.declarePod('later', { app: 'later' })
+      await until('that was seen', () => host.writes.includes('addIdentities'))
+      assert.deepEqual(wrong('web', 'db'), [])
+      assert.equal((await host.cni('DEL', 'db')).status, 200)
+      const { pods: known } = await host.local<NetworkStatus>('/status')
+      assert.ok(!known.some(({ name }) => name === 'db'))
+    })
+
+    it('refuses a pod that nobody knows, with what it waited for', async () => {
+      NetworkNamespace.create('ghost')
+      const { status, body } = await host.cni('ADD', 'ghost')
+      assert.equal(status, 500)
+      assert.match(body, /Pod shop\/ghost is not known here yet/)
+    })
+  })
+}
