@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { systemClock, type Logger } from '@centaurus/base'
 import {
@@ -10,26 +11,48 @@ import {
   stopAllPods,
   systemMounter,
   type Containerd,
+  type PodNetworkSetup,
 } from '@centaurus/node'
-import { removeClusterDns } from '@centaurus/network'
+import {
+  formatNetworkList,
+  installIdlePlugins,
+  installPlugins,
+  removeClusterDns,
+  removeHostNetwork,
+} from '@centaurus/network'
+import { CLUSTER_DNS } from './cluster-network.ts'
 import type { Home } from './home.ts'
+import { findDaemon } from './daemons.ts'
+import { cniSocket } from './network-daemon-client.ts'
 import { PAUSE_IMAGE } from './node-images.ts'
+import { DEFAULT_SETTINGS, hasOwnNetwork, readSettings } from './settings.ts'
 
-/** Addresses of this node's pods, until nodes get theirs from the control plane. */
+/** Addresses of this node's pods on the bridge. */
 export const POD_CIDR = '10.244.0.0/24'
-/** Where pods ask for names. Source: kubeadm's tenth address of the service range. */
-export const CLUSTER_DNS = '10.96.0.10'
 export const POD_BRIDGE = 'centaurus0'
 
-/** Starts this cluster's containerd, or adopts the one that runs. */
-export async function openContainerd(home: Home, logger: Logger): Promise<Containerd> {
+/** Starts this cluster's containerd, or adopts the one that runs. `isStopping`: pods are only taken away, if need be without the network's daemon. */
+export async function openContainerd(
+  home: Home,
+  logger: Logger,
+  { isStopping = false }: { readonly isStopping?: boolean } = {},
+): Promise<Containerd> {
   return startContainerd({
     dir: home.containerdDir,
     clock: systemClock,
     logger,
     sandboxImage: PAUSE_IMAGE,
-    network: { podCIDR: POD_CIDR, bridge: POD_BRIDGE },
+    network: await preparePodNetwork(home, { hasDaemon: !isStopping || findDaemon(home, 'network') !== undefined }),
   })
+}
+
+/** What the runtime asks for pods' networks. Our plugins are there before it is. */
+async function preparePodNetwork(home: Home, { hasDaemon }: { readonly hasDaemon: boolean }): Promise<PodNetworkSetup> {
+  if (!hasOwnNetwork(readSettings(home) ?? DEFAULT_SETTINGS)) return { podCIDR: POD_CIDR, bridge: POD_BRIDGE }
+  const cniBinDir = join(home.networkDir, 'plugins')
+  if (hasDaemon) await installPlugins(cniBinDir, { socket: cniSocket(home) })
+  else await installIdlePlugins(cniBinDir)
+  return { networkList: formatNetworkList(), cniBinDir }
 }
 
 /** Stops every pod with its grace and its preStop hooks, the least important first, then containerd. False when there was nothing to stop. */
@@ -38,7 +61,7 @@ export async function stopContainers(
   { logger, graceSecondsMax }: { readonly logger: Logger; readonly graceSecondsMax: number },
 ): Promise<boolean> {
   if (!existsSync(containerdPaths(home.containerdDir).pid)) return false
-  const containerd = await openContainerd(home, logger)
+  const containerd = await openContainerd(home, logger, { isStopping: true })
   const runtime = createCriRuntime({ endpoint: containerd.endpoint })
   try {
     await stopAllPods({ runtime, clock: systemClock, logger }, { graceSecondsMax })
@@ -49,17 +72,18 @@ export async function stopContainers(
   return true
 }
 
-/** Takes this node's traces off the host's network: the services' table, the resolver's address and the pods' bridge. */
-export async function removeNetwork(): Promise<void> {
+/** Takes this node's traces off the host's network: the services' table, the resolver's address, the pods' devices and bridge. */
+export async function removeNetwork(home: Home): Promise<void> {
   await removeServiceProxy().catch(() => {}) // without nft there is no table
   await removeClusterDns(CLUSTER_DNS)
+  await removeHostNetwork({ stateDir: home.networkDir }).catch(() => {}) // without ip or nft there is nothing
   await promisify(execFile)('ip', ['link', 'delete', POD_BRIDGE]).catch(() => {}) // it was never made
 }
 
 /** Removes what {@link stopContainers} leaves for the next `up`: the sandboxes and containers themselves. */
 export async function removeContainers(home: Home, logger: Logger): Promise<void> {
   if (!existsSync(containerdPaths(home.containerdDir).config)) return
-  const containerd = await openContainerd(home, logger)
+  const containerd = await openContainerd(home, logger, { isStopping: true })
   const runtime = createCriRuntime({ endpoint: containerd.endpoint })
   try {
     for (const sandbox of await runtime.listSandboxes()) {

@@ -3,15 +3,25 @@ import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writ
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Home } from './home.ts'
+import { hasOwnNetwork, type Settings } from './settings.ts'
 
 /**
  * Background processes of one cluster, by name; each is this program with an internal command, under a supervisor that starts it
  * again when it is killed.
  */
-export type DaemonName = 'control-plane' | 'node' | 'gateway-server'
+export type DaemonName = 'control-plane' | 'node' | 'network' | 'gateway-server'
 
-/** Those that every cluster has. */
-export const DAEMONS: readonly DaemonName[] = ['control-plane', 'node']
+/** Those that a home may have. */
+export const DAEMONS: readonly DaemonName[] = ['control-plane', 'node', 'network']
+
+/** Those that should run with these settings. */
+export function expectedDaemons(settings: Pick<Settings, 'nodes' | 'network'>): DaemonName[] {
+  return [
+    'control-plane',
+    ...(settings.nodes.type === 'none' ? [] : ['node' as const]),
+    ...(hasOwnNetwork(settings) ? ['network' as const] : []),
+  ]
+}
 
 /** One that runs. The start time tells it from a later process with the same pid. */
 export interface Daemon {
@@ -94,7 +104,13 @@ export function startDaemon(home: Home, name: DaemonName): void {
   if (isSupervised(home, name)) return
   const log = openSync(logFile(home, name), 'a')
   try {
-    const command = [process.execPath, ...process.execArgv, join(import.meta.dirname, 'main.ts'), name]
+    const command = [
+      process.execPath,
+      ...process.execArgv,
+      join(import.meta.dirname, 'main.ts'),
+      name,
+      ...ARGUMENTS[name],
+    ]
     const child = spawn(SUPERVISOR, command, {
       detached: true,
       stdio: ['ignore', log, log],
@@ -109,6 +125,13 @@ export function startDaemon(home: Home, name: DaemonName): void {
   }
 }
 
+/** What follows its name on the command line. */
+const ARGUMENTS: Readonly<Record<DaemonName, readonly string[]>> = {
+  'control-plane': [],
+  node: ['run'],
+  network: ['run'],
+  'gateway-server': [],
+}
 const SUPERVISOR = join(import.meta.dirname, '../supervise.sh')
 
 /** Asks the daemon and its supervisor to stop, waits, and kills them when they do not. Resolves to false when nothing ran. */

@@ -15,6 +15,8 @@ export interface Home {
   readonly nodeDir: string
   /** Our containerd: root, state, socket, configuration. */
   readonly containerdDir: string
+  /** What the pod network must not forget: addresses of pods, programs and tables in the kernel. */
+  readonly networkDir: string
   readonly logDir: string
   /** Which processes run. */
   readonly runDir: string
@@ -40,6 +42,7 @@ export function homeAt(dir: string): Home {
     storeDir: join(dir, 'store'),
     nodeDir: join(dir, 'node'),
     containerdDir: join(dir, 'containerd'),
+    networkDir: join(dir, 'network'),
     logDir: join(dir, 'logs'),
     runDir: join(dir, 'run'),
     settings: join(dir, 'settings.json'),

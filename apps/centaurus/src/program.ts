@@ -9,8 +9,16 @@ import { runTests } from './commands/test.ts'
 import { up } from './commands/up.ts'
 import { DAEMONS } from './daemons.ts'
 import { findHome } from './home.ts'
-import { parseNetworks, parseNodes, parsePort, type NodesSetting } from './settings.ts'
+import {
+  parseNetwork,
+  parseNetworks,
+  parseNodes,
+  parsePort,
+  type NetworkSetting,
+  type NodesSetting,
+} from './settings.ts'
 import { addGatewayCommands } from './gateway-program.ts'
+import { addNetworkCommands } from './network-program.ts'
 import { addNodeCommands } from './node-program.ts'
 import { addPartitionCommands } from './partition-program.ts'
 import { addTenantCommands } from './tenant-program.ts'
@@ -29,6 +37,7 @@ export function createProgram(): Command {
   addPartitionCommands(program)
   addTenantCommands(program)
   addNodeCommands(program)
+  addNetworkCommands(program)
   addStore(program)
   addImage(program)
   addTools(program)
@@ -54,6 +63,11 @@ function addCluster(program: Command): void {
     .description('start the cluster, setting up what is missing; safe to run again')
     .option('--port <port>', 'port of the API server (default 6443)', parsePort)
     .option('--nodes <kind>', 'local, simulated:N or none (default local)', parseNodes)
+    .option(
+      '--network <kind>',
+      'of real containers: centaurus (policies, tenants apart, in eBPF) or bridge (default bridge)',
+      parseNetwork,
+    )
     .option('--listen <address>', 'listen on this address alone')
     .option('--advertise <address>', 'how others reach the API server (default: the address of this machine)')
     .option(
@@ -112,6 +126,7 @@ function addStore(program: Command): void {
 interface UpFlags extends StoreOptions {
   readonly port?: number
   readonly nodes?: NodesSetting
+  readonly network?: NetworkSetting
   readonly listen?: string
   readonly advertise?: string
   readonly tenantWebhookNetworks?: readonly string[]

@@ -14,6 +14,9 @@ export type NodesSetting =
   /** None: nodes join by themselves. */
   | { readonly type: 'none' }
 
+/** What connects the pods of a local node: our own data plane in eBPF, or a bridge of the standard CNI plugins and services by nftables. */
+export type NetworkSetting = 'centaurus' | 'bridge'
+
 /** Which partition a control plane is, when it is not a cluster's first. */
 export interface PartitionSettings {
   readonly name: string
@@ -39,7 +42,11 @@ export interface Settings {
   readonly advertise?: string | undefined
   /** Networks, as CIDRs, to which tenants' webhooks may lead beside public addresses; undefined: none. */
   readonly tenantWebhookNetworks?: readonly string[] | undefined
+  /** Undefined: {@link DEFAULT_NETWORK}. */
+  readonly network?: NetworkSetting | undefined
 }
+
+export const DEFAULT_NETWORK: NetworkSetting = 'bridge'
 
 /** Nodes in one process of simulated nodes; more than this is a job for several machines. */
 export const SIMULATED_NODES_MAX = 5_000
@@ -56,6 +63,17 @@ export function parseNodes(text: string): NodesSetting {
     )
   }
   return { type: 'simulated', count: Number(count) }
+}
+
+/** Reads `centaurus` or `bridge`. Throws {@link UserError}. */
+export function parseNetwork(text: string): NetworkSetting {
+  if (text === 'centaurus' || text === 'bridge') return text
+  throw new UserError(`Cannot use --network "${text}": it must be centaurus or bridge`)
+}
+
+/** Whether this machine's pods are on our own network. */
+export function hasOwnNetwork({ nodes, network = DEFAULT_NETWORK }: Pick<Settings, 'nodes' | 'network'>): boolean {
+  return nodes.type === 'local' && network === 'centaurus'
 }
 
 /** Inverse of {@link parseNodes}. */
@@ -112,7 +130,7 @@ export function readSettings(home: Home): Settings | undefined {
   if (!existsSync(home.settings)) return undefined
   try {
     const raw = JSON.parse(readFileSync(home.settings, 'utf8')) as Record<string, unknown>
-    const { partition, listen, advertise, tenantWebhookNetworks: networks } = raw
+    const { partition, listen, advertise, tenantWebhookNetworks: networks, network } = raw
     return {
       port: parsePort(String(raw['port'])),
       nodes: parseNodes(String(raw['nodes'])),
@@ -121,6 +139,7 @@ export function readSettings(home: Home): Settings | undefined {
       ...(listen === undefined ? {} : { listen: String(listen) }),
       ...(advertise === undefined ? {} : { advertise: String(advertise) }),
       ...(networks === undefined ? {} : { tenantWebhookNetworks: parseNetworks(String(networks)) }),
+      ...(network === undefined ? {} : { network: parseNetwork(String(network)) }),
     }
   } catch (cause) {
     throw new UserError(
@@ -144,7 +163,7 @@ function readPartition(raw: Record<string, unknown>): PartitionSettings {
 
 /** Replaces the file in one step. */
 export function writeSettings(home: Home, settings: Settings): void {
-  const { port, nodes, store, partition, listen, advertise, tenantWebhookNetworks } = settings
+  const { port, nodes, store, partition, listen, advertise, tenantWebhookNetworks, network } = settings
   const raw = {
     port,
     nodes: formatNodes(nodes),
@@ -153,6 +172,7 @@ export function writeSettings(home: Home, settings: Settings): void {
     listen,
     advertise,
     tenantWebhookNetworks,
+    network,
   }
   const draft = `${home.settings}.new`
   writeFileSync(draft, `${JSON.stringify(raw, undefined, 2)}\n`)

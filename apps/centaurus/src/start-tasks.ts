@@ -13,7 +13,7 @@ import {
   type DaemonName,
 } from './daemons.ts'
 import type { Home, NamedHome } from './home.ts'
-import type { NodesSetting } from './settings.ts'
+import { hasOwnNetwork, type Settings } from './settings.ts'
 import { UserError } from './user-error.ts'
 
 const CONTROL_PLANE_TIMEOUT_MS = 60_000
@@ -32,14 +32,20 @@ export function controlPlaneTask({ home, name }: NamedHome): ListrTask {
   })
 }
 
-/** Starts the node agents of a home, unless they run, and waits until their nodes are ready. */
-export function nodeTask({ home, name }: NamedHome, nodes: NodesSetting): ListrTask {
+/**
+ * Starts the node agents of a home, unless they run, and waits until their nodes are ready. A local node's pod network starts with it: each waits for the
+ * other, the network for the node's addresses, the node for its network.
+ */
+export function nodeTask({ home, name }: NamedHome, settings: Pick<Settings, 'nodes' | 'network'>): ListrTask {
+  const { nodes } = settings
   const expected = nodes.type === 'simulated' ? nodes.count : 1
   const title = nodes.type === 'simulated' ? `Start ${expected} simulated nodes` : 'Start the node agent'
+  const helpers: readonly DaemonName[] = hasOwnNetwork(settings) ? ['network'] : []
   return daemonTask(home, {
     name: 'node',
-    title: title + suffix(name),
-    waitUntilReady: (since) => waitForNodes(home, { since, expected }),
+    helpers,
+    title: (helpers.length === 0 ? title : `${title} and the pod network`) + suffix(name),
+    waitUntilReady: (since) => waitForNodes(home, { since, expected, helpers }),
   })
 }
 
@@ -49,7 +55,7 @@ export function gatewayTask({ home, name }: NamedHome): ListrTask {
     name: 'gateway-server',
     title: `Start the ${name}`,
     waitUntilReady: (since) =>
-      waitFor(home, { name: 'gateway-server', since, timeoutMs: GATEWAY_TIMEOUT_MS }, async () =>
+      waitFor(home, { names: ['gateway-server'], since, timeoutMs: GATEWAY_TIMEOUT_MS }, async () =>
         isMarkedReady(home, 'gateway-server'),
       ),
   })
@@ -61,28 +67,36 @@ function suffix(name: string): string {
 
 interface DaemonTask {
   readonly name: DaemonName
+  /** Others that start with it. */
+  readonly helpers?: readonly DaemonName[]
   readonly title: string
-  /** `since` is how long its log was before it started. */
-  readonly waitUntilReady: (since: number) => Promise<void>
+  /** `since` is how long the logs were before. */
+  readonly waitUntilReady: (since: LogSizes) => Promise<void>
 }
 
-function daemonTask(home: Home, { name, title, waitUntilReady }: DaemonTask): ListrTask {
+type LogSizes = ReadonlyMap<DaemonName, number>
+
+function daemonTask(home: Home, { name, helpers = [], title, waitUntilReady }: DaemonTask): ListrTask {
   return {
     title,
     task: async (_, task) => {
-      // Without its supervisor nobody would bring it back: begin again with one. Containers go on meanwhile.
-      if (!isSupervised(home, name)) await stopDaemon(home, name)
-      const running = findDaemon(home, name)
-      const since = logSize(home, name)
-      if (running === undefined) startDaemon(home, name)
+      const since = new Map<DaemonName, number>()
+      let running = 0
+      for (const each of [...helpers, name]) {
+        // Without its supervisor nobody would bring it back: begin again with one. Containers go on meanwhile.
+        if (!isSupervised(home, each)) await stopDaemon(home, each)
+        since.set(each, logSize(home, each))
+        if (findDaemon(home, each) === undefined) startDaemon(home, each)
+        else running++
+      }
       await waitUntilReady(since)
-      if (running !== undefined) task.skip(`The ${name} is already up (pid ${running.pid})`)
+      if (running === since.size) task.skip(`The ${name} is already up (pid ${findDaemon(home, name)?.pid})`)
     },
   }
 }
 
-async function waitForApi(home: Home, since: number): Promise<void> {
-  await waitFor(home, { name: 'control-plane', since, timeoutMs: CONTROL_PLANE_TIMEOUT_MS }, async () => {
+async function waitForApi(home: Home, since: LogSizes): Promise<void> {
+  await waitFor(home, { names: ['control-plane'], since, timeoutMs: CONTROL_PLANE_TIMEOUT_MS }, async () => {
     if (!existsSync(home.kubeconfig)) return false
     const client = await connectAsAdmin(home)
     try {
@@ -93,11 +107,18 @@ async function waitForApi(home: Home, since: number): Promise<void> {
   })
 }
 
-async function waitForNodes(home: Home, { since, expected }: { since: number; expected: number }): Promise<void> {
+interface NodesWait {
+  readonly since: LogSizes
+  readonly expected: number
+  readonly helpers: readonly DaemonName[]
+}
+
+async function waitForNodes(home: Home, { since, expected, helpers }: NodesWait): Promise<void> {
+  const names: readonly DaemonName[] = ['node', ...helpers]
   const client = await connectAsAdmin(home)
   try {
-    await waitFor(home, { name: 'node', since, timeoutMs: NODES_TIMEOUT_MS }, async () => {
-      if (!isMarkedReady(home, 'node')) return false // nodes of an agent that was killed look ready for a while
+    await waitFor(home, { names, since, timeoutMs: NODES_TIMEOUT_MS }, async () => {
+      if (!names.every((name) => isMarkedReady(home, name))) return false // nodes of an agent that was killed look ready for a while
       const nodes = await tryListNodes(client, REQUEST_TIMEOUT_MS)
       return (nodes ?? []).filter(isNodeReady).length >= expected
     })
@@ -107,25 +128,26 @@ async function waitForNodes(home: Home, { since, expected }: { since: number; ex
 }
 
 interface WaitOptions {
-  readonly name: DaemonName
-  readonly since: number
+  /** All must go on. */
+  readonly names: readonly DaemonName[]
+  readonly since: LogSizes
   readonly timeoutMs: number
 }
 
 async function waitFor(
   home: Home,
-  { name, since, timeoutMs }: WaitOptions,
+  { names, since, timeoutMs }: WaitOptions,
   isReady: () => Promise<boolean>,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs
   while (!(await isReady())) {
-    const tail = logTail(home, name, { offset: since, lines: LOG_LINES })
-    if (findDaemon(home, name) === undefined && !isSupervised(home, name)) {
-      throw new UserError(readableFailure(name, tail))
-    }
+    const tailOf = (name: DaemonName): string => logTail(home, name, { offset: since.get(name) ?? 0, lines: LOG_LINES })
+    const stopped = names.find((name) => findDaemon(home, name) === undefined && !isSupervised(home, name))
+    if (stopped !== undefined) throw new UserError(readableFailure(stopped, tailOf(stopped)))
     if (performance.now() > deadline) {
+      const late = names.find((name) => !isMarkedReady(home, name)) ?? names[0]!
       throw new UserError(
-        `The ${name} is not ready after ${timeoutMs / 1000} s. Its last lines:\n${tail}\nSee ${logFile(home, name)}`,
+        `The ${late} is not ready after ${timeoutMs / 1000} s. Its last lines:\n${tailOf(late)}\nSee ${logFile(home, late)}`,
       )
     }
     await delay(POLL_MS)

@@ -4,7 +4,7 @@ import { hostAlternativeNames, openClusterCertificates, type ClusterCertificates
 import { systemClock, systemRandom } from '@centaurus/base'
 import { ForeignStoreError } from '@centaurus/partition'
 import { StoreFileError } from '@centaurus/store'
-import { CLUSTER_DNS } from '../containers.ts'
+import { CLUSTER_DNS } from '../cluster-network.ts'
 import { startControlPlane } from '../control-plane.ts'
 import { HOME_PARTITION, SINGLE_PARTITION, type PartitionSetup } from '../control-plane/partition-setup.ts'
 import { registerDaemon } from '../daemons.ts'

@@ -1,14 +1,15 @@
 import { silentLogger } from '@centaurus/base'
 import { Listr, type ListrTask } from 'listr2'
-import { stopDaemon, type DaemonName } from '../daemons.ts'
+import { findDaemon, stopDaemon, type DaemonName } from '../daemons.ts'
 import { listGateways } from '../gateway-home.ts'
 import { listHomes, type Home, type NamedHome } from '../home.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
+import { DEFAULT_SETTINGS, hasOwnNetwork, readSettings } from '../settings.ts'
 
 /** Longest time that pods get to stop, all together. */
 const STOP_SECONDS_MAX = 60
 
-/** Stops the node agent, the containers and the control plane, in that order. Nothing that was stored is lost. */
+/** Stops the node agent, the containers, the pod network and the control plane, in that order. Nothing that was stored is lost. */
 export async function down(home: Home): Promise<void> {
   await stopCluster(home, { graceSecondsMax: STOP_SECONDS_MAX })
   process.stdout.write(`\nThe cluster is down. Its state is in ${home.dir}; ./centaurus up starts it again.\n`)
@@ -29,10 +30,17 @@ export async function stopCluster(home: Home, options: { readonly graceSecondsMa
             task.skip('No containers were running')
         },
       },
+      // After the containers: taking a pod off the network needs it.
+      ...all.filter(hasNetwork).map((each) => stopTask(each, 'network', 'pod network')),
       ...all.map((each) => stopTask(each, 'control-plane', 'control plane')),
     ],
     LISTR_OPTIONS,
   ).run()
+}
+
+/** Also one that was set up before and still runs. */
+function hasNetwork({ home }: NamedHome): boolean {
+  return hasOwnNetwork(readSettings(home) ?? DEFAULT_SETTINGS) || findDaemon(home, 'network') !== undefined
 }
 
 function stopTask({ home, name }: NamedHome, daemon: DaemonName, title: string): ListrTask {

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { ALL_TENANTS, NAMESPACE_ANNOTATION, splitQualifiedName, StatusError, TENANT_ANNOTATION } from '@centaurus/api'
 import { nodes } from '@centaurus/api/core/v1'
-import { systemClock, systemRandom, type Logger } from '@centaurus/base'
+import { systemClock, systemRandom, type Logger, type Random } from '@centaurus/base'
 import { createHttpClient, loadKubeconfig } from '@centaurus/client/http'
 import { createInformerFactory, type Client } from '@centaurus/client'
 import {
@@ -11,16 +11,20 @@ import {
   startKubeletServer,
   startServiceProxy,
   type KubeletServerOptions,
+  type NodeAgent,
   type SandboxDetail,
+  type ServiceProxyDeps,
 } from '@centaurus/node'
 import { startClusterDns, type DnsClient } from '@centaurus/network'
-import { CLUSTER_DNS, openContainerd, POD_CIDR } from '../containers.ts'
+import { apiServersOf, otherServers } from '../api-servers.ts'
+import { CLUSTER_DNS, CLUSTER_DOMAIN } from '../cluster-network.ts'
+import { openContainerd, POD_CIDR } from '../containers.ts'
 import { markReady, registerDaemon } from '../daemons.ts'
-import { listServerPorts, type Home } from '../home.ts'
+import type { Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
 import { createLogger } from '../logger.ts'
 import { localNodeName, readNodeIdentity, type NodeIdentity } from '../node-identity.ts'
-import { DEFAULT_SETTINGS, readSettings, SIMULATED_NODES_MAX, type Settings } from '../settings.ts'
+import { DEFAULT_SETTINGS, hasOwnNetwork, readSettings, SIMULATED_NODES_MAX, type Settings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
 import { UserError } from '../user-error.ts'
 import { connectNodes, startSimulatedNodes } from '../simulated-nodes.ts'
@@ -80,12 +84,11 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
   const nodeName = localNodeName()
   const identity = readNodeIdentity(home)
   const { ca, cert, key, proxyCert, proxyKey } = identity
-  const server = `https://${loopbackOf(settings)}:${settings.port}`
-  const alternatives = otherServers(home, server)
-  const client = createHttpClient({ server, alternatives, ca, cert, key, userAgent: 'kubelet' })
+  const servers = apiServersOf(home, settings)
+  const client = createHttpClient({ ...servers, ca, cert, key, userAgent: 'kubelet' })
   // Services of every tenant that has pods here are served on this node.
   const proxyIdentity = { cert: proxyCert, key: proxyKey, tenant: ALL_TENANTS }
-  const proxyClient = createHttpClient({ server, alternatives, ca, ...proxyIdentity, userAgent: 'kube-proxy' })
+  const proxyClient = createHttpClient({ ...servers, ca, ...proxyIdentity, userAgent: 'kube-proxy' })
   const deps = { client, clock: systemClock, random: systemRandom, logger }
   const informers = createInformerFactory(proxyClient, deps)
   const agent = createNodeAgent({
@@ -107,31 +110,39 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
     tls: servingTls(identity),
     port: KUBELET_PORT,
   }).catch(explainPort)
-  const proxy = startServiceProxy({ ...deps, informers, nodeName, podCIDR: POD_CIDR })
-  const dns = await startClusterDns({
-    informers,
-    logger,
-    address: CLUSTER_DNS,
-    domain: 'cluster.local',
-    client,
-    clock: systemClock,
-    random: systemRandom,
-    clientAt: (address) => clientOf(agent.cache.sandboxAt(address)),
-  })
+  // our own network serves Services and names itself
+  const served = hasOwnNetwork(settings) ? [] : await serveByBridge({ ...deps, informers, agent, nodeName })
   await untilApiAnswers(client, nodeName)
   await agent.start()
   return {
     async close() {
       await agent.close()
       await kubelet.close()
-      await proxy.close()
-      await dns.close()
+      for (const each of served) await each.close()
       await informers.close()
       await runtime.close()
       await proxyClient.close()
       await client.close()
     },
   }
+}
+
+interface BridgeDeps extends Omit<ServiceProxyDeps, 'podCIDR'> {
+  readonly client: Client
+  readonly random: Random
+  readonly agent: NodeAgent
+}
+
+/** Services and names for pods on the bridge. */
+async function serveByBridge({ agent, ...deps }: BridgeDeps): Promise<{ close(): Promise<void> }[]> {
+  const proxy = startServiceProxy({ ...deps, podCIDR: POD_CIDR })
+  const dns = await startClusterDns({
+    ...deps,
+    address: CLUSTER_DNS,
+    domain: CLUSTER_DOMAIN,
+    clientAt: (address) => clientOf(agent.cache.sandboxAt(address)),
+  })
+  return [proxy, dns]
 }
 
 /** Whose pod a sandbox is; undefined where nobody knows any more what its shortened namespace stands for. */
@@ -143,16 +154,6 @@ function clientOf(sandbox: SandboxDetail | undefined): DnsClient | undefined {
   return tenant === undefined
     ? undefined
     : { tenant, namespace: annotations[NAMESPACE_ANNOTATION] ?? own?.name ?? podNamespace }
-}
-
-/** The other API servers of the partition on this machine: any will do when one dies. */
-function otherServers(home: Home, server: string): string[] {
-  return listServerPorts(home).map((port) => Object.assign(new URL(server), { port: String(port) }).origin)
-}
-
-/** Where a server on this machine listens. */
-function loopbackOf({ listen }: Settings): string {
-  return listen === undefined || listen === '0.0.0.0' || listen === '::' ? '127.0.0.1' : listen
 }
 
 const API_POLL_MS = 250

@@ -103,7 +103,7 @@ async function runHere(home: Home, { name, options, nodes, register, added, clie
     },
   }
   const ready: ListrTask = { title: 'Wait until home hears of it', task: () => waitUntilReady(client, name) }
-  const nodeTasks = nodes.type === 'none' ? [] : [nodeTask(own, nodes)]
+  const nodeTasks = nodes.type === 'none' ? [] : [nodeTask(own, { nodes })]
   await new Listr([register, prepare, controlPlaneTask(own), ready, ...nodeTasks], LISTR_OPTIONS).run()
 }
 

@@ -25,7 +25,7 @@ export async function reset(home: Home, { yes }: { yes: boolean }): Promise<void
   const settings = readSettings(home)
   if (settings?.nodes.type === 'local') {
     await removeContainers(home, silentLogger)
-    await removeNetwork()
+    await removeNetwork(home)
     await removeMounts(home)
   }
   rmSync(home.dir, { recursive: true, force: true })

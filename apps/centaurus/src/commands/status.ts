@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { connectAsAdmin, isNodeReady, tryListNodes } from '../cluster-access.ts'
-import { DAEMONS, findDaemon, logFile, type DaemonName } from '../daemons.ts'
+import { DAEMONS, expectedDaemons, findDaemon, logFile, type DaemonName } from '../daemons.ts'
 import { homeAt, listHomes, type Home } from '../home.ts'
-import { DEFAULT_SETTINGS, formatNodes, readSettings } from '../settings.ts'
+import { DEFAULT_SETTINGS, formatNodes, readSettings, type Settings } from '../settings.ts'
 
 /** What `status` prints with `--json`. */
 interface ClusterStatus extends HomeStatus {
@@ -13,6 +13,7 @@ interface ClusterStatus extends HomeStatus {
 interface HomeStatus {
   home: string
   nodes: string | undefined
+  /** Those that run or should. */
   processes: { name: DaemonName; pid: number | undefined; upSeconds: number | undefined }[]
   apiServer: 'answers' | 'does not answer'
   nodesReady: number
@@ -37,17 +38,15 @@ export async function status(home: Home, { json }: { json: boolean }): Promise<v
   if (!all.every(isWell)) process.exitCode = 1
 }
 
-function isWell({ nodes, processes, apiServer, nodesReady, nodesTotal }: HomeStatus): boolean {
-  const expected = nodes === 'none' ? DAEMONS.filter((name) => name !== 'node') : DAEMONS
-  const allRun = expected.every((name) => processes.find((item) => item.name === name)?.pid !== undefined)
+function isWell({ processes, apiServer, nodesReady, nodesTotal }: HomeStatus): boolean {
+  const allRun = processes.every(({ pid }) => pid !== undefined)
   return allRun && apiServer === 'answers' && nodesReady === nodesTotal
 }
 
 async function lookAtAll(home: Home): Promise<ClusterStatus> {
   const [own, ...others] = await Promise.all(
     listHomes(home).map(async (each) => {
-      const nodes = formatNodes((readSettings(each.home) ?? DEFAULT_SETTINGS).nodes)
-      return [each.name, await look(each.home, nodes)] as const
+      return [each.name, await look(each.home, readSettings(each.home) ?? DEFAULT_SETTINGS)] as const
     }),
   )
   return { ...own![1], partitions: Object.fromEntries(others) }
@@ -60,18 +59,20 @@ function describeAll(home: Home, seen: ClusterStatus): string {
   return describe(home, seen) + others.join('')
 }
 
-async function look(home: Home, nodes: string): Promise<HomeStatus> {
-  const processes = DAEMONS.map((name) => {
+async function look(home: Home, settings: Settings): Promise<HomeStatus> {
+  const expected = expectedDaemons(settings)
+  const processes = DAEMONS.flatMap((name) => {
     const daemon = findDaemon(home, name)
+    if (daemon === undefined && !expected.includes(name)) return []
     const upSeconds = daemon === undefined ? undefined : Math.round((Date.now() - daemon.startedAt) / 1000)
-    return { name, pid: daemon?.pid, upSeconds }
+    return [{ name, pid: daemon?.pid, upSeconds }]
   })
   const client = existsSync(home.kubeconfig) ? await connectAsAdmin(home) : undefined
   const list = client === undefined ? undefined : await tryListNodes(client, TIMEOUT_MS)
   await client?.close()
   return {
     home: home.dir,
-    nodes,
+    nodes: formatNodes(settings.nodes),
     processes,
     apiServer: list === undefined ? 'does not answer' : 'answers',
     nodesReady: (list ?? []).filter(isNodeReady).length,
@@ -80,10 +81,7 @@ async function look(home: Home, nodes: string): Promise<HomeStatus> {
 }
 
 function describe(home: Home, seen: HomeStatus): string {
-  const expected = seen.processes.filter(
-    ({ name, pid }) => pid !== undefined || name !== 'node' || seen.nodes !== 'none',
-  )
-  const lines = expected.map(({ name, pid, upSeconds }) =>
+  const lines = seen.processes.map(({ name, pid, upSeconds }) =>
     pid === undefined
       ? `${name.padEnd(14)} stopped    log: ${logFile(home, name)}`
       : `${name.padEnd(14)} running    pid ${pid}, for ${upSeconds} s`,
@@ -91,6 +89,6 @@ function describe(home: Home, seen: HomeStatus): string {
   lines.push(`API server     ${seen.apiServer}`)
   if (seen.apiServer === 'answers') lines.push(`Nodes          ${seen.nodesReady} of ${seen.nodesTotal} ready`)
   lines.push(`Home           ${seen.home}`)
-  if (expected.some(({ pid }) => pid === undefined)) lines.push('', 'Start what is stopped with ./centaurus up')
+  if (seen.processes.some(({ pid }) => pid === undefined)) lines.push('', 'Start what is stopped with ./centaurus up')
   return `${lines.join('\n')}\n`
 }

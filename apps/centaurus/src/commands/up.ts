@@ -13,6 +13,7 @@ import {
   formatNodes,
   readSettings,
   writeSettings,
+  type NetworkSetting,
   type NodesSetting,
   type Settings,
 } from '../settings.ts'
@@ -28,6 +29,7 @@ export interface UpOptions {
   readonly listen?: string | undefined
   readonly advertise?: string | undefined
   readonly tenantWebhookNetworks?: readonly string[] | undefined
+  readonly network?: NetworkSetting | undefined
   /** File that `centaurus partition add --join-bundle` wrote. */
   readonly join?: string | undefined
 }
@@ -46,7 +48,7 @@ export async function up(home: Home, options: UpOptions): Promise<void> {
     ...(isLocal ? localTasks(home) : []),
     controlPlaneTask(own),
     ...(isLocal ? [containerTask(home)] : []),
-    ...(settings.nodes.type === 'none' ? [] : [nodeTask(own, settings.nodes)]),
+    ...(settings.nodes.type === 'none' ? [] : [nodeTask(own, settings)]),
     ...furtherTasks(home),
     ...listGateways(home).flatMap((each) => [renewTask(home, each), gatewayTask(each)]),
   ]
@@ -68,6 +70,7 @@ function decideSettings(home: Home, options: UpOptions, bundle: JoinBundle | und
   const listen = options.listen ?? last?.listen
   const advertise = options.advertise ?? last?.advertise
   const tenantWebhookNetworks = options.tenantWebhookNetworks ?? last?.tenantWebhookNetworks
+  const network = options.network ?? last?.network
   const wanted: Settings = {
     port: options.port ?? last?.port ?? defaults.port,
     nodes: options.nodes ?? last?.nodes ?? defaults.nodes,
@@ -76,6 +79,7 @@ function decideSettings(home: Home, options: UpOptions, bundle: JoinBundle | und
     ...(listen === undefined ? {} : { listen }),
     ...(advertise === undefined ? {} : { advertise }),
     ...(tenantWebhookNetworks === undefined ? {} : { tenantWebhookNetworks }),
+    ...(network === undefined ? {} : { network }),
   }
   if (last !== undefined) refuseAnotherStore(home, last.store, wanted.store)
   if (last !== undefined && findDaemon(home, 'control-plane') !== undefined && !isDeepStrictEqual(last, wanted)) {
@@ -111,8 +115,8 @@ function furtherTasks(home: Home): ListrTask[] {
   return listHomes(home)
     .slice(1)
     .flatMap((each) => {
-      const { nodes } = readSettings(each.home) ?? DEFAULT_SETTINGS
-      return [controlPlaneTask(each), ...(nodes.type === 'none' ? [] : [nodeTask(each, nodes)])]
+      const settings = readSettings(each.home) ?? DEFAULT_SETTINGS
+      return [controlPlaneTask(each), ...(settings.nodes.type === 'none' ? [] : [nodeTask(each, settings)])]
     })
 }
 

@@ -1,0 +1,80 @@
+import { join } from 'node:path'
+import { ALL_TENANTS } from '@centaurus/api'
+import { systemClock, systemRandom } from '@centaurus/base'
+import { createInformerFactory } from '@centaurus/client'
+import { createHttpClient } from '@centaurus/client/http'
+import { openHostDataplane, startNetworkDaemon } from '@centaurus/network'
+import { containerdPaths, createCriRuntime } from '@centaurus/node'
+import { apiServersOf } from '../api-servers.ts'
+import { CLUSTER_DNS, CLUSTER_DOMAIN, POD_NETWORKS, SERVICE_NETWORKS } from '../cluster-network.ts'
+import { markReady, registerDaemon } from '../daemons.ts'
+import type { Home } from '../home.ts'
+import { createLogger } from '../logger.ts'
+import { cniSocket, networkSocket } from '../network-daemon-client.ts'
+import { localNodeName, readNodeIdentity } from '../node-identity.ts'
+import { DEFAULT_SETTINGS, readSettings } from '../settings.ts'
+import { untilStopped } from '../signals.ts'
+import { UserError } from '../user-error.ts'
+
+/** Runs the network of this machine's pods until told to stop. Traffic goes on without it. */
+export async function runNetwork(home: Home): Promise<void> {
+  registerDaemon(home, 'network')
+  const logger = createLogger()
+  const stopped = untilStopped()
+  const { ca, cert, key, proxyCert, proxyKey } = readNodeIdentity(home)
+  const servers = apiServersOf(home, readSettings(home) ?? DEFAULT_SETTINGS)
+  const client = createHttpClient({ ...servers, ca, cert, key, userAgent: 'centaurus-network' })
+  // what a node agent may not read: all tenants' Services and policies
+  const proxyIdentity = { cert: proxyCert, key: proxyKey, tenant: ALL_TENANTS }
+  const proxyClient = createHttpClient({ ...servers, ca, ...proxyIdentity, userAgent: 'centaurus-network' })
+  const deps = { clock: systemClock, random: systemRandom, logger }
+  const podInformers = createInformerFactory(client, deps)
+  const informers = createInformerFactory(proxyClient, deps)
+  const runtime = createCriRuntime({ endpoint: `unix://${containerdPaths(home.containerdDir).socket}` })
+  const daemon = await startNetworkDaemon({
+    nodeName: localNodeName(),
+    client,
+    podInformers,
+    informers,
+    stateDir: home.networkDir,
+    cniSocket: cniSocket(home),
+    localSocket: networkSocket(home),
+    podNetworks: POD_NETWORKS,
+    serviceCIDRs: SERVICE_NETWORKS,
+    dns: { address: CLUSTER_DNS, domain: CLUSTER_DOMAIN },
+    listSandboxes: async () => new Set((await runtime.listSandboxes()).map(({ id }) => id)),
+    openDataplane: (host) =>
+      openHostDataplane(host, {
+        bpffs: join(home.networkDir, 'bpf'),
+        objects: join(home.networkDir, 'programs'),
+        attach: 'auto',
+      }),
+    ...deps,
+  })
+  const ready = daemon.ready.then(() => markReady(home, 'network')).catch(explain)
+  await Promise.race([stopped, ready.then(() => stopped)])
+  logger.info('Stopping the pod network; traffic goes on')
+  await daemon.close()
+  await informers.close()
+  await podInformers.close()
+  await runtime.close()
+  await proxyClient.close()
+  await client.close()
+}
+
+/** What this machine lacks is for its user to mend, or to do without. */
+function explain(cause: unknown): never {
+  if (!(cause instanceof Error)) throw cause
+  const advice = 'Or use the bridge network, without policies: ./centaurus down && ./centaurus up --network bridge'
+  throw new UserError(`Cannot run the pod network: ${messagesOf(cause)}. ${advice}`, { cause })
+}
+
+/** Depth to which causes are told. */
+const CAUSES_MAX = 3
+
+function messagesOf(error: Error): string {
+  const messages: string[] = []
+  for (let each: unknown = error; each instanceof Error && messages.length < CAUSES_MAX; each = each.cause)
+    messages.push(each.message)
+  return messages.join(': ')
+}
