@@ -202,11 +202,13 @@ static void *table_lookup(const void *map, const void *key, size_t key_size)
 	return NULL;
 }
 
-static long table_update(const void *map, const void *key, size_t key_size, const void *value, size_t value_size)
+static long table_update(const void *map, const void *key, size_t key_size, const void *value, size_t value_size, __u64 flags)
 {
 	struct table *table = table_of(map);
 	void *found = table_lookup(map, key, key_size);
 
+	if (found && flags == BPF_NOEXIST)
+		return -EEXIST;
 	if (found) {
 		memcpy(found, value, value_size);
 		return 0;
@@ -218,11 +220,27 @@ static long table_update(const void *map, const void *key, size_t key_size, cons
 	return 0;
 }
 
+/* The last entry takes the place. */
+__attribute__((unused)) static long table_delete(const void *map, const void *key, size_t key_size)
+{
+	struct table *table = table_of(map);
+
+	for (__u32 i = 0; i < table->count; i++) {
+		if (memcmp(table->keys[i], key, key_size))
+			continue;
+		table->count--;
+		memcpy(table->keys[i], table->keys[table->count], TABLE_BYTES_MAX);
+		memcpy(table->values[i], table->values[table->count], TABLE_BYTES_MAX);
+		return 0;
+	}
+	return -ENOENT;
+}
+
 static void table_clear(const void *map)
 {
 	table_of(map)->count = 0;
 }
 
 #define bpf_map_lookup_elem(map, key_) ((typeof((map)->value))table_lookup(map, key_, sizeof(*(map)->key)))
-#define bpf_map_update_elem(map, key_, value_, flags) table_update(map, key_, sizeof(*(map)->key), value_, sizeof(*(map)->value))
-#define bpf_map_delete_elem(map, key_) (-ENOENT)
+#define bpf_map_update_elem(map, key_, value_, flags) table_update(map, key_, sizeof(*(map)->key), value_, sizeof(*(map)->value), flags)
+#define bpf_map_delete_elem(map, key_) table_delete(map, key_, sizeof(*(map)->key))

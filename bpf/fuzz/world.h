@@ -119,6 +119,7 @@ static void begin(const __u8 *data, size_t size, __u32 ifindex)
 		is_ready = 1;
 	}
 	table_clear(&ct);
+	table_clear(&service_flows);
 	table_clear(&fragments);
 	table_clear(&rule_hits);
 	memset(&redirected, 0, sizeof(redirected));

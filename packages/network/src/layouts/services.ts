@@ -10,7 +10,7 @@ export const SERVICE_CHUNKS_MAX = 32_768
 export const SERVICE_FRONTENDS_MAX = 131_072
 export const SERVICE_SOURCES_MAX = 65_536
 /** Clients with affinity; the least recently used one makes room. */
-export const SERVICE_CLIENTS_MAX = 32_768
+export const SERVICE_CLIENTS_MAX = 16_384
 /** Flows through services, one entry a flow (two when its source is translated too); the least recently used one makes room. */
 export const SERVICE_FLOWS_MAX = 65_536
 /** Bits that say which addresses may lead to a service, by {@link serviceAddressBit}, and which ports are node ports. */

@@ -4,6 +4,8 @@ import { parseIPv4 } from '../layouts/struct.ts'
 import type { ServiceFrontend, ServiceProtocol } from './service-tables.ts'
 
 export interface Place {
+  /** The key as text: equal keys, equal texts. */
+  readonly text: string
   readonly key: ServiceKey
   readonly value: ServiceFrontendRecord
 }
@@ -18,14 +20,11 @@ const HOST_VNI = 0
 export function planPlaces(frontend: ServiceFrontend, value: ServiceFrontendRecord): Place[] {
   const { vni, ip, port, scope } = frontend
   const protocol = PROTOCOL_NUMBERS[frontend.protocol]
-  if (ip === undefined) return [{ key: { vni: HOST_VNI, ip: ANY_ADDRESS, port, protocol }, value }]
-  const exact = [vni, HOST_VNI].map((network) => ({ key: { vni: network, ip, port, protocol }, value }))
+  if (ip === undefined) return [placeAt({ vni: HOST_VNI, ip: ANY_ADDRESS, port, protocol }, value)]
+  const exact = [vni, HOST_VNI].map((network) => placeAt({ vni: network, ip, port, protocol }, value))
   if (scope === 'external') return exact
   const others = { ...NO_SERVICE, vni }
-  return [
-    ...exact,
-    ...[vni, HOST_VNI].map((network) => ({ key: { vni: network, ip, port: 0, protocol: 0 }, value: others })),
-  ]
+  return [...exact, ...[vni, HOST_VNI].map((network) => placeAt({ vni: network, ip, port: 0, protocol: 0 }, others))]
 }
 
 const NO_SERVICE: ServiceFrontendRecord = {
@@ -39,8 +38,9 @@ const NO_SERVICE: ServiceFrontendRecord = {
   flags: 0,
 }
 
-export function placeText({ vni, ip, port, protocol }: ServiceKey): string {
-  return `${vni} ${ip} ${port} ${protocol}`
+/** A place with its text. */
+export function placeAt(key: ServiceKey, value: ServiceFrontendRecord): Place {
+  return { text: `${key.vni} ${key.ip} ${key.port} ${key.protocol}`, key, value }
 }
 
 export interface Filters {

@@ -14,6 +14,7 @@ import {
 } from '../layouts/services.ts'
 import type { BackendPlaces } from './backend-places.ts'
 import type { BlockAllocator } from './block-allocator.ts'
+import { planPlaces, type Place } from './keys.ts'
 import { fillMaglev, maglevSize } from './maglev.ts'
 import type { ServiceBackend, ServiceFrontend } from './service-tables.ts'
 import type { ServiceWrite } from './writes.ts'
@@ -33,11 +34,6 @@ export interface KnownBackend {
 export interface SlotBlock {
   readonly chunk: number
   readonly slots: number
-}
-
-export interface GroupRecord {
-  readonly frontend: ServiceFrontend
-  readonly value: ServiceFrontendRecord
 }
 
 export interface GroupChange {
@@ -67,7 +63,7 @@ export class ServiceGroup {
   #blocks: Map<string, SlotBlock>
   #sources: readonly string[]
   #content = ''
-  #records: readonly GroupRecord[] = []
+  #places: readonly Place[] = []
 
   constructor(service: number, deps: GroupDeps, found?: GroupContent) {
     this.service = service
@@ -77,8 +73,9 @@ export class ServiceGroup {
     this.#sources = found?.sources ?? []
   }
 
-  get records(): readonly GroupRecord[] {
-    return this.#records
+  /** Where its frontends stand; the same objects as long as nothing of it changes. */
+  get places(): readonly Place[] {
+    return this.#places
   }
 
   /** Goes over to `frontends`, all of one name and network. */
@@ -103,7 +100,7 @@ export class ServiceGroup {
     this.#backends = backends
     this.#blocks = blocks.blocks
     this.#sources = sources
-    this.#records = frontends.map((frontend) => ({ frontend, value: this.#record(frontend) }))
+    this.#places = frontends.flatMap((frontend) => planPlaces(frontend, this.#record(frontend)))
     return change
   }
 

@@ -11,7 +11,7 @@ import {
   type ServiceKey,
   type ServiceSourceKey,
 } from '../layouts/services.ts'
-import { placeText, serviceAddressBit } from './keys.ts'
+import { serviceAddressBit } from './keys.ts'
 import type { ServiceFrontend } from './service-tables.ts'
 import { ServiceTableState } from './table-state.ts'
 import type { ServiceWrite, TableContent } from './writes.ts'
@@ -56,8 +56,12 @@ class Tables {
       const text = JSON.stringify(write.key)
       if (write.isAllowed) this.sources.set(text, write.key)
       else this.sources.delete(text)
-    } else if (write.value === undefined) this.frontends.delete(placeText(write.key))
-    else this.frontends.set(placeText(write.key), { key: write.key, value: write.value })
+    } else {
+      const { key, value } = write
+      const text = `${key.vni} ${key.ip} ${key.port} ${key.protocol}`
+      if (value === undefined) this.frontends.delete(text)
+      else this.frontends.set(text, { key, value })
+    }
   }
 
   /** Addresses in all slots of a frontend; throws when one leads to nothing. */

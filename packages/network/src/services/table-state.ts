@@ -5,7 +5,7 @@
 import { SERVICE_CHUNK_SLOTS } from '../layouts/services.ts'
 import { BackendPlaces } from './backend-places.ts'
 import { BlockAllocator } from './block-allocator.ts'
-import { areSameFilters, fillFilters, placeText, planPlaces, type Filters, type Place } from './keys.ts'
+import { areSameFilters, fillFilters, placeAt, planPlaces, type Filters, type Place } from './keys.ts'
 import {
   blockKey,
   nameOf,
@@ -54,7 +54,9 @@ export class ServiceTableState {
       places: BackendPlaces.recover(limits.backends, content.backends),
       chunks: new BlockAllocator(limits.chunks),
     }
-    this.#places = new Map(content.frontends.map((place) => [placeText(place.key), place]))
+    this.#places = new Map(
+      content.frontends.map(({ key, value }) => placeAt(key, value)).map((place) => [place.text, place]),
+    )
     this.#found = readGroups(content, this.#deps.chunks)
     this.#epoch = content.epoch
     this.#nextService = Math.max(0, ...this.#found.keys()) + 1
@@ -88,8 +90,8 @@ export class ServiceTableState {
 
   #createGroup(frontends: readonly ServiceFrontend[]): ServiceGroup {
     for (const frontend of frontends)
-      for (const { key } of planPlaces(frontend, NO_RECORD)) {
-        const service = this.#places.get(placeText(key))?.value.service ?? 0
+      for (const { text } of planPlaces(frontend, NO_RECORD)) {
+        const service = this.#places.get(text)?.value.service ?? 0
         const content = this.#found.get(service)
         if (content === undefined) continue
         this.#found.delete(service)
@@ -109,14 +111,10 @@ export class ServiceTableState {
   #planFrontends(groups: Iterable<string>): ServiceWrite[] {
     const places = new Map<string, Place>()
     for (const id of groups)
-      for (const { frontend, value } of this.#groups.get(id)?.records ?? [])
-        for (const place of planPlaces(frontend, value)) {
-          const text = placeText(place.key)
-          if (!places.has(text)) places.set(text, place) // the host is in one network: of equal ClusterIPs it asks that of the lowest VNI
-        }
+      for (const place of this.#groups.get(id)?.places ?? []) if (!places.has(place.text)) places.set(place.text, place) // the host is in one network: of equal ClusterIPs it asks that of the lowest VNI
     const writes: ServiceWrite[] = []
-    for (const [text, place] of places)
-      if (!isSameValue(this.#places.get(text), place)) writes.push({ table: 'frontends', ...place })
+    for (const [text, { key, value }] of places)
+      if (!isSameValue(this.#places.get(text)?.value, value)) writes.push({ table: 'frontends', key, value })
     for (const [text, { key }] of this.#places)
       if (!places.has(text)) writes.push({ table: 'frontends', key, value: undefined })
     this.#places = places
@@ -156,11 +154,9 @@ function groupFrontends(frontends: readonly ServiceFrontend[]): Map<string, Serv
   return groups
 }
 
-function isSameValue(a: Place | undefined, b: Place): boolean {
-  return (
-    a !== undefined &&
-    Object.entries(b.value).every(([field, value]) => a.value[field as keyof Place['value']] === value)
-  )
+function isSameValue(a: Place['value'] | undefined, b: Place['value']): boolean {
+  if (a === b) return true
+  return a !== undefined && Object.entries(b).every(([field, value]) => a[field as keyof Place['value']] === value)
 }
 
 function readGroups(content: TableContent, chunks: BlockAllocator): Map<number, GroupContent> {

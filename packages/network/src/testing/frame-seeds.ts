@@ -10,6 +10,7 @@ import {
   sctpInit,
   tcp,
   udp,
+  withTransportChecksum,
 } from './frames.ts'
 
 /** Frames that fuzzers begin with: what the world of bpf/fuzz/world.h knows, right and nearly right. */
@@ -26,8 +27,41 @@ const FRIEND = 258
 const DATA = Buffer.alloc(4)
 const { ICMP, TCP, UDP, SCTP } = PROTOCOL_NUMBERS
 
-export function frameSeeds(kind: 'uplink' | 'pod'): Buffer[] {
-  return kind === 'uplink' ? uplinkSeeds() : podSeeds()
+export type SeedKind = 'uplink' | 'pod' | 'service'
+
+export function frameSeeds(kind: SeedKind): Buffer[] {
+  return { uplink: uplinkSeeds, pod: podSeeds, service: serviceSeeds }[kind]()
+}
+
+function serviceSeeds(): Buffer[] {
+  const own = (packet: Buffer): Buffer => ethernet({ source: POD_MAC, destination: GATEWAY_MAC }, packet)
+  const toService = { source: POD, destination: '10.96.0.10' }
+  const ask = (sourcePort: number, destinationPort = 80): Buffer[] => {
+    const ports = { sourcePort, destinationPort }
+    return [
+      withTransportChecksum(ipv4({ ...toService, protocol: TCP }, tcp(ports, DATA))),
+      withTransportChecksum(ipv4({ ...toService, protocol: UDP }, udp(ports, DATA))),
+      ipv4({ ...toService, protocol: UDP }, udp(ports, DATA)),
+      ipv4({ ...toService, protocol: SCTP }, sctpInit(ports)),
+    ]
+  }
+  const nodePort = { sourcePort: 4000, destinationPort: 30_080 }
+  const answered = withTransportChecksum(
+    ipv4(
+      { source: NEIGHBOUR, destination: POD, protocol: UDP },
+      udp({ sourcePort: 8080, destinationPort: 4000 }, DATA),
+    ),
+  )
+  const error = Buffer.concat([Buffer.from([3, 3, 0, 0, 0, 0, 0, 0]), answered.subarray(0, 28)])
+  return [
+    ...[4000, 4001, 4002, 4003].flatMap((port) => ask(port)),
+    ...ask(4000, 81),
+    ...ask(4000, 82),
+    ipv4({ ...toService, protocol: ICMP }, icmpEcho({ id: 1, sequence: 1 }, DATA)),
+    ipv4({ source: POD, destination: NEIGHBOUR, protocol: ICMP }, error),
+    ipv4({ source: POD, destination: NODE_HERE, protocol: TCP }, tcp(nodePort, DATA)),
+    ipv4({ ...toService, protocol: UDP, fragment: 0x2000 }, udp({ sourcePort: 4000, destinationPort: 80 }, DATA)),
+  ].map(own)
 }
 
 function uplinkSeeds(): Buffer[] {

@@ -4,7 +4,7 @@ import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync,
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { frameSeeds } from './frame-seeds.ts'
+import { frameSeeds, type SeedKind } from './frame-seeds.ts'
 
 /** The programs' sources, compiled for user space with clang's libFuzzer, its address checks and an oracle: see bpf/fuzz. */
 
@@ -27,7 +27,8 @@ export const FUZZERS = {
   'from-uplink': { source: 'uplink.c', flags: [], seeds: 'uplink' },
   'from-uplink-xdp': { source: 'uplink.c', flags: ['-DFUZZ_XDP'], seeds: 'uplink' },
   'from-pod': { source: 'pod.c', flags: [], seeds: 'pod' },
-} as const satisfies Record<string, { source: string; flags: readonly string[]; seeds: 'uplink' | 'pod' }>
+  services: { source: 'service.c', flags: [], seeds: 'service' },
+} as const satisfies Record<string, { source: string; flags: readonly string[]; seeds: SeedKind }>
 
 export type FuzzerName = keyof typeof FUZZERS
 
