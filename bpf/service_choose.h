@@ -145,6 +145,13 @@ separate int service_choose(struct service_scratch *s, const struct flow *flow, 
 	return 1;
 }
 
+/* A network that has addresses of its own, in which this host's address on the pod network means another one. */
+inlined int has_own_addresses(struct service_scratch *s, __u32 vni)
+{
+	s->network.vni = vni;
+	return lookup(&networks, &s->network) != NULL;
+}
+
 inlined enum source_kind source_kind_of(const struct flow *flow, enum service_origin origin, const struct service_choice *choice, int is_node, int keeps)
 {
 	/* Else the pod, or this host, would answer itself past our programs. */
@@ -164,6 +171,8 @@ inlined void service_route(context *ctx, struct service_scratch *s, const struct
 	int is_node = (origin != SERVICE_FROM_POD || choice->is_outside) && is_node_address(s, choice->ip);
 
 	choice->source_kind = source_kind_of(flow, origin, choice, is_node, !!(frontend->flags & SERVICE_KEEPS_SOURCE));
+	if (origin == SERVICE_FROM_HOST && choice->source_kind == SOURCE_KEPT && has_own_addresses(s, frontend->vni))
+		choice->source_kind = SOURCE_NODE;
 	choice->source = choice->source_kind == SOURCE_KEPT ? flow->source : choice->source_kind == SOURCE_NODE ? CONFIG.node_ip.words[3] : HAIRPIN_ADDRESS;
 	choice->first_port = is_node ? SERVICE_PORTS_FIRST : SERVICE_POD_PORTS_FIRST;
 	choice->vni = is_node ? 0 : frontend->vni;

@@ -53,6 +53,7 @@ struct service_scratch {
 	struct service_client_key client_key;
 	struct service_client client;
 	struct node_key node;
+	struct network_key network;
 	struct flow quoted;
 	/* A refusal: the two addresses of its Ethernet header, swapped, and what follows its IP header. */
 	__u8 macs[16];

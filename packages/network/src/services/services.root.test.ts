@@ -320,6 +320,28 @@ describe('Services in the kernel', () => {
       ])
     })
 
+    it('lead this host to pods of a network with addresses of its own, which know it by the node’s', () => {
+      const own = 9
+      host.tables.setRoute({ domain: own, cidr: '10.50.0.0/26', node: NODE_B })
+      apply(clusterIP(['10.50.0.5'], { vni: own }))
+      const sent = fromHost({ source: GATEWAY, ...ask() })
+      const [source = '', destination] = describeFrame(sent.frame, 72).split(' > ')
+      assert.deepEqual([source.split(':')[0], destination], [NODE, '10.50.0.5:8080'])
+      const answer = {
+        source: '10.50.0.5',
+        sourcePort: 8080,
+        destination: NODE,
+        destinationPort: portOf(source),
+        flags: TCP_ACK,
+      }
+      assert.deepEqual(asked(host.run('from_uplink', tunnelled(answer, { vni: own }))), [
+        'redirect',
+        HOST_DEVICE,
+        `${SERVICE}:80 > ${GATEWAY}:${clients}`,
+      ])
+      host.tables.removeRoute({ domain: own, cidr: '10.50.0.0/26' })
+    })
+
     it('lead pods and this host to nodes, such as the API server', () => {
       apply(clusterIP([NODE_B], { backends: [backend(NODE_B, 6443)] }))
       assert.deepEqual(asked(fromPod(A, ask())), ['redirect', HOST_DEVICE, `${A.ip}:${clients} > ${NODE_B}:6443`])
