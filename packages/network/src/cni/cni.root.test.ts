@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -21,6 +22,9 @@ const PAUSE = 'centaurus.io/pause:1'
 const POD_CIDR = '10.244.3.0/24'
 const ROUNDS = 100
 const AT_ONCE = 4
+/** From before anything is done to after everything is. */
+const KILL_AFTER_MS = [5, 20, 40, 60, 90, 130, 200, 400]
+const DAEMON = new URL('testing/daemon.ts', import.meta.url).pathname
 const run = (command: string, ...args: string[]): string =>
   execFileSync(command, args, { encoding: 'utf8', stdio: 'pipe' })
 const ip = (line: string): string => run('ip', ...line.split(' '))
@@ -193,6 +197,37 @@ if (!isInNamespaces()) {
       assert.deepEqual(await call('DEL', 'goes'), { code: 0, output: '' })
       assert.deepEqual(await call('DEL', 'stays'), { code: 0, output: '' })
       ip('netns del stays')
+      assert.deepEqual(await traces(), nothing)
+    })
+
+    it('keeps who was answered and nobody else, when it is killed in the middle of attaching', async () => {
+      await stopDaemon()
+      const attached: string[] = []
+      for (const [round, delayMs] of KILL_AFTER_MS.entries()) {
+        const daemon = spawn(process.execPath, [DAEMON, dir, POD_CIDR], { stdio: ['ignore', 'pipe', 'inherit'] })
+        await once(daemon.stdout, 'data')
+        const names = [0, 1, 2].map((index) => `killed-${round}-${index}`)
+        for (const name of names) ip(`netns add ${name}`)
+        const adding = names.map(async (name) => {
+          if ((await call('ADD', name)).code === 0) attached.push(name)
+        })
+        await systemClock.sleep(delayMs)
+        daemon.kill('SIGKILL')
+        await Promise.all(adding)
+      }
+      await startDaemon()
+      const known = new Map(attachments.list().map(({ name, ip: address }) => [name, address]))
+      assert.equal(new Set(known.values()).size, known.size)
+      for (const name of attached) assert.equal(await knock(known.get(name)!), 'ECONNREFUSED', name)
+      for (const [round] of KILL_AFTER_MS.entries()) {
+        for (const index of [0, 1, 2]) {
+          const name = `killed-${round}-${index}`
+          if (round % 2 === 0) assert.deepEqual(await call('DEL', name), { code: 0, output: '' })
+          ip(`netns del ${name}`)
+        }
+      }
+      await untilDevices(0) // a command of a daemon that was killed may have run on for a moment
+      await attachments.sweep()
       assert.deepEqual(await traces(), nothing)
     })
 
