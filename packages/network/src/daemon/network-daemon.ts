@@ -10,6 +10,7 @@ import { ensureHostNetwork, type HostNetwork } from '../host/host-network.ts'
 import { HOST_DEVICE } from '../host/host-plan.ts'
 import { systemPodHost } from '../host/pod-host.ts'
 import { createNodeBlocks } from '../ipam/address-blocks.ts'
+import { createVpcBlocks } from '../ipam/vpc-blocks.ts'
 import { RuleBook } from '../policy/rule-book.ts'
 import { createHealthCheckServer } from '../services/health-check-server.ts'
 import { ClusterView } from './cluster-view.ts'
@@ -155,7 +156,13 @@ async function startOnHost(
   const attachments = new PodAttachments({
     source,
     store,
-    blocks: createNodeBlocks(() => podCIDR),
+    blocks: createVpcBlocks({
+      nodeName: view.nodeName,
+      shared: createNodeBlocks(() => podCIDR),
+      vpcs: () => view.vpcs,
+      subnets: () => view.subnets,
+      whenChanged: (signal) => networks.whenChanged(signal),
+    }),
     host: systemPodHost,
     podMtu: () => host.podMtu,
     listSandboxes: options.listSandboxes,

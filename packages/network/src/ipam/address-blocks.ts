@@ -5,7 +5,7 @@ import type { AddressBlock } from './address-pool.ts'
 
 /** Where a host's addresses for pods come from. */
 export interface AddressBlocks {
-  /** Blocks from which this host may give addresses to pods of the network; empty: none yet. Later calls may name more, and never fewer while addresses of them are in use. */
+  /** Blocks from which this host may give addresses to pods of the network; empty: none yet. Of blocks that later calls do not name, no more addresses are given. */
   blocksOf(network: PodNetwork): readonly AddressBlock[]
   /** Resolves when the host has got one more block. Rejects with a `CniError` when it can't. */
   grow(network: PodNetwork, signal: AbortSignal): Promise<void>

@@ -45,6 +45,13 @@ export class AddressPool {
     this.#blocks.set(cidr, { block, reserved: new Set(reserved.map(toNumber)), next: block.first })
   }
 
+  /** Gives addresses of these blocks alone from now on; what was taken of others stays taken. Throws RangeError like {@link addBlock}. */
+  setBlocks(blocks: readonly AddressBlock[]): void {
+    const kept = new Set(blocks.map(({ cidr }) => cidr))
+    for (const cidr of this.#blocks.keys()) if (!kept.has(cidr)) this.#blocks.delete(cidr)
+    for (const block of blocks) this.addBlock(block)
+  }
+
   take(): TakenAddress {
     const unused = this.#takeUnused() ?? this.#takeRested()
     if (unused === undefined)

@@ -68,7 +68,7 @@ export class Ipam {
 
   #take(network: PodNetwork): string | undefined {
     const pool = this.#poolOf(network.routeDomain)
-    for (const block of this.#blocks.blocksOf(network)) pool.addBlock(block)
+    pool.setBlocks(this.#blocks.blocksOf(network))
     const taken = pool.take()
     return 'address' in taken ? taken.address : undefined
   }
