@@ -155,7 +155,7 @@ export class Responder {
   /** Names that can't be written, such as an ExternalName with a label of 64 characters, and mistakes of ours. */
   #fail({ query }: Query, error: unknown): Buffer {
     const { counters, logger } = this.#options
-    logger.warn('Could not answer a DNS query', { name: query.name, type: query.type, error })
+    logger.debug('Could not answer a DNS query', { name: query.name, type: query.type, error })
     countQuery(counters, 'cluster', RCODE.SERVFAIL)
     return encodeResponse(query, empty(RCODE.SERVFAIL), TCP_BYTES_MAX)
   }
