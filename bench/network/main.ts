@@ -2,11 +2,17 @@
 import { isolateHost } from '@centaurus/node/testing'
 import type { BenchContext, BenchResult } from '../harness/bench.ts'
 import { measurePaths } from './paths.ts'
+import { measurePackets } from './packets.ts'
+import { measureRates } from './rates.ts'
+import { measureScale } from './scale.ts'
 import { measureWalls } from './walls.ts'
 
 const PARTS: Readonly<Record<string, (context: BenchContext) => Promise<readonly BenchResult[]>>> = {
   paths: measurePaths,
+  packets: measurePackets,
+  rates: measureRates,
   walls: measureWalls,
+  scale: measureScale,
 }
 
 const [rounds, directory] = process.argv.slice(2)

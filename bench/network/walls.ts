@@ -1,13 +1,20 @@
 import {
+  allowPorts,
   createBareHost,
   createPodDevice,
   createWire,
+  DENY_ALL,
   type NetworkNamespace,
+  OPEN,
   planHost,
+  type PodDevice,
+  policySet,
+  TestCluster,
 } from '@centaurus/network/testing'
 import { type BenchContext, type BenchResult, benchResult } from '../harness/bench.ts'
 import { median } from '../harness/measure.ts'
 import { measureConnections } from './connections.ts'
+import type { Ends } from './traffic.ts'
 
 /**
  * Policy as others enforce it between routed pods of one host: nftables with one set for everything, which is the best that it can do, and one
@@ -15,20 +22,26 @@ import { measureConnections } from './connections.ts'
  */
 
 /** Addresses that one policy allows. */
-export const ADDRESSES_A_POLICY = 8
-export const PORT_FIRST = 5_000
-export const PORT_LAST = 12_000
+const ADDRESSES_A_POLICY = 8
+const PORT_FIRST = 5_000
+const PORT_LAST = 12_000
+
+const FIRST_IDENTITY = 256
+const POLICY_COUNTS = [10, 1_000, 10_000] as const
+const CONNECTIONS = 500
+const CLIENT = '10.244.1.2'
+const SERVER = '10.244.1.3'
 
 /** A pod behind the host's own routing, as Calico sets it up: no bridge, a route of one address. */
-export function createRoutedPod(
+function createRoutedPod(
   host: NetworkNamespace,
   { name, ip, mtu }: { readonly name: string; readonly ip: string; readonly mtu: number },
-): NetworkNamespace {
-  const { namespace, device } = createPodDevice(host, { name, ip }, mtu)
+): PodDevice {
+  const pod = createPodDevice(host, { name, ip }, mtu)
   host.ip(`
-    link set ${device} address 02:ce:47:00:00:01
-    route add ${ip}/32 dev ${device}`)
-  return namespace
+    route add ${ip}/32 dev ${pod.device}
+    neigh add ${ip} dev ${pod.device} lladdr ${pod.mac} nud permanent`)
+  return pod
 }
 
 export interface Wall {
@@ -112,27 +125,41 @@ function addressesOf(policies: number, first = 0): string[] {
   })
 }
 
-const POLICY_COUNTS = [10, 1_000, 10_000] as const
-const CONNECTIONS = 500
-const CLIENT = '10.244.1.2'
-const SERVER = '10.244.1.3'
+export interface RoutedHost {
+  readonly host: NetworkNamespace
+  readonly client: PodDevice
+  readonly server: PodDevice
+  readonly clientIP: string
+  readonly serverIP: string
+}
 
-/** What a new connection costs as policies grow, by each wall. */
-export async function measureWalls({ rounds, log }: BenchContext): Promise<readonly BenchResult[]> {
-  const options = { mtu: 1500, prefix: 'wall-' }
+/** Two routed pods on a host without any policy yet. */
+export function createRoutedHost(prefix: string): RoutedHost {
+  const options = { mtu: 1500, prefix }
   const host = createBareHost(createWire(options), planHost(1, options))
-  const client = createRoutedPod(host, { name: 'wall-a', ip: CLIENT, mtu: 1500 })
-  const server = createRoutedPod(host, { name: 'wall-b', ip: SERVER, mtu: 1500 })
-  const walls = { nftables: nftablesWall(host), ipset: ipsetWall(host) }
-  const ends = { client, server, serverIP: SERVER }
-  measureConnections(ends, CONNECTIONS)
+  const client = createRoutedPod(host, { name: `${prefix}a`, ip: CLIENT, mtu: 1500 })
+  const server = createRoutedPod(host, { name: `${prefix}b`, ip: SERVER, mtu: 1500 })
+  return { host, client, server, clientIP: CLIENT, serverIP: SERVER }
+}
+
+/** What a new connection costs as policies grow, by each wall and by ours. */
+export async function measureWalls({ rounds, log }: BenchContext): Promise<readonly BenchResult[]> {
+  const { host, client, server } = createRoutedHost('wall-')
+  const theirs = { client: client.namespace, server: server.namespace, serverIP: SERVER }
+  const ours = await createOurWall()
+  const candidates: Readonly<Record<string, { wall: Wall; ends: Ends }>> = {
+    ours: { wall: ours.wall, ends: ours.ends },
+    nftables: { wall: nftablesWall(host), ends: theirs },
+    ipset: { wall: ipsetWall(host), ends: theirs },
+  }
   const results: BenchResult[] = []
   for (const policies of POLICY_COUNTS) {
-    for (const [name, wall] of Object.entries(walls)) {
+    for (const [name, { wall, ends }] of Object.entries(candidates)) {
       log(`walls: ${name} with ${policies} policies`)
       const began = performance.now()
       wall.apply({ client: CLIENT, server: SERVER, policies })
       const programmedMs = performance.now() - began
+      measureConnections(ends, CONNECTIONS)
       const samples = Array.from({ length: rounds }, () => measureConnections(ends, CONNECTIONS))
       wall.remove()
       const at = `${name}, ${policies} policies`
@@ -142,5 +169,37 @@ export async function measureWalls({ rounds, log }: BenchContext): Promise<reado
       )
     }
   }
-  return results
+  ours.close()
+  return [...results, judgeGrowth(results)]
+}
+
+/** How much more a new connection costs with the most policies than with the fewest. */
+function judgeGrowth(results: readonly BenchResult[]): BenchResult {
+  const at = (policies: number): number =>
+    results.find(({ metric }) => metric === `new TCP connection, ours, ${policies} policies`)!.value
+  const [first, last] = [POLICY_COUNTS[0], POLICY_COUNTS.at(-1)!]
+  const peer = { name: `with ${first}`, value: at(first) }
+  const metric = `new TCP connection, ours, with ${last} policies`
+  return benchResult({ metric, unit: 'µs', value: at(last), peer, target: { ratioAtMost: 1.15 } })
+}
+
+/** As many policies on our pods: each allows one identity more. */
+async function createOurWall(): Promise<{ wall: Wall; ends: Ends; close: () => void }> {
+  const cluster = await TestCluster.create({ hosts: 1, attach: 'tcx', prefix: 'wo-' })
+  const client = cluster.addPod({ name: 'client', host: 1, identity: FIRST_IDENTITY })
+  const server = cluster.addPod({ name: 'server', host: 1, identity: FIRST_IDENTITY })
+  const list = allowPorts(
+    (['TCP', 'UDP'] as const).map((protocol) => ({ protocol, firstPort: PORT_FIRST, lastPort: PORT_LAST })),
+  )
+  return {
+    wall: {
+      apply: ({ policies }) => {
+        const peers = Array.from({ length: policies }, (_, index) => [FIRST_IDENTITY + index, list] as const)
+        cluster.setPolicySet('server', policySet({ ingress: { byIdentity: new Map(peers), others: DENY_ALL } }))
+      },
+      remove: () => cluster.setPolicySet('server', OPEN),
+    },
+    ends: { client: client.namespace, server: server.namespace, serverIP: server.endpoint.ip },
+    close: () => cluster.close(),
+  }
 }
