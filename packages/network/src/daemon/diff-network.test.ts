@@ -15,13 +15,19 @@ function verdict(allow: boolean, rule = 0): VerdictList {
 const OPEN = verdict(true)
 const CLOSED = verdict(false)
 
+interface SetOptions {
+  readonly isolated?: boolean
+  /** Identities that egress policies let send nothing here. */
+  readonly mute?: readonly number[]
+}
+
 /** A set that lets these identities in; undefined: anybody. */
-function setFor(from: readonly number[] | undefined, { isolated = false } = {}): PolicySet {
+function setFor(from: readonly number[] | undefined, { isolated = false, mute = [] }: SetOptions = {}): PolicySet {
   const peers = from?.map((id) => [id, OPEN] as const) ?? []
   return {
-    key: JSON.stringify([from, isolated]),
+    key: JSON.stringify([from, isolated, mute]),
     ingress: { byIdentity: new Map(peers), others: from === undefined ? OPEN : CLOSED, cidrs: [] },
-    egressOfPeers: new Map(),
+    egressOfPeers: new Map(mute.map((id) => [id, CLOSED])),
     egress: { isolated, toPods: isolated ? CLOSED : OPEN, outside: { others: OPEN, cidrs: [] } },
   }
 }
@@ -109,6 +115,37 @@ describe('the calls between two plans of a network', () => {
     ])
   })
 
+  it('say something else of a peer’s egress in place, without switching', () => {
+    const state = emptyNetwork(VNI)
+    apply(state, plan([endpoint(2, setFor([300])), endpoint(3, setFor(undefined))], [300, 301]))
+    const mute = { mute: [300, 301] }
+    assert.deepEqual(
+      apply(state, plan([endpoint(2, setFor([300], mute)), endpoint(3, setFor(undefined, mute))], [300, 301])),
+      ['extendSet 7/1 +300,301', 'extendSet 7/2 +300,301'],
+    )
+    const wanted = plan([endpoint(2, setFor([300], { mute: [301] })), endpoint(3, setFor(undefined, mute))], [300, 301])
+    assert.deepEqual(apply(state, wanted), ['extendSet 7/1 +300'])
+    assert.deepEqual(apply(state, wanted), [])
+    assert.equal(maySend(state.slots.get('7/1')!, 300), true)
+  })
+
+  it('switch when two pods that shared a set part over a peer’s egress', () => {
+    const state = emptyNetwork(VNI)
+    apply(state, plan([endpoint(2, setFor([300])), endpoint(3, setFor([300]))], [300]))
+    const wanted = plan([endpoint(2, setFor([300])), endpoint(3, setFor([300], { mute: [300] }))], [300])
+    assert.deepEqual(apply(state, wanted), ['addSet 7/2', 'setEndpoint 10.244.0.3 7/2'])
+  })
+
+  it('open the egress of an identity that comes back when nothing restricts it now', () => {
+    const state = emptyNetwork(VNI)
+    apply(state, plan([endpoint(2, setFor([300], { mute: [301] }))], [300, 301]))
+    apply(state, plan([endpoint(2, setFor([300]))], [300]))
+    assert.deepEqual(apply(state, plan([endpoint(2, setFor([300]))], [300, 301])), [
+      'extendSet 7/1 +301',
+      'addIdentities 301',
+    ])
+  })
+
   it('write nothing to sets when an identity goes away, and switch when there is something else as well', () => {
     const state = emptyNetwork(VNI)
     apply(state, plan([endpoint(2, setFor([300, 301]))], [300, 301]))
@@ -162,7 +199,10 @@ function randomPlan(random: Random): NetworkPlan {
   const identities = some([300, 301, 302, 303])
   const policies = [undefined, [], some(identities), some(identities)]
   const pods = some([2, 3, 4, 5])
-  const endpoints = pods.map((pod) => endpoint(pod, setFor(policies[Math.floor(random.next() * policies.length)])))
+  const mutes = [[], some(identities)]
+  const endpoints = pods.map((pod) =>
+    endpoint(pod, setFor(policies[random.integer(policies.length)], { mute: mutes[random.integer(2)]! })),
+  )
   return plan(endpoints, identities)
 }
 
@@ -178,6 +218,11 @@ function checkBetween(state: NetworkState, plans: readonly NetworkPlan[], where:
         return set === undefined ? [] : [listOf(set, id)]
       })
       assert.ok(allowed.includes(said), `${where}: ${ip} says of ${id} what no plan says`)
+      const sending = plans.flatMap(({ endpoints }) => {
+        const set = endpoints.get(ip)?.set
+        return set === undefined ? [] : [maySend(set, id)]
+      })
+      assert.ok(sending.includes(maySend(content, id)), `${where}: ${ip} says of the egress of ${id} what no plan says`)
     }
   }
 }
@@ -191,10 +236,14 @@ function checkArrived(state: NetworkState, wanted: NetworkPlan, where: string): 
     const content = state.slots.get(state.endpoints.get(ip)!.slot!)!
     assert.equal(content.ingress.others, set!.ingress.others, where)
     for (const id of wanted.identities)
-      assert.equal(listOf(content, id), listOf(set!, id), `${where}: ${ip} from ${id}`)
+      for (const ask of [listOf, maySend]) assert.equal(ask(content, id), ask(set!, id), `${where}: ${ip} from ${id}`)
   }
 }
 
 function listOf({ ingress }: PolicySet, id: number): VerdictList {
   return ingress.byIdentity.get(id) ?? ingress.others
+}
+
+function maySend({ egressOfPeers }: PolicySet, id: number): boolean {
+  return (egressOfPeers.get(id) ?? OPEN).every(({ allow }) => allow)
 }

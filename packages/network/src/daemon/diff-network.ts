@@ -6,10 +6,11 @@ import type { PolicySet } from '../policy/policy-set.ts'
  * The calls that bring a network from what is applied to what is planned. Pure. The order keeps the host right at every moment between them:
  *
  * 1. identities that are gone are unknown first: what unknown senders may not do is refused;
- * 2. new sets are filled and sets in use learn of new identities, which nobody believes yet;
- * 3. endpoints are pointed at their sets, those that become isolated first;
- * 4. sets that nobody names any more are freed;
- * 5. new identities are believed, now that every set knows what to say of them.
+ * 2. endpoints that are gone go, before anything else is said of them;
+ * 3. new sets are filled, and sets in use learn of new identities, which nobody believes yet, and what else the egress of peers may be;
+ * 4. endpoints are pointed at their sets, those that become isolated first;
+ * 5. sets that nobody names any more are freed;
+ * 6. new identities are believed, now that every set knows what to say of them.
  */
 export function diffNetwork(state: NetworkState, plan: NetworkPlan): Step[] {
   const gone = [...state.identities].filter((id) => !plan.identities.has(id))
@@ -19,10 +20,10 @@ export function diffNetwork(state: NetworkState, plan: NetworkPlan): Step[] {
   const named = new Set([...plan.endpoints.values()].map((endpoint) => nextSlotOf(state, endpoint, slotOf)))
   return [
     ...(gone.length === 0 ? [] : [{ type: 'removeIdentities' as const, ids: gone }]),
-    ...changes,
     ...[...state.endpoints.keys()]
       .filter((ip) => !plan.endpoints.has(ip))
       .map((ip) => ({ type: 'removeEndpoint' as const, ip })),
+    ...changes,
     ...flips,
     ...[...state.slots.keys()].filter((slot) => !named.has(slot)).map((slot) => ({ type: 'removeSet' as const, slot })),
     ...(fresh.length === 0 ? [] : [{ type: 'addIdentities' as const, ids: fresh }]),
@@ -59,7 +60,7 @@ function placeSets(state: NetworkState, plan: NetworkPlan): Placement {
       continue
     }
     const content = state.slots.get(grown)!
-    const peers = peersBeyond(content, set)
+    const peers = peersBeyond(content, set, { before: state.identities, now: plan.identities })
     changes.push({ type: 'extendSet', slot, peers, set: learn(content, set, peers) })
   }
   return { changes, slotOf }
@@ -73,11 +74,14 @@ interface Candidate {
 
 /** The slot of this content, unless it still says something of an identity that had gone and is back, or the set has grown since. */
 function findHolding(state: NetworkState, candidate: Candidate): string | undefined {
-  const { slot, set } = candidate
+  const { slot, set, plan } = candidate
   const content = slot === undefined ? undefined : state.slots.get(slot)
   if (content === undefined) return undefined
   const stale = stalePeers(content, set)
-  return stale === 0 || (stale > 0 && canBecome(state, candidate)) ? slot : undefined
+  if (stale === 0) return slot
+  if (stale < 0 || !canBecome(state, candidate)) return undefined
+  const { ingress, egressOfPeers } = peersBeyond(content, set, { before: state.identities, now: plan.identities })
+  return ingress.size + egressOfPeers.size === 0 ? slot : undefined
 }
 
 /** Identities that went away are left in a set in use, until they are so many that a new one is worth it. */

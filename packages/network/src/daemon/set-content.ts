@@ -1,4 +1,5 @@
 import type { CidrVerdicts, PolicySet, PolicySetPeers, VerdictList } from '../policy/policy-set.ts'
+import { OPEN_LIST } from '../policy/verdict-list.ts'
 
 /** Identities below it are reserved: they are always known and never go away. */
 const FIRST_IDENTITY = 256
@@ -10,8 +11,9 @@ export interface IdentityChange {
 }
 
 /**
- * Whether a set in use can become `wanted` by learning of identities that nobody knew before. What it says of identities that went away does no harm: they
- * are never given again.
+ * Whether a set in use can become `wanted` in place: by learning of identities that nobody knew before, and by other lists for the egress of peers, each of which
+ * is replaced at once. A policy about a few senders so costs a few writes, and not all that the host's sets say. What it says of identities that went away does
+ * no harm: they are never given again.
  */
 export function canLearn(set: PolicySet, wanted: PolicySet, change: IdentityChange): boolean {
   return (
@@ -21,17 +23,19 @@ export function canLearn(set: PolicySet, wanted: PolicySet, change: IdentityChan
     isSameList(set.egress.outside.others, wanted.egress.outside.others) &&
     isSameCidrs(set.ingress.cidrs, wanted.ingress.cidrs) &&
     isSameCidrs(set.egress.outside.cidrs, wanted.egress.outside.cidrs) &&
-    canGrow(set.ingress.byIdentity, wanted.ingress.byIdentity, change) &&
-    canGrow(set.egressOfPeers, wanted.egressOfPeers, change)
+    canGrow(set.ingress.byIdentity, wanted.ingress.byIdentity, change)
   )
 }
 
-/** What `wanted` says beyond `set`. */
-export function peersBeyond(set: PolicySet, wanted: PolicySet): PolicySetPeers {
-  return {
-    ingress: beyond(set.ingress.byIdentity, wanted.ingress.byIdentity),
-    egressOfPeers: beyond(set.egressOfPeers, wanted.egressOfPeers),
-  }
+/** What has to be written so that a set that can learn it says what `wanted` says. */
+export function peersBeyond(set: PolicySet, wanted: PolicySet, { now }: IdentityChange): PolicySetPeers {
+  const ingress = new Map([...wanted.ingress.byIdentity].filter(([id]) => !set.ingress.byIdentity.has(id)))
+  const egressOfPeers = new Map(
+    [...wanted.egressOfPeers].filter(([id, list]) => !isSameList(list, set.egressOfPeers.get(id) ?? OPEN_LIST)),
+  )
+  for (const [id, list] of set.egressOfPeers)
+    if (!wanted.egressOfPeers.has(id) && now.has(id) && !isSameList(list, OPEN_LIST)) egressOfPeers.set(id, OPEN_LIST)
+  return { ingress, egressOfPeers }
 }
 
 /** A copy that stays as it is: whoever compiled the set lets it grow in place. */
@@ -53,10 +57,6 @@ export function learn(set: PolicySet, wanted: PolicySet, peers: PolicySetPeers):
 }
 
 type Lists = ReadonlyMap<number, VerdictList>
-
-function beyond(lists: Lists, wanted: Lists): Lists {
-  return new Map([...wanted].filter(([id]) => !lists.has(id)))
-}
 
 function canGrow(lists: Lists, wanted: Lists, { before, now }: IdentityChange): boolean {
   for (const [id, list] of lists) {

@@ -16,6 +16,7 @@ import { createInformerFactory } from '@centaurus/client'
 import { createMemoryClient } from '@centaurus/node/testing'
 import type { PolicySet } from '../policy/policy-set.ts'
 import { RuleBook } from '../policy/rule-book.ts'
+import { OPEN_LIST } from '../policy/verdict-list.ts'
 import { ClusterView, type ViewChange } from './cluster-view.ts'
 import { diffNetwork } from './diff-network.ts'
 import type { LocalPod } from './local-pod.ts'
@@ -140,7 +141,7 @@ function said({ ingress, egressOfPeers, egress }: PolicySet, ids: readonly numbe
   return {
     ingress: ids.map((id) => ingress.byIdentity.get(id) ?? ingress.others),
     others: ingress.others,
-    peers: ids.map((id) => egressOfPeers.get(id)),
+    peers: ids.map((id) => egressOfPeers.get(id) ?? OPEN_LIST),
     egress,
   }
 }
