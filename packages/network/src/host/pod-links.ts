@@ -4,6 +4,13 @@ import { GATEWAY_MAC } from '../layouts/layouts.ts'
 import { addressesOf, listLinks, parseJsonLines, type SeenLink } from './links.ts'
 import { CommandError, runCommand } from './run-command.ts'
 
+/**
+ * Runs the host's batch, then the pod's, which is on standard input: one process of ours, since each that this one starts stops it for milliseconds. GRO, because
+ * frames that an XDP program sends on come in through NAPI, which a veth has only with it.
+ */
+const CREATE = `printf %s "$3" | ip -json -batch - &&
+exec nsenter --net="$1" sh -c 'ip -batch - && exec ethtool -K "$0" gro on' "$2"`
+
 /** What a pod's device needs to be made. */
 export type PodLink = Pick<Attachment, 'device' | 'ifname' | 'ip' | 'mac' | 'mtu'> & { readonly netns: string }
 
@@ -21,11 +28,9 @@ export interface SeenPodLink {
 /** Makes the veth of a pod, and everything in its network namespace. Returns the index of the host's end. What a failure leaves is for {@link deletePodLink}. */
 export async function createPodLink(link: PodLink): Promise<number> {
   const { ifname, netns } = link
+  const args = [netns, ifname, formatHostBatch(link, hasIpv6())]
   try {
-    const shown = await runCommand(['ip', '-json', '-batch', '-'], formatHostBatch(link, hasIpv6()))
-    // forwarded frames of an XDP program come in through NAPI, which a veth has only with GRO
-    const script = 'ip -batch - && exec ethtool -K "$0" gro on'
-    await runCommand(['nsenter', `--net=${netns}`, 'sh', '-c', script, ifname], formatPodBatch(link, hasIpv6()))
+    const shown = await runCommand(['sh', '-c', CREATE, 'sh', ...args], formatPodBatch(link, hasIpv6()))
     return (parseJsonLines(shown)[0] as SeenLink[])[0]!.ifindex
   } catch (cause) {
     throw new Error(`Cannot make "${ifname}" in "${netns}"`, { cause })
