@@ -17,6 +17,9 @@
 /* An entry's time is never staler than this, nor than an eighth of its time-out. */
 #define CT_STALE_SECONDS 8
 
+/* What policies depend on beside addresses, ports and identity. An address may get a pod while a flow to it goes on. */
+#define CT_JUDGED_FLAGS (CT_ISOLATED | CT_TO_POD)
+
 /* Where a packet goes and who of this host may judge it. */
 struct path {
 	/* Policy sets of pods of this host; 0 also when a pod has none yet. */
@@ -257,7 +260,7 @@ inlined int admit(struct flow *flow, const struct path *path, struct found *foun
 	fill_judgement(&j, flow, path, found);
 	if (entry && is_current(j.egress_set, entry->egress_set, entry->egress_epoch) &&
 	    is_current(j.ingress_set, entry->ingress_set, entry->ingress_epoch) && j.identity == entry->identity &&
-	    !((j.flags ^ entry->flags) & CT_ISOLATED)) {
+	    !((j.flags ^ entry->flags) & CT_JUDGED_FLAGS)) {
 		advance_flow(flow, found);
 		return DROP_NONE;
 	}
@@ -272,7 +275,7 @@ inlined int admit(struct flow *flow, const struct path *path, struct found *foun
 	entry->ingress_epoch = j.ingress_epoch;
 	entry->ingress_set = j.ingress_set;
 	entry->identity = j.identity;
-	entry->flags = (entry->flags & ~CT_ISOLATED) | (j.flags & CT_ISOLATED);
+	entry->flags = (entry->flags & ~CT_JUDGED_FLAGS) | (j.flags & CT_JUDGED_FLAGS);
 	advance_flow(flow, found);
 	return DROP_NONE;
 }

@@ -21,6 +21,15 @@ inlined int is_foreign_pod(const struct endpoint *pod, __be32 destination)
 	return pod->route_domain && find_route(0, block, &elsewhere) && destination != (block | BLOCK_HOST);
 }
 
+/* An address of a network with a CIDR of its own means nothing outside of it: what no pod has must not leave for whoever has it there. */
+inlined int is_inside(const struct endpoint *pod, __be32 ip)
+{
+	struct network_key key = { .vni = pod->vni };
+	struct network *network = pod->route_domain ? lookup(&networks, &key) : 0;
+
+	return network && network->prefix && block_of(ip, network->prefix) == ipv4_of(&network->ip);
+}
+
 /* Where the pod's packet goes, and what that says of a new flow. */
 inlined void find_destination(const struct endpoint *pod, const struct flow *flow, struct destination *to, struct path *path)
 {
@@ -42,7 +51,8 @@ inlined void find_destination(const struct endpoint *pod, const struct flow *flo
 		path->destination_device = to->pod->ifindex;
 		path->destination_set = to->pod->policy_set;
 		path->flags = CT_TO_POD | (flow->destination == ipv4_of(&pod->ip) ? CT_EXEMPT : 0);
-	} else if (flow->destination != CONFIG.host_ip.words[3] && (is_near || is_foreign_pod(pod, flow->destination))) {
+	} else if (flow->destination != CONFIG.host_ip.words[3] &&
+		   (is_near || is_inside(pod, flow->destination) || is_foreign_pod(pod, flow->destination))) {
 		to->place = PLACE_NOWHERE;
 	}
 }

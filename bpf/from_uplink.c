@@ -87,7 +87,7 @@ static __noinline int arrive_from_world(context *ctx, const struct ethhdr *eth)
 {
 	struct flow flow = {};
 
-	if (eth->h_proto != bpf_htons(ETH_P_IP) || ctx->vlan_present || parse_ipv4(ctx, sizeof(*eth), &flow) != DROP_NONE ||
+	if (eth->h_proto != bpf_htons(ETH_P_IP) || parse_ipv4(ctx, sizeof(*eth), &flow) != DROP_NONE ||
 	    resolve_fragment(&flow) != DROP_NONE)
 		return VERDICT_PASS;
 	switch (service_forward(ctx, &flow, SERVICE_FROM_WORLD)) {
@@ -127,6 +127,9 @@ int from_uplink(context *ctx)
 {
 	struct outer outer __attribute__((aligned(8))) = {};
 
+	/* Frames of a VLAN are not of this network, though they show their tag only here. */
+	if (ctx->vlan_present)
+		return VERDICT_PASS;
 	if (context_load(ctx, 0, &outer, sizeof(outer)) == 0 && is_tunnelled(&outer))
 		return arrive_by_tunnel(ctx, &outer);
 	if (context_load(ctx, 0, &outer.eth, sizeof(outer.eth)) < 0)

@@ -349,10 +349,14 @@ _Static_assert(__builtin_offsetof(struct log_budget, second) == 0, "struct log_b
 _Static_assert(__builtin_offsetof(struct log_budget, used) == 4, "struct log_budget");
 
 struct network {
+	struct address ip;
 	__u32 block_prefix;
+	__u32 prefix;
 };
-_Static_assert(sizeof(struct network) == 4, "struct network");
-_Static_assert(__builtin_offsetof(struct network, block_prefix) == 0, "struct network");
+_Static_assert(sizeof(struct network) == 24, "struct network");
+_Static_assert(__builtin_offsetof(struct network, ip) == 0, "struct network");
+_Static_assert(__builtin_offsetof(struct network, block_prefix) == 16, "struct network");
+_Static_assert(__builtin_offsetof(struct network, prefix) == 20, "struct network");
 
 struct network_key {
 	__u32 vni;

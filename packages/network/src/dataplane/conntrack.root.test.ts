@@ -178,6 +178,15 @@ describe('Flows', () => {
     assert.equal(ask(ACK).reason, 'PolicyIngress')
   })
 
+  it('are judged again when a pod gets the address that they go to', () => {
+    host.tables.setEndpoint(podOf(2, { policySet: add({ toPods: CLOSED }) }))
+    const packet = udpPacket({ source: A, destination: '10.244.7.7' })
+    assert.equal(send(packet).target, 2)
+    host.tables.setRoute({ domain: 0, cidr: '10.244.7.0/24', node: '192.168.77.7' })
+    assert.equal(send(packet).reason, 'PolicyEgress')
+    host.tables.removeRoute({ domain: 0, cidr: '10.244.7.0/24' })
+  })
+
   it('are not inherited by a pod that gets the address', () => {
     ask()
     answer()

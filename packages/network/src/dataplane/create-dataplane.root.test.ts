@@ -55,6 +55,7 @@ if (!isInNamespaces()) {
       const { host, up, pod } = devices
       assert.deepEqual(pins(), [
         `from_host@tcx-egress@${host}`,
+        'from_loopback@tcx-egress@1',
         `from_pod@tcx-ingress@${pod}`,
         `from_uplink@tcx-ingress@${up}`,
       ])

@@ -67,9 +67,9 @@ export function createDataplane(options: DataplaneOptions): Dataplane {
   }
 }
 
-/** Takes over what is attached, but for devices that are no longer an uplink or the host's end. */
+/** Takes over what is attached, but for devices that are no longer an uplink or the host's end: what stays attached sees every packet. */
 function adopt(attachments: Attachments, { hostDevice, uplinks }: HostFacts): void {
-  const own = new Set([hostDevice.ifindex, ...uplinks.map(({ ifindex }) => ifindex)])
+  const own = new Set([LOOPBACK_IFINDEX, hostDevice.ifindex, ...uplinks.map(({ ifindex }) => ifindex)])
   for (const attachment of attachments.list())
     if (attachment.program !== 'from_pod' && !own.has(attachment.ifindex)) attachments.detach(attachment)
   attachments.adopt()

@@ -78,6 +78,9 @@ export interface Dataplane {
   removeRoute(route: Pick<Route, 'domain' | 'cidr'>): void
   /** Also those that an earlier daemon left. */
   listRoutes(): Route[]
+  /** A network has a CIDR of its own: addresses in it that no pod has lead nowhere, and never to whoever has them outside. */
+  setNetwork(network: { readonly vni: number; readonly cidr: string }): void
+  removeNetwork(vni: number): void
   /** Believes identities in packets from this address. */
   setNode(address: string): void
   removeNode(address: string): void

@@ -13,10 +13,10 @@ interface DropFollower {
 /** Reads the drop log as long as somebody listens. */
 export function followDrops(fd: number): DropFollower {
   const listeners = new Set<(event: DropEvent) => void>()
-  const ring = openRingBuffer(fd, (sample) => {
-    const event = decodeDrop(sample)
-    for (const listener of listeners) listener(event)
-  })
+  const ring = openRingBuffer(fd)
+  const tell = (): void => {
+    for (const event of ring.read().map(decodeDrop)) for (const listener of listeners) listener(event)
+  }
   let timer: NodeJS.Timeout | undefined
   const stop = (): void => {
     clearInterval(timer)
@@ -25,7 +25,7 @@ export function followDrops(fd: number): DropFollower {
   return {
     add(listener) {
       listeners.add(listener)
-      timer ??= setInterval(() => ring.consume(), INTERVAL_MS).unref()
+      timer ??= setInterval(tell, INTERVAL_MS).unref()
       return () => {
         listeners.delete(listener)
         if (listeners.size === 0) stop()

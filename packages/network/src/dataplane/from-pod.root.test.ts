@@ -119,6 +119,24 @@ describe('What leaves a pod', () => {
     )
   })
 
+  it('leaves a network with addresses of its own for no address in it', () => {
+    const policySet = host.tables.addPolicySet(policySetOf('open'))
+    const own = { vni: 9, ip: '10.0.0.2', hostIP: '100.64.0.7', routeDomain: 9, blockPrefix: 26, policySet }
+    host.tables.setEndpoint(podOf(5, own))
+    const to = (destination: string): TestVerdict =>
+      host.run('from_pod', fromPod(udpPacket({ source: own.ip, destination })), { ifindex: 15 })
+    assert.equal(to('10.0.9.9').target, HOST_DEVICE)
+    host.tables.setNetwork({ vni: 9, cidr: '10.0.0.0/16' })
+    host.tables.setRoute({ domain: 9, cidr: '10.0.0.64/26', node: '192.168.77.3' })
+    assert.equal(to('10.0.9.9').reason, 'NoEndpoint')
+    assert.equal(to('10.0.0.70').target, UPLINK)
+    assert.equal(to('10.1.0.1').target, HOST_DEVICE)
+    host.tables.removeRoute({ domain: 9, cidr: '10.0.0.64/26' })
+    assert.equal(to('10.0.0.70').reason, 'NoEndpoint')
+    host.tables.removeNetwork(9)
+    assert.equal(host.map('networks').keys().length, 0)
+  })
+
   it('never reaches a pod of another network that has the same address', () => {
     host.tables.setEndpoint(podOf(4, { vni: 6, policySet: host.tables.addPolicySet(policySetOf('open')) }))
     assert.equal(dropped(fromPod(udpPacket({ source: A, destination: '10.244.1.4' }))), 'NoEndpoint')

@@ -14,7 +14,7 @@ const EPOCH_OFFSET = policySet.fields.find(({ name }) => name === 'epoch')!.offs
 /** Memory that is shared with the programs: what they know of the host, and the heads of policy sets. Each write is seen by the next packet. */
 export class HostState {
   readonly #memory: SharedMemory
-  readonly #view: DataView
+  #view: DataView
 
   constructor(fd: number) {
     this.#memory = mapSharedMemory(fd, hostState.size)
@@ -44,7 +44,9 @@ export class HostState {
     this.#view.setUint32(offset, (this.#view.getUint32(offset, true) + 1) >>> 0, true)
   }
 
+  /** Whoever uses it afterwards gets a `RangeError` and not the memory of somebody else. */
   close(): void {
+    this.#view = new DataView(new ArrayBuffer(0))
     this.#memory.close()
   }
 }

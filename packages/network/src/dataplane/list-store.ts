@@ -2,12 +2,14 @@ import type { BpfMap } from '../kernel/bpf-map.ts'
 import { list, LIST_OPEN, listKey, SEGMENT_JUMP, type ListRecord } from '../layouts/layouts.ts'
 import type { VerdictList } from '../policy/policy-set.ts'
 import { encodeJump, encodeList, listText, type EncodedList } from './encode-list.ts'
+import type { RuleCounters } from './rule-counters.ts'
 
 interface Stored {
   readonly id: number
   readonly text: string
   /** Lists that this one leads to. */
   readonly parts: readonly number[]
+  readonly rules: ReadonlySet<number>
   uses: number
 }
 
@@ -17,13 +19,15 @@ interface Stored {
  */
 export class ListStore {
   readonly #map: BpfMap
+  readonly #counters: RuleCounters
   readonly #byId = new Map<number, Stored>()
   readonly #byText = new Map<string, Stored>()
   #lastId = 0
 
   /** Takes over what is in the map; nobody uses it yet. */
-  constructor(map: BpfMap) {
+  constructor(map: BpfMap, counters: RuleCounters) {
     this.#map = map
+    this.#counters = counters
     for (const [key, value] of map.entries()) this.#adopt(listKey.decode(key).id, list.decode(value))
     for (const { parts } of this.#byId.values()) for (const part of parts) this.hold(part)
   }
@@ -73,7 +77,7 @@ export class ListStore {
   #adopt(id: number, { count, segments }: ListRecord): void {
     const used = segments.slice(0, count)
     const parts = used.flatMap((item) => (item.verdict === SEGMENT_JUMP ? [item.rule] : []))
-    this.#keep({ id, text: listText(used), parts, uses: 0 })
+    this.#keep({ id, text: listText(used), parts, rules: rulesOf(used), uses: 0 })
   }
 
   #use(segments: EncodedList, parts: readonly number[]): number {
@@ -85,19 +89,25 @@ export class ListStore {
     }
     const id = this.#lastId + 1
     this.#map.set(listKey.encode({ id }), list.encode({ count: segments.length, segments }))
-    this.#keep({ id, text, parts, uses: 1 })
+    this.#keep({ id, text, parts, rules: rulesOf(segments), uses: 1 })
     return id
   }
 
   #keep(stored: Stored): void {
     this.#byId.set(stored.id, stored)
     this.#byText.set(stored.text, stored)
+    this.#counters.hold(stored.rules)
     this.#lastId = Math.max(this.#lastId, stored.id)
   }
 
   #drop(stored: Stored): void {
     this.#map.delete(listKey.encode({ id: stored.id }))
     this.#byId.delete(stored.id)
+    this.#counters.release(stored.rules)
     if (this.#byText.get(stored.text) === stored) this.#byText.delete(stored.text)
   }
+}
+
+function rulesOf(segments: EncodedList): Set<number> {
+  return new Set(segments.filter(({ verdict }) => verdict !== SEGMENT_JUMP).map(({ rule }) => rule))
 }

@@ -50,7 +50,13 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
   writeConfig(state, host)
   const endpoints = new EndpointStore({ endpoints: map('endpoints'), devices: map('devices') })
   const routes = new RouteStore({ routes: map('routes'), networks: map('networks'), state })
-  const sets = new PolicySetStore({ state, pairs: map('pairs'), cidrs: map('cidrs'), lists: map('lists') })
+  const sets = new PolicySetStore({
+    state,
+    pairs: map('pairs'),
+    cidrs: map('cidrs'),
+    lists: map('lists'),
+    ruleHits: map('rule_hits'),
+  })
   const serviceWriter = createServiceWriter(map)
   /** A set of an earlier daemon that nobody asked for again goes with its last pod. */
   const dropLeft = (before: Endpoint | undefined): void => {
@@ -69,6 +75,8 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
     setRoute: (route) => routes.set(route),
     removeRoute: (route) => routes.remove(route),
     listRoutes: () => routes.list(),
+    setNetwork: (network) => routes.setNetwork(network),
+    removeNetwork: (vni) => routes.removeNetwork(vni),
     setNode: (address) => map('nodes').set(nodeKey.encode({ ip: address }), node.encode({ flags: 0 })),
     removeNode: (address) => void map('nodes').delete(nodeKey.encode({ ip: address })),
     listNodes: () =>

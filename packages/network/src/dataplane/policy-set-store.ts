@@ -18,10 +18,12 @@ import {
 import type { CidrVerdicts, PolicySet, PolicySetPeers, VerdictList } from '../policy/policy-set.ts'
 import type { HostState } from './host-state.ts'
 import { ListStore } from './list-store.ts'
+import { RuleCounters } from './rule-counters.ts'
 
 /** Bits before the address in a CIDR's key, and before IPv4 in an address. */
 const CIDR_KEY_BITS = 64 + 96
 const DIGEST_BYTES = 16
+const NO_LISTS: PairRecord = { ingress: 0, egress: 0 }
 const UNUSED = { flags: 0, ingressOthers: 0, egressToPods: 0, egressOutside: 0, digest: new Uint8Array(DIGEST_BYTES) }
 
 interface Stored {
@@ -43,6 +45,7 @@ interface PolicySetStoreDeps {
   readonly pairs: BpfMap
   readonly cidrs: BpfMap
   readonly lists: BpfMap
+  readonly ruleHits: BpfMap
 }
 
 /** Policy sets in the kernel: heads in shared memory, peers and CIDRs in tables, lists kept once. Numbers are places in an array, from 1 on. */
@@ -56,9 +59,11 @@ export class PolicySetStore {
   /** Takes over what an earlier daemon left. */
   constructor(deps: PolicySetStoreDeps) {
     this.#deps = deps
-    this.#lists = new ListStore(deps.lists)
+    const counters = new RuleCounters(deps.ruleHits)
+    this.#lists = new ListStore(deps.lists, counters)
     this.#adopt()
     this.#lists.dropUnused()
+    counters.retireUnused()
   }
 
   /** Number of the set, which is written when none with its key is there. */
@@ -79,24 +84,26 @@ export class PolicySetStore {
 
   extend(id: number, peers: PolicySetPeers): void {
     const stored = this.#require(id)
-    const replaced: number[] = []
-    const entries: [Uint8Array, Uint8Array][] = []
-    for (const peer of new Set([...peers.ingress.keys(), ...peers.egressOfPeers.keys()])) {
-      const before = stored.pairs.get(peer) ?? { ingress: 0, egress: 0 }
-      const after = { ...before }
-      const ingress = peers.ingress.get(peer)
-      const egress = peers.egressOfPeers.get(peer)
-      if (ingress !== undefined) after.ingress = this.#lists.add(ingress)
-      if (egress !== undefined) after.egress = this.#lists.add(egress)
-      if (after.ingress !== before.ingress || ingress !== undefined) replaced.push(before.ingress)
-      if (after.egress !== before.egress || egress !== undefined) replaced.push(before.egress)
-      stored.pairs.set(peer, after)
-      entries.push([pairKey.encode({ set: id, peer }), pair.encode(after)])
-    }
+    const { pairs, state } = this.#deps
+    const changes = this.#withLists((addList) =>
+      [...new Set([...peers.ingress.keys(), ...peers.egressOfPeers.keys()])].map((peer) => {
+        const before = stored.pairs.get(peer) ?? NO_LISTS
+        const [ingress, egress] = [peers.ingress.get(peer), peers.egressOfPeers.get(peer)]
+        const after = {
+          ingress: ingress === undefined ? before.ingress : addList(ingress),
+          egress: egress === undefined ? before.egress : addList(egress),
+        }
+        const replaced = [ingress === undefined ? 0 : before.ingress, egress === undefined ? 0 : before.egress]
+        return { peer, after, replaced }
+      }),
+    )
     this.#forgetKey(stored)
-    this.#deps.pairs.setMany(entries)
-    this.#deps.state.raiseEpoch(id)
-    for (const list of replaced) this.#lists.release(list)
+    pairs.setMany(changes.map(({ peer, after }) => [pairKey.encode({ set: id, peer }), pair.encode(after)] as const))
+    state.raiseEpoch(id)
+    for (const { peer, after, replaced } of changes) {
+      stored.pairs.set(peer, after)
+      for (const list of replaced) this.#lists.release(list)
+    }
   }
 
   /** The set must be nobody's. Unknown ones are no error: then it is done already. */
@@ -106,12 +113,10 @@ export class PolicySetStore {
     this.#byId.delete(id)
     this.#forgetKey(stored)
     this.#deps.state.writeSet(id, UNUSED)
-    this.#deps.pairs.deleteMany([...stored.pairs.keys()].map((peer) => pairKey.encode({ set: id, peer })))
-    this.#deps.cidrs.deleteMany(stored.cidrs.map(([key]) => key))
+    this.#clear(stored)
     for (const { ingress, egress } of stored.pairs.values())
       for (const list of [ingress, egress]) this.#lists.release(list)
-    for (const [, list] of stored.cidrs) this.#lists.release(list)
-    for (const list of stored.lists) this.#lists.release(list)
+    for (const list of [...stored.cidrs.map(([, list]) => list), ...stored.lists]) this.#lists.release(list)
   }
 
   /** Whether an earlier daemon left it and nobody has asked for it since. */
@@ -129,44 +134,41 @@ export class PolicySetStore {
 
   #write(id: number, digest: string, set: PolicySet): void {
     const { state, pairs, cidrs } = this.#deps
-    const { ingress, egress } = set
-    const addAll = (peers: ReadonlyMap<number, VerdictList>, peer: number): number => {
-      const list = peers.get(peer)
-      return list === undefined ? 0 : this.#lists.add(list)
+    const stored = this.#withLists((addList) => planSet(set, { id, digest, addList }))
+    try {
+      pairs.setMany(
+        [...stored.pairs].map(([peer, value]) => [pairKey.encode({ set: id, peer }), pair.encode(value)] as const),
+      )
+      cidrs.setMany(stored.cidrs.map(([key, list]) => [key, cidr.encode({ list })] as const))
+    } catch (error) {
+      this.#keep(stored)
+      this.remove(id)
+      throw error
     }
-    const peers = new Set([...ingress.byIdentity.keys(), ...set.egressOfPeers.keys()])
-    const stored: Stored = {
-      id,
-      digest,
-      pairs: new Map(
-        [...peers].map((peer) => [
-          peer,
-          { ingress: addAll(ingress.byIdentity, peer), egress: addAll(set.egressOfPeers, peer) },
-        ]),
-      ),
-      cidrs: [
-        ...this.#addCidrs(id, CIDRS_INGRESS, ingress.cidrs),
-        ...this.#addCidrs(id, CIDRS_EGRESS, egress.outside.cidrs),
-      ],
-      lists: [ingress.others, egress.toPods, egress.outside.others].map((list) => this.#lists.add(list)),
-      isLeft: false,
-    }
-    pairs.setMany(
-      [...stored.pairs].map(([peer, value]) => [pairKey.encode({ set: id, peer }), pair.encode(value)] as const),
-    )
-    cidrs.setMany(stored.cidrs.map(([key, list]) => [key, cidr.encode({ list })] as const))
     const [ingressOthers, egressToPods, egressOutside] = stored.lists as [number, number, number]
-    const flags = flagsOf(set)
-    state.writeSet(id, { flags, ingressOthers, egressToPods, egressOutside, digest: Buffer.from(digest, 'hex') })
+    const head = { flags: flagsOf(set), ingressOthers, egressToPods, egressOutside }
+    state.writeSet(id, { ...head, digest: Buffer.from(digest, 'hex') })
     this.#keep(stored)
   }
 
-  #addCidrs(set: number, direction: number, verdicts: readonly CidrVerdicts[]): (readonly [Uint8Array, number])[] {
-    return verdicts.map(({ cidr: block, list }) => {
-      const [ip, prefix] = block.split('/') as [string, string]
-      const key = cidrKey.encode({ prefixLength: CIDR_KEY_BITS + Number(prefix), set, direction, ip })
-      return [key, this.#lists.add(list)] as const
-    })
+  /** Gives back what was added when not all could be. */
+  #withLists<Result>(plan: (addList: (list: VerdictList) => number) => Result): Result {
+    const added: number[] = []
+    try {
+      return plan((list) => {
+        const id = this.#lists.add(list)
+        added.push(id)
+        return id
+      })
+    } catch (error) {
+      for (const id of added) this.#lists.release(id)
+      throw error
+    }
+  }
+
+  #clear({ id, pairs, cidrs }: Stored): void {
+    this.#deps.pairs.deleteMany([...pairs.keys()].map((peer) => pairKey.encode({ set: id, peer })))
+    this.#deps.cidrs.deleteMany(cidrs.map(([key]) => key))
   }
 
   /** Neither this daemon nor the next one may take the set for what its key says any more. */
@@ -236,6 +238,39 @@ export class PolicySetStore {
         this.#deps.pairs.deleteMany([...peers.keys()].map((peer) => pairKey.encode({ set, peer })))
     for (const [set, entries] of cidrsOf)
       if (!this.#byId.has(set)) this.#deps.cidrs.deleteMany(entries.map(([key]) => key))
+  }
+}
+
+/** What a set will be in the tables. */
+function planSet(
+  { ingress, egress, egressOfPeers }: PolicySet,
+  { id, digest, addList }: { id: number; digest: string; addList: (list: VerdictList) => number },
+): Stored {
+  const addOf = (peers: ReadonlyMap<number, VerdictList>, peer: number): number => {
+    const list = peers.get(peer)
+    return list === undefined ? 0 : addList(list)
+  }
+  const addCidrs = (direction: number, verdicts: readonly CidrVerdicts[]): (readonly [Uint8Array, number])[] =>
+    verdicts.map(({ cidr: block, list }) => {
+      const [ip, prefix] = block.split('/') as [string, string]
+      return [
+        cidrKey.encode({ prefixLength: CIDR_KEY_BITS + Number(prefix), set: id, direction, ip }),
+        addList(list),
+      ] as const
+    })
+  const peers = new Set([...ingress.byIdentity.keys(), ...egressOfPeers.keys()])
+  return {
+    id,
+    digest,
+    pairs: new Map(
+      [...peers].map((peer) => [
+        peer,
+        { ingress: addOf(ingress.byIdentity, peer), egress: addOf(egressOfPeers, peer) },
+      ]),
+    ),
+    cidrs: [...addCidrs(CIDRS_INGRESS, ingress.cidrs), ...addCidrs(CIDRS_EGRESS, egress.outside.cidrs)],
+    lists: [ingress.others, egress.toPods, egress.outside.others].map(addList),
+    isLeft: false,
   }
 }
 

@@ -1,6 +1,6 @@
 import type { BpfMap } from '../kernel/bpf-map.ts'
 import { DataplaneError } from '../kernel/dataplane-error.ts'
-import { network, networkKey, route, routeKey } from '../layouts/layouts.ts'
+import { network, networkKey, route, routeKey, type NetworkRecord } from '../layouts/layouts.ts'
 import { formatIPv4, parseIPv4 } from '../layouts/struct.ts'
 import type { Route } from './dataplane.ts'
 import type { HostState } from './host-state.ts'
@@ -30,8 +30,16 @@ export class RouteStore {
 
   remove({ domain, cidr }: Pick<Route, 'domain' | 'cidr'>): void {
     this.#deps.routes.delete(routeKey.encode({ domain, block: parseBlock(cidr).block }))
-    if (domain !== 0 && !this.list().some((other) => other.domain === domain))
-      this.#deps.networks.delete(networkKey.encode({ vni: domain }))
+    if (domain !== 0 && !this.list().some((other) => other.domain === domain)) this.#setPrefix(domain, 0)
+  }
+
+  setNetwork({ vni, cidr }: { readonly vni: number; readonly cidr: string }): void {
+    const { block, prefix } = parseBlock(cidr)
+    this.#writeNetwork(vni, { ...this.#readNetwork(vni), ip: block, prefix })
+  }
+
+  removeNetwork(vni: number): void {
+    this.#writeNetwork(vni, { ...this.#readNetwork(vni), ip: UNKNOWN.ip, prefix: 0 })
   }
 
   list(): Route[] {
@@ -44,16 +52,28 @@ export class RouteStore {
   }
 
   #prefixOf(domain: number): number | undefined {
-    if (domain === 0) return this.#deps.state.readConfig().blockPrefix || undefined
-    const value = this.#deps.networks.get(networkKey.encode({ vni: domain }))
-    return value === undefined ? undefined : network.decode(value).blockPrefix
+    const { blockPrefix } = domain === 0 ? this.#deps.state.readConfig() : this.#readNetwork(domain)
+    return blockPrefix === 0 ? undefined : blockPrefix
   }
 
   #setPrefix(domain: number, blockPrefix: number): void {
     if (domain === 0) this.#deps.state.writeConfig({ ...this.#deps.state.readConfig(), blockPrefix })
-    else this.#deps.networks.set(networkKey.encode({ vni: domain }), network.encode({ blockPrefix }))
+    else this.#writeNetwork(domain, { ...this.#readNetwork(domain), blockPrefix })
+  }
+
+  #readNetwork(vni: number): NetworkRecord {
+    const value = this.#deps.networks.get(networkKey.encode({ vni }))
+    return value === undefined ? UNKNOWN : network.decode(value)
+  }
+
+  #writeNetwork(vni: number, value: NetworkRecord): void {
+    const key = networkKey.encode({ vni })
+    if (value.blockPrefix === 0 && value.prefix === 0) this.#deps.networks.delete(key)
+    else this.#deps.networks.set(key, network.encode(value))
   }
 }
+
+const UNKNOWN: NetworkRecord = { ip: '0.0.0.0', blockPrefix: 0, prefix: 0 }
 
 function parseBlock(cidr: string): { block: string; prefix: number } {
   const match = /^([\d.]+)\/(\d{1,2})$/.exec(cidr)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
 import type { BpfMap } from '../kernel/bpf-map.ts'
-import { openTestDataplane, type TestDataplane, type TestVerdict } from '../testing/test-dataplane.ts'
+import { openTestDataplane, TEST_HOST, type TestDataplane, type TestVerdict } from '../testing/test-dataplane.ts'
 import {
   addOtherHost,
   CLOSED,
@@ -70,6 +70,43 @@ describe('Tables of policy', () => {
     host.tables.removePolicySet(policySet)
   })
 
+  it('give back what they took for a set that does not fit', async () => {
+    const small = await openTestDataplane({ maxEntries: new Map([['pairs', 3]]) })
+    const sizes = (): number[] => ['pairs', 'lists'].map((map) => small.map(map).keys().length)
+    const peers = (count: number): Record<number, typeof OPEN> =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [300 + i, onlyPorts('TCP', [i])]))
+    assert.throws(
+      () => small.tables.addPolicySet(policySetOf('big', { byIdentity: peers(9) })),
+      /map pairs of 3 entries/,
+    )
+    assert.deepEqual(sizes(), [0, 0])
+    const id = small.tables.addPolicySet(policySetOf('small', { byIdentity: peers(2) }))
+    const ranges = onlyPorts(
+      'TCP',
+      Array.from({ length: 3000 }, (_, i) => i * 2),
+    )
+    const ingress = new Map([
+      [400, CLOSED],
+      [401, ranges],
+    ])
+    assert.throws(
+      () => small.tables.extendPolicySet(id, { ingress, egressOfPeers: new Map() }),
+      /into more than 4096 ranges/,
+    )
+    assert.deepEqual(sizes(), [2, 2])
+    small.close()
+  })
+
+  it('forget counters of rules that are long gone', async () => {
+    const other = await openTestDataplane()
+    const hits = other.map('rule_hits')
+    for (let rule = 1; rule <= 5000; rule++)
+      hits.set(Buffer.from(Uint32Array.of(rule).buffer), Buffer.alloc(hits.valueBytes))
+    openTables({ areAdopted: true, programFd: () => 0, map: other.map, close: () => {} }, TEST_HOST).close()
+    assert.equal(hits.keys().length, 4096)
+    other.close()
+  })
+
   it('refuse what would leave a pod without a policy that is there', () => {
     assert.throws(() => host.tables.setEndpoint(podOf(2, { policySet: 77 })), /policy set 77: there is none/)
     const policySet = host.tables.addPolicySet(policySetOf('used'))
@@ -114,15 +151,7 @@ describe('Tables of policy', () => {
     const contents = (): string[] => TABLES.map((name) => `${name}: ${host.map(name).keys().length}`)
     const before = contents()
 
-    const next = openTables(
-      { areAdopted: true, programFd: () => 0, map: host.map, close: () => {} },
-      {
-        nodeIP: '192.168.77.1',
-        hostDevice: { ifindex: 2, address: '10.244.1.1' },
-        uplinks: [{ ifindex: 3 }],
-        podMtu: 1442,
-      },
-    )
+    const next = openTables({ areAdopted: true, programFd: () => 0, map: host.map, close: () => {} }, TEST_HOST)
     assert.deepEqual(contents(), before)
     assert.deepEqual(
       next

@@ -93,7 +93,7 @@ export class BpfMap implements BpfMapShape {
       for (const [key, value] of part) this.#check(key, value)
       const keys = Buffer.concat(part.map(([key]) => key))
       const values = Buffer.concat(part.map(([, value]) => value))
-      requireBpf(`write ${part.length} entries to map ${this.name} of ${this.maxEntries}`, 'mapUpdateBatch', [
+      requireBpf(`write ${part.length} entries to map ${this.name} of ${this.maxEntries} entries`, 'mapUpdateBatch', [
         [16, 8, keys],
         [24, 8, values],
         [32, 4, part.length],

@@ -3,22 +3,29 @@ import { isNull, lastErrno, loadLibBpf, registerRingCallback, unregisterRingCall
 
 /** Records that programs write for this process. */
 export interface RingBuffer {
-  /** Calls the listener with all that is there; returns how many. */
-  consume(): number
+  /** All that came since the last call. */
+  read(): Uint8Array[]
   close(): void
 }
 
-/** Follows the ring buffer map `fd`. Nothing is called by itself: the owner decides when to {@link RingBuffer.consume}. */
-export function openRingBuffer(fd: number, listener: (sample: Uint8Array) => void): RingBuffer {
+/** Follows the ring buffer map `fd`. Nothing is read by itself. */
+export function openRingBuffer(fd: number): RingBuffer {
   const lib = loadLibBpf()
-  const callback = registerRingCallback(listener)
+  let samples: Uint8Array[] = []
+  const callback = registerRingCallback((sample) => void samples.push(sample))
   const ring = lib.newRing(fd, callback, null, null)
   if (isNull(ring)) {
     unregisterRingCallback(callback)
     throw new DataplaneError('Cannot follow the drop log', { errno: lastErrno() })
   }
   return {
-    consume: () => lib.consumeRing(ring),
+    read() {
+      // what is done with samples is done outside of libbpf: it may fail, or close the ring
+      lib.consumeRing(ring)
+      const all = samples
+      samples = []
+      return all
+    },
     close() {
       lib.freeRing(ring)
       unregisterRingCallback(callback)

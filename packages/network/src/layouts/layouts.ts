@@ -139,9 +139,9 @@ export const fragmentKey = struct('fragment_key', {
 })
 export const fragment = struct('fragment', { sourcePort: u16, destinationPort: u16, seen: u32 })
 
-/** Networks with a CIDR of their own, which is also their domain of routes. */
+/** Networks with a CIDR of their own, which are also domains of routes. Lengths of their blocks and of the CIDR; 0: not known. */
 export const networkKey = struct('network_key', { vni: u32 })
-export const network = struct('network', { blockPrefix: u32 })
+export const network = struct('network', { ip: address, blockPrefix: u32, prefix: u32 })
 
 export const ruleKey = struct('rule_key', { rule: u32 })
 export const counter = struct('counter', { packets: u64, bytes: u64 })
@@ -205,6 +205,7 @@ export type SegmentRecord = ValueOf<typeof segment>
 export type ListRecord = ValueOf<typeof list>
 export type PairRecord = ValueOf<typeof pair>
 export type CtEntryRecord = ValueOf<typeof ctEntry>
+export type NetworkRecord = ValueOf<typeof network>
 export type EndpointRecord = ValueOf<typeof endpoint>
 export type PolicySetRecord = ValueOf<typeof policySet>
 export type HostConfig = ValueOf<typeof hostConfig>

@@ -89,8 +89,7 @@ export async function openTestDataplane(
   const tables = openTables(programs, host)
   const account = mapSharedMemory(programs.map('.data.trace').fd, trace.size)
   const view = new DataView(account.bytes)
-  const drops: DropEvent[] = []
-  const ring = openRingBuffer(programs.map('drop_log').fd, (sample) => void drops.push(decodeDrop(sample)))
+  const ring = openRingBuffer(programs.map('drop_log').fd)
   return {
     tables,
     run(name, frame, runOptions = {}) {
@@ -109,10 +108,7 @@ export async function openTestDataplane(
         lookups,
       }
     },
-    readDrops() {
-      ring.consume()
-      return drops.splice(0)
-    },
+    readDrops: () => ring.read().map(decodeDrop),
     listFlows: () =>
       programs
         .map('ct')
