@@ -2,9 +2,11 @@ import { isDeepStrictEqual } from 'node:util'
 import { formatKey, splitQualifiedName, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
 import {
   networkidentities,
+  remotenodes,
   subnets,
   vpcs,
   type NetworkIdentity,
+  type RemoteNode,
   type Subnet,
   type Vpc,
 } from '@centaurus/api/centaurus/v1'
@@ -67,6 +69,7 @@ export class ClusterView {
   readonly nodeName: string
   readonly #pods: Informer<Pod>
   readonly #nodes: Informer<Node>
+  readonly #remoteNodes: Informer<RemoteNode>
   readonly #namespaces: Informer<Namespace>
   readonly #networkPolicies: Informer<NetworkPolicy>
   readonly #clusterNetworkPolicies: Informer<ClusterNetworkPolicy>
@@ -83,6 +86,7 @@ export class ClusterView {
     const all = <T extends KubeObject>(type: ResourceType<T>): Informer<T> => informers.informer(type)
     this.#pods = podInformers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` })
     this.#nodes = all(nodes)
+    this.#remoteNodes = all(remotenodes)
     this.#namespaces = all(namespaces)
     this.#networkPolicies = all(networkpolicies)
     this.#clusterNetworkPolicies = all(clusternetworkpolicies)
@@ -103,6 +107,7 @@ export class ClusterView {
     this.#waiting = Object.entries({
       pods: this.#pods,
       nodes: this.#nodes,
+      remotenodes: this.#remoteNodes,
       namespaces: this.#namespaces,
       networkpolicies: this.#networkPolicies,
       clusternetworkpolicies: this.#clusterNetworkPolicies,
@@ -124,6 +129,7 @@ export class ClusterView {
       [
         this.#pods,
         this.#nodes,
+        this.#remoteNodes,
         this.#namespaces,
         this.#networkPolicies,
         this.#clusterNetworkPolicies,
@@ -168,8 +174,9 @@ export class ClusterView {
     return this.#nodes.list().find(({ metadata }) => metadata.name === this.nodeName)
   }
 
+  /** Those of other partitions too: of these only what decides about packets is known. */
   get nodes(): readonly Stored<Node>[] {
-    return this.#nodes.list()
+    return [...this.#nodes.list(), ...this.#remoteNodes.list()]
   }
 
   get vpcs(): readonly Stored<Vpc>[] {

@@ -10,6 +10,8 @@ import { ensureHostNetwork, type HostNetwork } from '../host/host-network.ts'
 import { HOST_DEVICE } from '../host/host-plan.ts'
 import { systemPodHost } from '../host/pod-host.ts'
 import { createNodeBlocks } from '../ipam/address-blocks.ts'
+import { PolicyReporter } from '../policy-report/policy-reporter.ts'
+import { reportTenant } from '../policy-report/report-tenant.ts'
 import { createVpcBlocks } from '../ipam/vpc-blocks.ts'
 import { RuleBook } from '../policy/rule-book.ts'
 import { createHealthCheckServer } from '../services/health-check-server.ts'
@@ -116,6 +118,8 @@ async function startOnHost(
   { view, podCIDR, closers }: OnHost,
 ): Promise<{ problem(): string | undefined }> {
   const { clock, random, logger, dns, stateDir, podNetworks, serviceCIDRs } = options
+  const reporter = new PolicyReporter(options)
+  closers.push(() => reporter.close())
   const store = new AttachmentStore(join(stateDir, 'attachments'))
   const host = await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir })
   const dataplane = await options.openDataplane(host)
@@ -136,6 +140,7 @@ async function startOnHost(
       lastChange = { ...change, at: new Date(clock.now()).toISOString() }
       metrics.observeApplied(change)
     },
+    onPlanned: (planned) => reportTenant(reporter, view, planned),
     onServices: ({ healthChecks: checks }) => void healthChecks.apply(checks),
   })
   closers.push(() => networks.close())

@@ -3,6 +3,7 @@ import type { Clock, Logger, Random, Timer } from '@centaurus/base'
 import type { AttachedPod, EndpointReference, KnownEndpoint, PodReference } from '../cni/pod-network-source.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { RuleBook } from '../policy/rule-book.ts'
+import type { PlannedTenant } from '../policy-report/report-tenant.ts'
 import type { ClusterView, ViewChange } from './cluster-view.ts'
 import { endpointKey, type LocalPod } from './local-pod.ts'
 import type { ServicePlan } from '../services/plan.ts'
@@ -23,6 +24,8 @@ export interface PodNetworksDeps {
   readonly logger: Logger
   /** Hears of each change of a tenant that reached the kernel. */
   readonly onApplied?: ((change: AppliedChange) => void) | undefined
+  /** Hears of each tenant whose objects are all in the kernel again, whether or not that took a write; before any other news. */
+  readonly onPlanned?: ((planned: PlannedTenant) => void) | undefined
   /** Hears of each plan of Services that is in the kernel. */
   readonly onServices?: ((plan: ServicePlan) => void) | undefined
 }
@@ -286,12 +289,14 @@ export class PodNetworks {
 
   /** `since`: when the first news of it came; undefined: it was not the API's. */
   #plan(tenant: string, since: number | undefined): void {
-    const { clock, onApplied } = this.#deps
-    const plan = this.#planner(tenant).plan(this.#podsOf(tenant))
+    const { clock, onApplied, onPlanned } = this.#deps
+    const pods = this.#podsOf(tenant)
+    const plan = this.#planner(tenant).plan(pods)
     const writes = this.#apply(plan)
     this.#dirty.delete(tenant)
     const now = clock.monotonicMs()
     if (plan.againAtMs !== undefined) this.#again(tenant, plan.againAtMs - now)
+    onPlanned?.({ tenant, hasPods: pods.length > 0, effectiveAfterMs: now - (since ?? now) })
     if (since !== undefined && writes > 0) onApplied?.({ tenant, writes, effectiveAfterMs: now - since })
   }
 
