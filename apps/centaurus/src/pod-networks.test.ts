@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
-import { isStatus, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
+import { ALL_TENANTS, isStatus, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
 import {
   clusternetworkpolicystatuses,
   networkidentities,
@@ -133,6 +133,21 @@ describe('what a node of another partition knows of networks and policies', () =
       policy('', 'app').spec.podSelector,
     )
     assert.equal(known(namespaces).get('default--acme')?.metadata.labels?.['kubernetes.io/metadata.name'], 'default')
+  })
+
+  it('is the same for what serves its network, which reads the view over all tenants', async () => {
+    const impersonate = { user: 'system:kube-proxy', groups: ['system:authenticated'] }
+    const proxy = connections.client({ impersonate, tenant: ALL_TENANTS })
+    for (const kind of [...KINDS, remotenodes as ResourceType<KubeObject>]) {
+      const { items } = await proxy.list(kind)
+      const seen = items.filter(isOf('acme')).map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`)
+      const own = known(kind)
+        .list()
+        .filter(isOf('acme'))
+        .map(({ metadata }) => `${metadata.name} ${metadata.resourceVersion}`)
+      assert.deepEqual(seen.toSorted(), own.toSorted(), kind.resource)
+    }
+    await proxy.close()
   })
 
   it('follows policies as they come, change and go', async () => {
