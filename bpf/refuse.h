@@ -50,12 +50,18 @@ separate int write_answer(context *ctx, const struct flow *flow, struct service_
 	return bpf_skb_store_bytes(ctx, ETH_HLEN + sizeof(ip), s->answer, sizeof(s->answer), 0);
 }
 
+/*
+ * The packet may have come with its sum still to be made (CHECKSUM_PARTIAL, from a pod or a virtual machine): then a device makes it over what stands in the
+ * sum's place, and no helper says or changes that. So the answer is one for which both come to the same: the sum's place has the sum of the pseudo header, as for
+ * such packets, and the window, which means nothing in a reset, makes that the right sum as well. In the error for UDP a device writes into a field that is unused,
+ * and 0xffff for 0, which is the same to the sum.
+ */
 inlined int write_reset(context *ctx, const struct flow *flow, struct service_scratch *s)
 {
 	struct tcphdr *reset = (struct tcphdr *)s->answer;
 	__be32 pseudo[3] = { flow->destination, flow->source, bpf_htonl(((__u32)IPPROTO_TCP << 16) | sizeof(*reset)) };
 	struct tcphdr tcp;
-	__u32 sum, payload;
+	__u32 payload;
 
 	if (bpf_skb_load_bytes(ctx, flow->l4, &tcp, sizeof(tcp)) < 0)
 		return -1;
@@ -71,8 +77,8 @@ inlined int write_reset(context *ctx, const struct flow *flow, struct service_sc
 		reset->ack = 1;
 		reset->ack_seq = bpf_htonl(bpf_ntohl(tcp.seq) + payload + tcp.syn + tcp.fin);
 	}
-	sum = (__u32)bpf_csum_diff(NULL, 0, pseudo, sizeof(pseudo), 0);
-	reset->check = sum_of(reset, sizeof(*reset), sum);
+	reset->check = ~sum_of(pseudo, sizeof(pseudo), 0);
+	reset->window = sum_of(reset, sizeof(*reset), reset->check);
 	return write_answer(ctx, flow, s, IPPROTO_TCP);
 }
 

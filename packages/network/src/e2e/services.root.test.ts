@@ -6,6 +6,7 @@ import { sendInBulk } from '../testing/bulk.ts'
 import { type AttachMode, TestCluster, type TestHost, type TestPod } from '../testing/cluster.ts'
 import type { NetworkNamespace } from '../testing/network-namespace.ts'
 import { EchoServer, findWrongProbes, type Probe, type ProbeResult, type ServedPort } from '../testing/reachability.ts'
+import { Socket } from '../testing/sockets.ts'
 
 const PORTS: readonly ServedPort[] = [
   { protocol: 'TCP', port: 8080 },
@@ -18,6 +19,9 @@ const LOCAL_NODE_PORT = 30_081
 const BULK_NODE_PORT = 30_082
 const BULK_PORT = 5000
 const MEGABYTE = 2 ** 20
+const WAIT_MS_MAX = 10_000
+/** Source: errno(3). */
+const ECONNRESET = 104
 
 if (!isInNamespaces()) {
   describe('services on two hosts', () => {
@@ -66,6 +70,7 @@ function testServices(attach: AttachMode): void {
       ...BARE,
       ip: undefined,
       scope: 'external',
+      whenExternalEmpty: isLocal ? 'drop' : 'refuse',
       port: isLocal ? LOCAL_NODE_PORT : NODE_PORT,
       protocol,
       backends,
@@ -167,6 +172,86 @@ function testServices(attach: AttachMode): void {
     }
   })
 
+  it('refuses the world at a node port that nobody serves', () => {
+    serve((host) => both.map((protocol) => nodePort(host, [], { protocol })))
+    const { address } = cluster.host(1).plan
+    const probes = both.map((protocol) =>
+      expect(cluster.wire, address, { port: NODE_PORT, protocol, expected: 'refused' }),
+    )
+    assert.deepEqual(wrong(probes), [])
+  })
+
+  it('keeps a connection to a pod that ends, and resets it when the pod is gone', () => {
+    const listener = Socket.tcp(near.namespace).bind({ ip: near.endpoint.ip, port: 8081 }).listen()
+    const lead = (host: TestHost, more: Partial<ServiceFrontend>): ServiceFrontend[] => [
+      { ...clusterIP(host, []), ...more },
+    ]
+    const [backend] = backendsOf(near.host, [near], 8081)
+    serve((host) => lead(host, { backends: [backend!] }))
+    const asking = Socket.tcp(client.namespace)
+    asking.connect({ ip: SERVICE, port: 80 })
+    const stream = waitFor(() => listener.accept())
+    serve((host) => lead(host, { backends: backendsOf(host, [far]), draining: [{ ...backend!, isServing: false }] }))
+    waitFor(() => asking.send(Buffer.from('still here')) === 10 || undefined)
+    assert.equal(waitFor(() => stream.receive()).data.toString(), 'still here')
+    serve((host) => lead(host, { backends: backendsOf(host, [far]) }))
+    asking.send(Buffer.from('gone'))
+    assert.equal(
+      waitFor(() => asking.takeError() || undefined),
+      ECONNRESET,
+    )
+    for (const socket of [asking, stream, listener]) socket.close()
+  })
+
+  it('sends a UDP flow on to another pod at once when its own serves no more', () => {
+    const sockets = [near, far].map(({ namespace }) => Socket.udp(namespace).bind({ ip: '0.0.0.0', port: 8082 }))
+    const lead = (pod: TestPod): void =>
+      serve((host) => [{ ...clusterIP(host, [], 'UDP'), backends: backendsOf(host, [pod], 8082) }])
+    const asking = Socket.udp(client.namespace)
+    asking.connect({ ip: SERVICE, port: 80 })
+    for (const [index, pod] of [near, far, near].entries()) {
+      lead(pod)
+      asking.send(Buffer.from(`question ${index}`))
+      const { data, from } = waitFor(() => sockets[pod === near ? 0 : 1]?.receive())
+      assert.equal(data.toString(), `question ${index}`)
+      sockets[pod === near ? 0 : 1]?.sendTo(Buffer.from(`answer ${index}`), from)
+      assert.equal(waitFor(() => asking.receive()).data.toString(), `answer ${index}`)
+    }
+    for (const socket of [asking, ...sockets]) socket.close()
+  })
+
+  it('carries datagrams in fragments both ways, and answers in fragments to the world', () => {
+    const large = Buffer.alloc(4000, 'large')
+    const sockets = [near, far].map(({ namespace }) =>
+      Socket.udp(namespace).bind({ ip: '0.0.0.0', port: 8083 }).allowFragments(),
+    )
+    const exchange = (asking: Socket, { question, pod }: { question: Buffer; pod: TestPod }): void => {
+      const server = sockets[pod === near ? 0 : 1]!
+      asking.send(question)
+      const { data, from } = waitFor(() => server.receive())
+      assert.deepEqual(data, question)
+      server.sendTo(large, from)
+      assert.deepEqual(waitFor(() => asking.receive()).data, large)
+      asking.close()
+    }
+    for (const pod of [near, far]) {
+      serve((host) => {
+        const backends = backendsOf(host, [pod], 8083)
+        return [
+          { ...clusterIP(host, [], 'UDP'), backends },
+          { ...nodePort(host, [], { protocol: 'UDP' }), backends, externalBackends: backends },
+        ]
+      })
+      const inside = Socket.udp(client.namespace).allowFragments()
+      inside.connect({ ip: SERVICE, port: 80 })
+      exchange(inside, { question: large, pod })
+      const outside = Socket.udp(cluster.wire)
+      outside.connect({ ip: cluster.host(1).plan.address, port: NODE_PORT })
+      exchange(outside, { question: Buffer.from('small'), pod })
+    }
+    for (const socket of sockets) socket.close()
+  })
+
   for (const [what, to] of [
     ['a pod on this host', 'near'],
     ['a pod on another host', 'far'],
@@ -187,6 +272,16 @@ function testServices(attach: AttachMode): void {
       )
       assert.deepEqual(sendInBulk({ ...ends, client: cluster.host(1).namespace, ip: SERVICE, port: 80 }), whole)
     })
+}
+
+/** Asks until there is something. */
+function waitFor<Result>(ask: () => Result | undefined): Result {
+  const deadline = performance.now() + WAIT_MS_MAX
+  for (;;) {
+    const result = ask()
+    if (result !== undefined) return result
+    assert.ok(performance.now() < deadline, `Nothing came within ${WAIT_MS_MAX} ms`)
+  }
 }
 
 const BARE: ServiceFrontend = {
