@@ -10,6 +10,7 @@
 #define ENDPOINTS_MAX 4096
 #define ROUTES_MAX 65536
 #define NODES_MAX 16384
+#define NETWORKS_MAX 65536
 #define PAIRS_MAX 262144
 #define LISTS_MAX 32768
 #define CIDRS_MAX 65536
@@ -37,7 +38,7 @@ TABLE(pairs, BPF_MAP_TYPE_HASH, struct pair_key, struct pair, PAIRS_MAX, BPF_F_N
 TABLE(lists, BPF_MAP_TYPE_HASH, struct list_key, struct list, LISTS_MAX, BPF_F_NO_PREALLOC);
 TABLE(cidrs, BPF_MAP_TYPE_LPM_TRIE, struct cidr_key, struct cidr, CIDRS_MAX, BPF_F_NO_PREALLOC);
 TABLE(identities, BPF_MAP_TYPE_HASH, struct identity_key, struct identity, IDENTITIES_MAX, BPF_F_NO_PREALLOC);
-TABLE(networks, BPF_MAP_TYPE_HASH, struct network_key, struct network, ENDPOINTS_MAX, BPF_F_NO_PREALLOC);
+TABLE(networks, BPF_MAP_TYPE_HASH, struct network_key, struct network, NETWORKS_MAX, BPF_F_NO_PREALLOC);
 TABLE(ct, BPF_MAP_TYPE_LRU_HASH, struct ct_key, struct ct_entry, CT_MAX, 0);
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, FRAGMENTS_MAX, 0);
 TABLE(rule_hits, BPF_MAP_TYPE_PERCPU_HASH, struct rule_key, struct counter, RULES_MAX, BPF_F_NO_PREALLOC);

@@ -19,14 +19,17 @@ type Tables = Pick<
   | 'extendPolicySet'
   | 'listEndpoints'
   | 'listIdentities'
+  | 'listNetworks'
   | 'listNodes'
   | 'listRoutes'
   | 'removeEndpoint'
   | 'removeIdentities'
+  | 'removeNetwork'
   | 'removeNode'
   | 'removePolicySet'
   | 'removeRoute'
   | 'setEndpoint'
+  | 'setNetwork'
   | 'setNode'
   | 'setRoute'
 >
@@ -50,6 +53,7 @@ export class PlanApplier {
   readonly #keyPrefix: string
   #routes: ReadonlyMap<string, Route>
   #believed: ReadonlySet<string>
+  #ownCidrs: ReadonlyMap<number, string>
 
   /** Takes over what an earlier daemon left in the kernel. */
   constructor(dataplane: Tables, random: Random) {
@@ -58,6 +62,7 @@ export class PlanApplier {
     this.#keyPrefix = `${random.integer(2 ** 32)}-${random.integer(2 ** 32)}`
     this.#routes = new Map(dataplane.listRoutes().map((route) => [routeKey(route), route]))
     this.#believed = new Set(dataplane.listNodes())
+    this.#ownCidrs = new Map(dataplane.listNetworks().map(({ vni, cidr }) => [vni, cidr]))
     for (const { vni, id } of dataplane.listIdentities()) this.#network(vni).identities.add(id)
     for (const { policySet, ...endpoint } of dataplane.listEndpoints()) {
       const state = this.#network(endpoint.vni)
@@ -108,9 +113,18 @@ export class PlanApplier {
       if (endpoints.size === 0) this.applyNetwork({ vni, endpoints: new Map(), identities: new Set() })
   }
 
+  #applyOwnCidrs(networks: ReadonlyMap<number, string>): number {
+    const changed = [...networks].filter(([vni, cidr]) => this.#ownCidrs.get(vni) !== cidr)
+    const gone = [...this.#ownCidrs.keys()].filter((vni) => !networks.has(vni))
+    for (const [vni, cidr] of changed) this.#dataplane.setNetwork({ vni, cidr })
+    for (const vni of gone) this.#dataplane.removeNetwork(vni)
+    this.#ownCidrs = networks
+    return changed.length + gone.length
+  }
+
   /** New nodes are believed before anything is sent to them, and old ones as long as something is. Returns the number of writes. */
-  applyTopology({ routes, believed }: TopologyPlan): number {
-    let writes = 0
+  applyTopology({ routes, believed, networks }: TopologyPlan): number {
+    let writes = this.#applyOwnCidrs(networks)
     for (const address of believed) {
       if (this.#believed.has(address)) continue
       this.#dataplane.setNode(address)

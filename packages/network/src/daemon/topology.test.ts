@@ -37,7 +37,7 @@ describe('what a host knows of the others', () => {
       metadata: { name: `s--${tenant}`, annotations: { 'centaurus.io/tenant': tenant } },
       spec: { vpc, cidr: '10.20.0.64/26', node: on },
     })
-    const { routes } = plan(
+    const { routes, networks } = plan(
       [node('n1', '192.0.2.1', undefined), node('n2', '192.0.2.2', undefined), node('n3', '192.0.2.3', undefined)],
       {
         vpcs: [named('acme', 4097), named('beta', 4098)],
@@ -54,6 +54,13 @@ describe('what a host knows of the others', () => {
       [
         ['4097/10.20.0.64/26', '192.0.2.2'],
         ['4098/10.20.0.64/26', '192.0.2.3'],
+      ],
+    )
+    assert.deepEqual(
+      [...networks],
+      [
+        [4097, '10.20.0.0/16'],
+        [4098, '10.20.0.0/16'],
       ],
     )
   })

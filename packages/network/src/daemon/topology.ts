@@ -17,6 +17,8 @@ export interface TopologyPlan {
   readonly routes: ReadonlyMap<string, Route>
   /** Addresses of the other nodes. */
   readonly believed: ReadonlySet<string>
+  /** CIDRs of networks that have one of their own, by number. */
+  readonly networks: ReadonlyMap<number, string>
 }
 
 /** Domain of the networks whose pods have addresses of their nodes. */
@@ -38,7 +40,10 @@ export function planTopology({ nodeName, nodes, vpcs, subnets }: TopologyInputs)
     const node = addresses.get(subnet.spec.node)
     if (domain !== undefined && node !== undefined) addRoute(routes, { domain, cidr: subnet.spec.cidr, node })
   }
-  return { routes, believed: new Set(addresses.values()) }
+  const networks = new Map<number, string>()
+  for (const { spec, status } of vpcs)
+    if (spec?.cidr !== undefined && status?.vni !== undefined) networks.set(status.vni, spec.cidr)
+  return { routes, believed: new Set(addresses.values()), networks }
 }
 
 /** Names a route in a {@link TopologyPlan}. */

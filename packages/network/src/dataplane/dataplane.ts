@@ -81,6 +81,7 @@ export interface Dataplane {
   /** A network has a CIDR of its own: addresses in it that no pod has lead nowhere, and never to whoever has them outside. */
   setNetwork(network: { readonly vni: number; readonly cidr: string }): void
   removeNetwork(vni: number): void
+  listNetworks(): { readonly vni: number; readonly cidr: string }[]
   /** Believes identities in packets from this address. */
   setNode(address: string): void
   removeNode(address: string): void

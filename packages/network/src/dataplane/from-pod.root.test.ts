@@ -127,6 +127,7 @@ describe('What leaves a pod', () => {
       host.run('from_pod', fromPod(udpPacket({ source: own.ip, destination })), { ifindex: 15 })
     assert.equal(to('10.0.9.9').target, HOST_DEVICE)
     host.tables.setNetwork({ vni: 9, cidr: '10.0.0.0/16' })
+    assert.deepEqual(host.tables.listNetworks(), [{ vni: 9, cidr: '10.0.0.0/16' }])
     host.tables.setRoute({ domain: 9, cidr: '10.0.0.64/26', node: '192.168.77.3' })
     assert.equal(to('10.0.9.9').reason, 'NoEndpoint')
     assert.equal(to('10.0.0.70').target, UPLINK)

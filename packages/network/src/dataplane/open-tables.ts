@@ -77,6 +77,7 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
     listRoutes: () => routes.list(),
     setNetwork: (network) => routes.setNetwork(network),
     removeNetwork: (vni) => routes.removeNetwork(vni),
+    listNetworks: () => routes.listNetworks(),
     setNode: (address) => map('nodes').set(nodeKey.encode({ ip: address }), node.encode({ flags: 0 })),
     removeNode: (address) => void map('nodes').delete(nodeKey.encode({ ip: address })),
     listNodes: () =>

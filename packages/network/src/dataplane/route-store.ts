@@ -14,23 +14,53 @@ interface RouteStoreDeps {
 /** Which node has a block of addresses. All blocks of a domain have one length, so that a program finds the block of an address without a search. */
 export class RouteStore {
   readonly #deps: RouteStoreDeps
+  readonly #routes = new Map<string, Route>()
+  /** By domain. */
+  readonly #counts = new Map<number, number>()
 
+  /** Takes over what is in the tables. */
   constructor(deps: RouteStoreDeps) {
     this.#deps = deps
+    for (const [key, value] of deps.routes.entries()) {
+      const { domain, block } = routeKey.decode(key)
+      const { node, ifindex } = route.decode(value)
+      const cidr = `${block}/${this.#prefixOf(domain) ?? 32}`
+      this.#keep({ domain, cidr, node, ...(ifindex === 0 ? {} : { uplink: ifindex }) })
+    }
   }
 
-  set({ domain, cidr, node, uplink }: Route): void {
+  set(value: Route): void {
+    const { domain, cidr, node, uplink } = value
     const { block, prefix } = parseBlock(cidr)
     const known = this.#prefixOf(domain)
-    if (known !== undefined && known !== prefix && this.list().some((other) => other.domain === domain))
+    if (known !== undefined && known !== prefix && this.#counts.has(domain))
       throw new DataplaneError(`Cannot set route ${cidr}: other blocks of its network have length ${known}`)
     if (known !== prefix) this.#setPrefix(domain, prefix)
     this.#deps.routes.set(routeKey.encode({ domain, block }), route.encode({ node, ifindex: uplink ?? 0 }))
+    this.#keep({ ...value, cidr: `${block}/${prefix}` })
   }
 
   remove({ domain, cidr }: Pick<Route, 'domain' | 'cidr'>): void {
-    this.#deps.routes.delete(routeKey.encode({ domain, block: parseBlock(cidr).block }))
-    if (domain !== 0 && !this.list().some((other) => other.domain === domain)) this.#setPrefix(domain, 0)
+    const { block, prefix } = parseBlock(cidr)
+    this.#deps.routes.delete(routeKey.encode({ domain, block }))
+    if (!this.#routes.delete(keyText({ domain, cidr: `${block}/${prefix}` }))) return
+    const left = (this.#counts.get(domain) ?? 0) - 1
+    if (left > 0) {
+      this.#counts.set(domain, left)
+      return
+    }
+    this.#counts.delete(domain)
+    if (domain !== 0) this.#setPrefix(domain, 0)
+  }
+
+  list(): Route[] {
+    return [...this.#routes.values()]
+  }
+
+  #keep(value: Route): void {
+    const key = keyText(value)
+    if (!this.#routes.has(key)) this.#counts.set(value.domain, (this.#counts.get(value.domain) ?? 0) + 1)
+    this.#routes.set(key, value)
   }
 
   setNetwork({ vni, cidr }: { readonly vni: number; readonly cidr: string }): void {
@@ -42,12 +72,10 @@ export class RouteStore {
     this.#writeNetwork(vni, { ...this.#readNetwork(vni), ip: UNKNOWN.ip, prefix: 0 })
   }
 
-  list(): Route[] {
-    return this.#deps.routes.entries().map(([key, value]) => {
-      const { domain, block } = routeKey.decode(key)
-      const { node, ifindex } = route.decode(value)
-      const cidr = `${block}/${this.#prefixOf(domain) ?? 32}`
-      return { domain, cidr, node, ...(ifindex === 0 ? {} : { uplink: ifindex }) }
+  listNetworks(): { vni: number; cidr: string }[] {
+    return this.#deps.networks.entries().flatMap(([key, value]) => {
+      const { ip, prefix } = network.decode(value)
+      return prefix === 0 ? [] : [{ vni: networkKey.decode(key).vni, cidr: `${ip}/${prefix}` }]
     })
   }
 
@@ -74,6 +102,10 @@ export class RouteStore {
 }
 
 const UNKNOWN: NetworkRecord = { ip: '0.0.0.0', blockPrefix: 0, prefix: 0 }
+
+function keyText({ domain, cidr }: Pick<Route, 'domain' | 'cidr'>): string {
+  return `${domain} ${cidr}`
+}
 
 function parseBlock(cidr: string): { block: string; prefix: number } {
   const match = /^([\d.]+)\/(\d{1,2})$/.exec(cidr)
