@@ -190,6 +190,31 @@ describe('a policy set', () => {
   })
 })
 
+describe('a policy that is too much for a host', () => {
+  it('allows its lower ports and none beyond, and says so', () => {
+    const ports = Array.from({ length: 5000 }, (_, i) => ({ port: 1 + i * 2 }))
+    const world = createWorld()
+    const set = compile({ policies: [policy({ ingress: [{ ports }] })] }, world)
+    assert.equal(set.ingress.others.length, 4096)
+    const allows = (port: number, protocol: 'TCP' | 'UDP' = 'TCP'): boolean =>
+      judgeIngress(set, { protocol, port, identity: 256, source: '10.244.0.2' }).allow
+    assert.deepEqual(
+      [allows(1), allows(2), allows(4001), allows(4002), allows(9999), allows(1, 'UDP')],
+      [true, false, true, false, false, false],
+    )
+    assert.match(world.problemsOf('x', 'np')[0] ?? '', /^Its 5000 ingress ports may be more than a host can tell apart/)
+  })
+
+  it('is compiled when it has as many rules and ports as an object can hold', () => {
+    const ingress = Array.from({ length: 30_000 }, (_, i) => ({ ports: [{ port: 1 + i, endPort: 40_000 }] }))
+    const set = compile({ policies: [policy({ ingress })] })
+    assert.deepEqual(text(set.ingress.others).slice(0, 1), ['TCP 0-0 deny'])
+    assert.equal(judgeIngress(set, { protocol: 'TCP', port: 40_000, identity: 256, source: '10.244.0.2' }).allow, true)
+    assert.equal(judgeIngress(set, { protocol: 'TCP', port: 40_001, identity: 256, source: '10.244.0.2' }).allow, false)
+    assert.equal(set.ingress.others.length, 6)
+  })
+})
+
 describe('a rule that is not understood', () => {
   const unknown: [string, object][] = [
     ['domainNames', { action: 'Accept', to: [{ namespaces: {} }, { domainNames: ['example.com'] }] }],

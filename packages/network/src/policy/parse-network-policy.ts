@@ -3,6 +3,7 @@ import { parseBlock, type Block } from './block.ts'
 import { createPodsPeer } from './parse-peer.ts'
 import type { Direction, ParsedPolicy, Peer, PolicyRules, PortMatch } from './policy-rule.ts'
 import type { RuleId } from './policy-set.ts'
+import { LAST_PORT, SEGMENTS_MAX } from './verdict-list.ts'
 
 export interface ParseContext {
   readonly version: number
@@ -11,7 +12,6 @@ export interface ParseContext {
 }
 
 const ANYBODY: Peer = { kind: 'anybody' }
-const LAST_PORT = 65_535
 
 /**
  * Reads a NetworkPolicy. What can't be read allows nothing.
@@ -22,15 +22,22 @@ export function parseNetworkPolicy({ metadata, spec = {} }: NetworkPolicy, conte
   const problems: string[] = []
   const types = spec.policyTypes ?? []
   const isInferred = types.length === 0
-  const read = (direction: Direction, rules: readonly RuleParts[]): PolicyRules => ({
-    isolation: context.number(direction, -1, ''),
-    rules: rules.map((rule, index) => ({
-      id: context.number(direction, index, rule.text),
-      action: 'Accept',
-      peers: parsePeers(rule.peers, { namespace, problems }),
-      ports: parsePorts(rule.ports, problems),
-    })),
-  })
+  const read = (direction: Direction, rules: readonly RuleParts[]): PolicyRules => {
+    const ranges = rules.reduce((sum, { ports }) => sum + (ports?.length ?? 0), 0)
+    if (ranges * 2 >= SEGMENTS_MAX)
+      problems.push(
+        `Its ${ranges} ${direction} ports may be more than a host can tell apart: beyond ${SEGMENTS_MAX} ranges all ports are denied`,
+      )
+    return {
+      isolation: context.number(direction, -1, ''),
+      rules: rules.map((rule, index) => ({
+        id: context.number(direction, index, rule.text),
+        action: 'Accept',
+        peers: parsePeers(rule.peers, { namespace, problems }),
+        ports: parsePorts(rule.ports, problems),
+      })),
+    }
+  }
   return {
     key: `${namespace}/${metadata.name ?? ''}`,
     version: context.version,

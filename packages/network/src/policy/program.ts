@@ -1,8 +1,8 @@
 import { isAboutEverything, isTargetMeant, type Target } from './peer-truth.ts'
-import type { ParsedPolicy, PolicyRule, PolicyRules } from './policy-rule.ts'
-import type { PortProtocol, RuleId, Segment, VerdictList } from './policy-set.ts'
+import type { ParsedPolicy, PolicyRule, PolicyRules, Tier } from './policy-rule.ts'
+import type { PortProtocol, Segment, VerdictList } from './policy-set.ts'
 import { bothHold, type Truth } from './truth.ts'
-import { appendSegment, LAST_PORT, PRECEDENCE, PROTOCOLS } from './verdict-list.ts'
+import { appendSegment, closeRest, LAST_PORT, PRECEDENCE, PROTOCOLS } from './verdict-list.ts'
 
 /** A policy that is, or may be, for a pod. */
 export interface SelectedPolicy {
@@ -39,6 +39,10 @@ export interface ProgramRule {
 }
 
 interface Clause extends ProgramRule {
+  /** Its place among all: tiers, policies and rules in the order in which they are asked. */
+  readonly order: number
+  /** Place of its policy in its tier. */
+  readonly policy: number
   /** Ports by protocol, each with whether it is certain. */
   readonly spans: Readonly<Record<PortProtocol, readonly Span[]>>
   /** Whether the peer is meant; changes with each list that is made. */
@@ -51,11 +55,17 @@ interface Span {
   readonly truth: Truth
 }
 
-interface PolicyClauses {
-  readonly match: Truth
-  readonly isolation: RuleId
-  readonly clauses: readonly Clause[]
+/** A span of a clause where a list is being made. */
+interface Voice {
+  readonly clause: Clause
+  /** Whether policy, peer and port are meant. */
+  readonly truth: Truth
+  /** The same, were the policy certainly for the pod. */
+  readonly ruleTruth: Truth
 }
+
+/** Who speaks about a port, each tier by {@link Clause.order}. */
+type Voices = Readonly<Record<Tier, Voice[]>>
 
 type Verdict = Pick<Segment, 'allow' | 'precedence' | 'rule'>
 
@@ -68,24 +78,26 @@ export class Program {
   readonly #clauses: readonly Clause[]
   /** Rules that depend on the peer, with their place. */
   readonly #conditional: readonly (readonly [index: number, rule: PolicyRule])[]
-  readonly #admin: readonly Clause[]
-  readonly #policies: readonly PolicyClauses[]
-  readonly #baseline: readonly Clause[]
+  readonly #policies: readonly SelectedPolicy[]
+  /** {@link Clause.policy} of the first NetworkPolicy. */
+  readonly #firstPolicy: number
   readonly #doubt: ProgramOptions['doubt']
   readonly #lists = new Map<string, VerdictList>()
 
   constructor(selection: Selection, { namedPorts, doubt }: ProgramOptions) {
     this.#doubt = doubt
-    const compile = ({ rules, match }: SelectedPolicy): Clause[] =>
-      rules.rules.map((rule) => ({ rule, match, spans: spansOf(rule, namedPorts), peer: 'no' }))
-    this.#admin = selection.admin.flatMap(compile)
-    this.#policies = selection.policies.map((selected) => ({
-      match: selected.match,
-      isolation: selected.rules.isolation,
-      clauses: compile(selected),
-    }))
-    this.#baseline = selection.baseline.flatMap(compile)
-    this.#clauses = [...this.#admin, ...this.#policies.flatMap(({ clauses }) => clauses), ...this.#baseline]
+    const clauses: Clause[] = []
+    for (const [policy, { rules, match }] of [
+      ...selection.admin,
+      ...selection.policies,
+      ...selection.baseline,
+    ].entries()) {
+      for (const rule of rules.rules)
+        clauses.push({ rule, match, order: clauses.length, policy, spans: spansOf(rule, namedPorts), peer: 'no' })
+    }
+    this.#clauses = clauses
+    this.#firstPolicy = selection.admin.length
+    this.#policies = selection.policies
     this.rules = this.#clauses
     this.#conditional = this.#clauses.flatMap(({ rule }, i) => (isAboutEverything(rule) ? [] : [[i, rule] as const]))
   }
@@ -118,32 +130,53 @@ export class Program {
     return list
   }
 
+  /** Goes through the ports from bound to bound, so the cost is that of the bounds and of who speaks there, not of their product. */
   #build(): VerdictList {
     const list: Segment[] = []
-    const relevant = this.#clauses.filter(({ peer }) => peer !== 'no')
     for (const protocol of PROTOCOLS) {
-      const firsts = new Set([0])
-      for (const { spans } of relevant) {
-        for (const { first, last } of spans[protocol]) {
-          firsts.add(first)
-          if (last < LAST_PORT) firsts.add(last + 1)
-        }
-      }
-      const sorted = [...firsts].sort((a, b) => a - b)
-      for (const [i, firstPort] of sorted.entries()) {
-        const lastPort = (sorted[i + 1] ?? LAST_PORT + 1) - 1
-        const verdict = this.#decide((clause) => truthAt(clause, protocol, firstPort))
-        appendSegment(list, { protocol, firstPort, lastPort, ...verdict })
+      const bounds = this.#findBounds(protocol)
+      const ports = [...bounds.keys()].sort((a, b) => a - b)
+      const voices: Voices = { Admin: [], NetworkPolicy: [], Baseline: [] }
+      for (const [i, firstPort] of ports.entries()) {
+        const { begins, ends } = bounds.get(firstPort)!
+        for (const voice of ends) silence(voices[this.#tierOf(voice)], voice)
+        for (const voice of begins) join(voices[this.#tierOf(voice)], voice)
+        const lastPort = (ports[i + 1] ?? LAST_PORT + 1) - 1
+        appendSegment(list, { protocol, firstPort, lastPort, ...this.#decide(voices) })
       }
     }
-    return list
+    return closeRest(list)
   }
 
-  #decide(truthOf: (clause: Clause) => Truth): Verdict {
+  #findBounds(protocol: PortProtocol): Map<number, Bound> {
+    const bounds = new Map<number, Bound>([[0, { begins: [], ends: [] }]])
+    const at = (port: number): Bound => {
+      let bound = bounds.get(port)
+      if (bound === undefined) bounds.set(port, (bound = { begins: [], ends: [] }))
+      return bound
+    }
+    for (const clause of this.#clauses) {
+      if (clause.peer === 'no') continue
+      for (const { first, last, truth } of clause.spans[protocol]) {
+        const ruleTruth = bothHold(clause.peer, truth)
+        const voice = { clause, ruleTruth, truth: bothHold(clause.match, ruleTruth) }
+        at(first).begins.push(voice)
+        if (last < LAST_PORT) at(last + 1).ends.push(voice)
+      }
+    }
+    return bounds
+  }
+
+  #tierOf({ clause: { policy } }: Voice): Tier {
+    if (policy < this.#firstPolicy) return 'Admin'
+    return policy < this.#firstPolicy + this.#policies.length ? 'NetworkPolicy' : 'Baseline'
+  }
+
+  #decide({ Admin, NetworkPolicy, Baseline }: Voices): Verdict {
     return (
-      this.#decideTier(this.#admin, truthOf, PRECEDENCE.admin) ??
-      this.#decidePolicies(truthOf) ??
-      this.#decideTier(this.#baseline, truthOf, PRECEDENCE.baseline) ??
+      this.#decideTier(Admin, PRECEDENCE.admin) ??
+      this.#decidePolicies(NetworkPolicy) ??
+      this.#decideTier(Baseline, PRECEDENCE.baseline) ??
       OPEN
     )
   }
@@ -152,50 +185,60 @@ export class Program {
    * The first rule that holds decides. What may hold decides only towards the side of doubt (closed: Deny), and a Pass that may hold lets a later rule of
    * the other side decide nothing: if it held, the next tier would say.
    */
-  #decideTier(clauses: readonly Clause[], truthOf: (clause: Clause) => Truth, precedence: number): Verdict | undefined {
+  #decideTier(voices: readonly Voice[], precedence: number): Verdict | undefined {
     const decisive = this.#doubt === 'closed' ? 'Deny' : 'Accept'
     let mayHavePassed = false
-    for (const clause of clauses) {
-      const truth = truthOf(clause)
-      if (truth === 'no') continue
+    for (const { clause, truth } of voices) {
       const { action, id } = clause.rule
-      if (action === decisive) return { allow: action === 'Accept', precedence, rule: id }
-      if (truth === 'yes')
-        return action === 'Pass' || mayHavePassed ? undefined : { allow: action === 'Accept', precedence, rule: id }
+      const verdict = { allow: action === 'Accept', precedence, rule: id }
+      if (action === decisive) return verdict
+      if (truth === 'yes') return action === 'Pass' || mayHavePassed ? undefined : verdict
       if (action === 'Pass') mayHavePassed = true
     }
     return undefined
   }
 
   /** Undefined when no NetworkPolicy has the last word. */
-  #decidePolicies(truthOf: (clause: Clause) => Truth): Verdict | undefined {
-    const isCertain = this.#policies.some(({ match }) => match === 'yes')
-    if (this.#doubt === 'closed') return isCertain ? this.#decideCertain(truthOf) : this.#decideUncertain(truthOf)
-    for (const { clauses } of this.#policies) {
-      const found = clauses.find((clause) => truthOf(clause) !== 'no')
-      if (found !== undefined) return allow(found)
-    }
+  #decidePolicies(voices: readonly Voice[]): Verdict | undefined {
     const isolating = this.#policies.find(({ match }) => match === 'yes')
+    if (this.#doubt === 'closed' && isolating === undefined) return this.#decideUncertain(voices)
+    const found = this.#doubt === 'closed' ? voices.find(({ truth }) => truth === 'yes') : voices[0]
+    if (found !== undefined) return { allow: true, precedence: PRECEDENCE.allow, rule: found.clause.rule.id }
     return isolating === undefined ? undefined : deny(isolating)
   }
 
-  #decideCertain(truthOf: (clause: Clause) => Truth): Verdict | undefined {
-    const certain = this.#policies.filter(({ match }) => match === 'yes')
-    for (const { clauses } of certain) {
-      const found = clauses.find((clause) => truthOf(clause) === 'yes')
-      if (found !== undefined) return allow(found)
-    }
-    return deny(certain[0]!)
-  }
-
   /** Of policies that may be for the pod each alone must allow, and so must the next tier, in case that none is. */
-  #decideUncertain(truthOf: (clause: Clause) => Truth): Verdict | undefined {
-    for (const policy of this.#policies) {
-      // The match of a clause is its policy's, so a certain rule of an uncertain policy is uncertain: ask for the rule alone.
-      if (!policy.clauses.some((clause) => truthOf({ ...clause, match: 'yes' }) === 'yes')) return deny(policy)
-    }
-    return undefined
+  #decideUncertain(voices: readonly Voice[]): Verdict | undefined {
+    const allowing = new Set(voices.flatMap(({ clause, ruleTruth }) => (ruleTruth === 'yes' ? [clause.policy] : [])))
+    const silent = this.#policies.find((_, i) => !allowing.has(this.#firstPolicy + i))
+    return silent === undefined ? undefined : deny(silent)
   }
+}
+
+interface Bound {
+  readonly begins: Voice[]
+  /** Those that speak of ports below. */
+  readonly ends: Voice[]
+}
+
+function join(voices: Voice[], voice: Voice): void {
+  voices.splice(placeOf(voices, voice), 0, voice)
+}
+
+function silence(voices: Voice[], voice: Voice): void {
+  voices.splice(voices.indexOf(voice, placeOf(voices, voice)), 1)
+}
+
+/** Of the first that is not asked before it. */
+function placeOf(voices: readonly Voice[], { clause }: Voice): number {
+  let low = 0
+  let high = voices.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (voices[middle]!.clause.order < clause.order) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** Part of a signature: the rule at `index` means the peer. */
@@ -203,23 +246,8 @@ export function signRule(index: number, truth: Truth): string {
   return truth === 'no' ? '' : truth === 'yes' ? `${index},` : `${index}?,`
 }
 
-function allow({ rule }: Clause): Verdict {
-  return { allow: true, precedence: PRECEDENCE.allow, rule: rule.id }
-}
-
-function deny({ isolation }: PolicyClauses): Verdict {
-  return { allow: false, precedence: PRECEDENCE.isolation, rule: isolation }
-}
-
-function truthAt({ match, peer, spans }: Clause, protocol: PortProtocol, port: number): Truth {
-  if (peer === 'no') return 'no'
-  let inPorts: Truth = 'no'
-  for (const { first, last, truth } of spans[protocol]) {
-    if (port < first || port > last) continue
-    if (truth === 'yes') return bothHold(match, peer)
-    inPorts = truth
-  }
-  return bothHold(bothHold(match, peer), inPorts)
+function deny({ rules }: SelectedPolicy): Verdict {
+  return { allow: false, precedence: PRECEDENCE.isolation, rule: rules.isolation }
 }
 
 function spansOf({ ports }: PolicyRule, namedPorts: ProgramOptions['namedPorts']): Clause['spans'] {

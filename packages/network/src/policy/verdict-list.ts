@@ -6,6 +6,9 @@ export const PROTOCOLS: readonly PortProtocol[] = ['TCP', 'UDP', 'SCTP', 'other'
 
 export const LAST_PORT = 65_535
 
+/** A host can't tell more segments of one peer apart. */
+export const SEGMENTS_MAX = 4096
+
 /**
  * Precedence by what decided. Within a list everything is decided; precedence is for what the list of an identity and that of an address say of
  * the same packet: an Admin rule about the identity goes before a NetworkPolicy's ipBlock, which goes before that nothing allows.
@@ -55,6 +58,19 @@ export function appendSegment(list: Segment[], segment: Segment): void {
     before.rule === segment.rule
   if (joins) list[list.length - 1] = { ...before, lastPort: segment.lastPort }
   else list.push(segment)
+}
+
+/** A list that is too long keeps its beginning and denies the rest, so that who makes one hurts nobody else. */
+export function closeRest(list: Segment[]): VerdictList {
+  const cut = list[SEGMENTS_MAX - PROTOCOLS.length]
+  if (list.length <= SEGMENTS_MAX || cut === undefined) return list
+  const closed = { lastPort: LAST_PORT, allow: false, precedence: PRECEDENCE.admin, rule: cut.rule }
+  const later = PROTOCOLS.slice(PROTOCOLS.indexOf(cut.protocol) + 1)
+  return [
+    ...list.slice(0, SEGMENTS_MAX - PROTOCOLS.length),
+    { protocol: cut.protocol, firstPort: cut.firstPort, ...closed },
+    ...later.map((protocol) => ({ protocol, firstPort: 0, ...closed })),
+  ]
 }
 
 function textOf(list: VerdictList): string {
