@@ -1,7 +1,9 @@
 /** `npm run soak -- NAME --rounds N`: breaks a part again and again, from a seed, and checks what is left. */
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { prepareChaosPlane } from 'centaurus/chaos'
 import { runChaosRound } from '@centaurus/simulation/chaos'
@@ -10,7 +12,8 @@ import { runPartitionRound } from '../conformance/lib/partition-soak.ts'
 
 const ROUNDS_DEFAULT = 100
 const OUTAGE_SECONDS_DEFAULT = 20
-const USAGE = `Usage: npm run soak -- store|etcd|cluster|partitions [--rounds N] [--seed N] [--outage SECONDS]
+const OUTPUT_BYTES_MAX = 16 * 2 ** 20
+const USAGE = `Usage: npm run soak -- store|etcd|cluster|partitions|network-fuzz|network-churn [--rounds N] [--seed N] [--outage SECONDS]
 
   store     writes under load, kills the writer with SIGKILL, opens the store and checks it.
             A failure prints the seed and keeps the directory.
@@ -22,6 +25,10 @@ const USAGE = `Usage: npm run soak -- store|etcd|cluster|partitions [--rounds N]
   partitions  a real cluster of four partitions, three members of etcd and two gateways, each on a host of its own
             (a network namespace: needs root), used by clients all the time. Machines are killed, frozen, cut off
             (one way alone as well), slowed down and filled up. A failure prints its seed and keeps the logs.
+  network-fuzz   the programs of pod networks on mutated frames, in user space with every check of the compiler, and in the
+            kernel: a million frames a round and program, each round with the next seed. Needs root and clang.
+  network-churn  pods, identities and policies come and go on two hosts, daemons restart, flows go on all the while; a model
+            says who reaches whom. Needs root.
 
   --rounds N   default ${ROUNDS_DEFAULT}
   --seed N     of the first round; default: from the clock
@@ -35,6 +42,8 @@ const SOAKS: Readonly<Record<string, Soak>> = {
   etcd: soakEtcd,
   cluster: soakCluster,
   partitions: soakPartitions,
+  'network-fuzz': (rounds, seed) => soakNetwork('fuzz', { rounds, seed }),
+  'network-churn': (rounds, seed) => soakNetwork('churn', { rounds, seed }),
 }
 
 process.exitCode = await main(process.argv.slice(2))
@@ -107,6 +116,19 @@ async function soakPartitions(
   return soakSeeds(rounds, seed, (own) =>
     runPartitionRound({ seed: own, outageMs, report: (line) => void print(`  ${line}\n`) }),
   )
+}
+
+/** In namespaces of its own, which end with it. */
+async function soakNetwork(what: 'fuzz' | 'churn', options: { rounds: number; seed: number }): Promise<number> {
+  const main = fileURLToPath(new URL('network/soak-main.ts', import.meta.url))
+  const run = (seed: number): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const command = ['--mount', '--net', '--propagation', 'private', process.execPath, main, what, String(seed)]
+      execFile('unshare', command, { maxBuffer: OUTPUT_BYTES_MAX }, (error, stdout, stderr) =>
+        error === null ? resolve(stdout.trim()) : reject(new Error(stderr)),
+      )
+    })
+  return soakSeeds(options.rounds, options.seed, run)
 }
 
 /** Each round with the next seed. A round that fails is told, and the rounds go on. */

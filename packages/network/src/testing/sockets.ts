@@ -151,6 +151,12 @@ export class Socket {
     return this
   }
 
+  /** Sends with the don't-fragment bit whatever is known of the way; source: ip(7), IP_PMTUDISC_DO. */
+  forbidFragments(): this {
+    this.setOption(SOL_IP, { option: IP_MTU_DISCOVER, value: 2 })
+    return this
+  }
+
   /** What is closed is forgotten at once, on both sides. */
   resetOnClose(): this {
     mustCall('setsockopt', this.fd, SOL_SOCKET, SO_LINGER, Buffer.from(new Int32Array([1, 0]).buffer), 8)

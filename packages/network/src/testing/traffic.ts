@@ -45,8 +45,8 @@ export async function startTraffic(flows: readonly Flow[]): Promise<Traffic> {
     worker.once('error', reject)
   })
   reports.catch(() => undefined) // told by stop()
-  worker.unref() // a test that failed before stop() must be able to end
   await Promise.race([Atomics.waitAsync(flag, 0, 0).value, reports])
+  worker.unref() // a test that fails before stop() must be able to end
   return {
     stop: () => {
       worker.ref()
