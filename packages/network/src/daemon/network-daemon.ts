@@ -24,7 +24,7 @@ import { createNetworkMetrics } from './metrics.ts'
 import { startNodeCondition } from './node-condition.ts'
 import { PodNetworks, type AppliedChange } from './pod-networks.ts'
 import { createPodSource } from './pod-source.ts'
-import { podBlocksOf } from './topology.ts'
+import { podBlocksOf, podNetworksOf } from './topology.ts'
 
 export interface NetworkDaemonOptions {
   readonly nodeName: string
@@ -141,9 +141,11 @@ async function startOnHost(
       metrics.observeApplied(change)
     },
     onPlanned: (planned) => reportTenant(reporter, view, planned),
+    onTopology: () => void followBlocks(),
     onServices: ({ healthChecks: checks }) => void healthChecks.apply(checks),
   })
   closers.push(() => networks.close())
+  const followBlocks = followPodNetworks(options, { view, podCIDR })
   const sources: StatusSources = {
     view,
     networks,
@@ -182,6 +184,26 @@ async function startOnHost(
   networks.start()
   await startServers(options, { closers, attachments, sources, metrics, networks })
   return { problem: () => networks.problem }
+}
+
+/** The host has a route to every block of pods. Returns what looks whether there are new ones. */
+function followPodNetworks(
+  { podNetworks, serviceCIDRs, stateDir, logger }: NetworkDaemonOptions,
+  { view, podCIDR }: Pick<OnHost, 'view' | 'podCIDR'>,
+): () => Promise<void> {
+  let known = podNetworks.join()
+  let working: Promise<void> = Promise.resolve()
+  const apply = async (): Promise<void> => {
+    const wanted = podNetworksOf(view.nodes, podNetworks)
+    if (wanted.join() === known) return
+    try {
+      await ensureHostNetwork({ podCIDR, podNetworks: wanted, serviceCIDRs, stateDir })
+      known = wanted.join()
+    } catch (error) {
+      logger.error('Could not give the host routes to all pods', { error })
+    }
+  }
+  return () => (working = working.then(apply))
 }
 
 interface Servers {

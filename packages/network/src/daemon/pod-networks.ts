@@ -26,6 +26,8 @@ export interface PodNetworksDeps {
   readonly onApplied?: ((change: AppliedChange) => void) | undefined
   /** Hears of each tenant whose objects are all in the kernel again, whether or not that took a write; before any other news. */
   readonly onPlanned?: ((planned: PlannedTenant) => void) | undefined
+  /** Hears of each change of nodes and their blocks that is in the kernel. */
+  readonly onTopology?: (() => void) | undefined
   /** Hears of each plan of Services that is in the kernel. */
   readonly onServices?: ((plan: ServicePlan) => void) | undefined
 }
@@ -279,6 +281,7 @@ export class PodNetworks {
     const { nodeName, nodes, vpcs, subnets } = this.#deps.view
     this.#applier.applyTopology(planTopology({ nodeName, nodes, vpcs, subnets }))
     this.#topologyDirty = false
+    this.#deps.onTopology?.()
   }
 
   #applyServices(): void {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Subnet, Vpc } from '@centaurus/api/centaurus/v1'
 import type { Node } from '@centaurus/api/core/v1'
-import { planTopology } from './topology.ts'
+import { planTopology, podNetworksOf } from './topology.ts'
 
 function node(name: string, address: string | undefined, podCIDR: string | undefined): Node {
   return {
@@ -25,6 +25,11 @@ describe('what a host knows of the others', () => {
     ])
     assert.deepEqual([...routes], [['0/10.244.1.0/24', { domain: 0, cidr: '10.244.1.0/24', node: '192.0.2.2' }]])
     assert.deepEqual([...believed], ['192.0.2.2', '192.0.2.3'])
+  })
+
+  it('is in which blocks pods are, also of nodes that have one from elsewhere', () => {
+    const nodes = [node('n2', '192.0.2.2', '10.244.1.0/24'), node('n3', '192.0.2.3', '10.245.7.0/24')]
+    assert.deepEqual(podNetworksOf(nodes, ['10.244.0.0/16']), ['10.244.0.0/16', '10.245.7.0/24'])
   })
 
   it('is a route to each block of a network with addresses of its own, apart from those of others', () => {

@@ -1,5 +1,6 @@
 import type { Subnet, Vpc } from '@centaurus/api/centaurus/v1'
 import type { Node } from '@centaurus/api/core/v1'
+import { doIpv4BlocksOverlap, parseIpv4Block } from '@centaurus/base'
 import type { Route } from '../dataplane/dataplane.ts'
 import { ownNameOf, tenantOf, unqualify } from './tenants.ts'
 
@@ -60,6 +61,16 @@ export function internalAddressOf({ status }: Readonly<Node>): string | undefine
 export function podBlocksOf({ spec }: Readonly<Node>): string[] {
   const blocks = spec?.podCIDRs ?? (spec?.podCIDR === undefined ? [] : [spec.podCIDR])
   return blocks.filter((block) => block.includes('.'))
+}
+
+/** Blocks in which pods of this host's network are: `common`, and those of nodes that are outside of it. */
+export function podNetworksOf(nodes: readonly Readonly<Node>[], common: readonly string[]): string[] {
+  const blocks = common.map((block) => parseIpv4Block(block)).filter((block) => block !== undefined)
+  const others = nodes.flatMap(podBlocksOf).filter((text) => {
+    const block = parseIpv4Block(text)
+    return block !== undefined && !blocks.some((other) => doIpv4BlocksOverlap(block, other))
+  })
+  return [...common, ...new Set(others.toSorted())]
 }
 
 function addRoute(routes: Map<string, Route>, route: Route): void {
