@@ -1,4 +1,4 @@
-export { AttachmentStore } from './cni/attachment-store.ts'
+export { AttachmentStore, readHostAddress } from './cni/attachment-store.ts'
 export { deviceNameOf, GATEWAY_ADDRESS, macOf, type Attachment, type HostPort } from './cni/attachment.ts'
 export { CniError, type CniErrorCode } from './cni/cni-error.ts'
 export { startCniServer, type CniServer, type CniServerOptions } from './cni/cni-server.ts'

@@ -15,7 +15,7 @@ import {
   type SandboxDetail,
   type ServiceProxyDeps,
 } from '@centaurus/node'
-import { startClusterDns, type DnsClient } from '@centaurus/network'
+import { readHostAddress, startClusterDns, type DnsClient } from '@centaurus/network'
 import { apiServersOf, otherServers } from '../api-servers.ts'
 import { CLUSTER_DNS, CLUSTER_DOMAIN } from '../cluster-network.ts'
 import { openContainerd, POD_CIDR } from '../containers.ts'
@@ -101,6 +101,7 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
       podLogsDir: join(home.nodeDir, 'logs'),
       seccompDir: join(home.nodeDir, 'seccomp'),
       kubeletPort: KUBELET_PORT,
+      ...(hasOwnNetwork(settings) ? { hostAddressOf: (sandbox) => hostAddressOf(home, sandbox) } : {}),
     },
   })
   const kubelet = await startKubeletServer({
@@ -125,6 +126,10 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
       await client.close()
     },
   }
+}
+
+function hostAddressOf(home: Home, { id, ips }: Pick<SandboxDetail, 'id' | 'ips'>): string {
+  return readHostAddress(home.networkDir, id) ?? ips[0] ?? ''
 }
 
 interface BridgeDeps extends Omit<ServiceProxyDeps, 'podCIDR'> {

@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseIpv4 } from '@centaurus/base'
-import { POD_DEVICE_PATTERN, type Attachment } from './attachment.ts'
+import { deviceNameOf, POD_DEVICE_PATTERN, type Attachment } from './attachment.ts'
 
+/** Name of a pod's device, as every runtime gives it. */
+const POD_IFNAME = 'eth0'
 /** Grows when the meaning of what a file has changes. */
 const FILE_VERSION = 1
 
@@ -73,6 +76,22 @@ export class AttachmentStore {
   #fileOf(device: string): string {
     return join(this.#dir, `${device}.json`)
   }
+}
+
+/** The address by which the host reaches a sandbox that is attached; undefined: it is not. For programs beside the daemon. */
+export function readHostAddress(stateDir: string, sandboxId: string): string | undefined {
+  const device = deviceNameOf(sandboxId, POD_IFNAME)
+  try {
+    const record = parseRecord(readFileSync(join(attachmentsDir(stateDir), `${device}.json`), 'utf8'), device)
+    return typeof record === 'string' || record.phase === 'released' ? undefined : record.hostIP
+  } catch {
+    return undefined // there is no such file
+  }
+}
+
+/** Where a daemon with this state folder keeps them. */
+export function attachmentsDir(stateDir: string): string {
+  return join(stateDir, 'attachments')
 }
 
 /** Reads a file. Returns what is wrong when it can't be believed. Pure. */

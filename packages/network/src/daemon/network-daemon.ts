@@ -1,7 +1,6 @@
-import { join } from 'node:path'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client, InformerFactory } from '@centaurus/client'
-import { AttachmentStore } from '../cni/attachment-store.ts'
+import { attachmentsDir, AttachmentStore } from '../cni/attachment-store.ts'
 import { startCniServer } from '../cni/cni-server.ts'
 import { PodAttachments } from '../cni/pod-attachments.ts'
 import { startClusterDns } from '../dns/cluster-dns.ts'
@@ -120,7 +119,7 @@ async function startOnHost(
   const { clock, random, logger, dns, stateDir, podNetworks, serviceCIDRs } = options
   const reporter = new PolicyReporter(options)
   closers.push(() => reporter.close())
-  const store = new AttachmentStore(join(stateDir, 'attachments'))
+  const store = new AttachmentStore(attachmentsDir(stateDir))
   const host = await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir })
   const dataplane = await options.openDataplane(host)
   closers.push(() => dataplane.close())

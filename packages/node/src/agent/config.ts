@@ -1,5 +1,7 @@
 import type { Taint } from '@centaurus/api/core/v1'
 
+import type { SandboxDetail } from '../runtime/container-runtime.ts'
+
 /** What a node is called, where it keeps things, and its limits. Every value with a default may be left out. */
 export interface NodeAgentConfig {
   readonly nodeName: string
@@ -44,6 +46,8 @@ export interface NodeAgentConfig {
   readonly logFilesMax: number
   /** Folder of manifests of static pods; '': none. */
   readonly staticPodDir: string
+  /** Address by which this host reaches a sandbox, for probes and hooks; '': none. Differs from the pod's own in networks whose addresses overlap with others. */
+  readonly hostAddressOf: (sandbox: Pick<SandboxDetail, 'id' | 'ips'>) => string
 }
 
 /** Source of the numbers: KubeletConfiguration v1beta1 defaults, v1.37. */
@@ -75,6 +79,7 @@ export const NODE_AGENT_DEFAULTS: Omit<NodeAgentConfig, 'nodeName' | 'hostIps'> 
   logBytesMax: 10 * 1024 * 1024,
   logFilesMax: 5,
   staticPodDir: '',
+  hostAddressOf: ({ ips }) => ips[0] ?? '',
 }
 
 export type NodeAgentOptions = Pick<NodeAgentConfig, 'nodeName' | 'hostIps'> & Partial<NodeAgentConfig>

@@ -70,6 +70,7 @@ export class PodWorker {
       deps: { runtime: deps.runtime, dialer: deps.host.dialer },
       event: (event) => deps.recordEvent(this.#pod, event),
       onChange: () => this.poke(),
+      hostAddressOf: deps.config.hostAddressOf,
     })
     deps.watches?.follow(pod)
   }

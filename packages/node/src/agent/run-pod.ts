@@ -43,7 +43,8 @@ export async function runPod(pod: Pod, state: PodRuntimeState, input: RunInput, 
   })
   const stop = stopDeps(pod, deps)
   const stopped = plan.killPod && (await stopPod(pod, state, { graceSeconds: graceOf(pod), memory }, deps))
-  if (!plan.killPod) for (const kill of plan.kill) await carryOutKill(pod, state, kill, { ...stop, memory })
+  if (!plan.killPod)
+    for (const kill of plan.kill) await carryOutKill(pod, state, kill, { ...stop, config: deps.config, memory })
   announceWaits(pod, plan, memory, deps)
   const wake = earliest(plan.wait.map(({ untilMs }) => untilMs))
   if (plan.start.length === 0 && plan.createSandbox === undefined) {
@@ -60,6 +61,10 @@ export async function runPod(pod: Pod, state: PodRuntimeState, input: RunInput, 
   return { wakeAtMs: earliest([wake, retry]) }
 }
 
+function hostAddressOf({ sandboxes: [newest] }: PodRuntimeState, { config }: Pick<PodDeps, 'config'>): string {
+  return newest === undefined ? '' : config.hostAddressOf(newest)
+}
+
 /** Stops containers and sandboxes; leaves their records. False when nothing was there to stop. */
 export async function stopPod(
   pod: Pod,
@@ -68,7 +73,7 @@ export async function stopPod(
   deps: PodDeps,
 ): Promise<boolean> {
   const running = state.containers.filter(({ phase }) => phase === 'running' || phase === 'unknown')
-  const podIp = state.sandboxes[0]?.ips[0] ?? ''
+  const podIp = hostAddressOf(state, deps)
   await withGrace(memory, createGrace(deps.clock, graceSeconds), (grace) =>
     stopAllContainers(pod, running, { grace, podIp }, stopDeps(pod, deps)),
   )
@@ -103,7 +108,7 @@ async function carryOutKill(
   pod: Pod,
   state: PodRuntimeState,
   kill: KillAction,
-  stop: StopDeps & { readonly memory: PodMemory },
+  stop: StopDeps & Pick<PodDeps, 'config'> & { readonly memory: PodMemory },
 ): Promise<void> {
   const running = state.containers.find(({ id }) => id === kill.containerId)
   if (running === undefined) return
@@ -116,7 +121,7 @@ async function carryOutKill(
         : undefined
   const graceSeconds =
     probe?.terminationGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? GRACE_SECONDS_DEFAULT
-  const podIp = state.sandboxes[0]?.ips[0] ?? ''
+  const podIp = hostAddressOf(state, stop)
   await withGrace(stop.memory, createGrace(stop.clock, graceSeconds), (grace) =>
     stopContainer(pod, running, { grace, podIp, message: kill.message }, stop),
   )
@@ -248,7 +253,12 @@ async function startAll(
     }
     if (action.backoff !== undefined) memory.backoffs.set(name, action.backoff)
     try {
-      const startInput = { ...input, podIps, downward: downwardContext(pod, podIps, deps) }
+      const startInput = {
+        ...input,
+        podIps,
+        hostAddress: hostAddressOf(input.state, deps),
+        downward: downwardContext(pod, podIps, deps),
+      }
       await startContainer(pod, action, startInput, startDeps)
       memory.waiting.delete(name)
       memory.retries.delete(name)

@@ -33,6 +33,8 @@ export interface StartInput {
   readonly sandboxId: string
   readonly sandbox: SandboxConfig
   readonly podIps: readonly string[]
+  /** Where this host reaches it. */
+  readonly hostAddress: string
   readonly state: PodRuntimeState
   readonly volumes: VolumePaths
   readonly hostsFile: string | undefined
@@ -81,10 +83,7 @@ export async function startContainer(
     throw failed('RunContainerError', error)
   })
   event({ type: 'Normal', reason: 'Started', message: 'Container started' })
-  await untilAborted(
-    runPostStart(pod, container, { containerId, podIp: input.podIps[0] ?? '', event }, deps),
-    input.signal,
-  )
+  await untilAborted(runPostStart(pod, container, { containerId, podIp: input.hostAddress, event }, deps), input.signal)
   return containerId
 }
 

@@ -5,6 +5,7 @@ import type { PodEvent } from '../agent/pod-events.ts'
 import { containerFieldPath } from '../agent/pod-events.ts'
 import { isSidecar, type PodRuntimeState } from '../pod/runtime-state.ts'
 import type { ProbeVerdict, ProbeVerdicts } from '../pod/plan-pod.ts'
+import type { SandboxDetail } from '../runtime/container-runtime.ts'
 import { ProbeWorker, type ProbeKind } from './probe-worker.ts'
 import type { ProbeDeps } from './run-probe.ts'
 
@@ -14,6 +15,8 @@ export interface PodProbesOptions {
   readonly deps: ProbeDeps
   readonly event: (event: PodEvent) => void
   readonly onChange: () => void
+  /** Where this host reaches a sandbox. */
+  readonly hostAddressOf: (sandbox: SandboxDetail) => string
 }
 
 const KINDS: readonly ProbeKind[] = ['startup', 'liveness', 'readiness']
@@ -39,8 +42,9 @@ export class PodProbes {
   /** Starts and ends workers so that they match what runs. `readinessOnly`: the pod is ending; its liveness no longer matters. */
   sync(pod: Pod, state: PodRuntimeState, { readinessOnly = false }: { readonly readinessOnly?: boolean } = {}): void {
     const wanted = new Set<string>()
+    const sandbox = state.sandboxes.find(({ ready }) => ready)
     const podIp =
-      pod.spec?.hostNetwork === true ? '127.0.0.1' : (state.sandboxes.find(({ ready }) => ready)?.ips[0] ?? '')
+      pod.spec?.hostNetwork === true ? '127.0.0.1' : sandbox === undefined ? '' : this.#options.hostAddressOf(sandbox)
     for (const container of probedContainers(pod)) {
       const running = state.containers.find(({ name }) => name === container.name)
       if (running?.phase !== 'running') continue
