@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { Pod } from '@centaurus/api/core/v1'
@@ -12,6 +12,11 @@ import { waitFor, type Finished } from './lib/processes.ts'
 
 const NAMESPACE = 'shop'
 const CONNECT_SECONDS = 2
+
+function withVariable(one: Pod, name: string, value: string): Pod {
+  const containers = one.spec!.containers.map((container) => ({ ...container, env: [{ name, value }] }))
+  return { ...one, spec: { ...one.spec!, containers } }
+}
 
 describe('the pod network of our own', { skip: whyNoRoot() }, () => {
   let cluster: TestCluster
@@ -125,6 +130,55 @@ describe('the pod network of our own', { skip: whyNoRoot() }, () => {
     const [first] = await webPods()
     const probed = await cluster.inNetwork(['curl', '-s', '-m', '5', `http://${first!.status!.podIP}:8080/hostname`])
     assert.equal(probed.trim(), first!.metadata.name)
+  })
+
+  it('keeps tenants apart, also where their addresses are equal, and probes their pods', async () => {
+    const lab = {
+      apiVersion: 'centaurus.io/v1',
+      kind: 'Vpc',
+      metadata: { name: 'lab' },
+      spec: { cidr: '10.20.0.0/16' },
+    }
+    const annotations = { 'centaurus.io/vpc': 'lab' }
+    const labPod = (name: string): Pod => {
+      const one = pod(name, {
+        command: ['sh', '-c', 'mkdir -p /tmp/w && echo $WHOSE > /tmp/w/whose && httpd -f -p 8080 -h /tmp/w'],
+        readinessProbe: { httpGet: { path: '/whose', port: 8080 }, periodSeconds: 1 },
+      })
+      return { ...one, metadata: { ...one.metadata, annotations } }
+    }
+    const addresses: string[][] = []
+    for (const tenant of ['acme', 'beta']) {
+      await cluster.mustCentaurus(['tenant', 'create', tenant])
+      const file = join(cluster.home, `${tenant}.yaml`)
+      await writeFile(file, await cluster.mustCentaurus(['tenant', 'kubeconfig', tenant]))
+      const kubectl = (args: string, input?: object): Promise<string> =>
+        cluster.kubectl(`--kubeconfig ${file} ${args}`, input === undefined ? {} : { input: JSON.stringify(input) })
+      const objects = ['one', 'two'].map((name) => withVariable(labPod(name), 'WHOSE', tenant))
+      await kubectl('apply -f -', { apiVersion: 'v1', kind: 'List', items: [lab, ...objects] })
+      await kubectl('wait --for=condition=Ready pod/one pod/two --timeout=60s')
+      const { items } = JSON.parse(await kubectl('get pods -o json')) as { items: Pod[] }
+      const own = items.map(({ status: now }) => now!.podIP!)
+      for (const address of own)
+        assert.equal(await kubectl(`exec one -- timeout 2 wget -qO- http://${address}:8080/whose`), `${tenant}\n`)
+      const [web] = await webPods()
+      const lost = await cluster.tryKubectl(
+        `--kubeconfig ${file} exec one -- timeout 2 wget -qO- http://${web!.status!.podIP}:8080/hostname`,
+      )
+      assert.notEqual(lost.code, 0)
+      const told = await cluster.centaurus([
+        'network',
+        'explain',
+        '--tenant',
+        tenant,
+        'one',
+        web!.status!.podIP!,
+        '8080',
+      ])
+      assert.match(told.stdout, /^DENIED .*\n[^]*No pod or Service of network lab has the address/)
+      addresses.push(own)
+    }
+    assert.deepEqual(addresses[0], addresses[1])
   })
 
   it('goes on when its daemon is killed, which comes back by itself and knows its pods', async () => {

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { SYSTEM_TENANT } from '@centaurus/api'
+import { vpcs } from '@centaurus/api/centaurus/v1'
 import { namespaces, nodes, pods, services, type Pod } from '@centaurus/api/core/v1'
 import { endpointslices } from '@centaurus/api/discovery/v1'
 import { networkpolicies } from '@centaurus/api/networking/v1'
@@ -18,7 +19,7 @@ import {
   type NamedPlace,
 } from '@centaurus/network/explain'
 import type { NetworkStatus } from '@centaurus/network'
-import { CLUSTER_DNS } from '../cluster-network.ts'
+import { CLUSTER_DNS, POD_NETWORKS, SERVICE_NETWORKS } from '../cluster-network.ts'
 import type { Home } from '../home.ts'
 import { readJson, tryAskNetwork } from '../network-daemon-client.ts'
 import { UserError } from '../user-error.ts'
@@ -67,14 +68,20 @@ async function readObjects(home: Home, tenant: string): Promise<ExplainObjects> 
   const client = tenant === SYSTEM_TENANT ? operator : createHttpClient({ ...config, tenant, userAgent })
   try {
     const all = await listAll(client)
-    return { ...all, tenant, nodes: (await operator.list(nodes)).items, dnsAddresses: [CLUSTER_DNS] }
+    const ownNetworks = (await client.list(vpcs)).items.flatMap(({ spec }) => spec?.cidr ?? [])
+    const { items: allNodes } = await operator.list(nodes)
+    const blocks = allNodes.flatMap(({ spec }) => spec?.podCIDRs ?? [])
+    const networks = [...POD_NETWORKS, ...SERVICE_NETWORKS, ...blocks, ...ownNetworks]
+    return { ...all, tenant, nodes: allNodes, dnsAddresses: [CLUSTER_DNS], networks }
   } finally {
     await client.close()
     await operator.close()
   }
 }
 
-async function listAll(client: Client): Promise<Omit<ExplainObjects, 'tenant' | 'nodes' | 'dnsAddresses'>> {
+async function listAll(
+  client: Client,
+): Promise<Omit<ExplainObjects, 'tenant' | 'nodes' | 'dnsAddresses' | 'networks'>> {
   const [podList, namespaceList, policyList, clusterPolicyList, serviceList, sliceList] = await Promise.all([
     client.list(pods),
     client.list(namespaces),

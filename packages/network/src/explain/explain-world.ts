@@ -21,6 +21,8 @@ export interface ExplainObjects {
   readonly services: readonly Readonly<Service>[]
   readonly slices: readonly Readonly<EndpointSlice>[]
   readonly dnsAddresses: readonly string[]
+  /** Blocks in which every address is a pod's or a Service's. */
+  readonly networks: readonly string[]
 }
 
 export interface ExplainWorld {

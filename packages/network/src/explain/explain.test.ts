@@ -58,6 +58,7 @@ function objects(changes: Partial<ExplainObjects> = {}): ExplainObjects {
     services: [],
     slices: [],
     dnsAddresses: ['10.96.0.10'],
+    networks: ['10.244.0.0/16', '10.96.0.0/11'],
     ...changes,
   }
 }
@@ -116,6 +117,14 @@ describe('the explanation of a packet', () => {
     assert.equal(ask(objects({ networkPolicies: [all] }), { type: 'pod', pod: WEB }, '80').allowed, true)
     assert.equal(ask(objects({ networkPolicies: [all] }), { type: 'pod', pod: WEB }, '80', AGENT).allowed, true)
     assert.equal(ask(objects({ networkPolicies: [all] }), toDb, '5432', AGENT).allowed, false)
+  })
+
+  it('denies what is nobody’s: addresses of other tenants’ pods and Services', () => {
+    for (const address of ['10.244.7.7', '10.96.7.7']) {
+      const [path] = ask(objects(), { type: 'address', address }, '80').paths
+      assert.equal(path!.allowed, false)
+      assert.equal(path!.egress.why, `No pod or Service of network default has the address ${address}`)
+    }
   })
 
   it('keeps networks apart', () => {

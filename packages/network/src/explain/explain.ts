@@ -3,6 +3,7 @@
  * Pure. All objects are one tenant's, under its own names.
  */
 import type { Pod } from '@centaurus/api/core/v1'
+import { parseIpv4, parseIpv4Block } from '@centaurus/base'
 import { DEFAULT_VPC, VPC_ANNOTATION } from '@centaurus/api/centaurus/v1'
 import { podFactsOf } from '../daemon/pod-facts.ts'
 import { internalAddressOf } from '../daemon/topology.ts'
@@ -115,9 +116,27 @@ function explainPath(
     const why = `They are in different networks, ${vpcOf(source)} and ${vpcOf(pod)}`
     return both(destination, { allowed: false, isolated: true, rule: undefined, why })
   }
+  if (pod === undefined && isNobodys(world, { source, address })) {
+    const why = `No pod or Service of network ${vpcOf(source)} has the address ${address}`
+    return both(destination, { allowed: false, isolated: true, rule: undefined, why })
+  }
   const egress = explainEgress(world, { source, pod, address, packet })
   const ingress = explainIngress(world, { source, pod, packet })
   return { destination, allowed: egress.allowed && ingress.allowed, egress, ingress }
+}
+
+/** Addresses of pods and Services that are not the tenant's lead nowhere. The host itself has but one view of them. */
+function isNobodys(
+  { objects }: ExplainWorld,
+  { source, address }: { readonly source: Readonly<Pod>; readonly address: string },
+): boolean {
+  const value = parseIpv4(address)
+  if (value === undefined || isInHostNetwork(source) || objects.dnsAddresses.includes(address)) return false
+  if (objects.nodes.some((node) => internalAddressOf(node) === address)) return false
+  return objects.networks.some((text) => {
+    const block = parseIpv4Block(text)
+    return block !== undefined && value >= block.first && value < block.first + block.size
+  })
 }
 
 interface Path {
