@@ -297,6 +297,19 @@ route add default dev eth0
       assert.deepEqual(wrong('other', 'db'), [])
     })
 
+    it('makes its pods’ endpoints again when the kernel has lost its tables, as with another layout', async () => {
+      await host.stop()
+      execFileSync('umount', [join(host.dir, 'bpf')])
+      await host.start()
+      assert.deepEqual(wrong('web', 'db'), [])
+      const { pods: known } = await host.local<NetworkStatus>('/status')
+      assert.deepEqual(known.map(({ name, policySet }) => [name, policySet > 0]).toSorted(), [
+        ['db', true],
+        ['other', true],
+        ['web', true],
+      ])
+    })
+
     it('leaves everything as it is when a pod’s object is gone, until the runtime takes the pod away', async () => {
       await host.client.delete(pods, { namespace: 'shop', name: 'db' }, { gracePeriodSeconds: 0 })
       await host.declarePod('later', { app: 'later' })

@@ -119,7 +119,6 @@ async function startOnHost(
   const { clock, random, logger, dns, stateDir, podNetworks, serviceCIDRs } = options
   const reporter = new PolicyReporter(options)
   closers.push(() => reporter.close())
-  const store = new AttachmentStore(attachmentsDir(stateDir))
   const host = await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir })
   const dataplane = await options.openDataplane(host)
   closers.push(() => dataplane.close())
@@ -158,23 +157,7 @@ async function startOnHost(
     lastChange: () => lastChange,
   }
   const metrics = createNetworkMetrics(() => gatherReadings(sources))
-  const source = createPodSource(networks)
-  const attachments = new PodAttachments({
-    source,
-    store,
-    blocks: createVpcBlocks({
-      nodeName: view.nodeName,
-      shared: createNodeBlocks(() => podCIDR),
-      vpcs: () => view.vpcs,
-      subnets: () => view.subnets,
-      whenChanged: (signal) => networks.whenChanged(signal),
-    }),
-    host: systemPodHost,
-    podMtu: () => host.podMtu,
-    listSandboxes: options.listSandboxes,
-    clock,
-    logger,
-  })
+  const attachments = createAttachments(options, { view, podCIDR, networks, podMtu: host.podMtu })
   await attachments.start()
   closers.push(() => attachments.close())
   networks.adopt(attachments.list())
@@ -183,6 +166,33 @@ async function startOnHost(
   networks.start()
   await startServers(options, { closers, attachments, sources, metrics, networks })
   return { problem: () => networks.problem }
+}
+
+function createAttachments(
+  { stateDir, listSandboxes, clock, logger }: NetworkDaemonOptions,
+  {
+    view,
+    podCIDR,
+    networks,
+    podMtu,
+  }: Omit<OnHost, 'closers'> & { readonly networks: PodNetworks; readonly podMtu: number },
+): PodAttachments {
+  return new PodAttachments({
+    source: createPodSource(networks),
+    store: new AttachmentStore(attachmentsDir(stateDir)),
+    blocks: createVpcBlocks({
+      nodeName: view.nodeName,
+      shared: createNodeBlocks(() => podCIDR),
+      vpcs: () => view.vpcs,
+      subnets: () => view.subnets,
+      whenChanged: (signal) => networks.whenChanged(signal),
+    }),
+    host: systemPodHost,
+    podMtu: () => podMtu,
+    listSandboxes,
+    clock,
+    logger,
+  })
 }
 
 /** The host has a route to every block of pods. Returns what looks whether there are new ones. */

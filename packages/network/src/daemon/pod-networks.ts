@@ -74,11 +74,21 @@ export class PodNetworks {
       this.#local.set(endpointKey(endpoint), { endpoint, reference: undefined })
   }
 
-  /** Tells who the endpoints are that an earlier daemon left. Before {@link start}. */
+  /**
+   * Tells who the endpoints are that an earlier daemon left. Those that the kernel has lost, as with tables of another layout, are made again. Before
+   * {@link start}.
+   */
   adopt(attached: readonly AttachedPod[]): void {
+    const { dataplane, logger } = this.#deps
     for (const pod of attached) {
       const known = this.#local.get(endpointKey(pod))
-      if (known !== undefined) this.#local.set(endpointKey(pod), { ...known, reference: pod })
+      this.#local.set(endpointKey(pod), { endpoint: known?.endpoint ?? endpointOf(pod), reference: pod })
+      if (known !== undefined) continue
+      try {
+        dataplane.attachPod(pod.ifindex)
+      } catch (error) {
+        logger.error('Could not attach the program of a pod again', { namespace: pod.namespace, pod: pod.name, error })
+      }
     }
   }
 
@@ -152,14 +162,13 @@ export class PodNetworks {
 
   /** The pod's endpoint is in the kernel, with its policy, when it returns. Throws when the kernel does not take it. */
   activate(pod: AttachedPod): void {
-    const { vni, ip, hostIP, mac, ifindex, routeDomain, blockPrefix } = pod
-    const endpoint = { vni, ip, hostIP, mac, ifindex, routeDomain, blockPrefix, identity: 0 }
+    const { vni, ip, ifindex } = pod
     const key = endpointKey(pod)
     const tenant = this.#deps.view.tenantOfVni(vni)
     if (tenant === undefined)
       throw new Error(`Network ${vni} of pod ${pod.namespace}/${pod.name} is not known any more`)
     const before = this.#local.get(key)
-    this.#local.set(key, { endpoint, reference: pod })
+    this.#local.set(key, { endpoint: endpointOf(pod), reference: pod })
     try {
       // first the program, which lets nothing pass from a device without an endpoint
       this.#deps.dataplane.attachPod(ifindex)
@@ -335,4 +344,9 @@ export class PodNetworks {
     }
     return planner
   }
+}
+
+/** Without an identity yet. */
+function endpointOf({ vni, ip, hostIP, mac, ifindex, routeDomain, blockPrefix }: AttachedPod): LocalPod['endpoint'] {
+  return { vni, ip, hostIP, mac, ifindex, routeDomain, blockPrefix, identity: 0 }
 }
