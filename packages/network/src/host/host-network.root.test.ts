@@ -184,7 +184,7 @@ if (!isInNamespaces()) {
       await deletePodLink(device)
     })
 
-    it('are there with address, routes, neighbour and GRO, and gone after their removal', async () => {
+    it('are there with address, routes, neighbour, GRO and no large SCTP packets, and gone after their removal', async () => {
       const ifindex = await createPodLink(link)
       assert.deepEqual([...(await systemPodHost.listDevices())], [[device, ifindex]])
       assert.deepEqual(await inspectPodLink(link), {
@@ -196,7 +196,9 @@ if (!isInNamespaces()) {
         defaultGateway: '169.254.1.1',
         gatewayMac: '02:ce:47:00:00:01',
       })
-      assert.match(inNamespace('pod1', 'ethtool', '-k', 'eth0'), /generic-receive-offload: on/)
+      const features = inNamespace('pod1', 'ethtool', '-k', 'eth0')
+      assert.match(features, /generic-receive-offload: on/)
+      assert.match(features, /tx-sctp-segmentation: off/)
       assert.match(inNamespace('pod1', 'ip', 'link', 'show', 'lo'), /LOOPBACK,UP/)
       assert.equal(inNamespace('pod1', 'ip', '-6', 'addr', 'show', 'dev', 'eth0'), '')
       await deletePodLink(device)

@@ -5,11 +5,14 @@ import { addressesOf, listLinks, parseJsonLines, type SeenLink } from './links.t
 import { CommandError, runCommand } from './run-command.ts'
 
 /**
- * Runs the host's batch, then the pod's, which is on standard input: one process of ours, since each that this one starts stops it for milliseconds. GRO, because
- * frames that an XDP program sends on come in through NAPI, which a veth has only with it.
+ * What a pod's device does itself. GRO, because frames that an XDP program sends on come in through NAPI, which a veth has only with it. No large SCTP packets: the
+ * kernel can't put those into a tunnel (net/core/filter.c, bpf_skb_net_grow), so the pod cuts them.
  */
+export const POD_FEATURES = ['gro', 'on', 'tx-sctp-segmentation', 'off'] as const
+
+/** Runs the host's batch, then the pod's, which is on standard input: one process of ours, since each that this one starts stops it for milliseconds. */
 const CREATE = `printf %s "$3" | ip -json -batch - &&
-exec nsenter --net="$1" sh -c 'ip -batch - && exec ethtool -K "$0" gro on' "$2"`
+exec nsenter --net="$1" sh -c 'ip -batch - && exec ethtool -K "$0" ${POD_FEATURES.join(' ')}' "$2"`
 
 /** What a pod's device needs to be made. */
 export type PodLink = Pick<Attachment, 'device' | 'ifname' | 'ip' | 'mac' | 'mtu'> & { readonly netns: string }

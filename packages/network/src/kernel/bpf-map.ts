@@ -2,6 +2,8 @@ import { callBpf, requireBpf, type Attribute } from './bpf-syscall.ts'
 import { DataplaneError } from './dataplane-error.ts'
 
 const ENOENT = 2
+/** The kernel's own: this kind of map has no such call. */
+const ENOTSUPP = 524
 /** Entries that one batch call moves; bounds the buffers. */
 const BATCH_ENTRIES = 4096
 /** Of the place where a batch ends: a bucket's number for hash tables, else a key. Source: kernel/bpf/hashtab.c. */
@@ -102,9 +104,24 @@ export class BpfMap implements BpfMapShape {
     }
   }
 
-  /** Deletes many; those that are not there are skipped. */
+  /** Deletes many with few calls; those that are not there are skipped. */
   deleteMany(keys: readonly Uint8Array[]): void {
-    for (const key of keys) this.delete(key)
+    for (let start = 0; start < keys.length;) {
+      const part = keys.slice(start, start + BATCH_ENTRIES)
+      for (const key of part) this.#check(key)
+      const { result, attributes } = callBpf('mapDeleteBatch', [
+        [16, 8, Buffer.concat(part)],
+        [32, 4, part.length],
+        [36, 4, this.fd],
+      ])
+      if (result >= 0) start += part.length
+      // the kernel ends at a key that is not there, and says how many it deleted before
+      else if (result === -ENOENT) start += attributes.getUint32(32, true) + 1
+      else if (result === -ENOTSUPP) {
+        for (const key of keys.slice(start)) this.delete(key)
+        return
+      } else throw new DataplaneError(`Cannot delete ${part.length} entries from map ${this.name}`, { errno: -result })
+    }
   }
 
   /** Every key. Keys that come or go meanwhile may be there or not. */

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { deviceNameOf, macOf } from '../cni/attachment.ts'
 import { describeHostDevice, HOST_DEVICE, planHostDevice } from '../host/host-plan.ts'
 import { formatNatTable } from '../host/nat-table.ts'
-import { formatHostBatch, formatPodBatch, hasIpv6 } from '../host/pod-links.ts'
+import { formatHostBatch, formatPodBatch, hasIpv6, POD_FEATURES } from '../host/pod-links.ts'
 import { podMtuOf } from '../host/uplink.ts'
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { NetworkNamespace } from './network-namespace.ts'
@@ -125,6 +125,6 @@ export function createPodDevice(host: NetworkNamespace, pod: PodPlan, mtu: numbe
   }
   host.ip(formatHostBatch(link, hasIpv6()))
   namespace.ip(formatPodBatch(link, hasIpv6()))
-  namespace.exec(['ethtool', '-K', link.ifname, 'gro', 'on'])
+  namespace.exec(['ethtool', '-K', link.ifname, ...POD_FEATURES])
   return { namespace, mac: link.mac, device: link.device, ifindex: host.ifindex(link.device) }
 }
