@@ -46,11 +46,25 @@ interface VpcWorld {
   readonly world: PolicyWorld
   readonly sets: LocalSets
   readonly identities: Set<number>
-  readonly pods: Map<string, PodFacts>
+  readonly pods: Map<string, SeenPod>
+  /** Pods that have the identity that says all of them. */
+  readonly exact: Map<string, ExactIdentity>
   /** Pods that are not any more what their identity says, and since when. */
   readonly staleSinceMs: Map<string, number>
   /** Whether identities were left out, of namespaces that nobody knew the name of. */
   hasUnknownNamespaces: boolean
+}
+
+/** Objects and key lists are the same as long as nothing changed, so a look at them spares the work. */
+interface SeenPod {
+  readonly object: Stored<Pod>
+  readonly facts: PodFacts
+}
+
+interface ExactIdentity {
+  readonly object: Stored<Pod>
+  readonly keys: readonly string[]
+  readonly id: number
 }
 
 interface IdentityQuestion {
@@ -151,12 +165,13 @@ export class TenantPlanner {
     const seen = pods.map((pod) => {
       const key = endpointKey(pod.endpoint)
       const object = pod.reference === undefined ? undefined : this.#deps.view.podOf(pod.reference)
-      if (object !== undefined) this.#setFacts(own, key, podFactsOf(object, pod.endpoint.ip))
+      if (object !== undefined) setFacts(own, key, { object, ip: pod.endpoint.ip })
       gone.delete(key)
       return { pod, key, object }
     })
     for (const key of gone) {
       own.pods.delete(key)
+      own.exact.delete(key)
       own.staleSinceMs.delete(key)
       own.sets.removePod(key)
     }
@@ -173,12 +188,14 @@ export class TenantPlanner {
 
   #identityOf(own: VpcWorld, { object, pod: { endpoint }, key, again }: IdentityQuestion): number {
     const { keys, identities, clock } = this.#deps
+    const used = keys.of(this.tenant, object.metadata.namespace ?? '')
+    const current = endpoint.identity === 0 ? undefined : endpoint.identity
+    const known = own.exact.get(key)
+    const isSame = known?.object === object && known.keys === used && known.id === current
+    if (isSame && own.identities.has(known.id)) return known.id
     const nowMs = clock.monotonicMs()
-    const choice = identities.choose(object, {
-      keys: keys.of(this.tenant, object.metadata.namespace ?? ''),
-      current: endpoint.identity === 0 ? undefined : endpoint.identity,
-      nowMs,
-    })
+    const choice = identities.choose(object, { keys: used, current, nowMs })
+    if (choice.type === 'exact') own.exact.set(key, { object, keys: used, id: choice.id })
     const sinceMs = own.staleSinceMs.get(key)
     if (choice.type === 'stale') {
       const endsAtMs = (sinceMs ?? nowMs) + STALE_IDENTITY_MS
@@ -193,12 +210,6 @@ export class TenantPlanner {
     return choice.id
   }
 
-  #setFacts(own: VpcWorld, key: string, facts: PodFacts): void {
-    if (isDeepStrictEqual(own.pods.get(key), facts)) return
-    own.pods.set(key, facts)
-    own.sets.setPod(key, facts)
-  }
-
   #world(vpc: string): VpcWorld {
     let own = this.#worlds.get(vpc)
     if (own !== undefined) return own
@@ -210,6 +221,7 @@ export class TenantPlanner {
       sets: new LocalSets(world),
       identities: new Set(),
       pods: new Map(),
+      exact: new Map(),
       staleSinceMs: new Map(),
       hasUnknownNamespaces: false,
     }
@@ -278,6 +290,18 @@ export class TenantPlanner {
     const [block = '/24'] = this.#deps.view.ownNode === undefined ? [] : podBlocksOf(this.#deps.view.ownNode)
     return Number(block.split('/')[1])
   }
+}
+
+function setFacts(
+  { pods, sets }: VpcWorld,
+  key: string,
+  { object, ip }: { readonly object: Stored<Pod>; readonly ip: string },
+): void {
+  const known = pods.get(key)
+  if (known?.object === object) return
+  const facts = podFactsOf(object, ip)
+  pods.set(key, { object, facts })
+  if (!isDeepStrictEqual(known?.facts, facts)) sets.setPod(key, facts)
 }
 
 function missing(what: string): FoundNetwork {
