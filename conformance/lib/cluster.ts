@@ -34,6 +34,8 @@ export interface TestClusterOptions {
   readonly root?: string
   /** Command that runs `./centaurus`, such as one that changes the user. */
   readonly prefix?: readonly string[]
+  /** Where it runs; goes with the cluster. By default one of its own, for root. */
+  readonly network?: NetworkNamespace
 }
 
 /** A cluster that `./centaurus` runs for a test, and the clients that use it. */
@@ -43,7 +45,9 @@ export class TestCluster {
   readonly #root: string
   readonly #prefix: readonly string[]
 
-  private constructor(parts: Pick<TestCluster, 'home' | 'network'> & Required<TestClusterOptions>) {
+  private constructor(
+    parts: Pick<TestCluster, 'home' | 'network'> & Required<Pick<TestClusterOptions, 'root' | 'prefix'>>,
+  ) {
     this.home = parts.home
     this.network = parts.network
     this.#root = parts.root
@@ -51,10 +55,11 @@ export class TestCluster {
   }
 
   /** A home and, as root, a network namespace. Nothing runs yet: see {@link up}. */
-  static async create(label: string, { root = ROOT, prefix = [] }: TestClusterOptions = {}): Promise<TestCluster> {
+  static async create(label: string, options: TestClusterOptions = {}): Promise<TestCluster> {
+    const { root = ROOT, prefix = [] } = options
     await sweepLeftovers()
     const home = await mkdtemp(homePrefix(label))
-    const network = process.getuid?.() === 0 ? await createNetworkNamespace(label) : undefined
+    const network = options.network ?? (process.getuid?.() === 0 ? await createNetworkNamespace(label) : undefined)
     const cluster = new TestCluster({ home, network, root, prefix: [...(network?.enter ?? []), ...prefix] })
     removeWhenInterrupted(cluster)
     // The network of the test leads nowhere: what the launcher must fetch it fetches before.

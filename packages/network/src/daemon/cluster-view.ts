@@ -145,6 +145,7 @@ export class ClusterView {
   /** Objects that are there are told of as well. */
   follow(listener: (change: ViewChange) => void): void {
     this.#watch(this.#nodes, nodeFacts, (object, isGone) => listener({ kind: 'node', object, isGone }))
+    this.#watch(this.#remoteNodes, nodeFacts, (object, isGone) => listener({ kind: 'node', object, isGone }))
     this.#watch(this.#vpcs, vpcFacts, (object, isGone) => listener({ kind: 'vpc', object, isGone }))
     this.#watch(this.#subnets, specFacts, (object, isGone) => listener({ kind: 'subnet', object, isGone }))
     this.#watch(this.#namespaces, labelFacts, (object, isGone) => listener({ kind: 'namespace', object, isGone }))
