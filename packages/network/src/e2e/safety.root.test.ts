@@ -33,6 +33,22 @@ const FRIENDS_ONLY = policySet({
     others: DENY_ALL,
   },
 })
+/** Anybody may say of a Service that a node's address is behind it. */
+const SERVICE = {
+  vni: 1,
+  ip: '10.96.0.66',
+  scope: 'cluster',
+  port: GENEVE_PORT,
+  protocol: 'UDP',
+  whenEmpty: 'refuse',
+  externalBackends: [],
+  whenExternalEmpty: 'drop',
+  draining: [],
+  keepsSource: false,
+  sourceRanges: undefined,
+  affinitySeconds: 0,
+  name: 'default/trap:',
+} as const
 const STRANGER = '192.168.77.99'
 
 if (!isInNamespaces()) {
@@ -191,10 +207,18 @@ function testSafety(attach: AttachMode): void {
     it('is dropped with a VLAN tag', () => assertArrives(frame({ type: 0x8100 }), { expected: false }))
   })
 
-  it('believes no pod that plays a node, though its packets leave with a node’s address', () => {
+  for (const way of ['straight', 'by a Service'] as const)
+    it(`believes no pod that plays a node, though its packets leave with a node’s address, ${way}`, () => playNode(way))
+
+  function playNode(way: 'straight' | 'by a Service'): void {
+    const node = far.host.plan.address
+    const frontend = { ...SERVICE, backends: [{ ip: node, port: GENEVE_PORT, isLocal: false }] }
+    const services = way === 'straight' ? [] : [frontend]
+    cluster.on(a.host, (dataplane) => dataplane.applyServices({ frontends: services }))
     const inner = innerFrame({ source: a.endpoint.ip, destination: far.endpoint.ip })
     const forgedTunnel = geneve({ vni: far.endpoint.vni, options: [identityOption(999)] }, inner)
-    const header = { source: a.endpoint.ip, destination: far.host.plan.address, protocol: PROTOCOL_NUMBERS.UDP }
+    const destination = way === 'straight' ? node : SERVICE.ip
+    const header = { source: a.endpoint.ip, destination, protocol: PROTOCOL_NUMBERS.UDP }
     const packet = withTransportChecksum(
       ipv4(header, udp({ sourcePort: 50_000, destinationPort: GENEVE_PORT }, forgedTunnel)),
     )
@@ -202,7 +226,8 @@ function testSafety(attach: AttachMode): void {
     sendFrames(a.namespace, { device: 'eth0', frames: [ethernet({ source: a.mac, destination: GATEWAY_MAC }, packet)] })
     assert.equal(watch.sees(inner.subarray(-PAYLOAD_BYTES), { expected: false }), false)
     watch.close()
-  })
+    cluster.on(a.host, (dataplane) => dataplane.applyServices({ frontends: [] }))
+  }
 }
 
 interface Tunnel {
