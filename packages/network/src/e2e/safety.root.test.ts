@@ -210,6 +210,26 @@ function testSafety(attach: AttachMode): void {
   for (const way of ['straight', 'by a Service'] as const)
     it(`believes no pod that plays a node, though its packets leave with a node’s address, ${way}`, () => playNode(way))
 
+  it('believes nobody in the world that plays a node by a node port', () => {
+    const node = far.host.plan.address
+    const backends = [{ ip: node, port: GENEVE_PORT, isLocal: false }]
+    const frontend = { ...SERVICE, ip: undefined, scope: 'external', port: 30_081, backends } as const
+    cluster.on(a.host, (dataplane) =>
+      dataplane.applyServices({ frontends: [{ ...frontend, externalBackends: backends }] }),
+    )
+    const inner = innerFrame({ source: a.endpoint.ip, destination: far.endpoint.ip })
+    const tunnelled = geneve({ vni: far.endpoint.vni, options: [identityOption(999)] }, inner)
+    const header = { source: STRANGER, destination: a.host.plan.address, protocol: PROTOCOL_NUMBERS.UDP }
+    const ports = { sourcePort: 50_000, destinationPort: 30_081 }
+    const packet = withTransportChecksum(ipv4(header, udp(ports, tunnelled)))
+    const watch = new FrameWatch(far)
+    const frames = [ethernet({ source: '02:77:00:00:00:fe', destination: uplinkMac(a) }, packet)]
+    sendFrames(cluster.wire, { device: 'br0', frames })
+    assert.equal(watch.sees(inner.subarray(-PAYLOAD_BYTES), { expected: false }), false)
+    watch.close()
+    cluster.on(a.host, (dataplane) => dataplane.applyServices({ frontends: [] }))
+  })
+
   function playNode(way: 'straight' | 'by a Service'): void {
     const node = far.host.plan.address
     const frontend = { ...SERVICE, backends: [{ ip: node, port: GENEVE_PORT, isLocal: false }] }
