@@ -32,7 +32,7 @@ export function loadBenchObject(name: string, { directory, maps = new Map(), cal
 
 function writeCalled(directory: string, { name }: CalledProgram): string {
   const source = readFileSync(join(PROGRAMS, `${name}.c`), 'utf8')
-  const called = source.replace(/^SEC\("(?:tc|xdp\.frags)"\)$/m, 'static __noinline')
+  const called = source.replace(/^SEC\("(?:tc|xdp\.frags)"\)$/m, '__noinline')
   if (called === source) throw new Error(`Cannot find the entry of bpf/${name}.c`)
   const path = join(directory, `called_${name}.c`)
   writeFileSync(path, called)

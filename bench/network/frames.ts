@@ -13,7 +13,7 @@ export const GATEWAY_MAC = '02:ce:47:00:00:01'
 /** Makes an Ethernet frame of 64 bytes. */
 const PAYLOAD = Buffer.alloc(22)
 /** That the policies of benches allow. */
-const SERVER_PORT = 8_000
+export const SERVER_PORT = 8_000
 const CLIENT_PORT = 40_000
 
 export interface PodPacket {

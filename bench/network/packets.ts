@@ -1,5 +1,4 @@
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import {
   ALLOW_ALL,
   DENY_ALL,
@@ -14,7 +13,7 @@ import {
 import { type BenchContext, type BenchResult, benchResult } from '../harness/bench.ts'
 import { median } from '../harness/measure.ts'
 import { AdmitBench } from './admit.ts'
-import { GATEWAY_MAC, podPacket, tunnelled } from './frames.ts'
+import { GATEWAY_MAC, podPacket, SERVER_PORT, tunnelled } from './frames.ts'
 import { type HotPacket, HotProgram } from './hot.ts'
 import { measureMizar } from './mizar.ts'
 import { runProgram, skBuffFrom } from './run-program.ts'
@@ -22,6 +21,7 @@ import { runProgram, skBuffFrom } from './run-program.ts'
 const SINGLE_RUNS = 4_000
 const SOURCE_PORT_OFFSET = 34
 const TUNNEL_BYTES = 58
+const SERVICE_IP = '10.96.0.10'
 const FRIEND = 256
 const STRANGER = 257
 const TC_DROP = 2
@@ -35,8 +35,9 @@ export async function measurePackets({ directory, log }: BenchContext): Promise<
   const cluster = await TestCluster.create({ hosts: 2, attach: 'xdp', prefix: 'pk-' })
   try {
     const mizar = measureMizar(directory)
-    const pins = join(cluster.bpffs('pk-host1'), PINS)
+    const pins = cluster.tables(cluster.host(1))
     const programs = openPrograms({ folder: cluster.programs, pinDir: pins })
+    if (!programs.areAdopted) throw new Error(`The data plane keeps no tables in ${pins}`)
     const bench = new PacketBench(cluster, { programs, pins, directory })
     const results = [...bench.measureAll(), ...bench.measureAdmission(mizar)]
     bench.close()
@@ -49,9 +50,6 @@ export async function measurePackets({ directory, log }: BenchContext): Promise<
     cluster.close()
   }
 }
-
-/** Where the data plane keeps its tables under a bpffs. */
-const PINS = 'centaurus/v1/maps'
 
 class PacketBench {
   readonly #pods: Readonly<Record<'a' | 'b' | 'open' | 'far', TestPod>>
@@ -78,72 +76,54 @@ class PacketBench {
       open: cluster.addPod({ name: 'open', host: 1, identity: STRANGER }),
       far: cluster.addPod({ name: 'far', host: 2, identity: FRIEND }),
     }
+    this.#serve(this.#pods.b)
+  }
+
+  /** One Service with one backend, so that every packet goes the same way. */
+  #serve(backend: TestPod): void {
+    const backends = [{ ip: backend.endpoint.ip, port: SERVER_PORT, isLocal: true }]
+    const empty = { externalBackends: [], whenEmpty: 'refuse', whenExternalEmpty: 'drop', draining: [] } as const
+    const address = { vni: backend.endpoint.vni, ip: SERVICE_IP, scope: 'cluster', port: SERVER_PORT } as const
+    const rest = { protocol: 'UDP', keepsSource: false, sourceRanges: undefined, affinitySeconds: 0 } as const
+    const frontends = [{ ...address, ...empty, ...rest, backends, name: 'bench/service:' }]
+    this.#cluster.on(backend.host, (dataplane) => dataplane.applyServices({ frontends }))
+  }
+
+  #toService(from: TestPod): Buffer {
+    const packet = podPacket({ source: from.endpoint.ip, destination: SERVICE_IP })
+    return ethernet({ source: from.mac, destination: GATEWAY_MAC }, packet)
   }
 
   measureAll(): BenchResult[] {
     const { a, b, open, far } = this.#pods
-    const figure = (what: string, value: number): BenchResult =>
-      benchResult({ metric: `ns a packet: ours, ${what}`, unit: 'ns', value })
-    const here = { program: 'from_pod', device: a } as const
-    const wire = { device: undefined, verdict: XDP_REDIRECT } as const
-    const tunnel = { ...wire, program: 'from_uplink_xdp' } as const
-    const frames = {
-      guarded: this.#fromPod(a, b),
-      open: this.#fromPod(a, open),
-      far: this.#fromPod(a, far),
-      back: tunnelled(far, b),
-    }
-    const established = this.#measure({ ...here, frame: frames.guarded, verdict: TC_REDIRECT })
+    const here = { program: 'from_pod', device: a, verdict: TC_REDIRECT } as const
+    const guarded = { ...here, frame: this.#fromPod(a, b) }
+    const denied = { program: 'from_pod', device: open, verdict: TC_DROP, frame: this.#fromPod(open, b) } as const
+    const established = this.#measure(guarded)
+    const added = this.#single(this.#fromPod(a, far)) - this.#single(guarded.frame)
     return [
-      figure('same host, no policy', this.#measure({ ...here, frame: frames.open, verdict: TC_REDIRECT })),
-      figure('same host, established', established),
-      figure(
-        'same host, new flow allowed',
-        this.#measure({ ...here, frame: frames.guarded, verdict: TC_REDIRECT, portOffset: SOURCE_PORT_OFFSET }),
-      ),
-      figure(
-        'same host, new flow denied',
-        this.#measure({
-          program: 'from_pod',
-          device: open,
-          frame: this.#fromPod(open, b),
-          verdict: TC_DROP,
-          portOffset: SOURCE_PORT_OFFSET,
-        }),
-      ),
-      figure('encapsulation, established (tcx)', established + this.#single(frames.far) - this.#single(frames.guarded)),
-      figure(
-        'decapsulation, established (tcx)',
-        this.#measure({
-          program: 'from_uplink',
-          device: undefined,
-          frame: frames.back,
-          verdict: TC_REDIRECT,
-          growth: -TUNNEL_BYTES,
-        }),
-      ),
-      figure(
-        'decapsulation, established (XDP)',
-        this.#measure({ ...tunnel, frame: frames.back, growth: -TUNNEL_BYTES }),
-      ),
-      figure(
-        'decapsulation, new flow allowed (XDP)',
-        this.#measure({
-          ...tunnel,
-          frame: frames.back,
-          portOffset: SOURCE_PORT_OFFSET + TUNNEL_BYTES,
-          growth: -TUNNEL_BYTES,
-        }),
-      ),
-      figure(
-        'decapsulation, new flow denied (XDP)',
-        this.#measure({
-          ...tunnel,
-          verdict: XDP_DROP,
-          frame: tunnelled(far, b, STRANGER),
-          portOffset: SOURCE_PORT_OFFSET + TUNNEL_BYTES,
-        }),
-      ),
+      ours('same host, no policy', this.#measure({ ...here, frame: this.#fromPod(a, open) })),
+      ours('same host, established', established),
+      ours('same host, new flow allowed', this.#measure({ ...guarded, portOffset: SOURCE_PORT_OFFSET })),
+      ours('same host, new flow denied', this.#measure({ ...denied, portOffset: SOURCE_PORT_OFFSET })),
+      ours('same host, Service, established', this.#measure({ ...here, frame: this.#toService(a) })),
+      ours('encapsulation, established (tcx)', established + added),
+      ...this.#measureArrivals(),
+    ]
+  }
+
+  #measureArrivals(): BenchResult[] {
+    const { b, far } = this.#pods
+    const portOffset = SOURCE_PORT_OFFSET + TUNNEL_BYTES
+    const arrival = { device: undefined, frame: tunnelled(far, b), growth: -TUNNEL_BYTES } as const
+    const xdp = { ...arrival, program: 'from_uplink_xdp', verdict: XDP_REDIRECT } as const
+    const denied = { ...xdp, verdict: XDP_DROP, growth: 0, frame: tunnelled(far, b, STRANGER), portOffset }
+    const tcx = { ...arrival, program: 'from_uplink', verdict: TC_REDIRECT } as const
+    return [
+      ours('decapsulation, established (tcx)', this.#measure(tcx)),
+      ours('decapsulation, established (XDP)', this.#measure(xdp)),
+      ours('decapsulation, new flow allowed (XDP)', this.#measure({ ...xdp, portOffset })),
+      ours('decapsulation, new flow denied (XDP)', this.#measure(denied)),
     ]
   }
 
@@ -198,4 +178,8 @@ class PacketBench {
 interface HotRun extends Omit<HotPacket, 'device'> {
   readonly program: ProgramName
   readonly device: TestPod | undefined
+}
+
+function ours(what: string, value: number): BenchResult {
+  return benchResult({ metric: `ns a packet: ours, ${what}`, unit: 'ns', value })
 }

@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import {
   type Dataplane,
   type Endpoint,
@@ -150,11 +149,11 @@ function endpointOf(ip: string, { identity, ifindex }: Pick<Endpoint, 'identity'
 
 /** What the kernel says that tables and programs of one host take, with 250 real pods. */
 async function measureMemory(): Promise<BenchResult[]> {
-  const prefix = 'mem-'
-  const cluster = await TestCluster.create({ hosts: 1, attach: 'tcx', prefix })
-  const pins = join(cluster.bpffs(`${prefix}host1`), 'centaurus/v1/maps')
+  const cluster = await TestCluster.create({ hosts: 1, attach: 'tcx', prefix: 'mem-' })
+  const pins = cluster.tables(cluster.host(1))
   for (let i = 0; i < MEMORY_PODS; i++) cluster.addPod({ name: `pod-${i}`, host: 1, identity: FIRST_IDENTITY + i })
   const programs = openPrograms({ folder: cluster.programs, pinDir: pins })
+  if (!programs.areAdopted) throw new Error(`The data plane keeps no tables in ${pins}`)
   const names = readdirSync(pins).map((pin) => pin.replaceAll('-', '.'))
   const bytes = names.map((name) => lockedBytes(programs.map(name).fd))
   const total = bytes.reduce((sum, each) => sum + each, 0)

@@ -6,6 +6,7 @@ import type { Dataplane, Endpoint } from '../dataplane/dataplane.ts'
 import { HOST_DEVICE } from '../host/host-plan.ts'
 import { hostAddressOf } from '../ipam/address-blocks.ts'
 import { buildPrograms } from '../kernel/build-programs.ts'
+import { layoutVersion } from '../layouts/render.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
 import {
   addHostDevice,
@@ -112,13 +113,13 @@ export class TestCluster {
     return new TestCluster(options, { programs, directory: mkdtempSync('/run/centaurus-hosts-') })
   }
 
-  /** Where a host's tables are pinned. */
-  bpffs(host: string): string {
-    return join(this.#directory, host)
+  /** Folder where a host's tables are pinned. */
+  tables({ plan }: Pick<TestHost, 'plan'>): string {
+    return join(this.#directory, plan.name, 'centaurus', `v${layoutVersion()}`, 'maps')
   }
 
   #openDataplane(plan: HostPlan, namespace: NetworkNamespace): Dataplane {
-    const bpffs = this.bpffs(plan.name)
+    const bpffs = join(this.#directory, plan.name)
     mkdirSync(bpffs, { recursive: true })
     return namespace.run(() =>
       createDataplane({
