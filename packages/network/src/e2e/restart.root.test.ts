@@ -7,7 +7,8 @@ import { findWrongProbes, type Probe, type ServedPort } from '../testing/reachab
 import { findTrafficFaults, type Flow, startTraffic } from '../testing/traffic.ts'
 
 const PORTS: readonly ServedPort[] = [{ protocol: 'TCP', port: 80 }]
-const RESTARTS = 4
+/** Of every host; each loads all programs anew, which takes seconds on a busy machine. */
+const RESTARTS = 2
 /** Of traffic, so that some packets go between any two restarts. */
 const PAUSE_MS = 20
 
