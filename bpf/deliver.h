@@ -7,7 +7,7 @@
 #include "service.h"
 
 /* Where an address leads. */
-enum place { PLACE_POD, PLACE_NODE, PLACE_HOST, PLACE_NOWHERE };
+enum place { PLACE_POD, PLACE_NODE, PLACE_HOST, PLACE_WORLD, PLACE_NOWHERE };
 
 struct destination {
 	enum place place;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tcx ingress on the host's end of a pod's veth: everything that leaves the pod. */
 #include "arp.h"
-#include "deliver.h"
+#include "egress.h"
 #include "too_big.h"
 
 /* The first address of a block is its node's own. */
@@ -36,7 +36,7 @@ inlined void find_destination(const struct endpoint *pod, const struct flow *flo
 	__be32 block = block_of(flow->destination, pod->block_prefix);
 	int is_near = block == block_of(ipv4_of(&pod->ip), pod->block_prefix);
 
-	to->place = PLACE_HOST;
+	to->place = pod->flags & ENDPOINT_EGRESS ? PLACE_WORLD : PLACE_HOST;
 	path->flags = 0;
 	path->destination_set = 0;
 	path->destination_device = 0;
@@ -97,26 +97,60 @@ inlined int send_to_node(context *ctx, struct flow *flow, const struct endpoint 
 	return bpf_redirect(device_of(ctx), 0);
 }
 
-inlined int send(context *ctx, struct flow *flow, const struct endpoint *pod, const struct destination *to)
+inlined int send_to_host(context *ctx, struct flow *flow, const struct endpoint *pod)
 {
 	int reason;
 
+	if (flow->out_ifindex)
+		return deliver_past_pods(ctx, flow);
+	if (plays_node(flow))
+		return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, EGRESS);
+	if (flow->source == ipv4_of(&pod->ip)) {
+		reason = translate_host_address(ctx, flow, REWRITE_SOURCE, ipv4_of(&pod->host_ip));
+		if (reason != DROP_NONE)
+			return DROP(ctx, flow, reason, EGRESS);
+	}
+	return deliver_to_host(ctx, flow);
+}
+
+/* Whether what is for this address is no affair of the world: nodes, what the host itself has, pods' networks and Services. */
+inlined int stays_inside(__be32 ip)
+{
+	struct own_block_key block = { .prefix_length = 128, .ip = address_of(ip) };
+	struct node_key node = { .ip = address_of(ip) };
+
+	return is_own_address(ip) || lookup(&own_blocks, &block) || lookup(&nodes, &node);
+}
+
+/* By the host that has an address for the pod's network. While there is none, nothing leaves: another address would be a lie. */
+inlined int send_to_world(context *ctx, struct flow *flow, const struct endpoint *pod)
+{
+	struct destination to = { .place = PLACE_NODE, .ifindex = CONFIG.uplink_ifindex };
+	struct egress *egress;
+
+	if (flow->out_ifindex || stays_inside(flow->destination))
+		return send_to_host(ctx, flow, pod);
+	egress = find_egress(pod->vni);
+	if (!egress || !ipv4_of(&egress->node))
+		return DROP(ctx, flow, DROP_NO_EGRESS, EGRESS);
+	to.node = ipv4_of(&egress->node);
+	if (to.node == CONFIG.node_ip.words[3])
+		return egress->flags & EGRESS_HERE ? deliver_to_world(ctx, flow, pod->vni) : DROP(ctx, flow, DROP_NO_EGRESS, EGRESS);
+	flow->vni = pod->vni;
+	return send_to_node(ctx, flow, pod, &to);
+}
+
+inlined int send(context *ctx, struct flow *flow, const struct endpoint *pod, const struct destination *to)
+{
 	switch (to->place) {
 	case PLACE_POD:
 		return to->pod ? deliver_to_pod(ctx, flow, to->pod, 1) : DROP(ctx, flow, DROP_NO_ENDPOINT, EGRESS);
 	case PLACE_NODE:
 		return send_to_node(ctx, flow, pod, to);
 	case PLACE_HOST:
-		if (flow->out_ifindex)
-			return deliver_past_pods(ctx, flow);
-		if (plays_node(flow))
-			return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, EGRESS);
-		if (flow->source == ipv4_of(&pod->ip)) {
-			reason = translate_host_address(ctx, flow, REWRITE_SOURCE, ipv4_of(&pod->host_ip));
-			if (reason != DROP_NONE)
-				return DROP(ctx, flow, reason, EGRESS);
-		}
-		return deliver_to_host(ctx, flow);
+		return send_to_host(ctx, flow, pod);
+	case PLACE_WORLD:
+		return send_to_world(ctx, flow, pod);
 	default:
 		return DROP(ctx, flow, DROP_NO_ENDPOINT, EGRESS);
 	}
@@ -150,6 +184,9 @@ inlined int route_packet(context *ctx, struct flow *flow, const struct endpoint 
 			return deliver_past_pods(ctx, flow);
 		if (flow->destination != judged)
 			find_destination(pod, flow, &to, &path);
+		/* What asked came by this host. */
+		if (to.place == PLACE_WORLD)
+			to.place = PLACE_HOST;
 	}
 	return send(ctx, flow, pod, &to);
 }

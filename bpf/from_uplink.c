@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tcx ingress of an uplink: the tunnel, and what the world sends to node ports. Everything else is the host's. */
+#include "egress.h"
 #include "too_big.h"
 #include "uplink.h"
 
@@ -16,6 +17,39 @@ inlined int arrive_at_host(context *ctx, struct flow *flow, const struct arrival
 	if (service_reverse(ctx, flow) == SERVICE_DROP)
 		return drop(ctx, flow, INGRESS);
 	return deliver_past_pods(ctx, flow);
+}
+
+/* Whether the address is of the pods' networks, as hosts share them. */
+inlined int is_of_pods(__be32 ip)
+{
+	__be32 block = block_of(ip, CONFIG.block_prefix);
+	struct destination elsewhere;
+
+	return block == block_of(CONFIG.host_ip.words[3], CONFIG.block_prefix) || find_endpoint(0, ip) || find_route(0, block, &elsewhere);
+}
+
+/* What another host's pod sends to the world by an address of this host. Its own host has asked its policies. */
+inlined int arrive_for_world(context *ctx, struct flow *flow, const struct arrival *arrival)
+{
+	struct egress *egress = find_egress(flow->vni);
+	struct destination from = {};
+	int reason;
+
+	if (!egress || is_of_pods(flow->destination))
+		return DROP(ctx, flow, DROP_NO_ENDPOINT, INGRESS);
+	if (!(egress->flags & EGRESS_HERE))
+		return DROP(ctx, flow, DROP_NO_EGRESS, INGRESS);
+	/* Answers find the way back by the address alone, so it must be one of the host that sent. */
+	if (!find_route(0, block_of(flow->source, CONFIG.block_prefix), &from) || from.node != arrival->node)
+		return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, INGRESS);
+	reason = resolve_fragment(flow);
+	if (reason == DROP_NONE && plays_node(flow))
+		reason = DROP_SPOOFED_ADDRESS;
+	if (reason == DROP_NONE)
+		reason = unwrap(ctx, flow, arrival);
+	if (reason != DROP_NONE)
+		return DROP(ctx, flow, reason, INGRESS);
+	return deliver_to_world(ctx, flow, flow->vni);
 }
 
 /* Tells the world the size that fits: an error about the packet as we sent it on becomes one about what the client sent. */
@@ -119,7 +153,7 @@ static __noinline int arrive_by_tunnel(context *ctx, const struct outer *outer)
 		return arrive_at_pod(ctx, &flow, &arrival, pod);
 	if (is_own_address(flow.destination))
 		return arrive_at_host(ctx, &flow, &arrival);
-	return DROP(ctx, &flow, DROP_NO_ENDPOINT, INGRESS);
+	return arrive_for_world(ctx, &flow, &arrival);
 }
 
 SEC("tc")

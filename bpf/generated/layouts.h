@@ -24,6 +24,9 @@ struct address {
 #define CT_TRANSLATED 4
 #define CT_VIA_HOST 8
 #define CT_VIA_NODE 16
+#define EGRESS_HERE 1
+#define EGRESS_MARK 3456106496
+#define ENDPOINT_EGRESS 1
 #define GENEVE_OPTION_CLASS 371
 #define GENEVE_PORT 6081
 #define IDENTITY_HOST 1
@@ -87,8 +90,9 @@ enum drop_reason {
 	DROP_ENCAPSULATION = 27,
 	DROP_SERVICE_SOURCE = 28,
 	DROP_SERVICE_PORTS = 29,
+	DROP_NO_EGRESS = 30,
 };
-#define DROP_REASONS_COUNT 30
+#define DROP_REASONS_COUNT 31
 
 struct cidr {
 	__u32 list;
@@ -194,6 +198,20 @@ _Static_assert(__builtin_offsetof(struct drop_event, direction) == 53, "struct d
 _Static_assert(__builtin_offsetof(struct drop_event, pad) == 54, "struct drop_event");
 _Static_assert(__builtin_offsetof(struct drop_event, length) == 56, "struct drop_event");
 
+struct egress {
+	struct address node;
+	__u32 flags;
+};
+_Static_assert(sizeof(struct egress) == 20, "struct egress");
+_Static_assert(__builtin_offsetof(struct egress, node) == 0, "struct egress");
+_Static_assert(__builtin_offsetof(struct egress, flags) == 16, "struct egress");
+
+struct egress_key {
+	__u32 vni;
+};
+_Static_assert(sizeof(struct egress_key) == 4, "struct egress_key");
+_Static_assert(__builtin_offsetof(struct egress_key, vni) == 0, "struct egress_key");
+
 struct endpoint {
 	struct address ip;
 	struct address host_ip;
@@ -204,7 +222,7 @@ struct endpoint {
 	__u32 route_domain;
 	__u8 mac[6];
 	__u8 block_prefix;
-	__u8 pad[1];
+	__u8 flags;
 };
 _Static_assert(sizeof(struct endpoint) == 60, "struct endpoint");
 _Static_assert(__builtin_offsetof(struct endpoint, ip) == 0, "struct endpoint");
@@ -216,7 +234,7 @@ _Static_assert(__builtin_offsetof(struct endpoint, policy_set) == 44, "struct en
 _Static_assert(__builtin_offsetof(struct endpoint, route_domain) == 48, "struct endpoint");
 _Static_assert(__builtin_offsetof(struct endpoint, mac) == 52, "struct endpoint");
 _Static_assert(__builtin_offsetof(struct endpoint, block_prefix) == 58, "struct endpoint");
-_Static_assert(__builtin_offsetof(struct endpoint, pad) == 59, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, flags) == 59, "struct endpoint");
 
 struct endpoint_key {
 	__u32 vni;
@@ -375,6 +393,20 @@ struct node_key {
 };
 _Static_assert(sizeof(struct node_key) == 16, "struct node_key");
 _Static_assert(__builtin_offsetof(struct node_key, ip) == 0, "struct node_key");
+
+struct own_block {
+	__u32 flags;
+};
+_Static_assert(sizeof(struct own_block) == 4, "struct own_block");
+_Static_assert(__builtin_offsetof(struct own_block, flags) == 0, "struct own_block");
+
+struct own_block_key {
+	__u32 prefix_length;
+	struct address ip;
+};
+_Static_assert(sizeof(struct own_block_key) == 20, "struct own_block_key");
+_Static_assert(__builtin_offsetof(struct own_block_key, prefix_length) == 0, "struct own_block_key");
+_Static_assert(__builtin_offsetof(struct own_block_key, ip) == 4, "struct own_block_key");
 
 struct pair {
 	__u32 ingress;

@@ -27,6 +27,18 @@ export interface Vpc {
 export interface VpcSpec {
   /** Addresses of its pods, such as `10.20.0.0/16`, a prefix of 8 to 26 bits; may overlap with anything. Absent: pods have addresses of their nodes. Never changes. */
   cidr?: string | undefined
+  /**
+   * What the world sees its pods by; operators write them. The first one whose node is Ready counts, and while there is none nothing leaves. Not with a `cidr`. Absent:
+   * the address of each pod's node.
+   */
+  egressAddresses?: VpcEgressAddress[] | undefined
+}
+
+/** An address of a network in the world, and the node that has it on a device. */
+export interface VpcEgressAddress {
+  /** IPv4. */
+  address: string
+  node: string
 }
 
 export interface VpcStatus {

@@ -19,6 +19,7 @@ export {
   type Subnet,
   type SubnetSpec,
   type Vpc,
+  type VpcEgressAddress,
   type VpcSpec,
   type VpcStatus,
 } from './network.ts'

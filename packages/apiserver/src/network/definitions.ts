@@ -19,6 +19,8 @@ const CONDITIONS: JSONSchemaProps = {
   },
 }
 
+/** More than one is for the time while a node is away. */
+const EGRESS_ADDRESSES_MAX = 8
 const AGE = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }
 
 export const vpcDefinition = define({
@@ -34,6 +36,22 @@ export const vpcDefinition = define({
             type: 'string',
             description:
               'Addresses of its pods, such as 10.20.0.0/16, with a prefix of 8 to 26 bits. They may overlap with those of any other network. Without it, pods have addresses of their nodes. Never changes.',
+          },
+          egressAddresses: {
+            type: 'array',
+            maxItems: EGRESS_ADDRESSES_MAX,
+            'x-kubernetes-list-type': 'map',
+            'x-kubernetes-list-map-keys': ['address'],
+            description:
+              'What the world sees its pods by, instead of the addresses of their nodes: the first one whose node is Ready. While there is none, nothing leaves. Written by operators; not with a cidr.',
+            items: {
+              type: 'object',
+              required: ['address', 'node'],
+              properties: {
+                address: { type: 'string', description: 'An IPv4 address.' },
+                node: { type: 'string', minLength: 1, description: 'The node that has the address on a device.' },
+              },
+            },
           },
         },
       },
@@ -61,6 +79,7 @@ export const vpcDefinition = define({
   },
   columns: [
     { name: 'CIDR', type: 'string', jsonPath: '.spec.cidr' },
+    { name: 'Egress', type: 'string', jsonPath: '.spec.egressAddresses[*].address', priority: 1 },
     { name: 'VNI', type: 'integer', jsonPath: '.status.vni' },
     { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
     AGE,
@@ -230,7 +249,7 @@ interface DefinitionParts {
   readonly names: { plural: string; singular: string; kind: string; shortNames?: string[] }
   readonly hasStatus?: boolean
   readonly schema: JSONSchemaProps
-  readonly columns: { name: string; type: string; jsonPath: string }[]
+  readonly columns: { name: string; type: string; jsonPath: string; priority?: number }[]
 }
 
 function define({ names, hasStatus, schema, columns }: DefinitionParts): CustomResourceDefinition {

@@ -1,5 +1,5 @@
-import { forbidden } from '@centaurus/api'
-import { DEFAULT_VPC, VPC_ANNOTATION, vpcs } from '@centaurus/api/centaurus/v1'
+import { deepEqual, forbidden, SYSTEM_TENANT } from '@centaurus/api'
+import { DEFAULT_VPC, VPC_ANNOTATION, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
 import { pods, type Pod } from '@centaurus/api/core/v1'
 import type { AdmissionContext, AdmissionStep, AdmittedWrite } from '../admission/admission.ts'
 import { isWriteTo, refuseAdmission } from '../admission/refuse.ts'
@@ -36,6 +36,22 @@ export const defaultVpcStays: AdmissionStep = {
     if (draft.metadata.name !== DEFAULT_VPC) return
     if (request.isInProcess === true && tenants.find(request.target.tenant)?.phase === 'Terminating') return
     throw forbidden(vpcs, DEFAULT_VPC, 'this network may not be deleted')
+  },
+}
+
+/** Who could name any address would send as whoever's it is, and those whom a partner's firewall lets in are others' to choose. */
+export const egressAddressesOfOperators: AdmissionStep = {
+  name: 'EgressAddresses',
+  handles: (write) => write.operation !== 'delete' && isWriteTo(write, vpcs),
+  validate(write) {
+    const { request, isChangedByTenant } = write
+    // copies that the relay makes, and moved tenants, are the server's own writes
+    const isOfCluster = request.isInProcess === true || request.user.tenant === SYSTEM_TENANT
+    if (isOfCluster && isChangedByTenant !== true) return
+    const [now, before] = [write.draft, write.old].map((vpc) => (vpc as Vpc | undefined)?.spec?.egressAddresses ?? [])
+    if (deepEqual(now, before)) return
+    const why = 'addresses by which the world sees pods are the cluster’s: ask its operators to change them'
+    throw refuseAdmission(write, `spec.egressAddresses may not be written by a tenant: ${why}`)
   },
 }
 

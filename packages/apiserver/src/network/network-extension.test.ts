@@ -100,6 +100,44 @@ describe('the kinds of pod networks', () => {
       await assert.rejects(make(cidr), why, cidr)
   })
 
+  it('take addresses in the world from operators alone, and say why', async () => {
+    const egressAddresses = [{ address: '198.51.100.7', node: 'n1' }]
+    const why = /egressAddresses may not be written by a tenant: .* ask its operators/
+    const admin = await test.as(adminOf('acme'))
+    const path = '/apis/centaurus.io/v1/vpcs'
+    const object = { apiVersion: 'centaurus.io/v1', kind: 'Vpc', metadata: { name: 'partner' } }
+    const claimed = await admin('POST', path, { body: { ...object, spec: { egressAddresses } } })
+    assert.equal(claimed.status, 403)
+    assert.match(claimed.text, why)
+    assert.equal((await admin('POST', path, { body: object })).status, 201)
+    const patch = async (spec: object) => {
+      const seen = JSON.parse((await admin('GET', `${path}/partner`)).text) as { spec?: object }
+      return admin('PUT', `${path}/partner`, { body: { ...seen, spec: { ...seen.spec, ...spec } } })
+    }
+    assert.equal((await patch({ egressAddresses })).status, 403)
+    const operator = await test.as({ commonName: 'op', organizations: ['system:masters'] })
+    const made = JSON.parse((await operator('GET', `/tenants/acme${path}/partner`)).text) as object
+    const body = { ...made, spec: { egressAddresses } }
+    assert.equal((await operator('PUT', `/tenants/acme${path}/partner`, { body })).status, 200)
+    assert.equal((await patch({})).status, 200)
+    assert.equal((await patch({ egressAddresses: [] })).status, 403)
+    const refused = async (spec: object, message: RegExp): Promise<void> => {
+      const now = await acme.get(vpcs, { name: 'partner' })
+      await assert.rejects(acme.update(vpcs, { ...now, spec }), message)
+    }
+    for (const [address, message] of [
+      ['fd00::1', /must be an IPv4 address/],
+      ['tea', /must be a valid IP address/],
+      ['127.0.0.9', /may not be in the loopback range/],
+      ['0.0.0.0', /may not be in the "this network" range/],
+    ] as const)
+      await refused({ egressAddresses: [{ address, node: 'n1' }] }, message)
+    await refused({ egressAddresses: [...egressAddresses, ...egressAddresses] }, /Duplicate value/)
+    await refused({ egressAddresses: [{ address: '198.51.100.7' }] }, /node: Required value/)
+    const overlapping = { metadata: { name: 'both' }, spec: { cidr: '10.0.0.0/16', egressAddresses } }
+    await assert.rejects(acme.create(vpcs, overlapping), /may not be set when `cidr` is set: hosts could not tell/)
+  })
+
   it('keep the addresses of a network', async () => {
     const made = await acme.create(vpcs, { metadata: { name: 'fixed' }, spec: { cidr: '10.0.0.0/16' } })
     const other = { ...made, spec: { cidr: '10.1.0.0/16' } }

@@ -13,7 +13,7 @@ import {
   subnetDefinition,
   vpcDefinition,
 } from './definitions.ts'
-import { defaultVpcStays, podNetwork } from './network-admission.ts'
+import { defaultVpcStays, egressAddressesOfOperators, podNetwork } from './network-admission.ts'
 
 export interface NetworkOptions {
   /** Whether pods of the `system` tenant live here, and not copies of them alone; default true. */
@@ -36,7 +36,7 @@ export function createNetworkExtension({ hostsSystem = true }: NetworkOptions = 
     ]
     registry.change({ added: definitions.flatMap(ownDefinitions).map(withBehavior) })
     return {
-      admission: [podNetwork, defaultVpcStays],
+      admission: [podNetwork, defaultVpcStays, egressAddressesOfOperators],
       bootstrapTenant: (tenant) => ensureDefaultVpc(clientOf(tenant)),
       async start() {
         if (hostsSystem) await ensureDefaultVpc(clientOf(SYSTEM_TENANT))

@@ -152,6 +152,7 @@ function isSameEndpoint(a: AppliedEndpoint, b: AppliedEndpoint): boolean {
     a.hostIP === b.hostIP &&
     a.ip === b.ip &&
     a.routeDomain === b.routeDomain &&
-    a.blockPrefix === b.blockPrefix
+    a.blockPrefix === b.blockPrefix &&
+    a.hasEgress === b.hasEgress
   )
 }

@@ -5,12 +5,15 @@ import { startCniServer } from '../cni/cni-server.ts'
 import { PodAttachments } from '../cni/pod-attachments.ts'
 import { startClusterDns } from '../dns/cluster-dns.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
+import { describeEgress } from '../egress/describe-egress.ts'
+import { startEgress } from '../egress/egress-keeper.ts'
 import { ensureHostNetwork, type HostNetwork } from '../host/host-network.ts'
 import { HOST_DEVICE } from '../host/host-plan.ts'
 import { systemPodHost } from '../host/pod-host.ts'
 import { createNodeBlocks } from '../ipam/address-blocks.ts'
 import { PolicyReporter } from '../policy-report/policy-reporter.ts'
 import { reportTenant } from '../policy-report/report-tenant.ts'
+import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { createVpcBlocks } from '../ipam/vpc-blocks.ts'
 import { RuleBook } from '../policy/rule-book.ts'
 import { createHealthCheckServer } from '../services/health-check-server.ts'
@@ -20,7 +23,7 @@ import { DropLog } from './drop-log.ts'
 import { createDropNames, gatherReadings, gatherStatus, type StatusSources } from './gather-status.ts'
 import { startLocalServer } from './local-server.ts'
 import { createNetworkMetrics } from './metrics.ts'
-import { startNodeCondition } from './node-condition.ts'
+import { describeNetwork, startNodeCondition } from './node-condition.ts'
 import { PodNetworks, type AppliedChange } from './pod-networks.ts'
 import { createPodSource } from './pod-source.ts'
 import { podBlocksOf, podNetworksOf } from './topology.ts'
@@ -75,7 +78,7 @@ export async function startNetworkDaemon(options: NetworkDaemonOptions): Promise
     for (const closer of closers.toReversed()) await closer()
   }
   let problem = (): string | undefined => 'The network daemon has just begun'
-  closers.push(startNodeCondition({ client, view, clock, logger, problem: () => problem() }).close)
+  closers.push(startNodeCondition({ client, view, clock, logger, describe: () => describeNetwork(problem()) }).close)
   problem = () => 'This node has no spec.podCIDR yet: the controller node-ipam gives it one'
   const running = (async () => {
     const podCIDR = await waitForBlock(view, { clock, signal: stop.signal })
@@ -164,7 +167,7 @@ async function startOnHost(
   // ports that were open before are in the table again
   await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir, hostPorts: attachments.listHostPorts() })
   networks.start()
-  await startServers(options, { closers, attachments, sources, metrics, networks })
+  await startServers(options, { closers, attachments, sources, metrics, networks, nodeIP: host.uplink.address })
   return { problem: () => networks.problem }
 }
 
@@ -215,18 +218,32 @@ function followPodNetworks(
   return () => (working = working.then(apply))
 }
 
+function keepEgress(
+  { podNetworks, serviceCIDRs, client, clock, logger }: NetworkDaemonOptions,
+  { closers, sources: { view, dataplane }, nodeIP }: Pick<Servers, 'closers' | 'sources' | 'nodeIP'>,
+): void {
+  const blocks = () => [...podNetworksOf(view.nodes, podNetworks), ...serviceCIDRs, TRANSIT_CIDR]
+  const egress = startEgress({ view, dataplane, nodeIP, blocks, clock, logger })
+  closers.push(() => egress.close())
+  const describe = () => describeEgress(view.ownNode, egress.missing)
+  closers.push(startNodeCondition({ client, view, clock, logger, describe }).close)
+}
+
 interface Servers {
   readonly closers: OnHost['closers']
   readonly attachments: PodAttachments
   readonly sources: StatusSources
   readonly metrics: ReturnType<typeof createNetworkMetrics>
   readonly networks: PodNetworks
+  readonly nodeIP: string
 }
 
 async function startServers(
-  { cniSocket, localSocket, informers, client, dns, clock, random, logger }: NetworkDaemonOptions,
-  { closers, attachments, sources, metrics, networks }: Servers,
+  options: NetworkDaemonOptions,
+  { closers, attachments, sources, metrics, networks, nodeIP }: Servers,
 ): Promise<void> {
+  const { cniSocket, localSocket, informers, client, dns, clock, random, logger } = options
+  keepEgress(options, { closers, sources, nodeIP })
   const drops = new DropLog(clock, createDropNames(sources))
   closers.push(sources.dataplane.onDrop((event) => drops.add(event)))
   const local = await startLocalServer(localSocket, {

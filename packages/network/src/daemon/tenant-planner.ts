@@ -4,6 +4,7 @@ import { DEFAULT_VPC, VPC_ANNOTATION } from '@centaurus/api/centaurus/v1'
 import type { Pod } from '@centaurus/api/core/v1'
 import type { Clock } from '@centaurus/base'
 import type { PodNetwork } from '../cni/pod-network-source.ts'
+import { withEgress } from '../egress/plan-egress.ts'
 import { LocalSets } from '../policy/local-sets.ts'
 import { PolicyWorld, type PodFacts } from '../policy/policy-world.ts'
 import type { RuleBook } from '../policy/rule-book.ts'
@@ -176,12 +177,13 @@ export class TenantPlanner {
       own.sets.removePod(key)
     }
     own.sets.takeChanges()
+    const vpcObject = this.#deps.view.vpcOf(this.tenant, vpc)
     const endpoints = new Map<string, PlannedEndpoint>()
     for (const { pod, key, object } of seen) {
       const identity = object === undefined ? pod.endpoint.identity : this.#identityOf(own, { object, pod, key, again })
       // a pod that never had an identity stays closed
       const set = identity === 0 && !own.staleSinceMs.has(key) ? undefined : own.sets.get(key)
-      endpoints.set(pod.endpoint.ip, { ...pod.endpoint, identity, set })
+      endpoints.set(pod.endpoint.ip, { ...withEgress(pod.endpoint, vpcObject), identity, set })
     }
     return { vni, endpoints, identities: own.identities }
   }

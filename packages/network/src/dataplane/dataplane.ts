@@ -19,6 +19,8 @@ export interface Endpoint {
   readonly routeDomain: number
   /** Length of the blocks in which its VPC's addresses are given to nodes, such as 24. */
   readonly blockPrefix: number
+  /** What it sends to the world leaves by its network's {@link Egress}, or not at all. */
+  readonly hasEgress?: boolean
 }
 
 /** A block of pod addresses and the node that has it. */
@@ -29,6 +31,15 @@ export interface Route {
   readonly node: string
   /** Index of the device that leads there; absent: the first uplink. */
   readonly uplink?: number
+}
+
+/** How pods of a network reach the world when it has addresses of its own there. */
+export interface Egress {
+  readonly vni: number
+  /** Address of the node whose stack translates; undefined: none can now, and nothing leaves. */
+  readonly node: string | undefined
+  /** Whether this host translates for the network, also what other hosts' pods send. */
+  readonly isHere: boolean
 }
 
 export interface DropEvent {
@@ -82,6 +93,12 @@ export interface Dataplane {
   setNetwork(network: { readonly vni: number; readonly cidr: string }): void
   removeNetwork(vni: number): void
   listNetworks(): { readonly vni: number; readonly cidr: string }[]
+  /** Adds or replaces. Of pods that have {@link Endpoint.hasEgress} nothing leaves without. */
+  setEgress(egress: Egress): void
+  removeEgress(vni: number): void
+  listEgresses(): Egress[]
+  /** Replaces the blocks of addresses that are never the world's, such as `10.96.0.0/12`: Services, pods, what the host itself has. */
+  setOwnBlocks(cidrs: readonly string[]): void
   /** Believes identities in packets from this address. */
   setNode(address: string): void
   removeNode(address: string): void

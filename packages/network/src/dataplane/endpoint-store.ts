@@ -1,5 +1,5 @@
 import type { BpfMap } from '../kernel/bpf-map.ts'
-import { deviceKey, endpoint, endpointKey } from '../layouts/layouts.ts'
+import { deviceKey, endpoint, ENDPOINT_EGRESS, endpointKey } from '../layouts/layouts.ts'
 import type { Endpoint } from './dataplane.ts'
 
 /** Network of the addresses by which a host knows its own pods. */
@@ -18,7 +18,7 @@ export class EndpointStore {
   constructor(deps: EndpointStoreDeps) {
     this.#deps = deps
     for (const [key, value] of deps.endpoints.entries()) {
-      const known = endpoint.decode(value)
+      const known = decodeEndpoint(value)
       if (endpointKey.decode(key).vni !== HOST_NETWORK) this.#byKey.set(keyText(known), known)
     }
   }
@@ -26,7 +26,7 @@ export class EndpointStore {
   /** Returns what was there. Ways to the pod that are no longer its own are taken away last. */
   set(value: Endpoint): Endpoint | undefined {
     const before = this.#byKey.get(keyText(value))
-    const record = endpoint.encode(value)
+    const record = endpoint.encode({ ...value, flags: value.hasEgress === true ? ENDPOINT_EGRESS : 0 })
     // what the pod sends is judged by the new state first: its answers then find it too
     this.#deps.devices.set(deviceKey.encode(value), record)
     this.#deps.endpoints.set(endpointKey.encode(value), record)
@@ -70,6 +70,11 @@ export class EndpointStore {
     const value = map.get(key)
     if (value !== undefined && keyText(endpoint.decode(value)) === keyText(owner)) map.delete(key)
   }
+}
+
+function decodeEndpoint(record: Uint8Array): Endpoint {
+  const { flags, ...known } = endpoint.decode(record)
+  return { ...known, ...((flags & ENDPOINT_EGRESS) === 0 ? {} : { hasEgress: true }) }
 }
 
 function keyText({ vni, ip }: Pick<Endpoint, 'vni' | 'ip'>): string {

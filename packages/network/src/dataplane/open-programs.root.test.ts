@@ -21,6 +21,7 @@ const POD = {
   routeDomain: 0,
   mac: '0a:ce:0a:f4:03:07',
   blockPrefix: 24,
+  flags: 0,
 }
 const KEY = endpointKey.encode({ vni: 5, ip: '10.244.3.7' })
 

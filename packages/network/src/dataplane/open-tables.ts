@@ -2,6 +2,7 @@ import { identity, identityKey, node, nodeKey, OWN_ADDRESSES_MAX } from '../layo
 import { DataplaneError } from '../kernel/dataplane-error.ts'
 import { createServiceWriter } from '../services/service-writer.ts'
 import type { Dataplane, Endpoint } from './dataplane.ts'
+import { createEgressTable } from './egress-table.ts'
 import { EndpointStore } from './endpoint-store.ts'
 import { HostState } from './host-state.ts'
 import { countPossibleCpus, type OpenPrograms } from './open-programs.ts'
@@ -78,6 +79,7 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
     setNetwork: (network) => routes.setNetwork(network),
     removeNetwork: (vni) => routes.removeNetwork(vni),
     listNetworks: () => routes.listNetworks(),
+    ...createEgressTable({ egresses: map('egresses'), ownBlocks: map('own_blocks') }),
     setNode: (address) => map('nodes').set(nodeKey.encode({ ip: address }), node.encode({ flags: 0 })),
     removeNode: (address) => void map('nodes').delete(nodeKey.encode({ ip: address })),
     listNodes: () =>

@@ -1,5 +1,6 @@
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { hostAddressOf } from '../ipam/address-blocks.ts'
+import { formatEgressRemoval } from '../egress/egress-rules.ts'
 import { allowForwarding, removeForwardRules } from './forward-rules.ts'
 import { describeHostDevice, HOST_DEVICE, HOST_PEER, planHostDevice, type SeenHostDevice } from './host-plan.ts'
 import { addressesOf, listLinks } from './links.ts'
@@ -64,7 +65,7 @@ export async function ensureHostNetwork(options: HostNetworkOptions): Promise<Ho
 export async function removeHostNetwork({ stateDir }: Pick<HostNetworkOptions, 'stateDir'>): Promise<void> {
   for (const device of (await listPodDevices()).keys()) await deletePodLink(device)
   if ((await seeHostDevice())?.kind === 'veth') await deletePodLink(HOST_DEVICE)
-  await runCommand(['nft', '-f', '-'], formatNatRemoval())
+  await runCommand(['nft', '-f', '-'], formatNatRemoval() + formatEgressRemoval())
   await removeForwardRules()
   await restoreSysctls(sysctlsFile(stateDir))
 }

@@ -1,9 +1,13 @@
 import type { HostPort } from '../cni/attachment.ts'
 import { TRANSIT_CIDR, TRANSIT_HOST } from '../ipam/ipam.ts'
+import { EGRESS_MARK } from '../layouts/layouts.ts'
 import { HOST_DEVICE } from './host-plan.ts'
 
 /** Our nftables table. Nothing else is in it, and nothing of ours is elsewhere. */
 export const NAT_TABLE = 'centaurus-network'
+
+/** What tells a mark of a network's egress from others. */
+export const EGRESS_MARK_MASK = '0xff000000'
 
 /** A port of the host, and the pod that it leads to, by the address that the host knows. */
 export interface OpenHostPort extends HostPort {
@@ -18,7 +22,8 @@ export interface NatTableOptions {
 
 /**
  * The whole table, as a script that replaces the one that is there in one step. Ports of one address come before ports of every address. What comes to a host port
- * from this host's own pods, or from the loopback, is given the host's address: its answers must come back through here.
+ * from this host's own pods, or from the loopback, is given the host's address: its answers must come back through here. What was to leave by an address of its
+ * network, and has none, does not leave: then its flow is in everybody's zone, see egress-rules.ts.
  */
 export function formatNatTable({ podSources, hostPorts }: NatTableOptions): string {
   const everywhere = hostPorts.filter(({ hostIP }) => hostIP === undefined)
@@ -44,6 +49,10 @@ table ip ${NAT_TABLE} {
   chain output {
     type nat hook output priority -100; policy accept;
     fib daddr type local meta l4proto { tcp, udp, sctp } jump host-ports
+  }
+  chain forward {
+    type filter hook forward priority 0; policy accept;
+    iifname "${HOST_DEVICE}" meta mark & ${EGRESS_MARK_MASK} == ${EGRESS_MARK} ct original zone 0 drop
   }
   chain postrouting {
     type nat hook postrouting priority 100; policy accept;

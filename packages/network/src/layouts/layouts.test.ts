@@ -44,6 +44,7 @@ describe('Layouts shared with the kernel', () => {
       routeDomain: 3,
       mac: '0a:ce:0a:f4:03:09',
       blockPrefix: 24,
+      flags: 1,
     }
     assert.deepEqual(endpoint.decode(endpoint.encode(value)), value)
     const key = { vni: 1, low: '10.0.0.1', high: '10.0.0.2', lowPort: 80, highPort: 65535, protocol: 6 }

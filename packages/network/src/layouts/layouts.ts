@@ -74,8 +74,10 @@ export const endpoint = struct('endpoint', {
   routeDomain: u32,
   mac,
   blockPrefix: u8,
-  pad: padding(1),
+  flags: u8,
 })
+/** Bit of {@link endpoint}'s flags: what the pod sends to the world leaves by its network's {@link egress}. */
+export const ENDPOINT_EGRESS = 1
 export const deviceKey = struct('device_key', { ifindex: u32 })
 
 export const routeKey = struct('route_key', { domain: u32, block: address })
@@ -142,6 +144,18 @@ export const fragment = struct('fragment', { sourcePort: u16, destinationPort: u
 /** Networks with a CIDR of their own, which are also domains of routes. Lengths of their blocks and of the CIDR; 0: not known. */
 export const networkKey = struct('network_key', { vni: u32 })
 export const network = struct('network', { ip: address, blockPrefix: u32, prefix: u32 })
+
+/** Upper bits of the mark by which a host's stack knows what leaves by an address of a network; the network's number is in the lower 24. */
+export const EGRESS_MARK = 0xce000000
+/** Bit of {@link egress}'s flags: this host has an address for the network, also for pods of others. */
+export const EGRESS_HERE = 1
+/** Networks with addresses of their own in the world. `node` is the host that what this host's pods send leaves by; 0.0.0.0: none can now. */
+export const egressKey = struct('egress_key', { vni: u32 })
+export const egress = struct('egress', { node: address, flags: u32 })
+
+/** For an LPM trie: addresses that a host's own stack answers for, or leads to pods and Services. What is for them is not for the world. */
+export const ownBlockKey = struct('own_block_key', { prefixLength: u32, ip: address })
+export const ownBlock = struct('own_block', { flags: u32 })
 
 export const ruleKey = struct('rule_key', { rule: u32 })
 export const counter = struct('counter', { packets: u64, bytes: u64 })

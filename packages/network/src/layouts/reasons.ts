@@ -30,6 +30,7 @@ export const DROP_REASONS = [
   'Encapsulation',
   'ServiceSource',
   'ServicePorts',
+  'NoEgress',
 ] as const
 
 /** Name of a reason, as metrics and explanations say it. */

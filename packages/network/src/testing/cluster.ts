@@ -56,6 +56,8 @@ export interface PodOptions {
   /** Of a network from 2 on: its addresses are the hosts', as a tenant's default network has them. */
   readonly sharesHostAddresses?: boolean
   readonly policySet?: PolicySet
+  /** See {@link Endpoint.hasEgress}. */
+  readonly hasEgress?: boolean
   readonly ports?: readonly ServedPort[]
   /** False: no policy set yet, as in the middle of CNI ADD. */
   readonly isReady?: boolean
@@ -187,6 +189,7 @@ export class TestCluster {
         policySet: isReady ? dataplane.addPolicySet(policySet) : 0,
         routeDomain: ownAddresses ? vni : 0,
         blockPrefix: ownAddresses ? OWN_BLOCK_PREFIX : NODE_BLOCK_PREFIX,
+        hasEgress: options.hasEgress === true,
       }
       dataplane.addIdentities(vni, [identity])
       dataplane.setEndpoint(made)
@@ -240,6 +243,14 @@ export class TestCluster {
   setIdentity(name: string, identity: number): void {
     const pod = this.pod(name)
     const endpoint = { ...pod.endpoint, identity }
+    this.on(pod.host, (dataplane) => dataplane.setEndpoint(endpoint))
+    this.#pods.set(name, { ...pod, endpoint })
+  }
+
+  /** Whether what the pod sends to the world leaves by its network's egress. */
+  setHasEgress(name: string, { hasEgress }: { readonly hasEgress: boolean }): void {
+    const pod = this.pod(name)
+    const endpoint = { ...pod.endpoint, hasEgress }
     this.on(pod.host, (dataplane) => dataplane.setEndpoint(endpoint))
     this.#pods.set(name, { ...pod, endpoint })
   }

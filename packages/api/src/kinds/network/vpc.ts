@@ -1,13 +1,14 @@
-import type { Vpc } from '../../centaurus/network.ts'
-import { FieldPath, invalid, type FieldError } from '../../status/field-error.ts'
+import type { Vpc, VpcSpec } from '../../centaurus/network.ts'
+import { FieldPath, forbiddenField, invalid, type FieldError } from '../../status/field-error.ts'
 import type { KindBehavior } from '../behavior.ts'
 import { IMMUTABLE } from '../shared/check.ts'
-import { checkCidr, isStrictSubnet, parseCidr } from '../shared/ip.ts'
+import { checkCidr, checkIp, isStrictSubnet, parseCidr, parseIp } from '../shared/ip.ts'
 
 /** Kept on a Vpc while pods use it. */
 export const VPC_FINALIZER = 'centaurus.io/vpc'
 
 const cidrPath = new FieldPath('spec').child('cidr')
+const egressPath = new FieldPath('spec').child('egressAddresses')
 /** The shortest prefix: more addresses than nodes could have blocks for. The longest: one block of a node. */
 const PREFIX_MIN = 8
 const PREFIX_MAX = 26
@@ -27,9 +28,31 @@ export const vpcBehavior: KindBehavior<Vpc> = {
     const finalizers = metadata.finalizers ?? []
     if (!finalizers.includes(VPC_FINALIZER)) metadata.finalizers = [...finalizers, VPC_FINALIZER]
   },
-  validate: ({ spec }) => (spec?.cidr === undefined ? [] : validateCidr(spec.cidr)),
+  validate: ({ spec }) => [...(spec?.cidr === undefined ? [] : validateCidr(spec.cidr)), ...validateEgress(spec)],
   validateUpdate: ({ spec }, { spec: old }) =>
     spec?.cidr === old?.cidr ? [] : [invalid(cidrPath, spec?.cidr ?? '', IMMUTABLE)],
+}
+
+function validateEgress(spec: VpcSpec | undefined): FieldError[] {
+  const addresses = spec?.egressAddresses ?? []
+  if (addresses.length > 0 && spec?.cidr !== undefined) {
+    const why = 'hosts could not tell its pods from others that have the same addresses'
+    return [forbiddenField(egressPath, `may not be set when \`cidr\` is set: ${why}`)]
+  }
+  return addresses.flatMap(({ address }, index) =>
+    validateEgressAddress(address, egressPath.index(index).child('address')),
+  )
+}
+
+function validateEgressAddress(address: string, path: FieldPath): FieldError[] {
+  const errors = checkIp(address, path)
+  if (errors.length > 0) return errors
+  if (parseIp(address)?.family !== 'IPv4') return [invalid(path, address, 'must be an IPv4 address')]
+  const own = parseCidr(`${address}/32`)!
+  const unusable = UNUSABLE.find(({ block }) => isStrictSubnet(own, block))
+  return unusable === undefined
+    ? []
+    : [invalid(path, address, `may not be in the ${unusable.name} range (${unusable.cidr})`)]
 }
 
 function validateCidr(text: string): FieldError[] {
