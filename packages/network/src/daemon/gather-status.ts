@@ -1,4 +1,5 @@
 import type { Dataplane } from '../dataplane/dataplane.ts'
+import type { DnsCounters } from '../dns/counters.ts'
 import type { RuleBook } from '../policy/rule-book.ts'
 import type { ClusterView } from './cluster-view.ts'
 import type { DropNames, NamedRule } from './drop-log.ts'
@@ -18,6 +19,8 @@ export interface StatusSources {
   readonly devices: ReadonlyMap<number, string>
   readonly rules: RuleBook
   readonly whyNotReady: () => string | undefined
+  /** What names were asked for; undefined: they are not served yet. */
+  readonly dnsCounters: () => DnsCounters | undefined
   readonly lastChange: () => (AppliedChange & { readonly at: string }) | undefined
 }
 
@@ -104,6 +107,7 @@ export function gatherReadings(sources: StatusSources): MetricReadings {
     nodes: Math.max(0, sources.view.nodes.length - 1),
     services: networks.services.plan?.tables.frontends.length ?? 0,
     isReady: sources.whyNotReady() === undefined,
+    dns: sources.dnsCounters(),
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { createDnsCounters } from '../dns/counters.ts'
 import { createNetworkMetrics, type MetricReadings } from './metrics.ts'
 
 const NOTHING: MetricReadings = {
@@ -12,6 +13,7 @@ const NOTHING: MetricReadings = {
   nodes: 0,
   services: 0,
   isReady: false,
+  dns: undefined,
 }
 
 const rule = (index: number) => ({
@@ -42,6 +44,26 @@ describe("the network's metrics", () => {
     assert.match(text, /^centaurus_network_table_entries\{table="pairs"\} 5$/m)
     assert.match(text, /^centaurus_network_table_max_entries\{table="pairs"\} 100$/m)
     assert.match(text, /^centaurus_network_ready 1$/m)
+  })
+
+  it('count names that were asked for, once names are served', async () => {
+    const dns = createDnsCounters()
+    dns.queries.cluster['NXDOMAIN'] = 3
+    dns.forwards.retried = 2
+    dns.cacheHits = 5
+    dns.truncated = 1
+    const metrics = createNetworkMetrics(() => ({ ...NOTHING, dns }))
+    await metrics.read()
+    const { text } = await metrics.read()
+    for (const line of [
+      'queries_total{kind="cluster",rcode="NXDOMAIN"} 3',
+      'forwards_total{result="retried"} 2',
+      'cache_lookups_total{result="hit"} 5',
+      'cache_lookups_total{result="miss"} 0',
+      'truncated_total 1',
+      'connections_refused_total 0',
+    ])
+      assert.ok(text.split('\n').includes(`centaurus_network_dns_${line}`), line)
   })
 
   it('keep a bounded number of rules apart, those with the most packets', async () => {

@@ -1,4 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { DnsCounters } from '../dns/counters.ts'
+import { createDnsMetrics } from './dns-metrics.ts'
 import type { NamedRule } from './drop-log.ts'
 
 /** Rules that have a time series of their own; the others are counted together. Those with the most packets are kept. */
@@ -20,6 +22,8 @@ export interface MetricReadings {
   readonly nodes: number
   readonly services: number
   readonly isReady: boolean
+  /** Undefined: names are not served yet. */
+  readonly dns: DnsCounters | undefined
 }
 
 export interface NetworkMetrics {
@@ -50,6 +54,7 @@ export function createNetworkMetrics(readings: () => MetricReadings): NetworkMet
     registers: [registry],
   })
   const fill = createReadings(registry)
+  const fillDns = createDnsMetrics(registry)
   return {
     observeApplied(change) {
       applied.observe(change.effectiveAfterMs / 1000)
@@ -59,7 +64,9 @@ export function createNetworkMetrics(readings: () => MetricReadings): NetworkMet
       cni.observe({ command, result }, durationMs / 1000)
     },
     async read() {
-      fill(readings())
+      const now = readings()
+      fill(now)
+      if (now.dns !== undefined) fillDns(now.dns)
       return { contentType: registry.contentType, text: await registry.metrics() }
     },
   }

@@ -75,8 +75,9 @@ class Host {
   #record(dataplane: Dataplane): Dataplane {
     const names = ['setEndpoint', 'removeEndpoint', 'addPolicySet', 'extendPolicySet', 'removePolicySet'] as const
     const more = ['addIdentities', 'removeIdentities', 'setRoute', 'removeRoute', 'setNode', 'removeNode'] as const
+    const egress = ['setEgress', 'removeEgress'] as const
     const noted = Object.fromEntries(
-      [...names, ...more].map((name) => [
+      [...names, ...more, ...egress].map((name) => [
         name,
         (...args: never[]) => {
           this.writes.push(name)
@@ -127,6 +128,10 @@ class Host {
   async local<T>(path: string): Promise<T> {
     const { body } = await this.#ask({ socketPath: join(this.dir, 'local.sock'), path, method: 'GET' }, '')
     return JSON.parse(body) as T
+  }
+
+  async metrics(): Promise<string> {
+    return (await this.#ask({ socketPath: join(this.dir, 'local.sock'), path: '/metrics', method: 'GET' }, '')).body
   }
 
   async drops(): Promise<NamedDrop[]> {
@@ -279,6 +284,39 @@ route add default dev eth0
       host.writes = []
       assert.equal((await host.cni('DEL', 'web-2')).status, 200)
       assert.deepEqual(host.writes, ['removeEndpoint'])
+    })
+
+    it('counts names that were asked for', async () => {
+      assert.match(await host.metrics(), /^centaurus_network_dns_truncated_total 0$/m)
+    })
+
+    it('takes an address towards the world when a device has it, and its Node says while none has', async () => {
+      const condition = async () =>
+        (await host.client.get(nodes, { name: NODE })).status?.conditions?.find(
+          ({ type }) => type === 'EgressAddressesReady',
+        )
+      const rules = (): string => execFileSync('nft', ['list', 'table', 'ip', 'centaurus-egress'], { encoding: 'utf8' })
+      assert.equal(await condition(), undefined)
+      const egressAddresses = [{ address: '192.0.2.50', node: NODE }]
+      host.writes = []
+      await host.put(vpcs, { metadata: { name: 'default' }, spec: { egressAddresses }, status: { vni: 1 } })
+      await until('the Node says what is missing', async () => (await condition())?.status === 'False')
+      assert.match((await condition())!.message!, /192\.0\.2\.50 of Vpc "default" of tenant system/)
+      await until('its pods send nothing', () => host.writes.includes('setEgress'))
+      assert.equal(host.writes.filter((name) => name === 'setEndpoint').length, 3)
+      execFileSync('ip', ['address', 'add', '192.0.2.50/24', 'dev', 'eth0'])
+      await until('the Node says that it is there', async () => (await condition())?.status === 'True')
+      assert.match(rules(), /0xce000001 : 192\.0\.2\.50/)
+      await host.stop()
+      await host.start()
+      assert.match(rules(), /0xce000001 : 192\.0\.2\.50/)
+      host.writes = []
+      await host.put(vpcs, { metadata: { name: 'default' }, spec: {}, status: { vni: 1 } })
+      await until(
+        'nothing is left of it',
+        () => host.writes.includes('removeEgress') && !rules().includes('0xce000001 :'),
+      )
+      assert.equal(host.writes.filter((name) => name === 'setEndpoint').length, 3)
     })
 
     it('may be restarted while pods talk, and knows them again', async () => {

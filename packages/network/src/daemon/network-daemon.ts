@@ -3,7 +3,8 @@ import type { Client, InformerFactory } from '@centaurus/client'
 import { attachmentsDir, AttachmentStore } from '../cni/attachment-store.ts'
 import { startCniServer } from '../cni/cni-server.ts'
 import { PodAttachments } from '../cni/pod-attachments.ts'
-import { startClusterDns } from '../dns/cluster-dns.ts'
+import { startClusterDns, type ClusterDns } from '../dns/cluster-dns.ts'
+import type { DnsCounters } from '../dns/counters.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import { describeEgress } from '../egress/describe-egress.ts'
 import { startEgress } from '../egress/egress-keeper.ts'
@@ -126,6 +127,7 @@ async function startOnHost(
   const dataplane = await options.openDataplane(host)
   closers.push(() => dataplane.close())
   const rules = new RuleBook()
+  let dnsCounters: DnsCounters | undefined
   let lastChange: (AppliedChange & { readonly at: string }) | undefined
   const healthChecks = createHealthCheckServer({ logger, isHealthy: () => networks.problem === undefined })
   closers.push(() => healthChecks.close())
@@ -157,6 +159,7 @@ async function startOnHost(
     ]),
     rules,
     whyNotReady: () => networks.problem,
+    dnsCounters: () => dnsCounters,
     lastChange: () => lastChange,
   }
   const metrics = createNetworkMetrics(() => gatherReadings(sources))
@@ -167,7 +170,15 @@ async function startOnHost(
   // ports that were open before are in the table again
   await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir, hostPorts: attachments.listHostPorts() })
   networks.start()
-  await startServers(options, { closers, attachments, sources, metrics, networks, nodeIP: host.uplink.address })
+  const names = await startServers(options, {
+    closers,
+    attachments,
+    sources,
+    metrics,
+    networks,
+    nodeIP: host.uplink.address,
+  })
+  dnsCounters = names.counters
   return { problem: () => networks.problem }
 }
 
@@ -241,7 +252,7 @@ interface Servers {
 async function startServers(
   options: NetworkDaemonOptions,
   { closers, attachments, sources, metrics, networks, nodeIP }: Servers,
-): Promise<void> {
+): Promise<ClusterDns> {
   const { cniSocket, localSocket, informers, client, dns, clock, random, logger } = options
   keepEgress(options, { closers, sources, nodeIP })
   const drops = new DropLog(clock, createDropNames(sources))
@@ -275,4 +286,5 @@ async function startServers(
     logger,
   })
   closers.push(() => names.close())
+  return names
 }

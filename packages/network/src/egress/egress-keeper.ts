@@ -68,8 +68,8 @@ export function startEgress(deps: EgressDeps): EgressKeeper {
     const plan = planEgress({ nodeName, nodeIP, nodes: view.nodes, vpcs: view.vpcs, hostAddresses })
     if (!isDeepStrictEqual(plan.missing, missing) && plan.missing.length > 0)
       logger.warn('This host does not have egress addresses that name it', { node: nodeName, missing: plan.missing })
-    missing = plan.missing.length === 0 && plan.sources.size === 0 ? undefined : plan.missing
     await apply(plan)
+    missing = plan.missing.length === 0 && plan.sources.size === 0 ? undefined : plan.missing
   }
   const run = async (): Promise<void> => {
     while (!stop.signal.aborted) {
