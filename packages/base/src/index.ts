@@ -4,3 +4,4 @@ export { createManualClock, expectWithin, systemClock, type Clock, type ManualCl
 export { doIpv4BlocksOverlap, formatIpv4, formatIpv4Block, parseIpv4, parseIpv4Block, type Ipv4Block } from './ipv4.ts'
 export { silentLogger, type LogFields, type Logger } from './logger.ts'
 export { createSeededRandom, systemRandom, type Random } from './random.ts'
+export { GLOBAL_IPV6_NETWORK, SPECIAL_IPV4_NETWORKS, SPECIAL_IPV6_NETWORKS } from './special-networks.ts'

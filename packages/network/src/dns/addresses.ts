@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { GLOBAL_IPV6_NETWORK, SPECIAL_IPV4_NETWORKS, SPECIAL_IPV6_NETWORKS } from '@centaurus/base'
 
 /** A resolver that is asked. */
 export interface DnsUpstream {
@@ -9,29 +10,8 @@ export interface DnsUpstream {
 const DNS_PORT = 53
 const PORT_MAX = 65_535
 
-/** Special networks, in which an address is no public one. Source: IANA's special-purpose address registries. */
-const SPECIAL = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.0.2.0/24',
-  '192.88.99.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  '198.51.100.0/24',
-  '203.0.113.0/24',
-  '224.0.0.0/3',
-  '2001::/23',
-  '2001:db8::/32',
-  '2002::/16',
-  '3fff::/20',
-]
-const special = listOf(SPECIAL)
-const globalV6 = listOf(['2000::/3'])
+const special = listOf([...SPECIAL_IPV4_NETWORKS, ...SPECIAL_IPV6_NETWORKS])
+const globalV6 = listOf([GLOBAL_IPV6_NETWORK])
 
 /** True for addresses of the internet, which lead to no host or pod of this cluster. */
 export function isPublic(address: string): boolean {

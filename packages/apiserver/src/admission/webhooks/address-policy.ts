@@ -1,29 +1,9 @@
 import { BlockList, isIP, isIPv4 } from 'node:net'
+import { GLOBAL_IPV6_NETWORK, SPECIAL_IPV4_NETWORKS, SPECIAL_IPV6_NETWORKS } from '@centaurus/base'
 
-/** What is no public address: hosts of this and other private networks, and the many ways to write them. Source: IANA's special-purpose registries. */
-const PRIVATE_V4 = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.0.2.0/24',
-  '192.88.99.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  '198.51.100.0/24',
-  '203.0.113.0/24',
-  '224.0.0.0/3',
-]
-/** Of IPv6 only `2000::/3` is given out; these parts of it lead to IPv4 addresses or nowhere. */
-const PUBLIC_V6 = '2000::/3'
-const PRIVATE_V6 = ['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']
-
-const private4 = listOf(PRIVATE_V4)
-const private6 = listOf(PRIVATE_V6)
-const public6 = listOf([PUBLIC_V6])
+const private4 = listOf(SPECIAL_IPV4_NETWORKS)
+const private6 = listOf(SPECIAL_IPV6_NETWORKS)
+const public6 = listOf([GLOBAL_IPV6_NETWORK])
 
 /** Whom the server calls for a tenant. */
 export interface AddressPolicy {
