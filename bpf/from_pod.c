@@ -33,15 +33,21 @@ inlined int is_inside(const struct endpoint *pod, __be32 ip)
 /* Where the pod's packet goes, and what that says of a new flow. */
 inlined void find_destination(const struct endpoint *pod, const struct flow *flow, struct destination *to, struct path *path)
 {
-	__be32 block = block_of(flow->destination, pod->block_prefix);
-	int is_near = block == block_of(ipv4_of(&pod->ip), pod->block_prefix);
+	struct network_key key = { .vni = flow->vni };
+	/* A Service of another network leads into that one. */
+	int is_own = flow->vni == pod->vni;
+	struct network *other = is_own ? 0 : lookup(&networks, &key);
+	__u32 domain = is_own ? pod->route_domain : other ? flow->vni : 0;
+	__u32 prefix = is_own ? pod->block_prefix : other ? other->block_prefix : CONFIG.block_prefix;
+	__be32 block = block_of(flow->destination, prefix);
+	int is_near = is_own && block == block_of(ipv4_of(&pod->ip), prefix);
 
 	to->place = pod->flags & ENDPOINT_EGRESS ? PLACE_WORLD : PLACE_HOST;
 	path->flags = 0;
 	path->destination_set = 0;
 	path->destination_device = 0;
-	if (!is_near && find_route(pod->route_domain, block, to)) {
-		if (flow->destination != (block | BLOCK_HOST) || pod->route_domain)
+	if (!is_near && find_route(domain, block, to)) {
+		if (flow->destination != (block | BLOCK_HOST) || domain)
 			path->flags = CT_TO_POD;
 		return;
 	}

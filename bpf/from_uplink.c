@@ -4,9 +4,10 @@
 #include "too_big.h"
 #include "uplink.h"
 
-/* Answers to what this host, or the world by way of it, asked of pods elsewhere. */
+/* Answers to what this host, or the world by way of it, asked of pods elsewhere; or a pod of this host, by an external address of another network's Service. */
 inlined int arrive_at_host(context *ctx, struct flow *flow, const struct arrival *arrival)
 {
+	struct endpoint *pod;
 	int reason;
 
 	/* One that is not known is for the host's stack to put together. */
@@ -14,8 +15,14 @@ inlined int arrive_at_host(context *ctx, struct flow *flow, const struct arrival
 	reason = unwrap(ctx, flow, arrival);
 	if (reason != DROP_NONE)
 		return DROP(ctx, flow, reason, INGRESS);
-	if (service_reverse(ctx, flow) == SERVICE_DROP)
+	switch (service_reverse(ctx, flow)) {
+	case SERVICE_DROP:
 		return drop(ctx, flow, INGRESS);
+	case SERVICE_TRANSLATED:
+		pod = flow->vni ? find_endpoint(flow->vni, flow->destination) : 0;
+		if (pod)
+			return deliver_to_pod(ctx, flow, pod, 1);
+	}
 	return deliver_past_pods(ctx, flow);
 }
 

@@ -648,6 +648,34 @@ describe('Services in the kernel', () => {
       ])
     })
 
+    it('lead pods of other networks to backends elsewhere, and answers back', () => {
+      const own = { vni: 9, ip: '10.50.0.5', hostIP: '100.64.0.5', routeDomain: 9, blockPrefix: 26 }
+      const guest = { ...pod(13), ...own }
+      host.tables.setRoute({ domain: own.vni, cidr: '10.50.0.0/26', node: NODE })
+      host.tables.setEndpoint(guest)
+      apply(nodePort([REMOTE]))
+      for (const client of [STRANGER, guest]) {
+        const sent = fromPod(client, external())
+        assert.deepEqual([sent.target, sent.frame.readUInt32BE(54)], [UPLINK, 2], client.ip)
+        const [source = '', destination] = describeFrame(sent.frame, 72).split(' > ')
+        assert.deepEqual([source.split(':')[0], destination], [NODE, `${REMOTE}:8080`])
+        const answer = {
+          source: REMOTE,
+          sourcePort: 8080,
+          destination: NODE,
+          destinationPort: portOf(source),
+          flags: TCP_SYN | TCP_ACK,
+        }
+        assert.deepEqual(asked(host.run('from_uplink', tunnelled(answer))), [
+          'redirect',
+          client.ifindex,
+          `${NODE}:30080 > ${client.ip}:${clients}`,
+        ])
+      }
+      host.tables.removeEndpoint(guest)
+      host.tables.removeRoute({ domain: own.vni, cidr: '10.50.0.0/26' })
+    })
+
     it('refuse the world without backends, and leave other packets to the host', () => {
       apply(nodePort([], { whenExternalEmpty: 'refuse' }), clusterIP([B.ip], { name: 'default/other:http' }))
       const reset = fromWorld(external())
