@@ -30,6 +30,11 @@ interface Running {
   readonly sockets: PodSockets
 }
 
+/** A script that says which pods answer at a URL. */
+function askMany(url: string): string {
+  return `for i in $(seq ${TRIES}); do timeout 5 wget -qO- ${url}/hostname; done | sort -u`
+}
+
 describe('the pod network of two hosts', { skip: whyNoRoot() }, () => {
   let hosts: PodNetworkHosts
   let east: Running
@@ -96,8 +101,7 @@ describe('the pod network of two hosts', { skip: whyNoRoot() }, () => {
   })
 
   it('leads both to Services with endpoints on both, by name, and the world by node ports of both', async () => {
-    const script = `for i in $(seq ${TRIES}); do timeout 5 wget -qO- http://web/hostname; done | sort -u`
-    for (const name of BOTH) assert.equal(await hosts.east.exec(name, script), 'web-east\nweb-west\n')
+    for (const name of BOTH) assert.equal(await hosts.east.exec(name, askMany('http://web')), 'web-east\nweb-west\n')
     for (const host of POD_HOSTS) assert.deepEqual(await answersAt(`http://${hosts.address(host)}:${NODE_PORT}`), BOTH)
   })
 
@@ -169,8 +173,11 @@ describe('the pod network of two hosts', { skip: whyNoRoot() }, () => {
   })
 
   it('keeps tenants apart whose pods have the same addresses, on one host and on two', async () => {
-    for (const tenant of ['acme', 'beta']) {
-      await hosts.east.mustCentaurus(['tenant', 'create', tenant])
+    for (const [tenant, partition] of [
+      ['acme', 'home'],
+      ['beta', 'west'],
+    ] as const) {
+      await hosts.east.mustCentaurus(['tenant', 'create', tenant, '--partition', partition])
       await writeFile(kubeconfig(tenant), await hosts.east.mustCentaurus(['tenant', 'kubeconfig', tenant]))
     }
     const networks: { readonly tenant: string | undefined; readonly order: readonly PodHostName[] }[] = [
@@ -215,6 +222,13 @@ describe('the pod network of two hosts', { skip: whyNoRoot() }, () => {
         ['lab-0', 'lab-1'].map((name) => nameOf(tenant, name)),
       )
     for (const { sockets } of [east, west]) assert.ok((await sockets.heard()).every((name) => !/lab/.test(name)))
+    // To a Service of others they are the world, at their own host as well.
+    for (const host of POD_HOSTS) {
+      const script = askMany(`http://${hosts.address(host)}:${NODE_PORT}`)
+      const command = ['--kubeconfig', kubeconfig('acme'), 'exec', 'lab-0', '--', 'sh', '-c', script]
+      const answers = await hosts.east.kubectl(command)
+      assert.equal(answers, 'web-east\nweb-west\n')
+    }
   })
 
   it('goes on while a network daemon is killed, which comes back and starts pods', async () => {

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { cp, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ObjectMeta } from '@centaurus/api/meta/v1'
 import type { Pod } from '@centaurus/api/core/v1'
@@ -11,6 +11,7 @@ import { createTestNetwork, type TestHost, type TestNetwork } from './test-hosts
 export const POD_HOSTS = ['east', 'west'] as const
 export type PodHostName = (typeof POD_HOSTS)[number]
 
+const ROLES = ['--roles', 'tenant,resource']
 const UP_TIMEOUT_MS = 150_000
 
 /** The pod as one of a host, which ends soon. */
@@ -52,7 +53,10 @@ export class PodNetworkHosts {
     try {
       const bundle = join(hosts.west.home, 'join.json')
       await hosts.up('east', '--nodes', 'local', '--network', 'centaurus')
-      await hosts.east.mustCentaurus(['partition', 'add', 'west', '--roles', 'resource', '--join-bundle', bundle])
+      await hosts.east.mustCentaurus(['partition', 'add', 'west', ...ROLES, '--join-bundle', bundle])
+      // Both are one machine, for which the programs are compiled already.
+      const programs = 'network/programs'
+      await cp(join(hosts.east.home, programs), join(hosts.west.home, programs), { recursive: true })
       await hosts.up('west', '--join', bundle, '--network', 'centaurus')
       return hosts
     } catch (error) {
