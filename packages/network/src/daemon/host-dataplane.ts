@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import { createDataplane } from '../dataplane/create-dataplane.ts'
 import type { AttachMode } from '../dataplane/attach-uplink.ts'
+import type { HostFacts } from '../dataplane/open-tables.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { HostNetwork } from '../host/host-network.ts'
 import { buildPrograms } from '../kernel/build-programs.ts'
@@ -15,17 +16,23 @@ export interface OpenHostDataplaneOptions {
 
 /** Compiles the programs if these sources never were, loads them, takes over what an earlier daemon left, and attaches. Throws `DataplaneError` with what to do. */
 export async function openHostDataplane(host: HostNetwork, options: OpenHostDataplaneOptions): Promise<Dataplane> {
-  const { uplink, ifindex, address, podMtu } = host
   return createDataplane({
     programs: await buildPrograms({ outDir: options.objects }),
     bpffs: options.bpffs,
     attach: options.attach,
+    ...hostFactsOf(host),
+  })
+}
+
+/** What programs must know of the host, with its addresses of now. */
+export function hostFactsOf({ uplink, ifindex, address, podMtu }: HostNetwork): HostFacts {
+  return {
     nodeIP: uplink.address,
     hostDevice: { ifindex, address },
     uplinks: [{ ifindex: uplink.ifindex }],
     podMtu,
     ownAddresses: ownAddresses(),
-  })
+  }
 }
 
 /** Addresses of this host that others reach. */

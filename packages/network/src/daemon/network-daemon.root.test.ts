@@ -14,6 +14,7 @@ import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory, type InformerFactory } from '@centaurus/client'
 import { createMemoryClient, isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
 import type { Dataplane } from '../dataplane/dataplane.ts'
+import type { HostFacts } from '../dataplane/open-tables.ts'
 import { NetworkNamespace } from '../testing/network-namespace.ts'
 import { EchoServer, findWrongProbes, type ProbeResult } from '../testing/reachability.ts'
 import type { NamedDrop } from './drop-log.ts'
@@ -31,6 +32,8 @@ class Host {
   readonly client = createMemoryClient()
   /** Names of the data plane's calls that write, since it was last emptied. */
   writes: string[] = []
+  /** What the data plane was told of the host while it ran. */
+  hosts: HostFacts[] = []
   #daemon: NetworkDaemon | undefined
   #informers: InformerFactory | undefined
   #identities = 300
@@ -85,7 +88,11 @@ class Host {
         },
       ]),
     )
-    return { ...dataplane, ...noted }
+    const setHost = (facts: HostFacts): void => {
+      this.hosts.push(facts)
+      dataplane.setHost(facts)
+    }
+    return { ...dataplane, ...noted, setHost }
   }
 
   async put<T extends KubeObject>(type: ResourceType<T>, object: T): Promise<void> {
@@ -317,6 +324,29 @@ route add default dev eth0
         () => host.writes.includes('removeEgress') && !rules().includes('0xce000001 :'),
       )
       assert.equal(host.writes.filter((name) => name === 'setEndpoint').length, 3)
+    })
+
+    it('follows the MTU and the address of its uplink', async () => {
+      const mtuOf = (device: string): number =>
+        (
+          JSON.parse(execFileSync('ip', ['-json', 'link', 'show', 'dev', device], { encoding: 'utf8' })) as {
+            mtu: number
+          }[]
+        )[0]!.mtu
+      host.hosts = []
+      execFileSync('ip', ['-batch', '-'], {
+        input:
+          'link set eth0 mtu 1400\naddress flush dev eth0\naddress add 192.0.2.11/24 dev eth0\nroute replace default dev eth0\n',
+      })
+      await until('the programs know', () =>
+        host.hosts.some(({ nodeIP, podMtu }) => nodeIP === '192.0.2.11' && podMtu === 1342),
+      )
+      assert.equal(mtuOf('centaurus0'), 1342)
+      await attach('small', { app: 'web' })
+      const inside = namespaceOf.get('small')!.exec(['ip', '-json', 'link', 'show', 'dev', 'eth0'])
+      assert.equal((JSON.parse(inside) as { mtu: number }[])[0]!.mtu, 1342)
+      assert.deepEqual(wrong('small', 'db'), [])
+      assert.equal((await host.cni('DEL', 'small')).status, 200)
     })
 
     it('may be restarted while pods talk, and knows them again', async () => {

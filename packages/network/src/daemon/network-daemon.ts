@@ -22,6 +22,7 @@ import { ClusterView } from './cluster-view.ts'
 import { findDnsClient } from './dns-clients.ts'
 import { DropLog } from './drop-log.ts'
 import { createDropNames, gatherReadings, gatherStatus, type StatusSources } from './gather-status.ts'
+import { startHostKeeper } from './host-keeper.ts'
 import { startLocalServer } from './local-server.ts'
 import { createNetworkMetrics } from './metrics.ts'
 import { describeNetwork, startNodeCondition } from './node-condition.ts'
@@ -144,11 +145,13 @@ async function startOnHost(
       metrics.observeApplied(change)
     },
     onPlanned: (planned) => reportTenant(reporter, view, planned),
-    onTopology: () => void followBlocks(),
+    onTopology: () => void keeper.look(),
     onServices: ({ healthChecks: checks }) => void healthChecks.apply(checks),
   })
   closers.push(() => networks.close())
-  const followBlocks = followPodNetworks(options, { view, podCIDR })
+  const wanted = () => ({ podCIDR, podNetworks: podNetworksOf(view.nodes, podNetworks), serviceCIDRs, stateDir })
+  const keeper = startHostKeeper({ host, podNetworks, dataplane, wanted, clock, logger })
+  closers.push(() => keeper.close())
   const sources: StatusSources = {
     view,
     networks,
@@ -163,7 +166,7 @@ async function startOnHost(
     lastChange: () => lastChange,
   }
   const metrics = createNetworkMetrics(() => gatherReadings(sources))
-  const attachments = createAttachments(options, { view, podCIDR, networks, podMtu: host.podMtu })
+  const attachments = createAttachments(options, { view, podCIDR, networks, podMtu: () => keeper.host.podMtu })
   await attachments.start()
   closers.push(() => attachments.close())
   networks.adopt(attachments.list())
@@ -176,7 +179,7 @@ async function startOnHost(
     sources,
     metrics,
     networks,
-    nodeIP: host.uplink.address,
+    nodeIP: () => keeper.host.uplink.address,
   })
   dnsCounters = names.counters
   return { problem: () => networks.problem }
@@ -189,7 +192,7 @@ function createAttachments(
     podCIDR,
     networks,
     podMtu,
-  }: Omit<OnHost, 'closers'> & { readonly networks: PodNetworks; readonly podMtu: number },
+  }: Omit<OnHost, 'closers'> & { readonly networks: PodNetworks; readonly podMtu: () => number },
 ): PodAttachments {
   return new PodAttachments({
     source: createPodSource(networks),
@@ -202,31 +205,11 @@ function createAttachments(
       whenChanged: (signal) => networks.whenChanged(signal),
     }),
     host: systemPodHost,
-    podMtu: () => podMtu,
+    podMtu,
     listSandboxes,
     clock,
     logger,
   })
-}
-
-/** The host has a route to every block of pods. Returns what looks whether there are new ones. */
-function followPodNetworks(
-  { podNetworks, serviceCIDRs, stateDir, logger }: NetworkDaemonOptions,
-  { view, podCIDR }: Pick<OnHost, 'view' | 'podCIDR'>,
-): () => Promise<void> {
-  let known = podNetworks.join()
-  let working: Promise<void> = Promise.resolve()
-  const apply = async (): Promise<void> => {
-    const wanted = podNetworksOf(view.nodes, podNetworks)
-    if (wanted.join() === known) return
-    try {
-      await ensureHostNetwork({ podCIDR, podNetworks: wanted, serviceCIDRs, stateDir })
-      known = wanted.join()
-    } catch (error) {
-      logger.error('Could not give the host routes to all pods', { error })
-    }
-  }
-  return () => (working = working.then(apply))
 }
 
 function keepEgress(
@@ -246,7 +229,7 @@ interface Servers {
   readonly sources: StatusSources
   readonly metrics: ReturnType<typeof createNetworkMetrics>
   readonly networks: PodNetworks
-  readonly nodeIP: string
+  readonly nodeIP: () => string
 }
 
 async function startServers(

@@ -106,6 +106,17 @@ if (!isInNamespaces()) {
       )
     })
 
+    it('moves to another uplink while it runs', () => {
+      const dataplane = createDataplane(options)
+      const moved = { ...options, nodeIP: '192.168.77.9', uplinks: [{ ifindex: devices['other']! }] }
+      dataplane.setHost(moved)
+      const attached = dataplane.listAttachments().filter(({ program }) => program === 'from_uplink')
+      assert.deepEqual(attached, [{ program: 'from_uplink', hook: 'tcx-ingress', ifindex: devices['other'] }])
+      dataplane.setHost(options)
+      assert.ok(pins().includes(`from_uplink@tcx-ingress@${devices['up']}`))
+      dataplane.close()
+    })
+
     it('forgets a pod whose device is gone', () => {
       const dataplane = createDataplane(options)
       execFileSync('ip', ['link', 'delete', 'pod'])

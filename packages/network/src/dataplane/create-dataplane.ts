@@ -51,6 +51,11 @@ export function createDataplane(options: DataplaneOptions): Dataplane {
     }
     return {
       ...tables,
+      setHost(facts) {
+        for (const { ifindex } of facts.uplinks) attachUplink(attachments, { ifindex, mode: options.attach })
+        tables.setHost(facts)
+        detachOthers(attachments, facts)
+      },
       attachPod: (ifindex) => attachments.attach({ program: 'from_pod', hook: 'tcx-ingress', ifindex }),
       listAttachments: () => attachments.list().filter(({ program }) => program !== 'from_pod'),
       onDrop: (listener) => drops.add(listener),
@@ -68,11 +73,15 @@ export function createDataplane(options: DataplaneOptions): Dataplane {
 }
 
 /** Takes over what is attached, but for devices that are no longer an uplink or the host's end: what stays attached sees every packet. */
-function adopt(attachments: Attachments, { hostDevice, uplinks }: HostFacts): void {
+function adopt(attachments: Attachments, facts: HostFacts): void {
+  detachOthers(attachments, facts)
+  attachments.adopt()
+}
+
+function detachOthers(attachments: Attachments, { hostDevice, uplinks }: HostFacts): void {
   const own = new Set([LOOPBACK_IFINDEX, hostDevice.ifindex, ...uplinks.map(({ ifindex }) => ifindex)])
   for (const attachment of attachments.list())
     if (attachment.program !== 'from_pod' && !own.has(attachment.ifindex)) attachments.detach(attachment)
-  attachments.adopt()
 }
 
 /** Programs and tables of another version of the layouts: they can't be read, so pods have no network until the daemon has filled the new tables. */

@@ -1,5 +1,6 @@
 import type { PolicySet, PolicySetPeers, RuleId } from '../policy/policy-set.ts'
 import type { ServiceTables } from '../services/service-tables.ts'
+import type { HostFacts } from './open-tables.ts'
 import type { TableProblem } from '../services/table-state.ts'
 
 /** A pod of this host. */
@@ -115,6 +116,8 @@ export interface Dataplane {
   listIdentities(): { readonly vni: number; readonly id: number }[]
   /** Replaces all Services, by writing only what differs. Returns those that a full table kept from it. */
   applyServices(tables: ServiceTables): readonly TableProblem[]
+  /** Takes note of another uplink, or of other addresses and sizes of the host. */
+  setHost(host: HostFacts): void
   readCounters(): Counters
   /** How full the tables are whose entries come and go. */
   readTables(): TableFill[]

@@ -79,6 +79,7 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
     setNetwork: (network) => routes.setNetwork(network),
     removeNetwork: (vni) => routes.removeNetwork(vni),
     listNetworks: () => routes.listNetworks(),
+    setHost: (facts) => writeConfig(state, facts),
     ...createEgressTable({ egresses: map('egresses'), ownBlocks: map('own_blocks') }),
     setNode: (address) => map('nodes').set(nodeKey.encode({ ip: address }), node.encode({ flags: 0 })),
     removeNode: (address) => void map('nodes').delete(nodeKey.encode({ ip: address })),

@@ -16,7 +16,7 @@ export interface EgressDeps {
   readonly view: ClusterView
   readonly dataplane: Pick<Dataplane, 'setEgress' | 'removeEgress' | 'listEgresses' | 'setOwnBlocks'>
   /** Address of this node on the network between hosts. */
-  readonly nodeIP: string
+  readonly nodeIP: () => string
   /** Blocks of pods and Services. */
   readonly blocks: () => readonly string[]
   readonly clock: Clock
@@ -65,7 +65,7 @@ export function startEgress(deps: EgressDeps): EgressKeeper {
     const own = [LINK_LOCAL, ...blocks(), ...hostAddresses]
     if (own.join() !== ownBlocks) dataplane.setOwnBlocks(own)
     ownBlocks = own.join()
-    const plan = planEgress({ nodeName, nodeIP, nodes: view.nodes, vpcs: view.vpcs, hostAddresses })
+    const plan = planEgress({ nodeName, nodeIP: nodeIP(), nodes: view.nodes, vpcs: view.vpcs, hostAddresses })
     if (!isDeepStrictEqual(plan.missing, missing) && plan.missing.length > 0)
       logger.warn('This host does not have egress addresses that name it', { node: nodeName, missing: plan.missing })
     await apply(plan)
