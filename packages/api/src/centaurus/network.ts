@@ -104,7 +104,13 @@ export interface RemoteNode {
     podCIDR?: string | undefined
     podCIDRs?: string[] | undefined
   }
-  status?: { addresses?: { type: string; address: string }[] | undefined } | undefined
+  status?:
+    | {
+        addresses?: { type: string; address: string }[] | undefined
+        /** `Ready` alone: whether it can be an egress host. */
+        conditions?: { type: string; status: string }[] | undefined
+      }
+    | undefined
 }
 
 export const remotenodes: ResourceType<RemoteNode> = {

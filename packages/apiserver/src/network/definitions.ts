@@ -182,6 +182,14 @@ export const remoteNodeDefinition = define({
               properties: { type: { type: 'string' }, address: { type: 'string' } },
             },
           },
+          conditions: {
+            type: 'array',
+            items: {
+              type: 'object',
+              required: ['type', 'status'],
+              properties: { type: { type: 'string' }, status: { type: 'string' } },
+            },
+          },
         },
       },
     },

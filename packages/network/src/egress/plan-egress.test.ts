@@ -48,7 +48,7 @@ describe('how networks reach the world by addresses of their own', () => {
     assert.deepEqual([...egresses.values()], [{ vni: 5, node: undefined, isHere: false }])
   })
 
-  it('counts nodes of other partitions, of which it is not known, as Ready', () => {
+  it('counts a node as Ready of which it is not known', () => {
     const { egresses } = plan([vpc(5, [on('far')])], { nodes: [node('far', '192.0.2.9')] })
     assert.equal(egresses.get(5)?.node, '192.0.2.9')
   })

@@ -72,7 +72,7 @@ export function withEgress(endpoint: LocalEndpoint, vpc: Readonly<Vpc> | undefin
   return egressAddressesOf(vpc).length === 0 ? others : { ...others, hasEgress: true }
 }
 
-/** Of nodes in other partitions it is not known: they count as ready. */
+/** What a node does not say of itself yet keeps nobody from using it. */
 function isReady({ status }: Readonly<Node>): boolean {
   return (status?.conditions?.find(({ type }) => type === 'Ready')?.status ?? 'True') === 'True'
 }

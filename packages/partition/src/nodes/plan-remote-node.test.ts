@@ -29,18 +29,26 @@ function made(): Stored<RemoteNode> {
 }
 
 describe("the copy of another partition's node", () => {
-  it('says where its pods are, and how policies select it', () => {
+  it('says where its pods are, whether it is Ready, and how policies select it', () => {
     const { spec, status, metadata } = made()
     assert.deepEqual(spec, { partition: 'rp2', podCIDR: '10.244.3.0/24', podCIDRs: ['10.244.3.0/24'] })
-    assert.deepEqual(status, { addresses: [{ type: 'InternalIP', address: '10.0.0.3' }] })
+    const conditions = [{ type: 'Ready', status: 'True' }]
+    assert.deepEqual(status, { addresses: [{ type: 'InternalIP', address: '10.0.0.3' }], conditions })
     assert.deepEqual(metadata.labels, { zone: 'a' })
   })
 
   it('is written when that changes, and not with heartbeats', () => {
     const copy = made()
-    const beat = { ...NODE, status: { ...NODE.status, conditions: [] } }
+    const beat = {
+      ...NODE,
+      status: { ...NODE.status, conditions: [{ ...NODE.status!.conditions![0]!, lastHeartbeatTime: 'later' }] },
+    }
     const same = planRemoteNode({ node: { object: beat, partition: 'rp2' }, copy, isAuthoritative: always })
     assert.deepEqual(same, { type: 'nothing' })
+    const lost = { ...NODE, status: { ...NODE.status, conditions: [{ type: 'Ready', status: 'Unknown' }] } }
+    const away = planRemoteNode({ node: { object: lost, partition: 'rp2' }, copy, isAuthoritative: always })
+    assert.ok(away.type === 'update')
+    assert.deepEqual(away.object.status?.conditions, [{ type: 'Ready', status: 'Unknown' }])
     const moved = { ...NODE, metadata: { ...NODE.metadata, labels: { zone: 'b' } } }
     const step = planRemoteNode({ node: { object: moved, partition: 'rp2' }, copy, isAuthoritative: always })
     assert.ok(step.type === 'update')

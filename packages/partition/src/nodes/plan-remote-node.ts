@@ -36,6 +36,7 @@ function describeNode({ metadata, spec, status }: Stored<Node>, partition: strin
   const addresses = (status?.addresses ?? [])
     .filter(({ type }) => type === 'InternalIP')
     .map(({ type, address }) => ({ type, address }))
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready')?.status
   return {
     metadata: { name: metadata.name, labels: { ...metadata.labels } },
     spec: {
@@ -43,6 +44,6 @@ function describeNode({ metadata, spec, status }: Stored<Node>, partition: strin
       ...(spec?.podCIDR === undefined ? {} : { podCIDR: spec.podCIDR }),
       ...(spec?.podCIDRs === undefined ? {} : { podCIDRs: [...spec.podCIDRs] }),
     },
-    status: { addresses },
+    status: { addresses, ...(ready === undefined ? {} : { conditions: [{ type: 'Ready', status: ready }] }) },
   }
 }
