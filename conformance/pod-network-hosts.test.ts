@@ -193,11 +193,12 @@ describe('the pod network of two hosts', { skip: whyNoRoot() }, () => {
       const vpc = { apiVersion: 'centaurus.io/v1', kind: 'Vpc', metadata: { name: 'lab' }, spec: { cidr: SHARED_CIDR } }
       await apply(tenant, vpc)
     }
+    const annotations = { 'centaurus.io/vpc': 'lab' }
     const pods: { readonly tenant: string | undefined; readonly pod: Running }[] = []
     // A network gives its first block to the host of its first pod.
     for (const turn of [0, 1]) {
       for (const { tenant, order } of networks)
-        await apply(tenant, onHost(order[turn]!, pod(`lab-${turn}`), { annotations: { 'centaurus.io/vpc': 'lab' } }))
+        await apply(tenant, onHost(order[turn]!, pod(`lab-${turn}`), { annotations, labels: { net: 'lab' } }))
       for (const { tenant } of networks) pods.push({ tenant, pod: await running(`lab-${turn}`, tenant) })
     }
     const [acme, beta, ours] = pods.map((each) => each.pod)
@@ -222,6 +223,17 @@ describe('the pod network of two hosts', { skip: whyNoRoot() }, () => {
         ['lab-0', 'lab-1'].map((name) => nameOf(tenant, name)),
       )
     for (const { sockets } of [east, west]) assert.ok((await sockets.heard()).every((name) => !/lab/.test(name)))
+    const ports = [{ port: 80, targetPort: TALK_PORT }]
+    const service = { metadata: { name: 'lab', annotations }, spec: { selector: { net: 'lab' }, ports } }
+    await apply('acme', { apiVersion: 'v1', kind: 'Service', ...service })
+    const ip = await hosts.east.kubectl(
+      `--kubeconfig ${kubeconfig('acme')} get service lab -o jsonpath={.spec.clusterIP}`,
+    )
+    for (const name of ['acme/lab-0', 'acme/lab-1'])
+      await waitFor(
+        'the Service of the network to lead to both',
+        async () => (await acme!.sockets.ask('TCP', { ip, port: 80 }))?.by === name,
+      )
     // To a Service of others they are the world, at their own host as well.
     for (const host of POD_HOSTS) {
       const script = askMany(`http://${hosts.address(host)}:${NODE_PORT}`)

@@ -4,7 +4,7 @@ import type { ResourceType } from '../resource-type.ts'
 
 /** Every tenant has a network of this name. */
 export const DEFAULT_VPC = 'default'
-/** Of a pod: name of its network; absent: {@link DEFAULT_VPC}. Read when the pod gets its address, and never again. */
+/** Of a pod or a Service: name of its network; absent: {@link DEFAULT_VPC}. A pod's is read when it gets its address, and never again. */
 export const VPC_ANNOTATION = 'centaurus.io/vpc'
 /** Network of the operators' own pods. Others have larger numbers. */
 export const SYSTEM_VNI = 1
