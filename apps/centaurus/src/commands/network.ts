@@ -48,6 +48,7 @@ export async function runNetwork(home: Home): Promise<void> {
         bpffs: join(home.networkDir, 'bpf'),
         objects: join(home.networkDir, 'programs'),
         attach: 'auto',
+        logger,
       }),
     ...deps,
   })

@@ -1,4 +1,5 @@
 import { networkInterfaces } from 'node:os'
+import type { Logger } from '@centaurus/base'
 import { createDataplane } from '../dataplane/create-dataplane.ts'
 import type { AttachMode } from '../dataplane/attach-uplink.ts'
 import type { HostFacts } from '../dataplane/open-tables.ts'
@@ -12,6 +13,7 @@ export interface OpenHostDataplaneOptions {
   /** Cache of compiled programs. */
   readonly objects: string
   readonly attach: AttachMode
+  readonly logger: Logger
 }
 
 /** Compiles the programs if these sources never were, loads them, takes over what an earlier daemon left, and attaches. Throws `DataplaneError` with what to do. */
@@ -21,6 +23,7 @@ export async function openHostDataplane(host: HostNetwork, options: OpenHostData
     bpffs: options.bpffs,
     attach: options.attach,
     ...hostFactsOf(host),
+    onStep: (step) => options.logger.info('The pod network changes its version', { step }),
   })
 }
 

@@ -59,6 +59,7 @@ class Host {
             bpffs: join(this.dir, 'bpf'),
             objects: join(tmpdir(), 'centaurus-bpf-objects'),
             attach: 'auto',
+            logger: silentLogger,
           }),
         ),
       clock: systemClock,

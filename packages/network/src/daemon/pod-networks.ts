@@ -64,6 +64,8 @@ export class PodNetworks {
   #timer: Timer | undefined
   #dueAtMs = Infinity
   #failure: string | undefined
+  /** Everything was in the kernel once, and packets see it. */
+  #isActive = false
   #closed = false
 
   constructor(deps: PodNetworksDeps) {
@@ -111,7 +113,7 @@ export class PodNetworks {
   get problem(): string | undefined {
     const { missing } = this.#deps.view
     if (missing.length > 0) return `The API server has not listed ${missing.join(', ')} yet`
-    return this.#failure
+    return this.#failure ?? (this.#isActive ? undefined : 'Not everything is in the kernel yet')
   }
 
   get applier(): PlanApplier {
@@ -268,10 +270,18 @@ export class PodNetworks {
       this.#attempt('services', () => this.#applyServices()),
       this.#attempt('left networks', () => this.#applier.dropEmptyNetworks()),
     ].filter((failure) => failure !== undefined)
+    if (failures.length === 0) failures.push(...this.#activate())
     if (failures.length > 0) this.#schedule(RETRY_MS)
     else if (this.#failure !== undefined) this.#deps.logger.info('Programmed the pod network again')
     this.#failure = failures[0]
     for (const wake of this.#waiters) wake()
+  }
+
+  /** What went wrong, if anything. */
+  #activate(): string[] {
+    const failure = this.#attempt('programs', () => this.#deps.dataplane.activate())
+    this.#isActive ||= failure === undefined
+    return failure === undefined ? [] : [failure]
   }
 
   /** One part that fails does not keep the others from the kernel. Returns what went wrong. */

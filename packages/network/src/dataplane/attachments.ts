@@ -1,9 +1,9 @@
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { attachProgram, detachLink, ifindexOfLink, replaceProgram, type Hook } from '../kernel/bpf-link.ts'
 import { closeFd, openPinned, pinObject } from '../kernel/bpf-syscall.ts'
 import { DataplaneError } from '../kernel/dataplane-error.ts'
-import type { ProgramName } from './open-programs.ts'
+import { PROGRAM_NAMES, type ProgramName } from './open-programs.ts'
 
 /** A program at a place of a device. */
 export interface Attachment {
@@ -40,6 +40,17 @@ export class Attachments {
     })
   }
 
+  /** Puts this process' programs in the place of those of another version, link by link; each is this one's afterwards. */
+  takeOver(other: Attachments, onTaken: (attachment: Attachment) => void): void {
+    for (const attachment of other.list()) {
+      const path = this.#path(attachment)
+      // a link that is here already does the same work twice
+      if (!isProgramName(attachment.program) || existsSync(path)) other.detach(attachment)
+      else if (other.#replace(attachment, this.#programFd)) renameSync(other.#path(attachment), path)
+      onTaken(attachment)
+    }
+  }
+
   /** Idempotent. Throws `DataplaneError` when the kernel refuses. */
   attach(attachment: Attachment): void {
     if (this.#replace(attachment)) return
@@ -61,13 +72,13 @@ export class Attachments {
   }
 
   /** False: there is no link that could be used. */
-  #replace(attachment: Attachment): boolean {
+  #replace(attachment: Attachment, programFd = this.#programFd): boolean {
     const path = this.#path(attachment)
     const fd = openPinned(path)
     if (fd === undefined) return false
     try {
       if (ifindexOfLink(fd) === attachment.ifindex) {
-        replaceProgram(fd, this.#programFd(attachment.program))
+        replaceProgram(fd, programFd(attachment.program))
         return true
       }
       rmSync(path, { force: true })
@@ -82,4 +93,8 @@ export class Attachments {
   #path({ program, hook, ifindex }: Attachment): string {
     return join(this.#dir, `${program}@${hook}@${ifindex}`)
   }
+}
+
+function isProgramName(name: string): name is ProgramName {
+  return PROGRAM_NAMES.some((known) => known === name)
 }

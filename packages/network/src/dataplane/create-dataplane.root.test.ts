@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, describe, it } from 'node:test'
 import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
@@ -137,12 +137,34 @@ if (!isInNamespaces()) {
       dataplane.close()
     })
 
-    it('takes away what a version with other tables left', () => {
+    it('takes over what a version with other tables left, and shows it when it is told to', () => {
       const root = join(options.bpffs, 'centaurus')
+      const before = createDataplane(options)
+      before.setEndpoint(podOf(3, { policySet: before.addPolicySet(policySetOf('open')), ifindex: devices['host']! }))
+      const endpoints = before.listEndpoints()
+      before.close()
+      const attached = pins()
       renameSync(join(root, `v${layoutVersion()}`), join(root, 'v00000000'))
       const dataplane = createDataplane(options)
+      assert.deepEqual(dataplane.listEndpoints(), endpoints)
+      assert.deepEqual(dataplane.listAttachments(), [])
+      dataplane.activate()
+      dataplane.activate()
+      assert.deepEqual(readdirSync(root), [`v${layoutVersion()}`])
+      assert.deepEqual(pins(), attached)
+      dataplane.close()
+    })
+
+    it('takes away what a version left that says nothing of its tables', () => {
+      const root = join(options.bpffs, 'centaurus')
+      renameSync(join(root, `v${layoutVersion()}`), join(root, 'v00000000'))
+      rmSync(join(root, 'v00000000/maps/ct'))
+      const steps: string[] = []
+      const dataplane = createDataplane({ ...options, onStep: (step) => steps.push(step) })
+      assert.match(steps[0] ?? '', /no network until the new ones are filled/)
       assert.deepEqual(readdirSync(root), [`v${layoutVersion()}`])
       assert.deepEqual(dataplane.listEndpoints(), [])
+      assert.ok(pins().length > 0)
       dataplane.close()
     })
 

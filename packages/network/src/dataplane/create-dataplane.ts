@@ -1,16 +1,13 @@
-import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureBpffs } from '../kernel/bpffs.ts'
 import { layoutVersion } from '../layouts/render.ts'
-import { attachUplink, type AttachMode } from './attach-uplink.ts'
-import { Attachments } from './attachments.ts'
+import type { AttachMode } from './attach-uplink.ts'
 import type { Dataplane } from './dataplane.ts'
 import { followDrops } from './follow-drops.ts'
-import { openPrograms } from './open-programs.ts'
+import { HostLinks } from './host-links.ts'
 import { openTables, type HostFacts } from './open-tables.ts'
-
-/** Of the loopback device, in every network namespace. */
-const LOOPBACK_IFINDEX = 1
+import { openVersion } from './open-version.ts'
+import { PinnedVersions } from './pinned-versions.ts'
 
 export interface DataplaneOptions extends HostFacts {
   /** Folder of objects, from {@link buildPrograms}. */
@@ -20,77 +17,50 @@ export interface DataplaneOptions extends HostFacts {
   readonly attach: AttachMode
   /** Flows that are known at a time; default 131,072 (20 MiB). Counts for tables that are new. */
   readonly flowsMax?: number
+  /** Hears, in words for people, of each step of a change to another version of the tables. */
+  readonly onStep?: (step: string) => void
 }
 
 /**
- * Loads the programs, takes over the tables that an earlier daemon pinned, and attaches. Traffic of pods that are known goes on all the while. Throws
- * `DataplaneError` with what to do when the kernel refuses. Needs root.
+ * Loads the programs and takes over the tables that an earlier daemon pinned. Traffic of pods that are known goes on all the while. If those tables are of another
+ * version, the new ones are filled beside them, and nothing changes for packets before `activate`; else programs are attached at once. Throws `DataplaneError`
+ * with what to do when the kernel refuses. Needs root.
  */
 export function createDataplane(options: DataplaneOptions): Dataplane {
   ensureBpffs(options.bpffs)
-  const root = join(options.bpffs, 'centaurus')
-  const dir = join(root, `v${layoutVersion()}`)
-  const programs = openPrograms({
-    folder: options.programs,
-    pinDir: join(dir, 'maps'),
-    ...(options.flowsMax === undefined ? {} : { maxEntries: new Map([['ct', options.flowsMax]]) }),
-  })
+  const versions = new PinnedVersions(join(options.bpffs, 'centaurus'), layoutVersion())
+  const { programs, handover } = openVersion(versions, options)
   try {
     const tables = openTables(programs, options)
-    const attachments = new Attachments(join(dir, 'links'), (name) => programs.programFd(name))
-    removeOthers(root, dir)
-    adopt(attachments, options)
-    attachments.attach({ program: 'from_host', hook: 'tcx-egress', ifindex: options.hostDevice.ifindex })
-    attachments.attach({ program: 'from_loopback', hook: 'tcx-egress', ifindex: LOOPBACK_IFINDEX })
-    for (const { ifindex } of options.uplinks) attachUplink(attachments, { ifindex, mode: options.attach })
+    const links = new HostLinks(versions, { ...options, programFd: (name) => programs.programFd(name), handover })
     const drops = followDrops(programs.map('drop_log').fd)
     const close = (): void => {
       drops.close()
+      handover?.close()
       tables.close()
       programs.close()
     }
+    if (handover === undefined) links.activate()
     return {
       ...tables,
+      activate: () => links.activate(),
       setHost(facts) {
-        for (const { ifindex } of facts.uplinks) attachUplink(attachments, { ifindex, mode: options.attach })
+        links.attachUplinks(facts)
         tables.setHost(facts)
-        detachOthers(attachments, facts)
+        links.detachOthers()
       },
-      attachPod: (ifindex) => attachments.attach({ program: 'from_pod', hook: 'tcx-ingress', ifindex }),
-      listAttachments: () => attachments.list().filter(({ program }) => program !== 'from_pod'),
+      attachPod: (ifindex) => links.attachPod(ifindex),
+      listAttachments: () => links.list(),
       onDrop: (listener) => drops.add(listener),
       close,
       remove() {
-        for (const attachment of attachments.list()) attachments.detach(attachment)
         close()
-        rmSync(root, { recursive: true, force: true })
+        versions.dropAll()
       },
     }
   } catch (error) {
+    handover?.close()
     programs.close()
     throw error
-  }
-}
-
-/** Takes over what is attached, but for devices that are no longer an uplink or the host's end: what stays attached sees every packet. */
-function adopt(attachments: Attachments, facts: HostFacts): void {
-  detachOthers(attachments, facts)
-  attachments.adopt()
-}
-
-function detachOthers(attachments: Attachments, { hostDevice, uplinks }: HostFacts): void {
-  const own = new Set([LOOPBACK_IFINDEX, hostDevice.ifindex, ...uplinks.map(({ ifindex }) => ifindex)])
-  for (const attachment of attachments.list())
-    if (attachment.program !== 'from_pod' && !own.has(attachment.ifindex)) attachments.detach(attachment)
-}
-
-/** Programs and tables of another version of the layouts: they can't be read, so pods have no network until the daemon has filled the new tables. */
-function removeOthers(root: string, own: string): void {
-  for (const name of readdirSync(root)) {
-    const dir = join(root, name)
-    if (dir === own) continue
-    const attachments = new Attachments(join(dir, 'links'), () => 0)
-    for (const attachment of attachments.list()) attachments.detach(attachment)
-    rmSync(dir, { recursive: true, force: true })
   }
 }

@@ -80,6 +80,11 @@ export interface HostAttachment {
  * of a flow see either the state before a call or after it.
  */
 export interface Dataplane {
+  /**
+   * Lets packets see what was written. To be called after everything that is planned was: a data plane that takes over from one with other tables is filled beside
+   * it first. Idempotent; nothing is to be done when packets see it already.
+   */
+  activate(): void
   /** Adds or replaces; the change is atomic for the endpoint. */
   setEndpoint(endpoint: Endpoint): void
   removeEndpoint(endpoint: Pick<Endpoint, 'vni' | 'ip'>): void

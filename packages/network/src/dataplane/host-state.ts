@@ -44,6 +44,11 @@ export class HostState {
     this.#view.setUint32(offset, (this.#view.getUint32(offset, true) + 1) >>> 0, true)
   }
 
+  /** All epochs begin at this number. For memory that is new. */
+  beginEpochsAt(epoch: number): void {
+    for (let id = 0; id < POLICY_SETS_MAX; id++) this.#view.setUint32(offsetOf(id) + EPOCH_OFFSET, epoch, true)
+  }
+
   /** Whoever uses it afterwards gets a `RangeError` and not the memory of somebody else. */
   close(): void {
     this.#view = new DataView(new ArrayBuffer(0))

@@ -14,6 +14,8 @@ export interface OpenProgramsOptions {
   readonly folder: string
   /** On a bpffs: maps that are pinned there are used again, others are pinned. Undefined: nothing outlives the process. */
   readonly pinDir?: string
+  /** Tables of another version, by name: those whose records are the same are used instead of new ones. */
+  readonly shared?: ReadonlyMap<string, number>
   /** Sizes that differ from those in bpf/maps.h. */
   readonly maxEntries?: ReadonlyMap<string, number>
 }
@@ -36,7 +38,7 @@ export function openPrograms(options: OpenProgramsOptions): OpenPrograms {
     for (const object of objects) object.close()
   }
   try {
-    const shared = new Map(pinned)
+    const shared = new Map([...(options.shared ?? []), ...pinned])
     for (const name of PROGRAM_NAMES) {
       const object = loadObject(join(options.folder, `${name}.o`), {
         maps: shared,
@@ -84,13 +86,13 @@ function pinName(map: string): string {
   return map.replaceAll('.', '-')
 }
 
-function mapName(pin: string): string {
+export function mapNameOf(pin: string): string {
   return pin.replaceAll('-', '.')
 }
 
 function openPins(pinDir: string): Map<string, number> {
   mkdirSync(pinDir, { recursive: true })
-  return new Map(readdirSync(pinDir).map((pin) => [mapName(pin), openPinned(join(pinDir, pin))!]))
+  return new Map(readdirSync(pinDir).map((pin) => [mapNameOf(pin), openPinned(join(pinDir, pin))!]))
 }
 
 function pinMaps(maps: ReadonlyMap<string, number>, to: { pinned: ReadonlyMap<string, number>; pinDir: string }): void {

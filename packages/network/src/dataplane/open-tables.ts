@@ -42,7 +42,7 @@ export interface HostFacts {
 }
 
 /** The part of a {@link Dataplane} that is tables and no devices. */
-export type DataplaneTables = Omit<Dataplane, 'attachPod' | 'listAttachments' | 'onDrop' | 'remove'>
+export type DataplaneTables = Omit<Dataplane, 'activate' | 'attachPod' | 'listAttachments' | 'onDrop' | 'remove'>
 
 /** Takes over what the tables hold, and writes what the programs must know of the host. */
 export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTables {

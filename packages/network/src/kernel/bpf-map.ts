@@ -144,35 +144,44 @@ export class BpfMap implements BpfMapShape {
     return found
   }
 
-  /** Every entry, as {@link keys} finds them. */
+  /** Every entry. Those that come or go meanwhile may be there or not. */
   entries(): [key: Buffer, value: Buffer][] {
-    return this.keys().flatMap((key) => {
-      const value = this.get(key)
-      return value === undefined ? [] : [[key, value] satisfies [Buffer, Buffer]]
-    })
+    return [...this.#batches()].flatMap(({ count, keys, values }) =>
+      Array.from({ length: count }, (_, i): [Buffer, Buffer] => [
+        keys.subarray(i * this.keyBytes, (i + 1) * this.keyBytes),
+        values.subarray(i * this.valueBytes, (i + 1) * this.valueBytes),
+      ]),
+    )
   }
 
-  /** Number of entries; cheaper than {@link keys}. Entries that come or go meanwhile may be counted or not. */
+  /** Number of entries. Those that come or go meanwhile may be counted or not. */
   count(): number {
+    let sum = 0
+    for (const { count } of this.#batches()) sum += count
+    return sum
+  }
+
+  *#batches(): Generator<{ readonly count: number; readonly keys: Buffer; readonly values: Buffer }> {
     const cursor = Buffer.alloc(Math.max(this.keyBytes, CURSOR_BYTES_MIN))
-    const keys = Buffer.alloc(BATCH_ENTRIES * this.keyBytes)
-    const values = Buffer.alloc(BATCH_ENTRIES * this.valueBytes)
-    let count = 0
-    for (let first = true; count <= this.maxEntries; first = false) {
+    const most = Math.min(BATCH_ENTRIES, this.maxEntries)
+    let found = 0
+    for (let first = true; found <= this.maxEntries; first = false) {
+      const keys = Buffer.alloc(most * this.keyBytes)
+      const values = Buffer.alloc(most * this.valueBytes)
       const { result, attributes } = callBpf('mapLookupBatch', [
         [0, 8, first ? 0n : cursor],
         [8, 8, cursor],
         [16, 8, keys],
         [24, 8, values],
-        [32, 4, BATCH_ENTRIES],
+        [32, 4, most],
         [36, 4, this.fd],
       ])
-      if (result < 0 && result !== -ENOENT)
-        throw new DataplaneError(`Cannot count map ${this.name}`, { errno: -result })
-      count += attributes.getUint32(32, true)
-      if (result === -ENOENT) return count
+      if (result < 0 && result !== -ENOENT) throw new DataplaneError(`Cannot read map ${this.name}`, { errno: -result })
+      const count = attributes.getUint32(32, true)
+      found += count
+      yield { count, keys, values }
+      if (result === -ENOENT) return
     }
-    return count
   }
 
   #element(key: Uint8Array): Attribute[] {

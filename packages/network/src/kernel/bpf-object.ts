@@ -1,6 +1,8 @@
 import { readMapInfo } from './bpf-map.ts'
 import { DataplaneError } from './dataplane-error.ts'
-import { addressOf, isNull, lastErrno, loadLibBpf, type Pointer } from './native.ts'
+import { layoutOf, readMapLayout } from './map-layout.ts'
+import { addressOf, isNull, lastErrno, loadLibBpf, viewOf, type Pointer } from './native.ts'
+import { isSameLayout } from '../layouts/record-layout.ts'
 
 /** Room for what the verifier says of one program when it refuses it. */
 const VERIFIER_LOG_BYTES = 1024 * 1024
@@ -27,7 +29,8 @@ export function loadObject(path: string, options: BpfObjectOptions): BpfObject {
   const object = lib.openFile(path, null)
   if (isNull(object)) throw new DataplaneError(`Cannot open the programs in ${path}`, { errno: lastErrno() })
   try {
-    for (const map of each(object, lib.nextMap)) prepareMap(map, options)
+    const types = readTypes(object)
+    for (const map of each(object, lib.nextMap)) prepareMap(map, { ...options, types })
     const logs = each(object, lib.nextProgram).map((program) => {
       const log = Buffer.alloc(VERIFIER_LOG_BYTES)
       lib.setLog(program, addressOf(log), log.length)
@@ -46,13 +49,13 @@ export function loadObject(path: string, options: BpfObjectOptions): BpfObject {
   }
 }
 
-function prepareMap(map: Pointer, options: BpfObjectOptions): void {
+function prepareMap(map: Pointer, options: BpfObjectOptions & { readonly types: Uint8Array }): void {
   const lib = loadLibBpf()
   const name = lib.mapName(map)
   const count = options.maxEntries?.get(name)
   if (count !== undefined) lib.setMaxEntries(map, count)
   const fd = options.maps.get(name)
-  if (fd === undefined || !hasShapeOf(fd, map)) return
+  if (fd === undefined || !hasShapeOf(fd, map) || !hasLayoutOf(fd, map, options.types)) return
   const result = lib.reuseMap(map, fd)
   if (result < 0) throw new DataplaneError(`Cannot use the map ${name} that exists already`, { errno: -result })
 }
@@ -61,6 +64,25 @@ function hasShapeOf(fd: number, map: Pointer): boolean {
   const lib = loadLibBpf()
   const { type, keyBytes, valueBytes } = readMapInfo(fd)
   return type === lib.mapType(map) && keyBytes === lib.keySize(map) && valueBytes === lib.valueSize(map)
+}
+
+/** BTF of the whole file. */
+function readTypes(object: Pointer): Uint8Array {
+  const lib = loadLibBpf()
+  const types = lib.objectTypes(object)
+  if (isNull(types)) return new Uint8Array()
+  const size = new Uint32Array(1)
+  const data = lib.rawTypes(types, size)
+  return isNull(data) ? new Uint8Array() : new Uint8Array(viewOf(data, size[0]!)).slice()
+}
+
+/** Records of one size may be others all the same. */
+function hasLayoutOf(fd: number, map: Pointer, types: Uint8Array): boolean {
+  const lib = loadLibBpf()
+  const before = readMapLayout(fd)
+  const after = layoutOf(types, { key: lib.keyType(map), value: lib.valueType(map) })
+  if (before === undefined || after === undefined) return true
+  return isSameLayout(before.key, after.key) && isSameLayout(before.value, after.value)
 }
 
 function each(object: Pointer, next: (object: Pointer, previous: Pointer) => Pointer): Pointer[] {

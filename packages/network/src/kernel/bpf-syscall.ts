@@ -15,6 +15,7 @@ const COMMANDS = {
   get: 7,
   testRun: 10,
   info: 15,
+  btfFdById: 19,
   mapLookupBatch: 24,
   mapUpdateBatch: 26,
   mapDeleteBatch: 27,

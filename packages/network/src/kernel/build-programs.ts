@@ -8,17 +8,7 @@ import { DataplaneError } from './dataplane-error.ts'
 const SOURCES = join(import.meta.dirname, '../../../../bpf')
 /** Of the C library's per-machine headers, which `-target bpf` doesn't search. */
 const MACHINE_INCLUDES = ['/usr/include/x86_64-linux-gnu', '/usr/include/aarch64-linux-gnu']
-const FLAGS = [
-  '-O2',
-  '-g',
-  '-Wall',
-  '-Werror',
-  '-Wno-address-of-packed-member',
-  '-target',
-  'bpf',
-  '-mcpu=v3',
-  `-I${SOURCES}`,
-]
+const FLAGS = ['-O2', '-g', '-Wall', '-Werror', '-Wno-address-of-packed-member', '-target', 'bpf', '-mcpu=v3']
 
 const run = promisify(execFile)
 
@@ -27,18 +17,21 @@ export interface BuildOptions {
   readonly outDir: string
   /** Adds counts of look-ups and an account of each run, for tests; slower. */
   readonly trace?: true
+  /** Folder of the sources; default: this version's own. */
+  readonly sources?: string
 }
 
 /** Compiles `bpf/*.c`, if no earlier run has, and returns the folder with the objects. Throws `DataplaneError` that names the missing Debian package. */
 export async function buildPrograms(options: BuildOptions): Promise<string> {
   requireHeaders()
-  const flags = [...FLAGS, ...machineIncludes(), ...(options.trace === true ? ['-DTRACE'] : [])]
-  const folder = join(options.outDir, hashOf([await clangVersion(), ...flags]))
+  const { sources = SOURCES } = options
+  const flags = [...FLAGS, `-I${sources}`, ...machineIncludes(), ...(options.trace === true ? ['-DTRACE'] : [])]
+  const folder = join(options.outDir, hashOf([await clangVersion(), ...flags], sources))
   if (existsSync(folder)) return folder
   mkdirSync(options.outDir, { recursive: true })
   const unfinished = mkdtempSync(join(options.outDir, '.unfinished-'))
   try {
-    await Promise.all(listPrograms().map((source) => compile(source, { flags, folder: unfinished })))
+    await Promise.all(listPrograms(sources).map((source) => compile(source, { flags, folder: unfinished })))
     publish(unfinished, folder)
   } finally {
     rmSync(unfinished, { recursive: true, force: true })
@@ -46,8 +39,11 @@ export async function buildPrograms(options: BuildOptions): Promise<string> {
   return folder
 }
 
-function listPrograms(): string[] {
-  return globSync('*.c', { cwd: SOURCES }).sort()
+/** Paths. */
+function listPrograms(sources: string): string[] {
+  return globSync('*.c', { cwd: sources })
+    .sort()
+    .map((file) => join(sources, file))
 }
 
 /** A rename is atomic; when another process was faster, its result is the same. */
@@ -62,10 +58,12 @@ function publish(unfinished: string, folder: string): void {
 async function compile(source: string, to: { flags: readonly string[]; folder: string }): Promise<void> {
   const object = join(to.folder, `${basename(source, '.c')}.o`)
   try {
-    await run('clang', [...to.flags, '-c', join(SOURCES, source), '-o', object])
+    await run('clang', [...to.flags, '-c', source, '-o', object])
   } catch (cause) {
     const output = (cause as { stderr?: string }).stderr ?? ''
-    throw new DataplaneError(`Cannot compile bpf/${source}:\n${output.split('\n').slice(0, 20).join('\n')}`, { cause })
+    throw new DataplaneError(`Cannot compile bpf/${basename(source)}:\n${output.split('\n').slice(0, 20).join('\n')}`, {
+      cause,
+    })
   }
 }
 
@@ -91,14 +89,14 @@ function machineIncludes(): string[] {
   return MACHINE_INCLUDES.filter((folder) => existsSync(folder)).map((folder) => `-I${folder}`)
 }
 
-function hashOf(inputs: readonly string[]): string {
+function hashOf(inputs: readonly string[], sources: string): string {
   const hash = createHash('sha256')
   for (const input of inputs) hash.update(input).update('\0')
-  for (const file of globSync('**/*.{c,h}', { cwd: SOURCES }).sort())
+  for (const file of globSync('**/*.{c,h}', { cwd: sources }).sort())
     hash
       .update(file)
       .update('\0')
-      .update(readFileSync(join(SOURCES, file)))
+      .update(readFileSync(join(sources, file)))
       .update('\0')
   return hash.digest('hex').slice(0, 16)
 }

@@ -24,7 +24,12 @@ interface LibBpf {
   readonly mapType: (map: Pointer) => number
   readonly keySize: (map: Pointer) => number
   readonly valueSize: (map: Pointer) => number
+  readonly keyType: (map: Pointer) => number
+  readonly valueType: (map: Pointer) => number
   readonly reuseMap: (map: Pointer, fd: number) => number
+  readonly objectTypes: (object: Pointer) => Pointer
+  /** Writes the length to the array. */
+  readonly rawTypes: (types: Pointer, size: Uint32Array) => Pointer
   readonly nextProgram: (object: Pointer, previous: Pointer) => Pointer
   readonly programName: (program: Pointer) => string
   readonly programFd: (program: Pointer) => number
@@ -74,6 +79,10 @@ function bindLibBpf(): LibBpf {
     mapType: bind('int bpf_map__type(uintptr_t map)'),
     keySize: bind('uint32_t bpf_map__key_size(uintptr_t map)'),
     valueSize: bind('uint32_t bpf_map__value_size(uintptr_t map)'),
+    keyType: bind('uint32_t bpf_map__btf_key_type_id(uintptr_t map)'),
+    valueType: bind('uint32_t bpf_map__btf_value_type_id(uintptr_t map)'),
+    objectTypes: bind('uintptr_t bpf_object__btf(uintptr_t object)'),
+    rawTypes: bind('uintptr_t btf__raw_data(uintptr_t btf, uint32_t *size)'),
     reuseMap: bind('int bpf_map__reuse_fd(uintptr_t map, int fd)'),
     nextProgram: bind('uintptr_t bpf_object__next_program(uintptr_t object, uintptr_t program)'),
     programName: bind('const char *bpf_program__name(uintptr_t program)'),

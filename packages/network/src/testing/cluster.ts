@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createDataplane } from '../dataplane/create-dataplane.ts'
+import { createDataplane, type DataplaneOptions } from '../dataplane/create-dataplane.ts'
 import type { Dataplane, Endpoint } from '../dataplane/dataplane.ts'
 import { HOST_DEVICE } from '../host/host-plan.ts'
 import { hostAddressOf } from '../ipam/address-blocks.ts'
@@ -120,20 +120,23 @@ export class TestCluster {
     return join(this.#directory, plan.name, 'centaurus', `v${layoutVersion()}`, 'maps')
   }
 
+  /** For whoever opens a host's data plane. */
+  optionsOf(plan: HostPlan, namespace: NetworkNamespace): DataplaneOptions {
+    return {
+      programs: this.programs,
+      bpffs: join(this.#directory, plan.name),
+      nodeIP: plan.address,
+      hostDevice: { ifindex: namespace.ifindex(HOST_DEVICE), address: hostAddressOf(plan.podCIDR) },
+      uplinks: [{ ifindex: namespace.ifindex('eth0') }],
+      podMtu: plan.podMtu,
+      attach: this.#options.attach,
+    }
+  }
+
   #openDataplane(plan: HostPlan, namespace: NetworkNamespace): Dataplane {
-    const bpffs = join(this.#directory, plan.name)
-    mkdirSync(bpffs, { recursive: true })
-    return namespace.run(() =>
-      createDataplane({
-        programs: this.programs,
-        bpffs,
-        nodeIP: plan.address,
-        hostDevice: { ifindex: namespace.ifindex(HOST_DEVICE), address: hostAddressOf(plan.podCIDR) },
-        uplinks: [{ ifindex: namespace.ifindex('eth0') }],
-        podMtu: plan.podMtu,
-        attach: this.#options.attach,
-      }),
-    )
+    const options = this.optionsOf(plan, namespace)
+    mkdirSync(options.bpffs, { recursive: true })
+    return namespace.run(() => createDataplane(options))
   }
 
   #join(host: TestHost, peer: TestHost): void {

@@ -1,0 +1,56 @@
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { buildPrograms } from '../kernel/build-programs.ts'
+
+/** Another version of this software, with other records in its tables: a copy of the sources in which some lines are others. */
+
+const REPOSITORY = join(import.meta.dirname, '../../../..')
+const LAYOUTS = 'packages/network/src/layouts'
+
+/** What a version changes: a file of the layouts, a line of it, and what stands there instead. */
+export type Edit = readonly [file: string, before: string, after: string]
+
+/** Records that only daemons write. */
+export const OTHER_ENDPOINT: readonly Edit[] = [
+  ['layouts.ts', "struct('endpoint', {\n", "struct('endpoint', {\n  extra: padding(4),\n"],
+]
+/** And those that programs write: new fields, and a wider one. */
+export const OTHER_FLOWS: readonly Edit[] = [
+  ...OTHER_ENDPOINT,
+  ['layouts.ts', "struct('ct_entry', {\n", "struct('ct_entry', {\n  extra: padding(4),\n"],
+  ['layouts.ts', 'flags: u16,\n  state: u8,\n  pad: padding(1)', 'flags: u32,\n  state: u8,\n  pad: padding(3)'],
+  ['layouts.ts', "struct('fragment', {", "struct('fragment', { extra: padding(4),"],
+  ['services.ts', "struct('service_flow', {\n", "struct('service_flow', {\n  extra: padding(4),\n"],
+  ['services.ts', "struct('service_client', {", "struct('service_client', { extra: padding(4),"],
+]
+
+export interface OtherVersion {
+  /** Its own copy of this file's folder. */
+  readonly testing: string
+  /** Its compiled programs. */
+  readonly programs: string
+  remove(): void
+}
+
+/** `objects`: cache of compiled programs. */
+export async function createOtherVersion(edits: readonly Edit[], objects: string): Promise<OtherVersion> {
+  mkdirSync(join(REPOSITORY, 'build'), { recursive: true })
+  const root = mkdtempSync(join(REPOSITORY, 'build/other-version-')) // below node_modules' folder, whose packages it uses too
+  for (const folder of ['bpf', 'packages/network/src'])
+    cpSync(join(REPOSITORY, folder), join(root, folder), { recursive: true })
+  for (const edit of edits) change(root, edit)
+  execFileSync(process.execPath, [join(root, LAYOUTS, 'write.ts')])
+  return {
+    testing: join(root, 'packages/network/src/testing'),
+    programs: await buildPrograms({ outDir: objects, sources: join(root, 'bpf') }),
+    remove: () => rmSync(root, { recursive: true, force: true }),
+  }
+}
+
+function change(root: string, [file, before, after]: Edit): void {
+  const path = join(root, LAYOUTS, file)
+  const text = readFileSync(path, 'utf8')
+  if (!text.includes(before)) throw new Error(`There is no ${before} in ${file}`)
+  writeFileSync(path, text.replace(before, after))
+}
