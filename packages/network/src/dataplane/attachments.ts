@@ -40,13 +40,13 @@ export class Attachments {
     })
   }
 
-  /** Puts this process' programs in the place of those of another version, link by link; each is this one's afterwards. */
+  /** Puts this process' programs in the place of those of another version, link by link; each is this one's afterwards. What can't be this one's stays there. */
   takeOver(other: Attachments, onTaken: (attachment: Attachment) => void): void {
     for (const attachment of other.list()) {
       const path = this.#path(attachment)
-      // a link that is here already does the same work twice
-      if (!isProgramName(attachment.program) || existsSync(path)) other.detach(attachment)
-      else if (other.#replace(attachment, this.#programFd)) renameSync(other.#path(attachment), path)
+      if (!isProgramName(attachment.program) || existsSync(path)) continue
+      if (!other.#replace(attachment, this.#programFd)) continue
+      renameSync(other.#path(attachment), path)
       onTaken(attachment)
     }
   }

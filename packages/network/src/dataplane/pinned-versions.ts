@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Attachments } from './attachments.ts'
 
 /**
@@ -55,7 +55,10 @@ export class PinnedVersions {
   #drop(dir: string): void {
     const links = linksOf(dir)
     for (const attachment of links.list()) links.detach(attachment)
-    rmSync(dir, { recursive: true, force: true })
+    // a half of its tables must never be taken for the whole
+    const gone = basename(dir).startsWith('next') ? dir : join(this.#root, `next-gone-${basename(dir)}`)
+    if (gone !== dir) renameSync(dir, gone)
+    rmSync(gone, { recursive: true, force: true })
   }
 }
 
