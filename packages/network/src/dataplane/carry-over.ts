@@ -13,10 +13,27 @@ const FLOW_TABLES = ['ct', 'fragments', 'service_flows', 'service_clients']
 const COUNTER_TABLES = ['rule_hits', 'drops']
 /** Written by daemons, each group as a whole: its tables name each other's entries. What is not carried over, the daemon's plan fills. */
 const PLAN_GROUPS = {
-  pods: ['.data.state', 'pairs', 'lists', 'cidrs', 'endpoints', 'devices', 'routes', 'nodes', 'networks', 'identities'],
+  pods: [
+    '.data.state',
+    'pairs',
+    'lists',
+    'cidrs',
+    'endpoints',
+    'devices',
+    'routes',
+    'nodes',
+    'networks',
+    'identities',
+    'egresses',
+    'own_blocks',
+  ],
   services: ['.data.services', 'service_frontends', 'service_chunks', 'service_backends', 'service_sources'],
 } as const
 export type PlanGroup = keyof typeof PLAN_GROUPS
+/** Nothing in them is older than a second. */
+const PASSING_TABLES = ['log_budgets', 'service_scratches']
+/** Every table must be in one of the lists. */
+export const KNOWN_TABLES = [...FLOW_TABLES, ...COUNTER_TABLES, ...Object.values(PLAN_GROUPS).flat(), ...PASSING_TABLES]
 /** They name backends by their places. */
 const SERVICE_FLOW_TABLES = ['service_flows', 'service_clients']
 
@@ -126,9 +143,10 @@ export class CarryOver {
     return key === undefined || value === undefined ? undefined : { from, to, key, value }
   }
 
-  /** All of it or nothing. */
+  /** All of it or nothing. Tables that the other version does not have stay empty. */
   #copyGroup(names: readonly string[]): boolean {
-    const copies = names.map((name) => {
+    const known = names.filter((name) => this.#others.get(name) !== undefined)
+    const copies = known.map((name) => {
       const conversion = this.#conversionOf(name)
       return conversion && convertAll(conversion)
     })

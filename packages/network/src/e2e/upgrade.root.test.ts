@@ -104,8 +104,8 @@ class Upgrade {
     return stdout.split('\n').slice(0, -1)
   }
 
-  versionsOf(host: TestHost): string[] {
-    return readdirSync(join(this.cluster.bpffs(host.plan.name), 'centaurus'))
+  versionsOf({ plan, namespace }: TestHost): string[] {
+    return readdirSync(join(this.cluster.optionsOf(plan, namespace).bpffs, 'centaurus'))
   }
 }
 
