@@ -6,6 +6,9 @@ import { HOST_DEVICE } from './host-plan.ts'
 /** Our nftables table. Nothing else is in it, and nothing of ours is elsewhere. */
 export const NAT_TABLE = 'centaurus-network'
 
+/** Above the node ports: an answer to a flow that left by the port of a Service would be taken for a request to that. */
+const MASQUERADE_PORTS = '32768-65535'
+
 /** What tells a mark of a network's egress from others. */
 export const EGRESS_MARK_MASK = '0xff000000'
 
@@ -58,7 +61,8 @@ table ip ${NAT_TABLE} {
     type nat hook postrouting priority 100; policy accept;
     oifname "${HOST_DEVICE}" ip saddr 127.0.0.0/8 jump as-host
     oifname "${HOST_DEVICE}" ct status dnat ip saddr @pods jump as-host
-    oifname != { "${HOST_DEVICE}", "lo" } ip saddr @pods masquerade fully-random
+    oifname != { "${HOST_DEVICE}", "lo" } ip saddr @pods meta l4proto { tcp, udp, sctp } masquerade to :${MASQUERADE_PORTS} fully-random
+    oifname != { "${HOST_DEVICE}", "lo" } ip saddr @pods masquerade
   }
 }
 `
