@@ -51,6 +51,9 @@ const PREREQUISITES: readonly Prerequisite[] = [
 const TEST_PREREQUISITES: readonly Prerequisite[] = [
   { what: 'etcd', debianPackage: 'etcd-server', present: () => hasProgram('etcd') },
   { what: 'musl-gcc', debianPackage: 'musl-tools', present: () => hasProgram('musl-gcc') },
+  { what: 'qemu-system-x86_64', debianPackage: 'qemu-system-x86', present: () => hasProgram('qemu-system-x86_64') },
+  { what: 'modprobe', debianPackage: 'kmod', present: () => hasProgram('modprobe') },
+  { what: 'xz', debianPackage: 'xz-utils', present: () => hasProgram('xz') },
 ]
 
 /** Services that a package would start, though only its program is wanted here. */

@@ -12,6 +12,7 @@ import {
   addHostDevice,
   createBareHost,
   createCabledHosts,
+  createHostsOn,
   createPodDevice,
   createWire,
   type HostPlan,
@@ -32,6 +33,11 @@ const NODE_BLOCK_PREFIX = 24
 /** Blocks of networks with addresses of their own. */
 const OWN_BLOCK_PREFIX = 26
 
+/** Folder of the programs' objects; compiled when nobody has yet. */
+export function buildTestPrograms(): Promise<string> {
+  return buildPrograms({ outDir: PROGRAMS })
+}
+
 export type AttachMode = 'tcx' | 'xdp'
 
 export interface ClusterOptions {
@@ -42,6 +48,10 @@ export interface ClusterOptions {
   readonly prefix?: string
   /** Two hosts on one cable instead of a switch; then there is no world. */
   readonly isCabled?: boolean
+  /** Devices of this namespace, one a host, instead of veths: they are joined already. There is no world either. */
+  readonly uplinks?: readonly string[]
+  /** Folder of the programs' objects, where there is no compiler; default: built once for all tests. */
+  readonly programs?: string
 }
 
 export interface PodOptions {
@@ -95,15 +105,18 @@ export class TestCluster {
     this.programs = programs
     const wiring = { mtu, prefix }
     const plans = Array.from({ length: options.hosts }, (_, index) => planHost(index + 1, wiring))
-    this.#wire = options.isCabled === true ? undefined : createWire(wiring)
+    const wire = options.isCabled === true || options.uplinks !== undefined ? undefined : createWire(wiring)
+    this.#wire = wire
     const namespaces =
-      this.#wire === undefined
-        ? createCabledHosts([plans[0]!, plans[1]!], wiring)
-        : plans.map((plan) => createBareHost(this.#wire!, plan))
+      wire !== undefined
+        ? plans.map((plan) => createBareHost(wire, plan))
+        : options.uplinks !== undefined
+          ? createHostsOn(options.uplinks, plans)
+          : createCabledHosts([plans[0]!, plans[1]!], wiring)
     this.hosts = plans.map((plan, index) => {
       const namespace = namespaces[index]!
       addHostDevice(namespace, plan)
-      if (options.attach === 'xdp') finishFrames(namespace)
+      if (options.attach === 'xdp' && options.uplinks === undefined) finishFrames(namespace)
       return { plan, namespace, dataplane: this.#openDataplane(plan, namespace) }
     })
     for (const host of this.hosts) for (const peer of this.hosts) if (peer !== host) this.#join(host, peer)
@@ -111,7 +124,7 @@ export class TestCluster {
 
   /** Builds the programs, if nobody has yet, and starts every host. */
   static async create(options: ClusterOptions): Promise<TestCluster> {
-    const programs = await buildPrograms({ outDir: PROGRAMS })
+    const programs = options.programs ?? (await buildTestPrograms())
     return new TestCluster(options, { programs, directory: mkdtempSync('/run/centaurus-hosts-') })
   }
 

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { deviceNameOf, macOf } from '../cni/attachment.ts'
 import { describeHostDevice, HOST_DEVICE, planHostDevice } from '../host/host-plan.ts'
@@ -70,6 +71,16 @@ export function createCabledHosts(plans: readonly [HostPlan, HostPlan], { mtu }:
   hosts[0]!.ip(`link add eth0 mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${plans[1].name}`)
   hosts.forEach((host, index) => setUpUplink(host, plans[index]!))
   return hosts
+}
+
+/** Hosts whose uplinks are devices of this namespace. */
+export function createHostsOn(devices: readonly string[], plans: readonly HostPlan[]): NetworkNamespace[] {
+  return plans.map((plan, index) => {
+    const host = NetworkNamespace.create(plan.name)
+    execFileSync('ip', ['link', 'set', devices[index]!, 'netns', plan.name, 'name', 'eth0'])
+    setUpUplink(host, plan)
+    return host
+  })
 }
 
 function setUpUplink(host: NetworkNamespace, plan: HostPlan): void {

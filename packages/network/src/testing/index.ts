@@ -3,6 +3,7 @@ export type { PolicySet } from '../policy/policy-set.ts'
 export {
   addHostDevice,
   createBareHost,
+  createHostsOn,
   createPodDevice,
   createWire,
   type HostPlan,
@@ -41,7 +42,9 @@ export { requireBpf } from '../kernel/bpf-syscall.ts'
 export { attachProgram } from '../kernel/bpf-link.ts'
 export { countPossibleCpus } from '../dataplane/open-programs.ts'
 export { openPrograms, type OpenPrograms, type ProgramName } from '../dataplane/open-programs.ts'
-export { TestCluster, type TestHost, type TestPod } from './cluster.ts'
+export { buildTestPrograms, TestCluster, type TestHost, type TestPod } from './cluster.ts'
+export { sendInBulk } from './bulk.ts'
+export { EchoServer, findWrongProbes, type Probe } from './reachability.ts'
 export { ethernet, geneve, GENEVE_PORT, identityOption, ipv4, PROTOCOL_NUMBERS, udp } from './frames.ts'
 export { ALLOW_ALL, allowPorts, CLOSED, DENY_ALL, OPEN, policySet } from './policy-sets.ts'
 export type { Dataplane, Endpoint } from '../dataplane/dataplane.ts'
