@@ -1,35 +1,25 @@
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { systemClock, type Logger } from '@centaurus/base'
 import {
   containerdPaths,
   createCriRuntime,
-  removeServiceProxy,
   startContainerd,
   stopAllPods,
   systemMounter,
   type Containerd,
   type PodNetworkSetup,
 } from '@centaurus/node'
-import {
-  formatNetworkList,
-  installIdlePlugins,
-  installPlugins,
-  removeClusterDns,
-  removeHostNetwork,
-} from '@centaurus/network'
-import { CLUSTER_DNS } from './cluster-network.ts'
+import { formatNetworkList, installIdlePlugins, installPlugins } from '@centaurus/network'
 import type { Home } from './home.ts'
 import { findDaemon } from './daemons.ts'
+import { POD_BRIDGE } from './host-network.ts'
 import { cniSocket } from './network-daemon-client.ts'
 import { PAUSE_IMAGE } from './node-images.ts'
 import { DEFAULT_SETTINGS, hasOwnNetwork, readSettings } from './settings.ts'
 
 /** Addresses of this node's pods on the bridge. */
 export const POD_CIDR = '10.244.0.0/24'
-export const POD_BRIDGE = 'centaurus0'
 
 /** Starts this cluster's containerd, or adopts the one that runs. `isStopping`: pods are only taken away, if need be without the network's daemon. */
 export async function openContainerd(
@@ -70,14 +60,6 @@ export async function stopContainers(
   }
   await containerd.stop()
   return true
-}
-
-/** Takes this node's traces off the host's network: the services' table, the resolver's address, the pods' devices and bridge. */
-export async function removeNetwork(home: Home): Promise<void> {
-  await removeServiceProxy().catch(() => {}) // without nft there is no table
-  await removeClusterDns(CLUSTER_DNS)
-  await removeHostNetwork({ stateDir: home.networkDir }).catch(() => {}) // without ip or nft there is nothing
-  await promisify(execFile)('ip', ['link', 'delete', POD_BRIDGE]).catch(() => {}) // it was never made
 }
 
 /** Removes what {@link stopContainers} leaves for the next `up`: the sandboxes and containers themselves. */

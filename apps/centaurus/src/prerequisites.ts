@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process'
 import { accessSync, constants, existsSync } from 'node:fs'
+import { release } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
+import type { NetworkSetting } from './settings.ts'
 import { UserError } from './user-error.ts'
 
 /** A program or file that real containers need, and the Debian package that has it. */
@@ -9,6 +11,8 @@ interface Prerequisite {
   readonly what: string
   readonly debianPackage: string
   readonly present: () => boolean
+  /** The network of pods that needs it; absent: both. */
+  readonly network?: NetworkSetting
 }
 
 const LIBRARY_DIRS = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib64', '/usr/lib']
@@ -19,30 +23,34 @@ const PREREQUISITES: readonly Prerequisite[] = [
   { what: 'runc', debianPackage: 'runc', present: () => hasProgram('runc') },
   { what: 'ip', debianPackage: 'iproute2', present: () => hasProgram('ip') },
   { what: 'nft', debianPackage: 'nftables', present: () => hasProgram('nft') },
-  { what: 'curl', debianPackage: 'curl', present: () => hasProgram('curl') },
-  { what: 'ethtool', debianPackage: 'ethtool', present: () => hasProgram('ethtool') },
+  { what: 'curl', debianPackage: 'curl', present: () => hasProgram('curl'), network: 'centaurus' },
+  { what: 'ethtool', debianPackage: 'ethtool', present: () => hasProgram('ethtool'), network: 'centaurus' },
   { what: 'conntrack', debianPackage: 'conntrack', present: () => hasProgram('conntrack') },
-  { what: 'iptables', debianPackage: 'iptables', present: () => hasProgram('iptables') },
+  { what: 'iptables', debianPackage: 'iptables', present: () => hasProgram('iptables'), network: 'bridge' },
   { what: 'busybox', debianPackage: 'busybox-static', present: () => hasProgram('busybox') },
-  { what: 'clang', debianPackage: 'clang', present: () => hasProgram('clang') },
+  { what: 'clang', debianPackage: 'clang', present: () => hasProgram('clang'), network: 'centaurus' },
   {
     what: 'libbpf.so.1',
     debianPackage: 'libbpf1',
+    network: 'centaurus',
     present: () => LIBRARY_DIRS.some((dir) => existsSync(join(dir, 'libbpf.so.1'))),
   },
   {
     what: 'headers of libbpf',
     debianPackage: 'libbpf-dev',
+    network: 'centaurus',
     present: () => existsSync('/usr/include/bpf/bpf_helpers.h'),
   },
   {
     what: 'headers of the kernel',
     debianPackage: 'linux-libc-dev',
+    network: 'centaurus',
     present: () => existsSync('/usr/include/linux/bpf.h'),
   },
   {
     what: 'CNI plugins',
     debianPackage: 'containernetworking-plugins',
+    network: 'bridge',
     present: () => CNI_DIRS.some((dir) => existsSync(join(dir, 'bridge'))),
   },
 ]
@@ -61,9 +69,11 @@ const UNWANTED_SERVICES: Readonly<Record<string, string>> = { 'etcd-server': 'et
 
 const run = promisify(execFile)
 
-/** Debian packages that real containers need and this machine lacks. */
-export function missingPackages(): string[] {
-  return PREREQUISITES.filter((item) => !item.present()).map((item) => item.debianPackage)
+/** Debian packages that real containers on this network, or on any, need and this machine lacks. */
+export function missingPackages(network?: NetworkSetting): string[] {
+  return PREREQUISITES.filter((item) => network === undefined || (item.network ?? network) === network)
+    .filter((item) => !item.present())
+    .map((item) => item.debianPackage)
 }
 
 /** Debian packages that the tests need beside {@link missingPackages} and this machine lacks. */
@@ -129,6 +139,16 @@ function hasProgram(name: string): boolean {
       return false
     }
   })
+}
+
+/** First kernel with tcx links. */
+const KERNEL_MIN = [6, 6] as const
+
+/** Why our own network can't run on this kernel, in words; undefined when it can. */
+export function whyNoOwnNetwork(kernel = release()): string | undefined {
+  const [major = 0, minor = 0] = kernel.split('.').map(Number.parseFloat)
+  if (major > KERNEL_MIN[0] || (major === KERNEL_MIN[0] && minor >= KERNEL_MIN[1])) return undefined
+  return `it needs Linux ${KERNEL_MIN.join('.')} or later, and this is ${kernel}`
 }
 
 /** Why real containers can't run here, in words; undefined when they can. */

@@ -65,7 +65,7 @@ function addCluster(program: Command): void {
     .option('--nodes <kind>', 'local, simulated:N or none (default local)', parseNodes)
     .option(
       '--network <kind>',
-      'of real containers: centaurus (policies, tenants apart, in eBPF) or bridge (default bridge)',
+      'of real containers: centaurus (policies, tenants apart, in eBPF) or bridge (default centaurus)',
       parseNetwork,
     )
     .option('--listen <address>', 'listen on this address alone')

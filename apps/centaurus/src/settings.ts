@@ -42,16 +42,23 @@ export interface Settings {
   readonly advertise?: string | undefined
   /** Networks, as CIDRs, to which tenants' webhooks may lead beside public addresses; undefined: none. */
   readonly tenantWebhookNetworks?: readonly string[] | undefined
-  /** Undefined: {@link DEFAULT_NETWORK}. */
-  readonly network?: NetworkSetting | undefined
+  /** Of a local node's pods. */
+  readonly network: NetworkSetting
 }
 
-export const DEFAULT_NETWORK: NetworkSetting = 'bridge'
+const DEFAULT_NETWORK: NetworkSetting = 'centaurus'
+/** That of clusters whose settings do not name one: they were made when there was no other. */
+const FIRST_NETWORK: NetworkSetting = 'bridge'
 
 /** Nodes in one process of simulated nodes; more than this is a job for several machines. */
 export const SIMULATED_NODES_MAX = 5_000
 
-export const DEFAULT_SETTINGS: Settings = { port: 6443, nodes: { type: 'local' }, store: EMBEDDED }
+export const DEFAULT_SETTINGS: Settings = {
+  port: 6443,
+  nodes: { type: 'local' },
+  store: EMBEDDED,
+  network: DEFAULT_NETWORK,
+}
 
 /** Reads `local`, `none` or `simulated:N`. Throws {@link UserError}. */
 export function parseNodes(text: string): NodesSetting {
@@ -72,7 +79,7 @@ export function parseNetwork(text: string): NetworkSetting {
 }
 
 /** Whether this machine's pods are on our own network. */
-export function hasOwnNetwork({ nodes, network = DEFAULT_NETWORK }: Pick<Settings, 'nodes' | 'network'>): boolean {
+export function hasOwnNetwork({ nodes, network }: Pick<Settings, 'nodes' | 'network'>): boolean {
   return nodes.type === 'local' && network === 'centaurus'
 }
 
@@ -131,15 +138,16 @@ export function readSettings(home: Home): Settings | undefined {
   try {
     const raw = JSON.parse(readFileSync(home.settings, 'utf8')) as Record<string, unknown>
     const { partition, listen, advertise, tenantWebhookNetworks: networks, network } = raw
+    const nodes = parseNodes(String(raw['nodes']))
     return {
       port: parsePort(String(raw['port'])),
-      nodes: parseNodes(String(raw['nodes'])),
+      nodes,
       store: parseStoreSetting(raw['store']),
+      network: readNetwork(network, nodes),
       ...(partition === undefined ? {} : { partition: readPartition(partition as Record<string, unknown>) }),
       ...(listen === undefined ? {} : { listen: String(listen) }),
       ...(advertise === undefined ? {} : { advertise: String(advertise) }),
       ...(networks === undefined ? {} : { tenantWebhookNetworks: parseNetworks(String(networks)) }),
-      ...(network === undefined ? {} : { network: parseNetwork(String(network)) }),
     }
   } catch (cause) {
     throw new UserError(
@@ -147,6 +155,11 @@ export function readSettings(home: Home): Settings | undefined {
       { cause },
     )
   }
+}
+
+function readNetwork(raw: unknown, nodes: NodesSetting): NetworkSetting {
+  if (raw !== undefined) return parseNetwork(String(raw))
+  return nodes.type === 'local' ? FIRST_NETWORK : DEFAULT_NETWORK
 }
 
 function readPartition(raw: Record<string, unknown>): PartitionSettings {

@@ -16,7 +16,7 @@ export type { NamedDrop, NamedEnd, NamedRule } from './daemon/drop-log.ts'
 export { startNetworkDaemon, type NetworkDaemon, type NetworkDaemonOptions } from './daemon/network-daemon.ts'
 export { openHostDataplane, type OpenHostDataplaneOptions } from './daemon/host-dataplane.ts'
 export type { NetworkStatus } from './daemon/status.ts'
-export { createDataplane, type DataplaneOptions } from './dataplane/create-dataplane.ts'
+export { createDataplane, removeDataplane, type DataplaneOptions } from './dataplane/create-dataplane.ts'
 export type { Counters, Dataplane, DropEvent, Endpoint, Route } from './dataplane/dataplane.ts'
 export type { AttachMode } from './dataplane/attach-uplink.ts'
 export {
@@ -28,7 +28,13 @@ export {
 } from './dns/cluster-dns.ts'
 export type { DnsCounters, DnsQueryKind } from './dns/counters.ts'
 export type { DnsClient } from './dns/dns-client.ts'
-export { ensureHostNetwork, removeHostNetwork, type HostNetwork, type HostNetworkOptions } from './host/host-network.ts'
+export {
+  ensureHostNetwork,
+  findOtherOwner,
+  removeHostNetwork,
+  type HostNetwork,
+  type HostNetworkOptions,
+} from './host/host-network.ts'
 export { HOST_DEVICE, HOST_PEER } from './host/host-plan.ts'
 export { systemPodHost } from './host/pod-host.ts'
 export { findUplink, podMtuOf, type Uplink } from './host/uplink.ts'

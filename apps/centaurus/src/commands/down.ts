@@ -32,6 +32,7 @@ export async function stopCluster(home: Home, options: { readonly graceSecondsMa
       },
       // After the containers: taking a pod off the network needs it.
       ...all.filter(hasNetwork).map((each) => stopTask(each, 'network', 'pod network')),
+      ...(hasNetwork({ home, name: '' }) ? [removeTask(home)] : []),
       ...all.map((each) => stopTask(each, 'control-plane', 'control plane')),
     ],
     LISTR_OPTIONS,
@@ -41,6 +42,14 @@ export async function stopCluster(home: Home, options: { readonly graceSecondsMa
 /** Also one that was set up before and still runs. */
 function hasNetwork({ home }: NamedHome): boolean {
   return hasOwnNetwork(readSettings(home) ?? DEFAULT_SETTINGS) || findDaemon(home, 'network') !== undefined
+}
+
+/** No pod is left that needs it. */
+function removeTask(home: Home): ListrTask {
+  return {
+    title: 'Take the pod network off this machine',
+    task: async () => (await import('../host-network.ts')).removeNetwork(home),
+  }
 }
 
 function stopTask({ home, name }: NamedHome, daemon: DaemonName, title: string): ListrTask {

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { ALL_TENANTS } from '@centaurus/api'
 import { systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory } from '@centaurus/client'
@@ -9,6 +8,7 @@ import { apiServersOf } from '../api-servers.ts'
 import { CLUSTER_DNS, CLUSTER_DOMAIN, POD_NETWORKS, SERVICE_NETWORKS } from '../cluster-network.ts'
 import { markReady, registerDaemon } from '../daemons.ts'
 import type { Home } from '../home.ts'
+import { pinFolder, programsFolder } from '../host-network.ts'
 import { createLogger } from '../logger.ts'
 import { cniSocket, networkSocket } from '../network-daemon-client.ts'
 import { localNodeName, readNodeIdentity } from '../node-identity.ts'
@@ -45,22 +45,25 @@ export async function runNetwork(home: Home): Promise<void> {
     listSandboxes: async () => new Set((await runtime.listSandboxes()).map(({ id }) => id)),
     openDataplane: (host) =>
       openHostDataplane(host, {
-        bpffs: join(home.networkDir, 'bpf'),
-        objects: join(home.networkDir, 'programs'),
+        bpffs: pinFolder(home),
+        objects: programsFolder(home),
         attach: 'auto',
         logger,
       }),
     ...deps,
   })
   const ready = daemon.ready.then(() => markReady(home, 'network')).catch(explain)
-  await Promise.race([stopped, ready.then(() => stopped)])
-  logger.info('Stopping the pod network; traffic goes on')
-  await daemon.close()
-  await informers.close()
-  await podInformers.close()
-  await runtime.close()
-  await proxyClient.close()
-  await client.close()
+  try {
+    await Promise.race([stopped, ready.then(() => stopped)])
+    logger.info('Stopping the pod network; traffic goes on')
+  } finally {
+    await daemon.close()
+    await informers.close()
+    await podInformers.close()
+    await runtime.close()
+    await proxyClient.close()
+    await client.close()
+  }
 }
 
 /** What this machine lacks is for its user to mend, or to do without. */

@@ -22,15 +22,12 @@ import { openContainerd, POD_CIDR } from '../containers.ts'
 import { markReady, registerDaemon } from '../daemons.ts'
 import type { Home } from '../home.ts'
 import { primaryAddress } from '../host-address.ts'
+import { explainPort, KUBELET_PORT } from '../host-network.ts'
 import { createLogger } from '../logger.ts'
 import { localNodeName, readNodeIdentity, type NodeIdentity } from '../node-identity.ts'
 import { DEFAULT_SETTINGS, hasOwnNetwork, readSettings, SIMULATED_NODES_MAX, type Settings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
-import { UserError } from '../user-error.ts'
 import { connectNodes, startSimulatedNodes } from '../simulated-nodes.ts'
-
-/** Source: the kubelet's own default. */
-const KUBELET_PORT = 10_250
 
 /** Runs this machine's node agent, or the simulated ones, until told to stop. Containers go on without it. */
 export async function runNode(home: Home): Promise<void> {
@@ -178,12 +175,4 @@ async function untilApiAnswers(client: Client, nodeName: string): Promise<void> 
 
 function servingTls({ ca, servingCert, servingKey }: NodeIdentity): KubeletServerOptions['tls'] {
   return { key: servingKey, cert: servingCert, clientCa: ca }
-}
-
-function explainPort(cause: unknown): never {
-  if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause
-  throw new UserError(
-    `Cannot listen on port ${KUBELET_PORT}: it is in use, perhaps by another kubelet. Stop that program, then run ./centaurus up again`,
-    { cause },
-  )
 }

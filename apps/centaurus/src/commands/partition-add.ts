@@ -93,6 +93,7 @@ async function runHere(home: Home, { name, options, nodes, register, added, clie
         port: options.port ?? last?.port ?? (await freePort()),
         nodes,
         store: options.store ?? last?.store ?? DEFAULT_SETTINGS.store,
+        network: last?.network ?? DEFAULT_SETTINGS.network,
         partition: added.settings,
         ...inherited(home, options),
       }
@@ -103,7 +104,7 @@ async function runHere(home: Home, { name, options, nodes, register, added, clie
     },
   }
   const ready: ListrTask = { title: 'Wait until home hears of it', task: () => waitUntilReady(client, name) }
-  const nodeTasks = nodes.type === 'none' ? [] : [nodeTask(own, { nodes })]
+  const nodeTasks = nodes.type === 'none' ? [] : [nodeTask(own, { ...DEFAULT_SETTINGS, nodes })]
   await new Listr([register, prepare, controlPlaneTask(own), ready, ...nodeTasks], LISTR_OPTIONS).run()
 }
 

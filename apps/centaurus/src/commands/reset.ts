@@ -21,7 +21,8 @@ export async function reset(home: Home, { yes }: { yes: boolean }): Promise<void
     return
   }
   await stopCluster(home, { graceSecondsMax: GRACE_SECONDS })
-  const { removeContainers, removeMounts, removeNetwork } = await import('../containers.ts')
+  const { removeContainers, removeMounts } = await import('../containers.ts')
+  const { removeNetwork } = await import('../host-network.ts')
   const settings = readSettings(home)
   if (settings?.nodes.type === 'local') {
     await removeContainers(home, silentLogger)

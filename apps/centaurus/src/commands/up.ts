@@ -6,11 +6,12 @@ import { findDaemon } from '../daemons.ts'
 import { listGateways, readGatewaySettings } from '../gateway-home.ts'
 import { createHome, listHomes, type Home, type NamedHome } from '../home.ts'
 import { applyJoinBundle, readJoinBundle, type JoinBundle } from '../join-bundle.ts'
-import { installPackages, missingPackages, whyNoContainers } from '../prerequisites.ts'
+import { installPackages, missingPackages, whyNoContainers, whyNoOwnNetwork } from '../prerequisites.ts'
 import { LISTR_OPTIONS } from '../progress.ts'
 import {
   DEFAULT_SETTINGS,
   formatNodes,
+  hasOwnNetwork,
   readSettings,
   writeSettings,
   type NetworkSetting,
@@ -39,15 +40,18 @@ export async function up(home: Home, options: UpOptions): Promise<void> {
   const bundle = options.join === undefined ? undefined : readJoinBundle(options.join)
   const settings = decideSettings(home, options, bundle)
   if (settings.nodes.type === 'local') refuseWithoutContainers()
+  if (hasOwnNetwork(settings)) refuseWithoutOwnNetwork()
   createHome(home)
   if (bundle !== undefined) applyJoinBundle(home, bundle)
   writeSettings(home, settings)
   const isLocal = settings.nodes.type === 'local'
   const own = { home, name: '' }
+  const programs = hasOwnNetwork(settings) ? createProgramsBuild(home) : undefined
   const tasks = [
-    ...(isLocal ? localTasks(home) : []),
+    ...(isLocal ? localTasks(home, { settings, whenChecked: () => programs?.start() }) : []),
     controlPlaneTask(own),
     ...(isLocal ? [containerTask(home)] : []),
+    ...(programs === undefined ? [] : [programs.finish]),
     ...(settings.nodes.type === 'none' ? [] : [nodeTask(own, settings)]),
     ...furtherTasks(home),
     ...listGateways(home).flatMap((each) => [renewTask(home, each), gatewayTask(each)]),
@@ -70,16 +74,15 @@ function decideSettings(home: Home, options: UpOptions, bundle: JoinBundle | und
   const listen = options.listen ?? last?.listen
   const advertise = options.advertise ?? last?.advertise
   const tenantWebhookNetworks = options.tenantWebhookNetworks ?? last?.tenantWebhookNetworks
-  const network = options.network ?? last?.network
   const wanted: Settings = {
     port: options.port ?? last?.port ?? defaults.port,
     nodes: options.nodes ?? last?.nodes ?? defaults.nodes,
     store: options.store ?? last?.store ?? defaults.store,
+    network: options.network ?? last?.network ?? defaults.network,
     ...(partition === undefined ? {} : { partition }),
     ...(listen === undefined ? {} : { listen }),
     ...(advertise === undefined ? {} : { advertise }),
     ...(tenantWebhookNetworks === undefined ? {} : { tenantWebhookNetworks }),
-    ...(network === undefined ? {} : { network }),
   }
   if (last !== undefined) refuseAnotherStore(home, last.store, wanted.store)
   if (last !== undefined && findDaemon(home, 'control-plane') !== undefined && !isDeepStrictEqual(last, wanted)) {
@@ -128,15 +131,31 @@ function refuseWithoutContainers(): void {
   )
 }
 
-function localTasks(home: Home): ListrTask[] {
+const BRIDGE_ADVICE = 'Use the bridge network, without policies: ./centaurus up --network bridge'
+
+function refuseWithoutOwnNetwork(): void {
+  const why = whyNoOwnNetwork()
+  if (why !== undefined) throw new UserError(`Cannot run the pod network: ${why}. ${BRIDGE_ADVICE}`)
+}
+
+interface LocalTasksOptions {
+  readonly settings: Settings
+  /** Everything is there that containers need. */
+  readonly whenChecked: () => void
+}
+
+function localTasks(home: Home, { settings, whenChecked }: LocalTasksOptions): ListrTask[] {
   return [
     {
       title: 'Check what containers need',
       task: async (_, task) => {
-        const missing = missingPackages()
-        if (missing.length === 0) return
-        task.title = `Install ${missing.join(', ')}`
-        await installPackages(missing, (line) => (task.output = line))
+        const missing = missingPackages(settings.network)
+        if (missing.length > 0) {
+          task.title = `Install ${missing.join(', ')}`
+          await installPackages(missing, (line) => (task.output = line)).catch((cause) => adviseBridge(cause, missing))
+        }
+        await (await import('../host-network.ts')).claimHostNetwork(home, settings)
+        whenChecked()
       },
     },
     {
@@ -161,11 +180,41 @@ function containerTask(home: Home): ListrTask {
   }
 }
 
+/** Compiles the programs of the pod network while other steps run: it takes seconds, once. */
+function createProgramsBuild(home: Home): { readonly start: () => void; readonly finish: ListrTask } {
+  let building = Promise.resolve()
+  return {
+    start() {
+      building = build(home)
+      building.catch(() => {}) // told by the step
+    },
+    finish: {
+      title: 'Build the pod network',
+      task: () => building.catch(asUserError),
+    },
+  }
+}
+
+async function build(home: Home): Promise<void> {
+  const { buildPrograms } = await import('@centaurus/network')
+  const { programsFolder } = await import('../host-network.ts')
+  await buildPrograms({ outDir: programsFolder(home) })
+}
+
+/** What only our own network needs can be done without. */
+function adviseBridge(cause: unknown, missing: readonly string[]): never {
+  const isNeeded = missingPackages('bridge').length === missing.length
+  if (isNeeded || !(cause instanceof UserError)) throw cause
+  throw new UserError(`${cause.message}\n${BRIDGE_ADVICE}`, {
+    cause,
+  })
+}
+
 function asUserError(cause: unknown): never {
   throw new UserError((cause as Error).message, { cause })
 }
 
-function farewell(home: Home, { partition }: Settings): string {
+function farewell(home: Home, { partition, nodes, network }: Settings): string {
   if (partition?.homeEndpoints !== undefined) {
     return `\nPartition ${partition.name} is up. Its kubeconfig is ${home.kubeconfig}\n`
   }
@@ -178,5 +227,10 @@ Try:
   ./centaurus kubectl -n web get all -o wide
 
 Or with your own tools: export KUBECONFIG=${home.kubeconfig}
-`
+${nodes.type === 'local' && network === 'bridge' ? BRIDGE_HINT : ''}`
 }
+
+const BRIDGE_HINT = `
+Pods are on the bridge network: policies are not enforced, and tenants reach each other's pods. To change that:
+  ./centaurus down && ./centaurus up --network centaurus
+`

@@ -96,7 +96,6 @@ if (!isInNamespaces()) {
         podNetworks: ['10.244.0.0/16'],
         serviceCIDRs: [],
         stateDir: dir,
-        uplink: 'eth0',
         hostPorts: [],
       })
       await installPlugins(join(dir, 'bin'), { socket: join(dir, 'cni.sock') })

@@ -92,9 +92,9 @@ for (const attach of ['tcx', 'xdp'] as const) {
       dataplane = createDataplane({
         programs: await buildPrograms({ outDir: join(tmpdir(), 'centaurus-test-programs') }),
         bpffs: `/run/bpf-${attach}`,
-        nodeIP: host.uplink.address,
+        nodeIP: host.uplink!.address,
         hostDevice: { ifindex: host.ifindex, address: host.address },
-        uplinks: [{ ifindex: host.uplink.ifindex }],
+        uplinks: [{ ifindex: host.uplink!.ifindex }],
         podMtu: host.podMtu,
         attach,
       })

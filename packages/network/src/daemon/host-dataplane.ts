@@ -28,11 +28,11 @@ export async function openHostDataplane(host: HostNetwork, options: OpenHostData
 }
 
 /** What programs must know of the host, with its addresses of now. */
-export function hostFactsOf({ uplink, ifindex, address, podMtu }: HostNetwork): HostFacts {
+export function hostFactsOf({ uplink, nodeIP, ifindex, address, podMtu }: HostNetwork): HostFacts {
   return {
-    nodeIP: uplink.address,
+    nodeIP,
     hostDevice: { ifindex, address },
-    uplinks: [{ ifindex: uplink.ifindex }],
+    uplinks: uplink === undefined ? [] : [{ ifindex: uplink.ifindex }],
     podMtu,
     ownAddresses: ownAddresses(),
   }

@@ -43,7 +43,8 @@ export function startHostKeeper(deps: HostKeeperDeps): HostKeeper {
 
   const follow = async (): Promise<void> => {
     const options = wanted()
-    const uplink = await findUplink(options.uplink)
+    const uplink = await findUplink(options)
+    if (uplink === undefined) return
     if (!isDeepStrictEqual(uplink, host.uplink) || !isDeepStrictEqual(options.podNetworks, podNetworks)) {
       host = await ensureHostNetwork(options)
       podNetworks = options.podNetworks

@@ -8,7 +8,7 @@ import type { DnsCounters } from '../dns/counters.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import { describeEgress } from '../egress/describe-egress.ts'
 import { startEgress } from '../egress/egress-keeper.ts'
-import { ensureHostNetwork, type HostNetwork } from '../host/host-network.ts'
+import { ensureHostNetwork, type HostNetwork, type HostNetworkOptions } from '../host/host-network.ts'
 import { HOST_DEVICE } from '../host/host-plan.ts'
 import { systemPodHost } from '../host/pod-host.ts'
 import { createNodeBlocks } from '../ipam/address-blocks.ts'
@@ -28,7 +28,7 @@ import { createNetworkMetrics } from './metrics.ts'
 import { describeNetwork, startNodeCondition } from './node-condition.ts'
 import { PodNetworks, type AppliedChange } from './pod-networks.ts'
 import { createPodSource } from './pod-source.ts'
-import { podBlocksOf, podNetworksOf } from './topology.ts'
+import { internalAddressOf, podBlocksOf, podNetworksOf } from './topology.ts'
 
 export interface NetworkDaemonOptions {
   readonly nodeName: string
@@ -121,10 +121,11 @@ async function startOnHost(
   options: NetworkDaemonOptions,
   { view, podCIDR, closers }: OnHost,
 ): Promise<{ problem(): string | undefined }> {
-  const { clock, random, logger, dns, stateDir, podNetworks, serviceCIDRs } = options
+  const { clock, random, logger, dns } = options
   const reporter = new PolicyReporter(options)
   closers.push(() => reporter.close())
-  const host = await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir })
+  const hostOptions = hostOptionsOf(options, { view, podCIDR })
+  const host = await ensureHostNetwork(hostOptions)
   const dataplane = await options.openDataplane(host)
   closers.push(() => dataplane.close())
   const rules = new RuleBook()
@@ -149,15 +150,15 @@ async function startOnHost(
     onServices: ({ healthChecks: checks }) => void healthChecks.apply(checks),
   })
   closers.push(() => networks.close())
-  const wanted = () => ({ podCIDR, podNetworks: podNetworksOf(view.nodes, podNetworks), serviceCIDRs, stateDir })
-  const keeper = startHostKeeper({ host, podNetworks, dataplane, wanted, clock, logger })
+  const wanted = () => hostOptionsOf(options, { view, podCIDR })
+  const keeper = startHostKeeper({ host, podNetworks: hostOptions.podNetworks, dataplane, wanted, clock, logger })
   closers.push(() => keeper.close())
   const sources: StatusSources = {
     view,
     networks,
     dataplane,
     devices: new Map([
-      [host.uplink.ifindex, host.uplink.device],
+      ...(host.uplink === undefined ? [] : [[host.uplink.ifindex, host.uplink.device] as const]),
       [host.ifindex, HOST_DEVICE],
     ]),
     rules,
@@ -171,7 +172,7 @@ async function startOnHost(
   closers.push(() => attachments.close())
   networks.adopt(attachments.list())
   // ports that were open before are in the table again
-  await ensureHostNetwork({ podCIDR, podNetworks, serviceCIDRs, stateDir, hostPorts: attachments.listHostPorts() })
+  await ensureHostNetwork({ ...hostOptions, hostPorts: attachments.listHostPorts() })
   networks.start()
   const names = await startServers(options, {
     closers,
@@ -179,7 +180,7 @@ async function startOnHost(
     sources,
     metrics,
     networks,
-    nodeIP: () => keeper.host.uplink.address,
+    nodeIP: () => keeper.host.nodeIP,
   })
   dnsCounters = names.counters
   return { problem: () => networks.problem }
@@ -210,6 +211,14 @@ function createAttachments(
     clock,
     logger,
   })
+}
+
+function hostOptionsOf(
+  { podNetworks, serviceCIDRs, stateDir }: NetworkDaemonOptions,
+  { view, podCIDR }: Omit<OnHost, 'closers'>,
+): HostNetworkOptions {
+  const nodeAddress = view.ownNode === undefined ? undefined : internalAddressOf(view.ownNode)
+  return { podCIDR, podNetworks: podNetworksOf(view.nodes, podNetworks), serviceCIDRs, stateDir, nodeAddress }
 }
 
 function keepEgress(

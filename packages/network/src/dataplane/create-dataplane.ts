@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ensureBpffs } from '../kernel/bpffs.ts'
 import { layoutVersion } from '../layouts/render.ts'
@@ -63,4 +64,10 @@ export function createDataplane(options: DataplaneOptions): Dataplane {
     programs.close()
     throw error
   }
+}
+
+/** Takes off what a daemon has left at `bpffs`; needs no daemon, and no programs. What was never there is no error. Needs root. */
+export function removeDataplane(bpffs: string): void {
+  const root = join(bpffs, 'centaurus')
+  if (existsSync(root)) new PinnedVersions(root, layoutVersion()).dropAll()
 }

@@ -31,7 +31,7 @@ export interface HostFacts {
   readonly nodeIP: string
   /** The host's end of the pod network. */
   readonly hostDevice: { readonly ifindex: number; readonly address: string }
-  /** Devices to other hosts; routes without one of their own lead out of the first. */
+  /** Devices to other hosts; routes without one of their own lead out of the first. None: there are no other hosts yet. */
   readonly uplinks: readonly { readonly ifindex: number }[]
   /** Largest packet of a pod: the uplinks' MTU without the tunnel's headers. */
   readonly podMtu: number
@@ -113,7 +113,6 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
 function writeConfig(state: HostState, host: HostFacts): void {
   const { nodeIP, hostDevice, podMtu } = host
   const [uplink] = host.uplinks
-  if (uplink === undefined) throw new DataplaneError('A host of a pod network must have an uplink')
   const own = [...new Set([nodeIP, hostDevice.address, ...(host.ownAddresses ?? [])])]
   if (own.length > OWN_ADDRESSES_MAX)
     throw new DataplaneError(
@@ -123,7 +122,7 @@ function writeConfig(state: HostState, host: HostFacts): void {
     nodeIP,
     hostIP: hostDevice.address,
     hostIfindex: hostDevice.ifindex,
-    uplinkIfindex: uplink.ifindex,
+    uplinkIfindex: uplink?.ifindex ?? 0,
     podMtu,
     blockPrefix: state.readConfig().blockPrefix,
     logPerSecond: Math.ceil((host.dropLogPerSecond ?? DROP_LOG_PER_SECOND) / countPossibleCpus()),

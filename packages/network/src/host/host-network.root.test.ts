@@ -7,7 +7,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { systemClock } from '@centaurus/base'
 import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
 import { deviceNameOf, macOf } from '../cni/attachment.ts'
-import { ensureHostNetwork, removeHostNetwork, type HostNetworkOptions } from './host-network.ts'
+import { ensureHostNetwork, findOtherOwner, removeHostNetwork, type HostNetworkOptions } from './host-network.ts'
 import { closeHostPorts, openHostPorts } from './host-ports.ts'
 import type { OpenHostPort } from './nat-table.ts'
 import { systemPodHost } from './pod-host.ts'
@@ -71,7 +71,7 @@ if (!isInNamespaces()) {
       writeFileSync('/proc/sys/net/ipv4/ip_forward', '0')
       const before = [ip('link'), ip('route'), run('nft', 'list', 'ruleset')]
       const host = await ensureHostNetwork(options)
-      assert.deepEqual(host.uplink, { device: 'eth0', ifindex: host.uplink.ifindex, mtu: 1500, address: '192.0.2.1' })
+      assert.deepEqual(host.uplink, { device: 'eth0', ifindex: host.uplink!.ifindex, mtu: 1500, address: '192.0.2.1' })
       assert.equal(host.podMtu, 1442)
       assert.equal(host.address, '10.244.3.1')
       const indexOf = (name: string): number => Number(ip(`-o link show dev ${name}`).split(':')[0])
@@ -156,15 +156,43 @@ if (!isInNamespaces()) {
       await assert.rejects(ensureHostNetwork({ ...options, podCIDR: '10.244.3.1/24' }), /"10.244.3.1\/24" is no block/)
     })
 
-    it('finds the uplink by the default route or by its name', async () => {
-      assert.equal((await findUplink()).device, 'eth0')
-      assert.equal((await findUplink('eth0')).address, '192.0.2.1')
-      await assert.rejects(findUplink('eth7'), /"eth7".*there is none; there are lo, eth0/)
-      await assert.rejects(findUplink('lo'), /"lo".*no IPv4 address/)
-      assert.throws(() => podMtuOf({ device: 'eth0', mtu: 600 }), /its MTU is 600; at least 634/)
-      ip('route del default')
-      await assert.rejects(findUplink(), /no default route; name the device/)
-      ip('route add default via 192.0.2.9')
+    it('finds the uplink by the node’s address, the default route, or any address', async () => {
+      ip('link add aside type veth peer name aside-peer')
+      ip('addr add 198.51.100.1/24 dev aside')
+      ip('link set aside up')
+      try {
+        assert.equal((await findUplink())?.address, '192.0.2.1')
+        assert.equal((await findUplink({ nodeAddress: '198.51.100.1' }))?.device, 'aside')
+        assert.equal((await findUplink({ nodeAddress: '203.0.113.1' }))?.device, 'eth0')
+        assert.throws(() => podMtuOf({ device: 'eth0', mtu: 600 }), /its MTU is 600; at least 634/)
+        ip('addr del 192.0.2.1/24 dev eth0') // and the default route with it
+        assert.equal((await findUplink())?.device, 'aside')
+        ip('link del aside')
+        assert.equal(await findUplink(), undefined)
+        const host = await ensureHostNetwork(options)
+        assert.deepEqual([host.uplink, host.podMtu, host.address], [undefined, 1442, '10.244.3.1'])
+      } finally {
+        ip('addr add 192.0.2.1/24 dev eth0')
+        ip('route add default via 192.0.2.9')
+      }
+    })
+
+    it('is left to the cluster that has it, until that is gone', async () => {
+      const other = await mkdtemp('/tmp/centaurus-host-')
+      await ensureHostNetwork({ ...options, stateDir: other })
+      const theirs = seen()
+      assert.equal(await findOtherOwner(stateDir), other)
+      assert.equal(await findOtherOwner(other), undefined)
+      await assert.rejects(
+        ensureHostNetwork(options),
+        new RegExp(`that of another cluster, which keeps it in "${other}"`),
+      )
+      await removeHostNetwork({ stateDir })
+      assert.deepEqual(seen(), theirs)
+      await rm(other, { recursive: true })
+      assert.equal(await findOtherOwner(stateDir), undefined)
+      await ensureHostNetwork(options)
+      assert.match(ip('link show dev centaurus0'), new RegExp(`alias ${stateDir}`))
     })
   })
 

@@ -1,8 +1,16 @@
+import { existsSync } from 'node:fs'
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { hostAddressOf } from '../ipam/address-blocks.ts'
 import { formatEgressRemoval } from '../egress/egress-rules.ts'
 import { allowForwarding, removeForwardRules } from './forward-rules.ts'
-import { describeHostDevice, HOST_DEVICE, HOST_PEER, planHostDevice, type SeenHostDevice } from './host-plan.ts'
+import {
+  describeHostDevice,
+  HOST_DEVICE,
+  HOST_PEER,
+  OccupiedHostError,
+  planHostDevice,
+  type SeenHostDevice,
+} from './host-plan.ts'
 import { addressesOf, listLinks } from './links.ts'
 import { formatNatRemoval, formatNatTable, NAT_TABLE, type OpenHostPort } from './nat-table.ts'
 import { deletePodLink, hasIpv6, listPodDevices } from './pod-links.ts'
@@ -13,15 +21,18 @@ import { findUplink, podMtuOf, type Uplink } from './uplink.ts'
 /** Packets go on from one device to another, which is what a router does; answers of Services to this host may come from an address of its own. */
 const SYSCTLS = { 'net.ipv4.ip_forward': '1', 'net.ipv4.conf.lo.accept_local': '1' }
 
+/** Node's address of a machine that is on no network. */
+const LOOPBACK = '127.0.0.1'
+
 export interface HostNetworkOptions {
   /** This node's `spec.podCIDR`. */
   readonly podCIDR: string
   /** Blocks of all the cluster's pods. */
   readonly podNetworks: readonly string[]
   readonly serviceCIDRs: readonly string[]
-  /** Device to other hosts; absent: that of the default route. */
-  readonly uplink?: string | undefined
-  /** Folder that outlives the daemon. */
+  /** Address of the node; its device is the way to other hosts. */
+  readonly nodeAddress?: string | undefined
+  /** Folder that outlives the daemon. It names whose the host's network is. */
   readonly stateDir: string
   /** Ports that are to be open; absent: those that are, as long as nobody knows. */
   readonly hostPorts?: readonly OpenHostPort[] | undefined
@@ -29,7 +40,10 @@ export interface HostNetworkOptions {
 
 /** What the data plane needs to know of the host. */
 export interface HostNetwork {
-  readonly uplink: Uplink
+  /** Undefined: the machine is on no network. */
+  readonly uplink: Uplink | undefined
+  /** Address of this node on the network between hosts. */
+  readonly nodeIP: string
   readonly podMtu: number
   /** Address of {@link HOST_DEVICE}: what pods see of the host. */
   readonly address: string
@@ -43,11 +57,15 @@ export interface HostNetwork {
  */
 export async function ensureHostNetwork(options: HostNetworkOptions): Promise<HostNetwork> {
   const { podCIDR, podNetworks, serviceCIDRs, stateDir, hostPorts } = options
-  const uplink = await findUplink(options.uplink)
+  const uplink = await findUplink(options)
   const podMtu = podMtuOf(uplink)
   const address = hostAddressOf(podCIDR)
   const plan = describeHostDevice({ podCIDR, podNetworks, serviceCIDRs, mtu: podMtu })
-  await runBatch(planHostDevice(await seeHostDevice(), plan, { hasIpv6: hasIpv6() }))
+  const seen = await seeHostDevice()
+  const other = otherOwnerOf(seen, stateDir)
+  if (other !== undefined) throw new OccupiedHostError(other)
+  await runBatch(planHostDevice(seen, plan, { hasIpv6: hasIpv6() }))
+  if (seen?.owner !== stateDir) await runCommand(['ip', 'link', 'set', 'dev', HOST_DEVICE, 'alias', stateDir])
   // what comes to a host port from the loopback goes to the pod, and its answer comes back, with loopback addresses
   await writeSysctl(`net.ipv4.conf.${HOST_DEVICE}.route_localnet`, '1')
   await setSysctls(SYSCTLS, sysctlsFile(stateDir))
@@ -58,11 +76,29 @@ export async function ensureHostNetwork(options: HostNetworkOptions): Promise<Ho
   }
   const links = await listLinks()
   const indexOf = (name: string): number => links.find(({ ifname }) => ifname === name)!.ifindex
-  return { uplink, podMtu, address, ifindex: indexOf(HOST_DEVICE), peerIfindex: indexOf(HOST_PEER) }
+  return {
+    uplink,
+    nodeIP: uplink?.address ?? LOOPBACK,
+    podMtu,
+    address,
+    ifindex: indexOf(HOST_DEVICE),
+    peerIfindex: indexOf(HOST_PEER),
+  }
 }
 
-/** Takes all of it away, and what is left of pods' devices. What was never there is no error. */
+/** Whose this host's network is, when it is another's than that of `stateDir`: its state folder. One that was deleted has none any more. */
+export async function findOtherOwner(stateDir: string): Promise<string | undefined> {
+  return otherOwnerOf(await seeHostDevice(), stateDir)
+}
+
+function otherOwnerOf(seen: SeenHostDevice | undefined, stateDir: string): string | undefined {
+  const owner = seen?.owner
+  return owner !== undefined && owner !== stateDir && existsSync(owner) ? owner : undefined
+}
+
+/** Takes all of it away, and what is left of pods' devices, unless it is another's. What was never there is no error. */
 export async function removeHostNetwork({ stateDir }: Pick<HostNetworkOptions, 'stateDir'>): Promise<void> {
+  if ((await findOtherOwner(stateDir)) !== undefined) return
   for (const device of (await listPodDevices()).keys()) await deletePodLink(device)
   if ((await seeHostDevice())?.kind === 'veth') await deletePodLink(HOST_DEVICE)
   await runCommand(['nft', '-f', '-'], formatNatRemoval() + formatEgressRemoval())
@@ -98,6 +134,7 @@ async function seeHostDevice(): Promise<SeenHostDevice | undefined> {
     mtu: link.mtu,
     mac: link.address ?? '',
     addresses: addressesOf(link),
+    owner: link.ifalias,
     routes: routes.map(({ dst, gateway, prefsrc }) => ({ cidr: dst, gateway, source: prefsrc })),
   }
 }

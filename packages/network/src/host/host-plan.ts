@@ -21,6 +21,8 @@ export interface SeenHostDevice {
   readonly mac: string
   readonly addresses: readonly string[]
   readonly routes: readonly SeenHostRoute[]
+  /** State folder of the daemon that made it. */
+  readonly owner: string | undefined
 }
 
 export interface SeenHostRoute {
@@ -71,6 +73,16 @@ export class ForeignDeviceError extends Error {
       `Cannot set up the host's network: "${HOST_DEVICE}" exists and is a ${kind}; stop the pods that use it and remove it with "ip link delete ${HOST_DEVICE}"`,
     )
     this.name = 'ForeignDeviceError'
+  }
+}
+
+/** A host whose network is another cluster's. */
+export class OccupiedHostError extends Error {
+  constructor(owner: string) {
+    super(
+      `Cannot set up the host's network: it is that of another cluster, which keeps it in "${owner}"; stop that first`,
+    )
+    this.name = 'OccupiedHostError'
   }
 }
 

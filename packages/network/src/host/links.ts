@@ -8,6 +8,8 @@ export interface SeenLink {
   readonly ifname: string
   readonly mtu: number
   readonly address?: string
+  /** What somebody wrote to it. */
+  readonly ifalias?: string
   readonly flags: readonly string[]
   readonly linkinfo?: { readonly info_kind?: string }
   readonly addr_info?: readonly {

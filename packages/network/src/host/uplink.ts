@@ -14,30 +14,44 @@ export interface Uplink {
   readonly address: string
 }
 
+/** A machine that is on no network now may be on an Ethernet later. */
+const NO_UPLINK = { device: 'lo', mtu: 1500 }
+
 interface SeenRoute {
   dev?: string
   metric?: number
 }
 
-/** Finds the device of the default route, or takes the named one. Rejects with what to do when there is none, or when it has no address. */
-export async function findUplink(named?: string): Promise<Uplink> {
-  const device = named ?? chooseDefault(JSON.parse(await runCommand(['ip', '-json', 'route', 'show', 'default'])))
-  if (device === undefined)
-    throw new Error('Cannot find the device to other hosts: there is no default route; name the device with --uplink')
+/**
+ * Finds the device that has the node's address, else that of the default route, else any with an address. Undefined: this machine is on no network.
+ */
+export async function findUplink({ nodeAddress }: { readonly nodeAddress?: string | undefined } = {}): Promise<
+  Uplink | undefined
+> {
   const links = await listLinks()
-  const link = links.find(({ ifname }) => ifname === device)
-  if (link === undefined) {
-    const others = links.map(({ ifname }) => ifname).join(', ')
-    throw new Error(`Cannot use "${device}" as the device to other hosts: there is none; there are ${others}`)
-  }
-  const address = link.addr_info?.find(({ family, scope }) => family === 'inet' && scope === 'global')?.local
-  if (address === undefined)
-    throw new Error(`Cannot use "${device}" as the device to other hosts: it has no IPv4 address`)
-  return { device, ifindex: link.ifindex, mtu: link.mtu, address }
+  const routes = JSON.parse(await runCommand(['ip', '-json', 'route', 'show', 'default'])) as SeenRoute[]
+  const byRoute = chooseDefault(routes)
+  const candidates = links.flatMap(({ ifname, ifindex, mtu, addr_info = [] }) =>
+    isOfTheNetwork(ifname)
+      ? addr_info
+          .filter(({ family, scope }) => family === 'inet' && scope === 'global')
+          .map(({ local }) => ({ device: ifname, ifindex, mtu, address: local }))
+      : [],
+  )
+  return (
+    candidates.find(({ address }) => address === nodeAddress) ??
+    candidates.find(({ device }) => device === byRoute) ??
+    candidates[0]
+  )
+}
+
+/** Devices of containers lead nowhere. */
+function isOfTheNetwork(device: string): boolean {
+  return !/^(lo$|docker|br-|veth|cni|centaurus|virbr)/.test(device)
 }
 
 /** The largest packet that a pod may send. Throws when the uplink's MTU is too small for any. */
-export function podMtuOf({ device, mtu }: Pick<Uplink, 'device' | 'mtu'>): number {
+export function podMtuOf({ device, mtu }: Pick<Uplink, 'device' | 'mtu'> = NO_UPLINK): number {
   const podMtu = mtu - TUNNEL_OVERHEAD
   if (podMtu < POD_MTU_MIN)
     throw new Error(`Cannot use "${device}": its MTU is ${mtu}; at least ${POD_MTU_MIN + TUNNEL_OVERHEAD} is needed`)
