@@ -1,8 +1,7 @@
-import { DEFAULT_VPC, VPC_ANNOTATION } from '@centaurus/api/centaurus/v1'
-import type { Service } from '@centaurus/api/core/v1'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import { planServices, type ServicePlan } from '../services/plan.ts'
 import type { ClusterView } from './cluster-view.ts'
+import { findNetworks } from './service-networks.ts'
 import { tenantOf } from './tenants.ts'
 
 /** Label of a node. Source: Kubernetes' well-known labels. */
@@ -11,11 +10,6 @@ const ZONE_LABEL = 'topology.kubernetes.io/zone'
 export interface ServiceApplierDeps {
   readonly view: ClusterView
   readonly dataplane: Pick<Dataplane, 'applyServices'>
-}
-
-/** A Service belongs to one network, as pods do, and chooses as they do. */
-function vpcNameOf({ metadata }: Readonly<Service>): string {
-  return metadata.annotations?.[VPC_ANNOTATION] ?? DEFAULT_VPC
 }
 
 /** Serves the Services of all tenants on this host. */
@@ -39,7 +33,7 @@ export class ServiceApplier {
       zone: view.ownNode?.metadata.labels?.[ZONE_LABEL],
       services: view.services,
       slices: view.slices,
-      vniOf: (service) => view.vpcOf(tenantOf(service), vpcNameOf(service))?.status?.vni,
+      networksOf: (service) => findNetworks(service, view.objectsOf(tenantOf(service)).vpcs),
     })
     const problems = dataplane.applyServices(plan.tables)
     const skipped = problems.map(({ name, reason }) => ({ service: name, reason }))

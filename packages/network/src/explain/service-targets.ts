@@ -28,7 +28,7 @@ export function findServiceTargets(
   const zone = nodes.find(({ metadata }) => metadata.name === nodeName)?.metadata.labels?.[
     'topology.kubernetes.io/zone'
   ]
-  const { tables } = planServices({ services, slices, nodeName, zone, vniOf: () => SYSTEM_VNI })
+  const { tables } = planServices({ services, slices, nodeName, zone, networksOf: () => [SYSTEM_VNI] })
   const isMeant = ({ ip, name }: ServiceFrontend): boolean =>
     target.type === 'address' ? ip === target.address : name.startsWith(`${target.namespace}/${target.name}:`)
   const frontends = tables.frontends.filter((frontend) => frontend.ip !== undefined && isMeant(frontend))

@@ -36,7 +36,7 @@ function slice(endpoints: Endpoint[], more: Partial<EndpointSlice> = {}, of = 'w
 }
 
 function plan(services: Service[], slices: EndpointSlice[], more: Partial<ServiceInputs> = {}): ServicePlan {
-  return planServices({ services, slices, nodeName: HERE, zone: 'zone-1', vniOf: () => 7, ...more })
+  return planServices({ services, slices, nodeName: HERE, zone: 'zone-1', networksOf: () => [7], ...more })
 }
 
 function only(services: Service[], slices: EndpointSlice[], more: Partial<ServiceInputs> = {}): ServiceFrontend {
@@ -218,11 +218,11 @@ describe('planServices', () => {
     ])
   })
 
-  it('waits for the network of its tenant', () => {
-    const { tables, skipped } = plan([service()], [], { vniOf: () => undefined })
+  it('says why no network reaches a Service', () => {
+    const { tables, skipped } = plan([service()], [], { networksOf: () => 'There is no Vpc "lab" in its tenant' })
     assert.deepEqual(
       [tables.frontends, skipped],
-      [[], [{ service: 'default/web', reason: 'Its tenant has no network yet' }]],
+      [[], [{ service: 'default/web', reason: 'There is no Vpc "lab" in its tenant' }]],
     )
   })
 
@@ -232,7 +232,9 @@ describe('planServices', () => {
       service({ clusterIP: '10.96.0.11', externalIPs: ['10.96.0.10', '192.0.2.1'] }, 'a-thief'),
       service({ clusterIP: '10.96.0.12', externalIPs: ['192.0.2.1'] }, 'b-late'),
     ]
-    const { tables, skipped } = plan(services, [], { vniOf: ({ metadata }) => (metadata.name === 'b-late' ? 9 : 7) })
+    const { tables, skipped } = plan(services, [], {
+      networksOf: ({ metadata }) => [metadata.name === 'b-late' ? 9 : 7],
+    })
     assert.deepEqual(
       tables.frontends.map(({ ip, vni, name }) => `${vni} ${ip} ${name}`),
       [
@@ -250,9 +252,23 @@ describe('planServices', () => {
 
   it('lets tenants have equal ClusterIPs', () => {
     const { tables, skipped } = plan([service({}, 'a'), service({}, 'b')], [], {
-      vniOf: ({ metadata }) => (metadata.name === 'a' ? 7 : 8),
+      networksOf: ({ metadata }) => [metadata.name === 'a' ? 7 : 8],
     })
     assert.deepEqual([tables.frontends.map(({ vni }) => vni), skipped], [[7, 8], []])
+  })
+
+  it('serves a Service of several networks in each, at node ports once', () => {
+    const web = service({ type: 'NodePort', ports: [{ ...PORT, nodePort: 30_080 }] })
+    const { tables, skipped } = plan([web], [slice([endpoint('192.0.2.7')])], { networksOf: () => [9, 7] })
+    assert.deepEqual(
+      tables.frontends.map(({ vni, ip, port, backends }) => [vni, ip, port, ips(backends)]),
+      [
+        [7, '10.96.0.10', 80, ['192.0.2.7']],
+        [9, undefined, 30_080, ['192.0.2.7']],
+        [9, '10.96.0.10', 80, ['192.0.2.7']],
+      ],
+    )
+    assert.deepEqual(skipped, [])
   })
 
   it('does not depend on the order of what it is given', () => {

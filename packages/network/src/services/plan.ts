@@ -12,8 +12,8 @@ import type { ServiceFrontend, ServiceProtocol, ServiceTables } from './service-
 export interface ServiceInputs extends HostPlace {
   readonly services: readonly Readonly<Service>[]
   readonly slices: readonly Readonly<EndpointSlice>[]
-  /** Network of the Service's tenant; undefined: it has none yet. */
-  vniOf(service: Readonly<Service>): number | undefined
+  /** Numbers of the networks that reach the Service; a text: why there is none. */
+  networksOf(service: Readonly<Service>): readonly number[] | string
 }
 
 /** Something of a Service that is not served. */
@@ -84,8 +84,8 @@ function planService(
 ): OneService {
   const { spec } = service
   if (spec === undefined || spec.type === 'ExternalName' || spec.clusterIP === 'None' || !spec.clusterIP) return NOTHING
-  const vni = inputs.vniOf(service)
-  if (vni === undefined) return { ...NOTHING, reasons: ['Its tenant has no network yet'] }
+  const vnis = inputs.networksOf(service)
+  if (typeof vnis === 'string') return { ...NOTHING, reasons: [vnis] }
   const reasons: string[] = []
   const addresses = listAddresses(service, reasons)
   const frontends: ServiceFrontend[] = []
@@ -101,7 +101,8 @@ function planService(
     found.endpoints.filter(isLocalReady).forEach(({ ip }) => localReady.add(ip))
     const chosen = chooseEndpoints(found.endpoints, inputs)
     const name = `${keyOf(service)}:${port.name ?? port.port}`
-    frontends.push(...planPort({ vni, name, protocol, port, spec, addresses, chosen }, reasons))
+    const planned = planPort({ name, protocol, port, spec, addresses, chosen }, reasons)
+    frontends.push(...vnis.flatMap((vni) => planned.map((frontend) => ({ ...frontend, vni }))))
   }
   const healthCheck = planHealthCheck(service, localReady.size)
   return { frontends, healthCheck, reasons: [...new Set(reasons)] }
@@ -140,7 +141,6 @@ function listAddresses({ spec = {}, status }: Readonly<Service>, reasons: string
 }
 
 interface PortPlan {
-  readonly vni: number
   readonly name: string
   readonly protocol: ServiceProtocol
   readonly port: ServicePort
@@ -149,19 +149,18 @@ interface PortPlan {
   readonly chosen: ChosenEndpoints
 }
 
-function planPort({ vni, name, protocol, port, spec, addresses, chosen }: PortPlan, reasons: string[]) {
+function planPort({ name, protocol, port, spec, addresses, chosen }: PortPlan, reasons: string[]) {
   const isInternalLocal = spec.internalTrafficPolicy === 'Local'
   const isExternalLocal = spec.externalTrafficPolicy === 'Local'
   const whenNotLocal = chosen.hasAny ? 'drop' : 'refuse' // others have some: a client may try there, so it is not told that nobody serves
   const shared = {
-    vni,
     name,
     protocol,
     draining: chosen.draining,
     affinitySeconds: affinityOf(spec),
     sourceRanges: undefined,
   }
-  const inside: Omit<ServiceFrontend, 'ip' | 'port'> = {
+  const inside: Omit<ServiceFrontend, 'vni' | 'ip' | 'port'> = {
     ...shared,
     scope: 'cluster',
     backends: isInternalLocal ? chosen.local : chosen.cluster,
@@ -171,7 +170,7 @@ function planPort({ vni, name, protocol, port, spec, addresses, chosen }: PortPl
     keepsSource: false,
   }
   // Pods and this host reach all endpoints by an external address too, as kube-proxy's short cut does.
-  const outside: Omit<ServiceFrontend, 'ip' | 'port'> = {
+  const outside: Omit<ServiceFrontend, 'vni' | 'ip' | 'port'> = {
     ...shared,
     scope: 'external',
     backends: chosen.cluster,

@@ -366,6 +366,29 @@ describe('Services in the kernel', () => {
       assert.deepEqual(asked(back), ['redirect', HOST_DEVICE, `${SERVICE}:80 > ${GATEWAY}:${clients}`])
     })
 
+    it('lead pods of a network with addresses of its own to nodes, which know them by their address here', () => {
+      const vni = 9
+      const own = { ...pod(13, vni), ip: '10.50.0.5', hostIP: '169.254.64.5', routeDomain: vni, blockPrefix: 26 }
+      host.tables.setEndpoint(own)
+      for (const node of [NODE_B, NODE]) {
+        apply(clusterIP([node], { vni, backends: [backend(node, 6443)] }))
+        assert.deepEqual(asked(fromPod(own, ask())), [
+          'redirect',
+          HOST_DEVICE,
+          `${own.hostIP}:${clients} > ${node}:6443`,
+        ])
+        const answer = {
+          source: node,
+          sourcePort: 6443,
+          destination: own.hostIP,
+          destinationPort: clients,
+          flags: TCP_ACK | TCP_SYN,
+        }
+        assert.deepEqual(asked(fromHost(answer)), ['redirect', own.ifindex, `${SERVICE}:80 > ${own.ip}:${clients}`])
+      }
+      host.tables.removeEndpoint(own)
+    })
+
     it('lead this host to itself by way of another source, so that answers pass here', () => {
       apply(clusterIP([NODE], { backends: [backend(NODE, 6443)] }))
       assert.deepEqual(asked(fromHost({ source: GATEWAY, ...ask() })), [
