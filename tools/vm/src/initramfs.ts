@@ -6,6 +6,8 @@ import { FIRST_SCRIPT, secondScript, type GuestCommand } from './guest-scripts.t
 
 /** What the root file system needs before modules can be loaded from it. */
 const BOOT_MODULES = ['9pnet_virtio', '9p', 'overlay']
+/** Needed too, but part of the kernel itself in newer ones (6.12). */
+const BOOT_MODULES_OR_BUILT_IN = ['virtio_pci', 'virtio_console']
 
 export interface InitramfsOptions {
   readonly kernel: Kernel
@@ -21,7 +23,10 @@ export function buildInitramfs({ kernel, busybox, command, folder }: InitramfsOp
   for (const dir of ['bin', 'dev', 'lower', 'modules', 'proc', 'root', 'sys', 'upper'])
     mkdirSync(join(root, dir), { recursive: true })
   copyFileSync(busybox, join(root, 'bin/busybox'))
-  const modules = orderModules(readFileSync(join(kernel.modulesDir, 'modules.dep'), 'utf8'), BOOT_MODULES)
+  const builtIn = new Set(readFileSync(join(kernel.modulesDir, 'modules.builtin'), 'utf8').split('\n').map(moduleFile))
+  const names = BOOT_MODULES_OR_BUILT_IN.filter((name) => !builtIn.has(`${name}.ko`))
+  const modulesDep = readFileSync(join(kernel.modulesDir, 'modules.dep'), 'utf8')
+  const modules = orderModules(modulesDep, [...names, ...BOOT_MODULES])
   for (const module of modules) unpackModule(join(kernel.modulesDir, module), join(root, 'modules'))
   writeFileSync(join(root, 'modules/order'), modules.map((path) => `${moduleFile(path)}\n`).join(''))
   writeFileSync(join(root, 'init'), FIRST_SCRIPT, { mode: 0o755 })
