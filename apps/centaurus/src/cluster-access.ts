@@ -2,14 +2,39 @@ import type { Partition } from '@centaurus/api/centaurus/v1'
 import { nodes, type Node } from '@centaurus/api/core/v1'
 import type { Stored } from '@centaurus/api'
 import type { Client } from '@centaurus/client'
-import { createHttpClient, loadKubeconfig, type HttpClientConfig } from '@centaurus/client/http'
+import { createHttpClient, loadKubeconfig, NotConnectedError, type HttpClientConfig } from '@centaurus/client/http'
 import type { PartitionLink } from '@centaurus/partition'
+import { findDaemon } from './daemons.ts'
 import type { Home } from './home.ts'
+import { UserError } from './user-error.ts'
+
+const USER_AGENT = 'centaurus-cli'
 
 /** The administrator's client of the cluster in `home`. Throws when there is no kubeconfig yet. */
 export async function connectAsAdmin(home: Home): Promise<Client> {
   const config = await loadKubeconfig(home.kubeconfig)
-  return createHttpClient({ ...config.config, userAgent: 'centaurus-cli' })
+  return createHttpClient({ ...config.config, userAgent: USER_AGENT })
+}
+
+/** Lends the administrator's client of the cluster in `home`. Throws {@link UserError} when no cluster runs, or it can't be reached. */
+export async function withAdmin<T>(home: Home, run: (client: Client) => Promise<T>): Promise<T> {
+  if (findDaemon(home, 'control-plane') === undefined)
+    throw new UserError(`There is no cluster that runs in ${home.dir}. Start one with ./centaurus up`)
+  const { config } = await loadKubeconfig(home.kubeconfig)
+  const client = createHttpClient({ ...config, userAgent: USER_AGENT })
+  try {
+    return await run(client)
+  } catch (error) {
+    throw asUnreachable(error, `the cluster at ${config.server}`)
+  } finally {
+    await client.close()
+  }
+}
+
+/** In words for the terminal when no connection could be made; any other error as it is. */
+export function asUnreachable(error: unknown, what: string): unknown {
+  if (!(error instanceof NotConnectedError)) return error
+  return new UserError(`Cannot reach ${what}: is it up? ./centaurus status tells`, { cause: error })
 }
 
 /**
@@ -29,7 +54,7 @@ export async function openAdminLink(home: Home, partition: Readonly<Partition>):
 async function adminConfigOf(home: Home, { spec }: Readonly<Partition>): Promise<HttpClientConfig> {
   const { config } = await loadKubeconfig(home.kubeconfig)
   const [server = 'https://127.0.0.1:1', ...alternatives] = spec.endpoints
-  return { ...config, server, alternatives, userAgent: 'centaurus-cli' }
+  return { ...config, server, alternatives, userAgent: USER_AGENT }
 }
 
 /** All nodes, or undefined while the API server does not answer. */

@@ -8,11 +8,10 @@ import { createKubeconfig, type CertificateAndKey } from '@centaurus/apiserver'
 import { issueCertificate, type CertificateIdentity } from '@centaurus/apiserver/certificates'
 import { systemClock } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
-import { connectToPartition } from '../cluster-access.ts'
+import { asUnreachable, connectToPartition, withAdmin } from '../cluster-access.ts'
 import type { Home } from '../home.ts'
 import { readSettings } from '../settings.ts'
 import { UserError } from '../user-error.ts'
-import { withAdmin } from './tenant.ts'
 
 /** What a node's name must be. Source: validateNodeName, a DNS subdomain. */
 const NODE_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
@@ -108,6 +107,8 @@ async function createToken(home: Home, partition: Partition, token: NewToken): P
         'auth-extra-groups': NODE_TOKEN_GROUP,
       },
     })
+  } catch (error) {
+    throw asUnreachable(error, `partition ${partition.metadata.name}`)
   } finally {
     await client.close()
   }

@@ -5,7 +5,7 @@ import { partitions, type Partition } from '@centaurus/api/centaurus/v1'
 import { leases } from '@centaurus/api/coordination/v1'
 import type { Client } from '@centaurus/client'
 import { FENCED, findCondition, HEARTBEAT_NAMESPACE, heartbeatLease, READMIT_PATH, READY } from '@centaurus/partition'
-import { connectAsAdmin, openAdminLink } from '../cluster-access.ts'
+import { openAdminLink, withAdmin } from '../cluster-access.ts'
 import { findDaemon, stopDaemon } from '../daemons.ts'
 import { listHomes, partitionHome, type Home } from '../home.ts'
 import { findPartition, findResidents, keepMovedAddresses, type Residents } from '../partition-registry.ts'
@@ -212,15 +212,4 @@ function entryTask(client: Client, name: string): { title: string; task: () => P
 
 function ignoreGone(error: unknown): void {
   if (!isStatus(error, 'NotFound')) throw error
-}
-
-async function withAdmin<T>(home: Home, run: (client: Client) => Promise<T>): Promise<T> {
-  if (findDaemon(home, 'control-plane') === undefined)
-    throw new UserError(`There is no cluster that runs in ${home.dir}. Start one with ./centaurus up`)
-  const client = await connectAsAdmin(home)
-  try {
-    return await run(client)
-  } finally {
-    await client.close()
-  }
 }

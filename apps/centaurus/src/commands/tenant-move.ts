@@ -3,9 +3,10 @@ import type { Stored } from '@centaurus/api'
 import { partitions, tenants, type Partition, type Tenant } from '@centaurus/api/centaurus/v1'
 import type { Client } from '@centaurus/client'
 import { FENCED, findCondition, MOVED, READY } from '@centaurus/partition'
+import { withAdmin } from '../cluster-access.ts'
 import type { Home } from '../home.ts'
 import { UserError } from '../user-error.ts'
-import { findTenant, withAdmin } from './tenant.ts'
+import { findTenant } from './tenant.ts'
 
 /** Longest move that is waited for; a large tenant takes its time to copy. */
 const TIMEOUT_SECONDS_DEFAULT = 600

@@ -8,8 +8,7 @@ import { issueCertificate } from '@centaurus/apiserver/certificates'
 import { systemClock } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { loadKubeconfig } from '@centaurus/client/http'
-import { connectAsAdmin } from '../cluster-access.ts'
-import { findDaemon } from '../daemons.ts'
+import { withAdmin } from '../cluster-access.ts'
 import type { Home } from '../home.ts'
 import { formatTable } from '../table.ts'
 import { UserError } from '../user-error.ts'
@@ -185,17 +184,5 @@ async function until<T>(timeoutMs: number, look: () => Promise<T | undefined>): 
     const found = await look()
     if (found !== undefined || performance.now() > deadline) return found
     await delay(POLL_MS)
-  }
-}
-
-/** Throws {@link UserError} when no cluster runs. */
-export async function withAdmin<T>(home: Home, run: (client: Client) => Promise<T>): Promise<T> {
-  if (findDaemon(home, 'control-plane') === undefined)
-    throw new UserError(`There is no cluster that runs in ${home.dir}. Start one with ./centaurus up`)
-  const client = await connectAsAdmin(home)
-  try {
-    return await run(client)
-  } finally {
-    await client.close()
   }
 }
