@@ -205,7 +205,7 @@ export class TestCluster {
         policySet: isReady ? dataplane.addPolicySet(policySet) : 0,
         routeDomain: ownAddresses ? vni : 0,
         blockPrefix: ownAddresses ? OWN_BLOCK_PREFIX : NODE_BLOCK_PREFIX,
-        hasEgress: options.hasEgress === true,
+        ...(options.hasEgress === true ? { hasEgress: true } : {}),
       }
       dataplane.addIdentities(vni, [identity])
       dataplane.setEndpoint(made)

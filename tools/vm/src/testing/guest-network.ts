@@ -1,6 +1,6 @@
 /**
  * Pod networks on the kernel of a virtual machine with three network devices on one hub (eth0, eth1: hosts of ours; eth2: a host with the kernel's own GENEVE device).
- * Run by vm.root.test.ts, inside: the first argument is the folder of the compiled programs.
+ * Run by vm.check.ts, inside: the first argument is the folder of the compiled programs.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
