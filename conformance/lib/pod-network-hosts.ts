@@ -1,4 +1,4 @@
-import { cp, readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ObjectMeta } from '@centaurus/api/meta/v1'
 import type { Pod } from '@centaurus/api/core/v1'
@@ -54,9 +54,6 @@ export class PodNetworkHosts {
       const bundle = join(hosts.west.home, 'join.json')
       await hosts.up('east', '--nodes', 'local', '--network', 'centaurus')
       await hosts.east.mustCentaurus(['partition', 'add', 'west', ...ROLES, '--join-bundle', bundle])
-      // Both are one machine, for which the programs are compiled already.
-      const programs = 'network/programs'
-      await cp(join(hosts.east.home, programs), join(hosts.west.home, programs), { recursive: true })
       await hosts.up('west', '--join', bundle, '--network', 'centaurus')
       return hosts
     } catch (error) {
