@@ -124,6 +124,7 @@ for (const program of ['from_uplink', 'from_uplink_xdp'] as const) {
       const identity = identityOption(302)
       assert.equal(arrive({ options: [unknown, identity, unknown] }).verdict, 'redirect')
       assert.equal(arrive({ options: [critical, identity] }).reason, 'TunnelOption')
+      assert.equal(arrive({ options: [identity, critical] }).reason, 'TunnelOption')
       assert.equal(arrive({ options: [identity, identity] }).reason, 'TunnelMalformed')
       assert.equal(arrive({ options: [{ ...identity, data: data(8) }] }).reason, 'TunnelMalformed')
       assert.equal(arrive({ options: Array.from({ length: 9 }, () => unknown) }).reason, 'TunnelMalformed')
