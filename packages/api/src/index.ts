@@ -177,6 +177,7 @@ export {
   type CelProgram,
   type CompiledCel,
 } from './cel/program.ts'
+export { CONDITIONS_SCHEMA } from './crd/conditions-schema.ts'
 export { convertCustomResource } from './crd/convert.ts'
 export { defaultObject } from './crd/defaults.ts'
 export { evaluateJsonPath, parseJsonPath, printerColumnValue, type JsonPathStep } from './crd/json-path.ts'

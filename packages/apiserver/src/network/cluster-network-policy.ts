@@ -1,3 +1,4 @@
+import { CONDITIONS_SCHEMA } from '@centaurus/api'
 import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
 
 /** Rules of a direction, peers and protocols of a rule, networks of a peer. */
@@ -203,23 +204,7 @@ export const clusterNetworkPolicyDefinition: CustomResourceDefinition = {
                 type: 'object',
                 required: ['conditions'],
                 properties: {
-                  conditions: {
-                    type: 'array',
-                    'x-kubernetes-list-type': 'map',
-                    'x-kubernetes-list-map-keys': ['type'],
-                    items: {
-                      type: 'object',
-                      required: ['type', 'status', 'reason', 'message', 'lastTransitionTime'],
-                      properties: {
-                        type: { type: 'string' },
-                        status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
-                        reason: { type: 'string' },
-                        message: { type: 'string' },
-                        lastTransitionTime: { type: 'string', format: 'date-time' },
-                        observedGeneration: { type: 'integer', format: 'int64' },
-                      },
-                    },
-                  },
+                  conditions: CONDITIONS_SCHEMA,
                 },
               },
             },

@@ -1,23 +1,6 @@
+import { CONDITIONS_SCHEMA } from '@centaurus/api'
 import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
 import { FIRST_IDENTITY, IDENTITY_MAX, REPORTED_CHANGES_MAX, VNI_MAX } from '@centaurus/api/centaurus/v1'
-
-const CONDITIONS: JSONSchemaProps = {
-  type: 'array',
-  'x-kubernetes-list-type': 'map',
-  'x-kubernetes-list-map-keys': ['type'],
-  items: {
-    type: 'object',
-    required: ['type', 'status', 'reason', 'message', 'lastTransitionTime'],
-    properties: {
-      type: { type: 'string' },
-      status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
-      reason: { type: 'string' },
-      message: { type: 'string' },
-      lastTransitionTime: { type: 'string', format: 'date-time' },
-      observedGeneration: { type: 'integer', format: 'int64' },
-    },
-  },
-}
 
 /** More than one is for the time while a node is away. */
 const EGRESS_ADDRESSES_MAX = 8
@@ -72,7 +55,7 @@ export const vpcDefinition = define({
             maximum: IDENTITY_MAX + 1,
             description: 'What the next NetworkIdentity may get; every smaller one may have been used.',
           },
-          conditions: CONDITIONS,
+          conditions: CONDITIONS_SCHEMA,
         },
       },
     },

@@ -1,23 +1,6 @@
+import { CONDITIONS_SCHEMA } from '@centaurus/api'
 import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
 import { VNI_MAX } from '@centaurus/api/centaurus/v1'
-
-const CONDITIONS: JSONSchemaProps = {
-  type: 'array',
-  'x-kubernetes-list-type': 'map',
-  'x-kubernetes-list-map-keys': ['type'],
-  items: {
-    type: 'object',
-    required: ['type', 'status', 'reason', 'message', 'lastTransitionTime'],
-    properties: {
-      type: { type: 'string' },
-      status: { type: 'string', enum: ['True', 'False', 'Unknown'] },
-      reason: { type: 'string' },
-      message: { type: 'string' },
-      lastTransitionTime: { type: 'string', format: 'date-time' },
-      observedGeneration: { type: 'integer', format: 'int64' },
-    },
-  },
-}
 
 /** The kinds of the registry, in the words of a CustomResourceDefinition: what validates them, and what `kubectl get` shows. */
 export const registryDefinitions: readonly CustomResourceDefinition[] = [
@@ -133,7 +116,7 @@ interface DefinitionParts {
 }
 
 function define({ names, spec, status, columns }: DefinitionParts): CustomResourceDefinition {
-  const properties = { spec, status: { type: 'object', properties: { conditions: CONDITIONS, ...status } } }
+  const properties = { spec, status: { type: 'object', properties: { conditions: CONDITIONS_SCHEMA, ...status } } }
   return {
     metadata: { name: `${names.plural}.centaurus.io` },
     spec: {
