@@ -183,7 +183,7 @@ inlined int write_ecn(context *ctx, struct flow *flow, __u8 ecn)
 	if (tos == flow->tos)
 		return DROP_NONE;
 	/* The sum is over words: version and length come before the byte that changes. */
-	if (rewrite_sum_l3_word(ctx, flow, bpf_htons(0x4500 | flow->tos), bpf_htons(0x4500 | tos)) < 0 || context_store(ctx, flow->l3 + 1, &tos, sizeof(tos)) < 0)
+	if (rewrite_sum_l3(ctx, flow, bpf_htons(0x4500 | flow->tos), bpf_htons(0x4500 | tos), sizeof(__be16)) < 0 || context_store(ctx, flow->l3 + 1, &tos, sizeof(tos)) < 0)
 		return DROP_MALFORMED;
 	flow->tos = tos;
 	return DROP_NONE;

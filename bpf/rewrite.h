@@ -44,26 +44,15 @@ inlined long replace_sum(context *ctx, __u32 offset, __be32 from, __be32 to, int
 }
 #endif
 
-inlined long rewrite_sum_l3(context *ctx, const struct flow *flow, __be32 from, __be32 to)
+/* `size`: 2 or 4 bytes that were `from` and are `to`. */
+inlined long rewrite_sum_l3(context *ctx, const struct flow *flow, __be32 from, __be32 to, __u32 size)
 {
 	__u32 offset = flow->l3 + __builtin_offsetof(struct iphdr, check);
 
 #ifdef HOOK_XDP
 	return replace_sum(ctx, offset, from, to, 0);
 #else
-	return bpf_l3_csum_replace(ctx, offset, from, to, sizeof(from));
-#endif
-}
-
-/* As above, for one 16-bit word. */
-inlined long rewrite_sum_l3_word(context *ctx, const struct flow *flow, __be16 from, __be16 to)
-{
-	__u32 offset = flow->l3 + __builtin_offsetof(struct iphdr, check);
-
-#ifdef HOOK_XDP
-	return replace_sum(ctx, offset, from, to, 0);
-#else
-	return bpf_l3_csum_replace(ctx, offset, from, to, sizeof(from));
+	return bpf_l3_csum_replace(ctx, offset, from, to, size);
 #endif
 }
 
@@ -92,7 +81,7 @@ inlined int rewrite_address(context *ctx, struct flow *flow, enum rewrite_end en
 
 	if (from == to)
 		return DROP_NONE;
-	if (rewrite_sum_l4(ctx, flow, from, to, BPF_F_PSEUDO_HDR) < 0 || rewrite_sum_l3(ctx, flow, from, to) < 0 || context_store(ctx, offset, &to, sizeof(to)) < 0)
+	if (rewrite_sum_l4(ctx, flow, from, to, BPF_F_PSEUDO_HDR) < 0 || rewrite_sum_l3(ctx, flow, from, to, sizeof(to)) < 0 || context_store(ctx, offset, &to, sizeof(to)) < 0)
 		return DROP_MALFORMED;
 	*own = to;
 	return DROP_NONE;
