@@ -16,12 +16,19 @@ export async function connectAsAdmin(home: Home): Promise<Client> {
   return createHttpClient({ ...config.config, userAgent: USER_AGENT })
 }
 
-/** Lends the administrator's client of the cluster in `home`. Throws {@link UserError} when no cluster runs, or it can't be reached. */
-export async function withAdmin<T>(home: Home, run: (client: Client) => Promise<T>): Promise<T> {
+/**
+ * Lends the administrator's client of the cluster in `home`, which sees `tenant` alone when one is named. Throws {@link UserError} when no cluster runs, or it can't
+ * be reached.
+ */
+export async function withAdmin<T>(
+  home: Home,
+  run: (client: Client) => Promise<T>,
+  { tenant }: { readonly tenant?: string } = {},
+): Promise<T> {
   if (findDaemon(home, 'control-plane') === undefined)
     throw new UserError(`There is no cluster that runs in ${home.dir}. Start one with ./centaurus up`)
   const { config } = await loadKubeconfig(home.kubeconfig)
-  const client = createHttpClient({ ...config, userAgent: USER_AGENT })
+  const client = createHttpClient({ ...config, userAgent: USER_AGENT, ...(tenant === undefined ? {} : { tenant }) })
   try {
     return await run(client)
   } catch (error) {

@@ -6,7 +6,6 @@ import { endpointslices } from '@centaurus/api/discovery/v1'
 import { networkpolicies } from '@centaurus/api/networking/v1'
 import { clusternetworkpolicies } from '@centaurus/api/policy-networking/v1alpha2'
 import type { Client } from '@centaurus/client'
-import { createHttpClient, loadKubeconfig } from '@centaurus/client/http'
 import {
   explain,
   ExplainError,
@@ -19,6 +18,7 @@ import {
   type NamedPlace,
 } from '@centaurus/network/explain'
 import type { NetworkStatus } from '@centaurus/network'
+import { withAdmin } from '../cluster-access.ts'
 import { CLUSTER_DNS, POD_NETWORKS, SERVICE_NETWORKS } from '../cluster-network.ts'
 import type { Home } from '../home.ts'
 import { readJson, tryAskNetwork } from '../network-daemon-client.ts'
@@ -62,21 +62,26 @@ function answer(objects: ExplainObjects, question: ExplainQuestion): Explanation
 }
 
 async function readObjects(home: Home, tenant: string): Promise<ExplainObjects> {
-  const { config } = await loadKubeconfig(home.kubeconfig)
-  const userAgent = 'centaurus-cli'
-  const operator = createHttpClient({ ...config, userAgent })
-  const client = tenant === SYSTEM_TENANT ? operator : createHttpClient({ ...config, tenant, userAgent })
-  try {
-    const all = await listAll(client)
-    const ownNetworks = (await client.list(vpcs)).items.flatMap(({ spec }) => spec?.cidr ?? [])
-    const { items: allNodes } = await operator.list(nodes)
-    const blocks = allNodes.flatMap(({ spec }) => spec?.podCIDRs ?? [])
-    const networks = [...POD_NETWORKS, ...SERVICE_NETWORKS, ...blocks, ...ownNetworks]
-    return { ...all, tenant, nodes: allNodes, dnsAddresses: [CLUSTER_DNS], networks }
-  } finally {
-    await client.close()
-    await operator.close()
-  }
+  return withAdmin(home, async (operator) => {
+    if (tenant === SYSTEM_TENANT) return readObjectsOf(tenant, { client: operator, operator })
+    return withAdmin(home, (client) => readObjectsOf(tenant, { client, operator }), { tenant })
+  })
+}
+
+interface ExplainClients {
+  /** Sees the tenant. */
+  readonly client: Client
+  /** Sees the nodes. */
+  readonly operator: Client
+}
+
+async function readObjectsOf(tenant: string, { client, operator }: ExplainClients): Promise<ExplainObjects> {
+  const all = await listAll(client)
+  const ownNetworks = (await client.list(vpcs)).items.flatMap(({ spec }) => spec?.cidr ?? [])
+  const { items: allNodes } = await operator.list(nodes)
+  const blocks = allNodes.flatMap(({ spec }) => spec?.podCIDRs ?? [])
+  const networks = [...POD_NETWORKS, ...SERVICE_NETWORKS, ...blocks, ...ownNetworks]
+  return { ...all, tenant, nodes: allNodes, dnsAddresses: [CLUSTER_DNS], networks }
 }
 
 async function listAll(

@@ -8,8 +8,18 @@ import { after, before, describe, it } from 'node:test'
 import { createKubeconfig } from '@centaurus/apiserver'
 import { registerDaemon } from '../daemons.ts'
 import { createHome, findHome, type Home } from '../home.ts'
+import { explainNetwork, type ExplainOptions } from './network-explain.ts'
 import { moveTenant } from './tenant-move.ts'
 import { createTenant, deleteTenant, listTenants, printTenantKubeconfig } from './tenant.ts'
+
+const QUESTION: ExplainOptions = {
+  source: 'web',
+  target: 'db',
+  port: '5432',
+  namespace: 'default',
+  protocol: 'TCP',
+  json: false,
+}
 
 /** Where nobody listens. */
 async function findClosedPort(): Promise<number> {
@@ -21,7 +31,7 @@ async function findClosedPort(): Promise<number> {
   return port
 }
 
-describe('centaurus tenant', () => {
+describe('commands without a cluster', () => {
   let home: Home
   let server: string
 
@@ -34,20 +44,22 @@ describe('centaurus tenant', () => {
   after(() => rmSync(home.dir, { recursive: true, force: true }))
 
   const commands: Record<string, () => Promise<void>> = {
-    create: () => createTenant(home, 'acme', {}),
-    list: () => listTenants(home, { json: false }),
-    delete: () => deleteTenant(home, 'acme'),
-    kubeconfig: () => printTenantKubeconfig(home, 'acme', {}),
-    move: () => moveTenant(home, 'acme', { to: 'tp1' }),
+    'tenant create': () => createTenant(home, 'acme', {}),
+    'tenant list': () => listTenants(home, { json: false }),
+    'tenant delete': () => deleteTenant(home, 'acme'),
+    'tenant kubeconfig': () => printTenantKubeconfig(home, 'acme', {}),
+    'tenant move': () => moveTenant(home, 'acme', { to: 'tp1' }),
+    'network explain': () => explainNetwork(home, QUESTION),
+    'network explain, of a tenant': () => explainNetwork(home, { ...QUESTION, tenant: 'acme' }),
   }
-  it('says that no cluster runs', async () => {
+  it('say that no cluster runs', async () => {
     const message = `There is no cluster that runs in ${home.dir}. Start one with ./centaurus up`
     for (const run of Object.values(commands)) await assert.rejects(run(), { name: 'UserError', message })
   })
   describe('when the API can’t be reached', () => {
     before(() => registerDaemon(home, 'control-plane'))
     for (const [name, run] of Object.entries(commands))
-      it(`says so: ${name}`, () =>
+      it(`say so: ${name}`, () =>
         assert.rejects(run(), {
           name: 'UserError',
           message: `Cannot reach the cluster at ${server}: is it up? ./centaurus status tells`,
