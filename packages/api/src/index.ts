@@ -223,6 +223,22 @@ export {
   type AskedKeys,
   type KeysChange,
 } from './centaurus/used-label-keys.ts'
+export {
+  DEFAULT_QUALITY,
+  isBetter,
+  NETWORK_CLASSES,
+  NETWORK_PRIORITIES,
+  podQuality,
+  tenantQualityOf,
+  type NetworkClass,
+  type NetworkPriority,
+  type NetworkQuality,
+  type QualityWish,
+  type TenantNetwork,
+  type TenantNetworkMax,
+  type TenantQuality,
+} from './centaurus/network-quality.ts'
+export { QUALITY_ANNOTATIONS, readQuality, type QualityProblem } from './centaurus/quality-annotations.ts'
 export { outranks, sharedPriority, type MaxPriorityOf, type RankedPod } from './centaurus/shared-priority.ts'
 export {
   NAMESPACE_LENGTH_MAX,
