@@ -1,6 +1,7 @@
 /** Pod networks of tenants, in `centaurus.io/v1`. */
 import type { Condition, ObjectMeta } from '../generated/types/meta/v1.ts'
 import type { ResourceType } from '../resource-type.ts'
+import type { TenantNetwork } from './network-quality.ts'
 
 /** Every tenant has a network of this name. */
 export const DEFAULT_VPC = 'default'
@@ -46,6 +47,8 @@ export interface VpcStatus {
   vni?: number | undefined
   /** What the next NetworkIdentity may get; every smaller one may have been used. At least {@link FIRST_IDENTITY}. */
   nextIdentity?: number | undefined
+  /** `Tenant.spec.network` of its tenant, for nodes, which see no Tenants; absent: that is absent. */
+  tenantNetwork?: TenantNetwork | undefined
   /** `Ready`: it has a number. `IdentitiesExhausted`: pods with new labels get no identity. */
   conditions?: Condition[] | undefined
 }

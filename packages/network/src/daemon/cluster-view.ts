@@ -1,5 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
-import { formatKey, splitQualifiedName, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
+import {
+  formatKey,
+  readQuality,
+  splitQualifiedName,
+  type KubeObject,
+  type ResourceType,
+  type Stored,
+} from '@centaurus/api'
 import {
   networkidentities,
   remotenodes,
@@ -148,7 +155,7 @@ export class ClusterView {
     this.#watch(this.#remoteNodes, nodeFacts, (object, isGone) => listener({ kind: 'node', object, isGone }))
     this.#watch(this.#vpcs, vpcFacts, (object, isGone) => listener({ kind: 'vpc', object, isGone }))
     this.#watch(this.#subnets, specFacts, (object, isGone) => listener({ kind: 'subnet', object, isGone }))
-    this.#watch(this.#namespaces, labelFacts, (object, isGone) => listener({ kind: 'namespace', object, isGone }))
+    this.#watch(this.#namespaces, namespaceFacts, (object, isGone) => listener({ kind: 'namespace', object, isGone }))
     this.#watch(this.#networkPolicies, specFacts, (object, isGone) =>
       listener({ kind: 'networkPolicy', object, isGone }),
     )
@@ -206,6 +213,10 @@ export class ClusterView {
     }
   }
 
+  namespaceOf({ metadata: { namespace } }: Readonly<Pod>): Stored<Namespace> | undefined {
+    return this.#namespaces.get(namespace ?? '')
+  }
+
   /** What a tenant calls a namespace of the view; undefined: nobody knows what its shortened name stands for. */
   ownNamespace(qualified: string): string | undefined {
     const namespace = this.#namespaces.get(qualified)
@@ -248,11 +259,12 @@ export class ClusterView {
 // What a change must touch to matter.
 
 function podFacts({ metadata, spec }: Stored<Pod>): unknown {
-  return [metadata.labels, [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map(({ ports }) => ports)]
+  const ports = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map((container) => container.ports)
+  return [metadata.labels, ports, readQuality(metadata.annotations).wish]
 }
 
-function labelFacts({ metadata }: Stored<KubeObject>): unknown {
-  return metadata.labels
+function namespaceFacts({ metadata }: Stored<Namespace>): unknown {
+  return [metadata.labels, readQuality(metadata.annotations).wish]
 }
 
 function specFacts(object: Stored<KubeObject>): unknown {
@@ -260,7 +272,7 @@ function specFacts(object: Stored<KubeObject>): unknown {
 }
 
 function vpcFacts({ spec, status }: Stored<Vpc>): unknown {
-  return [spec, status?.vni]
+  return [spec, status?.vni, status?.tenantNetwork]
 }
 
 function nodeFacts(node: Stored<Node>): unknown {

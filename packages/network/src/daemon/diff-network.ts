@@ -128,7 +128,7 @@ function planFlips(state: NetworkState, plan: NetworkPlan, slotOf: ReadonlyMap<s
   const flips: { readonly endpoint: AppliedEndpoint; readonly opens: number }[] = []
   for (const planned of plan.endpoints.values()) {
     const before = state.endpoints.get(planned.ip)
-    const { set, ...local } = planned
+    const { set, quality: _, ...local } = planned
     const endpoint: AppliedEndpoint = { ...local, slot: nextSlotOf(state, planned, slotOf) }
     if (before !== undefined && isSameEndpoint(before, endpoint)) continue
     const opens = openness(set) - openness(before?.slot === undefined ? undefined : state.slots.get(before.slot))

@@ -1,3 +1,4 @@
+import type { NetworkQuality } from '@centaurus/api'
 import type { Endpoint } from '../dataplane/dataplane.ts'
 import type { PolicySet, PolicySetPeers } from '../policy/policy-set.ts'
 
@@ -16,6 +17,8 @@ export interface NetworkPlan {
 export interface PlannedEndpoint extends LocalEndpoint {
   /** Undefined: what was applied last stays, because the API does not say more now. */
   readonly set: PolicySet | undefined
+  /** What its packets get where they compete with others; undefined: what was applied last stays. */
+  readonly quality: NetworkQuality | undefined
 }
 
 /** What it has. A *slot* is a place for a policy set, so named because its content may grow while it is in use. */

@@ -103,7 +103,8 @@ export class PlanApplier {
     const state = this.#networks.get(vni)
     if (state?.endpoints.has(ip) !== true) return
     const endpoints = new Map<string, PlannedEndpoint>()
-    for (const each of state.endpoints.values()) if (each.ip !== ip) endpoints.set(each.ip, { ...each, set: undefined })
+    for (const each of state.endpoints.values())
+      if (each.ip !== ip) endpoints.set(each.ip, { ...each, set: undefined, quality: undefined })
     this.applyNetwork({ vni, endpoints, identities: state.identities })
   }
 

@@ -7,6 +7,7 @@ import {
   UsedLabelKeys,
   type KubeObject,
   type ResourceType,
+  type TenantNetwork,
 } from '@centaurus/api'
 import { networkidentities, vpcs, type NetworkIdentity, type Vpc } from '@centaurus/api/centaurus/v1'
 import { namespaces, pods, type Namespace, type Pod } from '@centaurus/api/core/v1'
@@ -44,9 +45,14 @@ class World {
     await this.view.whenSynced()
   }
 
-  planner(): TenantPlanner {
+  /** Changes that mattered, so far. */
+  get heard(): number {
+    return this.#heard
+  }
+
+  planner(tenant = 'system'): TenantPlanner {
     const { view, rules, keys, identities, clock } = this
-    return new TenantPlanner('system', { view, rules, keys, identities, clock, dnsAddresses: ['10.96.0.10'] })
+    return new TenantPlanner(tenant, { view, rules, keys, identities, clock, dnsAddresses: ['10.96.0.10'] })
   }
 
   /** Follows along from its making on. */
@@ -124,6 +130,14 @@ const local = (name: string, last: number, known = 0): LocalPod => ({
   },
   reference: { namespace: 'shop', name, uid: undefined, containerId: name },
 })
+
+/** As the view over all tenants shows what is acme's. */
+function ofAcme<T extends KubeObject>(object: T): T {
+  const { name = '', namespace: own } = object.metadata
+  const annotations = { 'centaurus.io/tenant': 'acme' }
+  if (own !== undefined) return { ...object, metadata: { ...object.metadata, namespace: `${own}--acme`, annotations } }
+  return { ...object, metadata: { ...object.metadata, name: `${name}--acme`, annotations } }
+}
 
 /** What `state` says, so that two can be compared: lists by identity, whatever sets are called and whoever has gone. */
 function meaning(state: NetworkState): unknown {
@@ -232,6 +246,66 @@ describe("the plan of a tenant's networks", () => {
     assert.deepEqual(apply(state, planner, [...locals, local('web-2', 4)]), ['setEndpoint'])
     await world.remove(pods, other)
     assert.deepEqual(apply(state, planner, locals), ['removeEndpoint'])
+    await world.close()
+  })
+
+  it("follows what a pod, its namespace and its tenant say of its packets' quality, and plans nothing else again", async () => {
+    const world = await started(...basics.map(([type, object]) => [type, ofAcme(object)] as [typeof type, KubeObject]))
+    const state = emptyNetwork(VNI)
+    const planner = world.planner('acme')
+    world.followers.push(planner)
+    const locals = [local('web', 2, 300), local('db', 3, 301)].map((each) => ({
+      ...each,
+      reference: { ...each.reference!, namespace: 'shop--acme' },
+    }))
+    assert.notDeepEqual(apply(state, planner, locals), [])
+    const plan = () => {
+      const { networks } = planner.plan(locals)
+      assert.deepEqual(
+        networks.flatMap((network) => diffNetwork(state, network)),
+        [],
+      )
+      return [...networks[0]!.endpoints.values()].map(({ quality }) => quality)
+    }
+    const said = async <T extends KubeObject>(
+      type: ResourceType<T>,
+      object: T,
+      annotations: Record<string, string>,
+    ) => {
+      const { metadata } = ofAcme(object)
+      await world.put(type, {
+        ...object,
+        metadata: { ...metadata, annotations: { ...metadata.annotations, ...annotations } },
+      })
+    }
+    const granted = (tenantNetwork: TenantNetwork) =>
+      world.put(vpcs, { ...ofAcme(vpc), status: { ...vpc.status, tenantNetwork } })
+    const least = { networkClass: 'best-effort', priority: 'medium' }
+    assert.deepEqual(plan(), [least, least])
+    await said(pods, web, { 'centaurus.io/network-class': 'premium', 'kubernetes.io/egress-bandwidth': '10M' })
+    assert.deepEqual(plan(), [{ ...least, egressBandwidth: 1e7 }, least], 'no class that was not granted')
+    await granted({ priority: 'low', ingressBandwidth: '1G', max: { class: 'premium', egressBandwidth: '1M' } })
+    const premium = { networkClass: 'premium', priority: 'low', egressBandwidth: 1e6, ingressBandwidth: 1e9 }
+    const dull = { ...premium, networkClass: 'best-effort' }
+    assert.deepEqual(plan(), [premium, dull])
+    await said(namespaces, namespace('shop', {}), { 'mizar.com/network-class': 'Expedited' })
+    assert.deepEqual(plan(), [premium, { ...dull, networkClass: 'expedited' }])
+    await said(pods, web, { 'centaurus.io/network-class': 'nonsense', 'mizar.com/network-priority': 'High' })
+    assert.deepEqual(plan(), [
+      { ...premium, networkClass: 'expedited', priority: 'high' },
+      { ...dull, networkClass: 'expedited' },
+    ])
+    await granted({})
+    assert.deepEqual(plan(), [least, least])
+    const { heard } = world
+    const { name, namespace: shop } = ofAcme(web).metadata
+    const seen = await world.client.get(pods, { name: name!, namespace: shop })
+    const noted = { ...seen.metadata.annotations, 'example.com/note': 'tea' }
+    await world.client.update(pods, { ...seen, metadata: { ...seen.metadata, annotations: noted } })
+    await said(pods, db, { 'kubernetes.io/egress-bandwidth': '1M' })
+    assert.equal(world.heard, heard + 1, 'what does not matter is no news')
+    await world.remove(pods, ofAcme(web))
+    assert.deepEqual(plan(), [undefined, { ...least, egressBandwidth: 1e6 }], 'what was applied last stays')
     await world.close()
   })
 

@@ -1,6 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { IdentityBook, Stored, UsedLabelKeys } from '@centaurus/api'
-import { DEFAULT_VPC, VPC_ANNOTATION } from '@centaurus/api/centaurus/v1'
+import {
+  podQuality,
+  readQuality,
+  tenantQualityOf,
+  type IdentityBook,
+  type NetworkQuality,
+  type Stored,
+  type UsedLabelKeys,
+} from '@centaurus/api'
+import { DEFAULT_VPC, VPC_ANNOTATION, type Vpc } from '@centaurus/api/centaurus/v1'
 import type { Pod } from '@centaurus/api/core/v1'
 import type { Clock } from '@centaurus/base'
 import type { PodNetwork } from '../cni/pod-network-source.ts'
@@ -183,9 +191,19 @@ export class TenantPlanner {
       const identity = object === undefined ? pod.endpoint.identity : this.#identityOf(own, { object, pod, key, again })
       // a pod that never had an identity stays closed
       const set = identity === 0 && !own.staleSinceMs.has(key) ? undefined : own.sets.get(key)
-      endpoints.set(pod.endpoint.ip, { ...withEgress(pod.endpoint, vpcObject), identity, set })
+      const quality = object && vpcObject && this.#qualityOf(object, vpcObject)
+      endpoints.set(pod.endpoint.ip, { ...withEgress(pod.endpoint, vpcObject), identity, set, quality })
     }
     return { vni, endpoints, identities: own.identities }
+  }
+
+  #qualityOf(pod: Stored<Pod>, { status }: Stored<Vpc>): NetworkQuality {
+    const namespace = this.#deps.view.namespaceOf(pod)
+    return podQuality(
+      readQuality(pod.metadata.annotations).wish,
+      readQuality(namespace?.metadata.annotations).wish,
+      tenantQualityOf(this.tenant, status?.tenantNetwork),
+    )
   }
 
   #identityOf(own: VpcWorld, { object, pod: { endpoint }, key, again }: IdentityQuestion): number {
