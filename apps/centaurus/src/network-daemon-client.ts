@@ -31,17 +31,31 @@ export async function askNetwork(home: Home, path: string): Promise<IncomingMess
 }
 
 /** As {@link askNetwork}; undefined when it is not there. */
-export async function tryAskNetwork(home: Home, path: string): Promise<IncomingMessage | undefined> {
+export async function tryAskNetwork(
+  home: Home,
+  path: string,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<IncomingMessage | undefined> {
   const socketPath = networkSocket(home)
   if (!existsSync(socketPath)) return undefined
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path }, resolve)
+    const asked = request({ socketPath, path, ...(signal === undefined ? {} : { signal }) }, resolve)
     asked.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED' || error.code === 'EACCES' || error.code === 'ENOENT') resolve(undefined)
       else reject(error)
     })
     asked.end()
   })
+}
+
+/** What the network of this host waits for; undefined: nothing, or it does not say. */
+export async function readWhyNotReady(home: Home, timeoutMs: number): Promise<string | undefined> {
+  try {
+    const response = await tryAskNetwork(home, '/status', { signal: AbortSignal.timeout(timeoutMs) })
+    return response === undefined ? undefined : (await readJson<{ readonly notReady?: string }>(response)).notReady
+  } catch {
+    return undefined
+  }
 }
 
 /** The whole answer as JSON. */
