@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { Partition } from '@centaurus/api/centaurus/v1'
 import { nodes, type Node } from '@centaurus/api/core/v1'
 import type { Stored } from '@centaurus/api'
@@ -10,10 +11,24 @@ import { UserError } from './user-error.ts'
 
 const USER_AGENT = 'centaurus-cli'
 
-/** The administrator's client of the cluster in `home`. Throws when there is no kubeconfig yet. */
+/** The administrator's client of the cluster in `home`. Throws {@link UserError} when there is no kubeconfig yet. */
 export async function connectAsAdmin(home: Home): Promise<Client> {
-  const config = await loadKubeconfig(home.kubeconfig)
-  return createHttpClient({ ...config.config, userAgent: USER_AGENT })
+  return createHttpClient({ ...(await loadAdminConfig(home)), userAgent: USER_AGENT })
+}
+
+/** How the administrator of the cluster in `home` reaches it. Throws {@link UserError} when there is no kubeconfig, or a damaged one. */
+export async function loadAdminConfig({ dir, kubeconfig }: Home): Promise<HttpClientConfig> {
+  if (!existsSync(kubeconfig))
+    throw new UserError(`The cluster in ${dir} has no kubeconfig yet: is it up? ./centaurus status tells`)
+  try {
+    return (await loadKubeconfig(kubeconfig)).config
+  } catch (cause) {
+    const [why] = (cause as Error).message.split('\n')
+    throw new UserError(
+      `Cannot read ${kubeconfig}: ${why}. To have it written again: ./centaurus down && ./centaurus up`,
+      { cause },
+    )
+  }
 }
 
 /**
@@ -27,7 +42,7 @@ export async function withAdmin<T>(
 ): Promise<T> {
   if (findDaemon(home, 'control-plane') === undefined)
     throw new UserError(`There is no cluster that runs in ${home.dir}. Start one with ./centaurus up`)
-  const { config } = await loadKubeconfig(home.kubeconfig)
+  const config = await loadAdminConfig(home)
   const client = createHttpClient({ ...config, userAgent: USER_AGENT, ...(tenant === undefined ? {} : { tenant }) })
   try {
     return await run(client)
@@ -59,7 +74,7 @@ export async function openAdminLink(home: Home, partition: Readonly<Partition>):
 }
 
 async function adminConfigOf(home: Home, { spec }: Readonly<Partition>): Promise<HttpClientConfig> {
-  const { config } = await loadKubeconfig(home.kubeconfig)
+  const config = await loadAdminConfig(home)
   const [server = 'https://127.0.0.1:1', ...alternatives] = spec.endpoints
   return { ...config, server, alternatives, userAgent: USER_AGENT }
 }

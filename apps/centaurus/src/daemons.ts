@@ -114,7 +114,7 @@ export function startDaemon(home: Home, name: DaemonName): void {
     const child = spawn(SUPERVISOR, command, {
       detached: true,
       stdio: ['ignore', log, log],
-      env: { ...process.env, CENTAURUS_HOME: home.dir, NODE_ENV: 'production' }, // production: nothing is frozen
+      env: { ...process.env, CENTAURUS_HOME: home.dir, NODE_ENV: 'production', CENTAURUS_DEBUG: '1' }, // nothing is frozen; faults are logged with their stacks
       cwd: home.dir,
     })
     if (child.pid === undefined) throw new Error(`Cannot start ${SUPERVISOR}`)

@@ -1,6 +1,7 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { UserError } from './user-error.ts'
 
 /** Where one cluster keeps everything: `$CENTAURUS_HOME`, else `~/.centaurus`. Removing the folder removes the cluster. */
 export interface Home {
@@ -30,7 +31,40 @@ export interface Home {
 
 /** Paths of the home folder that the environment names. Touches nothing. */
 export function findHome(env: NodeJS.ProcessEnv = process.env): Home {
-  return homeAt(resolve(env['CENTAURUS_HOME'] ?? join(homedir(), '.centaurus')))
+  const named = env['CENTAURUS_HOME'] ?? ''
+  return homeAt(resolve(named === '' ? join(homedir(), '.centaurus') : named))
+}
+
+/** As {@link findHome}, for who wants to use it. Throws {@link UserError} when it can't be one, or is somebody else's. */
+export function openHome(): Home {
+  const home = findHome()
+  const { dir } = home
+  if (existsSync(dir) && !statSync(dir).isDirectory())
+    throw new UserError(
+      `Cannot use ${dir} as the home of a cluster: it is no folder. Name another one by CENTAURUS_HOME`,
+    )
+  for (const [path, mode] of [
+    [dir, constants.R_OK | constants.X_OK],
+    [home.runDir, constants.R_OK | constants.X_OK],
+    [home.settings, constants.R_OK],
+    [home.kubeconfig, constants.R_OK],
+  ] as const) {
+    if (isRefused(path, mode))
+      throw new UserError(
+        `The cluster in ${dir} belongs to another user, and ${path} may not be read. Run this as that user, such as with sudo, or name another home by CENTAURUS_HOME`,
+      )
+  }
+  return home
+}
+
+/** Whether the path is there, or may be, and this process may not use it so. */
+function isRefused(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES'
+  }
 }
 
 /** Paths of a home in this folder. Touches nothing. */

@@ -37,7 +37,10 @@ export function readJoinBundle(file: string): JoinBundle {
   try {
     raw = JSON.parse(readFileSync(file, 'utf8')) as typeof raw
   } catch (cause) {
-    throw new UserError(`Cannot read the join bundle ${file}: ${(cause as Error).message}`, { cause })
+    throw new UserError(
+      `Cannot read the join bundle ${file}: ${(cause as Error).message}. ./centaurus partition add NAME --join-bundle FILE writes one where the home of the cluster is`,
+      { cause },
+    )
   }
   const { partition, files } = raw
   const isWhole = SHARED_FILES.every((name) => typeof files?.[name] === 'string')

@@ -1,10 +1,10 @@
+import { describeFailure } from './failure.ts'
 import { createProgram } from './program.ts'
-import { UserError } from './user-error.ts'
 
 try {
   await createProgram().parseAsync(process.argv)
 } catch (error) {
-  const text = error instanceof UserError ? error.message : error instanceof Error ? error.stack : String(error)
-  process.stderr.write(`centaurus: ${text}\n`)
+  const debug = (process.env['CENTAURUS_DEBUG'] ?? '') !== ''
+  process.stderr.write(`centaurus: ${describeFailure(error, { debug })}\n`)
   process.exitCode = 1
 }

@@ -2,7 +2,7 @@ import { request, type IncomingMessage } from 'node:http'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Home } from './home.ts'
-import { hasOwnNetwork, readSettings, DEFAULT_SETTINGS } from './settings.ts'
+import { hasOwnNetwork, readSettings } from './settings.ts'
 import { UserError } from './user-error.ts'
 
 /** Where the network daemon of a home answers. */
@@ -19,7 +19,8 @@ export function cniSocket(home: Home): string {
 export async function askNetwork(home: Home, path: string): Promise<IncomingMessage> {
   const response = await tryAskNetwork(home, path)
   if (response !== undefined) return response
-  const settings = readSettings(home) ?? DEFAULT_SETTINGS
+  const settings = readSettings(home)
+  if (settings === undefined) throw new UserError(`There is no cluster in ${home.dir}. Start one with ./centaurus up`)
   if (!hasOwnNetwork(settings)) {
     throw new UserError(
       "Cannot ask this host's network: the cluster does not use the network of Centaurus here. Start it with ./centaurus up --network centaurus",

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import { findHome } from './home.ts'
+import { openHome } from './home.ts'
 
 interface OutputFlags {
   readonly output?: 'json'
@@ -48,7 +48,7 @@ export function addNetworkCommands(program: Command): void {
     .description('the network of this host: its pods, policies, other hosts, and how full its tables are')
     .option('-o, --output <format>', 'json', parseOutput)
     .action(async ({ output }: OutputFlags) =>
-      (await import('./commands/network-status.ts')).showNetworkStatus(findHome(), { json: output === 'json' }),
+      (await import('./commands/network-status.ts')).showNetworkStatus(openHome(), { json: output === 'json' }),
     )
   network
     .command('explain')
@@ -62,7 +62,7 @@ export function addNetworkCommands(program: Command): void {
     .option('-o, --output <format>', 'json', parseOutput)
     .addHelpText('after', EXPLAIN_HELP)
     .action(async (source: string, target: string, port: string, { output, ...flags }: ExplainFlags) =>
-      (await import('./commands/network-explain.ts')).explainNetwork(findHome(), {
+      (await import('./commands/network-explain.ts')).explainNetwork(openHome(), {
         ...flags,
         source,
         target,
@@ -77,7 +77,7 @@ export function addNetworkCommands(program: Command): void {
     .option('-o, --output <format>', 'json, one object a line', parseOutput)
     .addHelpText('after', DROPS_HELP)
     .action(async ({ follow, output }: DropFlags) =>
-      (await import('./commands/network-drops.ts')).showDrops(findHome(), {
+      (await import('./commands/network-drops.ts')).showDrops(openHome(), {
         follow: follow === true,
         json: output === 'json',
       }),
@@ -85,7 +85,7 @@ export function addNetworkCommands(program: Command): void {
   network
     .command('run', { hidden: true })
     .description("run this machine's pod network in the foreground")
-    .action(async () => (await import('./commands/network.ts')).runNetwork(findHome()))
+    .action(async () => (await import('./commands/network.ts')).runNetwork(openHome()))
 }
 
 function parseOutput(text: string): 'json' {

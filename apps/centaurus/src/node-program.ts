@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import { findHome } from './home.ts'
+import { openHome } from './home.ts'
 import { formatNodes } from './settings.ts'
 
 interface KubeconfigFlags {
@@ -15,21 +15,21 @@ export function addNodeCommands(program: Command): void {
   node
     .command('run', { hidden: true, isDefault: true })
     .description(`run the node agents in the foreground (${formatNodes({ type: 'local' })} or simulated, as set up)`)
-    .action(async () => (await import('./commands/node.ts')).runNode(findHome()))
+    .action(async () => (await import('./commands/node.ts')).runNode(openHome()))
   addTarget(
     node
       .command('kubeconfig')
       .description("print a kubelet's --kubeconfig: a client certificate for one node")
       .argument('<name>', 'of the node'),
   ).action(async (name: string, flags: KubeconfigFlags) =>
-    (await import('./commands/node-kubeconfig.ts')).printNodeKubeconfig(findHome(), name, flags),
+    (await import('./commands/node-kubeconfig.ts')).printNodeKubeconfig(openHome(), name, flags),
   )
   addTarget(
     node
       .command('kube-proxy-kubeconfig')
       .description("print a kube-proxy's kubeconfig: one for all nodes of a partition"),
   ).action(async (flags: KubeconfigFlags) =>
-    (await import('./commands/node-kubeconfig.ts')).printProxyKubeconfig(findHome(), flags),
+    (await import('./commands/node-kubeconfig.ts')).printProxyKubeconfig(openHome(), flags),
   )
   addTarget(
     node
@@ -38,7 +38,7 @@ export function addNodeCommands(program: Command): void {
   )
     .option('--ttl <time>', 'how long it is good for, such as 30m or 7d', parseSeconds, parseSeconds('24h'))
     .action(async ({ ttl, ...flags }: KubeconfigFlags & { readonly ttl: number }) =>
-      (await import('./commands/node-kubeconfig.ts')).printBootstrapKubeconfig(findHome(), {
+      (await import('./commands/node-kubeconfig.ts')).printBootstrapKubeconfig(openHome(), {
         ...flags,
         ttlSeconds: ttl,
       }),

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
-import { findHome } from './home.ts'
+import { openHome } from './home.ts'
 import { parseNodes, parsePort, parseRoles } from './settings.ts'
+import { parseServiceRange } from './service-ranges.ts'
 import { addStoreOptions, readStoreFlags, type StoreOptions } from './store-flags.ts'
 
 interface AddFlags extends StoreOptions {
@@ -21,7 +22,7 @@ export function addPartitionCommands(program: Command): void {
     .description('the partitions of the cluster, and how they are')
     .option('--json', 'print one JSON array')
     .action(async (options: { json?: boolean }) =>
-      (await import('./commands/partition.ts')).listPartitions(findHome(), { json: options.json === true }),
+      (await import('./commands/partition.ts')).listPartitions(openHome(), { json: options.json === true }),
     )
   const add = partition
     .command('add')
@@ -30,12 +31,16 @@ export function addPartitionCommands(program: Command): void {
     .option('--roles <roles>', 'tenant, resource or tenant,resource', parseRoles, parseRoles('tenant,resource'))
     .option('--port <port>', 'port of its API server (default: the first free one from 6444 on)', parsePort)
     .option('--nodes <kind>', 'simulated:N or none (default none)', parseNodes)
-    .option('--service-cidr <range>', 'addresses of its Services (default: the first free one from 10.97.0.0/16 on)')
+    .option(
+      '--service-cidr <range>',
+      'addresses of its Services (default: the first free one from 10.97.0.0/16 on)',
+      parseServiceRange,
+    )
     .option('--listen <address>', 'listen on this address alone')
     .option('--advertise <address>', 'how others reach it (default: the address of this machine)')
     .option('--join-bundle <file>', 'write what another machine needs to run it, for ./centaurus up --join')
   addStoreOptions(add).action(async (name: string, { joinBundle, ...flags }: AddFlags) =>
-    (await import('./commands/partition-add.ts')).addPartition(findHome(), name, {
+    (await import('./commands/partition-add.ts')).addPartition(openHome(), name, {
       ...flags,
       joinBundle,
       store: readStoreFlags(flags),
@@ -49,7 +54,7 @@ export function addPartitionCommands(program: Command): void {
     .option('--listen <address>', 'listen on this address alone')
     .option('--advertise <address>', 'how others reach it (default: the address of this machine)')
     .action(async (name: string, flags: { port: number; listen?: string; advertise?: string }) =>
-      (await import('./commands/partition-add.ts')).addServer(findHome(), name, flags),
+      (await import('./commands/partition-add.ts')).addServer(openHome(), name, flags),
     )
   addOperations(partition)
 }
@@ -59,15 +64,15 @@ function addOperations(partition: Command): void {
     .command('drain')
     .description('give a partition no new tenants and nodes, and say how to move what it has')
     .argument('<name>')
-    .action(async (name: string) => (await import('./commands/partition.ts')).drainPartition(findHome(), name))
+    .action(async (name: string) => (await import('./commands/partition.ts')).drainPartition(openHome(), name))
   partition
     .command('readmit')
     .description('believe a partition again whose store went back in time, after you have looked at it')
     .argument('<name>')
-    .action(async (name: string) => (await import('./commands/partition.ts')).readmitPartition(findHome(), name))
+    .action(async (name: string) => (await import('./commands/partition.ts')).readmitPartition(openHome(), name))
   partition
     .command('remove')
     .description('take an empty partition out of the cluster')
     .argument('<name>')
-    .action(async (name: string) => (await import('./commands/partition.ts')).removePartition(findHome(), name))
+    .action(async (name: string) => (await import('./commands/partition.ts')).removePartition(openHome(), name))
 }

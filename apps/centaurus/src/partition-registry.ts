@@ -7,6 +7,7 @@ import { findCondition, READY } from '@centaurus/partition'
 import { REVISION_SPANS_MAX } from '@centaurus/store'
 import { connectToPartition } from './cluster-access.ts'
 import type { Home } from './home.ts'
+import { hostAddresses } from './host-address.ts'
 import { chooseRange, holdsAddresses, keepRange } from './service-ranges.ts'
 import type { PartitionSettings } from './settings.ts'
 import { UserError } from './user-error.ts'
@@ -53,8 +54,8 @@ async function tryRegister(client: Client, { name, roles, serviceRange }: NewPar
   if (home === undefined) throw new UserError('Cannot add a partition here: this is not the home partition')
   const homeEndpoints = home.spec.endpoints
   const known = items.find(({ metadata }) => metadata.name === name)
-  if (known !== undefined) return settingsOf(known, roles, homeEndpoints)
-  const range = chooseRange(items, serviceRange)
+  if (known !== undefined) return settingsOf(known, { name, roles, serviceRange }, homeEndpoints)
+  const range = chooseRange(items, { wanted: serviceRange, machines: hostAddresses() })
   const index = Number(home.metadata.annotations?.[MADE_ANNOTATION] ?? 0) + 1
   if (index >= REVISION_SPANS_MAX) {
     throw new UserError(`Cannot add a partition: ${index} were made already, and no more can be told apart`)
@@ -70,13 +71,20 @@ async function tryRegister(client: Client, { name, roles, serviceRange }: NewPar
 
 function settingsOf(
   { metadata, spec }: Stored<Partition>,
-  roles: readonly PartitionRole[],
+  { name, roles, serviceRange }: NewPartition,
   homeEndpoints: readonly string[],
 ): PartitionSettings {
-  const { name } = metadata
-  if (spec.home === true) throw new UserError(`Cannot add partition "${name}": it is the home partition`)
+  if (spec.home === true)
+    throw new UserError(`Cannot add partition "${name}": it is the home partition. Name a new one`)
   if (roles.toSorted().join() !== spec.roles.toSorted().join()) {
-    throw new UserError(`Cannot add partition "${name}": it exists, as --roles ${spec.roles.join().toLowerCase()}`)
+    throw new UserError(
+      `Cannot add partition "${name}": it exists, as --roles ${spec.roles.join().toLowerCase()}. Name a new one, or leave --roles as it is`,
+    )
+  }
+  if (serviceRange !== undefined && serviceRange !== spec.serviceCIDR) {
+    throw new UserError(
+      `Cannot add partition "${name}": it exists, as --service-cidr ${spec.serviceCIDR}. Name a new one, or leave that as it is`,
+    )
   }
   const index = Number(metadata.annotations?.[INDEX_ANNOTATION] ?? 0)
   return { name, roles: spec.roles, homeEndpoints, serviceRange: spec.serviceCIDR, index }

@@ -8,7 +8,7 @@ import { status } from './commands/status.ts'
 import { runTests } from './commands/test.ts'
 import { up } from './commands/up.ts'
 import { DAEMONS } from './daemons.ts'
-import { findHome } from './home.ts'
+import { openHome } from './home.ts'
 import {
   parseNetwork,
   parseNetworks,
@@ -50,6 +50,7 @@ export function createProgram(): Command {
 const HELP = `
 Environment:
   CENTAURUS_HOME   folder that holds the cluster (default ~/.centaurus)
+  CENTAURUS_DEBUG  1: say where in the program something failed
 
 Examples:
   ./centaurus up                          a cluster with real containers on this machine (root)
@@ -80,17 +81,17 @@ function addCluster(program: Command): void {
       'run a partition of another cluster here, from what ./centaurus partition add --join-bundle wrote',
     )
   addStoreOptions(upCommand).action((options: UpFlags) =>
-    up(findHome(), { ...options, store: readStoreFlags(options) }),
+    up(openHome(), { ...options, store: readStoreFlags(options) }),
   )
   program
     .command('down')
     .description('stop the cluster and its containers; its state stays')
-    .action(() => down(findHome()))
+    .action(() => down(openHome()))
   program
     .command('status')
     .description('what runs, and whether it is well')
     .option('--json', 'print one JSON object')
-    .action((options: { json?: boolean }) => status(findHome(), { json: options.json === true }))
+    .action((options: { json?: boolean }) => status(openHome(), { json: options.json === true }))
   program
     .command('logs')
     .description('print the log of a process of the cluster')
@@ -98,13 +99,13 @@ function addCluster(program: Command): void {
     .option('-f, --follow', 'go on as lines come')
     .option('-n, --lines <count>', 'lines from the end', '100')
     .action((name: string | undefined, options: { follow?: boolean; lines: string }) =>
-      showLogs(findHome(), name, { follow: options.follow === true, lines: options.lines }),
+      showLogs(openHome(), name, { follow: options.follow === true, lines: options.lines }),
     )
   program
     .command('reset')
     .description('stop the cluster and delete everything in it')
     .option('-y, --yes', 'do not ask')
-    .action((options: { yes?: boolean }) => reset(findHome(), { yes: options.yes === true }))
+    .action((options: { yes?: boolean }) => reset(openHome(), { yes: options.yes === true }))
 }
 
 function addStore(program: Command): void {
@@ -119,7 +120,7 @@ function addStore(program: Command): void {
     .option('--key <file>', 'its key')
     .option('--prefix <prefix>', 'where in etcd (default /centaurus)')
     .action(async ({ to, ...flags }: { to: string } & Omit<StoreFlags, 'engine'>) =>
-      (await import('./commands/store.ts')).migrateClusterStore(findHome(), { engine: to, ...flags }),
+      (await import('./commands/store.ts')).migrateClusterStore(openHome(), { engine: to, ...flags }),
     )
 }
 
@@ -139,11 +140,11 @@ function addImage(program: Command): void {
     .command('import')
     .description('load an OCI or Docker archive, so that pods can use its images without a registry')
     .argument('<file>', 'such as app.tar, or - for standard input')
-    .action((file: string) => importImage(findHome(), file))
+    .action((file: string) => importImage(openHome(), file))
   image
     .command('list')
     .description('images that pods can use')
-    .action(() => listImages(findHome()))
+    .action(() => listImages(openHome()))
 }
 
 function addTools(program: Command): void {
@@ -154,7 +155,7 @@ function addTools(program: Command): void {
     .passThroughOptions()
     .allowUnknownOption()
     .helpOption(false)
-    .action((args: string[]) => kubectl(findHome(), args))
+    .action((args: string[]) => kubectl(openHome(), args))
   program
     .command('test')
     .description('install what the tests need and run them all')
@@ -166,7 +167,7 @@ function addDaemons(program: Command): void {
   program
     .command('control-plane', { hidden: true })
     .description('run the control plane in the foreground')
-    .action(async () => (await import('./commands/control-plane.ts')).runControlPlane(findHome()))
+    .action(async () => (await import('./commands/control-plane.ts')).runControlPlane(openHome()))
   program
     .command('prepare', { hidden: true })
     .description('compile what the first start needs')

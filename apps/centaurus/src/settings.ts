@@ -110,7 +110,7 @@ export function parseNetworks(text: string): string[] {
     const [address = '', bits = ''] = network.split('/')
     const length = isIP(address) === 4 ? 32 : isIP(address) === 6 ? 128 : -1
     if (/^\d{1,3}$/.test(bits) && Number(bits) <= length) continue
-    throw new UserError(`Cannot use "${network}": a network is written as 10.1.0.0/16 or fd00::/8`)
+    throw new UserError(`Cannot use "${network}": a network must be written as 10.1.0.0/16 or fd00::/8`)
   }
   return networks
 }

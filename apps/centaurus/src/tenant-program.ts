@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import { findHome } from './home.ts'
+import { openHome } from './home.ts'
 
 interface CreateFlags {
   readonly admin?: string
@@ -26,20 +26,20 @@ export function addTenantCommands(program: Command): void {
     .option('--partition <name>', 'where it lives (default: where the fewest do)')
     .option('--quota <list>', 'limits over all its namespaces, such as pods=100,requests.cpu=20', parseQuota)
     .action(async (name: string, flags: CreateFlags) =>
-      (await import('./commands/tenant.ts')).createTenant(findHome(), name, flags),
+      (await import('./commands/tenant.ts')).createTenant(openHome(), name, flags),
     )
   tenant
     .command('list')
     .description('the tenants of the cluster, where they live and what they use of their quota')
     .option('--json', 'print one JSON array')
     .action(async (options: { json?: boolean }) =>
-      (await import('./commands/tenant.ts')).listTenants(findHome(), { json: options.json === true }),
+      (await import('./commands/tenant.ts')).listTenants(openHome(), { json: options.json === true }),
     )
   tenant
     .command('delete')
     .description('delete a tenant with all that it has, and wait until nothing is left')
     .argument('<name>')
-    .action(async (name: string) => (await import('./commands/tenant.ts')).deleteTenant(findHome(), name))
+    .action(async (name: string) => (await import('./commands/tenant.ts')).deleteTenant(openHome(), name))
   tenant
     .command('move')
     .description('let a tenant live in another partition; its pods run on and its users go on')
@@ -47,7 +47,7 @@ export function addTenantCommands(program: Command): void {
     .requiredOption('--to <partition>', 'where it shall live')
     .option('--timeout <seconds>', 'how long to wait for the end; the move goes on after that', parseSeconds)
     .action(async (name: string, { to, timeout }: { to: string; timeout?: number }) =>
-      (await import('./commands/tenant-move.ts')).moveTenant(findHome(), name, { to, timeoutSeconds: timeout }),
+      (await import('./commands/tenant-move.ts')).moveTenant(openHome(), name, { to, timeoutSeconds: timeout }),
     )
   tenant
     .command('kubeconfig')
@@ -57,7 +57,7 @@ export function addTenantCommands(program: Command): void {
     .option('--group <group...>', 'groups that it is in')
     .option('--server <url>', 'address of the API server or of a gateway')
     .action(async (name: string, { group, ...flags }: KubeconfigFlags) =>
-      (await import('./commands/tenant.ts')).printTenantKubeconfig(findHome(), name, { ...flags, groups: group }),
+      (await import('./commands/tenant.ts')).printTenantKubeconfig(openHome(), name, { ...flags, groups: group }),
     )
 }
 

@@ -1,9 +1,9 @@
 import { silentLogger } from '@centaurus/base'
-import { Listr, type ListrTask } from 'listr2'
+import type { ListrTask } from 'listr2'
 import { findDaemon, stopDaemon, type DaemonName } from '../daemons.ts'
 import { listGateways } from '../gateway-home.ts'
 import { listHomes, type Home, type NamedHome } from '../home.ts'
-import { LISTR_OPTIONS } from '../progress.ts'
+import { runSteps } from '../progress.ts'
 import { DEFAULT_SETTINGS, hasOwnNetwork, readSettings } from '../settings.ts'
 
 /** Longest time that pods get to stop, all together. */
@@ -11,6 +11,10 @@ const STOP_SECONDS_MAX = 60
 
 /** Stops the node agent, the containers, the pod network and the control plane, in that order. Nothing that was stored is lost. */
 export async function down(home: Home): Promise<void> {
+  if (readSettings(home) === undefined) {
+    process.stdout.write(`There is no cluster in ${home.dir}.\n`)
+    return
+  }
   await stopCluster(home, { graceSecondsMax: STOP_SECONDS_MAX })
   process.stdout.write(`\nThe cluster is down. Its state is in ${home.dir}; ./centaurus up starts it again.\n`)
 }
@@ -18,25 +22,21 @@ export async function down(home: Home): Promise<void> {
 /** The steps of {@link down}, with the longest time that pods get to stop. What was added to the cluster on this machine stops as well. */
 export async function stopCluster(home: Home, options: { readonly graceSecondsMax: number }): Promise<void> {
   const all = listHomes(home).toReversed() // home last: the others report to it
-  await new Listr(
-    [
-      ...listGateways(home).map(({ home: own, name }) => stopTask({ home: own, name: '' }, 'gateway-server', name)),
-      ...all.map((each) => stopTask(each, 'node', 'node agent')),
-      {
-        title: 'Stop the containers',
-        task: async (_: unknown, task: { skip(reason: string): void }) => {
-          const { stopContainers } = await import('../containers.ts')
-          if (!(await stopContainers(home, { logger: silentLogger, ...options })))
-            task.skip('No containers were running')
-        },
+  await runSteps([
+    ...listGateways(home).map(({ home: own, name }) => stopTask({ home: own, name: '' }, 'gateway-server', name)),
+    ...all.map((each) => stopTask(each, 'node', 'node agent')),
+    {
+      title: 'Stop the containers',
+      task: async (_: unknown, task: { skip(reason: string): void }) => {
+        const { stopContainers } = await import('../containers.ts')
+        if (!(await stopContainers(home, { logger: silentLogger, ...options }))) task.skip('No containers were running')
       },
-      // After the containers: taking a pod off the network needs it.
-      ...all.filter(hasNetwork).map((each) => stopTask(each, 'network', 'pod network')),
-      ...(hasNetwork({ home, name: '' }) ? [removeTask(home)] : []),
-      ...all.map((each) => stopTask(each, 'control-plane', 'control plane')),
-    ],
-    LISTR_OPTIONS,
-  ).run()
+    },
+    // After the containers: taking a pod off the network needs it.
+    ...all.filter(hasNetwork).map((each) => stopTask(each, 'network', 'pod network')),
+    ...(hasNetwork({ home, name: '' }) ? [removeTask(home)] : []),
+    ...all.map((each) => stopTask(each, 'control-plane', 'control plane')),
+  ])
 }
 
 /** Also one that was set up before and still runs. */

@@ -1,5 +1,5 @@
 import { existsSync, rmSync } from 'node:fs'
-import { Listr, type ListrTask } from 'listr2'
+import type { ListrTask } from 'listr2'
 import { partitions } from '@centaurus/api/centaurus/v1'
 import { createKubeconfig, openClusterCertificates, type ClusterCertificates } from '@centaurus/apiserver'
 import { connectAsAdmin } from '../cluster-access.ts'
@@ -13,7 +13,7 @@ import {
 } from '../gateway-home.ts'
 import { issueGatewayIdentity, readGatewayIdentity } from '../gateway-identity.ts'
 import type { Home } from '../home.ts'
-import { LISTR_OPTIONS } from '../progress.ts'
+import { runSteps } from '../progress.ts'
 import { DEFAULT_SETTINGS, readSettings } from '../settings.ts'
 import { gatewayTask } from '../start-tasks.ts'
 import { UserError } from '../user-error.ts'
@@ -42,7 +42,7 @@ export async function gateway(home: Home, flags: GatewayFlags): Promise<void> {
     throw new UserError(`There is no cluster in ${home.dir}. Start one with ./centaurus up`)
   const wanted = { port, listen: flags.listen, advertise: flags.advertise }
   const prepare: ListrTask = { title: 'Issue its certificates', task: () => prepareGateway(home, wanted) }
-  await new Listr([prepare, gatewayTask({ home: own, name: `gateway at port ${port}` })], LISTR_OPTIONS).run()
+  await runSteps([prepare, gatewayTask({ home: own, name: `gateway at port ${port}` })])
   process.stdout.write(farewell(own, wanted))
 }
 
@@ -68,7 +68,8 @@ function describeGateway(own: Home): string | undefined {
 }
 
 async function removeGateway(own: Home, port: number): Promise<void> {
-  if (!existsSync(own.dir)) throw new UserError(`There is no gateway at port ${port}`)
+  if (!existsSync(own.dir))
+    throw new UserError(`There is no gateway at port ${port}. ./centaurus status shows those there are`)
   await stopDaemon(own, 'gateway-server')
   rmSync(own.dir, { recursive: true })
   process.stdout.write(`The gateway at port ${port} is gone.\n`)

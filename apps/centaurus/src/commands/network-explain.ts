@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { SYSTEM_TENANT } from '@centaurus/api'
-import { vpcs } from '@centaurus/api/centaurus/v1'
+import { partitions, vpcs } from '@centaurus/api/centaurus/v1'
 import { namespaces, nodes, pods, services, type Pod } from '@centaurus/api/core/v1'
 import { endpointslices } from '@centaurus/api/discovery/v1'
 import { networkpolicies } from '@centaurus/api/networking/v1'
@@ -19,9 +19,10 @@ import {
 } from '@centaurus/network/explain'
 import type { NetworkStatus } from '@centaurus/network'
 import { withAdmin } from '../cluster-access.ts'
-import { CLUSTER_DNS, POD_NETWORKS, SERVICE_NETWORKS } from '../cluster-network.ts'
+import { CLUSTER_DNS, POD_NETWORKS } from '../cluster-network.ts'
 import type { Home } from '../home.ts'
 import { readJson, tryAskNetwork } from '../network-daemon-client.ts'
+import { serviceNetworksOf } from '../service-ranges.ts'
 import { UserError } from '../user-error.ts'
 
 export interface ExplainOptions {
@@ -80,7 +81,8 @@ async function readObjectsOf(tenant: string, { client, operator }: ExplainClient
   const ownNetworks = (await client.list(vpcs)).items.flatMap(({ spec }) => spec?.cidr ?? [])
   const { items: allNodes } = await operator.list(nodes)
   const blocks = allNodes.flatMap(({ spec }) => spec?.podCIDRs ?? [])
-  const networks = [...POD_NETWORKS, ...SERVICE_NETWORKS, ...blocks, ...ownNetworks]
+  const serviceNetworks = serviceNetworksOf((await operator.list(partitions)).items)
+  const networks = [...POD_NETWORKS, ...serviceNetworks, ...blocks, ...ownNetworks]
   return { ...all, tenant, nodes: allNodes, dnsAddresses: [CLUSTER_DNS], networks }
 }
 

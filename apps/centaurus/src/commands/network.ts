@@ -1,17 +1,19 @@
 import { ALL_TENANTS } from '@centaurus/api'
+import { partitions } from '@centaurus/api/centaurus/v1'
 import { systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory } from '@centaurus/client'
 import { createHttpClient } from '@centaurus/client/http'
 import { openHostDataplane, startNetworkDaemon } from '@centaurus/network'
 import { containerdPaths, createCriRuntime } from '@centaurus/node'
 import { apiServersOf } from '../api-servers.ts'
-import { CLUSTER_DNS, CLUSTER_DOMAIN, POD_NETWORKS, SERVICE_NETWORKS } from '../cluster-network.ts'
+import { CLUSTER_DNS, CLUSTER_DOMAIN, POD_NETWORKS } from '../cluster-network.ts'
 import { markReady, registerDaemon } from '../daemons.ts'
 import type { Home } from '../home.ts'
 import { pinFolder, programsFolder } from '../host-network.ts'
 import { createLogger } from '../logger.ts'
 import { cniSocket, networkSocket } from '../network-daemon-client.ts'
 import { localNodeName, readNodeIdentity } from '../node-identity.ts'
+import { serviceNetworksOf } from '../service-ranges.ts'
 import { DEFAULT_SETTINGS, readSettings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
 import { UserError } from '../user-error.ts'
@@ -30,6 +32,7 @@ export async function runNetwork(home: Home): Promise<void> {
   const deps = { clock: systemClock, random: systemRandom, logger }
   const podInformers = createInformerFactory(client, deps)
   const informers = createInformerFactory(proxyClient, deps)
+  const registry = informers.informer(partitions)
   const runtime = createCriRuntime({ endpoint: `unix://${containerdPaths(home.containerdDir).socket}` })
   const daemon = await startNetworkDaemon({
     nodeName: localNodeName(),
@@ -40,7 +43,7 @@ export async function runNetwork(home: Home): Promise<void> {
     cniSocket: cniSocket(home),
     localSocket: networkSocket(home),
     podNetworks: POD_NETWORKS,
-    serviceCIDRs: SERVICE_NETWORKS,
+    serviceCIDRs: () => (registry.synced ? serviceNetworksOf(registry.list()) : undefined),
     dns: { address: CLUSTER_DNS, domain: CLUSTER_DOMAIN },
     listSandboxes: async () => new Set((await runtime.listSandboxes()).map(({ id }) => id)),
     openDataplane: (host) =>

@@ -135,7 +135,7 @@ async function choosePartition(
   }
   const found = able.find(({ metadata }) => metadata.name === wanted)
   if (found !== undefined) return found
-  throw new UserError(`No partition "${wanted}" has nodes; these have: ${names}`)
+  throw new UserError(`There is no partition "${wanted}" for nodes. There are: ${names}`)
 }
 
 function findServer(home: Home, options: NodeKubeconfigOptions): Promise<string> {

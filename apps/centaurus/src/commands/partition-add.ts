@@ -1,13 +1,14 @@
 import { createServer } from 'node:net'
 import { existsSync } from 'node:fs'
-import { Listr, type ListrTask } from 'listr2'
+import { dirname, resolve } from 'node:path'
+import type { ListrTask } from 'listr2'
 import type { PartitionRole } from '@centaurus/api/centaurus/v1'
-import { connectAsAdmin } from '../cluster-access.ts'
+import { connectAsAdmin, withAdmin } from '../cluster-access.ts'
 import { findDaemon, stopDaemon } from '../daemons.ts'
 import { createHome, partitionHome, serverHome, type Home } from '../home.ts'
 import { shareAuthority, writeJoinBundle } from '../join-bundle.ts'
-import { checkPartitionName, registerPartition, waitUntilReady } from '../partition-registry.ts'
-import { LISTR_OPTIONS } from '../progress.ts'
+import { checkPartitionName, findPartition, registerPartition, waitUntilReady } from '../partition-registry.ts'
+import { runSteps } from '../progress.ts'
 import {
   DEFAULT_SETTINGS,
   formatNodes,
@@ -54,6 +55,8 @@ export async function addPartition(home: Home, name: string, options: AddPartiti
     throw new UserError(`Cannot give nodes to partition "${name}": it needs --roles resource`)
   if (nodes.type === 'local')
     throw new UserError('Cannot run this machine as a node of two partitions: it is one of the home partition')
+  if (options.joinBundle !== undefined && !existsSync(dirname(resolve(options.joinBundle))))
+    throw new UserError(`Cannot write ${options.joinBundle}: there is no such folder. Name one that is there`)
   const client = await connectAsAdmin(home)
   const added: Partial<Added> = {}
   const register: ListrTask = {
@@ -65,7 +68,7 @@ export async function addPartition(home: Home, name: string, options: AddPartiti
   }
   try {
     if (options.joinBundle === undefined) await runHere(home, { name, options, nodes, register, added, client })
-    else await new Listr([register, bundleTask(home, options.joinBundle, added)], LISTR_OPTIONS).run()
+    else await runSteps([register, bundleTask(home, options.joinBundle, added)])
   } finally {
     await client.close()
   }
@@ -105,7 +108,7 @@ async function runHere(home: Home, { name, options, nodes, register, added, clie
   }
   const ready: ListrTask = { title: 'Wait until home hears of it', task: () => waitUntilReady(client, name) }
   const nodeTasks = nodes.type === 'none' ? [] : [nodeTask(own, { ...DEFAULT_SETTINGS, nodes })]
-  await new Listr([register, prepare, controlPlaneTask(own), ready, ...nodeTasks], LISTR_OPTIONS).run()
+  await runSteps([register, prepare, controlPlaneTask(own), ready, ...nodeTasks])
 }
 
 /** What servers on one machine have in common unless they are told otherwise. */
@@ -152,7 +155,7 @@ export async function addServer(home: Home, name: string, options: AddServerOpti
   const own = { name: `${name}:${options.port}`, home: serverHome(first, options.port) }
   shareAuthority(home, own.home)
   writeSettings(own.home, { ...settings, ...definedOf(options), nodes: { type: 'none' } })
-  await new Listr([controlPlaneTask(own)], LISTR_OPTIONS).run()
+  await runSteps([controlPlaneTask(own)])
   process.stdout.write(`\nPartition ${name} has one more API server, at port ${options.port}.\n`)
 }
 
@@ -164,14 +167,8 @@ function definedOf({ port, listen, advertise }: AddServerOptions): Partial<Setti
 async function findLocal(home: Home, name: string): Promise<Home> {
   const own = partitionHome(home, name)
   if (existsSync(own.settings)) return own
-  const client = await connectAsAdmin(home)
-  try {
-    const { findPartition } = await import('../partition-registry.ts')
-    const partition = await findPartition(client, name)
-    return partition.spec.home === true ? home : own
-  } finally {
-    await client.close()
-  }
+  const partition = await withAdmin(home, (client) => findPartition(client, name))
+  return partition.spec.home === true ? home : own
 }
 
 /** Partitions are added where the registry is. Throws {@link UserError}. */

@@ -1,15 +1,15 @@
 import { rmSync } from 'node:fs'
-import { Listr } from 'listr2'
 import { isStatus, type Stored } from '@centaurus/api'
 import { partitions, type Partition } from '@centaurus/api/centaurus/v1'
 import { leases } from '@centaurus/api/coordination/v1'
 import type { Client } from '@centaurus/client'
+import { NotConnectedError } from '@centaurus/client/http'
 import { FENCED, findCondition, HEARTBEAT_NAMESPACE, heartbeatLease, READMIT_PATH, READY } from '@centaurus/partition'
 import { openAdminLink, withAdmin } from '../cluster-access.ts'
 import { findDaemon, stopDaemon } from '../daemons.ts'
 import { listHomes, partitionHome, type Home } from '../home.ts'
 import { findPartition, findResidents, keepMovedAddresses, type Residents } from '../partition-registry.ts'
-import { LISTR_OPTIONS } from '../progress.ts'
+import { runSteps } from '../progress.ts'
 import { formatTable } from '../table.ts'
 import { UserError } from '../user-error.ts'
 
@@ -87,7 +87,9 @@ export async function drainPartition(home: Home, name: string): Promise<void> {
 async function markDraining(client: Client, partition: Stored<Partition>): Promise<Stored<Partition>> {
   const { name } = partition.metadata
   if (partition.spec.home === true) {
-    throw new UserError(`Cannot drain partition "${name}": it is home, and keeps the registry. It stays to the last`)
+    throw new UserError(
+      `Cannot drain partition "${name}": it is home, and keeps the registry. It stays to the last: ./centaurus reset deletes the whole cluster`,
+    )
   }
   return client.patch(partitions, { name }, { type: 'merge', body: { spec: { draining: true } } })
 }
@@ -99,7 +101,8 @@ function advise(home: Home, { metadata, spec }: Stored<Partition>, { tenants, no
     lines.push(`${tenants.length} tenants live there: ${shorten(tenants)}. Move each:`)
     lines.push(`  ./centaurus tenant move ${tenants[0]} --to PARTITION`)
   }
-  if (nodes === undefined) lines.push('It does not answer, so nobody knows which nodes it has.')
+  if (nodes === undefined)
+    lines.push('It does not answer, so nobody knows which nodes it has. Start it where it runs: ./centaurus up')
   else if (nodes.length > 0) {
     const kubectl = `kubectl --kubeconfig ${partitionHome(home, name).kubeconfig}`
     lines.push(`${nodes.length} nodes are there: ${shorten(nodes)}. Empty each, stop its agent, and delete it:`)
@@ -135,7 +138,7 @@ export async function removePartition(home: Home, name: string): Promise<void> {
       throw new UserError(`Cannot remove partition "${name}": it is not empty.\n${advise(home, partition, residents)}`)
     }
     await keepMovedAddresses(home, client, partition)
-    await new Listr([stopTask(home, name), entryTask(client, name)], LISTR_OPTIONS).run()
+    await runSteps([stopTask(home, name), entryTask(client, name)])
     const wasHere = findLocalHomes(home, name).length > 0
     rmSync(partitionHome(home, name).dir, { recursive: true, force: true })
     if (!wasHere) process.stdout.write(`\nStop it on its own machine: ./centaurus reset\n`)
@@ -152,7 +155,7 @@ export async function readmitPartition(home: Home, name: string): Promise<void> 
     const others = (await client.list(partitions)).items.filter(({ metadata }) => metadata.name !== name)
     const deaf: string[] = []
     for (const partition of others) {
-      const failure = await askToReadmit(home, partition, name).catch((error: Error) => error.message)
+      const failure = await askToReadmit(home, partition, name).catch(whyDeaf)
       if (failure !== undefined) deaf.push(`${partition.metadata.name} (${failure})`)
     }
     if (deaf.length > 0) {
@@ -181,6 +184,10 @@ async function askToReadmit(home: Home, partition: Stored<Partition>, name: stri
   } finally {
     await link.close()
   }
+}
+
+function whyDeaf(error: Error): string {
+  return error instanceof NotConnectedError ? 'it can’t be reached' : error.message
 }
 
 function findLocalHomes(home: Home, name: string): ReturnType<typeof listHomes> {

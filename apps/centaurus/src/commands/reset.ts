@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import { silentLogger } from '@centaurus/base'
 import type { Home } from '../home.ts'
@@ -16,6 +16,11 @@ export async function reset(home: Home, { yes }: { yes: boolean }): Promise<void
     process.stdout.write(`There is no cluster in ${home.dir}.\n`)
     return
   }
+  // whoever names the wrong folder keeps it
+  if (!existsSync(home.settings) && readdirSync(home.dir).length > 0)
+    throw new UserError(
+      `Cannot reset ${home.dir}: there is no cluster, but something else. Delete it yourself if you mean it`,
+    )
   if (!yes && !(await confirm(`Delete the cluster in ${home.dir} with all its objects and volumes? [y/N] `))) {
     process.stdout.write('Nothing was deleted.\n')
     return

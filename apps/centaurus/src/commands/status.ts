@@ -73,7 +73,7 @@ async function lookAtAll(home: Home): Promise<ClusterStatus> {
 
 async function look(home: Home, settings: Settings): Promise<HomeStatus> {
   const expected = expectedDaemons(settings)
-  const client = existsSync(home.kubeconfig) ? await connectAsAdmin(home) : undefined
+  const client = await connectAsAdmin(home).catch(() => undefined)
   const list = client === undefined ? undefined : await tryListNodes(client, TIMEOUT_MS)
   await client?.close()
   const processes: ProcessStatus[] = []

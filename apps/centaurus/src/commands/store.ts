@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs'
 import { migrateStore, MigrationError, TransactionTooLargeError, type MigrationReport } from '@centaurus/store'
-import { Listr } from 'listr2'
 import { findDaemon, isSupervised } from '../daemons.ts'
 import type { Home } from '../home.ts'
 import { openClusterStore, openRawStore } from '../open-store.ts'
-import { LISTR_OPTIONS } from '../progress.ts'
+import { runSteps } from '../progress.ts'
 import { DEFAULT_SETTINGS, readSettings, writeSettings } from '../settings.ts'
 import { describeStore, isSameStore, parseStoreFlags, type StoreFlags, type StoreSetting } from '../store-setting.ts'
 import { UserError } from '../user-error.ts'
@@ -16,23 +15,21 @@ export async function migrateClusterStore(home: Home, flags: StoreFlags): Promis
   const source = settings.store
   refuse(home, source, target)
   let report: MigrationReport | undefined
-  await new Listr(
-    [
-      {
-        title: `Copy ${describeStore(home, source)} to ${describeStore(home, target)}`,
-        task: async (_, task) => {
-          report = await copy(home, { source, target, show: (line) => (task.output = line) })
-        },
+  await runSteps([
+    {
+      title: `Copy ${describeStore(home, source)} to ${describeStore(home, target)}`,
+      task: async (_, task) => {
+        report = await copy(home, { source, target, show: (line) => (task.output = line) })
       },
-      { title: 'Use it from now on', task: () => writeSettings(home, { ...settings, store: target }) },
-    ],
-    LISTR_OPTIONS,
-  ).run()
+    },
+    { title: 'Use it from now on', task: () => writeSettings(home, { ...settings, store: target }) },
+  ])
   process.stdout.write(farewell(home, source, report!))
 }
 
 function refuse(home: Home, source: StoreSetting, target: StoreSetting): void {
-  if (!existsSync(home.settings)) throw new UserError(`There is no cluster in ${home.dir}`)
+  if (!existsSync(home.settings))
+    throw new UserError(`There is no cluster in ${home.dir}. Start one with ./centaurus up`)
   if (isSupervised(home, 'control-plane') || findDaemon(home, 'control-plane') !== undefined) {
     throw new UserError(
       'Cannot move the objects of a cluster that runs: run ./centaurus down first, and stop every other control plane that uses the same store',

@@ -64,8 +64,11 @@ export function refuseMove(
   if (status.partition === to) return undefined
   if (!target.spec.roles.includes('Tenant')) return `partition "${to}" holds no tenants: it has no role Tenant`
   if (target.spec.draining === true) return `partition "${to}" is draining`
-  if (findCondition(target, FENCED)?.status === 'True') return `partition "${to}" is fenced: readmit it first`
-  return findCondition(target, READY)?.status === 'True' ? undefined : `partition "${to}" is not ready`
+  if (findCondition(target, FENCED)?.status === 'True')
+    return `partition "${to}" is fenced: readmit it first: ./centaurus partition readmit ${to}`
+  return findCondition(target, READY)?.status === 'True'
+    ? undefined
+    : `partition "${to}" is not ready. ./centaurus partition list tells how it is`
 }
 
 async function followMove(client: Client, before: Stored<Tenant>, options: MoveTenantOptions): Promise<void> {

@@ -7,8 +7,7 @@ import { createKubeconfig, type CertificateAndKey } from '@centaurus/apiserver'
 import { issueCertificate } from '@centaurus/apiserver/certificates'
 import { systemClock } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
-import { loadKubeconfig } from '@centaurus/client/http'
-import { withAdmin } from '../cluster-access.ts'
+import { loadAdminConfig, withAdmin } from '../cluster-access.ts'
 import type { Home } from '../home.ts'
 import { formatTable } from '../table.ts'
 import { UserError } from '../user-error.ts'
@@ -172,7 +171,7 @@ async function serverOf(home: Home, client: Client, { status, metadata }: Stored
     const ready = status?.conditions?.find((condition) => condition.type === 'Ready')
     throw new UserError(`Tenant ${metadata.name} lives nowhere yet: ${ready?.message ?? 'no partition has taken it'}`)
   }
-  if (partition.spec.home === true) return (await loadKubeconfig(home.kubeconfig)).config.server
+  if (partition.spec.home === true) return (await loadAdminConfig(home)).server
   const [endpoint] = partition.spec.endpoints
   if (endpoint === undefined) throw new UserError(`Partition ${partition.metadata.name} has no address yet`)
   return endpoint

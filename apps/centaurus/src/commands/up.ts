@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { silentLogger } from '@centaurus/base'
-import { Listr, type ListrTask } from 'listr2'
+import type { ListrTask } from 'listr2'
 import { findDaemon } from '../daemons.ts'
 import { listGateways, readGatewaySettings } from '../gateway-home.ts'
 import { createHome, listHomes, type Home, type NamedHome } from '../home.ts'
 import { applyJoinBundle, readJoinBundle, type JoinBundle } from '../join-bundle.ts'
 import { installPackages, missingPackages, whyNoContainers, whyNoOwnNetwork } from '../prerequisites.ts'
-import { LISTR_OPTIONS } from '../progress.ts'
+import { runSteps } from '../progress.ts'
 import {
   DEFAULT_SETTINGS,
   formatNodes,
@@ -56,7 +56,7 @@ export async function up(home: Home, options: UpOptions): Promise<void> {
     ...furtherTasks(home),
     ...listGateways(home).flatMap((each) => [renewTask(home, each), gatewayTask(each)]),
   ]
-  await new Listr(tasks, LISTR_OPTIONS).run()
+  await runSteps(tasks)
   process.stdout.write(farewell(home, settings))
 }
 

@@ -9,11 +9,13 @@ import { hostFactsOf } from './host-dataplane.ts'
 /** Addresses and sizes of a host's devices change seldom, and each look starts processes. */
 const LOOK_MS = 5_000
 
+type Routed = Pick<HostNetworkOptions, 'podNetworks' | 'serviceCIDRs'>
+
 export interface HostKeeperDeps {
   /** What the host has been given. */
   readonly host: HostNetwork
-  /** Blocks of pods that it has routes to. */
-  readonly podNetworks: readonly string[]
+  /** Blocks that it has routes to. */
+  readonly routed: Routed
   readonly dataplane: Pick<Dataplane, 'setHost'>
   /** What it is to have now; ports stay as they are. */
   readonly wanted: () => Omit<HostNetworkOptions, 'hostPorts'>
@@ -30,13 +32,14 @@ export interface HostKeeper {
 }
 
 /**
- * Follows what changes about a host while its pods run: the uplink, its address and MTU, other addresses, and blocks of pods. While the host has no uplink everything
+ * Follows what changes about a host while its pods run: the uplink, its address and MTU, other addresses, and blocks of pods and Services. While the host has no uplink everything
  * stays as it is. Pods keep the MTU that they began with: programs tell them the size that fits.
  */
 export function startHostKeeper(deps: HostKeeperDeps): HostKeeper {
   const { dataplane, wanted, clock, logger } = deps
   const stop = new AbortController()
-  let { host, podNetworks } = deps
+  let { host } = deps
+  let routed = routedOf(deps.routed)
   let facts: HostFacts = hostFactsOf(host)
   let failure: string | undefined
   let working: Promise<void> = Promise.resolve()
@@ -45,9 +48,9 @@ export function startHostKeeper(deps: HostKeeperDeps): HostKeeper {
     const options = wanted()
     const uplink = await findUplink(options)
     if (uplink === undefined) return
-    if (!isDeepStrictEqual(uplink, host.uplink) || !isDeepStrictEqual(options.podNetworks, podNetworks)) {
+    if (!isDeepStrictEqual(uplink, host.uplink) || !isDeepStrictEqual(routedOf(options), routed)) {
       host = await ensureHostNetwork(options)
-      podNetworks = options.podNetworks
+      routed = routedOf(options)
     }
     const now = hostFactsOf(host)
     if (isDeepStrictEqual(now, facts)) return
@@ -83,4 +86,8 @@ export function startHostKeeper(deps: HostKeeperDeps): HostKeeper {
       await running
     },
   }
+}
+
+function routedOf({ podNetworks, serviceCIDRs }: Routed): Routed {
+  return { podNetworks, serviceCIDRs }
 }

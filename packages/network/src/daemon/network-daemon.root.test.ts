@@ -2,13 +2,15 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync } from 'node:fs'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { identityContentOf, identityNameOf, type KubeObject, type ResourceType } from '@centaurus/api'
 import { networkidentities, vpcs } from '@centaurus/api/centaurus/v1'
-import { namespaces, nodes, pods, type Pod } from '@centaurus/api/core/v1'
+import { namespaces, nodes, pods, services, type Pod } from '@centaurus/api/core/v1'
+import { endpointslices } from '@centaurus/api/discovery/v1'
 import { networkpolicies, type NetworkPolicy } from '@centaurus/api/networking/v1'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory, type InformerFactory } from '@centaurus/client'
@@ -34,6 +36,7 @@ class Host {
   writes: string[] = []
   /** What the data plane was told of the host while it ran. */
   hosts: HostFacts[] = []
+  serviceCIDRs = ['10.96.0.0/11']
   #daemon: NetworkDaemon | undefined
   #informers: InformerFactory | undefined
   #identities = 300
@@ -50,7 +53,7 @@ class Host {
       cniSocket: join(this.dir, 'cni.sock'),
       localSocket: join(this.dir, 'local.sock'),
       podNetworks: ['10.244.0.0/16'],
-      serviceCIDRs: ['10.96.0.0/12'],
+      serviceCIDRs: () => this.serviceCIDRs,
       dns: { address: '10.96.0.10', domain: 'cluster.local' },
       listSandboxes: async () => undefined,
       openDataplane: async (host) =>
@@ -327,6 +330,28 @@ route add default dev eth0
       assert.equal(host.writes.filter((name) => name === 'setEndpoint').length, 3)
     })
 
+    it('leads processes of the host to Services of every range that the cluster has, and of those alone', async () => {
+      const clusterIP = '172.30.0.5'
+      await host.put(services, {
+        metadata: { namespace: 'shop', name: 'far' },
+        spec: { clusterIP, clusterIPs: [clusterIP], ports: [{ port: 80, targetPort: 80, protocol: 'TCP' }] },
+      })
+      await host.put(endpointslices, {
+        metadata: { namespace: 'shop', name: 'far', labels: { 'kubernetes.io/service-name': 'far' } },
+        addressType: 'IPv4',
+        endpoints: [{ addresses: [addressOf.get('other')!], nodeName: NODE, conditions: { ready: true } }],
+        ports: [{ name: '', port: 80, protocol: 'TCP' }],
+      })
+      const routes = (): string => execFileSync('ip', ['route', 'show', 'dev', 'centaurus0'], { encoding: 'utf8' })
+      assert.equal(await opens(clusterIP, 80), false)
+      host.serviceCIDRs = ['10.96.0.0/11', '172.30.0.0/16']
+      await until('the route', () => routes().includes('172.30.0.0/16'))
+      await until('the Service', () => opens(clusterIP, 80))
+      host.serviceCIDRs = ['10.96.0.0/11']
+      await until('the end of the route', () => !routes().includes('172.30.0.0/16'))
+      assert.match(routes(), /10\.96\.0\.0\/11/)
+    })
+
     it('follows the MTU and the address of its uplink', async () => {
       const mtuOf = (device: string): number =>
         (
@@ -395,5 +420,18 @@ route add default dev eth0
       assert.equal(status, 500)
       assert.match(body, /Pod shop\/ghost is not known here yet/)
     })
+  })
+}
+
+/** Whether a process of this host can open a connection. */
+function opens(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: 1_000 })
+    const end = (isOpen: boolean): void => {
+      socket.destroy()
+      resolve(isOpen)
+    }
+    socket.once('connect', () => end(true)).once('error', () => end(false))
+    socket.once('timeout', () => end(false))
   })
 }

@@ -46,7 +46,8 @@ export interface NetworkDaemonOptions {
   readonly localSocket: string
   /** Blocks of all the cluster's pods. */
   readonly podNetworks: readonly string[]
-  readonly serviceCIDRs: readonly string[]
+  /** Where addresses of Services are; undefined: not known yet. */
+  readonly serviceCIDRs: () => readonly string[] | undefined
   readonly dns: { readonly address: string; readonly domain: string }
   /** Ids of the runtime's sandboxes; undefined: it does not say. */
   readonly listSandboxes: () => Promise<ReadonlySet<string> | undefined>
@@ -84,6 +85,8 @@ export async function startNetworkDaemon(options: NetworkDaemonOptions): Promise
   problem = () => 'This node has no spec.podCIDR yet: the controller node-ipam gives it one'
   const running = (async () => {
     const podCIDR = await waitForBlock(view, { clock, signal: stop.signal })
+    problem = () => 'The API has not said yet which addresses Services have'
+    while (options.serviceCIDRs() === undefined) await clock.sleep(LOOK_MS, { signal: stop.signal })
     const started = await startOnHost(options, { view, podCIDR, closers })
     problem = started.problem
     while (problem() !== undefined) await clock.sleep(LOOK_MS, { signal: stop.signal })
@@ -151,7 +154,7 @@ async function startOnHost(
   })
   closers.push(() => networks.close())
   const wanted = () => hostOptionsOf(options, { view, podCIDR })
-  const keeper = startHostKeeper({ host, podNetworks: hostOptions.podNetworks, dataplane, wanted, clock, logger })
+  const keeper = startHostKeeper({ host, routed: hostOptions, dataplane, wanted, clock, logger })
   closers.push(() => keeper.close())
   const sources: StatusSources = {
     view,
@@ -218,14 +221,20 @@ function hostOptionsOf(
   { view, podCIDR }: Omit<OnHost, 'closers'>,
 ): HostNetworkOptions {
   const nodeAddress = view.ownNode === undefined ? undefined : internalAddressOf(view.ownNode)
-  return { podCIDR, podNetworks: podNetworksOf(view.nodes, podNetworks), serviceCIDRs, stateDir, nodeAddress }
+  return {
+    podCIDR,
+    podNetworks: podNetworksOf(view.nodes, podNetworks),
+    serviceCIDRs: serviceCIDRs() ?? [],
+    stateDir,
+    nodeAddress,
+  }
 }
 
 function keepEgress(
   { podNetworks, serviceCIDRs, client, clock, logger }: NetworkDaemonOptions,
   { closers, sources: { view, dataplane }, nodeIP }: Pick<Servers, 'closers' | 'sources' | 'nodeIP'>,
 ): void {
-  const blocks = () => [...podNetworksOf(view.nodes, podNetworks), ...serviceCIDRs, TRANSIT_CIDR]
+  const blocks = () => [...podNetworksOf(view.nodes, podNetworks), ...(serviceCIDRs() ?? []), TRANSIT_CIDR]
   const egress = startEgress({ view, dataplane, nodeIP, blocks, clock, logger })
   closers.push(() => egress.close())
   const describe = () => describeEgress(view.ownNode, egress.missing)

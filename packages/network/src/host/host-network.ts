@@ -114,7 +114,9 @@ async function runBatch(lines: readonly string[]): Promise<void> {
     const failed = cause instanceof CommandError ? /Command failed -:(\d+)/.exec(cause.stderr)?.[1] : undefined
     const line = failed === undefined ? undefined : lines[Number(failed) - 1]
     const advice =
-      line?.startsWith('route add') === true ? '; the host has another route there: choose other pod networks' : ''
+      line?.startsWith('route add') === true
+        ? '; the host has another route there: choose other pod networks, or another --service-cidr'
+        : ''
     throw new Error(`Cannot set up the host's network: "ip ${line ?? '-batch'}" failed${advice}`, { cause })
   }
 }

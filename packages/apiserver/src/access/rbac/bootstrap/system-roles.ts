@@ -6,7 +6,7 @@ const NETWORK_READS = [
   'get list watch | core | namespaces',
   'get list watch | networking.k8s.io | networkpolicies',
   'get list watch | policy.networking.k8s.io | clusternetworkpolicies',
-  'get list watch | centaurus.io | networkidentities remotenodes subnets vpcs',
+  'get list watch | centaurus.io | networkidentities partitions remotenodes subnets vpcs',
 ]
 
 /** Cluster roles of the components and of everybody who is logged in. Source: plugin/pkg/auth/authorizer/rbac/bootstrappolicy (v1.37). */
