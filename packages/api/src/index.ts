@@ -225,19 +225,24 @@ export {
 } from './centaurus/used-label-keys.ts'
 export {
   DEFAULT_QUALITY,
+  effectiveQuality,
   isBetter,
   NETWORK_CLASSES,
   NETWORK_PRIORITIES,
   podQuality,
-  tenantQualityOf,
   type NetworkClass,
   type NetworkPriority,
   type NetworkQuality,
   type QualityWish,
-  type TenantNetwork,
-  type TenantNetworkMax,
   type TenantQuality,
 } from './centaurus/network-quality.ts'
+export {
+  TENANT_NETWORK_SCHEMA,
+  tenantQualityOf,
+  validateTenantNetwork,
+  type TenantNetwork,
+  type TenantNetworkMax,
+} from './centaurus/tenant-network.ts'
 export { QUALITY_ANNOTATIONS, readQuality, type QualityProblem } from './centaurus/quality-annotations.ts'
 export { outranks, sharedPriority, type MaxPriorityOf, type RankedPod } from './centaurus/shared-priority.ts'
 export {

@@ -205,7 +205,8 @@ async function startTenantParts(
     nodeAuthority: nodes,
     names: controllersOf('Tenant'),
   })
-  const networks = startVpcs({ ...deps, client, store, registryClient: options.registryClient })
+  const { tenants } = server
+  const networks = startVpcs({ ...deps, client, tenants, store, registryClient: options.registryClient })
   return {
     async close() {
       await Promise.all([scheduler.close(), controllers.close(), networks.close()])

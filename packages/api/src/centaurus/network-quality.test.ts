@@ -7,9 +7,8 @@ import {
   NETWORK_CLASSES,
   NETWORK_PRIORITIES,
   podQuality,
-  SYSTEM_QUALITY,
-  tenantQualityOf,
 } from './network-quality.ts'
+import { SYSTEM_QUALITY } from './tenant-network.ts'
 import { QUALITY_ANNOTATIONS, readQuality } from './quality-annotations.ts'
 
 const LEVELS = NETWORK_CLASSES.flatMap((networkClass) =>
@@ -117,29 +116,5 @@ describe('quality of a pod', () => {
       egressBandwidth: 1e6,
       ingressBandwidth: 1e7,
     })
-  })
-})
-
-describe('what operators say of a tenant', () => {
-  it('grants a tenant nothing above others unless it says so, and operators everything', () => {
-    assert.deepEqual(tenantQualityOf('acme', undefined), { defaults: {}, max: DEFAULT_QUALITY })
-    assert.deepEqual(tenantQualityOf('system', { max: { class: 'best-effort' } }), SYSTEM_QUALITY)
-    assert.deepEqual(
-      tenantQualityOf('acme', {
-        class: 'expedited',
-        priority: 'low',
-        ingressBandwidth: '10M',
-        max: { class: 'expedited', egressBandwidth: '1G' },
-      }),
-      {
-        defaults: { networkClass: 'expedited', priority: 'low', ingressBandwidth: 1e7 },
-        max: { networkClass: 'expedited', priority: 'medium', egressBandwidth: 1e9 },
-      },
-    )
-  })
-
-  it('says nothing where it is wrong', () => {
-    const { defaults, max } = tenantQualityOf('acme', { egressBandwidth: 'tea', max: { ingressBandwidth: '1' } })
-    assert.deepEqual([defaults, max], [{}, DEFAULT_QUALITY])
   })
 })

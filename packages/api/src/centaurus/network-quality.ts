@@ -1,6 +1,4 @@
 /** How a pod's packets are treated where they compete with those of others. Whose word counts: decisions/015. */
-import { parseBandwidth } from './bandwidth.ts'
-import { SYSTEM_TENANT } from './names.ts'
 
 /** The best first: what is of a better class goes before all of a worse one. */
 export const NETWORK_CLASSES = ['premium', 'expedited', 'best-effort'] as const
@@ -30,8 +28,6 @@ export interface TenantQuality {
 
 /** What everybody has: the quality of a pod of which nobody says anything, and the most that a tenant may have to whom operators granted nothing. */
 export const DEFAULT_QUALITY: NetworkQuality = Object.freeze({ networkClass: 'best-effort', priority: 'medium' })
-/** Of operators' own pods. */
-export const SYSTEM_QUALITY: TenantQuality = Object.freeze({ defaults: Object.freeze({}), max: undefined })
 
 /** Field by field what the first wish says that says something, and no more than `max`. */
 export function effectiveQuality(wishes: readonly QualityWish[], max: NetworkQuality | undefined): NetworkQuality {
@@ -59,47 +55,6 @@ export function isBetter(a: QualityOrder, b: QualityOrder): boolean {
 }
 
 export type QualityOrder = Pick<NetworkQuality, 'networkClass' | 'priority'>
-
-/** As `Tenant.spec.network` says it. Bandwidths are quantities of bits a second. */
-export interface TenantNetwork {
-  /** Of pods that say nothing; default `best-effort`. */
-  class?: NetworkClass | undefined
-  /** Default `medium`. */
-  priority?: NetworkPriority | undefined
-  /** Of each pod, such as `100M`; absent: no limit. */
-  egressBandwidth?: string | undefined
-  ingressBandwidth?: string | undefined
-  /** The most that a pod may have, whatever it or its namespace say. */
-  max?: TenantNetworkMax | undefined
-}
-
-/** A pod may have everything that is not better than both words together: `expedited` and `medium` allow `best-effort` and `high` too. */
-export interface TenantNetworkMax {
-  /** Default `best-effort`. */
-  class?: NetworkClass | undefined
-  /** Default `medium`. */
-  priority?: NetworkPriority | undefined
-  /** Absent: pods may be as fast as they can. */
-  egressBandwidth?: string | undefined
-  ingressBandwidth?: string | undefined
-}
-
-/** What the operators' words mean; `system` is theirs and has no limits. */
-export function tenantQualityOf(tenant: string, network: Readonly<TenantNetwork> | undefined): TenantQuality {
-  if (tenant === SYSTEM_TENANT) return SYSTEM_QUALITY
-  return { defaults: wishOf(network), max: { ...DEFAULT_QUALITY, ...wishOf(network?.max) } }
-}
-
-function wishOf(words: Readonly<TenantNetworkMax> | undefined): QualityWish {
-  const egressBandwidth = parseBandwidth(words?.egressBandwidth)
-  const ingressBandwidth = parseBandwidth(words?.ingressBandwidth)
-  return {
-    ...(words?.class === undefined ? {} : { networkClass: words.class }),
-    ...(words?.priority === undefined ? {} : { priority: words.priority }),
-    ...(typeof egressBandwidth === 'number' ? { egressBandwidth } : {}),
-    ...(typeof ingressBandwidth === 'number' ? { ingressBandwidth } : {}),
-  }
-}
 
 function rankOf({ networkClass, priority }: QualityOrder): number {
   return NETWORK_CLASSES.indexOf(networkClass) * NETWORK_PRIORITIES.length + NETWORK_PRIORITIES.indexOf(priority)

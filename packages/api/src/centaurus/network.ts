@@ -1,7 +1,7 @@
 /** Pod networks of tenants, in `centaurus.io/v1`. */
 import type { Condition, ObjectMeta } from '../generated/types/meta/v1.ts'
 import type { ResourceType } from '../resource-type.ts'
-import type { TenantNetwork } from './network-quality.ts'
+import type { TenantNetwork } from './tenant-network.ts'
 
 /** Every tenant has a network of this name. */
 export const DEFAULT_VPC = 'default'

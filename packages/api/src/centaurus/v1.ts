@@ -1,6 +1,7 @@
 /** Types of our own group, `centaurus.io/v1`: what upstream has no words for. */
 import type { Condition, ObjectMeta } from '../generated/types/meta/v1.ts'
 import type { ResourceType } from '../resource-type.ts'
+import type { TenantNetwork } from './tenant-network.ts'
 
 export {
   DEFAULT_VPC,
@@ -122,6 +123,8 @@ export interface TenantSpec {
   admin?: string | undefined
   /** Highest priority that its pods have beside those of other tenants, whatever its priority classes say; 0 to 1,000,000,000, default 0. */
   maxPriority?: number | undefined
+  /** How its pods use the network: what they have that say nothing, and the most that one may have. */
+  network?: TenantNetwork | undefined
 }
 
 export interface TenantStatus {

@@ -1,4 +1,4 @@
-import { CONDITIONS_SCHEMA } from '@centaurus/api'
+import { CONDITIONS_SCHEMA, TENANT_NETWORK_SCHEMA } from '@centaurus/api'
 import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
 import { FIRST_IDENTITY, IDENTITY_MAX, REPORTED_CHANGES_MAX, VNI_MAX } from '@centaurus/api/centaurus/v1'
 
@@ -54,6 +54,10 @@ export const vpcDefinition = define({
             minimum: FIRST_IDENTITY,
             maximum: IDENTITY_MAX + 1,
             description: 'What the next NetworkIdentity may get; every smaller one may have been used.',
+          },
+          tenantNetwork: {
+            ...TENANT_NETWORK_SCHEMA,
+            description: 'What the operators say of the network use of all pods of the tenant.',
           },
           conditions: CONDITIONS_SCHEMA,
         },

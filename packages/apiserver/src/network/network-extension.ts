@@ -14,6 +14,7 @@ import {
   vpcDefinition,
 } from './definitions.ts'
 import { defaultVpcStays, egressAddressesOfOperators, podNetwork } from './network-admission.ts'
+import { networkQuality } from './quality-admission.ts'
 
 export interface NetworkOptions {
   /** Whether pods of the `system` tenant live here, and not copies of them alone; default true. */
@@ -36,7 +37,7 @@ export function createNetworkExtension({ hostsSystem = true }: NetworkOptions = 
     ]
     registry.change({ added: definitions.flatMap(ownDefinitions).map(withBehavior) })
     return {
-      admission: [podNetwork, defaultVpcStays, egressAddressesOfOperators],
+      admission: [podNetwork, networkQuality, defaultVpcStays, egressAddressesOfOperators],
       bootstrapTenant: (tenant) => ensureDefaultVpc(clientOf(tenant)),
       async start() {
         if (hostsSystem) await ensureDefaultVpc(clientOf(SYSTEM_TENANT))

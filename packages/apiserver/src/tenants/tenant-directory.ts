@@ -1,4 +1,4 @@
-import { notFoundPath, StatusError } from '@centaurus/api'
+import { notFoundPath, StatusError, type TenantNetwork } from '@centaurus/api'
 import { tenants, type Tenant } from '@centaurus/api/centaurus/v1'
 import type { Comparison } from '@centaurus/store'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
@@ -25,6 +25,8 @@ export interface TenantEntry {
   readonly quota: Readonly<Record<string, string>>
   /** How many of its requests are worked on at once: `requests.seats` of its quota; undefined: it says nothing. */
   readonly seats: string | undefined
+  /** How its pods use the network. */
+  readonly network: TenantNetwork | undefined
   /** Grows with each change of the Tenant's spec. */
   readonly generation: number
   /** Revision of the Tenant in this partition's store: what a write of the tenant depends on. */
@@ -126,6 +128,7 @@ export class RegistryTenants implements TenantDirectory {
       isPrivileged: metadata.annotations?.[POD_SECURITY_ANNOTATION] === 'privileged',
       quota,
       seats,
+      network: spec?.network,
       generation: metadata.generation ?? 0,
       revision: Number(metadata.resourceVersion),
     })

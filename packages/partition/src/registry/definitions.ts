@@ -1,4 +1,4 @@
-import { CONDITIONS_SCHEMA } from '@centaurus/api'
+import { CONDITIONS_SCHEMA, TENANT_NETWORK_SCHEMA } from '@centaurus/api'
 import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
 import { VNI_MAX } from '@centaurus/api/centaurus/v1'
 
@@ -91,6 +91,7 @@ export const registryDefinitions: readonly CustomResourceDefinition[] = [
         },
         admin: { type: 'string', minLength: 1, maxLength: 253 },
         maxPriority: { type: 'integer', minimum: 0, maximum: 1_000_000_000 },
+        network: TENANT_NETWORK_SCHEMA,
       },
     },
     status: {
@@ -102,6 +103,8 @@ export const registryDefinitions: readonly CustomResourceDefinition[] = [
     columns: [
       { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
       { name: 'Partition', type: 'string', jsonPath: '.status.partition' },
+      { name: 'Max Class', type: 'string', jsonPath: '.spec.network.max.class', priority: 1 },
+      { name: 'Max Egress', type: 'string', jsonPath: '.spec.network.max.egressBandwidth', priority: 1 },
       { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
     ],
   }),
@@ -112,7 +115,7 @@ interface DefinitionParts {
   readonly spec: JSONSchemaProps
   /** Fields beside `conditions`. */
   readonly status: Record<string, JSONSchemaProps>
-  readonly columns: { name: string; type: string; jsonPath: string }[]
+  readonly columns: { name: string; type: string; jsonPath: string; priority?: number }[]
 }
 
 function define({ names, spec, status, columns }: DefinitionParts): CustomResourceDefinition {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { isStatus } from '@centaurus/api'
+import { isStatus, type TenantNetwork } from '@centaurus/api'
 import { customresourcedefinitions } from '@centaurus/api/apiextensions/v1'
 import { partitions, tenants, type Tenant } from '@centaurus/api/centaurus/v1'
 import { configmaps, namespaces, services } from '@centaurus/api/core/v1'
@@ -114,6 +114,18 @@ describe('the life of a tenant', () => {
     await until(async () => (await admin()) === 'bob')
     await clientOf('beta').create(configmaps, { metadata: { namespace: 'default', name: 'c' } })
     await until(async () => (await find('beta'))?.status?.used?.['count/configmaps'] === '1')
+  })
+
+  it('has nothing of the network by default that it may not have', async () => {
+    const create = (network: TenantNetwork) =>
+      test.client.create(tenants, { metadata: { name: 'swift' }, spec: { network } }, { dryRun: true })
+    await create({ class: 'expedited', egressBandwidth: '1G', max: { class: 'premium', egressBandwidth: '10G' } })
+    await assert.rejects(
+      create({ class: 'expedited' }),
+      /spec.network.class: Invalid value: "expedited": pods would have expedited and medium, and `max` grants best-effort/,
+    )
+    await assert.rejects(create({ max: { ingressBandwidth: '10m' } }), /max.ingressBandwidth: .*"m" means a thousandth/)
+    await assert.rejects(create({ class: 'gold' } as object), /spec.network.class: Unsupported value: "gold"/)
   })
 
   it('ends with all that it has, and begins clean again', async () => {

@@ -1,5 +1,14 @@
-import { FieldPath, forbidden, invalid, invalidObject, refuseTenantName, type KubeObject } from '@centaurus/api'
-import { partitions, tenants } from '@centaurus/api/centaurus/v1'
+import {
+  deepEqual,
+  FieldPath,
+  forbidden,
+  invalid,
+  invalidObject,
+  refuseTenantName,
+  validateTenantNetwork,
+  type KubeObject,
+} from '@centaurus/api'
+import { partitions, tenants, type Tenant } from '@centaurus/api/centaurus/v1'
 import type { CreateExtension, ObjectReader, WriteCheck } from '@centaurus/apiserver'
 import { TENANT_FINALIZER } from './plan-tenant.ts'
 
@@ -32,13 +41,21 @@ function isTenants({ group, resource }: { readonly group: string; readonly resou
 const checkTenant: WriteCheck = {
   group: tenants.group,
   resource: tenants.resource,
-  check({ operation, object }) {
+  check({ operation, object, old }) {
+    if (operation !== 'delete') checkNetwork(object as Tenant, old as Tenant | undefined)
     if (operation !== 'create') return
     const name = object?.metadata.name ?? ''
     const why = refuseTenantName(name)
     if (why === undefined) return
     throw invalidObject(tenants, name, [invalid(new FieldPath('metadata').child('name'), name, why)])
   },
+}
+
+/** One that was wrong before is left alone. */
+function checkNetwork({ metadata, spec }: Readonly<Tenant>, old: Readonly<Tenant> | undefined): void {
+  if (spec?.network === undefined || deepEqual(spec.network, old?.spec?.network)) return
+  const errors = validateTenantNetwork(spec.network, new FieldPath('spec').child('network'))
+  if (errors.length > 0) throw invalidObject(tenants, metadata.name ?? '', errors)
 }
 
 function createPartitionCheck(reader: ObjectReader): WriteCheck {

@@ -1,4 +1,5 @@
 import {
+  deepEqual,
   formatTime,
   isInPodNetwork,
   isStatus,
@@ -12,6 +13,7 @@ import {
 } from '@centaurus/api'
 import { networkidentities, subnets, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
 import { pods, type Pod } from '@centaurus/api/core/v1'
+import type { TenantDirectory } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import {
   createWorkQueue,
@@ -21,13 +23,14 @@ import {
   type InformerFactory,
   type RunningController,
 } from '@centaurus/client'
-import { numberedStatus, planVpc } from './plan-vpc.ts'
+import { numberedStatus, planVpc, toldStatus } from './plan-vpc.ts'
 import { takeVni, type VniAllocatorDeps } from './vni-allocator.ts'
 
 const WORKERS = 4
 const DELETES_AT_ONCE = 32
 /** Pods by the name of their network. */
 const BY_VPC = 'vpc'
+const BY_TENANT = 'tenant'
 /** Of a network that goes, many pods go at once. */
 const LAST_PODS_DELAY_MS = 100
 
@@ -36,11 +39,13 @@ export interface VpcsDeps extends VniAllocatorDeps {
   readonly informers: InformerFactory
   /** Of the same view. */
   readonly client: Client
+  /** Who says how the pods of each tenant use the network. */
+  readonly tenants: Pick<TenantDirectory, 'find' | 'onChange'>
   readonly clock: Clock
   readonly logger: Logger
 }
 
-/** Gives networks their numbers, and lets those go that are deleted and have no pods. Run it in one server of a partition at a time. */
+/** Gives networks their numbers, has them say what operators grant their tenants, and lets those go that are deleted and have no pods. Run it in one server of a partition at a time. */
 export function startVpcs(deps: VpcsDeps): RunningController {
   const { informers, clock, logger } = deps
   const queue = createWorkQueue({ clock })
@@ -52,7 +57,14 @@ export function startVpcs(deps: VpcsDeps): RunningController {
   ] as unknown as readonly Owned[] // they differ in what they hold beside `spec.vpc`
   podInformer.addIndex(BY_VPC, (pod) => (isInPodNetwork(pod) ? [vpcNameOf(pod)] : []))
   const add = ({ metadata: { name } }: Stored<Vpc>): void => queue.add(name)
+  vpcInformer.addIndex(BY_TENANT, (vpc) => [tenantOfViewed(vpc)])
   const stops = [
+    // a Tenant changes with all that its tenant uses; of that its networks say nothing
+    deps.tenants.onChange((tenant) => {
+      const network = deps.tenants.find(tenant)?.network
+      for (const vpc of vpcInformer.byIndex(BY_TENANT, tenant))
+        if (!deepEqual(vpc.status?.tenantNetwork, network)) add(vpc)
+    }),
     vpcInformer.addHandler({ onAdd: add, onUpdate: add }),
     podInformer.addHandler({
       onDelete: (pod) => addTerminating(vpcNameOf(pod)),
@@ -104,14 +116,15 @@ async function reconcileVpc(vpc: Stored<Vpc>, work: VpcWork): Promise<void> {
   const own = splitQualifiedName(name)?.name ?? name
   const isDeleted = vpc.metadata.deletionTimestamp !== undefined
   const isUsed = !isDeleted || work.podInformer.byIndex(BY_VPC, name).length > 0
-  const step = planVpc(vpc, { tenant, name: own, isUsed })
-  if (step.type === 'number') {
-    const vni = step.vni ?? (await takeVni(work))
-    await work.client.updateStatus(vpcs, {
-      ...vpc,
-      status: numberedStatus(vpc, vni, formatTime(work.clock.now())),
-    })
-  } else if (step.type === 'release') await release(vpc, work)
+  const tenantNetwork = work.tenants.find(tenant)?.network
+  const step = planVpc(vpc, { tenant, name: own, isUsed, tenantNetwork })
+  if (step.type === 'release') await release(vpc, work)
+  else if (step.type !== 'nothing') {
+    const { status } = vpc
+    const vni = step.type === 'tell' ? undefined : (step.vni ?? (await takeVni(work)))
+    const numbered = vni === undefined ? status : numberedStatus(vpc, { vni, now: formatTime(work.clock.now()) })
+    await work.client.updateStatus(vpcs, { ...vpc, status: toldStatus(numbered, tenantNetwork) })
+  }
 }
 
 async function release({ metadata: { name } }: Stored<Vpc>, { client, owned }: VpcWork): Promise<void> {

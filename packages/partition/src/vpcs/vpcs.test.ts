@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { ALL_TENANTS, isStatus } from '@centaurus/api'
+import { isDeepStrictEqual } from 'node:util'
+import { ALL_TENANTS, isStatus, type TenantNetwork } from '@centaurus/api'
 import { networkidentities, partitions, tenants, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
 import { pods, type Pod } from '@centaurus/api/core/v1'
 import { createNetworkExtension, SERVER_USER } from '@centaurus/apiserver'
@@ -107,7 +108,7 @@ describe('networks of tenants', () => {
   const start = (): void => {
     const client = test.server.client({ ...SERVER_USER, tenant: ALL_TENANTS })
     informers = createInformerFactory(client, { clock: systemClock, random: systemRandom, logger: silentLogger })
-    const deps = { store: test.store, registryClient: test.client, informers, client }
+    const deps = { store: test.store, registryClient: test.client, informers, client, tenants: test.server.tenants }
     controller = startVpcs({ ...deps, clock: systemClock, logger: silentLogger })
   }
   const stop = async (): Promise<void> => {
@@ -155,6 +156,36 @@ describe('networks of tenants', () => {
     assert.equal((await numbered(acme, 'default')).status?.vni, VNI_BLOCK)
   })
 
+  it('say what operators grant their tenant, as long as they do', async () => {
+    const told = async (name: string, network: TenantNetwork | undefined): Promise<void> =>
+      until(async () => isDeepStrictEqual((await acme.get(vpcs, { name })).status?.tenantNetwork, network))
+    const grant = async (network: TenantNetwork | undefined): Promise<void> => {
+      const { spec, ...acmes } = await test.client.get(tenants, { name: 'acme' })
+      await test.client.update(tenants, { ...acmes, spec: { ...spec, network } })
+    }
+    const network: TenantNetwork = { egressBandwidth: '10M', max: { class: 'expedited' } }
+    await grant(network)
+    await told('default', network)
+    await told('late', network)
+    await acme.create(vpcs, { metadata: { name: 'later' } })
+    const { status } = await numbered(acme, 'later')
+    assert.deepEqual(status?.tenantNetwork, network, 'nodes hear of it with the number')
+    const { resourceVersion } = (await acme.get(vpcs, { name: 'later' })).metadata
+    const seen = await test.client.get(tenants, { name: 'acme' })
+    await test.client.updateStatus(tenants, { ...seen, status: { ...seen.status, used: { pods: '1' } } })
+    await acme.create(vpcs, { metadata: { name: 'last' } })
+    await numbered(acme, 'last')
+    assert.equal((await acme.get(vpcs, { name: 'later' })).metadata.resourceVersion, resourceVersion)
+    await grant(undefined)
+    await told('later', undefined)
+    assert.equal((await numbered(acme, 'later')).status?.vni, status?.vni)
+    await stop()
+    await grant(network)
+    start()
+    await told('default', network)
+    assert.equal((await test.client.get(vpcs, { name: 'default' })).status?.tenantNetwork, undefined)
+  })
+
   it('go when their last pod has gone, with what belongs to them, and their numbers do not come back', async () => {
     const pod: Pod = {
       metadata: { name: 'a', namespace: 'default', annotations: { 'centaurus.io/vpc': 'blue' } },
@@ -175,6 +206,6 @@ describe('networks of tenants', () => {
       ['id-default'],
     )
     await acme.create(vpcs, { metadata: { name: 'blue' } })
-    assert.equal((await numbered(acme, 'blue')).status?.vni, VNI_BLOCK + 3)
+    assert.equal((await numbered(acme, 'blue')).status?.vni, VNI_BLOCK + 5)
   })
 })

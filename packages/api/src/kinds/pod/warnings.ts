@@ -2,6 +2,7 @@ import type { Container, NodeSelectorTerm, Pod, PodSpec, PodTemplateSpec } from 
 import { checkDnsLabel } from '../../meta/names.ts'
 import { FieldPath } from '../../status/field-error.ts'
 import { tryQuantity } from '../shared/check.ts'
+import { hostQualityWarnings } from './quality-warnings.ts'
 
 const NANOS = 1_000_000_000n
 const BYTE_RESOURCES = ['memory', 'ephemeral-storage']
@@ -48,12 +49,13 @@ export function hostNameWarnings(name: string | undefined, use = 'Pod names and 
 }
 
 /** What is odd about a pod or a template that stands at `path`. Source: warningsForPodSpecAndMeta, pkg/api/pod/warnings.go v1.37. */
-export function templateWarnings({ metadata, spec }: Readonly<Pod | PodTemplateSpec>, path: FieldPath): string[] {
+export function templateWarnings(template: Readonly<Pod | PodTemplateSpec>, path: FieldPath): string[] {
+  const { metadata, spec } = template
   if (spec === undefined) return []
   const annotations = metadata?.annotations ?? {}
   const annotationsPath = path.child('metadata').child('annotations')
   const at = path.child('spec')
-  const warnings = nodeLabelWarnings(spec, at)
+  const warnings = [...nodeLabelWarnings(spec, at), ...hostQualityWarnings(template, path)]
   for (const [key, message] of Object.entries(ANNOTATIONS)) {
     if (annotations[key] !== undefined) warnings.push(`${String(annotationsPath.key(key))}: ${message}`)
   }

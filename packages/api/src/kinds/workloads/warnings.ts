@@ -1,6 +1,7 @@
 import type { PodTemplateSpec } from '../../generated/types/core/v1.ts'
 import { FieldPath } from '../../status/field-error.ts'
 import type { KubeObject } from '../behavior.ts'
+import { qualityWarnings } from '../pod/quality-warnings.ts'
 import { hostNameWarnings, templateWarnings } from '../pod/warnings.ts'
 import { semanticEqual } from '../shared/deep-equal.ts'
 
@@ -19,5 +20,6 @@ interface WorkloadWarnings {
 export function workloadWarnings({ object, path, template, oldTemplate, isNameUsed }: WorkloadWarnings): string[] {
   if (template === undefined || (oldTemplate !== undefined && semanticEqual(template, oldTemplate))) return []
   const named = isNameUsed && oldTemplate === undefined ? hostNameWarnings(object.metadata.name) : []
-  return [...named, ...templateWarnings(template, new FieldPath(path))]
+  const at = new FieldPath(path)
+  return [...named, ...templateWarnings(template, at), ...qualityWarnings(template, at)]
 }
