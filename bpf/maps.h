@@ -50,6 +50,12 @@ TABLE(drops, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counter, DROP_REASONS_COUN
 
 TABLE(log_budgets, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct log_budget, 1, 0);
 
+/* Written by programs alone. Arrays: an index is no look-up. */
+TABLE(level_clocks, BPF_MAP_TYPE_ARRAY, __u32, struct shaper_clock, SHAPING_LEVELS, 0);
+TABLE(shaper_clocks, BPF_MAP_TYPE_ARRAY, __u32, struct shaper_clock, SHAPERS_MAX, 0);
+TABLE(level_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct shaper_counter, SHAPING_LEVELS, 0);
+TABLE(shaper_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct shaper_counter, SHAPERS_MAX, 0);
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, DROP_LOG_BYTES);
@@ -57,6 +63,9 @@ struct {
 
 /* Reading it is no look-up. Written by the daemon through mmap(2), so every read must be volatile. */
 volatile struct host_state state SEC(".data.state");
+
+/* As above. */
+volatile struct shaping_config shaping SEC(".data.shaping");
 
 #define CONFIG (state.config)
 

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import {
   type Dataplane,
+  DEFAULT_SHAPER,
   type Endpoint,
   LocalSets,
   openPrograms,
@@ -143,7 +144,7 @@ interface Applied {
 }
 
 function endpointOf(ip: string, { identity, ifindex }: Pick<Endpoint, 'identity' | 'ifindex'>): Endpoint {
-  const shared = { vni: VNI, routeDomain: 0, blockPrefix: 24, policySet: 0 }
+  const shared = { vni: VNI, routeDomain: 0, blockPrefix: 24, policySet: 0, shaper: DEFAULT_SHAPER }
   return { ...shared, ip, hostIP: ip, mac: '0a:ce:00:00:00:01', ifindex, identity }
 }
 

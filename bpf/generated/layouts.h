@@ -11,6 +11,8 @@ struct address {
 #define BACKEND_SERVES 8
 #define CIDRS_EGRESS 1
 #define CIDRS_INGRESS 0
+#define CLOCK_SHIFT 5
+#define COST_SHIFT 19
 #define CT_ANSWERED 2
 #define CT_CLOSED 4
 #define CT_ESTABLISHED 1
@@ -24,17 +26,20 @@ struct address {
 #define CT_TRANSLATED 4
 #define CT_VIA_HOST 8
 #define CT_VIA_NODE 16
+#define DEFAULT_LEVEL 7
 #define EGRESS_HERE 1
 #define EGRESS_MARK 3456106496
 #define ENDPOINT_EGRESS 1
 #define GENEVE_OPTION_CLASS 371
 #define GENEVE_PORT 6081
+#define HOST_LEVEL 9
 #define IDENTITY_HOST 1
 #define IDENTITY_UNKNOWN 0
 #define IDENTITY_WORLD 2
 #define LIST_OPEN 4294967295
 #define LIST_SEGMENTS_MAX 64
 #define OWN_ADDRESSES_MAX 16
+#define POD_LEVELS 9
 #define POLICY_SETS_MAX 16384
 #define PRECEDENCE_LAST 65535
 #define SEGMENT_ALLOW 1
@@ -57,6 +62,15 @@ struct address {
 #define SET_EGRESS_ISOLATED 8
 #define SET_INGRESS_CIDRS 2
 #define SET_USED 1
+#define SHAPERS_MAX 4112
+#define SHAPERS_RESERVED 16
+#define SHAPER_FLOWS 32
+#define SHAPER_TAG 32768
+#define SHAPER_USED 1
+#define SHAPING_CLASSES 2
+#define SHAPING_LEVELS 10
+#define SHAPING_NONE 0
+#define SHAPING_STAMPS 1
 #define TUNNEL_OVERHEAD 58
 
 enum drop_reason {
@@ -91,8 +105,11 @@ enum drop_reason {
 	DROP_SERVICE_SOURCE = 28,
 	DROP_SERVICE_PORTS = 29,
 	DROP_NO_EGRESS = 30,
+	DROP_EGRESS_BANDWIDTH = 31,
+	DROP_INGRESS_BANDWIDTH = 32,
+	DROP_UPLINK_FULL = 33,
 };
-#define DROP_REASONS_COUNT 31
+#define DROP_REASONS_COUNT 34
 
 struct cidr {
 	__u32 list;
@@ -223,8 +240,10 @@ struct endpoint {
 	__u8 mac[6];
 	__u8 block_prefix;
 	__u8 flags;
+	__u16 shaper;
+	__u8 pad[2];
 };
-_Static_assert(sizeof(struct endpoint) == 60, "struct endpoint");
+_Static_assert(sizeof(struct endpoint) == 64, "struct endpoint");
 _Static_assert(__builtin_offsetof(struct endpoint, ip) == 0, "struct endpoint");
 _Static_assert(__builtin_offsetof(struct endpoint, host_ip) == 16, "struct endpoint");
 _Static_assert(__builtin_offsetof(struct endpoint, vni) == 32, "struct endpoint");
@@ -235,6 +254,8 @@ _Static_assert(__builtin_offsetof(struct endpoint, route_domain) == 48, "struct 
 _Static_assert(__builtin_offsetof(struct endpoint, mac) == 52, "struct endpoint");
 _Static_assert(__builtin_offsetof(struct endpoint, block_prefix) == 58, "struct endpoint");
 _Static_assert(__builtin_offsetof(struct endpoint, flags) == 59, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, shaper) == 60, "struct endpoint");
+_Static_assert(__builtin_offsetof(struct endpoint, pad) == 62, "struct endpoint");
 
 struct endpoint_key {
 	__u32 vni;
@@ -329,6 +350,20 @@ struct identity_key {
 _Static_assert(sizeof(struct identity_key) == 8, "struct identity_key");
 _Static_assert(__builtin_offsetof(struct identity_key, vni) == 0, "struct identity_key");
 _Static_assert(__builtin_offsetof(struct identity_key, id) == 4, "struct identity_key");
+
+struct level_config {
+	__u64 cost;
+	__u64 bandwidth;
+	__u32 priority;
+	__u8 dscp;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct level_config) == 24, "struct level_config");
+_Static_assert(__builtin_offsetof(struct level_config, cost) == 0, "struct level_config");
+_Static_assert(__builtin_offsetof(struct level_config, bandwidth) == 8, "struct level_config");
+_Static_assert(__builtin_offsetof(struct level_config, priority) == 16, "struct level_config");
+_Static_assert(__builtin_offsetof(struct level_config, dscp) == 20, "struct level_config");
+_Static_assert(__builtin_offsetof(struct level_config, pad) == 21, "struct level_config");
 
 struct segment {
 	__u32 start;
@@ -591,3 +626,55 @@ _Static_assert(__builtin_offsetof(struct service_state, epoch) == 0, "struct ser
 _Static_assert(__builtin_offsetof(struct service_state, pad) == 4, "struct service_state");
 _Static_assert(__builtin_offsetof(struct service_state, addresses) == 8, "struct service_state");
 _Static_assert(__builtin_offsetof(struct service_state, node_ports) == 8200, "struct service_state");
+
+struct shaper_clock {
+	__u64 next;
+	__u64 ingress;
+	__u64 flows[32];
+};
+_Static_assert(sizeof(struct shaper_clock) == 272, "struct shaper_clock");
+_Static_assert(__builtin_offsetof(struct shaper_clock, next) == 0, "struct shaper_clock");
+_Static_assert(__builtin_offsetof(struct shaper_clock, ingress) == 8, "struct shaper_clock");
+_Static_assert(__builtin_offsetof(struct shaper_clock, flows) == 16, "struct shaper_clock");
+
+struct shaper_config {
+	__u64 egress_cost;
+	__u64 ingress_cost;
+	__u64 egress_bandwidth;
+	__u64 ingress_bandwidth;
+	__u32 level;
+	__u32 flags;
+};
+_Static_assert(sizeof(struct shaper_config) == 40, "struct shaper_config");
+_Static_assert(__builtin_offsetof(struct shaper_config, egress_cost) == 0, "struct shaper_config");
+_Static_assert(__builtin_offsetof(struct shaper_config, ingress_cost) == 8, "struct shaper_config");
+_Static_assert(__builtin_offsetof(struct shaper_config, egress_bandwidth) == 16, "struct shaper_config");
+_Static_assert(__builtin_offsetof(struct shaper_config, ingress_bandwidth) == 24, "struct shaper_config");
+_Static_assert(__builtin_offsetof(struct shaper_config, level) == 32, "struct shaper_config");
+_Static_assert(__builtin_offsetof(struct shaper_config, flags) == 36, "struct shaper_config");
+
+struct shaper_counter {
+	__u64 packets;
+	__u64 bytes;
+	__u64 drops;
+	__u64 drop_bytes;
+	__u64 marks;
+};
+_Static_assert(sizeof(struct shaper_counter) == 40, "struct shaper_counter");
+_Static_assert(__builtin_offsetof(struct shaper_counter, packets) == 0, "struct shaper_counter");
+_Static_assert(__builtin_offsetof(struct shaper_counter, bytes) == 8, "struct shaper_counter");
+_Static_assert(__builtin_offsetof(struct shaper_counter, drops) == 16, "struct shaper_counter");
+_Static_assert(__builtin_offsetof(struct shaper_counter, drop_bytes) == 24, "struct shaper_counter");
+_Static_assert(__builtin_offsetof(struct shaper_counter, marks) == 32, "struct shaper_counter");
+
+struct shaping_config {
+	__u32 mode;
+	__u32 overhead_bytes;
+	struct level_config levels[10];
+	struct shaper_config shapers[4112];
+};
+_Static_assert(sizeof(struct shaping_config) == 164728, "struct shaping_config");
+_Static_assert(__builtin_offsetof(struct shaping_config, mode) == 0, "struct shaping_config");
+_Static_assert(__builtin_offsetof(struct shaping_config, overhead_bytes) == 4, "struct shaping_config");
+_Static_assert(__builtin_offsetof(struct shaping_config, levels) == 8, "struct shaping_config");
+_Static_assert(__builtin_offsetof(struct shaping_config, shapers) == 248, "struct shaping_config");

@@ -70,6 +70,16 @@ export type {
   ServiceProtocol,
   ServiceTables,
 } from './services/service-tables.ts'
+export {
+  classOf,
+  DEFAULT_SHAPER,
+  LEVEL_DSCP,
+  levelOf,
+  levelShaper,
+  listLevels,
+  nameOfLevel,
+  type Level,
+} from './qos/levels.ts'
 export { buildPrograms, type BuildOptions } from './kernel/build-programs.ts'
 export { DataplaneError } from './kernel/dataplane-error.ts'
 export { DROP_REASONS, type DropReason } from './layouts/reasons.ts'

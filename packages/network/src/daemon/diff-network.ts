@@ -153,6 +153,7 @@ function isSameEndpoint(a: AppliedEndpoint, b: AppliedEndpoint): boolean {
     a.ip === b.ip &&
     a.routeDomain === b.routeDomain &&
     a.blockPrefix === b.blockPrefix &&
-    a.hasEgress === b.hasEgress
+    a.hasEgress === b.hasEgress &&
+    a.shaper === b.shaper
   )
 }

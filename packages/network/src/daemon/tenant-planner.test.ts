@@ -127,6 +127,7 @@ const local = (name: string, last: number, known = 0): LocalPod => ({
     routeDomain: 0,
     blockPrefix: 24,
     identity: known,
+    shaper: 8,
   },
   reference: { namespace: 'shop', name, uid: undefined, containerId: name },
 })

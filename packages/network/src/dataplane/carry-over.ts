@@ -10,7 +10,7 @@ import { countPossibleCpus, mapNameOf, type OpenPrograms } from './open-programs
 /** Written by programs: what they hold is known nowhere else. */
 const FLOW_TABLES = ['ct', 'fragments', 'service_flows', 'service_clients']
 /** Read by people; begin at zero when they can't be shared. */
-const COUNTER_TABLES = ['rule_hits', 'drops']
+const COUNTER_TABLES = ['rule_hits', 'drops', 'level_counters', 'shaper_counters']
 /** Written by daemons, each group as a whole: its tables name each other's entries. What is not carried over, the daemon's plan fills. */
 const PLAN_GROUPS = {
   pods: [
@@ -26,12 +26,13 @@ const PLAN_GROUPS = {
     'identities',
     'egresses',
     'own_blocks',
+    '.data.shaping',
   ],
   services: ['.data.services', 'service_frontends', 'service_chunks', 'service_backends', 'service_sources'],
 } as const
 export type PlanGroup = keyof typeof PLAN_GROUPS
-/** Nothing in them is older than a second. */
-const PASSING_TABLES = ['log_budgets', 'service_scratches']
+/** Nothing in them is older than two seconds. */
+const PASSING_TABLES = ['log_budgets', 'service_scratches', 'level_clocks', 'shaper_clocks']
 /** Every table must be in one of the lists. */
 export const KNOWN_TABLES = [...FLOW_TABLES, ...COUNTER_TABLES, ...Object.values(PLAN_GROUPS).flat(), ...PASSING_TABLES]
 /** They name backends by their places. */

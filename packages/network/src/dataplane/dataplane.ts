@@ -1,5 +1,6 @@
 import type { PolicySet, PolicySetPeers, RuleId } from '../policy/policy-set.ts'
 import type { ServiceTables } from '../services/service-tables.ts'
+import type { Level } from '../qos/levels.ts'
 import type { HostFacts } from './open-tables.ts'
 import type { TableProblem } from '../services/table-state.ts'
 
@@ -22,6 +23,41 @@ export interface Endpoint {
   readonly blockPrefix: number
   /** What it sends to the world leaves by its network's {@link Egress}, or not at all. */
   readonly hasEgress?: boolean
+  /** Number of its {@link Shaper}: one of its own, or from `levelShaper` one that pods of a level without limits have in common. */
+  readonly shaper: number
+}
+
+/** A pod's level, and the limits of what it sends to other hosts and gets. */
+export interface Shaper {
+  /** 16 to 4,111; those below are the levels' own. */
+  readonly id: number
+  readonly level: Level
+  /** Bits a second, 8,000 at least; undefined: as much as its level has. */
+  readonly egressBandwidth?: number
+  readonly ingressBandwidth?: number
+}
+
+/** How what leaves by the uplinks is shaped. */
+export interface Shaping {
+  /** `edt`: times of departure, which fq must keep on every leaf; `htb`: the class of HTB in skb->priority, see `classOf`; `none`: nothing but DSCP. */
+  readonly mode: 'edt' | 'htb' | 'none'
+  /** By level 0 to 9, bits a second; undefined: not limited. */
+  readonly rates: readonly (number | undefined)[]
+  /** Of a packet on the wire beside its Ethernet frame; 24 for Ethernet: preamble, sum and gap. */
+  readonly overheadBytes: number
+}
+
+/** Since the programs were loaded, summed over CPUs. */
+export interface ShaperCounts {
+  readonly packets: number
+  /** On the wire: with {@link Shaping.overheadBytes}. */
+  readonly bytes: number
+  readonly drops: number
+  readonly dropBytes: number
+  /** Packets that were told to be of a congested way (ECN). */
+  readonly marks: number
+  /** What waits: the time that it takes to send. */
+  readonly backlogNs: number
 }
 
 /** A block of pod addresses and the node that has it. */
@@ -124,6 +160,16 @@ export interface Dataplane {
   /** Takes note of another uplink, or of other addresses and sizes of the host. */
   setHost(host: HostFacts): void
   readCounters(): Counters
+  /** Adds or replaces; the next packet sees it, and what waits already keeps its time. */
+  setShaper(shaper: Shaper): void
+  /** Endpoints must not name it any more. */
+  removeShaper(id: number): void
+  listShapers(): Shaper[]
+  setShaping(shaping: Shaping): void
+  readShaping(): Shaping
+  readLevels(): (ShaperCounts & { readonly level: Level })[]
+  /** Of every shaper in {@link listShapers}: what it sent. */
+  readShapers(): (ShaperCounts & { readonly id: number })[]
   /** How full the tables are whose entries come and go. */
   readTables(): TableFill[]
   /** Programs on devices of the host; those of pods are not among them. */

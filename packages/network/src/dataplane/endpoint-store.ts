@@ -1,5 +1,6 @@
 import type { BpfMap } from '../kernel/bpf-map.ts'
 import { deviceKey, endpoint, ENDPOINT_EGRESS, endpointKey } from '../layouts/layouts.ts'
+import { DEFAULT_SHAPER } from '../qos/levels.ts'
 import type { Endpoint } from './dataplane.ts'
 
 /** Network of the addresses by which a host knows its own pods. */
@@ -73,8 +74,9 @@ export class EndpointStore {
 }
 
 function decodeEndpoint(record: Uint8Array): Endpoint {
-  const { flags, ...known } = endpoint.decode(record)
-  return { ...known, ...((flags & ENDPOINT_EGRESS) === 0 ? {} : { hasEgress: true }) }
+  const { flags, shaper, ...known } = endpoint.decode(record)
+  // versions before shapers wrote none
+  return { ...known, shaper: shaper || DEFAULT_SHAPER, ...((flags & ENDPOINT_EGRESS) === 0 ? {} : { hasEgress: true }) }
 }
 
 function keyText({ vni, ip }: Pick<Endpoint, 'vni' | 'ip'>): string {

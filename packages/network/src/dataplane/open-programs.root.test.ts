@@ -22,6 +22,7 @@ const POD = {
   mac: '0a:ce:0a:f4:03:07',
   blockPrefix: 24,
   flags: 0,
+  shaper: 8,
 }
 const KEY = endpointKey.encode({ vni: 5, ip: '10.244.3.7' })
 

@@ -9,6 +9,7 @@ import { countPossibleCpus, type OpenPrograms } from './open-programs.ts'
 import { PolicySetStore } from './policy-set-store.ts'
 import { readCounters } from './read-counters.ts'
 import { RouteStore } from './route-store.ts'
+import { ShapingTables } from './shaping-tables.ts'
 
 const DROP_LOG_PER_SECOND = 100
 /** Tables that can be full. */
@@ -51,14 +52,10 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
   writeConfig(state, host)
   const endpoints = new EndpointStore({ endpoints: map('endpoints'), devices: map('devices') })
   const routes = new RouteStore({ routes: map('routes'), networks: map('networks'), state })
-  const sets = new PolicySetStore({
-    state,
-    pairs: map('pairs'),
-    cidrs: map('cidrs'),
-    lists: map('lists'),
-    ruleHits: map('rule_hits'),
-  })
+  const [pairs, cidrs, lists, ruleHits] = [map('pairs'), map('cidrs'), map('lists'), map('rule_hits')]
+  const sets = new PolicySetStore({ state, pairs, cidrs, lists, ruleHits })
   const serviceWriter = createServiceWriter(map)
+  const shaping = new ShapingTables(map, (id) => endpoints.list().find(({ shaper }) => shaper === id)?.ip)
   /** A set of an earlier daemon that nobody asked for again goes with its last pod. */
   const dropLeft = (before: Endpoint | undefined): void => {
     if (before !== undefined && sets.isLeft(before.policySet) && !endpoints.usesSet(before.policySet))
@@ -68,6 +65,7 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
     setEndpoint(endpoint) {
       if (endpoint.policySet !== 0 && !sets.has(endpoint.policySet))
         throw new DataplaneError(`Cannot give pod ${endpoint.ip} policy set ${endpoint.policySet}: there is none`)
+      shaping.require(endpoint)
       const before = endpoints.set(endpoint)
       if (before?.policySet !== endpoint.policySet) dropLeft(before)
     },
@@ -106,7 +104,11 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
     readTables: () =>
       COUNTED_TABLES.map((name) => ({ name, entries: map(name).count(), maxEntries: map(name).maxEntries })),
     readCounters: () => readCounters({ drops: map('drops'), rules: map('rule_hits') }),
-    close: () => state.close(),
+    ...shaping.calls(),
+    close() {
+      state.close()
+      shaping.close()
+    },
   }
 }
 

@@ -101,6 +101,7 @@ describe('how networks reach the world by addresses of their own', () => {
       identity: 300,
       routeDomain: 0,
       blockPrefix: 24,
+      shaper: 8,
     }
     const flagged = withEgress(pod, vpc(5, [on('n2')]))
     assert.equal(flagged.hasEgress, true)

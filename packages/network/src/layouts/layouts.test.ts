@@ -16,7 +16,7 @@ describe('Layouts shared with the kernel', () => {
   it('have the sizes and offsets that C asserts', () => {
     const sizes = Object.fromEntries(listStructs().map((item) => [item.name, item.size]))
     assert.equal(sizes['endpoint_key'], 20)
-    assert.equal(sizes['endpoint'], 60)
+    assert.equal(sizes['endpoint'], 64)
     assert.equal(sizes['segment'], 12)
     assert.equal(sizes['list'], 4 + 64 * 12)
     assert.equal(sizes['ct_key'], 44)
@@ -45,6 +45,7 @@ describe('Layouts shared with the kernel', () => {
       mac: '0a:ce:0a:f4:03:09',
       blockPrefix: 24,
       flags: 1,
+      shaper: 4111,
     }
     assert.deepEqual(endpoint.decode(endpoint.encode(value)), value)
     const key = { vni: 1, low: '10.0.0.1', high: '10.0.0.2', lowPort: 80, highPort: 65535, protocol: 6 }

@@ -75,6 +75,9 @@ export const endpoint = struct('endpoint', {
   mac,
   blockPrefix: u8,
   flags: u8,
+  /** See layouts/shaping.ts. */
+  shaper: u16,
+  pad: padding(2),
 })
 /** Bit of {@link endpoint}'s flags: what the pod sends to the world leaves by its network's {@link egress}. */
 export const ENDPOINT_EGRESS = 1

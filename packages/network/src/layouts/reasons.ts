@@ -31,6 +31,9 @@ export const DROP_REASONS = [
   'ServiceSource',
   'ServicePorts',
   'NoEgress',
+  'EgressBandwidth',
+  'IngressBandwidth',
+  'UplinkFull',
 ] as const
 
 /** Name of a reason, as metrics and explanations say it. */

@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto'
 import * as layouts from './layouts.ts'
 import { DROP_REASONS } from './reasons.ts'
 import * as services from './services.ts'
+import * as shaping from './shaping.ts'
 import type { Struct } from './struct.ts'
 
 const COMMAND = 'node packages/network/src/layouts/write.ts'
 
 /** Exported records, in the order of their description. */
 export function listStructs(): Struct<unknown>[] {
-  const values: readonly unknown[] = Object.values({ ...layouts, ...services })
+  const values: readonly unknown[] = Object.values({ ...layouts, ...services, ...shaping })
   const isStruct = (value: unknown): value is Struct<unknown> =>
     typeof value === 'object' && value !== null && 'fields' in value
   return sortByUse(values.filter(isStruct))
@@ -41,7 +42,7 @@ export function renderLayouts(): string {
 }
 
 function renderConstants(): string[] {
-  const entries: [string, unknown][] = Object.entries({ ...layouts, ...services })
+  const entries: [string, unknown][] = Object.entries({ ...layouts, ...services, ...shaping })
   return entries
     .filter(([, value]) => typeof value === 'number')
     .sort(([a], [b]) => (a < b ? -1 : 1))

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, it } from 'node:test'
 import type { Endpoint } from '../dataplane/dataplane.ts'
 import type { VerdictList } from '../policy/policy-set.ts'
+import { DEFAULT_SHAPER } from '../qos/levels.ts'
 import {
   checksum,
   ethernet,
@@ -66,6 +67,7 @@ function pod(last: number, vni = VNI): Endpoint {
     policySet: 1,
     routeDomain: 0,
     blockPrefix: 24,
+    shaper: DEFAULT_SHAPER,
   }
 }
 

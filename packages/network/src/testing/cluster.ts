@@ -8,6 +8,7 @@ import { hostAddressOf } from '../ipam/address-blocks.ts'
 import { buildPrograms } from '../kernel/build-programs.ts'
 import { layoutVersion } from '../layouts/render.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
+import { DEFAULT_SHAPER } from '../qos/levels.ts'
 import {
   addHostDevice,
   createBareHost,
@@ -205,6 +206,7 @@ export class TestCluster {
         policySet: isReady ? dataplane.addPolicySet(policySet) : 0,
         routeDomain: ownAddresses ? vni : 0,
         blockPrefix: ownAddresses ? OWN_BLOCK_PREFIX : NODE_BLOCK_PREFIX,
+        shaper: DEFAULT_SHAPER,
         ...(options.hasEgress === true ? { hasEgress: true } : {}),
       }
       dataplane.addIdentities(vni, [identity])

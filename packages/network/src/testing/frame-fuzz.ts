@@ -1,5 +1,6 @@
 import { createSeededRandom, type Random } from '@centaurus/base'
 import type { Endpoint } from '../dataplane/dataplane.ts'
+import { DEFAULT_SHAPER } from '../qos/levels.ts'
 import { frameSeeds } from './frame-seeds.ts'
 import { GENEVE_PORT } from './frames.ts'
 import { allowPorts, DENY_ALL, OPEN, policySet } from './policy-sets.ts'
@@ -58,7 +59,7 @@ export async function fuzzFrames({ seed, frames }: FrameFuzzOptions): Promise<nu
 
 function endpoint(last: number): Endpoint {
   const ip = `10.244.1.${last}`
-  const at = { vni: VNI, routeDomain: 0, blockPrefix: 24, identity: 256, policySet: 0 }
+  const at = { vni: VNI, routeDomain: 0, blockPrefix: 24, identity: 256, policySet: 0, shaper: DEFAULT_SHAPER }
   return { ...at, ip, hostIP: ip, mac: `0a:ce:0a:f4:01:0${last}`, ifindex: 10 + last }
 }
 

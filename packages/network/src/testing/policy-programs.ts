@@ -11,6 +11,7 @@ import type { PolicySet, RuleId } from '../policy/policy-set.ts'
 import { PolicyWorld } from '../policy/policy-world.ts'
 import { RuleBook } from '../policy/rule-book.ts'
 import { WORLD_IDENTITY, type IdentitySpec } from '../policy/identity-table.ts'
+import { DEFAULT_SHAPER } from '../qos/levels.ts'
 import {
   ethernet,
   geneve,
@@ -220,6 +221,7 @@ export class ProgramWorld {
       policySet,
       routeDomain: 0,
       blockPrefix: 24,
+      shaper: DEFAULT_SHAPER,
     }
     this.#endpoints.set(key, endpoint)
     this.#dataplane.tables.setEndpoint(endpoint)

@@ -3,6 +3,7 @@ import { macOf } from '../cni/attachment.ts'
 import type { Endpoint } from '../dataplane/dataplane.ts'
 import type { DataplaneTables } from '../dataplane/open-tables.ts'
 import { PRECEDENCE_LAST } from '../layouts/layouts.ts'
+import { DEFAULT_SHAPER } from '../qos/levels.ts'
 import type { PolicySet, PortProtocol, VerdictList } from '../policy/policy-set.ts'
 import {
   ethernet,
@@ -104,6 +105,7 @@ export function podOf(number: number, changes: Partial<Endpoint> = {}): Endpoint
     policySet: 0,
     routeDomain: 0,
     blockPrefix: 24,
+    shaper: DEFAULT_SHAPER,
     ...changes,
   }
 }

@@ -1,4 +1,5 @@
 import type { Dataplane } from '../../dataplane/dataplane.ts'
+import { DEFAULT_SHAPER } from '../../qos/levels.ts'
 import { OPEN } from '../../testing/policy-sets.ts'
 import type {
   AttachedPod,
@@ -11,6 +12,7 @@ import type {
 /** The real data plane, which lets everybody send anything. Pods whose names begin with `own-` are in a VPC that has a CIDR of its own. */
 export function createDataplaneSource(dataplane: Dataplane): PodNetworkSource {
   const identity = 300
+  const shaper = DEFAULT_SHAPER
   return {
     async preparePod({ name }: PodReference): Promise<PodNetwork> {
       return name.startsWith('own-')
@@ -20,7 +22,7 @@ export function createDataplaneSource(dataplane: Dataplane): PodNetworkSource {
     async activate({ vni, ip, hostIP, mac, ifindex, routeDomain, blockPrefix }: AttachedPod): Promise<void> {
       const policySet = dataplane.addPolicySet(OPEN)
       dataplane.addIdentities(vni, [identity])
-      dataplane.setEndpoint({ vni, ip, hostIP, mac, ifindex, identity, policySet, routeDomain, blockPrefix })
+      dataplane.setEndpoint({ vni, ip, hostIP, mac, ifindex, identity, policySet, routeDomain, blockPrefix, shaper })
       dataplane.attachPod(ifindex)
     },
     async forget(endpoint: EndpointReference): Promise<void> {
