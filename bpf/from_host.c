@@ -1,7 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tcx egress of the host's end of the pod network: what this host's stack sends, or forwards, to pods and Services. */
 #include "arp.h"
+#include "egress.h"
 #include "host.h"
+
+/* Answers of the world to a pod of another host, by the address that this host's stack has for it. */
+inlined int send_to_alias(context *ctx, struct flow *flow)
+{
+	struct alias *alias = find_alias(0, flow->destination);
+	int reason = alias ? translate_alias(ctx, flow, REWRITE_DESTINATION, alias) : DROP_NO_ENDPOINT;
+
+	if (reason != DROP_NONE || !alias)
+		return DROP(ctx, flow, reason, INGRESS);
+	flow->vni = alias->vni;
+	return send_away(ctx, flow);
+}
 
 SEC("tc")
 int from_host(context *ctx)
@@ -22,12 +35,14 @@ int from_host(context *ctx)
 	if (eth.h_proto != bpf_htons(ETH_P_IP) || ctx->vlan_present)
 		return DROP(ctx, &flow, DROP_ETHER_TYPE, INGRESS);
 	reason = parse_ipv4(ctx, sizeof(eth), &flow);
-	if (reason == DROP_NONE)
+	if (reason == DROP_NONE && !is_alias(flow.destination))
 		reason = check_unicast(flow.destination);
 	if (reason == DROP_NONE)
 		reason = resolve_fragment(&flow);
 	if (reason != DROP_NONE)
 		return DROP(ctx, &flow, reason, INGRESS);
+	if (is_alias(flow.destination))
+		return send_to_alias(ctx, &flow);
 	/* What the stack forwards is of somebody whose own network says what Services there are. */
 	switch (is_own_packet(ctx) ? service_forward(ctx, &flow, SERVICE_FROM_HOST) : SERVICE_PASS) {
 	case SERVICE_DROP:

@@ -103,6 +103,14 @@ inlined int send_to_node(context *ctx, struct flow *flow, const struct endpoint 
 	return bpf_redirect(device_of(ctx), 0);
 }
 
+/* The host's stack knows pods by other addresses when theirs may be anybody's. Returns a drop reason. */
+inlined int become_host_address(context *ctx, struct flow *flow, const struct endpoint *pod)
+{
+	if (flow->source != ipv4_of(&pod->ip))
+		return DROP_NONE;
+	return translate_host_address(ctx, flow, REWRITE_SOURCE, ipv4_of(&pod->host_ip));
+}
+
 inlined int send_to_host(context *ctx, struct flow *flow, const struct endpoint *pod)
 {
 	int reason;
@@ -111,12 +119,8 @@ inlined int send_to_host(context *ctx, struct flow *flow, const struct endpoint 
 		return deliver_past_pods(ctx, flow);
 	if (plays_node(flow))
 		return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, EGRESS);
-	if (flow->source == ipv4_of(&pod->ip)) {
-		reason = translate_host_address(ctx, flow, REWRITE_SOURCE, ipv4_of(&pod->host_ip));
-		if (reason != DROP_NONE)
-			return DROP(ctx, flow, reason, EGRESS);
-	}
-	return deliver_to_host(ctx, flow);
+	reason = become_host_address(ctx, flow, pod);
+	return reason == DROP_NONE ? deliver_to_host(ctx, flow) : DROP(ctx, flow, reason, EGRESS);
 }
 
 /* Whether what is for this address is no affair of the world: nodes, what the host itself has, pods' networks and Services. */
@@ -133,6 +137,7 @@ inlined int send_to_world(context *ctx, struct flow *flow, const struct endpoint
 {
 	struct destination to = { .place = PLACE_NODE, .ifindex = CONFIG.uplink_ifindex };
 	struct egress *egress;
+	int reason;
 
 	if (flow->out_ifindex || stays_inside(flow->destination))
 		return send_to_host(ctx, flow, pod);
@@ -140,8 +145,10 @@ inlined int send_to_world(context *ctx, struct flow *flow, const struct endpoint
 	if (!egress || !ipv4_of(&egress->node))
 		return DROP(ctx, flow, DROP_NO_EGRESS, EGRESS);
 	to.node = ipv4_of(&egress->node);
-	if (to.node == CONFIG.node_ip.words[3])
-		return egress->flags & EGRESS_HERE ? deliver_to_world(ctx, flow, pod->vni) : DROP(ctx, flow, DROP_NO_EGRESS, EGRESS);
+	if (to.node == CONFIG.node_ip.words[3]) {
+		reason = egress->flags & EGRESS_HERE ? become_host_address(ctx, flow, pod) : DROP_NO_EGRESS;
+		return reason == DROP_NONE ? deliver_to_world(ctx, flow, pod->vni) : DROP(ctx, flow, reason, EGRESS);
+	}
 	flow->vni = pod->vni;
 	return send_to_node(ctx, flow, pod, &to);
 }

@@ -35,25 +35,40 @@ inlined int is_of_pods(__be32 ip)
 	return block == block_of(CONFIG.host_ip.words[3], CONFIG.block_prefix) || find_endpoint(0, ip) || find_route(0, block, &elsewhere);
 }
 
+/* Whether the sender is in a block of the host that sends: answers find the way back by it. */
+inlined int is_of_sender(const struct flow *flow, const struct arrival *arrival, const struct network *network)
+{
+	__u32 prefix = network ? network->block_prefix : CONFIG.block_prefix;
+	struct destination from = {};
+
+	return find_route(network ? flow->vni : 0, block_of(flow->source, prefix), &from) && from.node == arrival->node;
+}
+
 /* What another host's pod sends to the world by an address of this host. Its own host has asked its policies. */
 inlined int arrive_for_world(context *ctx, struct flow *flow, const struct arrival *arrival)
 {
 	struct egress *egress = find_egress(flow->vni);
-	struct destination from = {};
+	struct network_key key = { .vni = flow->vni };
+	struct network *network = egress ? lookup(&networks, &key) : 0;
+	struct alias *alias = network ? find_alias(flow->vni, flow->source) : 0;
 	int reason;
 
 	if (!egress || is_of_pods(flow->destination))
 		return DROP(ctx, flow, DROP_NO_ENDPOINT, INGRESS);
 	if (!(egress->flags & EGRESS_HERE))
 		return DROP(ctx, flow, DROP_NO_EGRESS, INGRESS);
-	/* Answers find the way back by the address alone, so it must be one of the host that sent. */
-	if (!find_route(0, block_of(flow->source, CONFIG.block_prefix), &from) || from.node != arrival->node)
+	if (!is_of_sender(flow, arrival, network))
 		return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, INGRESS);
+	/* Its block is too new for this host. */
+	if (network && !alias)
+		return DROP(ctx, flow, DROP_NO_EGRESS, INGRESS);
 	reason = resolve_fragment(flow);
 	if (reason == DROP_NONE && plays_node(flow))
 		reason = DROP_SPOOFED_ADDRESS;
 	if (reason == DROP_NONE)
 		reason = unwrap(ctx, flow, arrival);
+	if (reason == DROP_NONE && alias)
+		reason = translate_alias(ctx, flow, REWRITE_SOURCE, alias);
 	if (reason != DROP_NONE)
 		return DROP(ctx, flow, reason, INGRESS);
 	return deliver_to_world(ctx, flow, flow->vni);

@@ -12,6 +12,7 @@
 #define NODES_MAX 16384
 #define NETWORKS_MAX 65536
 #define EGRESSES_MAX 65536
+#define ALIASES_MAX 65536
 #define OWN_BLOCKS_MAX 4096
 #define PAIRS_MAX 262144
 #define LISTS_MAX 32768
@@ -42,6 +43,7 @@ TABLE(cidrs, BPF_MAP_TYPE_LPM_TRIE, struct cidr_key, struct cidr, CIDRS_MAX, BPF
 TABLE(identities, BPF_MAP_TYPE_HASH, struct identity_key, struct identity, IDENTITIES_MAX, BPF_F_NO_PREALLOC);
 TABLE(networks, BPF_MAP_TYPE_HASH, struct network_key, struct network, NETWORKS_MAX, BPF_F_NO_PREALLOC);
 TABLE(egresses, BPF_MAP_TYPE_HASH, struct egress_key, struct egress, EGRESSES_MAX, BPF_F_NO_PREALLOC);
+TABLE(aliases, BPF_MAP_TYPE_HASH, struct alias_key, struct alias, ALIASES_MAX, BPF_F_NO_PREALLOC);
 TABLE(own_blocks, BPF_MAP_TYPE_LPM_TRIE, struct own_block_key, struct own_block, OWN_BLOCKS_MAX, BPF_F_NO_PREALLOC);
 TABLE(ct, BPF_MAP_TYPE_LRU_HASH, struct ct_key, struct ct_entry, CT_MAX, 0);
 TABLE(fragments, BPF_MAP_TYPE_LRU_HASH, struct fragment_key, struct fragment, FRAGMENTS_MAX, 0);

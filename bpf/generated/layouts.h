@@ -5,6 +5,7 @@ struct address {
 	__be32 words[4];
 };
 
+#define ALIAS_BYTE 240
 #define BACKEND_CHOSEN 2
 #define BACKEND_CHOSEN_EXTERNAL 4
 #define BACKEND_KNOWN 1
@@ -72,6 +73,7 @@ struct address {
 #define SHAPING_NONE 0
 #define SHAPING_STAMPS 1
 #define TUNNEL_OVERHEAD 58
+#define VPC_BLOCK_PREFIX 26
 
 enum drop_reason {
 	DROP_NONE = 0,
@@ -110,6 +112,22 @@ enum drop_reason {
 	DROP_UPLINK_FULL = 33,
 };
 #define DROP_REASONS_COUNT 34
+
+struct alias {
+	struct address block;
+	__u32 vni;
+};
+_Static_assert(sizeof(struct alias) == 20, "struct alias");
+_Static_assert(__builtin_offsetof(struct alias, block) == 0, "struct alias");
+_Static_assert(__builtin_offsetof(struct alias, vni) == 16, "struct alias");
+
+struct alias_key {
+	__u32 vni;
+	struct address block;
+};
+_Static_assert(sizeof(struct alias_key) == 20, "struct alias_key");
+_Static_assert(__builtin_offsetof(struct alias_key, vni) == 0, "struct alias_key");
+_Static_assert(__builtin_offsetof(struct alias_key, block) == 4, "struct alias_key");
 
 struct cidr {
 	__u32 list;

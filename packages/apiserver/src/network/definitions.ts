@@ -26,7 +26,7 @@ export const vpcDefinition = define({
             'x-kubernetes-list-type': 'map',
             'x-kubernetes-list-map-keys': ['address'],
             description:
-              'What the world sees its pods by, instead of the addresses of their nodes: the first one whose node is Ready. While there is none, nothing leaves. Written by operators; not with a cidr.',
+              'What the world sees its pods by, instead of the addresses of their nodes: the first one whose node is Ready. While there is none, nothing leaves. Written by operators.',
             items: {
               type: 'object',
               required: ['address', 'node'],

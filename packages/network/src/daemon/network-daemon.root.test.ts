@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { identityContentOf, identityNameOf, type KubeObject, type ResourceType } from '@centaurus/api'
-import { networkidentities, vpcs } from '@centaurus/api/centaurus/v1'
+import { networkidentities, subnets, vpcs } from '@centaurus/api/centaurus/v1'
 import { namespaces, nodes, pods, services, type Pod } from '@centaurus/api/core/v1'
 import { endpointslices } from '@centaurus/api/discovery/v1'
 import { networkpolicies, type NetworkPolicy } from '@centaurus/api/networking/v1'
@@ -82,7 +82,7 @@ class Host {
   #record(dataplane: Dataplane): Dataplane {
     const names = ['setEndpoint', 'removeEndpoint', 'addPolicySet', 'extendPolicySet', 'removePolicySet'] as const
     const more = ['addIdentities', 'removeIdentities', 'setRoute', 'removeRoute', 'setNode', 'removeNode'] as const
-    const egress = ['setEgress', 'removeEgress'] as const
+    const egress = ['setEgress', 'removeEgress', 'setAlias', 'removeAlias'] as const
     const noted = Object.fromEntries(
       [...names, ...more, ...egress].map((name) => [
         name,
@@ -321,6 +321,16 @@ route add default dev eth0
       await host.stop()
       await host.start()
       assert.match(rules(), /0xce000001 : 192\.0\.2\.50/)
+      host.writes = []
+      const lab = { metadata: { name: 'lab' }, spec: { cidr: '10.20.0.0/16', egressAddresses }, status: { vni: 8 } }
+      await host.put(vpcs, lab)
+      const block = { vpc: 'lab', cidr: '10.20.0.0/26', node: 'far' }
+      await host.put(subnets, { metadata: { name: 'lab-10-20-0-0' }, spec: block })
+      await until('another host’s block has another one here', () => host.writes.includes('setAlias'))
+      await host.stop()
+      await host.start()
+      await host.client.delete(vpcs, { name: 'lab' })
+      await until('the block is forgotten', () => host.writes.includes('removeAlias'))
       host.writes = []
       await host.put(vpcs, { metadata: { name: 'default' }, spec: {}, status: { vni: 1 } })
       await until(

@@ -12,6 +12,7 @@ import { DEFAULT_VPC, VPC_ANNOTATION, type Vpc } from '@centaurus/api/centaurus/
 import type { Pod } from '@centaurus/api/core/v1'
 import type { Clock } from '@centaurus/base'
 import type { PodNetwork } from '../cni/pod-network-source.ts'
+import { VPC_BLOCK_PREFIX } from '../layouts/layouts.ts'
 import { withEgress } from '../egress/plan-egress.ts'
 import { LocalSets } from '../policy/local-sets.ts'
 import { PolicyWorld, type PodFacts } from '../policy/policy-world.ts'
@@ -23,8 +24,6 @@ import { podFactsOf } from './pod-facts.ts'
 import { nameOfNamespace, ownNameOf, ownNamespaceOf, unqualify } from './tenants.ts'
 import { internalAddressOf, podBlocksOf, SHARED_DOMAIN } from './topology.ts'
 
-/** Blocks in which addresses of a VPC's own are given to nodes. */
-const VPC_BLOCK_PREFIX = 26
 /** A pod whose labels changed keeps what it was known as for so long while there is no identity for what it is now; after that it is nobody. */
 const STALE_IDENTITY_MS = 30_000
 

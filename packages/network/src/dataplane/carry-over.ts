@@ -25,6 +25,7 @@ const PLAN_GROUPS = {
     'networks',
     'identities',
     'egresses',
+    'aliases',
     'own_blocks',
     '.data.shaping',
   ],

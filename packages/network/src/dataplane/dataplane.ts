@@ -79,6 +79,15 @@ export interface Egress {
   readonly isHere: boolean
 }
 
+/** What this host's stack knows a block by, of a network with a CIDR of its own whose pods on another host reach the world by this one. */
+export interface Alias {
+  readonly vni: number
+  /** Blocks of VPC_BLOCK_PREFIX (layouts.ts). */
+  readonly cidr: string
+  /** In `240.0.0.0/8`, and no other block's. */
+  readonly alias: string
+}
+
 export interface DropEvent {
   readonly reason: string
   readonly rule: RuleId
@@ -139,6 +148,11 @@ export interface Dataplane {
   setEgress(egress: Egress): void
   removeEgress(vni: number): void
   listEgresses(): Egress[]
+  /** Adds or replaces. */
+  setAlias(alias: Alias): void
+  removeAlias(alias: Alias): void
+  /** Also those that an earlier daemon left. */
+  listAliases(): Alias[]
   /** Replaces the blocks of addresses that are never the world's, such as `10.96.0.0/12`: Services, pods, what the host itself has. */
   setOwnBlocks(cidrs: readonly string[]): void
   /** Believes identities in packets from this address. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, it } from 'node:test'
+import { checksum, ipv4 } from '../testing/frames.ts'
 import { openTestDataplane, type TestDataplane, type TestVerdict } from '../testing/test-dataplane.ts'
 import {
   addOtherHost,
@@ -14,6 +15,7 @@ import {
   throughTunnel,
   udpPacket,
   VNI,
+  type PacketParts,
   type SetParts,
 } from '../testing/test-world.ts'
 
@@ -135,5 +137,85 @@ describe('A network with an address of its own in the world', () => {
     host.tables.setEgress({ vni: VNI, node: THIS_NODE, isHere: true })
     for (const source of [A, '10.244.3.9', WORLD])
       assert.equal(arrive(udpPacket({ source, destination: '203.0.113.10' })).reason, 'SpoofedAddress', source)
+  })
+
+  describe('and a CIDR of its own', () => {
+    const [OWN, THEIRS] = [9, 10]
+    const ALIASES = { [OWN]: '240.7.7.64/26', [THEIRS]: '240.0.0.0/26' }
+    const BLOCK = '10.0.0.64/26'
+    const SENDER = '10.0.0.69'
+    before(() => {
+      for (const vni of [OWN, THEIRS]) {
+        host.tables.setNetwork({ vni, cidr: '10.0.0.0/16' })
+        host.tables.setRoute({ domain: vni, cidr: BLOCK, node: OTHER_NODE })
+      }
+    })
+    beforeEach(() => {
+      for (const vni of [OWN, THEIRS] as const) {
+        host.tables.setEgress({ vni, node: THIS_NODE, isHere: true })
+        host.tables.setAlias({ vni, cidr: BLOCK, alias: ALIASES[vni]! })
+      }
+    })
+
+    it('is told apart by the alias of its block, on the way out and back', () => {
+      for (const [vni, alias] of [
+        [OWN, '240.7.7.69'],
+        [THEIRS, '240.0.0.5'],
+      ] as const) {
+        const out = arrive(udpPacket({ source: SENDER, destination: WORLD }), { vni })
+        assert.equal(out.target, HOST_DEVICE)
+        assert.deepEqual(out.frame.subarray(14), udpPacket({ source: alias, destination: WORLD }))
+        const answer = { source: WORLD, sourcePort: 53, destinationPort: 40_000 }
+        const back = fromStack({ ...answer, destination: alias })
+        assert.deepEqual([back.verdict, back.target], ['redirect', UPLINK])
+        const { destination, inner, ...tunnel } = decodeTunnel(back.frame)
+        assert.deepEqual([destination, tunnel.vni, tunnel.identity], [OTHER_NODE, vni, 2])
+        assert.deepEqual(inner.subarray(14), udpPacket({ ...answer, destination: SENDER }))
+      }
+    })
+
+    it('hears of errors about what it sent by its own address', () => {
+      const quoted = udpPacket({ source: '240.7.7.69', destination: WORLD })
+      const about = (packet: Buffer): Buffer => {
+        const icmp = Buffer.concat([Buffer.from([3, 1, 0, 0, 0, 0, 0, 0]), packet.subarray(0, 28)])
+        icmp.writeUInt16BE(checksum(icmp), 2)
+        return icmp
+      }
+      const outer = { source: '203.0.113.1', protocol: 1 }
+      const frame = fromPod(ipv4({ ...outer, destination: '240.7.7.69' }, about(quoted)))
+      const { inner } = decodeTunnel(host.run('from_host', frame, { forwardedFrom: UPLINK }).frame)
+      const own = udpPacket({ source: SENDER, destination: WORLD })
+      // the sum of what is quoted is about addresses that changed: nobody looks at it, and the error's own is right
+      own.writeUInt16BE(quoted.readUInt16BE(26), 26)
+      assert.deepEqual(inner.subarray(14), ipv4({ ...outer, destination: SENDER }, about(own)))
+    })
+
+    it('sends nothing from a block that this host does not know, or that is not the sender’s', () => {
+      const packet = udpPacket({ source: SENDER, destination: WORLD })
+      host.tables.removeAlias({ vni: OWN, cidr: BLOCK, alias: ALIASES[OWN]! })
+      assert.equal(arrive(packet, { vni: OWN }).reason, 'NoEgress')
+      assert.equal(fromStack({ source: WORLD, destination: '240.7.7.69' }).reason, 'NoEndpoint')
+      assert.equal(arrive(packet, { vni: THEIRS }).target, HOST_DEVICE)
+      const stranger = udpPacket({ source: '10.0.0.129', destination: WORLD })
+      assert.equal(arrive(stranger, { vni: THEIRS }).reason, 'SpoofedAddress')
+      assert.equal(arrive(udpPacket({ source: REMOTE, destination: WORLD }), { vni: THEIRS }).reason, 'SpoofedAddress')
+      assert.deepEqual(host.tables.listAliases(), [{ vni: THEIRS, cidr: BLOCK, alias: ALIASES[THEIRS] }])
+    })
+
+    it('leaves by its own host’s stack by the address that this knows it by', () => {
+      const own = { vni: OWN, ip: '10.0.0.2', hostIP: '100.64.0.7', routeDomain: OWN, blockPrefix: 26, hasEgress: true }
+      const policySet = host.tables.addPolicySet(policySetOf('own'))
+      host.tables.setEndpoint(podOf(5, { ...own, policySet }))
+      const frame = fromPod(udpPacket({ source: own.ip, destination: WORLD }))
+      const sent = host.run('from_pod', frame, { ifindex: 15 })
+      assert.equal(sent.target, HOST_DEVICE)
+      assert.deepEqual(sent.frame.subarray(14), udpPacket({ source: own.hostIP, destination: WORLD }))
+      const toAlias = fromPod(udpPacket({ source: own.ip, destination: '240.0.0.5' }))
+      assert.equal(host.run('from_pod', toAlias, { ifindex: 15 }).reason, 'Multicast')
+    })
+
+    function fromStack(parts: PacketParts): TestVerdict {
+      return host.run('from_host', fromPod(udpPacket(parts)), { forwardedFrom: UPLINK })
+    }
   })
 })

@@ -17,6 +17,7 @@ const COUNTED_TABLES = [
   'endpoints',
   'routes',
   'nodes',
+  'aliases',
   'pairs',
   'lists',
   'cidrs',
@@ -78,7 +79,7 @@ export function openTables(programs: OpenPrograms, host: HostFacts): DataplaneTa
     removeNetwork: (vni) => routes.removeNetwork(vni),
     listNetworks: () => routes.listNetworks(),
     setHost: (facts) => writeConfig(state, facts),
-    ...createEgressTable({ egresses: map('egresses'), ownBlocks: map('own_blocks') }),
+    ...createEgressTable({ egresses: map('egresses'), aliases: map('aliases'), ownBlocks: map('own_blocks') }),
     setNode: (address) => map('nodes').set(nodeKey.encode({ ip: address }), node.encode({ flags: 0 })),
     removeNode: (address) => void map('nodes').delete(nodeKey.encode({ ip: address })),
     listNodes: () =>

@@ -3,9 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Logger } from '@centaurus/base'
 import type { ClusterView } from '../daemon/cluster-view.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
-import { runCommand } from '../host/run-command.ts'
-import { EGRESS_TABLE, formatEgressTable } from './egress-rules.ts'
-import { planEgress, type EgressPlan, type MissingAddress } from './plan-egress.ts'
+import { EgressApplier, type EgressApplierDeps } from './egress-applier.ts'
+import { planEgress, type MissingAddress } from './plan-egress.ts'
 
 /** Whom a host speaks to by these is another machine on each. Source: RFC 3927. */
 const LINK_LOCAL = '169.254.0.0/16'
@@ -14,7 +13,7 @@ const LOOK_MS = 250
 
 export interface EgressDeps {
   readonly view: ClusterView
-  readonly dataplane: Pick<Dataplane, 'setEgress' | 'removeEgress' | 'listEgresses' | 'setOwnBlocks'>
+  readonly dataplane: EgressApplierDeps['dataplane'] & Pick<Dataplane, 'setOwnBlocks'>
   /** Address of this node on the network between hosts. */
   readonly nodeIP: () => string
   /** Blocks of pods and Services. */
@@ -34,41 +33,28 @@ export function startEgress(deps: EgressDeps): EgressKeeper {
   const { view, dataplane, blocks, nodeIP, clock, logger } = deps
   const { nodeName } = view
   const stop = new AbortController()
-  const known = new Map(dataplane.listEgresses().map((egress) => [egress.vni, egress]))
+  const applier = new EgressApplier({ dataplane, nodeName, logger })
   let ownBlocks = ''
-  /** Undefined: nobody knows what an earlier daemon left. */
-  let rules: string | undefined
   let missing: readonly MissingAddress[] | undefined
   let failure: string | undefined
 
-  /** Who is here is in the host's table before packets come for it, and as long as they do. */
-  const apply = async ({ egresses, sources }: EgressPlan): Promise<void> => {
-    for (const vni of known.keys()) if (!egresses.has(vni)) remove(vni)
-    const text = formatEgressTable(sources)
-    if (text !== rules && (rules !== undefined || sources.size > 0 || (await hasEgressTable()))) {
-      await runCommand(['nft', '-f', '-'], text)
-      rules = text
-    }
-    for (const [vni, egress] of egresses) {
-      if (isDeepStrictEqual(known.get(vni), egress)) continue
-      dataplane.setEgress(egress)
-      known.set(vni, egress)
-    }
-  }
-  const remove = (vni: number): void => {
-    dataplane.removeEgress(vni)
-    known.delete(vni)
-  }
   const look = async (): Promise<void> => {
     if (view.missing.length > 0) return
     const hostAddresses = listAddresses()
     const own = [LINK_LOCAL, ...blocks(), ...hostAddresses]
     if (own.join() !== ownBlocks) dataplane.setOwnBlocks(own)
     ownBlocks = own.join()
-    const plan = planEgress({ nodeName, nodeIP: nodeIP(), nodes: view.nodes, vpcs: view.vpcs, hostAddresses })
+    const plan = planEgress({
+      nodeName,
+      nodeIP: nodeIP(),
+      nodes: view.nodes,
+      vpcs: view.vpcs,
+      subnets: view.subnets,
+      hostAddresses,
+    })
     if (!isDeepStrictEqual(plan.missing, missing) && plan.missing.length > 0)
       logger.warn('This host does not have egress addresses that name it', { node: nodeName, missing: plan.missing })
-    await apply(plan)
+    await applier.apply(plan)
     missing = plan.missing.length === 0 && plan.sources.size === 0 ? undefined : plan.missing
   }
   const run = async (): Promise<void> => {
@@ -100,8 +86,4 @@ export function startEgress(deps: EgressDeps): EgressKeeper {
 function listAddresses(): ReadonlySet<string> {
   const all = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
   return new Set(all.flatMap(({ family, address }) => (family === 'IPv4' ? [address] : [])))
-}
-
-async function hasEgressTable(): Promise<boolean> {
-  return (await runCommand(['nft', 'list', 'tables', 'ip'])).split('\n').includes(`table ip ${EGRESS_TABLE}`)
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { HOST_DEVICE } from '../host/host-plan.ts'
-import { EGRESS_MARK_MASK } from '../host/nat-table.ts'
+import { EGRESS_MARK_MASK, MASQUERADE_PORTS } from '../host/nat-table.ts'
 import { EGRESS_MARK } from '../layouts/layouts.ts'
 
 /** The nftables table that gives packets of networks their addresses. Nothing else is in it. */
@@ -27,7 +27,8 @@ table ip ${EGRESS_TABLE} {
   }
   chain postrouting {
     type nat hook postrouting priority 99; policy accept;
-    oifname != { "${HOST_DEVICE}", "lo" } ${marked} snat to meta mark map @addresses fully-random
+    oifname != { "${HOST_DEVICE}", "lo" } ${marked} meta l4proto { tcp, udp, sctp } snat to meta mark map @addresses : ${MASQUERADE_PORTS} fully-random
+    oifname != { "${HOST_DEVICE}", "lo" } ${marked} snat to meta mark map @addresses
   }
 }
 `

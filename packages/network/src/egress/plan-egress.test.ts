@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { Vpc, VpcEgressAddress } from '@centaurus/api/centaurus/v1'
+import type { Subnet, Vpc, VpcEgressAddress } from '@centaurus/api/centaurus/v1'
 import type { Node } from '@centaurus/api/core/v1'
 import { describeEgress } from './describe-egress.ts'
 import { planEgress, withEgress, type EgressPlan } from './plan-egress.ts'
@@ -18,11 +18,17 @@ function vpc(vni: number | undefined, egressAddresses: VpcEgressAddress[], cidr?
   }
 }
 
+/** A block of network `lab` of the tenant. */
+function subnet(vni: number, node: string, index: number): Subnet {
+  const metadata = { name: `lab-${index}--t${vni}`, annotations: { 'centaurus.io/tenant': `t${vni}` } }
+  return { metadata, spec: { vpc: `lab--t${vni}`, cidr: `10.20.0.${64 * index}/26`, node } }
+}
+
 const on = (name: string, address = '198.51.100.7'): VpcEgressAddress => ({ address, node: name })
 const NODES = [node('n1', '192.0.2.1', 'True'), node('n2', '192.0.2.2', 'True'), node('n3', '192.0.2.3', 'Unknown')]
 
-const plan = (vpcs: Vpc[], { nodes = NODES, has = [] as string[] } = {}): EgressPlan =>
-  planEgress({ nodeName: 'n1', nodeIP: '10.0.0.1', nodes, vpcs, hostAddresses: new Set(has) })
+const plan = (vpcs: Vpc[], { nodes = NODES, has = [] as string[], subnets = [] as Subnet[] } = {}): EgressPlan =>
+  planEgress({ nodeName: 'n1', nodeIP: '10.0.0.1', nodes, vpcs, subnets, hostAddresses: new Set(has) })
 
 describe('how networks reach the world by addresses of their own', () => {
   it('is the first address whose node is Ready', () => {
@@ -87,8 +93,16 @@ describe('how networks reach the world by addresses of their own', () => {
     assert.equal(describeEgress(before, undefined)?.status, 'True')
   })
 
-  it('does not concern networks whose pods have addresses of their own', () => {
-    assert.equal(plan([vpc(5, [on('n2')], '10.20.0.0/16')]).egresses.size, 0)
+  it('needs the blocks of other hosts of networks with a CIDR of their own, where the address is', () => {
+    const vpcs = [vpc(5, [on('n1')], '10.20.0.0/16'), vpc(6, [on('n1')]), vpc(7, [on('n2')], '10.20.0.0/16')]
+    const subnets = [5, 7].flatMap((vni) => ['n1', 'n2', 'n3'].map((name, index) => subnet(vni, name, index)))
+    const { blocks, egresses } = plan(vpcs, { subnets, has: ['198.51.100.7'] })
+    assert.deepEqual([...egresses.keys()], [5, 6, 7])
+    assert.deepEqual(blocks, [
+      { vni: 5, cidr: '10.20.0.64/26' },
+      { vni: 5, cidr: '10.20.0.128/26' },
+    ])
+    assert.deepEqual(plan(vpcs, { subnets }).blocks, [])
   })
 
   it('is known of each pod, and stays while nobody knows its network', () => {

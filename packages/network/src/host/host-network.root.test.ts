@@ -90,6 +90,7 @@ if (!isInNamespaces()) {
           ),
           '100.64.0.0/16 via 169.254.1.1 src 100.64.0.1 onlink',
           '169.254.42.1 via 169.254.1.1 src 10.244.3.1 onlink',
+          '240.0.0.0/8 via 169.254.1.1 src 100.64.0.1 onlink',
         ],
       )
       assert.deepEqual(await ensureHostNetwork(options), host)

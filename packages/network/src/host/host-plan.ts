@@ -1,6 +1,7 @@
 import { GATEWAY_ADDRESS } from '../cni/attachment.ts'
 import { hostAddressOf } from '../ipam/address-blocks.ts'
 import { TRANSIT_CIDR, TRANSIT_HOST } from '../ipam/ipam.ts'
+import { ALIAS_CIDR } from '../egress/plan-aliases.ts'
 import { GATEWAY_MAC } from '../layouts/layouts.ts'
 
 /** The host's device on the pods' network. */
@@ -62,7 +63,10 @@ export function describeHostDevice({ podCIDR, podNetworks, serviceCIDRs, mtu }: 
   return {
     addresses: [source, TRANSIT_HOST],
     mtu,
-    routes: [...Array.from(shared, (cidr) => ({ cidr, source })), { cidr: TRANSIT_CIDR, source: TRANSIT_HOST }],
+    routes: [
+      ...Array.from(shared, (cidr) => ({ cidr, source })),
+      ...[TRANSIT_CIDR, ALIAS_CIDR].map((cidr) => ({ cidr, source: TRANSIT_HOST })),
+    ],
   }
 }
 

@@ -1,4 +1,5 @@
 import type { HostPort } from '../cni/attachment.ts'
+import { ALIAS_CIDR } from '../egress/plan-aliases.ts'
 import { TRANSIT_CIDR, TRANSIT_HOST } from '../ipam/ipam.ts'
 import { EGRESS_MARK } from '../layouts/layouts.ts'
 import { HOST_DEVICE } from './host-plan.ts'
@@ -7,7 +8,7 @@ import { HOST_DEVICE } from './host-plan.ts'
 export const NAT_TABLE = 'centaurus-network'
 
 /** Above the node ports: an answer to a flow that left by the port of a Service would be taken for a request to that. */
-const MASQUERADE_PORTS = '32768-65535'
+export const MASQUERADE_PORTS = '32768-65535'
 
 /** What tells a mark of a network's egress from others. */
 export const EGRESS_MARK_MASK = '0xff000000'
@@ -26,7 +27,8 @@ export interface NatTableOptions {
 /**
  * The whole table, as a script that replaces the one that is there in one step. Ports of one address come before ports of every address. What comes to a host port
  * from this host's own pods, or from the loopback, is given the host's address: its answers must come back through here. What was to leave by an address of its
- * network, and has none, does not leave: then its flow is in everybody's zone, see egress-rules.ts.
+ * network, and has none, does not leave: then its flow is in everybody's zone, see egress-rules.ts. Nobody asks pods by their aliases
+ * (plan-aliases.ts): these are for answers.
  */
 export function formatNatTable({ podSources, hostPorts }: NatTableOptions): string {
   const everywhere = hostPorts.filter(({ hostIP }) => hostIP === undefined)
@@ -56,6 +58,8 @@ table ip ${NAT_TABLE} {
   chain forward {
     type filter hook forward priority 0; policy accept;
     iifname "${HOST_DEVICE}" meta mark & ${EGRESS_MARK_MASK} == ${EGRESS_MARK} ct original zone 0 drop
+    oifname "${HOST_DEVICE}" ip daddr ${ALIAS_CIDR} ct direction reply accept
+    oifname "${HOST_DEVICE}" ip daddr ${ALIAS_CIDR} drop
   }
   chain postrouting {
     type nat hook postrouting priority 100; policy accept;

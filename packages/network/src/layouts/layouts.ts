@@ -156,6 +156,14 @@ export const EGRESS_HERE = 1
 export const egressKey = struct('egress_key', { vni: u32 })
 export const egress = struct('egress', { node: address, flags: u32 })
 
+/** Length of the blocks in which a network's own addresses are given to nodes. */
+export const VPC_BLOCK_PREFIX = 26
+/** First byte of the addresses by which a host's stack knows pods of others whose own addresses may be anybody's. No pod and nobody in the world has such. */
+export const ALIAS_BYTE = 240
+/** From a block of a network with a CIDR of its own to the block that stands for it on this host, which is one of network 0, and back. */
+export const aliasKey = struct('alias_key', { vni: u32, block: address })
+export const alias = struct('alias', { block: address, vni: u32 })
+
 /** For an LPM trie: addresses that a host's own stack answers for, or leads to pods and Services. What is for them is not for the world. */
 export const ownBlockKey = struct('own_block_key', { prefixLength: u32, ip: address })
 export const ownBlock = struct('own_block', { flags: u32 })

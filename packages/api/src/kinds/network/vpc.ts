@@ -1,5 +1,5 @@
 import type { Vpc, VpcSpec } from '../../centaurus/network.ts'
-import { FieldPath, forbiddenField, invalid, type FieldError } from '../../status/field-error.ts'
+import { FieldPath, invalid, type FieldError } from '../../status/field-error.ts'
 import type { KindBehavior } from '../behavior.ts'
 import { IMMUTABLE } from '../shared/check.ts'
 import { checkCidr, checkIp, isStrictSubnet, parseCidr, parseIp } from '../shared/ip.ts'
@@ -35,10 +35,6 @@ export const vpcBehavior: KindBehavior<Vpc> = {
 
 function validateEgress(spec: VpcSpec | undefined): FieldError[] {
   const addresses = spec?.egressAddresses ?? []
-  if (addresses.length > 0 && spec?.cidr !== undefined) {
-    const why = 'hosts could not tell its pods from others that have the same addresses'
-    return [forbiddenField(egressPath, `may not be set when \`cidr\` is set: ${why}`)]
-  }
   return addresses.flatMap(({ address }, index) =>
     validateEgressAddress(address, egressPath.index(index).child('address')),
   )
