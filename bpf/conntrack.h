@@ -35,6 +35,8 @@ struct path {
 struct found {
 	/* NULL: no flow that is known and alive. */
 	struct ct_entry *entry;
+	/* coarse_seconds(): asking once a packet is enough. */
+	__u32 now;
 	/* The packet goes as the first one did. */
 	__u8 is_forward;
 	__u8 source_is_low;
@@ -55,13 +57,12 @@ inlined void fill_ct_key(struct ct_key *key, const struct flow *flow)
 {
 	int low = source_is_low(flow);
 
-	__builtin_memset(key, 0, sizeof(*key));
 	key->vni = flow->vni;
-	key->low = address_of(low ? flow->source : flow->destination);
-	key->high = address_of(low ? flow->destination : flow->source);
+	key->protocol = flow->protocol;
+	key->low = low ? flow->source : flow->destination;
+	key->high = low ? flow->destination : flow->source;
 	key->low_port = low ? flow->source_port : flow->destination_port;
 	key->high_port = low ? flow->destination_port : flow->source_port;
-	key->protocol = flow->protocol;
 }
 
 inlined __u32 ct_timeout(__u8 protocol, const struct ct_entry *entry)
@@ -111,9 +112,9 @@ inlined int parse_quoted(context *ctx, const struct flow *flow, struct flow *quo
 	return 1;
 }
 
-inlined int is_alive(const struct ct_entry *entry, __u8 protocol)
+inlined int is_alive(const struct ct_entry *entry, __u8 protocol, __u32 now)
 {
-	return coarse_seconds() - entry->seen <= ct_timeout(protocol, entry);
+	return now - entry->seen <= ct_timeout(protocol, entry);
 }
 
 /* The flow of a packet, or the one that an ICMP error is about. */
@@ -124,11 +125,12 @@ inlined void find_flow(context *ctx, const struct flow *flow, struct found *foun
 	struct ct_entry *entry;
 
 	__builtin_memset(found, 0, sizeof(*found));
+	found->now = coarse_seconds();
 	found->source_is_low = source_is_low(flow);
 	if ((flow->flags & FLOW_ICMP_ERROR) && parse_quoted(ctx, flow, &quoted)) {
 		fill_ct_key(&key, &quoted);
 		entry = lookup(&ct, &key);
-		if (entry && is_alive(entry, quoted.protocol)) {
+		if (entry && is_alive(entry, quoted.protocol, found->now)) {
 			found->entry = entry;
 			found->is_related = 1;
 			found->is_forward = source_is_low(&quoted) != !!(entry->flags & CT_LOW_BEGAN);
@@ -137,7 +139,7 @@ inlined void find_flow(context *ctx, const struct flow *flow, struct found *foun
 	}
 	fill_ct_key(&key, flow);
 	entry = lookup(&ct, &key);
-	if (!entry || !is_alive(entry, flow->protocol))
+	if (!entry || !is_alive(entry, flow->protocol, found->now))
 		return;
 	found->is_forward = found->source_is_low == !!(entry->flags & CT_LOW_BEGAN);
 	/* Whoever asks for a flow is judged as who begins it; and a port that is used again begins a new one. */
@@ -150,7 +152,7 @@ inlined void advance_flow(const struct flow *flow, const struct found *found)
 {
 	struct ct_entry *entry = found->entry;
 	__u8 state = entry->state, flags = flow->tcp_flags;
-	__u32 now = coarse_seconds(), age = now - entry->seen, limit;
+	__u32 now = found->now, age = now - entry->seen, limit;
 
 	if (!found->is_forward && !(entry->flags & CT_ANSWERED))
 		entry->flags |= CT_ANSWERED;
@@ -182,6 +184,18 @@ inlined int is_current(__u32 set, __u32 entry_set, __u32 entry_epoch)
 	return set == entry_set && (!set || policy_set_of(set)->epoch == entry_epoch);
 }
 
+/* Whether what was judged of the flow holds: by the sets that it has now, as they are now, of the same peer. */
+inlined int holds_judgement(const struct flow *flow, const struct path *path, const struct found *found)
+{
+	const struct ct_entry *entry = found->entry;
+	__u32 egress_set = found->is_forward ? path->source_set : path->destination_set;
+	__u32 ingress_set = found->is_forward ? path->destination_set : path->source_set;
+
+	if (found->is_forward && (flow->identity != entry->identity || ((path->flags ^ entry->flags) & CT_JUDGED_FLAGS)))
+		return 0;
+	return is_current(egress_set, entry->egress_set, entry->egress_epoch) && is_current(ingress_set, entry->ingress_set, entry->ingress_epoch);
+}
+
 inlined void fill_judgement(struct judgement *j, const struct flow *flow, const struct path *path, const struct found *found)
 {
 	int is_forward = !found->entry || found->is_forward;
@@ -205,7 +219,7 @@ inlined int begin_flow(struct flow *flow, const struct path *path, const struct 
 {
 	struct ct_key key;
 	struct ct_entry entry = {
-		.seen = coarse_seconds(),
+		.seen = found->now,
 		.egress_set = j->egress_set,
 		.egress_epoch = j->egress_epoch,
 		.ingress_set = j->ingress_set,
@@ -257,13 +271,11 @@ inlined int admit(struct flow *flow, const struct path *path, struct found *foun
 	}
 	if ((path->source_device && !path->source_set) || (path->destination_device && !path->destination_set))
 		return DROP_NOT_READY;
-	fill_judgement(&j, flow, path, found);
-	if (entry && is_current(j.egress_set, entry->egress_set, entry->egress_epoch) &&
-	    is_current(j.ingress_set, entry->ingress_set, entry->ingress_epoch) && j.identity == entry->identity &&
-	    !((j.flags ^ entry->flags) & CT_JUDGED_FLAGS)) {
+	if (entry && holds_judgement(flow, path, found)) {
 		advance_flow(flow, found);
 		return DROP_NONE;
 	}
+	fill_judgement(&j, flow, path, found);
 	reason = judge(&j);
 	flow->rule = j.rule;
 	if (reason != DROP_NONE)

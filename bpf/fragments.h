@@ -11,10 +11,10 @@ inlined int resolve_fragment(struct flow *flow)
 {
 	struct fragment_key key = {
 		.vni = flow->vni,
-		.source = address_of(flow->source),
-		.destination = address_of(flow->destination),
-		.id = flow->id,
 		.protocol = flow->protocol,
+		.source = flow->source,
+		.destination = flow->destination,
+		.id = flow->id,
 	};
 
 	if (flow->flags & FLOW_FIRST_FRAGMENT) {

@@ -42,10 +42,10 @@ separate int service_apply(context *ctx, struct flow *flow, struct service_flow 
 		to->flags |= SERVICE_FLOW_ENDING;
 	if (now - to->seen > CT_STALE_SECONDS)
 		to->seen = now;
-	reason = rewrite_address(ctx, flow, REWRITE_SOURCE, ipv4_of(&to->source));
+	reason = rewrite_address(ctx, flow, REWRITE_SOURCE, to->source);
 
 	if (!reason)
-		reason = rewrite_address(ctx, flow, REWRITE_DESTINATION, ipv4_of(&to->destination));
+		reason = rewrite_address(ctx, flow, REWRITE_DESTINATION, to->destination);
 	if (!reason)
 		reason = rewrite_port(ctx, flow, REWRITE_SOURCE, to->source_port);
 	if (!reason)
@@ -142,7 +142,7 @@ inlined int service_is_alive(const struct service_flow *answers, const struct se
 
 inlined int is_same_flow(const struct service_flow_key *a, const struct service_flow_key *b)
 {
-	return a->vni == b->vni && ipv4_of(&a->source) == ipv4_of(&b->source) && ipv4_of(&a->destination) == ipv4_of(&b->destination) &&
+	return a->vni == b->vni && a->source == b->source && a->destination == b->destination &&
 	       a->source_port == b->source_port && a->destination_port == b->destination_port;
 }
 
@@ -176,14 +176,12 @@ separate int service_take_answers(struct service_scratch *s)
 
 inlined void service_prepare(struct service_scratch *s)
 {
-	__builtin_memset(&s->answers, 0, sizeof(s->answers));
 	s->answers.vni = s->choice.answers_vni;
-	s->answers.source = address_of(s->choice.ip);
-	s->answers.destination = address_of(s->choice.source);
+	s->answers.source = s->choice.ip;
+	s->answers.destination = s->choice.source;
 	s->answers.source_port = s->choice.port;
 	s->answers.destination_port = s->asked.source_port;
 	s->answers.protocol = s->asked.protocol;
-	__builtin_memset(&s->other, 0, sizeof(s->other));
 	__builtin_memset(&s->entry, 0, sizeof(s->entry));
 	s->entry.source = s->asked.destination;
 	s->entry.destination = s->asked.source;

@@ -26,15 +26,15 @@ inlined long rewrite_quoted_port(context *ctx, const struct flow *flow, __u32 of
 inlined int rewrite_quoted(context *ctx, struct flow *flow, const struct flow *quoted, const struct service_flow *to)
 {
 	__u32 ports = flow->l4 + sizeof(struct icmp_head) + sizeof(struct iphdr);
-	int reason = rewrite_quoted_address(ctx, flow, __builtin_offsetof(struct iphdr, saddr), ipv4_of(&to->destination));
+	int reason = rewrite_quoted_address(ctx, flow, __builtin_offsetof(struct iphdr, saddr), to->destination);
 
 	if (reason == DROP_NONE)
-		reason = rewrite_quoted_address(ctx, flow, __builtin_offsetof(struct iphdr, daddr), ipv4_of(&to->source));
+		reason = rewrite_quoted_address(ctx, flow, __builtin_offsetof(struct iphdr, daddr), to->source);
 	if (reason == DROP_NONE && (rewrite_quoted_port(ctx, flow, ports, quoted->source_port, to->destination_port) < 0 ||
 				    rewrite_quoted_port(ctx, flow, ports + 2, quoted->destination_port, to->source_port) < 0))
 		reason = DROP_MALFORMED;
 	/* The error of a router on the way keeps its own source. */
 	if (reason == DROP_NONE && flow->source == quoted->destination)
-		reason = rewrite_address(ctx, flow, REWRITE_SOURCE, ipv4_of(&to->source));
-	return reason == DROP_NONE ? rewrite_address(ctx, flow, REWRITE_DESTINATION, ipv4_of(&to->destination)) : reason;
+		reason = rewrite_address(ctx, flow, REWRITE_SOURCE, to->source);
+	return reason == DROP_NONE ? rewrite_address(ctx, flow, REWRITE_DESTINATION, to->destination) : reason;
 }

@@ -100,13 +100,12 @@ inlined int is_node_port(__u16 port)
 
 inlined void fill_service_flow_key(struct service_flow_key *key, const struct flow *flow, __u32 vni)
 {
-	__builtin_memset(key, 0, sizeof(*key));
 	key->vni = vni;
-	key->source = address_of(flow->source);
-	key->destination = address_of(flow->destination);
+	key->protocol = flow->protocol;
+	key->source = flow->source;
+	key->destination = flow->destination;
 	key->source_port = flow->source_port;
 	key->destination_port = flow->destination_port;
-	key->protocol = flow->protocol;
 }
 
 inlined struct service_frontend *frontend_of(struct service_scratch *s, __u32 vni, __be32 ip, __u16 port, __u8 protocol)

@@ -157,10 +157,10 @@ _Static_assert(__builtin_offsetof(struct counter, bytes) == 8, "struct counter")
 
 struct ct_entry {
 	__u32 seen;
-	__u32 egress_set;
 	__u32 egress_epoch;
-	__u32 ingress_set;
 	__u32 ingress_epoch;
+	__u16 egress_set;
+	__u16 ingress_set;
 	__u32 low_device;
 	__u32 high_device;
 	__u32 identity;
@@ -168,36 +168,32 @@ struct ct_entry {
 	__u8 state;
 	__u8 pad[1];
 };
-_Static_assert(sizeof(struct ct_entry) == 36, "struct ct_entry");
+_Static_assert(sizeof(struct ct_entry) == 32, "struct ct_entry");
 _Static_assert(__builtin_offsetof(struct ct_entry, seen) == 0, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, egress_set) == 4, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, egress_epoch) == 8, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, ingress_set) == 12, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, ingress_epoch) == 16, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, low_device) == 20, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, high_device) == 24, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, identity) == 28, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, flags) == 32, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, state) == 34, "struct ct_entry");
-_Static_assert(__builtin_offsetof(struct ct_entry, pad) == 35, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, egress_epoch) == 4, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, ingress_epoch) == 8, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, egress_set) == 12, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, ingress_set) == 14, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, low_device) == 16, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, high_device) == 20, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, identity) == 24, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, flags) == 28, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, state) == 30, "struct ct_entry");
+_Static_assert(__builtin_offsetof(struct ct_entry, pad) == 31, "struct ct_entry");
 
 struct ct_key {
-	__u32 vni;
-	struct address low;
-	struct address high;
+	__u32 vni : 24;
+	__u32 protocol : 8;
+	__be32 low;
+	__be32 high;
 	__u16 low_port;
 	__u16 high_port;
-	__u8 protocol;
-	__u8 pad[3];
 };
-_Static_assert(sizeof(struct ct_key) == 44, "struct ct_key");
-_Static_assert(__builtin_offsetof(struct ct_key, vni) == 0, "struct ct_key");
+_Static_assert(sizeof(struct ct_key) == 16, "struct ct_key");
 _Static_assert(__builtin_offsetof(struct ct_key, low) == 4, "struct ct_key");
-_Static_assert(__builtin_offsetof(struct ct_key, high) == 20, "struct ct_key");
-_Static_assert(__builtin_offsetof(struct ct_key, low_port) == 36, "struct ct_key");
-_Static_assert(__builtin_offsetof(struct ct_key, high_port) == 38, "struct ct_key");
-_Static_assert(__builtin_offsetof(struct ct_key, protocol) == 40, "struct ct_key");
-_Static_assert(__builtin_offsetof(struct ct_key, pad) == 41, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, high) == 8, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, low_port) == 12, "struct ct_key");
+_Static_assert(__builtin_offsetof(struct ct_key, high_port) == 14, "struct ct_key");
 
 struct device_key {
 	__u32 ifindex;
@@ -294,20 +290,18 @@ _Static_assert(__builtin_offsetof(struct fragment, destination_port) == 2, "stru
 _Static_assert(__builtin_offsetof(struct fragment, seen) == 4, "struct fragment");
 
 struct fragment_key {
-	__u32 vni;
-	struct address source;
-	struct address destination;
+	__u32 vni : 24;
+	__u32 protocol : 8;
+	__be32 source;
+	__be32 destination;
 	__u16 id;
-	__u8 protocol;
-	__u8 pad[1];
+	__u8 pad[2];
 };
-_Static_assert(sizeof(struct fragment_key) == 40, "struct fragment_key");
-_Static_assert(__builtin_offsetof(struct fragment_key, vni) == 0, "struct fragment_key");
+_Static_assert(sizeof(struct fragment_key) == 16, "struct fragment_key");
 _Static_assert(__builtin_offsetof(struct fragment_key, source) == 4, "struct fragment_key");
-_Static_assert(__builtin_offsetof(struct fragment_key, destination) == 20, "struct fragment_key");
-_Static_assert(__builtin_offsetof(struct fragment_key, id) == 36, "struct fragment_key");
-_Static_assert(__builtin_offsetof(struct fragment_key, protocol) == 38, "struct fragment_key");
-_Static_assert(__builtin_offsetof(struct fragment_key, pad) == 39, "struct fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, destination) == 8, "struct fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, id) == 12, "struct fragment_key");
+_Static_assert(__builtin_offsetof(struct fragment_key, pad) == 14, "struct fragment_key");
 
 struct host_config {
 	struct address node_ip;
@@ -540,8 +534,8 @@ _Static_assert(__builtin_offsetof(struct service_client_key, vni) == 4, "struct 
 _Static_assert(__builtin_offsetof(struct service_client_key, ip) == 8, "struct service_client_key");
 
 struct service_flow {
-	struct address source;
-	struct address destination;
+	__be32 source;
+	__be32 destination;
 	__u16 source_port;
 	__u16 destination_port;
 	__u32 vni;
@@ -552,36 +546,32 @@ struct service_flow {
 	__u32 seen;
 	__u32 flags;
 };
-_Static_assert(sizeof(struct service_flow) == 64, "struct service_flow");
+_Static_assert(sizeof(struct service_flow) == 40, "struct service_flow");
 _Static_assert(__builtin_offsetof(struct service_flow, source) == 0, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, destination) == 16, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, source_port) == 32, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, destination_port) == 34, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, vni) == 36, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, backend) == 40, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, generation) == 44, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, epoch) == 48, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, ifindex) == 52, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, seen) == 56, "struct service_flow");
-_Static_assert(__builtin_offsetof(struct service_flow, flags) == 60, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, destination) == 4, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, source_port) == 8, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, destination_port) == 10, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, vni) == 12, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, backend) == 16, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, generation) == 20, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, epoch) == 24, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, ifindex) == 28, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, seen) == 32, "struct service_flow");
+_Static_assert(__builtin_offsetof(struct service_flow, flags) == 36, "struct service_flow");
 
 struct service_flow_key {
-	__u32 vni;
-	struct address source;
-	struct address destination;
+	__u32 vni : 24;
+	__u32 protocol : 8;
+	__be32 source;
+	__be32 destination;
 	__u16 source_port;
 	__u16 destination_port;
-	__u8 protocol;
-	__u8 pad[3];
 };
-_Static_assert(sizeof(struct service_flow_key) == 44, "struct service_flow_key");
-_Static_assert(__builtin_offsetof(struct service_flow_key, vni) == 0, "struct service_flow_key");
+_Static_assert(sizeof(struct service_flow_key) == 16, "struct service_flow_key");
 _Static_assert(__builtin_offsetof(struct service_flow_key, source) == 4, "struct service_flow_key");
-_Static_assert(__builtin_offsetof(struct service_flow_key, destination) == 20, "struct service_flow_key");
-_Static_assert(__builtin_offsetof(struct service_flow_key, source_port) == 36, "struct service_flow_key");
-_Static_assert(__builtin_offsetof(struct service_flow_key, destination_port) == 38, "struct service_flow_key");
-_Static_assert(__builtin_offsetof(struct service_flow_key, protocol) == 40, "struct service_flow_key");
-_Static_assert(__builtin_offsetof(struct service_flow_key, pad) == 41, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, destination) == 8, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, source_port) == 12, "struct service_flow_key");
+_Static_assert(__builtin_offsetof(struct service_flow_key, destination_port) == 14, "struct service_flow_key");
 
 struct service_frontend {
 	__u32 service;

@@ -6,9 +6,10 @@ import { isInNamespaces, runInNamespaces } from '@centaurus/node/testing'
 import type { BpfMap } from '../kernel/bpf-map.ts'
 import { buildPrograms } from '../kernel/build-programs.ts'
 import { readMapLayout } from '../kernel/map-layout.ts'
-import { ctEntry, ctKey, endpoint, endpointKey, hostState } from '../layouts/layouts.ts'
+import { ctEntry, ctKey, endpoint, endpointKey, fragment, fragmentKey, hostState } from '../layouts/layouts.ts'
 import { listStructs } from '../layouts/render.ts'
-import { planKeys, planValues, type RecordLayout } from '../layouts/record-layout.ts'
+import { planKeys, planValues, sizeOf, type RecordLayout } from '../layouts/record-layout.ts'
+import { serviceFlow, serviceFlowKey } from '../layouts/services.ts'
 import { FlowCarry } from './carry-flows.ts'
 import { openPrograms, type OpenPrograms } from './open-programs.ts'
 
@@ -75,17 +76,20 @@ if (!isInNamespaces()) {
 
     it('have records as the kernel says, which are those of our descriptions', () => {
       const [programs] = versions
-      const described = (name: string): readonly (readonly [string, number])[] =>
+      const described = (name: string): readonly (readonly [string, number, number])[] =>
         listStructs()
           .find((struct) => struct.name === name)!
-          .fields.map(({ name: field, offset }) => [
+          .fields.map(({ name: field, offset, kind }) => [
             field.replaceAll('IP', '_ip').replaceAll(/[A-Z]/g, (c) => `_${c.toLowerCase()}`),
             offset,
+            kind.size,
           ])
-      const seen = (layout: RecordLayout): readonly (readonly [string, number])[] =>
-        layout.kind === 'record' ? layout.fields.map(({ name, offset }) => [name, offset]) : []
+      const seen = (layout: RecordLayout): readonly (readonly [string, number, number])[] =>
+        layout.kind === 'record' ? layout.fields.map(({ name, offset, layout: of }) => [name, offset, sizeOf(of)]) : []
       for (const [table, key, value] of [
         ['ct', ctKey, ctEntry],
+        ['fragments', fragmentKey, fragment],
+        ['service_flows', serviceFlowKey, serviceFlow],
         ['endpoints', endpointKey, endpoint],
       ] as const) {
         const layout = readMapLayout(programs!.map(table).fd)!

@@ -31,6 +31,8 @@ interface BtfType {
   /** Size in bytes, or the number of another type. */
   readonly value: number
   readonly vlen: number
+  /** Of a struct: its fields say how many bits they have, if they are bit-fields. */
+  readonly hasBitFields: boolean
   /** Where what follows begins. */
   readonly more: number
 }
@@ -39,16 +41,18 @@ interface BtfType {
 export function parseBtf(blob: Uint8Array): (type: number) => RecordLayout | undefined {
   const view = new DataView(blob.buffer, blob.byteOffset, blob.byteLength)
   const types = readTypes(blob)
-  const fieldsOf = ({ vlen, more, kind }: BtfType): RecordField[] | undefined => {
+  const fieldsOf = ({ vlen, more, kind, hasBitFields }: BtfType): RecordField[] | undefined => {
     const fields: RecordField[] = []
     for (let i = 0; i < vlen; i++) {
       const [first, second, third] = [0, 4, 8].map((at) => view.getUint32(more + i * 12 + at, true))
       const isSection = kind === DATASEC
       const type = isSection ? first! : second!
-      const layout = layoutOf(type)
+      const bits = hasBitFields ? third! >>> 24 : 0
+      const layout: RecordLayout | undefined = bits === 0 ? layoutOf(type) : { kind: 'integer', size: bits / 8 }
       if (layout === undefined) return undefined
       const name = isSection ? (types[type]?.name ?? '') : readName(blob, first!)
-      fields.push({ name, offset: isSection ? second! : third! / 8, layout })
+      const offset = isSection ? second! : (hasBitFields ? third! & 0xffffff : third!) / 8
+      fields.push({ name, offset, layout })
     }
     return fields
   }
@@ -98,7 +102,8 @@ function readTypes(blob: Uint8Array): (BtfType | undefined)[] {
     const kind = (info >>> 24) & 31
     const vlen = info & 0xffff
     const name = readName(blob, view.getUint32(offset, true))
-    types.push({ kind, vlen, name, value: view.getUint32(offset + 8, true), more: offset + 12 })
+    const hasBitFields = kind === STRUCT && info >>> 31 === 1
+    types.push({ kind, vlen, name, hasBitFields, value: view.getUint32(offset + 8, true), more: offset + 12 })
     offset += 12 + (MORE[kind]?.once ?? 0) + (MORE[kind]?.each ?? 0) * vlen
   }
   return types

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { cidrKey, ctKey, endpoint, endpointKey, hostState, list, type EndpointRecord } from './layouts.ts'
+import { cidrKey, ctKey, endpoint, endpointKey, fragmentKey, hostState, list, type EndpointRecord } from './layouts.ts'
 import { listStructs, renderLayouts } from './render.ts'
 import { address, padding, struct, u16, u32, u8 } from './struct.ts'
 
@@ -19,8 +19,8 @@ describe('Layouts shared with the kernel', () => {
     assert.equal(sizes['endpoint'], 64)
     assert.equal(sizes['segment'], 12)
     assert.equal(sizes['list'], 4 + 64 * 12)
-    assert.equal(sizes['ct_key'], 44)
-    assert.equal(sizes['ct_entry'], 36)
+    assert.equal(sizes['ct_key'], 16)
+    assert.equal(sizes['ct_entry'], 32)
     assert.equal(sizes['cidr_key'], 28)
     const offsetOf = (name: string): number | undefined => endpoint.fields.find((field) => field.name === name)?.offset
     assert.deepEqual([offsetOf('hostIP'), offsetOf('vni'), offsetOf('mac'), offsetOf('blockPrefix')], [16, 32, 52, 58])
@@ -31,6 +31,13 @@ describe('Layouts shared with the kernel', () => {
     const bytes = endpointKey.encode({ vni: 7, ip: '10.244.3.9' })
     assert.equal(bytes.toString('hex'), '0700000000000000000000000000ffff0af40309')
     assert.deepEqual(endpointKey.decode(bytes), { vni: 7, ip: '10.244.3.9' })
+  })
+
+  it('write what programs write for each flow as few words', () => {
+    const key = { vni: 0x010203, protocol: 6, low: '10.0.0.1', high: '10.0.0.2', lowPort: 0x0405, highPort: 0x0607 }
+    assert.equal(ctKey.encode(key).toString('hex'), '030201060a0000010a00000205040706')
+    assert.throws(() => ctKey.encode({ ...key, vni: 2 ** 24 }), /of 24 bits must be an integer from 0 to 16777215/)
+    assert.throws(() => ctKey.encode({ ...key, low: '::1' }), /must look like 10.244.3.7/)
   })
 
   it('come back as they went', () => {
@@ -48,7 +55,7 @@ describe('Layouts shared with the kernel', () => {
       shaper: 4111,
     }
     assert.deepEqual(endpoint.decode(endpoint.encode(value)), value)
-    const key = { vni: 1, low: '10.0.0.1', high: '10.0.0.2', lowPort: 80, highPort: 65535, protocol: 6 }
+    const key = { vni: 0xfedcba, low: '10.0.0.1', high: '10.0.0.2', lowPort: 80, highPort: 65535, protocol: 132 }
     assert.deepEqual(ctKey.decode(ctKey.encode(key)), key)
     const segments = [{ start: 0, rule: 9, precedence: 65535, verdict: 1 }]
     const decoded = list.decode(list.encode({ count: 1, segments }))
@@ -59,8 +66,8 @@ describe('Layouts shared with the kernel', () => {
   it('leave padding zero, because it is part of a key', () => {
     const key = { prefixLength: 120, set: 1, direction: 0, ip: '10.0.0.0' }
     assert.equal(cidrKey.encode(key).length, 28)
-    const bytes = ctKey.encode({ vni: 1, low: '1.1.1.1', high: '2.2.2.2', lowPort: 1, highPort: 2, protocol: 17 })
-    assert.equal(bytes.subarray(41).toString('hex'), '000000')
+    const bytes = fragmentKey.encode({ vni: 1, source: '1.1.1.1', destination: '2.2.2.2', id: 1, protocol: 17 })
+    assert.equal(bytes.subarray(14).toString('hex'), '0000')
   })
 
   it('refuse what does not fit', () => {

@@ -1,5 +1,5 @@
 /** Every record that programs and TypeScript share. */
-import { address, array, bytes, mac, padding, struct, u16, u32, u64, u8, type ValueOf } from './struct.ts'
+import { address, array, bits, bytes, ipv4, mac, padding, struct, u16, u32, u64, u8, type ValueOf } from './struct.ts'
 
 /** Policy sets of one host. A host has at most as many as pods, and during a change twice as many; 40 bytes each. */
 export const POLICY_SETS_MAX = 16_384
@@ -106,24 +106,26 @@ export const cidr = struct('cidr', { list: u32 })
 export const identityKey = struct('identity_key', { vni: u32, id: u32 })
 export const identity = struct('identity', { known: u32 })
 
-/** The two ends in order of address, then port, so that both directions of a flow have one key. */
+/**
+ * The two ends in order of address, then port, so that both directions of a flow have one key. What programs write for each flow is of IPv4 alone: 16 bytes are
+ * compared sooner than the 44 that IPv6 needs, which will have tables of its own.
+ */
 export const ctKey = struct('ct_key', {
-  vni: u32,
-  low: address,
-  high: address,
+  vni: bits(24),
+  protocol: bits(8),
+  low: ipv4,
+  high: ipv4,
   lowPort: u16,
   highPort: u16,
-  protocol: u8,
-  pad: padding(3),
 })
 export const ctEntry = struct('ct_entry', {
   /** Seconds since boot, coarse. */
   seen: u32,
   /** Who judged it and when: see {@link policySet}'s epoch. Set 0: nobody. */
-  egressSet: u32,
   egressEpoch: u32,
-  ingressSet: u32,
   ingressEpoch: u32,
+  egressSet: u16,
+  ingressSet: u16,
   /** Devices of the ends that are pods of this host; 0: others. An address that another pod has got keeps no flow of the one before. */
   lowDevice: u32,
   highDevice: u32,
@@ -135,12 +137,12 @@ export const ctEntry = struct('ct_entry', {
 })
 
 export const fragmentKey = struct('fragment_key', {
-  vni: u32,
-  source: address,
-  destination: address,
+  vni: bits(24),
+  protocol: bits(8),
+  source: ipv4,
+  destination: ipv4,
   id: u16,
-  protocol: u8,
-  pad: padding(1),
+  pad: padding(2),
 })
 export const fragment = struct('fragment', { sourcePort: u16, destinationPort: u16, seen: u32 })
 

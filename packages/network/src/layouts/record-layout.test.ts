@@ -102,6 +102,28 @@ describe('records of another version', () => {
     assert.equal(planValues(address(4), address(16)), undefined)
   })
 
+  it('have an address of IPv4 in a field that has room for no other, and in one for all', () => {
+    const any = record([['words', { kind: 'array', of: { kind: 'bytes', size: 4 }, length: 4 }]], 'address')
+    const keyOf = (address: RecordLayout): RecordLayout =>
+      record([
+        ['low', address],
+        ['high', address],
+        ['port', integer(2)],
+      ])
+    const [wide, narrow] = [keyOf(any), keyOf({ kind: 'bytes', size: 4 })]
+    const bytes = (hex: string): Buffer => Buffer.from(hex, 'hex')
+    const prefix = '00000000000000000000ffff'
+    const [large, small] = [bytes(`${prefix}0a010203${prefix}0a0405060050`), bytes('0a0102030a0405060050')]
+    assert.deepEqual(planKeys(wide, narrow)!(large), small)
+    assert.deepEqual(planKeys(narrow, wide)!(small), large)
+    for (let at = 0; at < 12; at++) {
+      const other = Buffer.from(large)
+      other[16 + at]! ^= 1
+      assert.equal(planKeys(wide, narrow)!(other), undefined, `byte ${at}`)
+    }
+    assert.equal(planKeys(wide, keyOf({ kind: 'bytes', size: 6 })), undefined)
+  })
+
   it('have arrays that grow, and shrink if what goes is zero', () => {
     const sets = (length: number): RecordLayout => ({ kind: 'array', of: record([['epoch', integer(2)]]), length })
     assert.deepEqual(planValues(sets(1), sets(2))!(Buffer.from([7, 8])), Buffer.from([7, 8, 0, 0]))

@@ -25,12 +25,17 @@ export type Conversion = (record: Uint8Array) => Buffer | undefined
 /** Keeps what follows aligned; says nothing. */
 const PADDING = 'pad'
 
+/** What stands before the four bytes of IPv4 in `struct address` (RFC 4291, 2.5.5.2). */
+const IPV4_PREFIX = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+
 /** Bytes to copy. Numbers are little endian: a wider one has the same first bytes, a narrower one has room if the `rest` is zero. */
 interface Move {
   readonly from: number
   readonly to: number
   readonly size: number
   readonly rest: number
+  /** An address of IPv4 goes between a field for any address, in which {@link IPV4_PREFIX} comes first, and one that has room for no other. */
+  readonly prefix?: 'needed' | 'given'
 }
 
 export function sizeOf(layout: RecordLayout): number {
@@ -56,6 +61,12 @@ function createConversion(moves: readonly Move[], size: number): Conversion {
   return (record) => {
     const converted = Buffer.alloc(size)
     for (const move of moves) {
+      if (
+        move.prefix === 'needed' &&
+        !IPV4_PREFIX.every((byte, i) => record[move.from - IPV4_PREFIX.length + i] === byte)
+      )
+        return undefined
+      if (move.prefix === 'given') converted.set(IPV4_PREFIX, move.to - IPV4_PREFIX.length)
       for (let i = 0; i < move.size; i++) converted[move.to + i] = record[move.from + i]!
       for (let i = 0; i < move.rest; i++) if (record[move.from + move.size + i] !== 0) return undefined
     }
@@ -70,7 +81,18 @@ function planMoves(from: RecordLayout, to: RecordLayout): Move[] | undefined {
     return from.size === to.size ? [{ from: 0, to: 0, size: from.size, rest: 0 }] : undefined
   if (from.kind === 'array' && to.kind === 'array') return planArray(from, to)
   if (from.kind === 'record' && to.kind === 'record') return planStruct(from, to)
+  const [prefix, size] = [IPV4_PREFIX.length, 4]
+  if (isAddress(from) && isIPv4(to)) return [{ from: prefix, to: 0, size, rest: 0, prefix: 'needed' }]
+  if (isIPv4(from) && isAddress(to)) return [{ from: 0, to: prefix, size, rest: 0, prefix: 'given' }]
   return undefined
+}
+
+function isAddress(layout: RecordLayout): boolean {
+  return layout.kind === 'record' && layout.name === 'address'
+}
+
+function isIPv4(layout: RecordLayout): boolean {
+  return layout.kind === 'bytes' && layout.size === 4
 }
 
 /** What a shorter array has no room for must be zero. */
@@ -99,7 +121,7 @@ function planStruct(from: StructLayout, to: StructLayout): Move[] | undefined {
 }
 
 function shift(moves: readonly Move[], by: { readonly from: number; readonly to: number }): Move[] {
-  return moves.map(({ from, to, size, rest }) => ({ from: from + by.from, to: to + by.to, size, rest }))
+  return moves.map((move) => ({ ...move, from: move.from + by.from, to: move.to + by.to }))
 }
 
 /** Neighbours that stay neighbours are copied at once. */
@@ -108,7 +130,7 @@ function joinMoves(moves: readonly Move[]): Move[] {
   for (const move of moves) {
     const last = joined.at(-1)
     const follows = last?.rest === 0 && move.from === last.from + last.size && move.to === last.to + last.size
-    if (last !== undefined && follows)
+    if (last !== undefined && follows && move.prefix === undefined)
       joined[joined.length - 1] = { ...last, size: last.size + move.size, rest: move.rest }
     else if (move.size > 0 || move.rest > 0) joined.push(move)
   }

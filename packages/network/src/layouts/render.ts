@@ -56,9 +56,11 @@ function renderStruct(struct: Struct<unknown>): string[] {
     ...struct.fields.map((field) => `\t${field.kind.c(toSnake(field.name))};`),
     '};',
     `_Static_assert(sizeof(${tag}) == ${struct.size}, "${tag}");`,
-    ...struct.fields.map(
-      (field) => `_Static_assert(__builtin_offsetof(${tag}, ${toSnake(field.name)}) == ${field.offset}, "${tag}");`,
-    ),
+    ...struct.fields
+      .filter(({ kind }) => kind.isBitField === undefined)
+      .map(
+        (field) => `_Static_assert(__builtin_offsetof(${tag}, ${toSnake(field.name)}) == ${field.offset}, "${tag}");`,
+      ),
     '',
   ]
 }

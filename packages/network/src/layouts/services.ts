@@ -1,5 +1,5 @@
 /** Records of services; see services/table-state.ts for who writes them, bpf/service.h for who reads them. */
-import { address, array, padding, struct, u16, u32, u64, u8, type ValueOf } from './struct.ts'
+import { address, array, bits, ipv4, padding, struct, u16, u32, u64, u8, type ValueOf } from './struct.ts'
 
 /** Backends of all services of a host: 28 B each, taken whole at start. */
 export const SERVICE_BACKENDS_MAX = 65_536
@@ -61,20 +61,19 @@ export const serviceSource = struct('service_source', { allowed: u32 })
 export const serviceClientKey = struct('service_client_key', { service: u32, vni: u32, ip: address })
 export const serviceClient = struct('service_client', { backend: u32, generation: u32, seen: u32 })
 
-/** A packet before translation. */
+/** A packet before translation; of IPv4, as everything that programs write for each flow. */
 export const serviceFlowKey = struct('service_flow_key', {
-  vni: u32,
-  source: address,
-  destination: address,
+  vni: bits(24),
+  protocol: bits(8),
+  source: ipv4,
+  destination: ipv4,
   sourcePort: u16,
   destinationPort: u16,
-  protocol: u8,
-  pad: padding(3),
 })
 /** What it becomes. */
 export const serviceFlow = struct('service_flow', {
-  source: address,
-  destination: address,
+  source: ipv4,
+  destination: ipv4,
   sourcePort: u16,
   destinationPort: u16,
   vni: u32,

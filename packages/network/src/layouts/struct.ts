@@ -12,6 +12,8 @@ export interface Kind<T> {
   read(view: DataView, offset: number): T
   /** Padding is in C, not in TypeScript. */
   readonly isPadding?: true
+  /** A bit-field, of which C gives no offset. */
+  readonly isBitField?: true
 }
 
 type Fields = Readonly<Record<string, Kind<unknown>>>
@@ -40,19 +42,23 @@ export interface Struct<T> extends Kind<T> {
 const LITTLE = true
 
 function integer(size: 1 | 2 | 4): Kind<number> {
-  const bits = (size * 8) as 8 | 16 | 32
-  const limit = 2 ** bits
+  const count = (size * 8) as 8 | 16 | 32
   return {
     size,
     align: size,
-    c: (name) => `__u${bits} ${name}`,
+    c: (name) => `__u${count} ${name}`,
     write(view, offset, value) {
-      if (!Number.isInteger(value) || value < 0 || value >= limit)
-        throw new RangeError(`A field of ${bits} bits must be an integer from 0 to ${limit - 1}: ${value}`)
-      view[`setUint${bits}`](offset, value, LITTLE)
+      requireInteger(value, count)
+      view[`setUint${count}`](offset, value, LITTLE)
     },
-    read: (view, offset) => view[`getUint${bits}`](offset, LITTLE),
+    read: (view, offset) => view[`getUint${count}`](offset, LITTLE),
   }
+}
+
+function requireInteger(value: number, bitCount: number): void {
+  const limit = 2 ** bitCount
+  if (!Number.isInteger(value) || value < 0 || value >= limit)
+    throw new RangeError(`A field of ${bitCount} bits must be an integer from 0 to ${limit - 1}: ${value}`)
 }
 
 export const u8 = integer(1)
@@ -65,6 +71,25 @@ export const u64: Kind<bigint> = {
   c: (name) => `__u64 ${name}`,
   write: (view, offset, value) => view.setBigUint64(offset, value, LITTLE),
   read: (view, offset) => view.getBigUint64(offset, LITTLE),
+}
+
+/** Some bytes of a 32-bit word that its other fields fill, so that programs write all of them at once. */
+export function bits(count: 8 | 24): Kind<number> & { readonly isBitField: true } {
+  return {
+    size: count / 8,
+    align: 1,
+    c: (name) => `__u32 ${name} : ${count}`,
+    write(view, offset, value) {
+      requireInteger(value, count)
+      for (let i = 0; i < count / 8; i++) view.setUint8(offset + i, (value >>> (8 * i)) & 0xff)
+    },
+    read(view, offset) {
+      let value = 0
+      for (let i = count / 8 - 1; i >= 0; i--) value = value * 256 + view.getUint8(offset + i)
+      return value
+    },
+    isBitField: true,
+  }
 }
 
 /** Zero bytes that keep what follows aligned. */
@@ -106,6 +131,15 @@ export const address: Kind<string> = {
   read(view, offset) {
     return formatIPv4(view.getUint32(offset + 12))
   },
+}
+
+/** IPv4 in four bytes, for tables of one family, in which the size of a key counts. */
+export const ipv4: Kind<string> = {
+  size: 4,
+  align: 4,
+  c: (name) => `__be32 ${name}`,
+  write: (view, offset, value) => view.setUint32(offset, parseIPv4(value)),
+  read: (view, offset) => formatIPv4(view.getUint32(offset)),
 }
 
 /** Six bytes as `0a:ce:0a:f4:03:07`. */

@@ -8,16 +8,35 @@ import { buildPrograms } from '../kernel/build-programs.ts'
 const REPOSITORY = join(import.meta.dirname, '../../../..')
 const LAYOUTS = 'packages/network/src/layouts'
 
-/** What a version changes: a file of the layouts, a line of it, and what stands there instead. */
+/** What a version changes: a file (of the layouts, or one that is named by its path in the repository), a line of it, and what stands there instead. */
 export type Edit = readonly [file: string, before: string, after: string]
 
 /** Records that only daemons write. */
 export const OTHER_ENDPOINT: readonly Edit[] = [
   ['layouts.ts', "struct('endpoint', {\n", "struct('endpoint', {\n  extra: padding(4),\n"],
 ]
-/** And those that programs write: new fields, and a wider one. */
+const CONNTRACK = 'bpf/conntrack.h'
+/** And those that programs write: new fields, wider ones, and keys with room for addresses of IPv6. */
 export const OTHER_FLOWS: readonly Edit[] = [
   ...OTHER_ENDPOINT,
+  [
+    'layouts.ts',
+    'vni: bits(24),\n  protocol: bits(8),\n  low: ipv4,\n  high: ipv4,',
+    'vni: u32, low: address, high: address,',
+  ],
+  ['layouts.ts', 'highPort: u16,\n', 'highPort: u16, protocol: u8, pad: padding(3),\n'],
+  [
+    CONNTRACK,
+    'key->low = low ? flow->source : flow->destination',
+    'key->low = address_of(low ? flow->source : flow->destination)',
+  ],
+  [
+    CONNTRACK,
+    'key->high = low ? flow->destination : flow->source',
+    'key->high = address_of(low ? flow->destination : flow->source)',
+  ],
+  [CONNTRACK, 'key->vni = flow->vni;', '__builtin_memset(key, 0, sizeof(*key)); key->vni = flow->vni;'],
+  ['layouts.ts', 'egressSet: u16,\n  ingressSet: u16,', 'egressSet: u32,\n  ingressSet: u32,'],
   ['layouts.ts', "struct('ct_entry', {\n", "struct('ct_entry', {\n  extra: padding(4),\n"],
   ['layouts.ts', 'flags: u16,\n  state: u8,\n  pad: padding(1)', 'flags: u32,\n  state: u8,\n  pad: padding(3)'],
   ['layouts.ts', "struct('fragment', {", "struct('fragment', { extra: padding(4),"],
@@ -49,7 +68,7 @@ export async function createOtherVersion(edits: readonly Edit[], objects: string
 }
 
 function change(root: string, [file, before, after]: Edit): void {
-  const path = join(root, LAYOUTS, file)
+  const path = join(root, file.includes('/') ? file : join(LAYOUTS, file))
   const text = readFileSync(path, 'utf8')
   if (!text.includes(before)) throw new Error(`There is no ${before} in ${file}`)
   writeFileSync(path, text.replace(before, after))
