@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { TestCluster } from './lib/cluster.ts'
-import type { Finished, RunOptions } from './lib/processes.ts'
+import { waitFor, type Finished, type RunOptions } from './lib/processes.ts'
 
 const DEPLOYMENT = `
 apiVersion: apps/v1
@@ -193,6 +193,43 @@ describe('tenants', () => {
       /is forbidden: exceeded quota: cluster, requested: pods=1, used: pods=3, limited: pods=3/,
     )
     assert.match(await cluster.mustCentaurus(['tenant', 'list']), /small\s+Active\s+home\s+bob\s+pods: 3\/3/)
+  })
+
+  it('say how their packets are treated, as far as operators grant, while pods run', async () => {
+    await addTenant('quick')
+    const annotate = (words: string): Promise<Finished> => tryAs('quick', `annotate --overwrite pod web ${words}`)
+    await as('quick', 'run web --image=any:1 --annotations=kubernetes.io/egress-bandwidth=10M')
+    await as('quick', 'wait pod/web --for=condition=Ready --timeout=60s')
+    const accepted = 'kubernetes.io/egress-bandwidth=20M mizar.com/network-priority=Low'
+    assert.match((await annotate(accepted)).stdout, /pod\/web annotated/)
+    for (const [words, why] of [
+      [
+        'kubernetes.io/egress-bandwidth=10m',
+        /"m" means a thousandth: must be a quantity of bits a second from 1k to 1P/,
+      ],
+      ['mizar.com/egress-bandwidth=20M', /says something else than kubernetes.io\/egress-bandwidth \("20M"\)/],
+      ['centaurus.io/network-class=gold', /Invalid value: "gold": must be premium, expedited or best-effort/],
+      [
+        'centaurus.io/network-class=expedited',
+        /expedited with priority low is more than best-effort with medium, which tenant quick may have; ask for less/,
+      ],
+    ] as const)
+      assert.match((await annotate(words)).stderr, why)
+    const granted = { spec: { network: { max: { class: 'expedited', egressBandwidth: '1G' } } } }
+    await cluster.kubectl(['patch', 'tenant', 'quick', '--type=merge', '-p', JSON.stringify(granted)])
+    assert.match(await cluster.kubectl('get tenant quick -o wide'), /MAX CLASS\s+MAX EGRESS\s+AGE\n.* expedited\s+1G\s/)
+    const told = 'get vpc default -o jsonpath={.status.tenantNetwork.max.class}'
+    await waitFor('the tenant to be told', async () => (await as('quick', told)) === 'expedited')
+    assert.match((await annotate('centaurus.io/network-class=expedited')).stdout, /annotated/)
+    const deployment = DEPLOYMENT.replace(
+      'labels: { app: web }',
+      'labels: { app: web }, annotations: { mizar.com/network-class: Gold }',
+    )
+    const { stderr } = await cluster.tryKubectl(`--kubeconfig ${configOf('quick')} apply -f -`, { input: deployment })
+    assert.match(
+      stderr,
+      /Warning: spec.template.metadata.annotations\[mizar.com\/network-class\].*its pods will be refused/,
+    )
   })
 
   it('live in other partitions, where their pods run on the same nodes', async () => {

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
-import { ALL_TENANTS, isStatus, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
+import {
+  ALL_TENANTS,
+  isStatus,
+  podQuality,
+  readQuality,
+  tenantQualityOf,
+  type KubeObject,
+  type NetworkQuality,
+  type ResourceType,
+  type Stored,
+  type TenantNetwork,
+} from '@centaurus/api'
 import {
   clusternetworkpolicystatuses,
   networkidentities,
@@ -9,6 +20,7 @@ import {
   networkreports,
   remotenodes,
   subnets,
+  tenants,
   vpcs,
   type Vpc,
 } from '@centaurus/api/centaurus/v1'
@@ -100,6 +112,22 @@ describe('what a node of another partition knows of networks and policies', () =
       .filter(isOf(tenant))
       .map(({ spec }) => JSON.stringify(spec.labels))
       .toSorted()
+  const grant = async (network: TenantNetwork): Promise<void> => {
+    await cluster.home.plane.client.patch(
+      tenants,
+      { name: 'acme' },
+      { type: 'json', body: [{ op: 'add', path: '/spec/network', value: network }] },
+    )
+  }
+  /** How the node sees acme's pod `web`. */
+  const untilQuality = (expected: NetworkQuality): Promise<void> =>
+    eventually(`pods to have ${JSON.stringify(expected)}`, async () => {
+      const { metadata } = await asNode.get(pods, { namespace: 'default--acme', name: 'web' })
+      const told = known(vpcs).get('default--acme')?.status?.tenantNetwork
+      const inNamespace = readQuality(known(namespaces).get('default--acme')?.metadata.annotations).wish
+      const seen = podQuality(readQuality(metadata.annotations).wish, inNamespace, tenantQualityOf('acme', told))
+      return isDeepStrictEqual(seen, expected)
+    })
   const vpcOf = (client: Client): Promise<Vpc> => client.get(vpcs, { name: 'default' })
   const policy = (name: string, key: string) => ({
     metadata: { name, namespace: NAMESPACE },
@@ -183,6 +211,27 @@ describe('what a node of another partition knows of networks and policies', () =
     assert.deepEqual(after, before)
   })
 
+  it('says how the packets of a pod are to be treated, and follows each who says it', async () => {
+    const patch = async <T extends KubeObject>(type: ResourceType<T>, name: string, annotations: object) => {
+      const namespace = type.namespaced ? NAMESPACE : undefined
+      await acme.patch(type, { name, namespace }, { type: 'merge', body: { metadata: { annotations } } })
+    }
+    await untilQuality({ networkClass: 'best-effort', priority: 'medium' })
+    await patch(pods, 'web', { 'centaurus.io/network-priority': 'low' })
+    await untilQuality({ networkClass: 'best-effort', priority: 'low' })
+    await assert.rejects(patch(pods, 'web', { 'centaurus.io/network-class': 'premium' }), /Tenant.spec.network.max/)
+    await grant({ ingressBandwidth: '1M', max: { class: 'expedited' } })
+    await untilQuality({ networkClass: 'best-effort', priority: 'low', ingressBandwidth: 1e6 })
+    await patch(namespaces, NAMESPACE, { 'mizar.com/network-class': 'Expedited', 'mizar.com/egress-bandwidth': '1M' })
+    const quality = { networkClass: 'expedited', priority: 'low', egressBandwidth: 8e6, ingressBandwidth: 1e6 } as const
+    await untilQuality(quality)
+    await assert.rejects(patch(pods, 'web', { 'kubernetes.io/ingress-bandwidth': '2' }), /from 1k to 1P/)
+    await patch(pods, 'web', { 'kubernetes.io/ingress-bandwidth': '2M' })
+    await untilQuality({ ...quality, ingressBandwidth: 2e6 })
+    await grant({})
+    await untilQuality({ networkClass: 'best-effort', priority: 'medium', egressBandwidth: 8e6, ingressBandwidth: 2e6 })
+  })
+
   it('is told back: on how many hosts each policy is, and how long that took', async () => {
     const name = { namespace: NAMESPACE, name: 'by-app' }
     const statusOf = async () => (await acme.get(networkpolicystatuses, name)).status
@@ -231,6 +280,8 @@ describe('what a node of another partition knows of networks and policies', () =
     const { status } = await vpcOf(acme)
     await cluster.move('acme', 'home')
     await cluster.untilMoved('acme', 'home')
+    await grant({ max: { class: 'premium', egressBandwidth: '5M' } })
+    await untilQuality({ networkClass: 'expedited', priority: 'low', egressBandwidth: 5e6, ingressBandwidth: 2e6 })
     const moved = await cluster.admin('acme', 'home')
     assert.equal((await vpcOf(moved)).status?.vni, status?.vni)
     assert.deepEqual(contents(), before)
