@@ -264,6 +264,24 @@ describe('what a node of another partition knows of networks and policies', () =
       ['by-app'],
     )
     assert.deepEqual((await acme.list(clusternetworkpolicystatuses)).items, [])
+    const gateway = await cluster.gateway()
+    const own = await (await cluster.adminAt('acme', gateway)).get(networkpolicystatuses, name)
+    assert.deepEqual([own.status.hosts, own.status.applied], [1, 0])
+    const operator = await cluster.operatorAt(gateway)
+    assert.deepEqual(
+      (await operator.list(networkpolicystatuses)).items.map(({ metadata, status: { hosts } }) => [
+        `${metadata.namespace}/${metadata.name}`,
+        hosts,
+      ]),
+      [
+        ['default--beta/by-app', 1],
+        ['default--acme/by-app', 1],
+      ],
+    )
+    assert.deepEqual(
+      (await operator.list(networkreports)).items.map(({ metadata }) => metadata.name),
+      ['rp1-0'],
+    )
     await reporter.close()
     const forged = asNode.create(networkreports, { metadata: { name: 'other' }, spec: { tenants: [] } })
     await assert.rejects(forged, /with the same name as the requesting node/)

@@ -88,6 +88,14 @@ export class TestCluster {
     return this.#keep(createHttpClient({ server, ...(await this.#adminCredentials(tenant)) }))
   }
 
+  /** An operator, who sees all tenants, at some address. */
+  async operatorAt(server: string): Promise<Client> {
+    const identity = { commonName: 'operator', organizations: ['system:masters'] }
+    const { certificatePem: cert, keyPem: key } = await this.#certificates.client('operator', identity)
+    const ca = this.#certificates.authority.certificatePem
+    return this.#keep(createHttpClient({ server, ca, cert, key, tenant: ALL_TENANTS }))
+  }
+
   /** What a kubeconfig of the same administrator says. */
   async kubeconfig(tenant: string, server: string): Promise<string> {
     return createKubeconfig({ server, ...(await this.#adminCredentials(tenant)) })

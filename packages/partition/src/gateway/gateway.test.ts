@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { decodeProtobuf, isProtobuf, type KubeObject } from '@centaurus/api'
-import { tenants } from '@centaurus/api/centaurus/v1'
+import { networkreports, remotenodes, tenants } from '@centaurus/api/centaurus/v1'
 import { nodes } from '@centaurus/api/core/v1'
 import type { Gateway } from './gateway.ts'
 import type { FrontClient } from './testing/front-client.ts'
@@ -213,6 +213,43 @@ describe('the gateway', () => {
       `/api/v1/nodes?watch=1&resourceVersion=${watch.events[0]!.object.metadata.resourceVersion}`,
     )
     assert.equal(bare.status, 410)
+  })
+
+  it('shows operators what nodes of all partitions report of their networks, and each copy of a node once', async () => {
+    const { rp0, rp1 } = world.servers
+    const copy = (name: string, partition: string) => ({
+      metadata: { name, annotations: { 'centaurus.io/resource-partition': partition } },
+      spec: { partition },
+    })
+    for (const [server, own, other] of [
+      [rp0, 'a0', copy('b0', 'rp1')],
+      [rp1, 'b0', copy('a0', 'rp0')],
+    ] as const) {
+      await server.client.create(networkreports, { metadata: { name: own }, spec: { tenants: [] } })
+      await server.client.create(remotenodes, other)
+      await server.client.create(remotenodes, copy('c0', 'rp2')) // of a third one, known to both
+    }
+    const group = '/apis/centaurus.io/v1'
+    const seen = async (path: string): Promise<string[]> => namesOf((await operator.request('GET', path)).json().items)
+    for (const prefix of ['', '/tenants/all']) {
+      assert.deepEqual(await seen(`${prefix}${group}/networkreports`), ['a0', 'b0'])
+      assert.deepEqual(await seen(`${prefix}${group}/remotenodes`), ['a0', 'b0', 'c0'])
+    }
+    const table = await operator.request('GET', `${group}/remotenodes?includeObject=None`, {
+      headers: { accept: TABLE },
+    })
+    assert.equal(table.json<{ rows: unknown[] }>().rows.length, 3)
+    for (const name of ['a0', 'b0', 'c0'])
+      assert.equal((await operator.request('GET', `${group}/remotenodes/${name}`)).status, 200, name)
+    const watch = await operator.watch(`${group}/remotenodes?watch=1`)
+    await rp1.client.delete(remotenodes, { name: 'c0' })
+    await rp1.client.delete(remotenodes, { name: 'a0' })
+    await watch.until((events) => events.some(({ type }) => type === 'DELETED'))
+    watch.close()
+    assert.deepEqual(
+      watch.events.filter(({ type }) => type === 'DELETED').map(({ object }) => object.metadata.name),
+      ['a0'],
+    )
   })
 
   it('tells once, by a bookmark, that what was there at the start is through', async () => {

@@ -3,8 +3,10 @@ import {
   internalError,
   methodNotAllowed,
   requestEntityTooLarge,
+  RESOURCE_PARTITION_ANNOTATION,
   StatusError,
   SYSTEM_TENANT,
+  TENANT_ANNOTATION,
 } from '@centaurus/api'
 import type { Listener, TlsMaterial } from '@centaurus/apiserver'
 import type { Clock, Logger, Random } from '@centaurus/base'
@@ -27,7 +29,7 @@ import { bareHeaders, passRequestHeaders } from './pass-headers.ts'
 import { credentialsOf, pass, readAll, relayAnswer, sendFor, sendOnBehalf } from './pass.ts'
 import { isTrue, pathOf, queryOf } from './query.ts'
 import { LostAnswerError, lostAnswer, refuse, unreachable, UnreachableError } from './refusals.ts'
-import { chooseRoute, type MergedObjects, type Route } from './route.ts'
+import { chooseRoute, type Route } from './route.ts'
 import { splice } from './splice.ts'
 import { parseTarget, type Target } from './target.ts'
 
@@ -234,7 +236,7 @@ function merge(parts: Parts, route: Extract<Route, { type: 'merge' }>, asked: As
   if (request.method === 'HEAD' || (partitions.length === 1 && mergesNothing(query))) return passTo(parts, only, asked)
   // rows must say whose they are
   if (route.shows !== 'everything' && query.get('includeObject') === 'None') query.set('includeObject', 'Metadata')
-  const keep = keeperOf(parts.membership, route.shows)
+  const keep = keeperOf(parts.membership, route)
   const context = contextOf(parts, asked)
   if (!target.isLegacyWatch && !isTrue(query.get('watch'))) return mergeList(context, { partitions, query, keep })
   const onPartitionsChange = (listener: () => void): (() => void) =>
@@ -248,11 +250,16 @@ function merge(parts: Parts, route: Extract<Route, { type: 'merge' }>, asked: As
   return mergeWatch(context, { partitions, query, keep, onPartitionsChange, onContentChange })
 }
 
-function keeperOf(membership: Membership, shows: MergedObjects): KeepItem | undefined {
+function keeperOf(
+  membership: Membership,
+  { shows, partitions: [first] }: Extract<Route, { type: 'merge' }>,
+): KeepItem | undefined {
   if (shows === 'everything') return undefined
+  if (shows === 'copies')
+    return (partition, object) => partition === first || object.annotation(RESOURCE_PARTITION_ANNOTATION) === first
   return (partition, object) => {
     const { map } = membership
-    const tenant = object.tenant()
+    const tenant = object.annotation(TENANT_ANNOTATION)
     if (tenant === undefined) return shows === 'originals' || partition === map.home
     return (map.partitionOf(tenant) ?? partition) === partition
   }

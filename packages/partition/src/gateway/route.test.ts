@@ -87,6 +87,7 @@ describe('the way of a request', () => {
       ['/apis/storage.k8s.io/v1', 'csinodes'],
       ['/apis/certificates.k8s.io/v1', 'certificatesigningrequests'],
       ['/apis/centaurus.io/v1', 'nodeallocations'],
+      ['/apis/centaurus.io/v1', 'networkreports'],
       ['/apis/metrics.k8s.io/v1beta1', 'nodes'],
       ['/apis/coordination.k8s.io/v1', 'namespaces/kube-node-lease/leases'],
     ]) {
@@ -102,6 +103,17 @@ describe('the way of a request', () => {
     }
     const leases = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'
     assert.deepEqual(route(leases), { type: 'pass', partition: 'home' })
+  })
+
+  it('leads to as many partitions as have copies of all nodes', () => {
+    const wide = { ...map, resourcePartitions: ['rp0', 'rp1', 'rp2'] }
+    const of = (path: string, method = 'GET'): Route =>
+      chooseRoute(wide, { method, target: parseTarget(path), callerTenant: 'system' })
+    const base = '/apis/centaurus.io/v1/remotenodes'
+    const partitions = ['rp0', 'rp1']
+    assert.deepEqual(of(base), { type: 'merge', partitions, shows: 'copies' })
+    assert.deepEqual(of(`${base}/n1`), { type: 'locate', partitions, fallback: 'rp0', asCaller: false })
+    assert.deepEqual(of(base, 'DELETE'), { type: 'broadcast', partitions: ['rp0', 'rp1', 'rp2'] })
   })
 
   it('leads the operators’ view over all tenants to the one that a name tells', () => {

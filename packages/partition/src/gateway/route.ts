@@ -36,6 +36,8 @@ export type MergedObjects =
   | 'originals'
   /** Of `system` only what home has, too: each partition has namespaces, roles … of its own. */
   | 'originals-and-home'
+  /** Of what partitions know of each other's nodes one copy each: that of the first partition, and of its own nodes that of the second. */
+  | 'copies'
 
 export interface RouteQuestion {
   readonly method: string
@@ -56,9 +58,13 @@ const NODE_KINDS = new Set([
   '/nodes',
   'storage.k8s.io/csinodes',
   'centaurus.io/nodeallocations',
+  'centaurus.io/networkreports',
+  'centaurus.io/remotenodes',
   'certificates.k8s.io/certificatesigningrequests',
   'metrics.k8s.io/nodes',
 ])
+/** Each partition with nodes has copies of all nodes but its own: two have all. */
+const COPY_HOLDERS = 2
 const NODE_LEASE_NAMESPACE = 'kube-node-lease'
 
 /** Decides where a request goes. Pure. Users of a tenant never leave the partition of their tenant, whatever they ask for. */
@@ -111,11 +117,15 @@ function routeNodeKind(map: ClusterMap, { method, target }: RouteQuestion, keepe
   // home first: it has the operators' own
   const fallback = partitions.includes(home) || partitions.length === 0 ? home : partitions[0]!
   if (partitions.length === 0) return passTo(home)
-  if (target.name !== '') return { type: 'locate', partitions, fallback, asCaller: false }
+  const areCopies = target.resource === 'remotenodes'
+  const holders = areCopies ? partitions.slice(0, COPY_HOLDERS) : partitions
+  if (target.name !== '') return { type: 'locate', partitions: holders, fallback, asCaller: false }
   switch (method) {
     case 'GET':
-    case 'HEAD':
-      return { type: 'merge', partitions, shows: others.length > 0 && isAll ? 'originals' : 'everything' }
+    case 'HEAD': {
+      const shows = areCopies ? 'copies' : others.length > 0 && isAll ? 'originals' : 'everything'
+      return { type: 'merge', partitions: holders, shows }
+    }
     case 'DELETE':
       return { type: 'broadcast', partitions }
     default:

@@ -23,8 +23,8 @@ function made(): Stored<RemoteNode> {
   const step = planRemoteNode({ node, copy: undefined, isAuthoritative: always })
   assert.equal(step.type, 'create')
   assert.ok('object' in step)
-  const { labels } = step.object.metadata
-  const metadata = { name: 'n1', uid: 'copy', resourceVersion: '1', creationTimestamp: '', labels }
+  const { labels, annotations } = step.object.metadata
+  const metadata = { name: 'n1', uid: 'copy', resourceVersion: '1', creationTimestamp: '', labels, annotations }
   return { ...step.object, metadata }
 }
 
@@ -35,6 +35,7 @@ describe("the copy of another partition's node", () => {
     const conditions = [{ type: 'Ready', status: 'True' }]
     assert.deepEqual(status, { addresses: [{ type: 'InternalIP', address: '10.0.0.3' }], conditions })
     assert.deepEqual(metadata.labels, { zone: 'a' })
+    assert.deepEqual(metadata.annotations, { 'centaurus.io/resource-partition': 'rp2' })
   })
 
   it('is written when that changes, and not with heartbeats', () => {

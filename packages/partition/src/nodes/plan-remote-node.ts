@@ -1,4 +1,4 @@
-import { deepEqual, type Stored } from '@centaurus/api'
+import { deepEqual, RESOURCE_PARTITION_ANNOTATION, type Stored } from '@centaurus/api'
 import type { RemoteNode } from '@centaurus/api/centaurus/v1'
 import type { Node } from '@centaurus/api/core/v1'
 
@@ -22,13 +22,14 @@ export function planRemoteNode({ node, copy, isAuthoritative }: RemoteNodeFacts)
     return copy !== undefined && isAuthoritative(copy.spec.partition) ? { type: 'delete' } : { type: 'nothing' }
   const object = describeNode(node.object, node.partition)
   if (copy === undefined) return { type: 'create', object }
-  const { labels } = object.metadata
+  const { labels, annotations } = object.metadata
   const isSame =
     deepEqual(copy.spec, object.spec) &&
     deepEqual(copy.status, object.status) &&
-    deepEqual(copy.metadata.labels ?? {}, labels ?? {})
+    deepEqual(copy.metadata.labels ?? {}, labels ?? {}) &&
+    deepEqual(copy.metadata.annotations ?? {}, annotations)
   if (isSame) return { type: 'nothing' }
-  return { type: 'update', object: { ...copy, ...object, metadata: { ...copy.metadata, labels } } }
+  return { type: 'update', object: { ...copy, ...object, metadata: { ...copy.metadata, labels, annotations } } }
 }
 
 /** Nodes and what they say of themselves change often; of this, little does. */
@@ -38,7 +39,12 @@ function describeNode({ metadata, spec, status }: Stored<Node>, partition: strin
     .map(({ type, address }) => ({ type, address }))
   const ready = status?.conditions?.find(({ type }) => type === 'Ready')?.status
   return {
-    metadata: { name: metadata.name, labels: { ...metadata.labels } },
+    // a gateway that merges lists sees metadata of a Table's row, and no spec
+    metadata: {
+      name: metadata.name,
+      labels: { ...metadata.labels },
+      annotations: { [RESOURCE_PARTITION_ANNOTATION]: partition },
+    },
     spec: {
       partition,
       ...(spec?.podCIDR === undefined ? {} : { podCIDR: spec.podCIDR }),

@@ -4,6 +4,7 @@ import {
   isInPodNetwork,
   NAMESPACE_ANNOTATION,
   RESOURCE_PARTITION_ANNOTATION,
+  TENANT_ANNOTATION,
   tenantOfViewed,
   forbidden,
   type KubeObject,
@@ -220,13 +221,19 @@ function keyOf({ metadata: { annotations, namespace, name } }: Stored<KubeObject
 
 function toStatus(kind: string, { metadata }: Stored<KubeObject>, status: PolicyProgress): NetworkPolicyStatus {
   const { name, namespace, uid, creationTimestamp } = metadata
-  const where = namespace === undefined ? {} : { namespace }
+  const where = { ...(namespace === undefined ? {} : { namespace }), ...placeOf(metadata) }
   return {
     apiVersion: 'centaurus.io/v1',
     kind: kind as NetworkPolicyStatus['kind'],
     metadata: { name, ...where, uid, creationTimestamp },
     status,
   }
+}
+
+/** What objects say in views over all tenants: whose they are, which is also how a gateway knows that they are no copies. */
+function placeOf({ annotations = {} }: Stored<KubeObject>['metadata']): { annotations?: Record<string, string> } {
+  const said = Object.entries(annotations).filter(([key]) => key === TENANT_ANNOTATION || key === NAMESPACE_ANNOTATION)
+  return said.length === 0 ? {} : { annotations: Object.fromEntries(said) }
 }
 
 function rowOf({ metadata, status }: NetworkPolicyStatus, nowMs: number): unknown[] {

@@ -133,7 +133,8 @@ class MergedWatch {
       else if (due !== 'initial-events-end') due = verdict.bookmark
       if (frame.type !== 'ERROR') ({ shape } = frame)
       if (!verdict.forward) continue
-      if (frame.type !== 'ERROR' && keep?.(partition, { tenant: () => frame.tenant }) === false) continue
+      if (frame.type !== 'ERROR' && keep?.(partition, { annotation: (name) => frame.annotations[name] }) === false)
+        continue
       sent.push(bytes)
     }
     const { version } = positions

@@ -183,7 +183,7 @@ describe('the events of a merged watch', () => {
   const event = (type: string, resourceVersion = '', more: Partial<WatchFrame> = {}): WatchFrame => ({
     type,
     resourceVersion,
-    tenant: undefined,
+    annotations: {},
     endsInitialEvents: false,
     shape: { kind: 'Node', apiVersion: 'v1' },
     ...more,

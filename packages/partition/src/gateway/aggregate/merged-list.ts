@@ -1,4 +1,4 @@
-import { decodeProtobuf, encodeProtobuf, TENANT_ANNOTATION, type KubeObject } from '@centaurus/api'
+import { decodeProtobuf, encodeProtobuf, type KubeObject } from '@centaurus/api'
 import { constants } from 'node:http2'
 import type { FrontRequest } from '../front-request.ts'
 import { MERGED_BODY_BYTES_MAX, WRITE_BYTES } from '../limits.ts'
@@ -27,8 +27,8 @@ export interface MergedList {
 export type KeepItem = (partition: string, item: ItemView) => boolean
 
 export interface ItemView {
-  /** Whose it is, as objects of tenants say in views over all of them; undefined for those of `system`. */
-  tenant(): string | undefined
+  /** Undefined when it has none of that name. Only short values of letters, digits and hyphens are sure to be found. */
+  annotation(name: string): string | undefined
 }
 
 export interface MergedListOptions {
@@ -36,9 +36,8 @@ export interface MergedListOptions {
   readonly extraHeaders: Readonly<Record<string, string>>
 }
 
-const TENANT_KEY = Buffer.from(`"${TENANT_ANNOTATION}"`)
-/** A tenant's name is shorter, with what stands before it. */
-const TENANT_VALUE_BYTES_MAX = 80
+/** Names of tenants and partitions are shorter, with what stands before them. */
+const VALUE_BYTES_MAX = 80
 const COMMA = Buffer.from(',')
 
 /** In JSON: items go through as they come, and are never all in memory. */
@@ -61,7 +60,7 @@ export class JsonMergedList implements MergedList {
     let items = 0
     const splitter = new ListSplitter((item) => {
       items++
-      if (keep === undefined || keep(partition, { tenant: () => tenantIn(asBuffer(item)) }))
+      if (keep === undefined || keep(partition, { annotation: (name) => annotationIn(asBuffer(item), name) }))
         this.#put(item, splitter.isTable)
     })
     return new Promise((resolve, reject) => {
@@ -148,8 +147,8 @@ export class ProtobufMergedList implements MergedList {
     const items = list.items ?? []
     const { keep } = this.#options
     for (const item of items) {
-      const tenant = (): string | undefined => item.metadata.annotations?.[TENANT_ANNOTATION]
-      if (keep === undefined || keep(partition, { tenant })) this.#items.push(item)
+      const annotation = (name: string): string | undefined => item.metadata.annotations?.[name]
+      if (keep === undefined || keep(partition, { annotation })) this.#items.push(item)
     }
     return factsOf(list.metadata, items.length)
   }
@@ -173,11 +172,12 @@ function factsOf(metadata: ListEnvelope['metadata'], items: number): PartFacts {
 }
 
 /** Reads the annotation without parsing the item. */
-function tenantIn(item: Buffer): string | undefined {
-  const at = item.indexOf(TENANT_KEY)
+function annotationIn(item: Buffer, name: string): string | undefined {
+  const key = `"${name}"`
+  const at = item.indexOf(key)
   if (at < 0) return undefined
-  const start = at + TENANT_KEY.length
-  return /^\s*:\s*"([^"\\]*)"/.exec(item.toString('latin1', start, start + TENANT_VALUE_BYTES_MAX))?.[1]
+  const start = at + key.length
+  return /^\s*:\s*"([^"\\]*)"/.exec(item.toString('latin1', start, start + VALUE_BYTES_MAX))?.[1]
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -1,11 +1,4 @@
-import {
-  decodeProtobuf,
-  decodeWatchEvent,
-  encodeProtobuf,
-  encodeWatchEvent,
-  TENANT_ANNOTATION,
-  type ProtobufObject,
-} from '@centaurus/api'
+import { decodeProtobuf, decodeWatchEvent, encodeProtobuf, encodeWatchEvent, type ProtobufObject } from '@centaurus/api'
 import type { Status } from '@centaurus/api/meta/v1'
 import { ITEM_BYTES_MAX } from '../limits.ts'
 
@@ -14,8 +7,7 @@ export interface WatchFrame {
   readonly type: string
   /** Of the event's object; `''` when it has none. */
   readonly resourceVersion: string
-  /** Whose it is, as objects of tenants say in views over all of them; undefined for those of `system`. */
-  readonly tenant: string | undefined
+  readonly annotations: Readonly<Record<string, string>>
   readonly endsInitialEvents: boolean
   readonly shape: FrameShape
 }
@@ -100,7 +92,7 @@ function frameOf(type: string, object: EventObject): WatchFrame {
   return {
     type,
     resourceVersion: metadata?.resourceVersion ?? object.metadata?.resourceVersion ?? '',
-    tenant: metadata?.annotations?.[TENANT_ANNOTATION],
+    annotations: metadata?.annotations ?? {},
     endsInitialEvents: metadata?.annotations?.[INITIAL_EVENTS_END] === 'true',
     shape: { kind: object.kind ?? '', apiVersion: object.apiVersion ?? '', cells: row?.cells?.length },
   }

@@ -5,6 +5,7 @@ import {
   createAccessExtension,
   createCrdExtension,
   createDiscoveryExtension,
+  createNetworkExtension,
   createOpenApiExtension,
   createProxyExtension,
   createResourceMetricsExtension,
@@ -203,6 +204,7 @@ async function startPartition(name: PartitionName, options: StartOptions): Promi
     extensions: [
       createAccessExtension({ signer: createTokenSigner({ keyPem: certificates.serviceAccountKeyPem }) }),
       createRegistryExtension(),
+      createNetworkExtension(),
       createMembershipExtension({ self: name, home: name === 'home' }),
       createDiscoveryExtension(),
       createOpenApiExtension(),

@@ -51,7 +51,7 @@ export const SYSTEM_ROLES: Readonly<Record<string, RoleData>> = {
       'get | core events.k8s.io | events nodes',
       'get | storage.k8s.io | csinodes',
       'get | certificates.k8s.io | certificatesigningrequests',
-      'get | centaurus.io | nodeallocations',
+      'get | centaurus.io | networkreports nodeallocations remotenodes',
       'get | coordination.k8s.io | leases',
       'get | metrics.k8s.io | nodes',
     ],
