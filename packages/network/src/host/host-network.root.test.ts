@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readlinkSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
 import { systemClock } from '@centaurus/base'
@@ -11,7 +11,8 @@ import { ensureHostNetwork, findOtherOwner, removeHostNetwork, type HostNetworkO
 import { closeHostPorts, openHostPorts } from './host-ports.ts'
 import type { OpenHostPort } from './nat-table.ts'
 import { systemPodHost } from './pod-host.ts'
-import { createPodLink, deletePodLink, inspectPodLink, type PodLink } from './pod-links.ts'
+import type { PodLink } from './pod-link-requests.ts'
+import { createPodLink, deletePodLink, inspectPodLink } from './pod-links.ts'
 import { ASK, ECHO } from './testing/echo.ts'
 import { findUplink, podMtuOf } from './uplink.ts'
 
@@ -233,6 +234,23 @@ if (!isInNamespaces()) {
       await deletePodLink(device)
       await deletePodLink(device)
       assert.deepEqual([...(await systemPodHost.listDevices())], [])
+    })
+
+    it('say what is wrong when they can’t be made, and leave this process where it was', async () => {
+      const own = readlinkSync('/proc/thread-self/ns/net')
+      const reason = async (failing: PodLink): Promise<string> => {
+        const error = await createPodLink(failing).then(
+          () => new Error('it was made'),
+          (thrown: Error) => thrown,
+        )
+        return `${error.message}: ${(error.cause as Error | undefined)?.message}`
+      }
+      assert.match(await reason({ ...link, netns: '/run/netns/none' }), /^Cannot make "eth0" in .*: ENOENT/)
+      assert.match(await reason({ ...link, netns: '/proc/version' }), /step into the network namespace: .*EINVAL/)
+      assert.match(await reason({ ...link, mtu: 1 }), /Cannot add the veth .*EINVAL/)
+      await createPodLink(link)
+      assert.match(await reason(link), /Cannot add the veth .*EEXIST/)
+      assert.equal(readlinkSync('/proc/thread-self/ns/net'), own)
     })
 
     it('say what of them was changed', async () => {

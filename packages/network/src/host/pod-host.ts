@@ -1,14 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { closeHostPorts, openHostPorts } from './host-ports.ts'
 import type { OpenHostPort } from './nat-table.ts'
-import {
-  createPodLink,
-  deletePodLink,
-  inspectPodLink,
-  listPodDevices,
-  type PodLink,
-  type SeenPodLink,
-} from './pod-links.ts'
+import type { PodLink } from './pod-link-requests.ts'
+import { createPodLink, deletePodLink, inspectPodLink, listPodDevices, type SeenPodLink } from './pod-links.ts'
 
 /** What attaching a pod does to its host, as a dependency: a simulation has a host of its own. All calls but `createLink` are idempotent. */
 export interface PodHost {

@@ -1,21 +1,19 @@
-import { existsSync } from 'node:fs'
-import { GATEWAY_ADDRESS, POD_DEVICE_PATTERN, type Attachment } from '../cni/attachment.ts'
-import { GATEWAY_MAC } from '../layouts/layouts.ts'
+import { closeSync, existsSync, openSync } from 'node:fs'
+import { GATEWAY_ADDRESS, POD_DEVICE_PATTERN } from '../cni/attachment.ts'
+import { NetlinkError, NetlinkSocket, PROTOCOL_GENERIC, PROTOCOL_ROUTE } from '../kernel/netlink.ts'
 import { addressesOf, listLinks, parseJsonLines, type SeenLink } from './links.ts'
-import { CommandError, runCommand } from './run-command.ts'
-
-/**
- * What a pod's device does itself. GRO, because frames that an XDP program sends on come in through NAPI, which a veth has only with it. No large SCTP packets: the
- * kernel can't put those into a tunnel (net/core/filter.c, bpf_skb_net_grow), so the pod cuts them.
- */
-export const POD_FEATURES = ['gro', 'on', 'tx-sctp-segmentation', 'off'] as const
-
-/** Runs the host's batch, then the pod's, which is on standard input: one process of ours, since each that this one starts stops it for milliseconds. */
-const CREATE = `printf %s "$3" | ip -json -batch - &&
-exec nsenter --net="$1" sh -c 'ip -batch - && exec ethtool -K "$0" ${POD_FEATURES.join(' ')}' "$2"`
-
-/** What a pod's device needs to be made. */
-export type PodLink = Pick<Attachment, 'device' | 'ifname' | 'ip' | 'mac' | 'mtu'> & { readonly netns: string }
+import {
+  readFamily,
+  readIndex,
+  requestDeletion,
+  requestFamily,
+  requestFeatures,
+  requestLink,
+  requestPair,
+  requestPodSetup,
+  type PodLink,
+} from './pod-link-requests.ts'
+import { runCommand } from './run-command.ts'
 
 /** A pod's network as the kernel has it, in `ip -json`'s words; undefined parts are not there. */
 export interface SeenPodLink {
@@ -31,21 +29,40 @@ export interface SeenPodLink {
 /** Makes the veth of a pod, and everything in its network namespace. Returns the index of the host's end. What a failure leaves is for {@link deletePodLink}. */
 export async function createPodLink(link: PodLink): Promise<number> {
   const { ifname, netns } = link
-  const args = [netns, ifname, formatHostBatch(link, hasIpv6())]
+  const sockets: NetlinkSocket[] = []
+  const keep = (socket: NetlinkSocket): NetlinkSocket => (sockets.push(socket), socket)
+  let netnsFd: number | undefined
   try {
-    const shown = await runCommand(['sh', '-c', CREATE, 'sh', ...args], formatPodBatch(link, hasIpv6()))
-    return (parseJsonLines(shown)[0] as SeenLink[])[0]!.ifindex
+    netnsFd = openSync(netns, 'r')
+    const host = keep(NetlinkSocket.open(PROTOCOL_ROUTE))
+    const pod = keep(NetlinkSocket.openIn(netnsFd, PROTOCOL_ROUTE))
+    const features = keep(NetlinkSocket.openIn(netnsFd, PROTOCOL_GENERIC))
+    const [made] = await host.ask(requestPair(link, { netnsFd, hasIpv6: hasIpv6() }))
+    const [found] = await pod.ask([requestLink(ifname)])
+    await pod.ask(requestPodSetup(link, { index: readIndex(found!), hasIpv6: hasIpv6() }))
+    ethtoolFamily ??= readFamily((await features.ask([requestFamily()]))[0]!)
+    await features.ask([requestFeatures(ifname, ethtoolFamily)])
+    return readIndex(made!)
   } catch (cause) {
     throw new Error(`Cannot make "${ifname}" in "${netns}"`, { cause })
+  } finally {
+    for (const socket of sockets) socket.close()
+    if (netnsFd !== undefined) closeSync(netnsFd)
   }
 }
 
+/** The kernel gives it a number when it starts. */
+let ethtoolFamily: number | undefined
+
 /** Removes both ends. Does nothing when there are none. */
 export async function deletePodLink(device: string): Promise<void> {
+  const host = NetlinkSocket.open(PROTOCOL_ROUTE)
   try {
-    await runCommand(['ip', 'link', 'delete', 'dev', device])
+    await host.ask([requestDeletion(device)])
   } catch (error) {
-    if (!(error instanceof CommandError && /Cannot find device/.test(error.stderr))) throw error
+    if (!(error instanceof NetlinkError && error.code === 'ENODEV')) throw error
+  } finally {
+    host.close()
   }
 }
 
@@ -61,29 +78,6 @@ export async function inspectPodLink({ device, ifname, netns }: PodLink): Promis
   const questions = `addr show dev ${ifname}\nroute show default\nneigh show dev ${ifname} ${GATEWAY_ADDRESS}\n`
   const text = await runCommand(['nsenter', `--net=${netns}`, 'ip', '-json', '-batch', '-'], questions)
   return { hostMtu, ...parseSeen(text) }
-}
-
-/** The host's part: a pair whose other end appears in the pod by its own name. Shows the device at the end. */
-export function formatHostBatch({ device, ifname, netns, mac, mtu }: PodLink, hasIpv6: boolean): string {
-  return lines([
-    `link add ${device} mtu ${mtu} address ${GATEWAY_MAC} type veth peer name ${ifname} netns ${netns} mtu ${mtu} address ${mac}`,
-    ...(hasIpv6 ? [`link set ${device} addrgenmode none`] : []),
-    `link set ${device} up`,
-    `link show dev ${device}`,
-  ])
-}
-
-/** The pod's part: one address, one gateway that answers for everything, and a neighbour that need not be asked for. */
-export function formatPodBatch({ ifname, ip }: PodLink, hasIpv6: boolean): string {
-  return lines([
-    'link set lo up',
-    ...(hasIpv6 ? [`link set ${ifname} addrgenmode none`] : []),
-    `link set ${ifname} up`,
-    `addr add ${ip}/32 dev ${ifname}`,
-    `route add ${GATEWAY_ADDRESS} dev ${ifname} scope link`,
-    `route add default via ${GATEWAY_ADDRESS} dev ${ifname}`,
-    `neigh add ${GATEWAY_ADDRESS} lladdr ${GATEWAY_MAC} dev ${ifname} nud permanent`,
-  ])
 }
 
 /** Reads one JSON document a question. */
@@ -104,11 +98,7 @@ function parseSeen(text: string): Omit<SeenPodLink, 'hostMtu'> {
   }
 }
 
-/** Without IPv6 in the kernel `ip` refuses to say that a device has no address of it. */
+/** Whether the kernel knows IPv6 at all. */
 export function hasIpv6(): boolean {
   return existsSync('/proc/sys/net/ipv6')
-}
-
-function lines(texts: readonly string[]): string {
-  return `${texts.join('\n')}\n`
 }

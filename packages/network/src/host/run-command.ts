@@ -9,7 +9,6 @@ const PACKAGES: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   nft: 'nftables',
   nsenter: 'util-linux',
-  ethtool: 'ethtool',
   conntrack: 'conntrack',
 }
 

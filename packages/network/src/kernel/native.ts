@@ -1,4 +1,5 @@
 /** The only door to native code: libbpf.so.1 and the C library, by koffi. */
+import { promisify } from 'node:util'
 import koffi, { type LibraryHandle } from 'koffi'
 import { DataplaneError } from './dataplane-error.ts'
 
@@ -45,6 +46,13 @@ interface LibC {
   /** Address, length, protection, flags, descriptor, offset. */
   readonly mmap: (...values: readonly [null, number, number, number, number, number]) => Pointer
   readonly munmap: (address: Pointer, length: number) => number
+  readonly setns: (fd: number, type: number) => number
+  readonly socket: (domain: number, type: number, protocol: number) => number
+  readonly setsockopt: (fd: number, level: number, option: number, value: Uint8Array, length: number) => number
+  /** On another thread, since the kernel may take its time. Resolves with the result; what went wrong is not known. */
+  readonly send: (fd: number, data: Uint8Array, length: number, flags: number) => Promise<number>
+  readonly sendNow: (fd: number, data: Uint8Array, length: number, flags: number) => number
+  readonly recv: (fd: number, data: Uint8Array, length: number, flags: number) => number
 }
 
 let libBpf: LibBpf | undefined
@@ -102,12 +110,19 @@ export function loadLibC(): LibC {
 
 function bindLibC(): LibC {
   const library = koffi.load(null)
+  const send = library.func('long send(int fd, void *data, size_t length, int flags)')
   const bind = <T>(declaration: string): T => library.func(declaration) as unknown as T
   return {
     syscall: bind('long syscall(long number, int command, void *attributes, uint32_t size)'),
     mount: bind('int mount(const char *source, const char *target, const char *type, ulong flags, void *data)'),
     mmap: bind('uintptr_t mmap(void *address, size_t length, int protection, int flags, int fd, long offset)'),
     munmap: bind('int munmap(uintptr_t address, size_t length)'),
+    setns: bind('int setns(int fd, int type)'),
+    socket: bind('int socket(int domain, int type, int protocol)'),
+    setsockopt: bind('int setsockopt(int fd, int level, int option, void *value, uint32_t length)'),
+    send: promisify(send.async) as LibC['send'],
+    sendNow: send as unknown as LibC['sendNow'],
+    recv: bind('long recv(int fd, void *data, size_t length, int flags)'),
   }
 }
 

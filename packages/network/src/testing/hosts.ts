@@ -1,9 +1,19 @@
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { deviceNameOf, macOf } from '../cni/attachment.ts'
 import { describeHostDevice, HOST_DEVICE, planHostDevice } from '../host/host-plan.ts'
 import { formatNatTable } from '../host/nat-table.ts'
-import { formatHostBatch, formatPodBatch, hasIpv6, POD_FEATURES } from '../host/pod-links.ts'
+import {
+  readFamily,
+  readIndex,
+  requestFamily,
+  requestFeatures,
+  requestLink,
+  requestPair,
+  requestPodSetup,
+} from '../host/pod-link-requests.ts'
+import { hasIpv6 } from '../host/pod-links.ts'
+import { NetlinkSocket, PROTOCOL_GENERIC, PROTOCOL_ROUTE, type NetlinkRequest } from '../kernel/netlink.ts'
 import { podMtuOf } from '../host/uplink.ts'
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
 import { NetworkNamespace } from './network-namespace.ts'
@@ -134,8 +144,21 @@ export function createPodDevice(host: NetworkNamespace, pod: PodPlan, mtu: numbe
     ip: pod.ip,
     mtu,
   }
-  host.ip(formatHostBatch(link, hasIpv6()))
-  namespace.ip(formatPodBatch(link, hasIpv6()))
-  namespace.exec(['ethtool', '-K', link.ifname, ...POD_FEATURES])
-  return { namespace, mac: link.mac, device: link.device, ifindex: host.ifindex(link.device) }
+  const netnsFd = openSync(`/run/netns/${pod.name}`, 'r')
+  const [made] = askIn(host, PROTOCOL_ROUTE, requestPair(link, { netnsFd, hasIpv6: hasIpv6() }))
+  closeSync(netnsFd)
+  const [found] = askIn(namespace, PROTOCOL_ROUTE, [requestLink(link.ifname)])
+  askIn(namespace, PROTOCOL_ROUTE, requestPodSetup(link, { index: readIndex(found!), hasIpv6: hasIpv6() }))
+  const [family] = askIn(namespace, PROTOCOL_GENERIC, [requestFamily()])
+  askIn(namespace, PROTOCOL_GENERIC, [requestFeatures(link.ifname, readFamily(family!))])
+  return { namespace, mac: link.mac, device: link.device, ifindex: readIndex(made!) }
+}
+
+function askIn(namespace: NetworkNamespace, protocol: number, requests: readonly NetlinkRequest[]): Buffer[] {
+  const socket = namespace.run(() => NetlinkSocket.open(protocol))
+  try {
+    return socket.askNow(requests)
+  } finally {
+    socket.close()
+  }
 }
