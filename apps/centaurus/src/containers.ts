@@ -40,7 +40,7 @@ export async function openContainerd(
 async function preparePodNetwork(home: Home, { hasDaemon }: { readonly hasDaemon: boolean }): Promise<PodNetworkSetup> {
   if (!hasOwnNetwork(readSettings(home) ?? DEFAULT_SETTINGS)) return { podCIDR: POD_CIDR, bridge: POD_BRIDGE }
   const cniBinDir = join(home.networkDir, 'plugins')
-  if (hasDaemon) await installPlugins(cniBinDir, { socket: cniSocket(home) })
+  if (hasDaemon) await installPlugins(cniBinDir, { socket: cniSocket(home), stateDir: home.networkDir })
   else await installIdlePlugins(cniBinDir)
   return { networkList: formatNetworkList(), cniBinDir }
 }

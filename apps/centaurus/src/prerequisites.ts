@@ -23,8 +23,7 @@ const PREREQUISITES: readonly Prerequisite[] = [
   { what: 'runc', debianPackage: 'runc', present: () => hasProgram('runc') },
   { what: 'ip', debianPackage: 'iproute2', present: () => hasProgram('ip') },
   { what: 'nft', debianPackage: 'nftables', present: () => hasProgram('nft') },
-  { what: 'curl', debianPackage: 'curl', present: () => hasProgram('curl'), network: 'centaurus' },
-  { what: 'ethtool', debianPackage: 'ethtool', present: () => hasProgram('ethtool'), network: 'centaurus' },
+  { what: 'perl', debianPackage: 'perl-base', present: () => existsSync('/usr/bin/perl'), network: 'centaurus' },
   { what: 'conntrack', debianPackage: 'conntrack', present: () => hasProgram('conntrack') },
   { what: 'iptables', debianPackage: 'iptables', present: () => hasProgram('iptables'), network: 'bridge' },
   { what: 'busybox', debianPackage: 'busybox-static', present: () => hasProgram('busybox') },
@@ -57,6 +56,8 @@ const PREREQUISITES: readonly Prerequisite[] = [
 
 /** What the tests need beside that. */
 const TEST_PREREQUISITES: readonly Prerequisite[] = [
+  { what: 'curl', debianPackage: 'curl', present: () => hasProgram('curl') },
+  { what: 'ethtool', debianPackage: 'ethtool', present: () => hasProgram('ethtool') },
   { what: 'etcd', debianPackage: 'etcd-server', present: () => hasProgram('etcd') },
   { what: 'musl-gcc', debianPackage: 'musl-tools', present: () => hasProgram('musl-gcc') },
   { what: 'qemu-system-x86_64', debianPackage: 'qemu-system-x86', present: () => hasProgram('qemu-system-x86_64') },

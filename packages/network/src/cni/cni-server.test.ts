@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { silentLogger } from '@centaurus/base'
 import { startCniServer, type CniServer, type CniServerOptions } from './cni-server.ts'
+import { DELETIONS_MAX, deletionsDir, DeletionSpool } from './deletion-spool.ts'
 import { formatNetworkList, installPlugins } from './shim.ts'
 import { Machine } from './testing/machine.ts'
 
@@ -49,10 +52,9 @@ describe('the shim and its server', () => {
       { ...config, ...more },
     )
   const serve = async (more: Partial<CniServerOptions> = {}): Promise<void> => {
-    const { attachments } = await machine.boot()
     server = await startCniServer({
       socket: join(dir, 'it’s', 'cni.sock'),
-      attachments,
+      attachments: more.attachments ?? (await machine.boot()).attachments,
       whyNotReady: () => notReady,
       logger: silentLogger,
       ...more,
@@ -62,7 +64,7 @@ describe('the shim and its server', () => {
     dir = await mkdtemp(join(tmpdir(), 'centaurus-cni-'))
     machine = new Machine(join(dir, 'state'))
     notReady = undefined
-    await installPlugins(join(dir, 'bin'), { socket: join(dir, 'it’s', 'cni.sock') })
+    await installPlugins(join(dir, 'bin'), { socket: join(dir, 'it’s', 'cni.sock'), stateDir: join(dir, 'state') })
   })
   afterEach(async () => {
     await server?.close()
@@ -123,6 +125,107 @@ describe('the shim and its server', () => {
       output: '',
     })
     assert.equal(machine.links.size, 0)
+  })
+
+  describe('write down without a daemon', () => {
+    const nothing = { links: [], endpoints: [], ports: [] }
+    const waiting = (): string[] => readdirSync(deletionsDir(join(dir, 'state')))
+    const stop = async (): Promise<void> => {
+      await server?.close()
+      server = undefined
+    }
+    const refuse = async (command: string, containerId: string): Promise<string> => {
+      const { code, output } = await ask(command, containerId)
+      assert.equal(code, 1)
+      const error = JSON.parse(output) as { code: number; msg: string }
+      assert.equal(error.code, 11)
+      return error.msg
+    }
+
+    it('a DEL, which the next one works off before it serves, so that nobody else has had the address', async () => {
+      await serve()
+      for (const name of ['a', 'b']) {
+        machine.makeNamespace(name)
+        assert.equal((await ask('ADD', name)).code, 0)
+      }
+      await stop()
+      for (const _ of ['once', 'again']) assert.deepEqual(await ask('DEL', 'a'), { code: 0, output: '' })
+      assert.deepEqual(waiting(), ['a:eth0'])
+      const { attachments } = await machine.boot()
+      assert.deepEqual(waiting(), [])
+      assert.deepEqual(
+        attachments.list().map(({ name }) => name),
+        ['b'],
+      )
+      await serve()
+      machine.makeNamespace('c')
+      assert.match((await ask('ADD', 'c')).output, /"10\.244\.3\.4\/32"/, 'the address of a rests')
+    })
+
+    it('a DEL between the look of the next one and its first answer, which it then finds', async () => {
+      await serve()
+      machine.makeNamespace('a')
+      await ask('ADD', 'a')
+      await stop()
+      const { attachments } = await machine.boot()
+      await ask('DEL', 'a')
+      assert.equal(attachments.list().length, 1)
+      await serve({ attachments })
+      assert.deepEqual(machine.state, nothing)
+      assert.deepEqual(waiting(), [])
+    })
+
+    it('a DEL whose daemon ends before it answers', async () => {
+      const dying = createServer((connection) => connection.once('data', () => connection.destroy()))
+      await mkdir(join(dir, 'it’s'))
+      await new Promise<void>((resolve) => dying.listen(join(dir, 'it’s', 'cni.sock'), resolve))
+      assert.deepEqual(await ask('DEL', 'a'), { code: 0, output: '' })
+      assert.match(await refuse('CHECK', 'a'), /^The network daemon is away \(it ended the connection\)/)
+      await new Promise((resolve) => dying.close(resolve))
+      assert.deepEqual(waiting(), ['a:eth0'])
+    })
+
+    it('nothing that an ADD has made good since', async () => {
+      await ask('DEL', 'a')
+      const { attachments } = await machine.boot()
+      await ask('DEL', 'a')
+      await serve({ attachments })
+      await writeFile(join(deletionsDir(join(dir, 'state')), 'a:eth0'), '')
+      machine.makeNamespace('a')
+      assert.equal((await ask('ADD', 'a')).code, 0)
+      await attachments.workOffDeletions()
+      assert.equal(machine.links.size, 1)
+    })
+
+    it('no other command, and nothing whose names are wrong', async () => {
+      assert.match(await refuse('GC', 'a'), /^The network daemon is away/)
+      assert.match(await refuse('CHECK', 'a'), /^The network daemon is away/)
+      const { output, code } = await ask('DEL', '../a')
+      assert.deepEqual([code, (JSON.parse(output) as { code: number }).code], [1, 4])
+      assert.deepEqual(waiting(), [])
+    })
+
+    it('no more than so many, and say so; and say when they can’t', async () => {
+      const folder = deletionsDir(join(dir, 'state'))
+      for (let each = 0; each < DELETIONS_MAX; each++) writeFileSync(join(folder, `c${each}:eth0`), '')
+      assert.match(await refuse('DEL', 'a'), /can't be written down for it: 4096 others wait in .*deletions$/)
+      assert.deepEqual(await ask('DEL', 'c7'), { code: 0, output: '' })
+      await rm(folder, { recursive: true })
+      assert.match(await refuse('DEL', 'a'), /can't be written down for it in .*: No such file or directory$/)
+    })
+
+    it('in a folder in which others’ files do no harm', async () => {
+      const folder = deletionsDir(join(dir, 'state'))
+      assert.equal((await stat(folder)).mode & 0o777, 0o700)
+      await mkdir(join(folder, 'b:eth0'))
+      for (const name of ['none', '.a:eth0', 'a:eth0:eth0', `a:${'e'.repeat(16)}`])
+        await writeFile(join(folder, name), '')
+      await symlink('/etc/passwd', join(folder, 'c:eth0'))
+      await ask('DEL', 'a')
+      assert.deepEqual(await new DeletionSpool(folder).list(), [{ containerId: 'a', ifname: 'eth0' }])
+      await machine.boot()
+      assert.equal(waiting().length, 6)
+    })
   })
 
   it('say without a daemon to try again later, and which versions there are', async () => {

@@ -46,6 +46,7 @@ export async function startCniServer(options: CniServerOptions): Promise<CniServ
     server.listen({ path: socket, backlog: BACKLOG }, resolve)
   })
   await chmod(socket, 0o600)
+  await options.attachments.workOffDeletions() // of plugins that found nobody until now
   return {
     async close() {
       await new Promise<void>((resolve) => {
@@ -77,16 +78,21 @@ async function handle(request: IncomingMessage, response: ServerResponse, option
     }
     const call = parseCniCall(command, environment, body)
     const result = await answer(call, options, abort.signal)
-    response.writeHead(200, { 'content-type': 'application/json' }).end(result)
+    send(response, 200, result)
     ended?.('ok')
   } catch (error) {
     ended?.('error')
     const path = request.url
     if (error instanceof CniError) logger.info('Refused a CNI call', { path, code: error.code, reason: error.message })
     else logger.warn('A CNI call failed', { path, error })
-    if (!response.destroyed)
-      response.writeHead(500, { 'content-type': 'application/json' }).end(formatCniError(error, answerVersionOf(body)))
+    if (!response.destroyed) send(response, 500, formatCniError(error, answerVersionOf(body)))
   }
+}
+
+/** By its length the plugin knows that the answer is whole. */
+function send(response: ServerResponse, status: number, text: string): void {
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
+  response.writeHead(status, headers).end(text)
 }
 
 /** What the runtime reads from the plugin's standard output. */

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { once } from 'node:events'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -14,9 +13,11 @@ import { systemPodHost } from '../host/pod-host.ts'
 import { createNodeBlocks } from '../ipam/address-blocks.ts'
 import { AttachmentStore } from './attachment-store.ts'
 import { startCniServer, type CniServer } from './cni-server.ts'
+import { deletionsDir, DeletionSpool } from './deletion-spool.ts'
 import { PodAttachments } from './pod-attachments.ts'
 import { formatNetworkList, installPlugins } from './shim.ts'
 import { HostRouteSource } from './testing/host-route-source.ts'
+import { startTestDaemon } from './testing/start-daemon.ts'
 
 const PAUSE = 'centaurus.io/pause:1'
 const POD_CIDR = '10.244.3.0/24'
@@ -24,7 +25,6 @@ const ROUNDS = 100
 const AT_ONCE = 4
 /** From before anything is done to after everything is. */
 const KILL_AFTER_MS = [5, 20, 40, 60, 90, 130, 200, 400]
-const DAEMON = new URL('testing/daemon.ts', import.meta.url).pathname
 const run = (command: string, ...args: string[]): string =>
   execFileSync(command, args, { encoding: 'utf8', stdio: 'pipe' })
 const ip = (line: string): string => run('ip', ...line.split(' '))
@@ -44,6 +44,7 @@ if (!isInNamespaces()) {
         source,
         blocks: createNodeBlocks(() => POD_CIDR),
         store: new AttachmentStore(join(dir, 'pods')),
+        deletions: new DeletionSpool(deletionsDir(dir)),
         host: systemPodHost,
         podMtu: () => 1442,
         listSandboxes: async () => undefined,
@@ -98,7 +99,7 @@ if (!isInNamespaces()) {
         stateDir: dir,
         hostPorts: [],
       })
-      await installPlugins(join(dir, 'bin'), { socket: join(dir, 'cni.sock') })
+      await installPlugins(join(dir, 'bin'), { socket: join(dir, 'cni.sock'), stateDir: dir })
     })
     after(async () => {
       await stopDaemon()
@@ -183,8 +184,6 @@ if (!isInNamespaces()) {
         assert.equal((await call('ADD', name)).code, 0)
       }
       await stopDaemon()
-      const away = await call('DEL', 'stays')
-      assert.match(away.output, /"code":11,"msg":"The network daemon is away .*try again later/)
       ip('netns del goes')
       await untilDevices(1)
       await startDaemon()
@@ -203,8 +202,7 @@ if (!isInNamespaces()) {
       await stopDaemon()
       const attached: string[] = []
       for (const [round, delayMs] of KILL_AFTER_MS.entries()) {
-        const daemon = spawn(process.execPath, [DAEMON, dir, POD_CIDR], { stdio: ['ignore', 'pipe', 'inherit'] })
-        await once(daemon.stdout, 'data')
+        const daemon = await startTestDaemon({ folder: dir, podCIDR: POD_CIDR })
         const names = [0, 1, 2].map((index) => `killed-${round}-${index}`)
         for (const name of names) ip(`netns add ${name}`)
         const adding = names.map(async (name) => {
@@ -230,6 +228,26 @@ if (!isInNamespaces()) {
       assert.deepEqual(await traces(), nothing)
     })
 
+    it('detaches whose end was told to nobody, since the daemon was killed', async () => {
+      await stopDaemon()
+      const daemon = await startTestDaemon({ folder: dir, podCIDR: POD_CIDR })
+      const names = ['one', 'two', 'three']
+      for (const name of names) {
+        ip(`netns add ${name}`)
+        assert.equal((await call('ADD', name)).code, 0)
+      }
+      const detaching = names.map((name) => call('DEL', name))
+      daemon.kill('SIGKILL')
+      assert.deepEqual(
+        await Promise.all(detaching),
+        names.map(() => ({ code: 0, output: '' })),
+      )
+      await startDaemon() // the namespaces are there still
+      assert.deepEqual(await traces(), nothing)
+      assert.deepEqual(await readdir(deletionsDir(dir)), [])
+      for (const name of names) ip(`netns del ${name}`)
+    })
+
     it('rebuilds what a damaged file said from the endpoints that exist', async () => {
       ip('netns add damaged')
       const address = addressOf((await call('ADD', 'damaged')).output)
@@ -253,7 +271,7 @@ if (!isInNamespaces()) {
       assert.equal(code, 1)
       assert.match(
         output,
-        /"code":100,"msg":"Cannot make \\"eth0\\" in \\"\/run\/netns\/half\\"","details":".*File exists/,
+        /"code":100,"msg":"Cannot make \\"eth0\\" in \\"\/run\/netns\/half\\"","details":"Cannot add the veth .*EEXIST/,
       )
       assert.deepEqual(await traces(), nothing)
       ip('netns del half')
@@ -350,14 +368,15 @@ if (!isInNamespaces()) {
         assert.deepEqual(await traces(), nothing)
       })
 
-      it('keeps a sandbox until the daemon is there to take its network away', async () => {
+      it('takes a sandbox away without the daemon, which does its part when it is there', async () => {
         const sandbox = await runSandbox('late')
         await stopDaemon()
-        await assert.rejects(runtime.stopSandbox(sandbox), /The network daemon is away/)
-        await startDaemon()
         await runtime.stopSandbox(sandbox)
         await runtime.removeSandbox(sandbox)
+        assert.deepEqual((await traces()).pods, ['ready'])
+        await startDaemon()
         assert.deepEqual(await traces(), nothing)
+        assert.deepEqual(await readdir(deletionsDir(dir)), [])
       })
     })
   })

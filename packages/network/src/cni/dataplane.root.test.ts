@@ -17,6 +17,7 @@ import { buildPrograms } from '../kernel/build-programs.ts'
 import { AttachmentStore } from './attachment-store.ts'
 import type { Attachment } from './attachment.ts'
 import { parseCniCall, type CniCall } from './cni-request.ts'
+import { deletionsDir, DeletionSpool } from './deletion-spool.ts'
 import { PodAttachments } from './pod-attachments.ts'
 import { createDataplaneSource } from './testing/dataplane-source.ts'
 
@@ -107,6 +108,7 @@ for (const attach of ['tcx', 'xdp'] as const) {
             network.routeDomain === 0 ? node.blocksOf(network) : [{ cidr: '10.244.3.0/26', reserved: [] }],
         },
         store: new AttachmentStore(join(dir, 'pods')),
+        deletions: new DeletionSpool(deletionsDir(dir)),
         host: systemPodHost,
         podMtu: () => host.podMtu,
         listSandboxes: async () => undefined,

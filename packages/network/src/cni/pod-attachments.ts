@@ -8,6 +8,7 @@ import type { AttachmentStore, ReleasedAddresses } from './attachment-store.ts'
 import { deviceNameOf, macOf, type Attachment, type HostPort } from './attachment.ts'
 import { CniError } from './cni-error.ts'
 import type { AttachmentKey, CniCall } from './cni-request.ts'
+import type { DeletionSpool } from './deletion-spool.ts'
 import { findDeviations } from './find-deviations.ts'
 import { KeyedLocks } from './keyed-locks.ts'
 import type { PodNetwork, PodNetworkSource } from './pod-network-source.ts'
@@ -20,6 +21,8 @@ export interface PodAttachmentsDeps {
   readonly source: PodNetworkSource
   readonly blocks: AddressBlocks
   readonly store: Pick<AttachmentStore, 'load' | 'put' | 'remove'>
+  /** What the plugin wrote down while nobody served. */
+  readonly deletions: Pick<DeletionSpool, 'list' | 'remove'>
   readonly host: PodHost
   /** Largest packet of a pod that is attached now. */
   readonly podMtu: () => number
@@ -82,6 +85,7 @@ export class PodAttachments {
     for (const device of plan.deleteDevices) await this.#deps.host.deleteLink(device)
     for (const endpoint of plan.forget) await source.forget(endpoint)
     for (const device of plan.lost) await store.remove(device)
+    await this.workOffDeletions()
     logger.info('Attached pods are known', { pods: plan.keep.length, removed: plan.undo.length })
     this.#scheduleSweep()
   }
@@ -102,7 +106,8 @@ export class PodAttachments {
     return this.#locks.run(device, async () => {
       const left = this.#attachments.get(device)
       if (left !== undefined) await this.#undo(left) // the runtime says that there is none
-      const { source, clock } = this.#deps
+      const { source, clock, deletions } = this.#deps
+      await deletions.remove(call.key) // it was of the one before
       const startMs = clock.monotonicMs()
       const network = await source.preparePod({ ...call.pod, containerId: call.key.containerId }, signal)
       const attachment = await this.#begin(call, network, signal)
@@ -128,6 +133,26 @@ export class PodAttachments {
       if (attachment !== undefined) await this.#undo(attachment)
       else await this.#deleteUnknown(device)
     })
+  }
+
+  /**
+   * Detaches the pods whose end was written down. Call it again when the plugin can reach this process: until then it may write. What fails is logged and tried again with
+   * each sweep; the addresses are nobody's until it succeeds.
+   */
+  async workOffDeletions(): Promise<void> {
+    const { deletions, logger } = this.#deps
+    try {
+      for (const key of await deletions.list()) {
+        const device = deviceOf(key)
+        await this.#locks.run(device, async () => {
+          const attachment = this.#attachments.get(device)
+          if (attachment !== undefined) await this.#undo(attachment)
+          await deletions.remove(key)
+        })
+      }
+    } catch (error) {
+      logger.warn('Could not detach pods that ended while the network daemon was away; will try again', { error })
+    }
   }
 
   /** Rejects when the pod's network is not as it should be, with what is wrong. */
@@ -160,6 +185,7 @@ export class PodAttachments {
   /** Takes away what is left of pods that are gone without a word, and files of addresses that have rested. */
   async sweep(): Promise<void> {
     const { store, clock, host } = this.#deps
+    await this.workOffDeletions()
     for (const { device, releasedAtMs } of this.#resting.values()) {
       if (clock.now() - releasedAtMs < ADDRESS_REST_MS) continue
       await this.#locks.run(device, async () => {

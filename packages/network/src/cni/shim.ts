@@ -1,7 +1,11 @@
+import { readFileSync } from 'node:fs'
 import { chmod, mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CNI_CODES } from './cni-error.ts'
 import { CNI_VERSIONS } from './cni-request.ts'
+import { DELETIONS_MAX, deletionsDir, DeletionSpool } from './deletion-spool.ts'
+
+const SHIM = new URL('shim.pl', import.meta.url)
 
 /** Names of the plugins, as configurations have them. The runtime itself asks for the second one: it brings a pod's loopback up. */
 export const CNI_PLUGIN = 'centaurus'
@@ -11,13 +15,20 @@ const LOOPBACK_PLUGIN = 'loopback'
 const ANSWER_SECONDS_MAX = 60
 /** Tenths of a second that an ADD waits for a daemon that is not there. */
 const SOCKET_TRIES_MAX = 100
-/** Newest first in CNI's words: what the shim says when the runtime names no version. */
+/** What the shim says when the runtime names no version. */
 const NEWEST_VERSION = CNI_VERSIONS.at(-1)!
 
 export interface NetworkListOptions {
   readonly name?: string | undefined
   /** Default 1.0.0, which every containerd since 1.6 knows. */
   readonly cniVersion?: string | undefined
+}
+
+export interface ShimOptions {
+  /** Where the daemon serves. */
+  readonly socket: string
+  /** The daemon's folder, where detachments are written down while it is away. */
+  readonly stateDir: string
 }
 
 /** The CNI network list that makes a container runtime use our plugin alone. */
@@ -27,8 +38,9 @@ export function formatNetworkList({ name = 'centaurus', cniVersion = '1.0.0' }: 
 }
 
 /** Writes the plugins into the runtime's folder of CNI plugins, each in one step: the runtime may run it at any time. */
-export async function installPlugins(binDir: string, { socket }: { readonly socket: string }): Promise<void> {
-  await writePlugins(binDir, { [CNI_PLUGIN]: formatShim(socket), [LOOPBACK_PLUGIN]: formatLoopback() })
+export async function installPlugins(binDir: string, options: ShimOptions): Promise<void> {
+  await new DeletionSpool(deletionsDir(options.stateDir)).open()
+  await writePlugins(binDir, { [CNI_PLUGIN]: formatShim(options), [LOOPBACK_PLUGIN]: formatLoopback() })
 }
 
 async function writePlugins(binDir: string, plugins: Readonly<Record<string, string>>): Promise<void> {
@@ -49,47 +61,22 @@ export async function installIdlePlugins(binDir: string): Promise<void> {
   await writePlugins(binDir, { [CNI_PLUGIN]: formatIdle(), [LOOPBACK_PLUGIN]: formatLoopback() })
 }
 
-/**
- * A plugin that hands each call to the daemon at `socket`, and its answer back. What it says itself is in the version that the configuration names; in its first part
- * the configuration goes to the daemon unread, since each process costs milliseconds.
- */
-export function formatShim(socket: string): string {
-  return `#!/bin/sh
-# CNI plugin: hands the container runtime's calls to the network daemon, which wrote this file.
-PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"
-fail() {
-  printf '{"cniVersion":"${NEWEST_VERSION}","code":%s,"msg":"%s"}\\n' "$1" "$2"
-  exit 1
-}
-case \${CNI_COMMAND-} in
-  VERSION)
-    ${READ_VERSION}
-    printf '{"cniVersion":"%s","supportedVersions":${JSON.stringify(CNI_VERSIONS)}}\\n' "\${version:-${NEWEST_VERSION}}"
-    exit ;;
-  STATUS) away=${CNI_CODES.unavailable} ;;
-  *) away=${CNI_CODES.tryAgainLater} ;;
-esac
-# A daemon that is about to start is waited for: the runtime's own tries are seconds apart.
-if [ "\${CNI_COMMAND-}" = ADD ]; then
-  tries=0
-  while [ ! -S ${quote(socket)} ] && [ "$tries" -lt ${SOCKET_TRIES_MAX} ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-  done
-fi
-answer=$(curl --disable --silent --noproxy '*' --fail-with-body --max-time ${ANSWER_SECONDS_MAX} --unix-socket ${quote(socket)} \\
-  --header "cni-containerid: \${CNI_CONTAINERID-}" --header "cni-netns: \${CNI_NETNS-}" \\
-  --header "cni-ifname: \${CNI_IFNAME-}" --header "cni-args: \${CNI_ARGS-}" \\
-  --data-binary @- "http://localhost/cni/\${CNI_COMMAND-}")
-status=$?
-case $status in
-  0) [ -z "$answer" ] || printf '%s\\n' "$answer" ;;
-  22) printf '%s\\n' "$answer"; exit 1 ;;
-  28) fail $away "The network daemon did not answer within ${ANSWER_SECONDS_MAX} s; try again later" ;;
-  126 | 127) fail ${CNI_CODES.inputOutput} "Cannot run curl: install the package curl" ;;
-  *) fail $away "The network daemon is away (curl says $status): try again later; it is started by: centaurus network run" ;;
-esac
-`
+/** A plugin that hands each call to the daemon at `socket`, and its answer back: `shim.pl` with its constants. */
+export function formatShim({ socket, stateDir }: ShimOptions): string {
+  const constants: Readonly<Record<string, string | number>> = {
+    path: socket,
+    folder: deletionsDir(stateDir),
+    files_max: DELETIONS_MAX,
+    newest: NEWEST_VERSION,
+    versions: JSON.stringify(CNI_VERSIONS),
+    answer_seconds: ANSWER_SECONDS_MAX,
+    wait_tries: SOCKET_TRIES_MAX,
+    code_environment: CNI_CODES.invalidEnvironment,
+    code_later: CNI_CODES.tryAgainLater,
+    code_unavailable: CNI_CODES.unavailable,
+  }
+  const lines = Object.entries(constants).map(([name, value]) => `my $${name} = ${quote(String(value))};`)
+  return `#!/usr/bin/perl\n${lines.join('\n')}\n\n${readFileSync(SHIM, 'utf8')}`
 }
 
 function formatIdle(): string {
@@ -103,19 +90,15 @@ exit 1
 `
 }
 
-/** A plugin that brings the loopback of a pod up. It needs no daemon, so that a pod can be taken away without one. */
+/** The plugin that the runtime asks for each pod's loopback, which our own brings up with the rest: another process would cost more than all of that. */
 export function formatLoopback(): string {
   return `#!/bin/sh
-# CNI plugin: brings the loopback up. Written by the network daemon of centaurus.
-PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"
-${READ_VERSION}
+# CNI plugin: says that the loopback is up, which the plugin centaurus does. Written by the network daemon of centaurus.
+config=
+while IFS= read -r line || [ -n "$line" ]; do config="$config$line"; done
+version=\${config#*\\"cniVersion\\"} version=\${version#*\\"} version=\${version%%\\"*}
 case \${CNI_COMMAND-} in
   ADD)
-    if ! said=$(nsenter --net="\${CNI_NETNS-}" ip link set lo up 2>&1); then
-      said=$(printf %s "$said" | tr -d '"\\\\' | tr '\\n' ' ')
-      printf '{"cniVersion":"%s","code":${CNI_CODES.inputOutput},"msg":"Cannot bring the loopback up: %s"}\\n' "$version" "$said"
-      exit 1
-    fi
     case $version in 0.*) old='"version":"4",' ;; *) old= ;; esac
     printf '{"cniVersion":"%s","interfaces":[{"name":"lo","mac":"00:00:00:00:00:00","sandbox":"%s"}],' "$version" "$CNI_NETNS"
     printf '"ips":[{%s"address":"127.0.0.1/8","interface":0}],"dns":{}}\\n' "$old" ;;
@@ -124,11 +107,7 @@ esac
 `
 }
 
-/** Reads the configuration from standard input, and the version that it names, without another process. */
-const READ_VERSION = `config=
-    while IFS= read -r line || [ -n "$line" ]; do config="$config$line"; done
-    version=\${config#*\\"cniVersion\\"} version=\${version#*\\"} version=\${version%%\\"*}`
-
+/** As Perl reads it. */
 function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`
+  return `'${text.replaceAll(/[\\']/g, '\\$&')}'`
 }

@@ -2,6 +2,7 @@ import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client, InformerFactory } from '@centaurus/client'
 import { attachmentsDir, AttachmentStore } from '../cni/attachment-store.ts'
 import { startCniServer } from '../cni/cni-server.ts'
+import { deletionsDir, DeletionSpool } from '../cni/deletion-spool.ts'
 import { PodAttachments } from '../cni/pod-attachments.ts'
 import { startClusterDns, type ClusterDns } from '../dns/cluster-dns.ts'
 import type { DnsCounters } from '../dns/counters.ts'
@@ -201,6 +202,7 @@ function createAttachments(
   return new PodAttachments({
     source: createPodSource(networks),
     store: new AttachmentStore(attachmentsDir(stateDir)),
+    deletions: new DeletionSpool(deletionsDir(stateDir)),
     blocks: createVpcBlocks({
       nodeName: view.nodeName,
       shared: createNodeBlocks(() => podCIDR),

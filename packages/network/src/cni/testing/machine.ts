@@ -7,6 +7,7 @@ import { AttachmentStore } from '../attachment-store.ts'
 import { GATEWAY_MAC } from '../../layouts/layouts.ts'
 import { GATEWAY_ADDRESS } from '../attachment.ts'
 import { CniError } from '../cni-error.ts'
+import { deletionsDir, DeletionSpool } from '../deletion-spool.ts'
 import { PodAttachments } from '../pod-attachments.ts'
 import type { KnownEndpoint, PodNetworkSource } from '../pod-network-source.ts'
 
@@ -58,6 +59,7 @@ export class Machine {
       return result
     }
     const disk = new AttachmentStore(this.#dir)
+    const spool = new DeletionSpool(deletionsDir(this.#dir))
     const attachments = new PodAttachments({
       source: this.#source(step),
       host: this.#host(step),
@@ -65,6 +67,10 @@ export class Machine {
         load: () => step(() => disk.load()),
         put: (record) => step(() => disk.put(record)),
         remove: (device) => step(() => disk.remove(device)),
+      },
+      deletions: {
+        list: () => step(() => spool.list()),
+        remove: (key) => step(() => spool.remove(key)),
       },
       blocks: createNodeBlocks(() => podCIDR),
       podMtu: () => 1442,
