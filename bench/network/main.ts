@@ -1,8 +1,10 @@
 /** What `bench/network.ts` starts inside of namespaces: measures every part, and prints the results as JSON. */
 import { isolateHost } from '@centaurus/node/testing'
 import type { BenchContext, BenchResult } from '../harness/bench.ts'
+import { measureCni } from './cni.ts'
 import { measurePaths } from './paths.ts'
 import { measurePackets } from './packets.ts'
+import { measurePolicies } from './policies.ts'
 import { measureRates } from './rates.ts'
 import { measureScale } from './scale.ts'
 import { measureWalls } from './walls.ts'
@@ -13,6 +15,8 @@ const PARTS: Readonly<Record<string, (context: BenchContext) => Promise<readonly
   rates: measureRates,
   walls: measureWalls,
   scale: measureScale,
+  policies: measurePolicies,
+  cni: measureCni,
 }
 
 const [rounds, directory] = process.argv.slice(2)

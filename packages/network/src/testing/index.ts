@@ -1,3 +1,4 @@
+export { startTestDaemon, type TestDaemonOptions } from '../cni/testing/start-daemon.ts'
 export { startNameServer, type NameServerOptions } from '../dns/testing/name-server.ts'
 export type { PolicySet } from '../policy/policy-set.ts'
 export {
@@ -56,3 +57,6 @@ export { PolicyCluster, type PodSpec } from './policy-cluster.ts'
 export { runChurnRound } from './churn.ts'
 export { fuzzFrames } from './frame-fuzz.ts'
 export { type FuzzerName, fuzzProgram, FUZZERS } from './fuzz.ts'
+export { ClusterView } from '../daemon/cluster-view.ts'
+export { PodNetworks, type AppliedChange } from '../daemon/pod-networks.ts'
+export { reportTenant } from '../policy-report/report-tenant.ts'
