@@ -17,10 +17,10 @@ export async function showDrops(
   if (seen === 0 && !json) process.stdout.write('This host has dropped no packets lately.\n')
 }
 
-function formatDrop({ at, reason, direction, tenant, protocol, source, destination, rule }: NamedDrop): string {
+function formatDrop({ at, reason, direction, tenant, protocol, source, destination, rule, why }: NamedDrop): string {
   const of = tenant === undefined || tenant === 'system' ? '' : ` (tenant ${tenant})`
   const by = rule === undefined ? '' : ` by ${describeRule(rule)}`
-  return `${at}  ${reason.padEnd(16)} ${direction.padEnd(7)} ${protocol} ${formatEnd(source)} -> ${formatEnd(destination)}${of}${by}`
+  return `${at}  ${reason.padEnd(16)} ${direction.padEnd(7)} ${protocol} ${formatEnd(source)} -> ${formatEnd(destination)}${of}${by}${why === undefined ? '' : `. ${why}`}`
 }
 
 function formatEnd({ address, port, name }: NamedEnd): string {

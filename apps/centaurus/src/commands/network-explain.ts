@@ -16,6 +16,7 @@ import {
   type ExplainTarget,
   type Explanation,
   type NamedPlace,
+  type WayOut,
 } from '@centaurus/network/explain'
 import type { NetworkStatus } from '@centaurus/network'
 import { withAdmin } from '../cluster-access.ts'
@@ -78,17 +79,18 @@ interface ExplainClients {
 
 async function readObjectsOf(tenant: string, { client, operator }: ExplainClients): Promise<ExplainObjects> {
   const all = await listAll(client)
-  const ownNetworks = (await client.list(vpcs)).items.flatMap(({ spec }) => spec?.cidr ?? [])
+  const { items: ownVpcs } = await client.list(vpcs)
+  const ownNetworks = ownVpcs.flatMap(({ spec }) => spec?.cidr ?? [])
   const { items: allNodes } = await operator.list(nodes)
   const blocks = allNodes.flatMap(({ spec }) => spec?.podCIDRs ?? [])
   const serviceNetworks = serviceNetworksOf((await operator.list(partitions)).items)
   const networks = [...POD_NETWORKS, ...serviceNetworks, ...blocks, ...ownNetworks]
-  return { ...all, tenant, nodes: allNodes, dnsAddresses: [CLUSTER_DNS], networks }
+  return { ...all, tenant, vpcs: ownVpcs, nodes: allNodes, dnsAddresses: [CLUSTER_DNS], networks }
 }
 
 async function listAll(
   client: Client,
-): Promise<Omit<ExplainObjects, 'tenant' | 'nodes' | 'dnsAddresses' | 'networks'>> {
+): Promise<Omit<ExplainObjects, 'tenant' | 'vpcs' | 'nodes' | 'dnsAddresses' | 'networks'>> {
   const [podList, namespaceList, policyList, clusterPolicyList, serviceList, sliceList] = await Promise.all([
     client.list(pods),
     client.list(namespaces),
@@ -175,9 +177,15 @@ function formatExplanation(explanation: Explanation, { protocol, warnings }: For
   ].join('')
 }
 
-function formatPath({ destination, allowed, egress, ingress }: ExplainedPath, isEndpoint: boolean): string {
+function formatPath({ destination, allowed, egress, ingress, wayOut }: ExplainedPath, isEndpoint: boolean): string {
   const title = isEndpoint ? `\nendpoint ${formatPlace(destination)}: ${allowed ? 'allowed' : 'denied'}\n` : '\n'
-  return title + formatVerdict('egress', egress) + formatVerdict('ingress', ingress)
+  const leaves = wayOut === undefined ? '' : formatWayOut(wayOut)
+  return title + formatVerdict('egress', egress) + formatVerdict('ingress', ingress) + leaves
+}
+
+function formatWayOut({ allowed, address, node, why }: WayOut): string {
+  const by = `by ${address ?? 'the address'} of node ${node ?? 'that it will run on'}`
+  return `  ${'leaves'.padEnd(8)} ${allowed ? by : 'not at all (NoEgress)'}. ${why}\n`
 }
 
 function formatVerdict(direction: string, { allowed, isolated, why, rule }: DirectionVerdict): string {

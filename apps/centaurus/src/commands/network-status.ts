@@ -15,6 +15,7 @@ function describe(status: NetworkStatus): string {
     describeHost(status),
     section('Pods', describePods(status)),
     section('Networks', describeNetworks(status)),
+    section('Addresses towards the world', describeEgress(status)),
     section('Other hosts', describeNodes(status)),
     section('Tables', describeTables(status)),
     section('Dropped packets', describeDrops(status)),
@@ -80,6 +81,12 @@ function describeNetworks({ networks }: NetworkStatus): string {
     String(identities),
   ])
   return formatTable(header, rows)
+}
+
+function describeEgress({ egressAddresses }: NetworkStatus): string {
+  if (egressAddresses.length === 0) return ''
+  const rows = egressAddresses.map(({ vni, tenant, vpc, address, words }) => [String(vni), tenant, vpc, address, words])
+  return formatTable(['NETWORK', 'TENANT', 'VPC', 'ADDRESS', 'STATE'], rows)
 }
 
 function describeNodes({ nodes }: NetworkStatus): string {

@@ -1,5 +1,6 @@
 import type { Clock } from '@centaurus/base'
 import type { DropEvent } from '../dataplane/dataplane.ts'
+import type { DropReason } from '../layouts/reasons.ts'
 
 /** One end of a packet, for people. */
 export interface NamedEnd {
@@ -30,6 +31,8 @@ export interface NamedDrop {
   readonly source: NamedEnd
   readonly destination: NamedEnd
   readonly rule: NamedRule | undefined
+  /** What else is known of the reason, as a sentence: of `NoEgress`, which node is to have the address. */
+  readonly why?: string | undefined
 }
 
 /** Finds names; asked when the packet was dropped, since addresses change hands. */
@@ -37,6 +40,8 @@ export interface DropNames {
   tenantOf(vni: number): string | undefined
   nameOf(vni: number, address: string, identity: number | undefined): string | undefined
   ruleOf(rule: number): NamedRule | undefined
+  /** Why nothing leaves the network for the world now. */
+  whyNoEgress(vni: number): string | undefined
 }
 
 /** Drops that are remembered for who asks later. */
@@ -92,6 +97,7 @@ export class DropLog {
         name: names.nameOf(vni, destination, undefined),
       },
       rule: event.rule === 0 ? undefined : names.ruleOf(event.rule),
+      why: event.reason === ('NoEgress' satisfies DropReason) ? names.whyNoEgress(vni) : undefined,
     }
   }
 }

@@ -1,5 +1,7 @@
+import type { Vpc } from '@centaurus/api/centaurus/v1'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { DnsCounters } from '../dns/counters.ts'
+import { describeAddresses, whyNoEgress, type EgressNetwork } from '../egress/egress-state.ts'
 import type { RuleBook } from '../policy/rule-book.ts'
 import type { ClusterView } from './cluster-view.ts'
 import type { DropNames, NamedRule } from './drop-log.ts'
@@ -7,8 +9,8 @@ import type { AppliedChange, PodNetworks } from './pod-networks.ts'
 import { endpointKey } from './local-pod.ts'
 import type { MetricReadings } from './metrics.ts'
 import type { AppliedEndpoint, NetworkState } from './network-state.ts'
-import type { NetworkStatus, PodStatus } from './status.ts'
-import { unqualify } from './tenants.ts'
+import type { EgressAddressStatus, NetworkStatus, PodStatus } from './status.ts'
+import { ownNameOf, tenantOf, unqualify } from './tenants.ts'
 import { internalAddressOf, podBlocksOf } from './topology.ts'
 
 export interface StatusSources {
@@ -44,6 +46,7 @@ export function gatherStatus(sources: StatusSources): NetworkStatus {
       policySets: slots.size,
       identities: identities.size,
     })),
+    egressAddresses: gatherEgress(sources),
     nodes: view.nodes
       .filter(({ metadata }) => metadata.name !== view.nodeName)
       .map((each) => ({ name: each.metadata.name, address: internalAddressOf(each), podBlocks: podBlocksOf(each) })),
@@ -54,6 +57,21 @@ export function gatherStatus(sources: StatusSources): NetworkStatus {
     drops: Object.fromEntries([...dataplane.readCounters().drops].map(([reason, { packets }]) => [reason, packets])),
     lastChange: last === undefined ? undefined : { at: last.at, effectiveAfterMs: last.effectiveAfterMs },
   }
+}
+
+function gatherEgress({ view, networks }: StatusSources): EgressAddressStatus[] {
+  return view.vpcs.flatMap((vpc) => {
+    const { vni = 0 } = vpc.status ?? {}
+    const network = egressNetworkOf(vpc)
+    const isOurs = network.addresses.some(({ node }) => node === view.nodeName)
+    if (!isOurs && (networks.applier.networks.get(vni)?.endpoints.size ?? 0) === 0) return []
+    const { tenant, vpc: name } = network
+    return describeAddresses(network, view.nodes).map((state) => ({ ...state, vni, tenant, vpc: name }))
+  })
+}
+
+function egressNetworkOf(vpc: Readonly<Vpc>): EgressNetwork {
+  return { tenant: tenantOf(vpc), vpc: ownNameOf(vpc), addresses: vpc.spec?.egressAddresses ?? [] }
 }
 
 function gatherAttachments({ dataplane, devices }: StatusSources): NetworkStatus['attachments'] {
@@ -124,6 +142,10 @@ export function createDropNames({ view, networks, rules }: StatusSources): DropN
     },
     ruleOf(rule): NamedRule | undefined {
       return rules.describe(rule)
+    },
+    whyNoEgress(vni) {
+      const vpc = view.vpcs.find(({ status }) => status?.vni === vni)
+      return vpc === undefined ? undefined : whyNoEgress(egressNetworkOf(vpc), view.nodes)
     },
   }
 }

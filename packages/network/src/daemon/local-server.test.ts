@@ -18,6 +18,7 @@ const STATUS: NetworkStatus = {
   podBlocks: [],
   pods: [],
   networks: [],
+  egressAddresses: [],
   nodes: [],
   services: 0,
   skippedServices: [],
@@ -50,6 +51,7 @@ describe("the daemon's socket", () => {
       rule === 7
         ? { kind: 'NetworkPolicy', namespace: 'shop', name: 'db', direction: 'ingress', index: -1 }
         : undefined,
+    whyNoEgress: (vni) => `nothing leaves ${vni}`,
   })
 
   before(async () => {
@@ -107,6 +109,8 @@ describe("the daemon's socket", () => {
     assert.equal(await portOf(), 80)
     drops.add(event(81))
     assert.equal(await portOf(), 81)
+    drops.add({ ...event(82), reason: 'NoEgress' })
+    assert.equal((JSON.parse((await lines.next()).value as string) as NamedDrop).why, 'nothing leaves 1')
     following.destroy()
   })
 

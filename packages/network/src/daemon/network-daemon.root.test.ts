@@ -312,12 +312,14 @@ route add default dev eth0
       host.writes = []
       await host.put(vpcs, { metadata: { name: 'default' }, spec: { egressAddresses }, status: { vni: 1 } })
       await until('the Node says what is missing', async () => (await condition())?.status === 'False')
-      assert.match((await condition())!.message!, /192\.0\.2\.50 of Vpc "default" of tenant system/)
+      assert.match((await condition())!.message!, /192\.0\.2\.50 \(Vpc "default" of tenant system\)/)
       await until('its pods send nothing', () => host.writes.includes('setEgress'))
       assert.equal(host.writes.filter((name) => name === 'setEndpoint').length, 3)
       execFileSync('ip', ['address', 'add', '192.0.2.50/24', 'dev', 'eth0'])
       await until('the Node says that it is there', async () => (await condition())?.status === 'True')
       assert.match(rules(), /0xce000001 : 192\.0\.2\.50/)
+      const [egress] = (await host.local<NetworkStatus>('/status')).egressAddresses
+      assert.deepEqual([egress?.vpc, egress?.address, egress?.words], ['default', '192.0.2.50', `in use, on ${NODE}`])
       await host.stop()
       await host.start()
       assert.match(rules(), /0xce000001 : 192\.0\.2\.50/)

@@ -1,3 +1,5 @@
+import type { EgressAddressState } from '../egress/egress-state.ts'
+
 /** What a host's network daemon tells of itself: the JSON of `centaurus network status`. */
 export interface NetworkStatus {
   readonly node: string
@@ -8,6 +10,8 @@ export interface NetworkStatus {
   readonly podBlocks: readonly string[]
   readonly pods: readonly PodStatus[]
   readonly networks: readonly VpcStatus[]
+  /** Addresses towards the world, of networks that have pods here or whose address this node has. */
+  readonly egressAddresses: readonly EgressAddressStatus[]
   readonly nodes: readonly NodeStatus[]
   readonly services: number
   /** Services, or parts of them, that can't be served, with why. */
@@ -40,6 +44,12 @@ export interface VpcStatus {
   readonly pods: number
   readonly policySets: number
   readonly identities: number
+}
+
+export interface EgressAddressStatus extends EgressAddressState {
+  readonly vni: number
+  readonly tenant: string
+  readonly vpc: string
 }
 
 export interface NodeStatus {

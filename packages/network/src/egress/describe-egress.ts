@@ -19,7 +19,18 @@ export function describeEgress(
         : 'Every egress address that names this node is on a device'
     return { type: TYPE, status: 'True', reason: 'AddressesPresent', message }
   }
-  const which = missing.map(({ tenant, vpc, address }) => `${address} of Vpc "${vpc}" of tenant ${tenant}`).join(', ')
+  const which = missing.map(nameOf).join(', ')
   const message = `On no device that is up: ${which}; nothing leaves by it: give it to a device of this node, or name another node`
   return { type: TYPE, status: 'False', reason: 'AddressMissing', message }
+}
+
+/** Whether the Node says so. Pure. */
+export function isMissingOn({ status }: Readonly<Node>, address: MissingAddress): boolean {
+  const condition = status?.conditions?.find(({ type }) => type === TYPE)
+  return condition?.status === 'False' && condition.message?.includes(` ${nameOf(address)}`) === true
+}
+
+/** Ends with a character that no name has, so that none is the beginning of another. */
+function nameOf({ tenant, vpc, address }: MissingAddress): string {
+  return `${address} (Vpc "${vpc}" of tenant ${tenant})`
 }

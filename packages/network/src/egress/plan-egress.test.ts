@@ -87,7 +87,7 @@ describe('how networks reach the world by addresses of their own', () => {
     assert.deepEqual(missing, [{ tenant: 't5', vpc: 'lab', address: '198.51.100.7' }])
     const words = describeEgress(undefined, missing)!
     assert.deepEqual([words.type, words.status, words.reason], ['EgressAddressesReady', 'False', 'AddressMissing'])
-    assert.match(words.message!, /198\.51\.100\.7 of Vpc "lab" of tenant t5/)
+    assert.match(words.message!, /198\.51\.100\.7 \(Vpc "lab" of tenant t5\)/)
     assert.equal(describeEgress(undefined, undefined), undefined)
     const before = { status: { conditions: [{ type: 'EgressAddressesReady', status: 'False' }] } }
     assert.equal(describeEgress(before, undefined)?.status, 'True')

@@ -83,6 +83,6 @@ export function withEgress(endpoint: LocalEndpoint, vpc: Readonly<Vpc> | undefin
 }
 
 /** What a node does not say of itself yet keeps nobody from using it. */
-function isReady({ status }: Readonly<Node>): boolean {
+export function isReady({ status }: Readonly<Node>): boolean {
   return (status?.conditions?.find(({ type }) => type === 'Ready')?.status ?? 'True') === 'True'
 }

@@ -1,3 +1,4 @@
+import type { Vpc } from '@centaurus/api/centaurus/v1'
 import type { Node, Namespace, Pod, Service } from '@centaurus/api/core/v1'
 import type { EndpointSlice } from '@centaurus/api/discovery/v1'
 import type { NetworkPolicy } from '@centaurus/api/networking/v1'
@@ -20,6 +21,7 @@ export interface ExplainObjects {
   readonly nodes: readonly Readonly<Node>[]
   readonly services: readonly Readonly<Service>[]
   readonly slices: readonly Readonly<EndpointSlice>[]
+  readonly vpcs: readonly Readonly<Vpc>[]
   readonly dnsAddresses: readonly string[]
   /** Blocks in which every address is a pod's or a Service's. */
   readonly networks: readonly string[]

@@ -57,6 +57,7 @@ function objects(changes: Partial<ExplainObjects> = {}): ExplainObjects {
     nodes: NODES,
     services: [],
     slices: [],
+    vpcs: [{ metadata: { name: 'default' } }],
     dnsAddresses: ['10.96.0.10'],
     networks: ['10.244.0.0/16', '10.96.0.0/11'],
     ...changes,
@@ -131,6 +132,26 @@ describe('the explanation of a packet', () => {
     const other = pod('other', '10.244.0.9', { vpc: 'second' })
     const [path] = ask(objects({ pods: [WEB, other] }), { type: 'pod', pod: other }, '80').paths
     assert.deepEqual([path!.allowed, path!.ingress.why], [false, 'They are in different networks, default and second'])
+  })
+
+  it('says by which address a pod leaves for the world, or why by none', () => {
+    const world: ExplainTarget = { type: 'address', address: '203.0.113.7' }
+    const wayOut = (all: ExplainObjects, target = world, source = WEB) => {
+      const [path] = ask(all, target, '443', source).paths
+      return path!.wayOut && [path!.allowed, path!.wayOut.address, path!.wayOut.node, path!.wayOut.why]
+    }
+    const own = 'Network default has no address of its own, so the world sees that of the node that it leaves by'
+    assert.deepEqual(wayOut(objects()), [true, '192.0.2.1', 'n1', own])
+    const egressAddresses = [{ address: '198.51.100.7', node: 'n2' }]
+    const vpcs = [{ metadata: { name: 'default' }, spec: { egressAddresses } }]
+    const known = objects({ vpcs })
+    assert.deepEqual(wayOut(known), [true, '198.51.100.7', 'n2', 'An address of network default'])
+    assert.deepEqual(wayOut(known, world, AGENT)?.slice(0, 3), [true, '192.0.2.1', 'n1'])
+    const away = wayOut({ ...known, nodes: NODES.slice(0, 1) })
+    assert.deepEqual(away?.slice(0, 3), [false, undefined, undefined])
+    assert.match(String(away?.[3]), /198\.51\.100\.7: there is no node n2/)
+    for (const address of ['10.244.1.2', '192.0.2.2', '169.254.169.254', '10.96.0.10'])
+      assert.equal(wayOut(known, { type: 'address', address }), undefined, address)
   })
 
   it('follows a Service to its endpoints', () => {

@@ -8,6 +8,7 @@ import { DEFAULT_VPC, VPC_ANNOTATION } from '@centaurus/api/centaurus/v1'
 import { podFactsOf } from '../daemon/pod-facts.ts'
 import { internalAddressOf } from '../daemon/topology.ts'
 import type { FlowStart } from '../policy/evaluate.ts'
+import { explainLeaving } from './explain-leaving.ts'
 import { createExplainWorld, type ExplainObjects, type ExplainWorld } from './explain-world.ts'
 import type { DirectionVerdict, ExplainedPath, Explanation, NamedPlace } from './explanation.ts'
 import { findServiceTargets, type ServiceTargets } from './service-targets.ts'
@@ -122,7 +123,11 @@ function explainPath(
   }
   const egress = explainEgress(world, { source, pod, address, packet })
   const ingress = explainIngress(world, { source, pod, packet })
-  return { destination, allowed: egress.allowed && ingress.allowed, egress, ingress }
+  const isAllowed = egress.allowed && ingress.allowed
+  if (pod !== undefined || destination.kind !== 'Address' || !isOfWorld(world, address))
+    return { destination, allowed: isAllowed, egress, ingress }
+  const wayOut = explainLeaving(world.objects, source)
+  return { destination, allowed: isAllowed && wayOut.allowed, egress, ingress, wayOut }
 }
 
 /** Addresses of pods and Services that are not the tenant's lead nowhere. The host itself has but one view of them. */
@@ -137,6 +142,11 @@ function isNobodys(
     const block = parseIpv4Block(text)
     return block !== undefined && value >= block.first && value < block.first + block.size
   })
+}
+
+/** Source of the block: RFC 3927, where each host has others behind the same addresses. */
+function isOfWorld({ objects }: ExplainWorld, address: string): boolean {
+  return !address.startsWith('169.254.') && !objects.dnsAddresses.includes(address)
 }
 
 interface Path {

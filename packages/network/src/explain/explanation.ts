@@ -35,6 +35,19 @@ export interface ExplainedPath {
   readonly egress: DirectionVerdict
   /** What the receiver's policies say. */
   readonly ingress: DirectionVerdict
+  /** Of a destination in the world. */
+  readonly wayOut?: WayOut | undefined
+}
+
+/** How a packet leaves for the world. */
+export interface WayOut {
+  readonly allowed: boolean
+  /** That the world sees; undefined: none, or it is not known. */
+  readonly address: string | undefined
+  /** By which it leaves. */
+  readonly node: string | undefined
+  /** A sentence. */
+  readonly why: string
 }
 
 export interface DirectionVerdict {

@@ -1,3 +1,3 @@
 export { explain, ExplainError, type ExplainQuestion, type ExplainTarget } from './explain.ts'
 export type { ExplainObjects } from './explain-world.ts'
-export type { DirectionVerdict, ExplainedPath, Explanation, NamedPlace } from './explanation.ts'
+export type { DirectionVerdict, ExplainedPath, Explanation, NamedPlace, WayOut } from './explanation.ts'
