@@ -246,9 +246,11 @@ route add default dev eth0
     after(() => host.stop())
 
     it('tells the Node, and connects pods, whose endpoints are there before ADD answers', async () => {
-      const node = await host.client.get(nodes, { name: NODE })
-      const condition = node.status?.conditions?.find(({ type }) => type === 'NetworkUnavailable')
-      assert.deepEqual([condition?.status, condition?.reason], ['False', 'NetworkReady'])
+      await until('the Node says that its network is ready', async () => {
+        const node = await host.client.get(nodes, { name: NODE })
+        const condition = node.status?.conditions?.find(({ type }) => type === 'NetworkUnavailable')
+        return condition?.status === 'False' && condition.reason === 'NetworkReady'
+      })
       assert.deepEqual(wrong('web', 'db'), [])
       const { pods: known } = await host.local<NetworkStatus>('/status')
       assert.deepEqual(known.map(({ namespace, name }) => `${namespace}/${name}`).toSorted(), [
