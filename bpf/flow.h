@@ -44,6 +44,8 @@ struct flow {
 	__u32 rule;
 	/* Not 0: the packet leaves by this device to the next hop of its destination, whatever that is. */
 	__u32 out_ifindex;
+	/* Host that sent it through the tunnel. */
+	__be32 node;
 };
 
 #define PROTOCOL_SCTP 132

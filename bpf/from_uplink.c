@@ -4,6 +4,18 @@
 #include "too_big.h"
 #include "uplink.h"
 
+/* Conntrack knows nothing of the host's own flows: each packet is asked that no Service's flow knows. */
+inlined int may_send_to_host(const struct arrival *arrival, const struct flow *flow)
+{
+	struct network_key key = { .vni = arrival->vni };
+	struct network *network = arrival->vni ? lookup(&networks, &key) : 0;
+	__u32 prefix = CONFIG.block_prefix;
+
+	if (network)
+		return may_send(arrival, flow, arrival->vni, network->block_prefix, 0);
+	return may_send(arrival, flow, 0, prefix, block_of(CONFIG.host_ip.words[3], prefix));
+}
+
 /* Answers to what this host, or the world by way of it, asked of pods elsewhere; or a pod of this host, by an external address of another network's Service. */
 inlined int arrive_at_host(context *ctx, struct flow *flow, const struct arrival *arrival)
 {
@@ -16,6 +28,10 @@ inlined int arrive_at_host(context *ctx, struct flow *flow, const struct arrival
 	if (reason != DROP_NONE)
 		return DROP(ctx, flow, reason, INGRESS);
 	switch (service_reverse(ctx, flow)) {
+	case SERVICE_PASS:
+		if (!may_send_to_host(arrival, flow))
+			return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, INGRESS);
+		break;
 	case SERVICE_DROP:
 		return drop(ctx, flow, INGRESS);
 	case SERVICE_TRANSLATED:
@@ -164,10 +180,8 @@ static __noinline int arrive_by_tunnel(context *ctx, const struct outer *outer)
 	struct arrival arrival = {};
 	struct flow flow = {};
 	struct endpoint *pod;
-	int reason = parse_tunnel(ctx, outer, &arrival);
+	int reason = receive_tunnelled(ctx, outer, &arrival, &flow);
 
-	if (reason == DROP_NONE)
-		reason = parse_inner(ctx, &arrival, &flow);
 	if (reason != DROP_NONE)
 		return DROP(ctx, &flow, reason, INGRESS);
 	pod = find_endpoint(flow.vni, flow.destination);

@@ -14,9 +14,7 @@ int from_uplink_xdp(context *ctx)
 
 	if (context_load(ctx, 0, &outer, sizeof(outer)) < 0 || !is_tunnelled(&outer))
 		return VERDICT_PASS;
-	reason = parse_tunnel(ctx, &outer, &arrival);
-	if (reason == DROP_NONE)
-		reason = parse_inner(ctx, &arrival, &flow);
+	reason = receive_tunnelled(ctx, &outer, &arrival, &flow);
 	if (reason != DROP_NONE)
 		return DROP(ctx, &flow, reason, INGRESS);
 	pod = find_endpoint(flow.vni, flow.destination);

@@ -128,6 +128,8 @@ struct arrival {
 	__u32 identity;
 	/* Bytes from the start of the frame to the inner Ethernet header. */
 	__u32 inner;
+	/* And to the end of the outer packet. */
+	__u32 end;
 	__u8 is_isolated;
 	__u8 has_identity;
 	__u8 tos;

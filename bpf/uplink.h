@@ -10,6 +10,8 @@ struct outer {
 	struct geneve_header geneve;
 } __attribute__((packed));
 
+typedef __u16 __attribute__((may_alias)) sum_word;
+
 /* Whether the frame is of the tunnel and to this node. */
 inlined int is_tunnelled(const struct outer *outer)
 {
@@ -17,11 +19,60 @@ inlined int is_tunnelled(const struct outer *outer)
 	       !(outer->ip.frag_off & bpf_htons(0x1fff)) && outer->udp.dest == bpf_htons(GENEVE_PORT) && outer->ip.daddr == CONFIG.node_ip.words[3];
 }
 
+/* RFC 1071: a header together with its sum comes to all ones. Nobody has looked yet: both hooks are before the stack, and a network card need not. */
+inlined int is_sum_right(const struct iphdr *ip)
+{
+	const sum_word *words = (const sum_word *)ip;
+	__u32 sum = 0;
+
+#pragma unroll
+	for (__u32 i = 0; i < sizeof(*ip) / sizeof(*words); i++)
+		sum += words[i];
+	return checksum_fold(sum) == 0;
+}
+
+/*
+ * Whether what the outer headers say of themselves is true. Ethernet may have made the frame longer, nothing may have made it shorter. Hosts send no UDP sum
+ * (RFC 8926, 3.3): one that is there can't be taken unchecked (RFC 1122, 4.1.3.4), and is of no host. Returns a drop reason.
+ */
+inlined int check_outer(context *ctx, const struct outer *outer, struct arrival *arrival)
+{
+	__u32 length = bpf_ntohs(outer->ip.tot_len);
+
+	if (!is_sum_right(&outer->ip) || outer->udp.check)
+		return DROP_TUNNEL_CHECKSUM;
+	arrival->end = ETH_HLEN + length;
+#ifndef HOOK_XDP
+	/* Not cut yet into the segments that have lengths: see fill_tunnel_header(). */
+	if (!length && ctx->gso_size) {
+		arrival->end = ctx->len;
+		return DROP_NONE;
+	}
+#endif
+	if (arrival->end > context_length(ctx))
+		return DROP_TRUNCATED;
+	return bpf_ntohs(outer->udp.len) + sizeof(outer->ip) == length ? DROP_NONE : DROP_TUNNEL_MALFORMED;
+}
+
+/* What is dropped before it is known what is inside is a packet between two hosts. */
+inlined void fill_outer_flow(struct flow *flow, const struct outer *outer)
+{
+	flow->source = outer->ip.saddr;
+	flow->destination = outer->ip.daddr;
+	flow->source_port = bpf_ntohs(outer->udp.source);
+	flow->destination_port = bpf_ntohs(outer->udp.dest);
+	flow->length = bpf_ntohs(outer->ip.tot_len);
+	flow->protocol = IPPROTO_UDP;
+}
+
 /* Returns a drop reason. */
 inlined int parse_tunnel(context *ctx, const struct outer *outer, struct arrival *arrival)
 {
 	struct node_key key = { .ip = address_of(outer->ip.saddr) };
+	int reason = check_outer(ctx, outer, arrival);
 
+	if (reason != DROP_NONE)
+		return reason;
 	if (!lookup(&nodes, &key))
 		return DROP_UNKNOWN_NODE;
 	if ((outer->geneve.version_and_words & GENEVE_VERSION_MASK) || (outer->geneve.flags & GENEVE_FLAG_CONTROL) ||
@@ -49,10 +100,50 @@ inlined int parse_inner(context *ctx, struct arrival *arrival, struct flow *flow
 	reason = parse_ipv4(ctx, arrival->inner + sizeof(eth), flow);
 	if (reason != DROP_NONE)
 		return reason;
+	if (flow->l3 + flow->length > arrival->end)
+		return DROP_TRUNCATED;
 	flow->vni = arrival->vni;
 	/* Network 0 is the hosts' own: no identity of a tenant means anything there. */
 	flow->identity = arrival->vni || arrival->identity <= IDENTITY_WORLD ? arrival->identity : IDENTITY_UNKNOWN;
-	return check_unicast(flow->destination);
+	reason = check_unicast(flow->source);
+	return reason == DROP_NONE ? check_unicast(flow->destination) : reason;
+}
+
+/* The packet and what is inside. Returns a drop reason. */
+inlined int receive_tunnelled(context *ctx, const struct outer *outer, struct arrival *arrival, struct flow *flow)
+{
+	int reason = parse_tunnel(ctx, outer, arrival);
+
+	flow->node = outer->ip.saddr;
+	if (reason == DROP_NONE)
+		return parse_inner(ctx, arrival, flow);
+	fill_outer_flow(flow, outer);
+	return reason;
+}
+
+/*
+ * Whether a node may send what is from an address of `domain`: its own pods', and whatever is no pod's and not of this host, since that may be the world, which
+ * it forwards. `near`: this host's block. Costs a look-up, two for the world; so only what begins a flow is asked, and the rest is of flows that were.
+ */
+inlined int may_send(const struct arrival *arrival, const struct flow *flow, __u32 domain, __u32 prefix, __be32 near)
+{
+	struct route_key key = { .domain = domain, .block = address_of(block_of(flow->source, prefix)) };
+	struct route *route;
+
+	if (flow->source == arrival->node)
+		return 1;
+	if (ipv4_of(&key.block) == near || is_own_address(flow->source))
+		return 0;
+	route = lookup(&routes, &key);
+	return route ? ipv4_of(&route->node) == arrival->node : !find_endpoint(arrival->vni, flow->source);
+}
+
+inlined int may_send_to_pod(const struct arrival *arrival, const struct flow *flow, const struct endpoint *pod)
+{
+	__u32 is_network = arrival->vni, prefix = is_network ? pod->block_prefix : CONFIG.block_prefix;
+
+	return may_send(arrival, flow, is_network ? pod->route_domain : 0, prefix,
+			block_of(is_network ? ipv4_of(&pod->ip) : CONFIG.host_ip.words[3], prefix));
 }
 
 inlined int hand_to_pod(context *ctx, struct flow *flow, const struct endpoint *pod)
@@ -95,6 +186,9 @@ inlined int arrive_at_pod(context *ctx, struct flow *flow, const struct arrival 
 	if (flow->source == arrival->node)
 		path.flags |= CT_VIA_NODE;
 	find_flow(ctx, flow, &found);
+	forget_flow_of_others(&found, 0, pod->ifindex);
+	if (!found.entry && !may_send_to_pod(arrival, flow, pod))
+		return DROP(ctx, flow, DROP_SPOOFED_ADDRESS, INGRESS);
 	reason = admit(flow, &path, &found);
 	if (reason == DROP_NONE)
 		reason = unwrap(ctx, flow, arrival);

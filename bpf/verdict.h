@@ -56,6 +56,7 @@ inlined void log_drop(const struct flow *flow, enum direction direction)
 	event->identity = flow->identity;
 	event->source = address_of(flow->source);
 	event->destination = address_of(flow->destination);
+	event->node = address_of(flow->node);
 	event->source_port = flow->source_port;
 	event->destination_port = flow->destination_port;
 	event->protocol = flow->protocol;

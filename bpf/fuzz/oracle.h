@@ -36,6 +36,23 @@ static int read_ipv4(struct reading frame, struct reading *ip)
 	return 1;
 }
 
+static int is_header_right(const __u8 *header)
+{
+	unsigned sum = 0;
+
+	for (int i = 0; i < 20; i += 2)
+		sum += read16(header + i);
+	return sum % 0xffff == 0;
+}
+
+/* Whether the other node may send what has this source: not another host's pod, nor this host or its pods, nor what nobody has. */
+static int is_source_of_other_node(unsigned ip)
+{
+	FORBID(ip >> 24 == 0 || ip >> 24 == 127 || ip >> 24 >= 224);
+	FORBID(ip == bpf_ntohl(NODE_HERE));
+	return ip >> 8 != bpf_ntohl(HOST_IP) >> 8 && ip >> 8 != bpf_ntohl(BLOCK_ELSEWHERE) >> 8;
+}
+
 /* Whether a friend may send this packet to the pod: TCP or UDP to its one port, whole or the first fragment. */
 static int is_allowed_by_friends_list(struct reading ip)
 {
@@ -87,12 +104,10 @@ static int read_tunnel(struct reading frame, unsigned *vni, unsigned *identity, 
 	FORBID(frame.size < 14 || read16(frame.bytes + 12) != 0x0800);
 	rest.bytes = frame.bytes + 14;
 	rest.size = frame.size - 14;
-	/* How long the outer packet says it is changes nothing: what is inside says that of itself. */
-	FORBID(rest.size < 20 || rest.bytes[0] != 0x45);
-	ip = rest;
+	FORBID(!read_ipv4(rest, &ip) || !is_header_right(ip.bytes));
 	FORBID(ip.bytes[9] != 17 || (read16(ip.bytes + 6) & 0x3fff) || ip.size < 20 + 8 + 8);
 	FORBID(read32(ip.bytes + 12) != bpf_ntohl(NODE_THERE) || read32(ip.bytes + 16) != bpf_ntohl(NODE_HERE));
-	FORBID(read16(ip.bytes + 22) != GENEVE_PORT);
+	FORBID(read16(ip.bytes + 22) != GENEVE_PORT || read16(ip.bytes + 24) != ip.size - 20 || read16(ip.bytes + 26) != 0);
 	geneve = ip.bytes + 28;
 	options = (geneve[0] & 63) * 4;
 	FORBID(geneve[0] >> 6 || (geneve[1] & 128) || read16(geneve + 2) != 0x6558);

@@ -14,9 +14,10 @@ static void check_tunnel(struct reading ip)
 {
 	struct reading made = { packet_at(0, packet.length), packet.length };
 	const __u8 *outer = made.bytes + ETH_HLEN;
+	__be32 node = read32(ip.bytes + 16) >> 8 == bpf_ntohl(BLOCK_ELSEWHERE) >> 8 ? NODE_ELSEWHERE : NODE_THERE;
 
 	expect(made.size == ip.size + ETH_HLEN + TUNNEL_OVERHEAD || made.size > ip.size + TUNNEL_OVERHEAD, "the tunnel is cut");
-	expect(read32(outer + 12) == bpf_ntohl(NODE_HERE) && read32(outer + 16) == bpf_ntohl(NODE_THERE), "the tunnel leads elsewhere");
+	expect(read32(outer + 12) == bpf_ntohl(NODE_HERE) && read32(outer + 16) == bpf_ntohl(node), "the tunnel leads elsewhere");
 	expect(read16(outer + 22) == GENEVE_PORT, "the tunnel has another port");
 	expect(read32(outer + 32) >> 8 == VNI, "the tunnel is another network's");
 	expect(read32(outer + 40) == POD_IDENTITY, "the tunnel has another identity");

@@ -5,10 +5,13 @@
 #define IP(a, b, c, d) bpf_htonl((__u32)(a) << 24 | (b) << 16 | (c) << 8 | (d))
 #define NODE_HERE IP(192, 168, 77, 1)
 #define NODE_THERE IP(192, 168, 77, 2)
+/* Has pods, which the other node may not play; its own frames are not believed here. */
+#define NODE_ELSEWHERE IP(192, 168, 77, 3)
 #define HOST_IP IP(10, 244, 1, 1)
 #define POD_IP IP(10, 244, 1, 2)
 #define NEIGHBOUR_IP IP(10, 244, 1, 3)
 #define BLOCK_THERE IP(10, 244, 2, 0)
+#define BLOCK_ELSEWHERE IP(10, 244, 3, 0)
 #define VNI 1
 #define POD_IDENTITY 256
 #define FRIEND_IDENTITY 258
@@ -68,10 +71,16 @@ static void put_lists(void)
 	bpf_map_update_elem(&lists, &deny_key, &deny, BPF_ANY);
 }
 
+static void put_route(__be32 block, __be32 node)
+{
+	struct route route = { .node = address_of(node), .ifindex = UPLINK_IFINDEX };
+	struct route_key key = { .domain = 0, .block = address_of(block) };
+
+	bpf_map_update_elem(&routes, &key, &route, BPF_ANY);
+}
+
 static void put_world(void)
 {
-	struct route route = { .node = address_of(NODE_THERE), .ifindex = UPLINK_IFINDEX };
-	struct route_key block = { .domain = 0, .block = address_of(BLOCK_THERE) };
 	struct node node = {};
 	struct node_key node_key = { .ip = address_of(NODE_THERE) };
 	struct pair_key pair_key = { .set = POD_SET, .peer = FRIEND_IDENTITY };
@@ -94,7 +103,8 @@ static void put_world(void)
 	put_pod(POD_IP, pod_mac, POD_IFINDEX, POD_SET);
 	put_pod(NEIGHBOUR_IP, neighbour_mac, NEIGHBOUR_IFINDEX, OPEN_SET);
 	put_lists();
-	bpf_map_update_elem(&routes, &block, &route, BPF_ANY);
+	put_route(BLOCK_THERE, NODE_THERE);
+	put_route(BLOCK_ELSEWHERE, NODE_ELSEWHERE);
 	bpf_map_update_elem(&nodes, &node_key, &node, BPF_ANY);
 	bpf_map_update_elem(&pairs, &pair_key, &pair, BPF_ANY);
 }

@@ -110,8 +110,9 @@ enum drop_reason {
 	DROP_EGRESS_BANDWIDTH = 31,
 	DROP_INGRESS_BANDWIDTH = 32,
 	DROP_UPLINK_FULL = 33,
+	DROP_TUNNEL_CHECKSUM = 34,
 };
-#define DROP_REASONS_COUNT 34
+#define DROP_REASONS_COUNT 35
 
 struct alias {
 	struct address block;
@@ -208,6 +209,7 @@ struct drop_event {
 	__u32 identity;
 	struct address source;
 	struct address destination;
+	struct address node;
 	__u16 source_port;
 	__u16 destination_port;
 	__u8 protocol;
@@ -215,19 +217,20 @@ struct drop_event {
 	__u8 pad[2];
 	__u32 length;
 };
-_Static_assert(sizeof(struct drop_event) == 60, "struct drop_event");
+_Static_assert(sizeof(struct drop_event) == 76, "struct drop_event");
 _Static_assert(__builtin_offsetof(struct drop_event, reason) == 0, "struct drop_event");
 _Static_assert(__builtin_offsetof(struct drop_event, rule) == 4, "struct drop_event");
 _Static_assert(__builtin_offsetof(struct drop_event, vni) == 8, "struct drop_event");
 _Static_assert(__builtin_offsetof(struct drop_event, identity) == 12, "struct drop_event");
 _Static_assert(__builtin_offsetof(struct drop_event, source) == 16, "struct drop_event");
 _Static_assert(__builtin_offsetof(struct drop_event, destination) == 32, "struct drop_event");
-_Static_assert(__builtin_offsetof(struct drop_event, source_port) == 48, "struct drop_event");
-_Static_assert(__builtin_offsetof(struct drop_event, destination_port) == 50, "struct drop_event");
-_Static_assert(__builtin_offsetof(struct drop_event, protocol) == 52, "struct drop_event");
-_Static_assert(__builtin_offsetof(struct drop_event, direction) == 53, "struct drop_event");
-_Static_assert(__builtin_offsetof(struct drop_event, pad) == 54, "struct drop_event");
-_Static_assert(__builtin_offsetof(struct drop_event, length) == 56, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, node) == 48, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, source_port) == 64, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, destination_port) == 66, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, protocol) == 68, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, direction) == 69, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, pad) == 70, "struct drop_event");
+_Static_assert(__builtin_offsetof(struct drop_event, length) == 72, "struct drop_event");
 
 struct egress {
 	struct address node;

@@ -6,8 +6,10 @@ import type { DropReason } from '../layouts/reasons.ts'
 export interface NamedEnd {
   readonly address: string
   readonly port: number
-  /** `namespace/name` of a pod, a node's name, or what the identity says; undefined: nobody we know. */
+  /** `namespace/name` of a pod of this host, or `node` and a node's name; undefined: this host does not know. */
   readonly name: string | undefined
+  /** What the identity that the packet carried says of a sender without a name, such as `a pod of shop with app=web`. */
+  readonly group: string | undefined
 }
 
 /** Rule of a policy, for people and programs. */
@@ -27,6 +29,10 @@ export interface NamedDrop {
   readonly reason: string
   readonly direction: DropEvent['direction']
   readonly tenant: string | undefined
+  /** The name that its tenant has for the network that both ends are in. */
+  readonly network: string | undefined
+  /** Host that sent it through the tunnel; `name` undefined: it is no node. */
+  readonly via: { readonly address: string; readonly name: string | undefined } | undefined
   readonly protocol: string
   readonly source: NamedEnd
   readonly destination: NamedEnd
@@ -38,12 +44,17 @@ export interface NamedDrop {
 /** Finds names; asked when the packet was dropped, since addresses change hands. */
 export interface DropNames {
   tenantOf(vni: number): string | undefined
-  nameOf(vni: number, address: string, identity: number | undefined): string | undefined
+  networkOf(vni: number): string | undefined
+  nameOf(vni: number, address: string): string | undefined
+  nodeOf(address: string): string | undefined
+  groupOf(vni: number, identity: number): string | undefined
   ruleOf(rule: number): NamedRule | undefined
   /** Why nothing leaves the network for the world now. */
   whyNoEgress(vni: number): string | undefined
 }
 
+/** {@link DropEvent}'s `node` when there is none. */
+const NO_NODE = '0.0.0.0'
 /** Drops that are remembered for who asks later. */
 const REMEMBERED_MAX = 1_000
 
@@ -82,19 +93,28 @@ export class DropLog {
   }
 
   #describe(event: DropEvent): NamedDrop {
-    const { vni, source, destination, identity } = event
+    const { vni, source, destination, node } = event
     const names = this.#names
+    const sender = names.nameOf(vni, source)
     return {
       at: new Date(this.#clock.now()).toISOString(),
       reason: event.reason,
       direction: event.direction,
       tenant: names.tenantOf(vni),
+      network: names.networkOf(vni),
+      via: node === NO_NODE ? undefined : { address: node, name: names.nodeOf(node) },
       protocol: PROTOCOLS[event.protocol] ?? String(event.protocol),
-      source: { address: source, port: event.sourcePort, name: names.nameOf(vni, source, identity) },
+      source: {
+        address: source,
+        port: event.sourcePort,
+        name: sender,
+        group: sender === undefined ? names.groupOf(vni, event.identity) : undefined,
+      },
       destination: {
         address: destination,
         port: event.destinationPort,
-        name: names.nameOf(vni, destination, undefined),
+        name: names.nameOf(vni, destination),
+        group: undefined,
       },
       rule: event.rule === 0 ? undefined : names.ruleOf(event.rule),
       why: event.reason === ('NoEgress' satisfies DropReason) ? names.whyNoEgress(vni) : undefined,

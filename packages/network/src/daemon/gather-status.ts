@@ -129,17 +129,21 @@ export function gatherReadings(sources: StatusSources): MetricReadings {
   }
 }
 
-/** Names of packets' ends: pods of this host, endpoints of Services, nodes, else what the identity says. */
+/** Names of what this host knows: its own pods, nodes, identities. */
 export function createDropNames({ view, networks, rules }: StatusSources): DropNames {
+  const nodeOf = (address: string): string | undefined =>
+    view.nodes.find(({ status }) => status?.addresses?.some((each) => each.address === address))?.metadata.name
   return {
     tenantOf: (vni) => view.tenantOfVni(vni),
-    nameOf(vni, address, identity) {
+    networkOf: (vni) => view.nameOfVni(vni),
+    nameOf(vni, address) {
       const local = networks.localPods.get(endpointKey({ vni, ip: address }))?.reference
       if (local !== undefined) return `${view.ownNamespace(local.namespace)}/${local.name}`
-      const node = view.nodes.find((each) => internalAddressOf(each) === address)
-      if (node !== undefined) return `node ${node.metadata.name}`
-      return nameOfIdentity(view, vni, identity)
+      const node = nodeOf(address)
+      return node === undefined ? undefined : `node ${node}`
     },
+    nodeOf,
+    groupOf: (vni, identity) => nameOfIdentity(view, vni, identity),
     ruleOf(rule): NamedRule | undefined {
       return rules.describe(rule)
     },
@@ -150,9 +154,9 @@ export function createDropNames({ view, networks, rules }: StatusSources): DropN
   }
 }
 
-function nameOfIdentity(view: ClusterView, vni: number, identity: number | undefined): string | undefined {
+function nameOfIdentity(view: ClusterView, vni: number, identity: number): string | undefined {
   const tenant = view.tenantOfVni(vni)
-  if (identity === undefined || tenant === undefined) return undefined
+  if (tenant === undefined) return undefined
   const vpc = view.nameOfVni(vni)
   const found = view
     .objectsOf(tenant)

@@ -36,6 +36,7 @@ const event = (destinationPort: number): DropEvent => ({
   identity: 300,
   source: '10.244.0.2',
   destination: '10.244.0.3',
+  node: '0.0.0.0',
   protocol: 6,
   sourcePort: 40_000,
   destinationPort,
@@ -46,6 +47,9 @@ describe("the daemon's socket", () => {
   let server: { close(): Promise<void> }
   const drops = new DropLog(createManualClock(), {
     tenantOf: () => 'acme',
+    networkOf: () => 'lab',
+    nodeOf: (address) => (address === '192.168.77.2' ? 'edge' : undefined),
+    groupOf: (_, identity) => (identity === 300 ? 'a pod of shop' : undefined),
     nameOf: (_, address) => (address === '10.244.0.2' ? 'shop/web' : undefined),
     ruleOf: (rule) =>
       rule === 7
@@ -97,6 +101,7 @@ describe("the daemon's socket", () => {
       reason: 'PolicyIngress',
       direction: 'ingress',
       tenant: 'acme',
+      network: 'lab',
       protocol: 'TCP',
       source: { address: '10.244.0.2', port: 40_000, name: 'shop/web' },
       destination: { address: '10.244.0.3', port: 80 },
@@ -112,6 +117,15 @@ describe("the daemon's socket", () => {
     drops.add({ ...event(82), reason: 'NoEgress' })
     assert.equal((JSON.parse((await lines.next()).value as string) as NamedDrop).why, 'nothing leaves 1')
     following.destroy()
+  })
+
+  it('tells what is known of senders elsewhere, and whose host it was', async () => {
+    drops.add({ ...event(82), source: '10.244.9.9', node: '192.168.77.2' })
+    drops.add({ ...event(6081), reason: 'UnknownNode', source: '192.168.77.66', node: '192.168.77.66', identity: 0 })
+    const [known, unknown] = drops.recent.slice(-2)
+    assert.deepEqual([known?.source.name, known?.source.group], [undefined, 'a pod of shop'])
+    assert.deepEqual(known?.via, { address: '192.168.77.2', name: 'edge' })
+    assert.deepEqual([unknown?.source.group, unknown?.via], [undefined, { address: '192.168.77.66', name: undefined }])
   })
 
   it('remembers a bounded number', () => {

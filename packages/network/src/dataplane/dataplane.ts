@@ -96,6 +96,8 @@ export interface DropEvent {
   readonly identity: number
   readonly source: string
   readonly destination: string
+  /** Host that sent it through the tunnel; `0.0.0.0`: it came otherwise. */
+  readonly node: string
   readonly protocol: number
   readonly sourcePort: number
   readonly destinationPort: number

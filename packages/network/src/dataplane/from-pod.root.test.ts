@@ -324,6 +324,7 @@ describe('What leaves a pod', () => {
       identity: 302,
       source: A,
       destination: B,
+      node: '0.0.0.0',
       protocol: 17,
       sourcePort: 40_000,
       destinationPort: 53,

@@ -143,7 +143,7 @@ for (const program of ['from_uplink', 'from_uplink_xdp'] as const) {
         ['protocol', changed(44, 0x08), 'TunnelMalformed'],
         ['option longer than the header', changed(53, 9), 'TunnelMalformed'],
         ['options longer than the frame', changed(42, 63), 'TunnelMalformed'],
-        ['outer fragment', changed(20, 0x20), 'TunnelMalformed'],
+        ['outer fragment', throughTunnel(packet, { outer: { fragment: 0x2000 } }), 'TunnelMalformed'],
         ['inner IPv6', throughTunnel(packet, { innerType: 0x86dd }), 'IPv6'],
         ['inner VLAN', throughTunnel(packet, { innerType: 0x8100 }), 'EtherType'],
         ['inner truncated', throughTunnel(packet).subarray(0, 85), 'Truncated'],
@@ -216,12 +216,12 @@ for (const program of ['from_uplink', 'from_uplink_xdp'] as const) {
         byIdentity: { 302: onlyPorts('UDP', [53]) },
         egressOfPeers: { 302: everywhere(true, { rule: 9 }) },
       })
-      // nodes, endpoints, conntrack, pairs and two lists
-      assert.equal(arrive().lookups, 6)
+      // nodes, endpoints, conntrack, routes, pairs and two lists
+      assert.equal(arrive().lookups, 7)
       assert.equal(arrive().lookups, 3)
       use({ others: CLOSED, ingressCidrs: { '10.0.0.0/8': everywhere(true, { precedence: 3 }) } })
       const other = udpPacket({ source: REMOTE, destination: A, sourcePort: 7 })
-      assert.equal(arrive({}, other).lookups, 7)
+      assert.equal(arrive({}, other).lookups, 8)
     })
   })
 }

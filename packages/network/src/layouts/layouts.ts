@@ -181,6 +181,8 @@ export const dropEvent = struct('drop_event', {
   identity: u32,
   source: address,
   destination: address,
+  /** Host that sent it through the tunnel; 0.0.0.0: it came otherwise. What could not be read as far as the packet inside is a packet between two hosts. */
+  node: address,
   sourcePort: u16,
   destinationPort: u16,
   protocol: u8,

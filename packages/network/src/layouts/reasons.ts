@@ -34,6 +34,7 @@ export const DROP_REASONS = [
   'EgressBandwidth',
   'IngressBandwidth',
   'UplinkFull',
+  'TunnelChecksum',
 ] as const
 
 /** Name of a reason, as metrics and explanations say it. */

@@ -2,7 +2,7 @@ import { createSeededRandom, type Random } from '@centaurus/base'
 import type { Endpoint } from '../dataplane/dataplane.ts'
 import { DEFAULT_SHAPER } from '../qos/levels.ts'
 import { frameSeeds } from './frame-seeds.ts'
-import { GENEVE_PORT } from './frames.ts'
+import { checksum, GENEVE_PORT } from './frames.ts'
 import { allowPorts, DENY_ALL, OPEN, policySet } from './policy-sets.ts'
 import { openTestDataplane, type TestDataplane } from './test-dataplane.ts'
 
@@ -39,7 +39,9 @@ export async function fuzzFrames({ seed, frames }: FrameFuzzOptions): Promise<nu
     let passed = 0
     for (let i = 0; i < frames; i++) {
       const kind = random.integer(2) === 0 ? 'uplink' : 'pod'
-      const frame = mutate(seeds[kind][random.integer(seeds[kind].length)]!, random)
+      const mutated = mutate(seeds[kind][random.integer(seeds[kind].length)]!, random)
+      // a frame with a wrong outer header gets no further, so most get a right one
+      const frame = kind === 'uplink' && random.integer(8) > 0 ? withRightHeader(mutated, random) : mutated
       const program = kind === 'pod' ? 'from_pod' : random.integer(2) === 0 ? 'from_uplink' : 'from_uplink_xdp'
       const device = kind === 'pod' ? POD.ifindex : UPLINK
       const { verdict, target } = dataplane.run(program, frame, { ifindex: device })
@@ -72,6 +74,7 @@ function fillTables({ tables }: TestDataplane): void {
   const friends = policySet({ ingress: { byIdentity: new Map([[FRIEND, list]]), others: DENY_ALL } })
   tables.setNode(NODE_THERE)
   tables.setRoute({ domain: 0, cidr: '10.244.2.0/24', node: NODE_THERE })
+  tables.setRoute({ domain: 0, cidr: '10.244.3.0/24', node: '192.168.77.3' })
   tables.setEndpoint({ ...POD, policySet: tables.addPolicySet(friends) })
   tables.setEndpoint({ ...NEIGHBOUR, policySet: tables.addPolicySet(OPEN) })
 }
@@ -88,16 +91,34 @@ export function mutate(seed: Buffer, random: Random): Buffer {
   return length === 1 ? Buffer.concat([frame, Buffer.alloc(random.integer(64))]) : frame
 }
 
+/** With a right sum in the outer IPv4 header, and right lengths half of the time. */
+function withRightHeader(frame: Buffer, random: Random): Buffer {
+  const right = Buffer.from(frame)
+  const isWhole = right.length >= 14 + 28
+  if (isWhole && random.integer(2) === 0) {
+    right.writeUInt16BE(right.length - 14, 16)
+    right.writeUInt16BE(right.length - 14 - 20, 38)
+  }
+  right.writeUInt16BE(0, 24)
+  right.writeUInt16BE(checksum(right.subarray(14, 34)), 24)
+  return right
+}
+
 /** Why a frame from the wire must not have gone to `target`. */
 function judgeUplinkFrame(frame: Buffer, target: number): string | undefined {
-  if (target !== POD.ifindex && target !== NEIGHBOUR.ifindex) return undefined // the host's own matter
   const outer = frame.subarray(14)
   if (frame.readUInt16BE(12) !== 0x0800 || outer[0] !== 0x45 || outer[9] !== 17) return 'it is no datagram'
+  if (checksum(outer.subarray(0, 20)) !== 0) return 'its sum is wrong'
+  const length = outer.readUInt16BE(2)
+  if (length > outer.length || outer.readUInt16BE(24) !== length - 20) return 'its length is wrong'
   if ((outer.readUInt16BE(6) & 0x3fff) !== 0) return 'it is a fragment of a tunnel'
   if (ipAt(outer, 12) !== NODE_THERE || ipAt(outer, 16) !== NODE_HERE) return 'it is not from node to node'
   if (outer.readUInt16BE(22) !== GENEVE_PORT) return 'its port is not the tunnel’s'
   const optionBytes = (outer[28]! & 63) * 4
   const inner = outer.subarray(36 + optionBytes + 14)
+  if (inner.readUInt16BE(2) > length - 36 - optionBytes - 14) return 'what is inside is longer'
+  if (!isSourceOfOtherNode(ipAt(inner, 12))) return 'its source is not its node’s to use'
+  if (target !== POD.ifindex && target !== NEIGHBOUR.ifindex) return undefined // the host's own matter
   const vni = outer.readUIntBE(32, 3)
   if (vni !== VNI && vni !== 0) return 'its network is another'
   if (ipAt(inner, 16) !== (target === POD.ifindex ? POD.ip : NEIGHBOUR.ip)) return 'it is for another pod'
@@ -105,6 +126,13 @@ function judgeUplinkFrame(frame: Buffer, target: number): string | undefined {
   const options = outer.subarray(36, 36 + optionBytes)
   if (!carriesFriend(options)) return 'the identity is no friend’s'
   return undefined
+}
+
+/** Not another host's pod, nor this host or its pods, nor what nobody has. */
+function isSourceOfOtherNode(ip: string): boolean {
+  const first = Number(ip.split('.')[0])
+  if (first === 0 || first === 127 || first >= 224) return false
+  return ip !== NODE_HERE && !ip.startsWith('10.244.1.') && !ip.startsWith('10.244.3.')
 }
 
 /** Whether our option is there, with the friend's number. */

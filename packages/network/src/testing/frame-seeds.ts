@@ -1,4 +1,5 @@
 import {
+  checksum,
   ethernet,
   geneve,
   GENEVE_PORT,
@@ -25,6 +26,8 @@ const NODE_THERE = '192.168.77.2'
 const VNI = 1
 const FRIEND = 258
 const DATA = Buffer.alloc(4)
+/** Sources that the other node has no business with. */
+const LIES = ['10.244.3.2', NEIGHBOUR, NODE_HERE, '127.0.0.1', '224.0.0.1', '0.0.0.0']
 const { ICMP, TCP, UDP, SCTP } = PROTOCOL_NUMBERS
 
 export type SeedKind = 'uplink' | 'pod' | 'service'
@@ -70,6 +73,7 @@ function uplinkSeeds(): Buffer[] {
   const dns = ipv4({ ...toPod, protocol: UDP }, udp({ sourcePort: 4000, destinationPort: 53 }, DATA))
   const echo = ipv4({ source: FAR, destination: NEIGHBOUR, protocol: ICMP }, icmpEcho({ id: 1, sequence: 1 }, DATA))
   const error = ipv4({ ...toPod, protocol: ICMP }, Buffer.concat([Buffer.from([3, 4, 0, 0, 0, 0, 5, 0]), http]))
+  const toDns = udp({ sourcePort: 4000, destinationPort: 53 }, DATA)
   const unknown: GeneveOption = { class: 0x0102, type: 1, data: Buffer.alloc(8) }
   return [
     tunnel([identityOption(FRIEND)], http),
@@ -87,6 +91,9 @@ function uplinkSeeds(): Buffer[] {
     tunnel([identityOption(FRIEND)], ipv4({ ...toPod, protocol: UDP, fragment: 0x0010 }, DATA)),
     tunnel([identityOption(FRIEND)], error),
     tunnel([{ ...identityOption(FRIEND), type: 0x83 }], http),
+    ...LIES.map((source) => tunnel([identityOption(FRIEND)], ipv4({ source, destination: POD, protocol: UDP }, toDns))),
+    withoutEnd(tunnel([identityOption(FRIEND)], dns)),
+    tunnel([identityOption(FRIEND)], ipv4({ source: '8.8.8.8', destination: NODE_HERE, protocol: UDP }, toDns)),
   ]
 }
 
@@ -97,6 +104,15 @@ function tunnel(options: readonly GeneveOption[], packet: Buffer): Buffer {
     udp({ sourcePort: 50_000, destinationPort: GENEVE_PORT }, geneve({ vni: VNI, options }, inner)),
   )
   return ethernet({ source: '02:77:00:00:00:02', destination: '02:77:00:00:00:01' }, outer)
+}
+
+/** Its outer packet says that it ends before what is inside. */
+function withoutEnd(frame: Buffer): Buffer {
+  frame.writeUInt16BE(frame.length - 14 - 2, 16)
+  frame.writeUInt16BE(frame.length - 34 - 2, 38)
+  frame.writeUInt16BE(0, 24)
+  frame.writeUInt16BE(checksum(frame.subarray(14, 34)), 24)
+  return frame
 }
 
 function podSeeds(): Buffer[] {

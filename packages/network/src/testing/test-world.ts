@@ -158,6 +158,8 @@ export interface TunnelParts {
   readonly options?: readonly GeneveOption[]
   readonly tos?: number
   readonly innerType?: number
+  /** Changes to the outer IPv4 header. */
+  readonly outer?: Partial<Ipv4>
 }
 
 /** A packet as it comes from the other host. */
@@ -169,7 +171,7 @@ export function throughTunnel(packet: Buffer, parts: TunnelParts = {}): Buffer {
   const addresses = { source: node, destination: THIS_NODE }
   return ethernet(
     { source: '02:77:00:00:00:02', destination: '02:77:00:00:00:01' },
-    ipv4({ ...addresses, protocol: PROTOCOL_NUMBERS.UDP, tos }, outer),
+    ipv4({ ...addresses, protocol: PROTOCOL_NUMBERS.UDP, tos, ...parts.outer }, outer),
   )
 }
 
