@@ -11,9 +11,10 @@ import { UserError } from './user-error.ts'
 
 const USER_AGENT = 'centaurus-cli'
 
-/** The administrator's client of the cluster in `home`. Throws {@link UserError} when there is no kubeconfig yet. */
-export async function connectAsAdmin(home: Home): Promise<Client> {
-  return createHttpClient({ ...(await loadAdminConfig(home)), userAgent: USER_AGENT })
+/** The administrator's client of the cluster in `home`, which sees `tenant` alone when one is named. Throws {@link UserError} when there is no kubeconfig yet. */
+export async function connectAsAdmin(home: Home, { tenant }: { readonly tenant?: string } = {}): Promise<Client> {
+  const config = await loadAdminConfig(home)
+  return createHttpClient({ ...config, userAgent: USER_AGENT, ...(tenant === undefined ? {} : { tenant }) })
 }
 
 /** How the administrator of the cluster in `home` reaches it. Throws {@link UserError} when there is no kubeconfig, or a damaged one. */
