@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto'
 import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
+import { systemClock } from '@centaurus/base'
 import { DataplaneError } from './dataplane-error.ts'
+import { keepVersion } from './object-cache.ts'
 
 const SOURCES = join(import.meta.dirname, '../../../../bpf')
 /** Of the C library's per-machine headers, which `-target bpf` doesn't search. */
@@ -13,7 +15,7 @@ const FLAGS = ['-O2', '-g', '-Wall', '-Werror', '-Wno-address-of-packed-member',
 const run = promisify(execFile)
 
 export interface BuildOptions {
-  /** Cache: each version of the sources has a folder of its own in it. */
+  /** Cache: each version of the sources has a folder of its own in it. Old ones go: see object-cache.ts. */
   readonly outDir: string
   /** Adds counts of look-ups and an account of each run, for tests; slower. */
   readonly trace?: true
@@ -27,16 +29,23 @@ export async function buildPrograms(options: BuildOptions): Promise<string> {
   const { sources = SOURCES } = options
   const flags = [...FLAGS, `-I${sources}`, ...machineIncludes(), ...(options.trace === true ? ['-DTRACE'] : [])]
   const folder = join(options.outDir, hashOf([await clangVersion(), ...flags], sources))
-  if (existsSync(folder)) return folder
-  mkdirSync(options.outDir, { recursive: true })
-  const unfinished = mkdtempSync(join(options.outDir, '.unfinished-'))
+  if (!existsSync(folder)) await build(folder, { sources, flags, outDir: options.outDir })
+  keepVersion(options.outDir, { name: basename(folder), nowMs: systemClock.now() })
+  return folder
+}
+
+async function build(
+  folder: string,
+  { sources, flags, outDir }: { readonly sources: string; readonly flags: readonly string[]; readonly outDir: string },
+): Promise<void> {
+  mkdirSync(outDir, { recursive: true })
+  const unfinished = mkdtempSync(join(outDir, '.unfinished-'))
   try {
     await Promise.all(listPrograms(sources).map((source) => compile(source, { flags, folder: unfinished })))
     publish(unfinished, folder)
   } finally {
     rmSync(unfinished, { recursive: true, force: true })
   }
-  return folder
 }
 
 /** Paths. */
