@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { after, before, beforeEach, it } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { after, before, beforeEach, describe, it } from 'node:test'
-import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
 import { formatEgressTable } from '../egress/egress-rules.ts'
 import { planAliases } from '../egress/plan-aliases.ts'
 import { ASK, ECHO } from '../host/testing/echo.ts'
 import { sendInBulk } from '../testing/bulk.ts'
 import { type AttachMode, TestCluster, type TestHost } from '../testing/cluster.ts'
+import { describeHosts } from '../testing/describe-hosts.ts'
 import { findWrongProbes } from '../testing/reachability.ts'
 import { Socket } from '../testing/sockets.ts'
 
@@ -26,14 +26,7 @@ const SPARE_ADDRESS = '192.168.77.52'
 const WORLD = '192.168.77.254'
 const NOBODY = 'no answer'
 
-if (!isInNamespaces()) {
-  describe('egress addresses', () => {
-    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
-  })
-} else {
-  isolateHost()
-  for (const attach of ['tcx', 'xdp'] as const) describe(`egress addresses, ${attach}`, () => testEgress(attach))
-}
+describeHosts({ title: 'egress addresses', file: import.meta.url }, testEgress)
 
 function testEgress(attach: AttachMode): void {
   let cluster: TestCluster

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
-import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
+import { after, before, it } from 'node:test'
 import { sendInBulk } from '../testing/bulk.ts'
 import { type AttachMode, TestCluster, type TestPod } from '../testing/cluster.ts'
+import { describeHosts } from '../testing/describe-hosts.ts'
 import { allowPort, CLOSED, DENY_ALL, OPEN, policySet } from '../testing/policy-sets.ts'
 import { findWrongProbes, type Probe } from '../testing/reachability.ts'
 import { pollSockets, Socket } from '../testing/sockets.ts'
@@ -14,14 +14,7 @@ const QUIET_MS = 80
 const TOO_BIG_BYTES = 1_460
 const EMSGSIZE = 90
 
-if (!isInNamespaces()) {
-  describe('packets that are large, or say that others were', () => {
-    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
-  })
-} else {
-  isolateHost()
-  for (const attach of ['tcx', 'xdp'] as const) describe(`large packets, ${attach}`, () => testLarge(attach))
-}
+describeHosts({ title: 'packets that are large, or say that others were', file: import.meta.url }, testLarge)
 
 function testLarge(attach: AttachMode): void {
   let cluster: TestCluster

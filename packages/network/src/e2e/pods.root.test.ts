@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
 import { sendInBulk } from '../testing/bulk.ts'
 import { type AttachMode, TestCluster, type TestPod } from '../testing/cluster.ts'
+import { describeHosts } from '../testing/describe-hosts.ts'
 import {
   EchoServer,
   findWrongProbes,
@@ -24,16 +24,9 @@ const PROBED: readonly [ProbeProtocol, number][] = [
 ]
 const MEGABYTE = 2 ** 20
 
-if (!isInNamespaces()) {
-  describe('pods on two hosts', () => {
-    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
-  })
-} else {
-  isolateHost()
-  for (const attach of ['tcx', 'xdp'] as const) {
-    for (const mtu of [1500, 9000]) describe(`pods on two hosts, ${attach}, MTU ${mtu}`, () => testPods(attach, mtu))
-  }
-}
+describeHosts({ title: 'pods on two hosts', file: import.meta.url }, (attach) => {
+  for (const mtu of [1500, 9000]) describe(`MTU ${mtu}`, () => testPods(attach, mtu))
+})
 
 function testPods(attach: AttachMode, mtu: number): void {
   let cluster: TestCluster

@@ -1,27 +1,16 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
-import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
+import { after, before, it } from 'node:test'
 import type { AttachMode } from '../testing/cluster.ts'
+import { describeHosts } from '../testing/describe-hosts.ts'
 import { PolicyCluster } from '../testing/policy-cluster.ts'
 import { generateWorld } from '../testing/policy-generator.ts'
 import type { OracleWorld } from '../testing/policy-oracle.ts'
 
 const WORLDS = 22
 
-if (!isInNamespaces()) {
-  describe('generated policies between hosts', () => {
-    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
-  })
-} else {
-  isolateHost()
-  describe('generated policies between hosts', () => {
-    for (const [attach, firstSeed] of [
-      ['tcx', 1],
-      ['xdp', 1 + WORLDS],
-    ] as const)
-      describe(attach, () => testWorlds(attach, firstSeed))
-  })
-}
+describeHosts({ title: 'generated policies between hosts', file: import.meta.url }, (attach) =>
+  testWorlds(attach, attach === 'tcx' ? 1 : 1 + WORLDS),
+)
 
 function testWorlds(attach: AttachMode, firstSeed: number): void {
   let cluster: PolicyCluster

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
-import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
+import { after, before, it } from 'node:test'
 import { type AttachMode, TestCluster, type TestPod } from '../testing/cluster.ts'
+import { describeHosts } from '../testing/describe-hosts.ts'
 import { allowPorts, DENY_ALL, policySet } from '../testing/policy-sets.ts'
 import { findWrongProbes, type Probe, type ServedPort } from '../testing/reachability.ts'
 import { findTrafficFaults, type Flow, startTraffic } from '../testing/traffic.ts'
@@ -12,14 +12,7 @@ const RESTARTS = 2
 /** Of traffic, so that some packets go between any two restarts. */
 const PAUSE_MS = 20
 
-if (!isInNamespaces()) {
-  describe('hosts that fail', () => {
-    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
-  })
-} else {
-  isolateHost()
-  for (const attach of ['tcx', 'xdp'] as const) describe(`hosts that fail, ${attach}`, () => testFailures(attach))
-}
+describeHosts({ title: 'hosts that fail', file: import.meta.url }, testFailures)
 
 function testFailures(attach: AttachMode): void {
   let cluster: TestCluster

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
 import { type AttachMode, TestCluster, type TestPod } from '../testing/cluster.ts'
+import { describeHosts } from '../testing/describe-hosts.ts'
 import { Conversation } from '../testing/conversation.ts'
 import {
   ethernet,
@@ -51,14 +51,7 @@ const SERVICE = {
 } as const
 const STRANGER = '192.168.77.99'
 
-if (!isInNamespaces()) {
-  describe('what must not pass', () => {
-    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
-  })
-} else {
-  isolateHost()
-  for (const attach of ['tcx', 'xdp'] as const) describe(`what must not pass, ${attach}`, () => testSafety(attach))
-}
+describeHosts({ title: 'what must not pass', file: import.meta.url }, testSafety)
 
 function testSafety(attach: AttachMode): void {
   let cluster: TestCluster

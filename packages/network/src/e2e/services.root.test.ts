@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
-import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
+import { after, before, it } from 'node:test'
 import type { ServiceBackend, ServiceFrontend, ServiceProtocol } from '../services/service-tables.ts'
 import { sendInBulk } from '../testing/bulk.ts'
 import { type AttachMode, TestCluster, type TestHost, type TestPod } from '../testing/cluster.ts'
+import { describeHosts } from '../testing/describe-hosts.ts'
 import type { NetworkNamespace } from '../testing/network-namespace.ts'
 import { EchoServer, findWrongProbes, type Probe, type ProbeResult, type ServedPort } from '../testing/reachability.ts'
 import { Socket } from '../testing/sockets.ts'
@@ -23,14 +23,7 @@ const WAIT_MS_MAX = 10_000
 /** Source: errno(3). */
 const ECONNRESET = 104
 
-if (!isInNamespaces()) {
-  describe('services on two hosts', () => {
-    it('pass in namespaces of their own', () => runInNamespaces(import.meta.url))
-  })
-} else {
-  isolateHost()
-  for (const attach of ['tcx', 'xdp'] as const) describe(`services on two hosts, ${attach}`, () => testServices(attach))
-}
+describeHosts({ title: 'services on two hosts', file: import.meta.url }, testServices)
 
 function testServices(attach: AttachMode): void {
   let cluster: TestCluster

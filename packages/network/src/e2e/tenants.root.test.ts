@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
-import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
+import { after, before, it } from 'node:test'
 import { type AttachMode, TestCluster, type TestPod } from '../testing/cluster.ts'
+import { describeHosts } from '../testing/describe-hosts.ts'
 import { findWrongProbes, type Probe, type ServedPort } from '../testing/reachability.ts'
 
 const PORTS: readonly ServedPort[] = [
@@ -11,14 +11,7 @@ const PORTS: readonly ServedPort[] = [
 /** Two networks with addresses of their own, and two that share the hosts' plan. */
 const [RED, BLUE, GREEN] = [7, 8, 2]
 
-if (!isInNamespaces()) {
-  describe('tenants', () => {
-    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
-  })
-} else {
-  isolateHost()
-  for (const attach of ['tcx', 'xdp'] as const) describe(`tenants, ${attach}`, () => testTenants(attach))
-}
+describeHosts({ title: 'tenants', file: import.meta.url }, testTenants)
 
 function testTenants(attach: AttachMode): void {
   let cluster: TestCluster
