@@ -5,6 +5,7 @@ import type { Node, Pod, Service } from '@centaurus/api/core/v1'
 import type { EndpointSlice } from '@centaurus/api/discovery/v1'
 import { planSubsets } from '../endpoints/plan.ts'
 import { planEndpointSlices } from './plan.ts'
+import { describeStrangers } from './service-network.ts'
 
 const META = { namespace: 'ns', resourceVersion: '1', creationTimestamp: '' }
 const service = {
@@ -88,6 +89,49 @@ describe('planEndpointSlices of pods whose nodes are not known', () => {
     const [fresh] = planEndpointSlices({ ...input, existing: [], isNodeUnknown: () => true }).create
     assert.deepEqual(fresh?.endpoints?.[0]?.addresses, ['10.1.0.1'])
     assert.equal(fresh.endpoints[0]?.zone, undefined)
+  })
+})
+
+describe('a Service and pods of several networks', () => {
+  const inVpc = <T extends Stored<Pod> | Stored<Service>>(object: T, vpc: string): T => ({
+    ...object,
+    metadata: { ...object.metadata, annotations: { 'centaurus.io/vpc': vpc } },
+  })
+  const host = podOf('host', '192.0.2.1')
+  const pods = [
+    podOf('plain', '10.1.0.1'),
+    inVpc(podOf('named', '10.1.0.2'), 'default'),
+    inVpc(podOf('lab', '10.1.0.1'), 'lab'),
+    { ...inVpc(host, 'lab'), spec: { ...host.spec, containers: host.spec!.containers, hostNetwork: true } },
+  ]
+  const namesOf = (of: Stored<Service>): [string[], string[]] => {
+    const { create } = planEndpointSlices({ service: of, pods, nodeOf: () => node, existing: [] })
+    const { subsets } = planSubsets(of, pods)
+    const flat = subsets.flatMap(({ addresses }) => addresses ?? []).map(({ targetRef }) => targetRef?.name ?? '')
+    return [(create[0]?.endpoints ?? []).map(({ targetRef }) => targetRef?.name ?? ''), flat.toSorted()]
+  }
+
+  it('has those of its own network, and of their nodes’', () => {
+    assert.deepEqual(namesOf(service), [
+      ['plain', 'named', 'host'],
+      ['host', 'named', 'plain'],
+    ])
+    assert.deepEqual(namesOf(inVpc(service, 'lab')), [
+      ['lab', 'host'],
+      ['host', 'lab'],
+    ])
+  })
+
+  it('says which are left out, and what to do', () => {
+    assert.equal(
+      describeStrangers(service, pods),
+      'It is of Vpc "default", and pods that it selects are of another one, so they are no endpoints: lab; ' +
+        'for pods of Vpc "lab" make a Service with the annotation centaurus.io/vpc: lab',
+    )
+    assert.match(describeStrangers(inVpc(service, 'lab'), pods)!, /named, plain; for pods of Vpc "default"/)
+    assert.equal(describeStrangers(service, pods.slice(0, 2)), undefined)
+    const many = Array.from({ length: 7 }, (_, i) => inVpc(podOf(`p${i}`, `10.1.0.${i}`), 'lab'))
+    assert.match(describeStrangers(service, many)!, /p3, p4 and 2 more;/)
   })
 })
 

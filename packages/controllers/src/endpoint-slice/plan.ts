@@ -1,6 +1,7 @@
 import { deepEqual, isPodReady, isPodTerminal, ownerReferenceTo, type Stored } from '@centaurus/api'
 import type { Node, Pod, Service, ServicePort } from '@centaurus/api/core/v1'
 import type { Endpoint, EndpointPort, EndpointSlice } from '@centaurus/api/discovery/v1'
+import { isOfNetwork } from './service-network.ts'
 import { endpointKey, packSlices, portsKey, type PortGroup, type SliceChanges } from './pack.ts'
 
 /** Source: MaxEndpointsPerSlice default, pkg/controller/endpointslice/config v1.37. */
@@ -13,7 +14,7 @@ const ZONE_LABEL = 'topology.kubernetes.io/zone'
 
 export interface EndpointSlicePlanInput {
   readonly service: Stored<Service>
-  /** Those that its selector takes. */
+  /** Those that its selector takes; of other networks are left out. */
   readonly pods: readonly Stored<Pod>[]
   readonly nodeOf: (name: string) => Node | undefined
   /** Whether the pod's node may be there although {@link nodeOf} does not know it: its partition can't be asked. Default: it is gone. */
@@ -87,7 +88,7 @@ function groupEndpoints(
 ): Map<string, PortGroup> {
   const groups = new Map<string, { ports: EndpointPort[]; endpoints: Map<string, Endpoint> }>()
   for (const pod of pods) {
-    if (isPodTerminal(pod) || podAddresses(pod).length === 0) continue
+    if (isPodTerminal(pod) || podAddresses(pod).length === 0 || !isOfNetwork(service, pod)) continue
     const ports = endpointPorts(service, pod)
     const key = portsKey(ports)
     const group = groups.get(key) ?? { ports, endpoints: new Map<string, Endpoint>() }

@@ -7,6 +7,7 @@ import { resourcePartitionOf } from '../frame/node-authority.ts'
 import { watchSelf } from '../frame/owners.ts'
 import { addLabelIndex, selectByLabels } from '../frame/selection.ts'
 import { MANAGED_BY_LABEL, planEndpointSlices, SLICE_CONTROLLER } from './plan.ts'
+import { describeStrangers } from './service-network.ts'
 import { addSelectorIndex, servicesOf, watchServicePods } from './service-index.ts'
 import { addServiceIndex, serviceKeyOf, slicesOf, writeSlices } from './write.ts'
 
@@ -35,6 +36,8 @@ export function startEndpointSliceController(deps: ControllerDeps): RunningContr
   const podCache = deps.informers.informer(pods)
   const nodeCache = deps.informers.informer(nodes)
   const slices = deps.informers.informer(endpointslices)
+  /** What was said of pods that are no endpoints, so that it is not said at each change. */
+  const told = new Map<string, string>()
   addSelectorIndex(serviceCache)
   addLabelIndex(podCache)
   addNodeIndex(podCache)
@@ -71,17 +74,26 @@ export function startEndpointSliceController(deps: ControllerDeps): RunningContr
     },
     async reconcile(key, context) {
       const service = serviceCache.get(key)
-      if (service === undefined) return context.writes.forget(key) // the garbage collector takes the slices
+      if (service === undefined) {
+        told.delete(key)
+        return context.writes.forget(key) // the garbage collector takes the slices
+      }
       const { type, selector = {} } = service.spec ?? {}
       if (type === 'ExternalName' || Object.keys(selector).length === 0 || isDeleting(service)) return
+      const selected = selectByLabels(podCache, service.metadata.namespace ?? '', selector)
       const changes = planEndpointSlices({
         service,
-        pods: selectByLabels(podCache, service.metadata.namespace ?? '', selector),
+        pods: selected,
         nodeOf: (name) => nodeCache.get(name),
         isNodeUnknown: (pod) => context.nodeAuthority?.isAuthoritative(resourcePartitionOf(pod)) === false,
         existing: slicesOf(slices, key).filter(isManaged),
       })
       await writeSlices(context, changes, { key, slices })
+      const strangers = describeStrangers(service, selected)
+      if (strangers !== undefined && strangers !== told.get(key))
+        context.events.record(service, { type: 'Warning', reason: 'PodsOfOtherNetwork', message: strangers })
+      if (strangers === undefined) told.delete(key)
+      else told.set(key, strangers)
     },
   })
 }

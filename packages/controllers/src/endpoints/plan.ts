@@ -1,6 +1,7 @@
 import { isPodReady, isPodTerminal, type Stored } from '@centaurus/api'
 import type { EndpointAddress, EndpointPort, EndpointSubset, Pod, Service } from '@centaurus/api/core/v1'
 import { familyOf, findPort, isHeadless, podAddresses } from '../endpoint-slice/plan.ts'
+import { isOfNetwork } from '../endpoint-slice/service-network.ts'
 
 /** Source: maxCapacity, pkg/controller/endpoint/endpoints_controller.go v1.37. */
 const ADDRESSES_MAX = 1000
@@ -11,10 +12,10 @@ export interface SubsetPlan {
   readonly isTruncated: boolean
 }
 
-/** The old, flat form of a service's endpoints. Source: endpoints_controller.go v1.37 and pkg/api/v1/endpoints RepackSubsets. */
+/** The old, flat form of a service's endpoints, without pods of other networks. Source: endpoints_controller.go v1.37 and pkg/api/v1/endpoints RepackSubsets. */
 export function planSubsets(service: Service, pods: readonly Stored<Pod>[]): SubsetPlan {
   const ports = new Map<string, { port: EndpointPort | undefined; addresses: Map<string, AddressState> }>()
-  for (const pod of pods) {
+  for (const pod of pods.filter((each) => isOfNetwork(service, each))) {
     const isReady = service.spec?.publishNotReadyAddresses === true || isPodReady(pod)
     const isTerminating = pod.metadata.deletionTimestamp !== undefined
     if (isPodTerminal(pod) || (isTerminating && service.spec?.publishNotReadyAddresses !== true)) continue

@@ -1,8 +1,9 @@
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import { planServices, type ServicePlan } from '../services/plan.ts'
 import type { ClusterView } from './cluster-view.ts'
-import { findNetworks } from './service-networks.ts'
+import { findNetworks, findStrangers } from './service-networks.ts'
 import { tenantOf } from './tenants.ts'
+import { podBlocksOf } from './topology.ts'
 
 /** Label of a node. Source: Kubernetes' well-known labels. */
 const ZONE_LABEL = 'topology.kubernetes.io/zone'
@@ -28,12 +29,14 @@ export class ServiceApplier {
 
   apply(): ServicePlan {
     const { view, dataplane } = this.#deps
+    const podBlocks = view.nodes.flatMap(podBlocksOf)
     const plan = planServices({
       nodeName: view.nodeName,
       zone: view.ownNode?.metadata.labels?.[ZONE_LABEL],
       services: view.services,
       slices: view.slices,
       networksOf: (service) => findNetworks(service, view.objectsOf(tenantOf(service)).vpcs),
+      strangersOf: (service) => findStrangers(service, { vpcs: view.objectsOf(tenantOf(service)).vpcs, podBlocks }),
     })
     const problems = dataplane.applyServices(plan.tables)
     const skipped = problems.map(({ name, reason }) => ({ service: name, reason }))

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { NAMESPACE_ANNOTATION, qualifyName } from '@centaurus/api'
 import { VPC_ANNOTATION, type Vpc } from '@centaurus/api/centaurus/v1'
 import type { Service } from '@centaurus/api/core/v1'
-import { findNetworks } from './service-networks.ts'
+import { findNetworks, findStrangers } from './service-networks.ts'
 
 const vpc = (name: string, vni?: number): Vpc => ({
   metadata: { name: qualifyName(name, 'acme') },
@@ -48,4 +48,20 @@ describe('Networks of a Service', () => {
   ]
   for (const [what, object, vpcs, expected] of cases)
     it(`are ${what}`, () => assert.deepEqual(findNetworks(object, vpcs), expected))
+})
+
+describe('Endpoints of a Service that are of no network of its', () => {
+  const lab = { ...vpc('lab', 9), spec: { cidr: '10.244.0.0/20' } }
+  const podBlocks = ['10.244.3.0/24', '10.244.64.0/24']
+  const whyNot = (name: string) => findStrangers(service('shop/web', { vpc: name }), { vpcs: [lab, ...ALL], podBlocks })
+
+  it('are those of pods outside of its CIDR', () => {
+    assert.equal(
+      whyNot('lab')('10.244.64.5'),
+      '10.244.64.5 is of a pod of another network: Vpc "lab" has 10.244.0.0/20',
+    )
+    for (const address of ['10.244.3.5', '192.0.2.1', '203.0.113.7'])
+      assert.equal(whyNot('lab')(address), undefined, address)
+    assert.equal(whyNot('default')('10.244.64.5'), undefined)
+  })
 })

@@ -226,6 +226,16 @@ describe('planServices', () => {
     )
   })
 
+  it('leaves out endpoints that are of no network of the Service, and says so once', () => {
+    const strangersOf = () => (ip: string) => (ip === '10.244.2.3' ? `${ip} is a stranger` : undefined)
+    const named = { ports: [...(service().spec!.ports ?? []), { name: 'more', port: 81, targetPort: 8081 }] }
+    const all = [slice([endpoint('10.244.2.2'), endpoint('10.244.2.3')])]
+    const { tables, skipped } = plan([service(named)], all, { strangersOf })
+    assert.deepEqual(ips(tables.frontends[0]!.backends), ['10.244.2.2'])
+    assert.deepEqual(tables.frontends[0]!.draining, [])
+    assert.deepEqual(skipped, [{ service: 'default/web', reason: '10.244.2.3 is a stranger' }])
+  })
+
   it('gives a contested address to the ClusterIP, then to the first by name', () => {
     const services = [
       service({ clusterIP: '10.96.0.10' }, 'a-victim'),

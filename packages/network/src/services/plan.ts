@@ -14,6 +14,8 @@ export interface ServiceInputs extends HostPlace {
   readonly slices: readonly Readonly<EndpointSlice>[]
   /** Numbers of the networks that reach the Service; a text: why there is none. */
   networksOf(service: Readonly<Service>): readonly number[] | string
+  /** Tells why an endpoint's address is left out; undefined: it is not. Absent: none is. */
+  strangersOf?(service: Readonly<Service>): (address: string) => string | undefined
 }
 
 /** Something of a Service that is not served. */
@@ -88,6 +90,7 @@ function planService(
   if (typeof vnis === 'string') return { ...NOTHING, reasons: [vnis] }
   const reasons: string[] = []
   const addresses = listAddresses(service, reasons)
+  const whyStranger = inputs.strangersOf?.(service)
   const frontends: ServiceFrontend[] = []
   const localReady = new Set<string>()
   for (const port of spec.ports ?? []) {
@@ -97,9 +100,11 @@ function planService(
       continue
     }
     const found = findEndpoints(slices, { ...inputs, portName: port.name ?? '', protocol })
-    reasons.push(...found.problems)
-    found.endpoints.filter(isLocalReady).forEach(({ ip }) => localReady.add(ip))
-    const chosen = chooseEndpoints(found.endpoints, inputs)
+    const strangers = new Map(found.endpoints.map(({ ip }) => [ip, whyStranger?.(ip)]))
+    const endpoints = found.endpoints.filter(({ ip }) => strangers.get(ip) === undefined)
+    reasons.push(...found.problems, ...[...strangers.values()].filter((reason) => reason !== undefined))
+    endpoints.filter(isLocalReady).forEach(({ ip }) => localReady.add(ip))
+    const chosen = chooseEndpoints(endpoints, inputs)
     const name = `${keyOf(service)}:${port.name ?? port.port}`
     const planned = planPort({ name, protocol, port, spec, addresses, chosen }, reasons)
     frontends.push(...vnis.flatMap((vni) => planned.map((frontend) => ({ ...frontend, vni }))))
