@@ -28,11 +28,12 @@ export async function openHostDataplane(host: HostNetwork, options: OpenHostData
 }
 
 /** What programs must know of the host, with its addresses of now. */
-export function hostFactsOf({ uplink, nodeIP, ifindex, address, podMtu }: HostNetwork): HostFacts {
+export function hostFactsOf({ uplink, entrances, nodeIP, ifindex, address, podMtu }: HostNetwork): HostFacts {
   return {
     nodeIP,
     hostDevice: { ifindex, address },
     uplinks: uplink === undefined ? [] : [{ ifindex: uplink.ifindex }],
+    entrances: entrances.map(({ ifindex: entrance }) => ({ ifindex: entrance })),
     podMtu,
     ownAddresses: ownAddresses(),
   }

@@ -3,7 +3,7 @@ import type { Clock, Logger } from '@centaurus/base'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { HostFacts } from '../dataplane/open-tables.ts'
 import { ensureHostNetwork, type HostNetwork, type HostNetworkOptions } from '../host/host-network.ts'
-import { findUplink } from '../host/uplink.ts'
+import { findDevices } from '../host/uplink.ts'
 import { hostFactsOf } from './host-dataplane.ts'
 
 /** Addresses and sizes of a host's devices change seldom, and each look starts processes. */
@@ -32,7 +32,7 @@ export interface HostKeeper {
 }
 
 /**
- * Follows what changes about a host while its pods run: the uplink, its address and MTU, other addresses, and blocks of pods and Services. While the host has no uplink everything
+ * Follows what changes about a host while its pods run: the uplink, its address and MTU, other devices and addresses, and blocks of pods and Services. While the host has no uplink everything
  * stays as it is. Pods keep the MTU that they began with: programs tell them the size that fits.
  */
 export function startHostKeeper(deps: HostKeeperDeps): HostKeeper {
@@ -46,9 +46,13 @@ export function startHostKeeper(deps: HostKeeperDeps): HostKeeper {
 
   const follow = async (): Promise<void> => {
     const options = wanted()
-    const uplink = await findUplink(options)
+    const { uplink, entrances } = await findDevices(options)
     if (uplink === undefined) return
-    if (!isDeepStrictEqual(uplink, host.uplink) || !isDeepStrictEqual(routedOf(options), routed)) {
+    const devices = { uplink, entrances }
+    if (
+      !isDeepStrictEqual(devices, { uplink: host.uplink, entrances: host.entrances }) ||
+      !isDeepStrictEqual(routedOf(options), routed)
+    ) {
       host = await ensureHostNetwork(options)
       routed = routedOf(options)
     }

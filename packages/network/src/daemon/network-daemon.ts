@@ -162,7 +162,9 @@ async function startOnHost(
     networks,
     dataplane,
     devices: new Map([
-      ...(host.uplink === undefined ? [] : [[host.uplink.ifindex, host.uplink.device] as const]),
+      ...[...(host.uplink === undefined ? [] : [host.uplink]), ...host.entrances].map(
+        ({ ifindex, device }) => [ifindex, device] as const,
+      ),
       [host.ifindex, HOST_DEVICE],
     ]),
     rules,

@@ -33,6 +33,15 @@ export function attachUplink(
   }
 }
 
+/** A device that may have gone meanwhile: who looks for devices looks again. */
+export function attachEntrance(attachments: Attachments, ifindex: number): void {
+  try {
+    attachUplink(attachments, { ifindex, mode: 'tcx' })
+  } catch (error) {
+    if (!(error instanceof DataplaneError) || error.code !== 'ENODEV') throw error
+  }
+}
+
 /** Devices of the kernel's own making say what kind they are; hardware's don't. */
 function isVirtual(ifindex: number): boolean {
   const links = JSON.parse(execFileSync('ip', ['-json', '-details', 'link', 'show']).toString()) as SeenLink[]

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { attachUplink, type AttachMode } from './attach-uplink.ts'
+import { attachEntrance, attachUplink, type AttachMode } from './attach-uplink.ts'
 import { Attachments, type Attachment } from './attachments.ts'
 import type { ProgramName } from './open-programs.ts'
 import type { HostFacts } from './open-tables.ts'
@@ -9,7 +9,9 @@ import { linksOf, type PinnedVersions } from './pinned-versions.ts'
 /** Of the loopback device, in every network namespace. */
 const LOOPBACK_IFINDEX = 1
 
-interface HostLinksOptions extends Pick<HostFacts, 'hostDevice' | 'uplinks'> {
+type Devices = Pick<HostFacts, 'hostDevice' | 'uplinks' | 'entrances'>
+
+interface HostLinksOptions extends Devices {
   readonly attach: AttachMode
   readonly programFd: (name: ProgramName) => number
   readonly handover: Handover | undefined
@@ -25,7 +27,7 @@ export class HostLinks {
   /** Devices of pods that came before. */
   readonly #waiting = new Set<number>()
   #isPrepared = false
-  #host: Pick<HostFacts, 'hostDevice' | 'uplinks'>
+  #host: Devices
 
   constructor(versions: PinnedVersions, options: HostLinksOptions) {
     this.#versions = versions
@@ -63,13 +65,13 @@ export class HostLinks {
     return (this.#attachments?.list() ?? []).filter(({ program }) => program !== 'from_pod')
   }
 
-  /** The uplinks of now; those of before stay until {@link detachOthers}. */
-  attachUplinks(host: Pick<HostFacts, 'hostDevice' | 'uplinks'>): void {
+  /** The uplinks and entrances of now; those of before stay until {@link detachOthers}. */
+  attachUplinks(host: Devices): void {
     this.#host = host
     if (this.#attachments !== undefined) this.#attachUplinks(this.#attachments)
   }
 
-  /** Leaves devices that are no longer an uplink or the host's end: what stays attached sees every packet. */
+  /** Leaves devices that are no longer an uplink, an entrance or the host's end: what stays attached sees every packet. */
   detachOthers(): void {
     if (this.#attachments !== undefined) this.#detachOthers(this.#attachments)
   }
@@ -82,12 +84,14 @@ export class HostLinks {
   }
 
   #attachUplinks(attachments: Attachments): void {
-    for (const { ifindex } of this.#host.uplinks) attachUplink(attachments, { ifindex, mode: this.#options.attach })
+    const { uplinks, entrances = [] } = this.#host
+    for (const { ifindex } of uplinks) attachUplink(attachments, { ifindex, mode: this.#options.attach })
+    for (const { ifindex } of entrances) attachEntrance(attachments, ifindex)
   }
 
   #detachOthers(attachments: Attachments): void {
-    const { hostDevice, uplinks } = this.#host
-    const own = new Set([LOOPBACK_IFINDEX, hostDevice.ifindex, ...uplinks.map(({ ifindex }) => ifindex)])
+    const { hostDevice, uplinks, entrances = [] } = this.#host
+    const own = new Set([LOOPBACK_IFINDEX, ...[hostDevice, ...uplinks, ...entrances].map(({ ifindex }) => ifindex)])
     for (const attachment of attachments.list())
       if (attachment.program !== 'from_pod' && !own.has(attachment.ifindex)) attachments.detach(attachment)
   }

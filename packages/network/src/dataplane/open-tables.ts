@@ -35,6 +35,8 @@ export interface HostFacts {
   readonly hostDevice: { readonly ifindex: number; readonly address: string }
   /** Devices to other hosts; routes without one of their own lead out of the first. None: there are no other hosts yet. */
   readonly uplinks: readonly { readonly ifindex: number }[]
+  /** Devices with others of this host's addresses: node ports answer there too, and the tunnel is met in tcx alone. */
+  readonly entrances?: readonly { readonly ifindex: number }[]
   /** Largest packet of a pod: the uplinks' MTU without the tunnel's headers. */
   readonly podMtu: number
   /** Every other address of this host that node ports answer at. */

@@ -14,7 +14,7 @@ import { systemPodHost } from './pod-host.ts'
 import type { PodLink } from './pod-link-requests.ts'
 import { createPodLink, deletePodLink, inspectPodLink } from './pod-links.ts'
 import { ASK, ECHO } from './testing/echo.ts'
-import { findUplink, podMtuOf } from './uplink.ts'
+import { findDevices, findUplink, podMtuOf } from './uplink.ts'
 
 const run = (command: string, ...args: string[]): string =>
   execFileSync(command, args, { encoding: 'utf8', stdio: 'pipe' })
@@ -164,6 +164,12 @@ if (!isInNamespaces()) {
       ip('link set aside up')
       try {
         assert.equal((await findUplink())?.address, '192.0.2.1')
+        const devicesOf = async (nodeAddress?: string): Promise<(string | undefined)[]> => {
+          const { uplink, entrances } = await findDevices({ nodeAddress })
+          return [uplink?.device, ...entrances.map(({ device }) => device)]
+        }
+        assert.deepEqual(await devicesOf(), ['eth0', 'aside'])
+        assert.deepEqual(await devicesOf('198.51.100.1'), ['aside', 'eth0'])
         assert.equal((await findUplink({ nodeAddress: '198.51.100.1' }))?.device, 'aside')
         assert.equal((await findUplink({ nodeAddress: '203.0.113.1' }))?.device, 'eth0')
         assert.throws(() => podMtuOf({ device: 'eth0', mtu: 600 }), /its MTU is 600; at least 634/)

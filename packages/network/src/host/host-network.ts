@@ -16,7 +16,7 @@ import { formatNatRemoval, formatNatTable, NAT_TABLE, type OpenHostPort } from '
 import { deletePodLink, hasIpv6, listPodDevices } from './pod-links.ts'
 import { CommandError, runCommand } from './run-command.ts'
 import { restoreSysctls, setSysctls, writeSysctl } from './sysctls.ts'
-import { findUplink, podMtuOf, type Uplink } from './uplink.ts'
+import { findDevices, podMtuOf, type HostDevices } from './uplink.ts'
 
 /** Packets go on from one device to another, which is what a router does; answers of Services to this host may come from an address of its own. */
 const SYSCTLS = { 'net.ipv4.ip_forward': '1', 'net.ipv4.conf.lo.accept_local': '1' }
@@ -39,9 +39,7 @@ export interface HostNetworkOptions {
 }
 
 /** What the data plane needs to know of the host. */
-export interface HostNetwork {
-  /** Undefined: the machine is on no network. */
-  readonly uplink: Uplink | undefined
+export interface HostNetwork extends HostDevices {
   /** Address of this node on the network between hosts. */
   readonly nodeIP: string
   readonly podMtu: number
@@ -57,7 +55,8 @@ export interface HostNetwork {
  */
 export async function ensureHostNetwork(options: HostNetworkOptions): Promise<HostNetwork> {
   const { podCIDR, podNetworks, serviceCIDRs, stateDir, hostPorts } = options
-  const uplink = await findUplink(options)
+  const devices = await findDevices(options)
+  const { uplink } = devices
   const podMtu = podMtuOf(uplink)
   const address = hostAddressOf(podCIDR)
   const plan = describeHostDevice({ podCIDR, podNetworks, serviceCIDRs, mtu: podMtu })
@@ -77,7 +76,7 @@ export async function ensureHostNetwork(options: HostNetworkOptions): Promise<Ho
   const links = await listLinks()
   const indexOf = (name: string): number => links.find(({ ifname }) => ifname === name)!.ifindex
   return {
-    uplink,
+    ...devices,
     nodeIP: uplink?.address ?? LOOPBACK,
     podMtu,
     address,

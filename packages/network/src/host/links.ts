@@ -8,6 +8,8 @@ export interface SeenLink {
   readonly ifname: string
   readonly mtu: number
   readonly address?: string
+  /** Kind of its frames: `ether`, or `none` for devices of IP packets alone. */
+  readonly link_type?: string
   /** What somebody wrote to it. */
   readonly ifalias?: string
   readonly flags: readonly string[]

@@ -22,27 +22,43 @@ interface SeenRoute {
   metric?: number
 }
 
-/**
- * Finds the device that has the node's address, else that of the default route, else any with an address. Undefined: this machine is on no network.
- */
-export async function findUplink({ nodeAddress }: { readonly nodeAddress?: string | undefined } = {}): Promise<
-  Uplink | undefined
-> {
+export interface HostDevices {
+  /** Undefined: this machine is on no network. */
+  readonly uplink: Uplink | undefined
+  /** Ethernet devices with other addresses of this machine: what is asked of those comes by them. By ifindex. */
+  readonly entrances: readonly Pick<Uplink, 'device' | 'ifindex'>[]
+}
+
+/** Finds the way to other hosts, which is the device that has the node's address, else that of the default route, else any with an address; and the others. */
+export async function findDevices({
+  nodeAddress,
+}: { readonly nodeAddress?: string | undefined } = {}): Promise<HostDevices> {
   const links = await listLinks()
   const routes = JSON.parse(await runCommand(['ip', '-json', 'route', 'show', 'default'])) as SeenRoute[]
   const byRoute = chooseDefault(routes)
-  const candidates = links.flatMap(({ ifname, ifindex, mtu, addr_info = [] }) =>
+  const candidates = links.flatMap(({ ifname, ifindex, mtu, link_type: kind, addr_info = [] }) =>
     isOfTheNetwork(ifname)
       ? addr_info
           .filter(({ family, scope }) => family === 'inet' && scope === 'global')
-          .map(({ local }) => ({ device: ifname, ifindex, mtu, address: local }))
+          .map(({ local }) => ({ device: ifname, ifindex, mtu, address: local, kind }))
       : [],
   )
-  return (
+  const found =
     candidates.find(({ address }) => address === nodeAddress) ??
     candidates.find(({ device }) => device === byRoute) ??
     candidates[0]
-  )
+  if (found === undefined) return { uplink: undefined, entrances: [] }
+  const { kind: _, ...uplink } = found
+  const others = candidates.filter(({ ifindex, kind }) => ifindex !== uplink.ifindex && kind === 'ether')
+  const entrances = new Map(others.map(({ device, ifindex }) => [ifindex, { device, ifindex }]))
+  return { uplink, entrances: [...entrances.values()].sort((a, b) => a.ifindex - b.ifindex) }
+}
+
+/** The way to other hosts: see {@link findDevices}. */
+export async function findUplink(
+  options: { readonly nodeAddress?: string | undefined } = {},
+): Promise<Uplink | undefined> {
+  return (await findDevices(options)).uplink
 }
 
 /** Devices of containers lead nowhere. */
