@@ -1,11 +1,12 @@
 /**
- * A machine for a kubelet: `node node-main.ts FOLDER POD-CIDR`, in namespaces of its own. Hides what the kubelet would change of the real machine, runs a containerd
+ * A machine for a kubelet: `node node-main.ts FOLDER POD-CIDR [centaurus]`, in namespaces of its own. Hides what the kubelet would change of the real machine, runs a containerd
  * in FOLDER, says `ready`, and stays until its standard input ends.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { silentLogger, systemClock } from '@centaurus/base'
+import { formatNetworkList } from '@centaurus/network'
 import { startContainerd } from '@centaurus/node'
 import { importNodeImages, PAUSE_IMAGE } from '../../apps/centaurus/src/node-images.ts'
 
@@ -21,7 +22,7 @@ const KERNEL_SETTINGS = {
 /** Device plugins register there, wherever the kubelet's folder is. */
 const FIXED_FOLDER = '/var/lib/kubelet'
 
-const [folder, podCIDR] = process.argv.slice(2)
+const [folder, podCIDR, kind] = process.argv.slice(2)
 if (folder === undefined || podCIDR === undefined) throw new Error('Name a folder and a range of addresses')
 hideMachine(folder)
 const containerd = await startContainerd({
@@ -29,7 +30,11 @@ const containerd = await startContainerd({
   clock: systemClock,
   logger: silentLogger,
   sandboxImage: PAUSE_IMAGE,
-  network: { podCIDR, bridge: 'kubelet0' },
+  // our own network writes the plugins there itself
+  network:
+    kind === 'centaurus'
+      ? { networkList: formatNetworkList(), cniBinDir: join(folder, 'plugins') }
+      : { podCIDR, bridge: 'kubelet0' },
 })
 await importNodeImages(containerd.socket)
 console.log('ready')

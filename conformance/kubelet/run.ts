@@ -336,14 +336,89 @@ describe('an unmodified kubelet in a cluster of one partition', () => {
   })
 })
 
+describe('an unmodified kubelet beside our pod network', () => {
+  let cluster: TestCluster
+  let node: UpstreamNode
+  const serve = (name: string, labels: Record<string, string>) => {
+    const { metadata, ...rest } = pod(name, { command: SERVE }, BRIEF) as { metadata: object }
+    return { ...rest, metadata: { ...metadata, labels } }
+  }
+
+  before(async () => {
+    const programs = await buildUpstream()
+    cluster = await TestCluster.create('kubelet-network')
+    await cluster.up('--nodes', 'none')
+    node = await createNode(cluster, 'k3', programs, 'centaurus')
+  })
+  after(async () => {
+    await node?.destroy()
+    await cluster?.remove()
+  })
+
+  const reaches = (from: string, where: string): Promise<boolean> =>
+    cluster.exec(from, `timeout 3 wget -qO- http://${where}/hostname`).then(
+      () => true,
+      () => false,
+    )
+
+  it('is Ready when the network is', async () => {
+    const kubelet = await cluster.mustCentaurus(['node', 'kubeconfig', 'k3'])
+    node.startKubelet({ kubelet })
+    node.startNetwork({ kubelet, kubeProxy: await cluster.mustCentaurus(['node', 'kube-proxy-kubeconfig']) })
+    const conditions = 'get node k3 -o jsonpath={.status.conditions[?(@.status=="False")].reason}'
+    await waitFor('the node', async () => /k3\s+Ready/.test(await cluster.kubectl('get nodes')), {
+      timeoutMs: 120_000,
+      describe: async () => node.logs(),
+    })
+    await cluster.eventually(conditions, (text) => text.includes('NetworkReady'))
+    await approveServing((args) => cluster.kubectl(args))
+  })
+
+  it('has pods that reach each other, Services and names as policies say', async () => {
+    const policy = {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'web' },
+      spec: {
+        podSelector: { matchLabels: { app: 'web' } },
+        ingress: [{ from: [{ podSelector: { matchLabels: { role: 'friend' } } }] }],
+      },
+    }
+    await cluster.apply(
+      serve('web', { app: 'web' }),
+      serve('friend', { role: 'friend' }),
+      serve('stranger', {}),
+      SERVICE,
+    )
+    await cluster.kubectl('wait --for=condition=Ready pod/web pod/friend pod/stranger --timeout=120s')
+    for (const from of ['friend', 'stranger'])
+      await waitFor(`${from} to reach web`, async () => reaches(from, 'web'), { describe: async () => node.logs() })
+    await cluster.apply(policy)
+    await cluster.eventually('get networkpolicystatus web', (text) => / 1\/1 /.test(text))
+    assert.equal(await reaches('friend', 'web'), true)
+    assert.equal(await reaches('stranger', 'web'), false)
+    assert.match(await cluster.kubectl('get pod web -o jsonpath={.status.podIP}'), /^10\.244\./)
+    await cluster.kubectl('delete pod web friend stranger --wait --timeout=60s')
+  })
+
+  it('leaves nothing of it on the machine', async () => {
+    const seen = async (): Promise<string> =>
+      (await cluster.inNetwork(['ip', 'link'])) + (await cluster.inNetwork(['nft', 'list', 'tables']))
+    assert.match(await seen(), /centaurus/)
+    await node.removeNetwork()
+    assert.doesNotMatch(await seen(), /centaurus/)
+  })
+})
+
 async function createNode(
   cluster: TestCluster,
   name: string,
   programs: Awaited<ReturnType<typeof buildUpstream>>,
+  network: 'bridge' | 'centaurus' = 'bridge',
 ): Promise<UpstreamNode> {
   const { enter, address } = cluster.network!
   const ca = await readFile(join(cluster.home, 'pki/ca.crt'), 'utf8')
-  return UpstreamNode.create({ name, folder: join(cluster.home, name), programs, enter, address, ca })
+  return UpstreamNode.create({ name, folder: join(cluster.home, name), programs, enter, address, ca, network })
 }
 
 /** As an operator does, who has looked at whose it is. */

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { ROOT } from '../lib/cluster.ts'
 import { mustRun, run, waitFor } from '../lib/processes.ts'
 import type { UpstreamPrograms } from './build.ts'
 import { makeCgroups, removeCgroups } from './cgroups.ts'
@@ -20,6 +21,8 @@ export interface UpstreamNodeOptions {
   readonly address: string
   /** PEM of the cluster's authority. */
   readonly ca: string
+  /** Who gives pods their network: the bridge of the standard plugins, or ours. */
+  readonly network?: 'bridge' | 'centaurus'
 }
 
 /** Kubeconfigs. Those that are absent are what they were the last time. */
@@ -51,7 +54,15 @@ export class UpstreamNode {
     writeFileSync(join(folder, 'ca.crt'), ca)
     const isolate = ['unshare', '--mount', '--propagation', 'private']
     const main = join(import.meta.dirname, 'node-main.ts')
-    const [program, ...args] = [...enter, ...isolate, process.execPath, main, folder, POD_CIDR]
+    const [program, ...args] = [
+      ...enter,
+      ...isolate,
+      process.execPath,
+      main,
+      folder,
+      POD_CIDR,
+      options.network ?? 'bridge',
+    ]
     const machine = spawn(program!, args, { stdio: ['pipe', 'pipe', 'inherit'] })
     const node = new UpstreamNode(options, machine)
     const [first] = (await Promise.race([once(machine.stdout, 'data'), once(machine, 'exit')])) as [unknown]
@@ -89,6 +100,30 @@ export class UpstreamNode {
     this.#start('kube-proxy', this.#options.programs.kubeProxy, [`--config=${this.#file('kube-proxy.json')}`])
   }
 
+  /** Starts our pod network beside the kubelet, as docs/nodes.md says. */
+  startNetwork({ kubelet, kubeProxy }: Credentials = {}): void {
+    this.#write('network-kubeconfig', kubelet)
+    this.#write('kube-proxy-kubeconfig', kubeProxy)
+    const [program, ...args] = this.#networkCommand(
+      `--kubeconfig=${this.#file('network-kubeconfig')}`,
+      `--proxy-kubeconfig=${this.#file('kube-proxy-kubeconfig')}`,
+      `--name=${this.name}`,
+      `--container-runtime-endpoint=unix://${this.#file('containerd/containerd.sock')}`,
+    )
+    this.#start('network', program!, args)
+  }
+
+  /** Ends it and takes what it made off the machine. */
+  async removeNetwork(): Promise<void> {
+    await this.#kill('network')
+    await mustRun([...this.#inMachine(), ...this.#networkCommand('--remove')], { env: this.#env })
+  }
+
+  #networkCommand(...flags: readonly string[]): string[] {
+    const folders = [`--cni-bin-dir=${this.#file('plugins')}`, `--cni-conf-dir=${this.#file('containerd/cni/net.d')}`]
+    return [join(ROOT, 'centaurus'), 'node', 'network', ...folders, ...flags]
+  }
+
   /** Kills the kubelet; containers go on. */
   async killKubelet(): Promise<void> {
     await this.#kill('kubelet')
@@ -118,10 +153,25 @@ export class UpstreamNode {
 
   #start(name: string, binary: string, flags: readonly string[]): void {
     const log = openSync(this.#file(`${name}.log`), 'a')
-    const inMachine = [...this.#options.enter, 'nsenter', `--mount=/proc/${this.#machine.pid}/ns/mnt`]
-    const [program, ...args] = [...inMachine, binary, ...flags]
-    this.#running.set(name, spawn(program!, args, { stdio: ['ignore', log, log], cwd: '/' }))
+    const [program, ...args] = [...this.#inMachine(), binary, ...flags]
+    this.#running.set(
+      name,
+      spawn(program!, args, {
+        stdio: ['ignore', log, log],
+        cwd: '/',
+        env: this.#env,
+      }),
+    )
     closeSync(log)
+  }
+
+  /** Prefix that runs a command there. */
+  #inMachine(): string[] {
+    return [...this.#options.enter, 'nsenter', `--mount=/proc/${this.#machine.pid}/ns/mnt`]
+  }
+
+  get #env(): NodeJS.ProcessEnv {
+    return { ...process.env, CENTAURUS_HOME: this.#file('home') }
   }
 
   async #kill(name: string): Promise<void> {

@@ -68,6 +68,8 @@ network explain a b 80 --protocol x
 network drops -o yaml
 node kubeconfig N_1
 node bootstrap-kubeconfig --ttl x
+node network
+node network --kubeconfig /nosuch --proxy-kubeconfig /nosuch
 partition add
 partition add TP1
 partition add tp1 --roles x

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander'
+import type { NodeNetworkOptions } from './commands/node-network.ts'
 import { openHome } from './home.ts'
 import { formatNodes } from './settings.ts'
 
@@ -31,6 +32,7 @@ export function addNodeCommands(program: Command): void {
   ).action(async (flags: KubeconfigFlags) =>
     (await import('./commands/node-kubeconfig.ts')).printProxyKubeconfig(openHome(), flags),
   )
+  addNetwork(node)
   addTarget(
     node
       .command('bootstrap-kubeconfig')
@@ -42,6 +44,26 @@ export function addNodeCommands(program: Command): void {
         ...flags,
         ttlSeconds: ttl,
       }),
+    )
+}
+
+function addNetwork(node: Command): void {
+  node
+    .command('network')
+    .description("run the pod network of a machine with a kubelet of upstream's in the foreground (docs/nodes.md)")
+    .option('--kubeconfig <file>', 'what node kubeconfig printed for it')
+    .option('--proxy-kubeconfig <file>', 'what node kube-proxy-kubeconfig printed')
+    .option('--name <name>', "of the node (default: this machine's)")
+    .option(
+      '--container-runtime-endpoint <url>',
+      'where its container runtime listens',
+      'unix:///run/containerd/containerd.sock',
+    )
+    .option('--cni-bin-dir <folder>', 'where its container runtime looks for CNI plugins', '/opt/cni/bin')
+    .option('--cni-conf-dir <folder>', 'where it looks for their configuration', '/etc/cni/net.d')
+    .option('--remove', 'take the network off this machine')
+    .action(async (options: NodeNetworkOptions) =>
+      (await import('./commands/node-network.ts')).runNodeNetwork(openHome(), options),
     )
 }
 

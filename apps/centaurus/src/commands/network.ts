@@ -2,7 +2,7 @@ import { ALL_TENANTS } from '@centaurus/api'
 import { partitions } from '@centaurus/api/centaurus/v1'
 import { systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory } from '@centaurus/client'
-import { createHttpClient } from '@centaurus/client/http'
+import { createHttpClient, type HttpClientConfig } from '@centaurus/client/http'
 import { openHostDataplane, startNetworkDaemon } from '@centaurus/network'
 import { containerdPaths, createCriRuntime } from '@centaurus/node'
 import { apiServersOf } from '../api-servers.ts'
@@ -18,24 +18,46 @@ import { DEFAULT_SETTINGS, readSettings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
 import { UserError } from '../user-error.ts'
 
+const USER_AGENT = 'centaurus-network'
+
 /** Runs the network of this machine's pods until told to stop. Traffic goes on without it. */
 export async function runNetwork(home: Home): Promise<void> {
+  const { ca, cert, key, proxyCert, proxyKey } = readNodeIdentity(home)
+  const servers = apiServersOf(home, readSettings(home) ?? DEFAULT_SETTINGS)
+  await runNetworkOf(home, {
+    nodeName: localNodeName(),
+    node: { ...servers, ca, cert, key },
+    // what a node agent may not read: all tenants' Services and policies
+    proxy: { ...servers, ca, cert: proxyCert, key: proxyKey, tenant: ALL_TENANTS },
+    runtimeEndpoint: `unix://${containerdPaths(home.containerdDir).socket}`,
+  })
+}
+
+/** Whose network it is, and how it reaches whom it asks. */
+export interface NetworkHost {
+  readonly nodeName: string
+  /** As the node's agent. */
+  readonly node: HttpClientConfig
+  /** With the view over all tenants. */
+  readonly proxy: HttpClientConfig
+  /** Such as `unix:///run/containerd/containerd.sock`. */
+  readonly runtimeEndpoint: string
+}
+
+/** Runs the network of a host until told to stop; what it must not forget is in `home`. */
+export async function runNetworkOf(home: Home, { nodeName, node, proxy, runtimeEndpoint }: NetworkHost): Promise<void> {
   registerDaemon(home, 'network')
   const logger = createLogger()
   const stopped = untilStopped()
-  const { ca, cert, key, proxyCert, proxyKey } = readNodeIdentity(home)
-  const servers = apiServersOf(home, readSettings(home) ?? DEFAULT_SETTINGS)
-  const client = createHttpClient({ ...servers, ca, cert, key, userAgent: 'centaurus-network' })
-  // what a node agent may not read: all tenants' Services and policies
-  const proxyIdentity = { cert: proxyCert, key: proxyKey, tenant: ALL_TENANTS }
-  const proxyClient = createHttpClient({ ...servers, ca, ...proxyIdentity, userAgent: 'centaurus-network' })
+  const client = createHttpClient({ ...node, userAgent: USER_AGENT })
+  const proxyClient = createHttpClient({ ...proxy, userAgent: USER_AGENT })
   const deps = { clock: systemClock, random: systemRandom, logger }
   const podInformers = createInformerFactory(client, deps)
   const informers = createInformerFactory(proxyClient, deps)
   const registry = informers.informer(partitions)
-  const runtime = createCriRuntime({ endpoint: `unix://${containerdPaths(home.containerdDir).socket}` })
+  const runtime = createCriRuntime({ endpoint: runtimeEndpoint })
   const daemon = await startNetworkDaemon({
-    nodeName: localNodeName(),
+    nodeName,
     client,
     podInformers,
     informers,

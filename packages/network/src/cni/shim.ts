@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { chmod, mkdir, rename, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CNI_CODES } from './cni-error.ts'
 import { CNI_VERSIONS } from './cni-request.ts'
@@ -47,9 +47,19 @@ async function writePlugins(binDir: string, plugins: Readonly<Record<string, str
   await mkdir(binDir, { recursive: true })
   for (const [name, text] of Object.entries(plugins)) {
     const file = join(binDir, name)
+    if (name === LOOPBACK_PLUGIN && (await isForeign(file))) continue
     await writeFile(`${file}.tmp`, text)
     await chmod(`${file}.tmp`, 0o755)
     await rename(`${file}.tmp`, file)
+  }
+}
+
+/** Whether somebody else's plugin is there, such as that of a package: any brings a loopback up. */
+async function isForeign(file: string): Promise<boolean> {
+  try {
+    return !(await readFile(file)).includes('centaurus')
+  } catch {
+    return false // there is none
   }
 }
 
