@@ -34,6 +34,7 @@ import {
   readmitHome,
 } from '@centaurus/partition'
 import type { Store } from '@centaurus/store'
+import { serviceNetworksOf } from '../service-ranges.ts'
 import { readDescriptions } from '../descriptions.ts'
 import type { PartitionSetup } from './partition-setup.ts'
 import { createPeersExtension, withMembership, type PartitionShared } from './shared.ts'
@@ -98,7 +99,9 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
     ),
     withMembership(name, (membership) => createRequestForwarding({ membership, identity, fences })),
     createRegistryExtension(),
-    createNetworkExtension({ hostsSystem: isHome }),
+    withMembership(name, (membership) =>
+      createNetworkExtension({ hostsSystem: isHome, serviceRanges: () => serviceNetworksOf(membership.list()) }),
+    ),
     withMembership(name, (membership) => createPolicyStatusExtension({ membership, openLink })),
     createNodePortsExtension(shared.nodePorts),
     ...(isHome ? [createTenantsExtension()] : []),

@@ -26,7 +26,7 @@ export interface Vpc {
 }
 
 export interface VpcSpec {
-  /** Addresses of its pods, such as `10.20.0.0/16`, a prefix of 8 to 26 bits; may overlap with anything. Absent: pods have addresses of their nodes. Never changes. */
+  /** Addresses of its pods, such as `10.20.0.0/16`, a prefix of 8 to 26 bits; may overlap with all but Services. Absent: pods have addresses of their nodes. Never changes. */
   cidr?: string | undefined
   /**
    * What the world sees its pods by; operators write them. The first one whose node is Ready counts, and while there is none nothing leaves. Absent: the address of

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { isStatus, validateCustomResourceDefinition } from '@centaurus/api'
 import { customresourcedefinitions } from '@centaurus/api/apiextensions/v1'
-import { networkidentities, vpcs, type NetworkIdentity } from '@centaurus/api/centaurus/v1'
-import { pods, type Pod } from '@centaurus/api/core/v1'
+import { networkidentities, remotenodes, vpcs, type NetworkIdentity } from '@centaurus/api/centaurus/v1'
+import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
 import { clusternetworkpolicies, type ClusterNetworkPolicySpec } from '@centaurus/api/policy-networking/v1alpha2'
 import type { Client } from '@centaurus/client'
 import { SERVER_USER } from '../server.ts'
@@ -134,6 +134,39 @@ describe('the kinds of pod networks', () => {
       await refused({ egressAddresses: [{ address, node: 'n1' }] }, message)
     await refused({ egressAddresses: [...egressAddresses, ...egressAddresses] }, /Duplicate value/)
     await refused({ egressAddresses: [{ address: '198.51.100.7' }] }, /node: Required value/)
+  })
+
+  it('do not hide Services, and say of nodes that they hide', async () => {
+    const admin = await test.as(adminOf('acme'))
+    const address = (ip: string) => ({ addresses: [{ type: 'InternalIP', address: ip }] })
+    const node = await test.client.create(nodes, { metadata: { name: 'n1' } })
+    await test.client.updateStatus(nodes, { ...node, status: address('10.30.0.5') })
+    const spec = { partition: 'p2' }
+    const remote = { metadata: { name: 'n2' }, spec, status: address('10.30.7.7') }
+    await test.client.create(remotenodes, remote)
+    const make = (cidr: string) =>
+      admin('POST', '/apis/centaurus.io/v1/vpcs?dryRun=All', {
+        body: { apiVersion: 'centaurus.io/v1', kind: 'Vpc', metadata: { name: 'wide' }, spec: { cidr } },
+      })
+    for (const [cidr, why] of [
+      ['10.96.0.0/24', /spec.cidr: Invalid value: .*10\.96\.0\.0\/16, where addresses of Services are: its pods/],
+      ['10.0.0.0/8', /neither the API nor the cluster's DNS; choose another block, such as 10\.20\.0\.0\/16/],
+      ['100.64.0.0/10', /may not overlap with 100\.64\.0\.0\/16, by which hosts know pods/],
+      ['10.20.0.0/27', /must have a prefix length between 8 and 26/],
+      ['224.0.0.0/8', /may not overlap with the multicast range/],
+    ] as const) {
+      const { status, text } = await make(cidr)
+      assert.deepEqual([status, why.test(text)], [422, true], text)
+    }
+    const warned = async (cidr: string): Promise<string | undefined> => {
+      const { status, headers } = await make(cidr)
+      assert.equal(status, 201)
+      return headers['warning'] === undefined ? undefined : String(headers['warning'])
+    }
+    for (const cidr of ['10.97.0.0/16', '10.244.0.0/16', '100.65.0.0/16', '10.20.0.0/26'])
+      assert.equal(await warned(cidr), undefined, cidr)
+    assert.match((await warned('10.30.0.0/24')) ?? '', /10\.30\.0\.0\/24 has the address of a node in it: its pods/)
+    assert.match((await warned('10.30.0.0/16')) ?? '', /has the addresses of 2 nodes in it/)
   })
 
   it('keep the addresses of a network', async () => {

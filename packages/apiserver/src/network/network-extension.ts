@@ -1,6 +1,7 @@
 import { behaviorOf, isStatus } from '@centaurus/api'
 import { DEFAULT_VPC, vpcs } from '@centaurus/api/centaurus/v1'
 import type { Client } from '@centaurus/client'
+import { DEFAULT_SERVICE_RANGE } from '../admission/service-allocation.ts'
 import { ownDefinitions } from '../crd/custom-definition.ts'
 import type { CreateExtension } from '../extension.ts'
 import { SYSTEM_TENANT } from '../request/request-info.ts'
@@ -15,17 +16,23 @@ import {
 } from './definitions.ts'
 import { defaultVpcStays, egressAddressesOfOperators, podNetwork } from './network-admission.ts'
 import { networkQuality } from './quality-admission.ts'
+import { createVpcAddresses } from './vpc-admission.ts'
 
 export interface NetworkOptions {
   /** Whether pods of the `system` tenant live here, and not copies of them alone; default true. */
   readonly hostsSystem?: boolean | undefined
+  /** Where addresses of Services are, in all partitions; default: the range of a server that names none. */
+  readonly serviceRanges?: (() => readonly string[]) | undefined
 }
 
 /**
  * Serves what pod networks are told by: Vpcs, NetworkIdentities, Subnets and RemoteNodes of `centaurus.io/v1`, and ClusterNetworkPolicies. Each
  * tenant begins with a Vpc `default`; controllers of its partition give it a number.
  */
-export function createNetworkExtension({ hostsSystem = true }: NetworkOptions = {}): CreateExtension {
+export function createNetworkExtension({
+  hostsSystem = true,
+  serviceRanges = () => [DEFAULT_SERVICE_RANGE],
+}: NetworkOptions = {}): CreateExtension {
   return ({ registry, clientOf }) => {
     const definitions = [
       vpcDefinition,
@@ -37,7 +44,13 @@ export function createNetworkExtension({ hostsSystem = true }: NetworkOptions = 
     ]
     registry.change({ added: definitions.flatMap(ownDefinitions).map(withBehavior) })
     return {
-      admission: [podNetwork, networkQuality, defaultVpcStays, egressAddressesOfOperators],
+      admission: [
+        podNetwork,
+        networkQuality,
+        defaultVpcStays,
+        egressAddressesOfOperators,
+        createVpcAddresses(serviceRanges),
+      ],
       bootstrapTenant: (tenant) => ensureDefaultVpc(clientOf(tenant)),
       async start() {
         if (hostsSystem) await ensureDefaultVpc(clientOf(SYSTEM_TENANT))
