@@ -1,4 +1,10 @@
-export { commandHere } from './command-here.ts'
+export {
+  type Guest,
+  GUEST_NODE_FLAGS,
+  type GuestOptions,
+  type RunOptions,
+  type RunResult,
+  startGuest,
+} from './guest.ts'
 export { type Kernel, prepareKernel } from './kernel.ts'
 export { MissingError } from './missing-error.ts'
-export { runInVm, type VmOptions } from './virtual-machine.ts'

@@ -2,25 +2,24 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Kernel } from './kernel.ts'
-import { FIRST_SCRIPT, secondScript, type GuestCommand } from './guest-scripts.ts'
+import { FIRST_SCRIPT, secondScript } from './guest-scripts.ts'
 
 /** What the root file system needs before modules can be loaded from it. */
 const BOOT_MODULES = ['9pnet_virtio', '9p', 'overlay']
 /** Needed too, but part of the kernel itself in newer ones (6.12). */
-const BOOT_MODULES_OR_BUILT_IN = ['virtio_pci', 'virtio_console']
+const BOOT_MODULES_OR_BUILT_IN = ['virtio_pci', 'virtio_console', 'virtio_net']
 
 export interface InitramfsOptions {
   readonly kernel: Kernel
   readonly busybox: string
-  readonly command: GuestCommand
   /** Of the caller's; what is built is left there. */
   readonly folder: string
 }
 
 /** Writes the archive that the kernel starts from: busybox, a few modules, and what to do. Returns its path. */
-export function buildInitramfs({ kernel, busybox, command, folder }: InitramfsOptions): string {
+export function buildInitramfs({ kernel, busybox, folder }: InitramfsOptions): string {
   const root = join(folder, 'initramfs')
-  for (const dir of ['bin', 'dev', 'lower', 'modules', 'proc', 'root', 'sys', 'upper'])
+  for (const dir of ['bin', 'dev', 'lower', 'modules', 'ports', 'proc', 'root', 'sys', 'upper'])
     mkdirSync(join(root, dir), { recursive: true })
   copyFileSync(busybox, join(root, 'bin/busybox'))
   const builtIn = new Set(readFileSync(join(kernel.modulesDir, 'modules.builtin'), 'utf8').split('\n').map(moduleFile))
@@ -30,7 +29,7 @@ export function buildInitramfs({ kernel, busybox, command, folder }: InitramfsOp
   for (const module of modules) unpackModule(join(kernel.modulesDir, module), join(root, 'modules'))
   writeFileSync(join(root, 'modules/order'), modules.map((path) => `${moduleFile(path)}\n`).join(''))
   writeFileSync(join(root, 'init'), FIRST_SCRIPT, { mode: 0o755 })
-  writeFileSync(join(root, 'second'), secondScript(command, kernel), { mode: 0o755 })
+  writeFileSync(join(root, 'second'), secondScript(kernel), { mode: 0o755 })
   const files = execFileSync(busybox, ['find', '.'], { cwd: root })
   const archive = join(folder, 'initramfs.cpio')
   writeFileSync(archive, execFileSync(busybox, ['cpio', '-o', '-H', 'newc'], options({ cwd: root, input: files })))

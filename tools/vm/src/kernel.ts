@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
 import { globSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { cacheFolder } from './cache-folder.ts'
 import { MissingError } from './missing-error.ts'
 import { newestOf, packageNameOf, releaseOf } from './kernel-packages.ts'
 
@@ -22,17 +22,12 @@ const run = promisify(execFile)
  * Throws {@link MissingError} when there is none, or a program for it is missing.
  */
 export async function prepareKernel(series: string, report: (line: string) => void): Promise<Kernel> {
-  const cache = cacheFolder()
+  const cache = join(cacheFolder(), 'kernels')
   mkdirSync(cache, { recursive: true })
   const cached = newestOf(readdirSync(cache).map(packageNameOf), series)
   if (cached !== undefined) return describeKernel(join(cache, releaseOf(cached)), releaseOf(cached))
   const found = await download(series, { into: cache, report })
   return describeKernel(join(cache, found), found)
-}
-
-function cacheFolder(): string {
-  const base = process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache')
-  return join(base, 'centaurus/kernels')
 }
 
 function describeKernel(folder: string, release: string): Kernel {
