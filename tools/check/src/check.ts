@@ -30,6 +30,7 @@ function steps(all: boolean): Step[] {
   return [
     ...list,
     { name: 'root', command: [], tests: findTests('root') },
+    { name: 'other kernels', command: [], tests: findTests('vm') },
     { name: 'end to end', command: [], tests: findTests('e2e') },
   ]
 }

@@ -95,7 +95,7 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 /** Test files under the workspace, by suffix class. */
-export function findTests(kind: 'unit' | 'root' | 'e2e'): string[] {
+export function findTests(kind: 'unit' | 'root' | 'vm' | 'e2e'): string[] {
   const patterns =
     kind === 'e2e'
       ? ['conformance/**/*.test.ts']
@@ -108,7 +108,7 @@ export function findTests(kind: 'unit' | 'root' | 'e2e'): string[] {
         ]
   const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: ROOT })).sort()
   if (kind === 'e2e') return files
-  return files.filter((file) => file.endsWith('.root.test.ts') === (kind === 'root'))
+  return files.filter((file) => (/\.(root|vm)\.test\.ts$/.exec(file)?.[1] ?? 'unit') === kind)
 }
 
 /** The table at the end; its last line is what a machine reads. */

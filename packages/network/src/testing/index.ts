@@ -29,6 +29,7 @@ export {
 export { ProgramWorld, type ProgramPath } from './policy-programs.ts'
 export { describeCell, shrinkWorld } from './policy-shrink.ts'
 export {
+  buildTracedPrograms,
   openTestDataplane,
   TEST_HOST,
   type FlowRecord,

@@ -79,11 +79,16 @@ const QUIET = { lookups: 0, reason: 0, rule: 0, target: 0, device: 0 }
 /** Objects stay from run to run, a folder for each version of the sources. */
 const OBJECTS = join(import.meta.dirname, '../../../../build/bpf')
 
+/** Folder of the objects that {@link openTestDataplane} loads; compiled when nobody has yet. */
+export function buildTracedPrograms(): Promise<string> {
+  return buildPrograms({ outDir: OBJECTS, trace: true })
+}
+
 /** Loads the programs as tests build them. `maxEntries`: sizes of tables, see bpf/maps.h. */
 export async function openTestDataplane(
   options: { readonly host?: HostFacts; readonly maxEntries?: ReadonlyMap<string, number> } = {},
 ): Promise<TestDataplane> {
-  const folder = await buildPrograms({ outDir: OBJECTS, trace: true })
+  const folder = await buildTracedPrograms()
   const { host = TEST_HOST, maxEntries } = options
   const programs = openPrograms({ folder, ...(maxEntries === undefined ? {} : { maxEntries }) })
   const tables = openTables(programs, host)

@@ -1,6 +1,6 @@
 /**
  * Pod networks on the kernel of a virtual machine with three network devices on one hub (eth0, eth1: hosts of ours; eth2: a host with the kernel's own GENEVE device).
- * Run by vm.check.ts, inside: the first argument is the folder of the compiled programs.
+ * Run by network.vm.test.ts, inside: the first argument is the folder of the compiled programs.
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
@@ -10,7 +10,6 @@ import {
   EchoServer,
   findWrongProbes,
   type NetworkNamespace,
-  openPrograms,
   planHost,
   type Probe,
   sendInBulk,
@@ -28,10 +27,6 @@ const MTU = 1500
 const OUR_OPTION = '0173:81:00000100'
 
 describe('pod networks on this kernel', () => {
-  it('have programs that pass its verifier', () => {
-    openPrograms({ folder: programs }).close()
-  })
-
   describe('with native XDP of a driver', () => {
     let cluster: TestCluster
     let peer: KernelPeer
