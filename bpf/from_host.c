@@ -16,6 +16,27 @@ inlined int send_to_alias(context *ctx, struct flow *flow)
 	return send_away(ctx, flow);
 }
 
+/* What may be for a Service at an address outside of the cluster: OUTSIDE_MAC of packages/network/src/layouts. */
+inlined int is_for_outside(const struct ethhdr *eth)
+{
+	const __u8 outside[6] = { 0x02, 0xce, 0x47, 0x00, 0x00, 0x03 };
+	int differs = 0;
+
+#pragma unroll
+	for (int i = 0; i < ETH_ALEN; i++)
+		differs |= eth->h_dest[i] ^ outside[i];
+	return !differs;
+}
+
+/* It is for no port of a Service: whoever else has the address is asked, as if there were no Service. */
+inlined int leave_for_outside(context *ctx, struct flow *flow)
+{
+	if (!CONFIG.uplink_ifindex)
+		return DROP(ctx, flow, DROP_NO_ROUTE, INGRESS);
+	note_target(CONFIG.uplink_ifindex);
+	return bpf_redirect_neigh(CONFIG.uplink_ifindex, 0, 0, 0);
+}
+
 SEC("tc")
 int from_host(context *ctx)
 {
@@ -53,6 +74,8 @@ int from_host(context *ctx)
 	case SERVICE_TRANSLATED:
 		return send_translated(ctx, &flow);
 	}
+	if (is_for_outside(&eth))
+		return leave_for_outside(ctx, &flow);
 	pod = find_endpoint(0, flow.destination);
 	return pod ? send_to_own_pod(ctx, &flow, pod, 0) : send_away(ctx, &flow);
 }

@@ -159,7 +159,9 @@ inlined enum source_kind source_kind_of(const struct flow *flow, enum service_or
 		return SOURCE_HAIRPIN;
 	if (origin == SERVICE_FROM_WORLD)
 		return keeps && !is_node ? SOURCE_KEPT : SOURCE_NODE;
-	/* Answers to the host's address on the pod network would not come back from another node; those to another network's pod not at all. */
+	/* Answers to the host's address on the pod network would not come back from another node; those to another network's pod not at all; nor those to one at another device. */
+	if (origin == SERVICE_FROM_HOST && flow->source != CONFIG.node_ip.words[3] && flow->source != CONFIG.host_ip.words[3])
+		return SOURCE_NODE;
 	return choice->is_outside || (origin == SERVICE_FROM_HOST && is_node) ? SOURCE_NODE : SOURCE_KEPT;
 }
 

@@ -27,6 +27,7 @@ import { startHostKeeper } from './host-keeper.ts'
 import { startLocalServer } from './local-server.ts'
 import { createNetworkMetrics } from './metrics.ts'
 import { describeNetwork, startNodeCondition } from './node-condition.ts'
+import { OutsideKeeper } from './outside-keeper.ts'
 import { PodNetworks, type AppliedChange } from './pod-networks.ts'
 import { createPodSource } from './pod-source.ts'
 import { internalAddressOf, podBlocksOf, podNetworksOf } from './topology.ts'
@@ -150,23 +151,23 @@ async function startOnHost(
       metrics.observeApplied(change)
     },
     onPlanned: (planned) => reportTenant(reporter, view, planned),
-    onTopology: () => void keeper.look(),
-    onServices: ({ healthChecks: checks }) => void healthChecks.apply(checks),
+    onTopology: () => void keeper.look().then(() => outside.look()),
+    onServices({ healthChecks: checks }) {
+      void healthChecks.apply(checks)
+      outside.look()
+    },
   })
   closers.push(() => networks.close())
   const wanted = () => hostOptionsOf(options, { view, podCIDR })
   const keeper = startHostKeeper({ host, routed: hostOptions, dataplane, wanted, clock, logger })
   closers.push(() => keeper.close())
+  const outside = new OutsideKeeper({ view, networks, nodeIP: () => keeper.host.nodeIP, logger })
+  closers.push(() => outside.close())
   const sources: StatusSources = {
     view,
     networks,
     dataplane,
-    devices: new Map([
-      ...[...(host.uplink === undefined ? [] : [host.uplink]), ...host.entrances].map(
-        ({ ifindex, device }) => [ifindex, device] as const,
-      ),
-      [host.ifindex, HOST_DEVICE],
-    ]),
+    devices: devicesOf(host),
     rules,
     whyNotReady: () => networks.problem,
     dnsCounters: () => dnsCounters,
@@ -190,6 +191,12 @@ async function startOnHost(
   })
   dnsCounters = names.counters
   return { problem: () => networks.problem }
+}
+
+/** Names of the host's devices that programs are at, by ifindex. */
+function devicesOf({ uplink, entrances, ifindex }: HostNetwork): StatusSources['devices'] {
+  const outer = [...(uplink === undefined ? [] : [uplink]), ...entrances]
+  return new Map([...outer.map((each) => [each.ifindex, each.device] as const), [ifindex, HOST_DEVICE]])
 }
 
 function createAttachments(

@@ -14,6 +14,7 @@ import { systemPodHost } from './pod-host.ts'
 import type { PodLink } from './pod-link-requests.ts'
 import { createPodLink, deletePodLink, inspectPodLink } from './pod-links.ts'
 import { ASK, ECHO } from './testing/echo.ts'
+import { setOutsideRoutes } from './outside-routes.ts'
 import { findDevices, findUplink, podMtuOf } from './uplink.ts'
 
 const run = (command: string, ...args: string[]): string =>
@@ -183,6 +184,22 @@ if (!isInNamespaces()) {
         ip('addr add 192.0.2.1/24 dev eth0')
         ip('route add default via 192.0.2.9')
       }
+    })
+
+    it('leads its own processes, and nobody else, to addresses of Services outside, until its removal', async () => {
+      const host = await ensureHostNetwork(options)
+      const routeOf = (more = ''): string => ip(`route get 198.51.100.200${more}`).split('\n')[0]!
+      const before = routeOf()
+      for (let i = 0; i < 2; i++) {
+        await setOutsideRoutes({ addresses: ['198.51.100.200', '198.51.100.201'], source: host.nodeIP })
+        assert.match(routeOf(), /^198\.51\.100\.200 via 169\.254\.1\.2 dev centaurus0 .*src 192\.0\.2\.1 /)
+      }
+      assert.match(routeOf(' from 192.0.2.9 iif eth0'), /via 192\.0\.2\.9 dev eth0/)
+      await setOutsideRoutes({ addresses: ['198.51.100.201'], source: host.nodeIP })
+      assert.equal(routeOf(), before)
+      assert.match(ip('rule'), /iif lo lookup 52737/)
+      await removeHostNetwork(options)
+      assert.doesNotMatch(ip('rule'), /iif lo/)
     })
 
     it('is left to the cluster that has it, until that is gone', async () => {

@@ -14,6 +14,7 @@ import {
 import { addressesOf, listLinks } from './links.ts'
 import { formatNatRemoval, formatNatTable, NAT_TABLE, type OpenHostPort } from './nat-table.ts'
 import { deletePodLink, hasIpv6, listPodDevices } from './pod-links.ts'
+import { setOutsideRoutes } from './outside-routes.ts'
 import { CommandError, runCommand } from './run-command.ts'
 import { restoreSysctls, setSysctls, writeSysctl } from './sysctls.ts'
 import { findDevices, podMtuOf, type HostDevices } from './uplink.ts'
@@ -99,6 +100,7 @@ function otherOwnerOf(seen: SeenHostDevice | undefined, stateDir: string): strin
 export async function removeHostNetwork({ stateDir }: Pick<HostNetworkOptions, 'stateDir'>): Promise<void> {
   if ((await findOtherOwner(stateDir)) !== undefined) return
   for (const device of (await listPodDevices()).keys()) await deletePodLink(device)
+  await setOutsideRoutes({ addresses: [], source: LOOPBACK })
   if ((await seeHostDevice())?.kind === 'veth') await deletePodLink(HOST_DEVICE)
   await runCommand(['nft', '-f', '-'], formatNatRemoval() + formatEgressRemoval())
   await removeForwardRules()

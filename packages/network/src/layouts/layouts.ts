@@ -14,6 +14,8 @@ export const GENEVE_PORT = 6081
 /** Outer IPv4, UDP, GENEVE with one option, inner Ethernet. */
 export const TUNNEL_OVERHEAD = 20 + 8 + 8 + 8 + 14
 export const GATEWAY_MAC = '02:ce:47:00:00:01'
+/** Next hop of this host's own packets for addresses of Services outside of the cluster; the same in bpf/from_host.c. */
+export const OUTSIDE_MAC = '02:ce:47:00:00:03'
 
 export const IDENTITY_UNKNOWN = 0
 export const IDENTITY_HOST = 1
