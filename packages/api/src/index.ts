@@ -236,6 +236,7 @@ export {
   type QualityWish,
   type TenantQuality,
 } from './centaurus/network-quality.ts'
+export { parseBandwidth } from './centaurus/bandwidth.ts'
 export {
   TENANT_NETWORK_SCHEMA,
   tenantQualityOf,

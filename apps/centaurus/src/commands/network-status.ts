@@ -16,6 +16,7 @@ function describe(status: NetworkStatus): string {
     section('Pods', describePods(status)),
     section('Networks', describeNetworks(status)),
     section('Addresses towards the world', describeEgress(status)),
+    section(`Classes${describeLink(status)}`, describeClasses(status)),
     section('Other hosts', describeNodes(status)),
     section('Tables', describeTables(status)),
     section('Dropped packets', describeDrops(status)),
@@ -55,8 +56,20 @@ function lines(texts: readonly string[]): string {
 
 function describePods({ pods }: NetworkStatus): string {
   if (pods.length === 0) return ''
-  const header = ['TENANT', 'NAMESPACE', 'NAME', 'ADDRESS', 'NETWORK', 'IDENTITY', 'SET', 'ISOLATED']
-  const rows = pods.map(({ tenant, namespace, name, ip, vni, identity, policySet, isolated }) => [
+  const header = [
+    'TENANT',
+    'NAMESPACE',
+    'NAME',
+    'ADDRESS',
+    'NETWORK',
+    'IDENTITY',
+    'SET',
+    'ISOLATED',
+    'CLASS',
+    'EGRESS',
+    'INGRESS',
+  ]
+  const rows = pods.map(({ tenant, namespace, name, ip, vni, identity, policySet, isolated, quality }) => [
     tenant ?? '?',
     namespace ?? '?',
     name ?? '?',
@@ -65,6 +78,9 @@ function describePods({ pods }: NetworkStatus): string {
     String(identity),
     policySet === 0 ? 'closed' : String(policySet),
     [...(isolated.ingress ? ['ingress'] : []), ...(isolated.egress ? ['egress'] : [])].join(',') || '-',
+    `${quality.networkClass}/${quality.priority}`,
+    formatBandwidth(quality.egressBandwidth),
+    formatBandwidth(quality.ingressBandwidth),
   ])
   return formatTable(header, rows)
 }
@@ -87,6 +103,36 @@ function describeEgress({ egressAddresses }: NetworkStatus): string {
   if (egressAddresses.length === 0) return ''
   const rows = egressAddresses.map(({ vni, tenant, vpc, address, words }) => [String(vni), tenant, vpc, address, words])
   return formatTable(['NETWORK', 'TENANT', 'VPC', 'ADDRESS', 'STATE'], rows)
+}
+
+/** What a class may send and has sent; those that never sent anything are left out. */
+function describeClasses({ shaping }: NetworkStatus): string {
+  const rows = shaping.levels
+    .filter(({ packets, drops }) => packets + drops > 0)
+    .map(({ name, rate, packets, bytes, drops, marks, backlogMs }) => [
+      name,
+      formatBandwidth(rate),
+      String(packets),
+      String(bytes),
+      String(drops),
+      String(marks),
+      backlogMs.toFixed(1),
+    ])
+  const header = ['CLASS', 'MAY SEND', 'PACKETS', 'BYTES', 'DROPPED', 'MARKED', 'WAIT MS']
+  return rows.length === 0 ? '' : formatTable(header, rows)
+}
+
+const MODES = { edt: 'departure times (fq)', htb: 'HTB', none: 'marks only' } as const
+
+function describeLink({ shaping: { device, mode, bandwidth, problem } }: NetworkStatus): string {
+  if (device === undefined) return ''
+  const link = bandwidth === undefined ? 'of unknown bandwidth' : `with ${formatBandwidth(bandwidth)}`
+  return ` at ${device} ${link}, by ${MODES[mode]}${problem === undefined ? '' : `\n${problem}`}`
+}
+
+function formatBandwidth(bitsPerSecond: number | undefined): string {
+  if (bitsPerSecond === undefined) return '-'
+  return `${Number((bitsPerSecond / 1e6).toPrecision(4))} Mbit/s`
 }
 
 function describeNodes({ nodes }: NetworkStatus): string {

@@ -35,7 +35,7 @@ function setFor(from: readonly number[] | undefined, { isolated = false, mute = 
 function endpoint(last: number, set: PolicySet | undefined, identity = 300): PlannedEndpoint {
   const ip = `10.244.0.${last}`
   const mac = `0a:ce:0a:f4:00:${last.toString(16).padStart(2, '0')}`
-  const place = { vni: VNI, ip, hostIP: ip, mac, ifindex: 100 + last, routeDomain: 0, blockPrefix: 24, shaper: 8 }
+  const place = { vni: VNI, ip, hostIP: ip, mac, ifindex: 100 + last, routeDomain: 0, blockPrefix: 24 }
   return { ...place, identity, set, quality: undefined }
 }
 

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+import { DEFAULT_QUALITY } from '@centaurus/api'
 import { canLearn, copySet, learn, peersBeyond } from './set-content.ts'
 import type { AppliedEndpoint, NetworkPlan, NetworkState, PlannedEndpoint, Step } from './network-state.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
@@ -128,8 +130,8 @@ function planFlips(state: NetworkState, plan: NetworkPlan, slotOf: ReadonlyMap<s
   const flips: { readonly endpoint: AppliedEndpoint; readonly opens: number }[] = []
   for (const planned of plan.endpoints.values()) {
     const before = state.endpoints.get(planned.ip)
-    const { set, quality: _, ...local } = planned
-    const endpoint: AppliedEndpoint = { ...local, slot: nextSlotOf(state, planned, slotOf) }
+    const { set, quality = before?.quality ?? DEFAULT_QUALITY, ...local } = planned
+    const endpoint: AppliedEndpoint = { ...local, quality, slot: nextSlotOf(state, planned, slotOf) }
     if (before !== undefined && isSameEndpoint(before, endpoint)) continue
     const opens = openness(set) - openness(before?.slot === undefined ? undefined : state.slots.get(before.slot))
     flips.push({ endpoint, opens })
@@ -154,6 +156,6 @@ function isSameEndpoint(a: AppliedEndpoint, b: AppliedEndpoint): boolean {
     a.routeDomain === b.routeDomain &&
     a.blockPrefix === b.blockPrefix &&
     a.hasEgress === b.hasEgress &&
-    a.shaper === b.shaper
+    isDeepStrictEqual(a.quality, b.quality)
   )
 }

@@ -9,7 +9,9 @@ import type { AppliedChange, PodNetworks } from './pod-networks.ts'
 import { endpointKey } from './local-pod.ts'
 import type { MetricReadings } from './metrics.ts'
 import type { AppliedEndpoint, NetworkState } from './network-state.ts'
-import type { EgressAddressStatus, NetworkStatus, PodStatus } from './status.ts'
+import { nameOfLevel } from '../qos/levels.ts'
+import type { ShapingState } from './shaping-keeper.ts'
+import type { EgressAddressStatus, NetworkStatus, PodStatus, ShapingStatus } from './status.ts'
 import { ownNameOf, tenantOf, unqualify } from './tenants.ts'
 import { internalAddressOf, podBlocksOf } from './topology.ts'
 
@@ -23,6 +25,7 @@ export interface StatusSources {
   readonly whyNotReady: () => string | undefined
   /** What names were asked for; undefined: they are not served yet. */
   readonly dnsCounters: () => DnsCounters | undefined
+  readonly shaping: () => ShapingState
   readonly lastChange: () => (AppliedChange & { readonly at: string }) | undefined
 }
 
@@ -51,6 +54,7 @@ export function gatherStatus(sources: StatusSources): NetworkStatus {
       .filter(({ metadata }) => metadata.name !== view.nodeName)
       .map((each) => ({ name: each.metadata.name, address: internalAddressOf(each), podBlocks: podBlocksOf(each) })),
     services: plan?.tables.frontends.length ?? 0,
+    shaping: gatherShaping(sources),
     skippedServices: plan?.skipped ?? [],
     policyProblems: [...networks.planners.values()].flatMap((planner) => [...planner.problems()]),
     tables: dataplane.readTables(),
@@ -74,6 +78,14 @@ function egressNetworkOf(vpc: Readonly<Vpc>): EgressNetwork {
   return { tenant: tenantOf(vpc), vpc: ownNameOf(vpc), addresses: vpc.spec?.egressAddresses ?? [] }
 }
 
+function gatherShaping({ dataplane, shaping }: StatusSources): ShapingStatus {
+  const { device, mode, bandwidth, problem, rates } = shaping()
+  const levels = dataplane.readLevels().map(({ level, packets, bytes, drops, marks, backlogNs }) => {
+    return { name: nameOfLevel(level), rate: rates[level], packets, bytes, drops, marks, backlogMs: backlogNs / 1e6 }
+  })
+  return { device, mode, bandwidth, problem: problem?.message, levels }
+}
+
 function gatherAttachments({ dataplane, devices }: StatusSources): NetworkStatus['attachments'] {
   return dataplane
     .listAttachments()
@@ -94,6 +106,7 @@ function gatherPods({ view, networks }: StatusSources, state: NetworkState): Pod
       identity,
       policySet: slot === undefined ? 0 : (networks.applier.setOf(slot) ?? 0),
       isolated: isolationOf(state, endpoint),
+      quality: endpoint.quality,
     }
   })
 }
@@ -124,6 +137,8 @@ export function gatherReadings(sources: StatusSources): MetricReadings {
     identities: sum(({ identities }) => identities.size),
     nodes: Math.max(0, sources.view.nodes.length - 1),
     services: networks.services.plan?.tables.frontends.length ?? 0,
+    levels: dataplane.readLevels().map(({ level, ...counts }) => ({ name: nameOfLevel(level), ...counts })),
+    rates: sources.shaping().rates,
     isReady: sources.whyNotReady() === undefined,
     dns: sources.dnsCounters(),
   }

@@ -21,6 +21,7 @@ const STATUS: NetworkStatus = {
   egressAddresses: [],
   nodes: [],
   services: 0,
+  shaping: { device: 'eth0', mode: 'edt', bandwidth: 1e9, problem: undefined, levels: [] },
   skippedServices: [],
   policyProblems: [],
   tables: [],

@@ -12,6 +12,8 @@ const NOTHING: MetricReadings = {
   identities: 0,
   nodes: 0,
   services: 0,
+  levels: [],
+  rates: [],
   isReady: false,
   dns: undefined,
 }
@@ -25,6 +27,22 @@ const rule = (index: number) => ({
 })
 
 describe("the network's metrics", () => {
+  it('tell what each class sent, and may send', async () => {
+    const counts = { packets: 7, bytes: 700, drops: 1, dropBytes: 100, marks: 2, backlogNs: 5e6 }
+    const levels = [
+      { name: 'premium high', ...counts },
+      { name: 'premium medium', ...counts, packets: 0 },
+    ]
+    const metrics = createNetworkMetrics(() => ({ ...NOTHING, levels, rates: [1e9, undefined] }))
+    await metrics.read()
+    const { text } = await metrics.read()
+    assert.match(text, /^centaurus_network_qos_packets_total\{level="premium high"\} 7$/m)
+    assert.match(text, /^centaurus_network_qos_marks_total\{level="premium high"\} 2$/m)
+    assert.match(text, /^centaurus_network_qos_backlog_seconds\{level="premium high"\} 0.005$/m)
+    assert.match(text, /^centaurus_network_qos_rate_bits\{level="premium high"\} 1000000000$/m)
+    assert.doesNotMatch(text, /^centaurus_network_qos_rate_bits\{level="premium medium"\}/m)
+  })
+
   it('count drops by reason and rule, and say how full tables are', async () => {
     const metrics = createNetworkMetrics(() => ({
       ...NOTHING,

@@ -1,6 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { DnsCounters } from '../dns/counters.ts'
+import type { ShaperCounts } from '../dataplane/dataplane.ts'
 import { createDnsMetrics } from './dns-metrics.ts'
+import { createShapingMetrics } from './shaping-metrics.ts'
 import type { NamedRule } from './drop-log.ts'
 
 /** Rules that have a time series of their own; the others are counted together. Those with the most packets are kept. */
@@ -21,6 +23,10 @@ export interface MetricReadings {
   readonly identities: number
   readonly nodes: number
   readonly services: number
+  /** By level. */
+  readonly levels: readonly (ShaperCounts & { readonly name: string })[]
+  /** By level, bits a second; undefined: not limited. */
+  readonly rates: readonly (number | undefined)[]
   readonly isReady: boolean
   /** Undefined: names are not served yet. */
   readonly dns: DnsCounters | undefined
@@ -54,6 +60,7 @@ export function createNetworkMetrics(readings: () => MetricReadings): NetworkMet
     registers: [registry],
   })
   const fill = createReadings(registry)
+  const fillShaping = createShapingMetrics(registry)
   const fillDns = createDnsMetrics(registry)
   return {
     observeApplied(change) {
@@ -66,6 +73,7 @@ export function createNetworkMetrics(readings: () => MetricReadings): NetworkMet
     async read() {
       const now = readings()
       fill(now)
+      fillShaping(now)
       if (now.dns !== undefined) fillDns(now.dns)
       return { contentType: registry.contentType, text: await registry.metrics() }
     },

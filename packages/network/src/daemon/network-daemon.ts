@@ -24,6 +24,8 @@ import { findDnsClient } from './dns-clients.ts'
 import { DropLog } from './drop-log.ts'
 import { createDropNames, gatherReadings, gatherStatus, type StatusSources } from './gather-status.ts'
 import { startHostKeeper } from './host-keeper.ts'
+import { describeShaping, readStatedBandwidth } from './describe-shaping.ts'
+import { startShapingKeeper, type ShapingKeeper, type ShapingKeeperDeps } from './shaping-keeper.ts'
 import { startLocalServer } from './local-server.ts'
 import { createNetworkMetrics } from './metrics.ts'
 import { describeNetwork, startNodeCondition } from './node-condition.ts'
@@ -149,6 +151,7 @@ async function startOnHost(
     onApplied: (change) => {
       lastChange = { ...change, at: new Date(clock.now()).toISOString() }
       metrics.observeApplied(change)
+      void shaping.followShapers()
     },
     onPlanned: (planned) => reportTenant(reporter, view, planned),
     onTopology: () => void keeper.look().then(() => outside.look()),
@@ -163,6 +166,7 @@ async function startOnHost(
   closers.push(() => keeper.close())
   const outside = new OutsideKeeper({ view, networks, nodeIP: () => keeper.host.nodeIP, logger })
   closers.push(() => outside.close())
+  const shaping = shapeUplink(options, { closers, view, dataplane, device: () => keeper.host.uplink?.device })
   const sources: StatusSources = {
     view,
     networks,
@@ -170,6 +174,7 @@ async function startOnHost(
     devices: devicesOf(host),
     rules,
     whyNotReady: () => networks.problem,
+    shaping: () => shaping.state,
     dnsCounters: () => dnsCounters,
     lastChange: () => lastChange,
   }
@@ -197,8 +202,6 @@ async function startOnHost(
 function devicesOf({ uplink, entrances, ifindex }: HostNetwork): StatusSources['devices'] {
   const outer = [...(uplink === undefined ? [] : [uplink]), ...entrances]
   return new Map([...outer.map((each) => [each.ifindex, each.device] as const), [ifindex, HOST_DEVICE]])
-}
-
 function createAttachments(
   { stateDir, listSandboxes, clock, logger }: NetworkDaemonOptions,
   {
@@ -239,6 +242,17 @@ function hostOptionsOf(
     stateDir,
     nodeAddress,
   }
+}
+
+function shapeUplink(
+  { client, clock, logger }: NetworkDaemonOptions,
+  { closers, view, ...where }: Pick<OnHost, 'closers' | 'view'> & Pick<ShapingKeeperDeps, 'dataplane' | 'device'>,
+): ShapingKeeper {
+  const keeper = startShapingKeeper({ ...where, stated: () => readStatedBandwidth(view.ownNode), clock, logger })
+  closers.push(() => keeper.close())
+  const describe = () => describeShaping(keeper.state)
+  closers.push(startNodeCondition({ client, view, clock, logger, describe }).close)
+  return keeper
 }
 
 function keepEgress(

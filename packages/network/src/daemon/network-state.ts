@@ -2,8 +2,8 @@ import type { NetworkQuality } from '@centaurus/api'
 import type { Endpoint } from '../dataplane/dataplane.ts'
 import type { PolicySet, PolicySetPeers } from '../policy/policy-set.ts'
 
-/** A pod of this host, without what the policies say about it. */
-export type LocalEndpoint = Omit<Endpoint, 'policySet'>
+/** A pod of this host, without what policies say about it and what it gets of the host's network. */
+export type LocalEndpoint = Omit<Endpoint, 'policySet' | 'shaper'>
 
 /** What one network of this host, a VPC, should have in the kernel. */
 export interface NetworkPlan {
@@ -32,6 +32,7 @@ export interface NetworkState {
 }
 
 export interface AppliedEndpoint extends LocalEndpoint {
+  readonly quality: NetworkQuality
   /** Undefined: it has no set, and is closed. */
   readonly slot: string | undefined
 }

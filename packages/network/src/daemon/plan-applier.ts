@@ -1,6 +1,7 @@
 import { assert, assertNever, type Random } from '@centaurus/base'
 import type { Dataplane, Route } from '../dataplane/dataplane.ts'
 import type { PolicySet } from '../policy/policy-set.ts'
+import { ShaperBook } from '../qos/shaper-book.ts'
 import { diffNetwork } from './diff-network.ts'
 import {
   advance,
@@ -22,16 +23,19 @@ type Tables = Pick<
   | 'listNetworks'
   | 'listNodes'
   | 'listRoutes'
+  | 'listShapers'
   | 'removeEndpoint'
   | 'removeIdentities'
   | 'removeNetwork'
   | 'removeNode'
   | 'removePolicySet'
   | 'removeRoute'
+  | 'removeShaper'
   | 'setEndpoint'
   | 'setNetwork'
   | 'setNode'
   | 'setRoute'
+  | 'setShaper'
 >
 
 /** Stands for a set that an earlier daemon filled: whatever is planned replaces it, and until then it stays. */
@@ -51,6 +55,7 @@ export class PlanApplier {
   /** Numbers that the data plane gave to slots. */
   readonly #sets = new Map<string, number>()
   readonly #keyPrefix: string
+  readonly #shapers: ShaperBook
   #routes: ReadonlyMap<string, Route>
   #believed: ReadonlySet<string>
   #ownCidrs: ReadonlyMap<number, string>
@@ -58,20 +63,21 @@ export class PlanApplier {
   /** Takes over what an earlier daemon left in the kernel. */
   constructor(dataplane: Tables, random: Random) {
     this.#dataplane = dataplane
+    this.#shapers = new ShaperBook(dataplane)
     // Sets of an earlier daemon may have grown since they got their keys: none of ours may be taken for one of them.
     this.#keyPrefix = `${random.integer(2 ** 32)}-${random.integer(2 ** 32)}`
     this.#routes = new Map(dataplane.listRoutes().map((route) => [routeKey(route), route]))
     this.#believed = new Set(dataplane.listNodes())
     this.#ownCidrs = new Map(dataplane.listNetworks().map(({ vni, cidr }) => [vni, cidr]))
     for (const { vni, id } of dataplane.listIdentities()) this.#network(vni).identities.add(id)
-    for (const { policySet, ...endpoint } of dataplane.listEndpoints()) {
+    for (const { policySet, shaper, ...endpoint } of dataplane.listEndpoints()) {
       const state = this.#network(endpoint.vni)
       const slot = policySet === 0 ? undefined : `adopted/${policySet}`
       if (slot !== undefined) {
         this.#sets.set(slot, policySet)
         state.slots.set(slot, { ...ADOPTED, key: slot })
       }
-      state.endpoints.set(endpoint.ip, { ...endpoint, slot })
+      state.endpoints.set(endpoint.ip, { ...endpoint, quality: this.#shapers.qualityOf(shaper), slot })
     }
   }
 
@@ -176,12 +182,15 @@ export class PlanApplier {
         this.#sets.delete(step.slot)
         return
       case 'setEndpoint': {
-        const { slot, ...endpoint } = step.endpoint
-        dataplane.setEndpoint({ ...endpoint, policySet: slot === undefined ? 0 : this.#numberOf(slot) })
+        const { slot, quality, ...endpoint } = step.endpoint
+        const shaper = this.#shapers.shaperOf(endpoint, quality)
+        dataplane.setEndpoint({ ...endpoint, shaper, policySet: slot === undefined ? 0 : this.#numberOf(slot) })
+        this.#shapers.settle(endpoint, shaper)
         return
       }
       case 'removeEndpoint':
         dataplane.removeEndpoint({ vni, ip: step.ip })
+        this.#shapers.settle({ vni, ip: step.ip }, undefined)
         return
       case 'addIdentities':
         dataplane.addIdentities(vni, step.ids)

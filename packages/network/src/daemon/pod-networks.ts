@@ -3,7 +3,6 @@ import type { Clock, Logger, Random, Timer } from '@centaurus/base'
 import type { AttachedPod, EndpointReference, KnownEndpoint, PodReference } from '../cni/pod-network-source.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { RuleBook } from '../policy/rule-book.ts'
-import { DEFAULT_SHAPER } from '../qos/levels.ts'
 import type { PlannedTenant } from '../policy-report/report-tenant.ts'
 import type { ClusterView, ViewChange } from './cluster-view.ts'
 import { endpointKey, type LocalPod } from './local-pod.ts'
@@ -73,7 +72,7 @@ export class PodNetworks {
     this.#deps = deps
     this.#applier = new PlanApplier(deps.dataplane, deps.random)
     this.#services = new ServiceApplier(deps)
-    for (const { policySet: _, ...endpoint } of deps.dataplane.listEndpoints())
+    for (const { policySet: _, shaper: __, ...endpoint } of deps.dataplane.listEndpoints())
       this.#local.set(endpointKey(endpoint), { endpoint, reference: undefined })
   }
 
@@ -359,5 +358,5 @@ export class PodNetworks {
 
 /** Without an identity yet. */
 function endpointOf({ vni, ip, hostIP, mac, ifindex, routeDomain, blockPrefix }: AttachedPod): LocalPod['endpoint'] {
-  return { vni, ip, hostIP, mac, ifindex, routeDomain, blockPrefix, identity: 0, shaper: DEFAULT_SHAPER }
+  return { vni, ip, hostIP, mac, ifindex, routeDomain, blockPrefix, identity: 0 }
 }

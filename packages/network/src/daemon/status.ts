@@ -1,4 +1,5 @@
 import type { EgressAddressState } from '../egress/egress-state.ts'
+import type { NetworkQuality } from '@centaurus/api'
 
 /** What a host's network daemon tells of itself: the JSON of `centaurus network status`. */
 export interface NetworkStatus {
@@ -14,6 +15,8 @@ export interface NetworkStatus {
   readonly egressAddresses: readonly EgressAddressStatus[]
   readonly nodes: readonly NodeStatus[]
   readonly services: number
+  /** How what leaves this host is shaped. */
+  readonly shaping: ShapingStatus
   /** Services, or parts of them, that can't be served, with why. */
   readonly skippedServices: readonly { readonly service: string; readonly reason: string }[]
   /** Policies of which something was not understood, and is therefore closed. */
@@ -22,6 +25,31 @@ export interface NetworkStatus {
   readonly drops: Readonly<Record<string, number>>
   /** The last change of policies, identities or labels: from its arrival until packets see it. Undefined: there was none. */
   readonly lastChange: { readonly at: string; readonly effectiveAfterMs: number } | undefined
+}
+
+export interface ShapingStatus {
+  /** Undefined: the machine is on no network. */
+  readonly device: string | undefined
+  /** `edt`: by departure times; `htb`: by classes of HTB; `none`: packets are only marked. */
+  readonly mode: 'edt' | 'htb' | 'none'
+  /** Bits a second; undefined: not known. */
+  readonly bandwidth: number | undefined
+  /** What is not as it should be, with what to do. */
+  readonly problem: string | undefined
+  readonly levels: readonly LevelStatus[]
+}
+
+/** A class and priority, or the host's own packets. Counters are since the programs were loaded. */
+export interface LevelStatus {
+  readonly name: string
+  /** Bits a second that it may send now; undefined: not limited. */
+  readonly rate: number | undefined
+  readonly packets: number
+  readonly bytes: number
+  readonly drops: number
+  readonly marks: number
+  /** How long a packet waits now. */
+  readonly backlogMs: number
 }
 
 export interface PodStatus {
@@ -35,6 +63,7 @@ export interface PodStatus {
   /** Number of its policy set; 0: closed. */
   readonly policySet: number
   readonly isolated: { readonly ingress: boolean; readonly egress: boolean }
+  readonly quality: NetworkQuality
 }
 
 export interface VpcStatus {

@@ -14,7 +14,11 @@ import {
 import { addressesOf, listLinks } from './links.ts'
 import { formatNatRemoval, formatNatTable, NAT_TABLE, type OpenHostPort } from './nat-table.ts'
 import { deletePodLink, hasIpv6, listPodDevices } from './pod-links.ts'
+<<<<<<< HEAD
 import { setOutsideRoutes } from './outside-routes.ts'
+=======
+import { removeQdiscs } from './qdiscs.ts'
+>>>>>>> 3739b7b (network: share the uplink among classes)
 import { CommandError, runCommand } from './run-command.ts'
 import { restoreSysctls, setSysctls, writeSysctl } from './sysctls.ts'
 import { findDevices, podMtuOf, type HostDevices } from './uplink.ts'
@@ -103,6 +107,7 @@ export async function removeHostNetwork({ stateDir }: Pick<HostNetworkOptions, '
   await setOutsideRoutes({ addresses: [], source: LOOPBACK })
   if ((await seeHostDevice())?.kind === 'veth') await deletePodLink(HOST_DEVICE)
   await runCommand(['nft', '-f', '-'], formatNatRemoval() + formatEgressRemoval())
+  await removeQdiscs()
   await removeForwardRules()
   await restoreSysctls(sysctlsFile(stateDir))
 }

@@ -7,6 +7,7 @@ const TIMEOUT_MS = 10_000
 /** Debian packages that have the commands. */
 const PACKAGES: Readonly<Record<string, string>> = {
   ip: 'iproute2',
+  tc: 'iproute2',
   nft: 'nftables',
   nsenter: 'util-linux',
   conntrack: 'conntrack',

@@ -17,11 +17,17 @@ export function levelOf({ networkClass, priority }: QualityLevel): Level {
   return CLASSES.indexOf(networkClass) * PRIORITIES.length + PRIORITIES.indexOf(priority)
 }
 
+/** The other way round, for pods' levels. */
+export function qualityOf(level: Level): QualityLevel {
+  const [networkClass, priority] = [CLASSES[Math.floor(level / 3)], PRIORITIES[level % 3]]
+  if (networkClass === undefined || priority === undefined) throw new RangeError(`There is no level ${level}`)
+  return { networkClass, priority }
+}
+
 /** Such as `best-effort medium`; `host` for the host's own. */
 export function nameOfLevel(level: Level): string {
   if (level === HOST_LEVEL) return 'host'
-  const [networkClass, priority] = [CLASSES[Math.floor(level / 3)], PRIORITIES[level % 3]]
-  if (networkClass === undefined || priority === undefined) throw new RangeError(`There is no level ${level}`)
+  const { networkClass, priority } = qualityOf(level)
   return `${networkClass} ${priority}`
 }
 

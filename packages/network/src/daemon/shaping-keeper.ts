@@ -1,0 +1,210 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Clock, Logger } from '@centaurus/base'
+import type { Dataplane, ShaperCounts } from '../dataplane/dataplane.ts'
+import { readLinkBandwidth } from '../host/link-bandwidth.ts'
+import { ensureClasses, ensureQdiscs, forgetFq, removeQdiscsOf, type Qdiscs } from '../host/qdiscs.ts'
+import { SHAPING_LEVELS } from '../layouts/shaping.ts'
+import { DEFAULT_SHAPER } from '../qos/levels.ts'
+import { planRates, type LevelUse, type RateHistory } from '../qos/plan-rates.ts'
+import type { LimitedPod, ShapingProblem } from '../qos/plan-qdiscs.ts'
+import type { StatedBandwidth } from './describe-shaping.ts'
+
+/** Each look at the device starts processes. */
+const LOOK_MS = 5_000
+/** Looks after which a kernel without fq is asked again whether it has it. */
+const FQ_LOOKS = 120
+/** Between looks at the counters, while something waits for its turn; and while the link has room. */
+const BUSY_MS = 100
+const IDLE_MS = 1_000
+/** Preamble, start of frame, checksum and gap of Ethernet: bytes of the link that no packet shows. Source: IEEE 802.3. */
+const ETHERNET_OVERHEAD = 24
+
+export interface ShapingKeeperDeps {
+  readonly dataplane: Pick<Dataplane, 'listEndpoints' | 'listShapers' | 'readLevels' | 'setShaping'>
+  /** The device to other hosts and the world; undefined: there is none. */
+  readonly device: () => string | undefined
+  /** What the Node says that its link carries; where it says nothing, the device is asked. */
+  readonly stated: () => StatedBandwidth
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** How this host's link is shared, for people and metrics. */
+export interface ShapingState extends Qdiscs {
+  readonly device: string | undefined
+  /** Bits a second; undefined: not known, and classes share it by the queues' order alone. */
+  readonly bandwidth: number | undefined
+  /** By level: what it may send now, bits a second; undefined: not limited. */
+  readonly rates: readonly (number | undefined)[]
+}
+
+export interface ShapingKeeper {
+  readonly state: ShapingState
+  /** Classes and bandwidths of pods may have changed: HTB, which has a class for each, is told. Never rejects. */
+  followShapers(): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * Shares the uplink among classes: makes its queues keep departure times, and gives each level the rate that those before it leave. While this daemon is away the last
+ * rates hold for a moment only (see bpf/shape.h), so that nobody is held back by a flood that is over.
+ */
+export function startShapingKeeper(deps: ShapingKeeperDeps): ShapingKeeper {
+  const stop = new AbortController()
+  const uplink = new SharedUplink(deps)
+  const repeat = async (work: () => number | Promise<number>): Promise<void> => {
+    while (!stop.signal.aborted) {
+      const waitMs = await work()
+      await deps.clock.sleep(waitMs, { signal: stop.signal }).catch(() => {}) // it stops
+    }
+  }
+  let working: Promise<void> = Promise.resolve()
+  const look = (): Promise<void> => (working = working.then(() => (stop.signal.aborted ? undefined : uplink.look())))
+  const running = [repeat(() => look().then(() => LOOK_MS)), repeat(() => (uplink.share() ? BUSY_MS : IDLE_MS))]
+  return {
+    get state() {
+      return uplink.state
+    },
+    async followShapers() {
+      if (uplink.state.mode !== 'edt') await look()
+    },
+    async close() {
+      stop.abort(new Error('The network daemon stops'))
+      await Promise.all(running)
+      uplink.release()
+    },
+  }
+}
+
+class SharedUplink {
+  readonly #deps: ShapingKeeperDeps
+  readonly #controller = new RateController()
+  #state: ShapingState = { mode: 'none', device: undefined, bandwidth: undefined, rates: unlimited() }
+  /** What HTB's classes were made from. */
+  #classes: unknown
+  #failure: ShapingProblem | undefined
+  #complaint: ShapingProblem | undefined
+  #looks = 0
+
+  constructor(deps: ShapingKeeperDeps) {
+    this.#deps = deps
+  }
+
+  get state(): ShapingState {
+    const problem = this.#failure ?? this.#complaint ?? this.#state.problem
+    return problem === undefined ? this.#state : { ...this.#state, problem }
+  }
+
+  /** Looks at the device, and makes right what is not. Never rejects. */
+  async look(): Promise<void> {
+    try {
+      await this.#follow()
+      this.#failure = undefined
+    } catch (error) {
+      const message = String(error)
+      if (message !== this.#failure?.message)
+        this.#deps.logger.error('Could not set up the queues of the uplink', { error })
+      this.#failure = { reason: 'Failed', message }
+    }
+  }
+
+  /** Gives the levels their rates. Returns whether to do it again soon. */
+  share(): boolean {
+    const { dataplane, clock } = this.#deps
+    const { mode, bandwidth } = this.#state
+    if (mode !== 'edt' || bandwidth === undefined) return false
+    const plan = this.#controller.next(dataplane.readLevels(), { nowMs: clock.monotonicMs(), bandwidth })
+    if (plan === undefined) return true
+    this.#publish({ ...this.#state, rates: plan.rates })
+    return plan.isBusy
+  }
+
+  /** Nobody will be left to give back what a level does not use any more. */
+  release(): void {
+    if (this.#state.device !== undefined) this.#publish({ ...this.#state, rates: unlimited() })
+  }
+
+  async #follow(): Promise<void> {
+    const device = this.#deps.device()
+    if (device === undefined) return
+    if (++this.#looks % FQ_LOOKS === 0) forgetFq()
+    const before = this.#state
+    const qdiscs = await ensureQdiscs(device, { isAsked: isAsked(this.#deps.dataplane) })
+    const stated = this.#deps.stated()
+    const bandwidth = stated.bandwidth ?? (await readLinkBandwidth(device))
+    this.#complaint = stated.problem
+    if (device !== before.device || bandwidth !== before.bandwidth || qdiscs.mode !== before.mode) {
+      this.#deps.logger.info('The uplink is shared', { device, mode: qdiscs.mode, bandwidth })
+      if (before.device !== undefined && device !== before.device) await removeQdiscsOf(before.device)
+      this.#controller.forget()
+      this.#classes = undefined
+      this.#publish({ ...qdiscs, device, bandwidth, rates: unlimited() })
+    }
+    if (qdiscs.mode === 'htb') await this.#followClasses(device, bandwidth)
+  }
+
+  async #followClasses(device: string, bandwidth: number | undefined): Promise<void> {
+    const pods = limitedPods(this.#deps.dataplane)
+    const wanted = { device, bandwidth, pods }
+    if (isDeepStrictEqual(wanted, this.#classes)) return
+    await ensureClasses(device, { bandwidth, pods })
+    this.#classes = wanted
+  }
+
+  #publish(state: ShapingState): void {
+    const { mode, rates } = state
+    this.#deps.dataplane.setShaping({ mode, rates, overheadBytes: ETHERNET_OVERHEAD })
+    this.#state = state
+  }
+}
+
+/** Turns counters that only grow into what each level did between two looks, and that into rates. */
+class RateController {
+  #history: RateHistory = []
+  #before: { readonly levels: readonly ShaperCounts[]; readonly atMs: number } | undefined
+
+  /** The link is another: nothing that was seen counts. */
+  forget(): void {
+    this.#history = []
+    this.#before = undefined
+  }
+
+  /** Undefined: there is nothing to compare with yet. */
+  next(
+    levels: readonly ShaperCounts[],
+    { nowMs, bandwidth }: { readonly nowMs: number; readonly bandwidth: number },
+  ): { readonly rates: readonly number[]; readonly isBusy: boolean } | undefined {
+    const before = this.#before
+    this.#before = { levels, atMs: nowMs }
+    const seconds = before === undefined ? 0 : (nowMs - before.atMs) / 1000
+    if (before === undefined || seconds <= 0) return undefined
+    const uses = levels.map((now, level): LevelUse => {
+      const then = before.levels[level] ?? now
+      return {
+        bandwidth: ((now.bytes - then.bytes) * 8) / seconds,
+        backlogNs: now.backlogNs,
+        drops: now.drops - then.drops,
+      }
+    })
+    const { history, ...plan } = planRates(this.#history, uses, bandwidth)
+    this.#history = history
+    return plan
+  }
+}
+
+function unlimited(): undefined[] {
+  return Array.from({ length: SHAPING_LEVELS }, () => undefined)
+}
+
+/** Whether a pod of this host is to be treated in another way than all are that ask for nothing. */
+function isAsked(dataplane: Pick<Dataplane, 'listEndpoints'>): boolean {
+  return dataplane.listEndpoints().some(({ shaper }) => shaper !== DEFAULT_SHAPER)
+}
+
+function limitedPods(dataplane: Pick<Dataplane, 'listShapers'>): LimitedPod[] {
+  return dataplane
+    .listShapers()
+    .flatMap(({ id, level, egressBandwidth }) =>
+      egressBandwidth === undefined ? [] : [{ id, level, egressBandwidth }],
+    )
+}
