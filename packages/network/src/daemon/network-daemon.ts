@@ -202,6 +202,8 @@ async function startOnHost(
 function devicesOf({ uplink, entrances, ifindex }: HostNetwork): StatusSources['devices'] {
   const outer = [...(uplink === undefined ? [] : [uplink]), ...entrances]
   return new Map([...outer.map((each) => [each.ifindex, each.device] as const), [ifindex, HOST_DEVICE]])
+}
+
 function createAttachments(
   { stateDir, listSandboxes, clock, logger }: NetworkDaemonOptions,
   {

@@ -14,11 +14,8 @@ import {
 import { addressesOf, listLinks } from './links.ts'
 import { formatNatRemoval, formatNatTable, NAT_TABLE, type OpenHostPort } from './nat-table.ts'
 import { deletePodLink, hasIpv6, listPodDevices } from './pod-links.ts'
-<<<<<<< HEAD
 import { setOutsideRoutes } from './outside-routes.ts'
-=======
 import { removeQdiscs } from './qdiscs.ts'
->>>>>>> 3739b7b (network: share the uplink among classes)
 import { CommandError, runCommand } from './run-command.ts'
 import { restoreSysctls, setSysctls, writeSysctl } from './sysctls.ts'
 import { findDevices, podMtuOf, type HostDevices } from './uplink.ts'
