@@ -1,5 +1,6 @@
 import type { Vpc } from '@centaurus/api/centaurus/v1'
 import type { Dataplane } from '../dataplane/dataplane.ts'
+import type { PodReference } from '../cni/pod-network-source.ts'
 import type { DnsCounters } from '../dns/counters.ts'
 import { describeAddresses, whyNoEgress, type EgressNetwork } from '../egress/egress-state.ts'
 import type { RuleBook } from '../policy/rule-book.ts'
@@ -152,7 +153,9 @@ export function createDropNames({ view, networks, rules }: StatusSources): DropN
     tenantOf: (vni) => view.tenantOfVni(vni),
     networkOf: (vni) => view.nameOfVni(vni),
     nameOf(vni, address) {
-      const local = networks.localPods.get(endpointKey({ vni, ip: address }))?.reference
+      const local =
+        networks.localPods.get(endpointKey({ vni, ip: address }))?.reference ??
+        podByHostAddress({ view, networks }, vni, address)
       if (local !== undefined) return `${view.ownNamespace(local.namespace)}/${local.name}`
       const node = nodeOf(address)
       return node === undefined ? undefined : `node ${node}`
@@ -167,6 +170,18 @@ export function createDropNames({ view, networks, rules }: StatusSources): DropN
       return vpc === undefined ? undefined : whyNoEgress(egressNetworkOf(vpc), view.nodes)
     },
   }
+}
+
+/** A pod with an address of its network's own has another one in the host's stack. */
+function podByHostAddress(
+  { view, networks: { localPods } }: Pick<StatusSources, 'view' | 'networks'>,
+  vni: number,
+  address: string,
+): PodReference | undefined {
+  // there it is another pod's, of another host
+  if (view.vpcs.some(({ spec, status }) => status?.vni === vni && spec?.cidr !== undefined)) return undefined
+  for (const { endpoint, reference } of localPods.values()) if (endpoint.hostIP === address) return reference
+  return undefined
 }
 
 function nameOfIdentity(view: ClusterView, vni: number, identity: number): string | undefined {

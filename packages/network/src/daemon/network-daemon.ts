@@ -69,6 +69,8 @@ export interface NetworkDaemon {
   close(): Promise<void>
 }
 
+/** The same in every network namespace of Linux. */
+const LOOPBACK_IFINDEX = 1
 /** How often the daemon looks whether it is ready. */
 const LOOK_MS = 50
 
@@ -201,7 +203,11 @@ async function startOnHost(
 /** Names of the host's devices that programs are at, by ifindex. */
 function devicesOf({ uplink, entrances, ifindex }: HostNetwork): StatusSources['devices'] {
   const outer = [...(uplink === undefined ? [] : [uplink]), ...entrances]
-  return new Map([...outer.map((each) => [each.ifindex, each.device] as const), [ifindex, HOST_DEVICE]])
+  return new Map([
+    ...outer.map((each) => [each.ifindex, each.device] as const),
+    [ifindex, HOST_DEVICE],
+    [LOOPBACK_IFINDEX, 'lo'],
+  ])
 }
 
 function createAttachments(

@@ -176,6 +176,11 @@ describe('the explanation of a packet', () => {
     assert.equal(answer.allowed, false)
     assert.equal(ask(all, { type: 'address', address: '10.96.3.4' }, '80').service?.name, 'shop/db')
     assert.equal(ask(all, target, 'sql').service?.port, 80)
+    const abroad = ask(all, target, '80', pod('abroad', '10.20.0.1', { vpc: 'second' })).paths[0]!
+    assert.deepEqual(
+      [abroad.destination.name, abroad.allowed, abroad.egress.why],
+      ['shop/db', false, 'They are in different networks, second and default'],
+    )
     assert.throws(() => ask(all, target, '81'), /Service shop\/db has no port TCP 81; it has: TCP 80/)
     const empty = ask(objects({ services: [service] }), target, '80')
     assert.deepEqual(

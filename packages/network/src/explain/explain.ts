@@ -52,7 +52,7 @@ function findService({ objects }: ExplainWorld, { source, target, protocol, port
 
 function explainService(world: ExplainWorld, question: ExplainQuestion, service: ServiceTargets): Explanation {
   const paths = service.backends.map(({ ip, port }) =>
-    explainPath(world, question, { ...findAt(world, ip, question.source), port }),
+    explainPath(world, question, { ...findEndpoint(world, ip, question.source), port }),
   )
   const allowed = paths.length > 0 && paths.every((path) => path.allowed)
   const notes =
@@ -87,6 +87,14 @@ function findAt({ objects }: ExplainWorld, address: string, source: Readonly<Pod
       each.status?.podIP === address && !isInHostNetwork(each) && vpcOf(each) === vpcOf(source) && !hasEnded(each),
   )
   return { pod, address }
+}
+
+/** A Service of another network leads to pods of that one. */
+function findEndpoint(world: ExplainWorld, address: string, source: Readonly<Pod>): Omit<Destination, 'port'> {
+  const { pod } = findAt(world, address, source)
+  const isThere = (each: Readonly<Pod>): boolean =>
+    each.status?.podIP === address && !isInHostNetwork(each) && !hasEnded(each)
+  return { pod: pod ?? world.objects.pods.find(isThere), address }
 }
 
 function portOf(pod: Readonly<Pod>, port: string): number {
