@@ -166,7 +166,8 @@ async function startOnHost(
   const wanted = () => hostOptionsOf(options, { view, podCIDR })
   const keeper = startHostKeeper({ host, routed: hostOptions, dataplane, wanted, clock, logger })
   closers.push(() => keeper.close())
-  const outside = new OutsideKeeper({ view, networks, nodeIP: () => keeper.host.nodeIP, logger })
+  const nodeIP = (): string => keeper.host.nodeIP
+  const outside = new OutsideKeeper({ view, networks, nodeIP, logger })
   closers.push(() => outside.close())
   const shaping = shapeUplink(options, { closers, view, dataplane, device: () => keeper.host.uplink?.device })
   const sources: StatusSources = {
@@ -188,14 +189,7 @@ async function startOnHost(
   // ports that were open before are in the table again
   await ensureHostNetwork({ ...hostOptions, hostPorts: attachments.listHostPorts() })
   networks.start()
-  const names = await startServers(options, {
-    closers,
-    attachments,
-    sources,
-    metrics,
-    networks,
-    nodeIP: () => keeper.host.nodeIP,
-  })
+  const names = await startServers(options, { closers, attachments, sources, metrics, networks, nodeIP })
   dnsCounters = names.counters
   return { problem: () => networks.problem }
 }
