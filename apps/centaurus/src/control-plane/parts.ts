@@ -206,7 +206,7 @@ async function startTenantParts(
     names: controllersOf('Tenant'),
   })
   const { tenants } = server
-  const networks = startVpcs({ ...deps, client, tenants, store, registryClient: options.registryClient })
+  const networks = startVpcs({ ...deps, informers, client, tenants, store, registryClient: options.registryClient })
   return {
     async close() {
       await Promise.all([scheduler.close(), controllers.close(), networks.close()])

@@ -49,7 +49,7 @@ export interface VpcStatus {
   nextIdentity?: number | undefined
   /** `Tenant.spec.network` of its tenant, for nodes, which see no Tenants; absent: that is absent. */
   tenantNetwork?: TenantNetwork | undefined
-  /** `Ready`: it has a number. `IdentitiesExhausted`: pods with new labels get no identity. */
+  /** `Ready`: it has a number. `IdentitiesExhausted`: pods with new labels get no identity. `HidesNodes`: its `cidr` has nodes' addresses in it. */
   conditions?: Condition[] | undefined
 }
 

@@ -11,8 +11,8 @@ import {
   type ResourceType,
   type Stored,
 } from '@centaurus/api'
-import { networkidentities, subnets, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
-import { pods, type Pod } from '@centaurus/api/core/v1'
+import { networkidentities, remotenodes, subnets, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
+import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
 import type { TenantDirectory } from '@centaurus/apiserver'
 import type { Clock, Logger } from '@centaurus/base'
 import {
@@ -23,6 +23,7 @@ import {
   type InformerFactory,
   type RunningController,
 } from '@centaurus/client'
+import { hasAddress, internalAddressesOf, type NodeAddresses } from './hidden-nodes.ts'
 import { numberedStatus, planVpc, toldStatus } from './plan-vpc.ts'
 import { takeVni, type VniAllocatorDeps } from './vni-allocator.ts'
 
@@ -51,6 +52,7 @@ export function startVpcs(deps: VpcsDeps): RunningController {
   const queue = createWorkQueue({ clock })
   const vpcInformer = informers.informer(vpcs)
   const podInformer = informers.informer(pods)
+  const nodeInformers: NodeInformers = [informers.informer(nodes), informers.informer(remotenodes)]
   const owned = [
     { type: networkidentities, informer: informers.informer(networkidentities) },
     { type: subnets, informer: informers.informer(subnets) },
@@ -66,6 +68,9 @@ export function startVpcs(deps: VpcsDeps): RunningController {
         if (!deepEqual(vpc.status?.tenantNetwork, network)) add(vpc)
     }),
     vpcInformer.addHandler({ onAdd: add, onUpdate: add }),
+    ...followNodes(nodeInformers, (isHidden) => {
+      for (const vpc of vpcInformer.list()) if (isHidden(vpc)) add(vpc)
+    }),
     podInformer.addHandler({
       onDelete: (pod) => addTerminating(vpcNameOf(pod)),
       onUpdate: (pod) => {
@@ -85,7 +90,9 @@ export function startVpcs(deps: VpcsDeps): RunningController {
       for (const informer of [vpcInformer, podInformer]) await informer.whenSynced(signal)
       for (const { informer } of owned) await informer.whenSynced(signal)
       const vpc = vpcInformer.get(name)
-      if (vpc !== undefined) await reconcileVpc(vpc, { ...deps, podInformer, owned })
+      if (vpc === undefined) return
+      const nodeAddresses = vpc.spec?.cidr === undefined ? [] : listAddresses(nodeInformers)
+      await reconcileVpc(vpc, { ...deps, podInformer, nodeAddresses, owned })
     },
   })
   return {
@@ -97,6 +104,40 @@ export function startVpcs(deps: VpcsDeps): RunningController {
   }
 }
 
+type NodeInformers = readonly Pick<
+  Informer<KubeObject & NodeAddresses>,
+  'synced' | 'list' | 'addHandler' | 'whenSynced'
+>[]
+
+/** Undefined: not all were listed yet. Networks need not wait for nodes of partitions that do not answer. */
+function listAddresses(informers: NodeInformers): string[] | undefined {
+  if (!informers.every(({ synced }) => synced)) return undefined
+  return informers.flatMap((each) => each.list().flatMap(internalAddressesOf))
+}
+
+/** Tells of which networks to look at again: those that have an address which comes or goes, and all when the nodes are known. Returns what ends it. */
+function followNodes(informers: NodeInformers, touch: (isMeant: (vpc: Readonly<Vpc>) => boolean) => void) {
+  const touchAt = (addresses: readonly string[]): void => {
+    // before, all are looked at anyway
+    if (addresses.length > 0 && informers.every(({ synced }) => synced))
+      touch((vpc) => addresses.some((address) => hasAddress(vpc, address)))
+  }
+  void Promise.all(informers.map((informer) => informer.whenSynced())).then(
+    () => touch(({ spec }) => spec?.cidr !== undefined),
+    () => {}, // closed before
+  )
+  return informers.map((informer) =>
+    informer.addHandler({
+      onAdd: (node) => touchAt(internalAddressesOf(node)),
+      onDelete: (node) => touchAt(internalAddressesOf(node)),
+      onUpdate(node, old) {
+        const [now, before] = [internalAddressesOf(node), internalAddressesOf(old)]
+        if (!deepEqual(now, before)) touchAt([...now, ...before])
+      },
+    }),
+  )
+}
+
 type OwnedObject = KubeObject & { readonly spec: { readonly vpc: string } }
 
 interface Owned {
@@ -106,6 +147,8 @@ interface Owned {
 
 interface VpcWork extends VpcsDeps {
   readonly podInformer: Pick<Informer<Pod>, 'byIndex'>
+  /** Of all nodes; undefined: not known yet. */
+  readonly nodeAddresses: readonly string[] | undefined
   /** What goes with a network. */
   readonly owned: readonly Owned[]
 }
@@ -117,13 +160,16 @@ async function reconcileVpc(vpc: Stored<Vpc>, work: VpcWork): Promise<void> {
   const isDeleted = vpc.metadata.deletionTimestamp !== undefined
   const isUsed = !isDeleted || work.podInformer.byIndex(BY_VPC, name).length > 0
   const tenantNetwork = work.tenants.find(tenant)?.network
-  const step = planVpc(vpc, { tenant, name: own, isUsed, tenantNetwork })
+  const facts = { tenant, name: own, isUsed, tenantNetwork, nodeAddresses: work.nodeAddresses }
+  const step = planVpc(vpc, facts)
   if (step.type === 'release') await release(vpc, work)
   else if (step.type !== 'nothing') {
     const { status } = vpc
     const vni = step.type === 'tell' ? undefined : (step.vni ?? (await takeVni(work)))
-    const numbered = vni === undefined ? status : numberedStatus(vpc, { vni, now: formatTime(work.clock.now()) })
-    await work.client.updateStatus(vpcs, { ...vpc, status: toldStatus(numbered, tenantNetwork) })
+    const now = formatTime(work.clock.now())
+    const numbered = vni === undefined ? status : numberedStatus(vpc, { vni, now })
+    const next = { ...vpc, ...(numbered === undefined ? {} : { status: numbered }) }
+    await work.client.updateStatus(vpcs, { ...vpc, status: toldStatus(next, facts, now) })
   }
 }
 

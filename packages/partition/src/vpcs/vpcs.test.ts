@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { ALL_TENANTS, isStatus, type TenantNetwork } from '@centaurus/api'
-import { networkidentities, partitions, tenants, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
-import { pods, type Pod } from '@centaurus/api/core/v1'
+import { networkidentities, partitions, remotenodes, tenants, vpcs, type Vpc } from '@centaurus/api/centaurus/v1'
+import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
 import { createNetworkExtension, SERVER_USER } from '@centaurus/apiserver'
 import { startTestServer, type TestServer } from '@centaurus/apiserver/testing'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
@@ -184,6 +184,28 @@ describe('networks of tenants', () => {
     start()
     await told('default', network)
     assert.equal((await test.client.get(vpcs, { name: 'default' })).status?.tenantNetwork, undefined)
+  })
+
+  it('say which nodes they hide, and when they do no more', async () => {
+    const hides = async (status: string | undefined, text: RegExp): Promise<void> =>
+      until(async () => {
+        const found = (await acme.get(vpcs, { name: 'blue' })).status?.conditions?.find(
+          ({ type }) => type === 'HidesNodes',
+        )
+        return found?.status === status && text.test(found?.message ?? '')
+      })
+    const addresses = (ip: string) => ({ addresses: [{ type: 'InternalIP', address: ip }] })
+    await hides(undefined, /^$/)
+    const node = await test.client.create(nodes, { metadata: { name: 'n1' } })
+    await test.client.updateStatus(nodes, { ...node, status: addresses('10.0.7.7') })
+    await hides('True', /Nodes have addresses in 10\.0\.0\.0\/16: 10\.0\.7\.7\. Its pods do not reach them/)
+    const remote = { metadata: { name: 'n2' }, spec: { partition: 'p2' }, status: addresses('10.0.0.9') }
+    await test.client.create(remotenodes, remote)
+    await hides('True', /: 10\.0\.0\.9, 10\.0\.7\.7\./)
+    await test.client.delete(remotenodes, { name: 'n2' })
+    await test.client.delete(nodes, { name: 'n1' })
+    await hides('False', /No node has an address in it/)
+    assert.equal((await numbered(acme, 'blue')).status?.vni, VNI_BLOCK + 1)
   })
 
   it('go when their last pod has gone, with what belongs to them, and their numbers do not come back', async () => {
