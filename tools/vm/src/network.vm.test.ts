@@ -6,10 +6,12 @@ import { type Guest, GUEST_NODE_FLAGS, startGuest } from './guest.ts'
 import { openTestKernel, type TestKernel } from './testing/test-kernel.ts'
 
 /** The machine is emulated: what takes a second here takes up to ten in it, and more when this machine is busy. */
-const TIMEOUT_MS = 400_000
+const TIMEOUT_MS = 600_000
 const DATAPLANE = join(import.meta.dirname, '../../../packages/network/src/dataplane')
 /** They load all programs only once for many tests: the verifier takes seconds in the guest. */
-const FRAME_TESTS = ['from-uplink', 'conntrack', 'egress'].map((name) => join(DATAPLANE, `${name}.root.test.ts`))
+const FRAME_TESTS = ['from-pod', 'from-uplink', 'conntrack', 'egress'].map((name) =>
+  join(DATAPLANE, `${name}.root.test.ts`),
+)
 
 describe('pod networks on Linux 6.12', () => {
   let found: TestKernel

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, beforeEach, describe, it } from 'node:test'
+import { after, before, beforeEach, describe, it } from 'node:test'
 import { checksum, ethernet, icmpEcho, ipv4, macBytes, ipBytes, PROTOCOL_NUMBERS } from '../testing/frames.ts'
 import { openTestDataplane, type TestDataplane, type TestVerdict } from '../testing/test-dataplane.ts'
 import {
@@ -32,9 +32,11 @@ describe('What leaves a pod', () => {
   }
   const valid = udpPacket({ source: A, destination: B })
 
-  beforeEach(async () => {
-    host?.close()
+  before(async () => {
     host = await openTestDataplane()
+  })
+  beforeEach(() => {
+    host.reset()
     const policySet = host.tables.addPolicySet(policySetOf('open'))
     host.tables.setEndpoint(podOf(2, { policySet }))
     host.tables.setEndpoint(podOf(3, { policySet }))
