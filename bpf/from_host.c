@@ -42,20 +42,23 @@ int from_host(context *ctx)
 {
 	struct flow flow = {};
 	struct endpoint *pod;
-	struct ethhdr eth;
-	int reason;
+	const struct ethhdr *eth;
+	struct ethhdr copy;
+	int reason, is_outside;
 
-	if (context_load(ctx, 0, &eth, sizeof(eth)) < 0)
+	eth = context_see(ctx, 0, &copy, sizeof(copy));
+	if (!eth)
 		return DROP(ctx, &flow, DROP_TRUNCATED, INGRESS);
-	if (eth.h_proto == bpf_htons(ETH_P_ARP)) {
+	if (eth->h_proto == bpf_htons(ETH_P_ARP)) {
 		note_target(CONFIG.host_ifindex);
 		return answer_arp(ctx, 0) ? bpf_redirect(CONFIG.host_ifindex, BPF_F_INGRESS) : VERDICT_DROP;
 	}
-	if (eth.h_proto == bpf_htons(ETH_P_IPV6))
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 		return DROP(ctx, &flow, DROP_IPV6, INGRESS);
-	if (eth.h_proto != bpf_htons(ETH_P_IP) || ctx->vlan_present)
+	if (eth->h_proto != bpf_htons(ETH_P_IP) || ctx->vlan_present)
 		return DROP(ctx, &flow, DROP_ETHER_TYPE, INGRESS);
-	reason = parse_ipv4(ctx, sizeof(eth), &flow);
+	is_outside = is_for_outside(eth);
+	reason = parse_ipv4(ctx, sizeof(*eth), &flow);
 	if (reason == DROP_NONE && !is_alias(flow.destination))
 		reason = check_unicast(flow.destination);
 	if (reason == DROP_NONE)
@@ -74,7 +77,7 @@ int from_host(context *ctx)
 	case SERVICE_TRANSLATED:
 		return send_translated(ctx, &flow);
 	}
-	if (is_for_outside(&eth))
+	if (is_outside)
 		return leave_for_outside(ctx, &flow);
 	pod = find_endpoint(0, flow.destination);
 	return pod ? send_to_own_pod(ctx, &flow, pod, 0) : send_away(ctx, &flow);

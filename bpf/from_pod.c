@@ -240,23 +240,25 @@ int from_pod(context *ctx)
 	struct device_key key = { .ifindex = device_of(ctx) };
 	struct endpoint *pod = lookup(&devices, &key);
 	struct flow flow = {};
-	struct ethhdr eth;
+	const struct ethhdr *eth;
+	struct ethhdr copy;
 	int reason;
 
 	if (!pod)
 		return DROP(ctx, &flow, DROP_UNKNOWN_DEVICE, EGRESS);
 	flow.vni = pod->vni;
 	flow.identity = pod->identity;
-	if (context_load(ctx, 0, &eth, sizeof(eth)) < 0)
+	eth = context_see(ctx, 0, &copy, sizeof(copy));
+	if (!eth)
 		return DROP(ctx, &flow, DROP_TRUNCATED, EGRESS);
-	if (!is_same_mac(eth.h_source, pod->mac))
+	if (!is_same_mac(eth->h_source, pod->mac))
 		return DROP(ctx, &flow, DROP_SPOOFED_MAC, EGRESS);
-	if (eth.h_proto == bpf_htons(ETH_P_ARP)) {
+	if (eth->h_proto == bpf_htons(ETH_P_ARP)) {
 		/* Whatever else ARP says has no use here and no harm: not worth an account. */
 		note_target(device_of(ctx));
 		return answer_arp(ctx, ipv4_of(&pod->ip)) ? bpf_redirect(device_of(ctx), 0) : VERDICT_DROP;
 	}
-	reason = receive(ctx, &flow, pod, &eth);
+	reason = receive(ctx, &flow, pod, eth);
 	if (reason != DROP_NONE)
 		return DROP(ctx, &flow, reason, EGRESS);
 	switch (service_forward(ctx, &flow, SERVICE_FROM_POD)) {

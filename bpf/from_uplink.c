@@ -195,16 +195,18 @@ static __noinline int arrive_by_tunnel(context *ctx, const struct outer *outer)
 SEC("tc")
 int from_uplink(context *ctx)
 {
-	struct outer outer __attribute__((aligned(8))) = {};
+	const struct ethhdr *eth;
+	const struct outer *outer;
+	struct outer copy;
 
 	/* Frames of a VLAN are not of this network, though they show their tag only here. */
 	if (ctx->vlan_present)
 		return VERDICT_PASS;
-	if (context_load(ctx, 0, &outer, sizeof(outer)) == 0 && is_tunnelled(&outer))
-		return arrive_by_tunnel(ctx, &outer);
-	if (context_load(ctx, 0, &outer.eth, sizeof(outer.eth)) < 0)
-		return VERDICT_PASS;
-	return arrive_from_world(ctx, &outer.eth);
+	outer = context_see(ctx, 0, &copy, sizeof(copy));
+	if (outer && is_tunnelled(outer))
+		return arrive_by_tunnel(ctx, outer);
+	eth = context_see(ctx, 0, &copy.eth, sizeof(copy.eth));
+	return eth ? arrive_from_world(ctx, eth) : VERDICT_PASS;
 }
 
 char LICENSE[] SEC("license") = "Apache-2.0";

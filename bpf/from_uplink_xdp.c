@@ -6,19 +6,20 @@
 SEC("xdp.frags")
 int from_uplink_xdp(context *ctx)
 {
+	const struct outer *outer = context_at(ctx, 0, sizeof(*outer));
 	struct arrival arrival = {};
 	struct flow flow = {};
 	struct endpoint *pod;
-	struct outer outer __attribute__((aligned(8)));
 	int reason;
 
-	if (context_load(ctx, 0, &outer, sizeof(outer)) < 0 || !is_tunnelled(&outer))
+	if (!outer || !is_tunnelled(outer))
 		return VERDICT_PASS;
-	reason = receive_tunnelled(ctx, &outer, &arrival, &flow);
+	reason = receive_tunnelled(ctx, outer, &arrival, &flow);
 	if (reason != DROP_NONE)
 		return DROP(ctx, &flow, reason, INGRESS);
 	pod = find_endpoint(flow.vni, flow.destination);
-	if (!pod)
+	/* Drivers put all headers into the first piece of a frame's buffer, and only from there a tunnel's can be taken off. */
+	if (!pod || !context_at(ctx, arrival.inner, ETH_HLEN))
 		return VERDICT_PASS;
 	return arrive_at_pod(ctx, &flow, &arrival, pod);
 }

@@ -87,7 +87,7 @@ inlined void fill_tunnel_header(struct tunnel_header *header, const struct flow 
 	header->ip.protocol = IPPROTO_UDP;
 	header->ip.saddr = CONFIG.node_ip.words[3];
 	header->ip.daddr = tunnel->node;
-	header->ip.check = checksum_fold(bpf_csum_diff(0, 0, (__be32 *)&header->ip, sizeof(header->ip), 0));
+	header->ip.check = sum_ipv4(&header->ip);
 	header->udp.source = bpf_htons(TUNNEL_PORT_FIRST + (flow_hash(flow) & TUNNEL_PORTS_MASK));
 	header->udp.dest = bpf_htons(GENEVE_PORT);
 	header->udp.len = length > 0xffff ? 0 : bpf_htons(length - sizeof(header->ip));
@@ -135,14 +135,39 @@ struct arrival {
 	__u8 tos;
 };
 
+inlined int is_identity(const struct geneve_option *option)
+{
+	__u8 type = option->type & ~GENEVE_OPTION_CRITICAL;
+
+	return option->class == bpf_htons(GENEVE_OPTION_CLASS) && (type == GENEVE_OPTION_OPEN || type == GENEVE_OPTION_ISOLATED);
+}
+
+inlined void take_identity(struct arrival *arrival, __u8 type, __be32 identity)
+{
+	arrival->has_identity = 1;
+	arrival->identity = bpf_ntohl(identity);
+	arrival->is_isolated = (type & ~GENEVE_OPTION_CRITICAL) == GENEVE_OPTION_ISOLATED;
+}
+
+/* Options as our own hosts send them: the identity and nothing else. */
+struct own_options {
+	struct geneve_option option;
+	__be32 identity;
+};
+
 /* Options from `at` to the inner frame. Returns a drop reason. */
 inlined int parse_options(context *ctx, struct arrival *arrival, __u32 at)
 {
+	const struct own_options *own = at + sizeof(*own) == arrival->inner ? context_at(ctx, at, sizeof(*own)) : NULL;
+
+	if (own && is_identity(&own->option) && (own->option.words & 0x1f) * 4 == sizeof(own->identity)) {
+		take_identity(arrival, own->option.type, own->identity);
+		return DROP_NONE;
+	}
 	for (int i = 0; i < GENEVE_OPTIONS_MAX; i++) {
 		struct geneve_option option;
 		__u32 length;
 		__be32 identity;
-		__u8 type;
 
 		if (at == arrival->inner)
 			return DROP_NONE;
@@ -151,13 +176,10 @@ inlined int parse_options(context *ctx, struct arrival *arrival, __u32 at)
 		length = (option.words & 0x1f) * 4;
 		if (at + sizeof(option) + length > arrival->inner)
 			return DROP_TUNNEL_MALFORMED;
-		type = option.type & ~GENEVE_OPTION_CRITICAL;
-		if (option.class == bpf_htons(GENEVE_OPTION_CLASS) && (type == GENEVE_OPTION_OPEN || type == GENEVE_OPTION_ISOLATED)) {
+		if (is_identity(&option)) {
 			if (length != sizeof(identity) || arrival->has_identity || context_load(ctx, at + sizeof(option), &identity, sizeof(identity)) < 0)
 				return DROP_TUNNEL_MALFORMED;
-			arrival->has_identity = 1;
-			arrival->identity = bpf_ntohl(identity);
-			arrival->is_isolated = type == GENEVE_OPTION_ISOLATED;
+			take_identity(arrival, option.type, identity);
 		} else if (option.type & GENEVE_OPTION_CRITICAL) {
 			return DROP_TUNNEL_OPTION;
 		}

@@ -66,24 +66,26 @@ inlined int parse_icmp(struct flow *flow, const struct icmp_head *icmp)
 inlined int parse_l4(context *ctx, struct flow *flow, __u32 room)
 {
 	if (flow->protocol == IPPROTO_TCP) {
-		struct tcp_head tcp;
+		struct tcp_head copy;
+		const struct tcp_head *tcp = room < sizeof(struct tcphdr) ? NULL : context_see(ctx, flow->l4, &copy, sizeof(copy));
 
-		if (room < sizeof(struct tcphdr) || context_load(ctx, flow->l4, &tcp, sizeof(tcp)) < 0)
+		if (!tcp)
 			return DROP_TRUNCATED;
-		if (tcp.offset >> 4 < 5)
+		if (tcp->offset >> 4 < 5)
 			return DROP_MALFORMED;
-		flow->source_port = bpf_ntohs(tcp.source);
-		flow->destination_port = bpf_ntohs(tcp.destination);
-		flow->tcp_flags = tcp.flags;
-		if ((tcp.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		flow->source_port = bpf_ntohs(tcp->source);
+		flow->destination_port = bpf_ntohs(tcp->destination);
+		flow->tcp_flags = tcp->flags;
+		if ((tcp->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 			flow->flags |= FLOW_OPENING;
 	} else if (flow->protocol == IPPROTO_UDP) {
-		struct udphdr udp;
+		struct udphdr copy;
+		const struct udphdr *udp = room < sizeof(copy) ? NULL : context_see(ctx, flow->l4, &copy, sizeof(copy));
 
-		if (room < sizeof(udp) || context_load(ctx, flow->l4, &udp, sizeof(udp)) < 0)
+		if (!udp)
 			return DROP_TRUNCATED;
-		flow->source_port = bpf_ntohs(udp.source);
-		flow->destination_port = bpf_ntohs(udp.dest);
+		flow->source_port = bpf_ntohs(udp->source);
+		flow->destination_port = bpf_ntohs(udp->dest);
 	} else if (flow->protocol == PROTOCOL_SCTP) {
 		struct sctp_head sctp;
 
@@ -104,43 +106,47 @@ inlined int parse_l4(context *ctx, struct flow *flow, __u32 room)
 }
 
 /* An IPv4 packet whose header is at `l3`. Returns a drop reason. */
-inlined int parse_ipv4(context *ctx, __u32 l3, struct flow *flow)
+separate int parse_ipv4(context *ctx, __u32 l3, struct flow *flow)
 {
-	struct iphdr ip;
+	const struct iphdr *ip;
+	struct iphdr copy;
 	__u16 fragment;
 
-	if (context_load(ctx, l3, &ip, sizeof(ip)) < 0)
+	if (!flow)
+		return DROP_MALFORMED;
+	ip = context_see(ctx, l3, &copy, sizeof(copy));
+	if (!ip)
 		return DROP_TRUNCATED;
-	if (ip.version != 4 || ip.ihl < 5)
+	if (ip->version != 4 || ip->ihl < 5)
 		return DROP_MALFORMED;
 	/* RFC 7126: source routes and the like have no use in a pod network. */
-	if (ip.ihl != 5)
+	if (ip->ihl != 5)
 		return DROP_IP_OPTIONS;
-	flow->length = bpf_ntohs(ip.tot_len);
-	if (flow->length < sizeof(ip))
+	flow->length = bpf_ntohs(ip->tot_len);
+	if (flow->length < sizeof(*ip))
 		return DROP_MALFORMED;
-	if (l3 + flow->length > context_length(ctx))
+	if (!context_has(ctx, l3 + flow->length))
 		return DROP_TRUNCATED;
 	flow->l3 = l3;
-	flow->l4 = l3 + sizeof(ip);
-	flow->source = ip.saddr;
-	flow->destination = ip.daddr;
-	flow->protocol = ip.protocol;
-	flow->tos = ip.tos;
-	flow->id = bpf_ntohs(ip.id);
-	fragment = bpf_ntohs(ip.frag_off);
+	flow->l4 = l3 + sizeof(*ip);
+	flow->source = ip->saddr;
+	flow->destination = ip->daddr;
+	flow->protocol = ip->protocol;
+	flow->tos = ip->tos;
+	flow->id = bpf_ntohs(ip->id);
+	fragment = bpf_ntohs(ip->frag_off);
 	if (fragment & IP_DO_NOT_FRAGMENT)
 		flow->flags |= FLOW_DONT_FRAGMENT;
 	if (fragment & IP_OFFSET_MASK) {
 		/* RFC 3128: it would overwrite the TCP flags that the first fragment was judged by. */
-		if (ip.protocol == IPPROTO_TCP && (fragment & IP_OFFSET_MASK) == 1)
+		if (flow->protocol == IPPROTO_TCP && (fragment & IP_OFFSET_MASK) == 1)
 			return DROP_MALFORMED;
 		flow->flags |= FLOW_LATER_FRAGMENT;
 		return DROP_NONE;
 	}
 	if (fragment & IP_MORE_FRAGMENTS)
 		flow->flags |= FLOW_FIRST_FRAGMENT;
-	return parse_l4(ctx, flow, flow->length - sizeof(ip));
+	return parse_l4(ctx, flow, flow->length - sizeof(*ip));
 }
 
 /* Why no packet may go to, or come from, this address; DROP_NONE when it may. */

@@ -35,11 +35,11 @@ inlined int service_is_asked(const struct flow *flow, enum service_origin origin
 		return 1;
 	if (origin == SERVICE_FROM_HOST && flow->destination == HAIRPIN_ADDRESS)
 		return 1;
-	if (!is_own_address(flow->destination))
-		return 0;
 	if (flow->flags & FLOW_ICMP_ERROR)
-		return origin == SERVICE_FROM_WORLD;
-	return is_node_port(flow->destination_port) || (origin != SERVICE_FROM_POD && flow->destination_port >= SERVICE_PORTS_FIRST);
+		return origin == SERVICE_FROM_WORLD && is_own_address(flow->destination);
+	/* The port first, which says no of most packets by one bit. */
+	return (is_node_port(flow->destination_port) || (origin != SERVICE_FROM_POD && flow->destination_port >= SERVICE_PORTS_FIRST)) &&
+	       is_own_address(flow->destination);
 }
 
 inlined int has_ports(const struct flow *flow)

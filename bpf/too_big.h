@@ -37,7 +37,7 @@ static __noinline int answer_too_big(context *ctx, struct flow *flow)
 	error.ip.protocol = IPPROTO_ICMP;
 	error.ip.saddr = GATEWAY_IP;
 	error.ip.daddr = flow->source;
-	error.ip.check = checksum_fold(bpf_csum_diff(0, 0, (__be32 *)&error.ip, sizeof(error.ip), 0));
+	error.ip.check = sum_ipv4(&error.ip);
 	error.type = ICMP_UNREACHABLE;
 	error.code = ICMP_FRAGMENTATION_NEEDED;
 	error.mtu = bpf_htons(CONFIG.pod_mtu);

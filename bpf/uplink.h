@@ -8,27 +8,13 @@ struct outer {
 	struct iphdr ip;
 	struct udphdr udp;
 	struct geneve_header geneve;
-} __attribute__((packed));
-
-typedef __u16 __attribute__((may_alias)) sum_word;
+} __attribute__((packed, aligned(2)));
 
 /* Whether the frame is of the tunnel and to this node. */
 inlined int is_tunnelled(const struct outer *outer)
 {
 	return outer->eth.h_proto == bpf_htons(ETH_P_IP) && outer->ip.version == 4 && outer->ip.ihl == 5 && outer->ip.protocol == IPPROTO_UDP &&
 	       !(outer->ip.frag_off & bpf_htons(0x1fff)) && outer->udp.dest == bpf_htons(GENEVE_PORT) && outer->ip.daddr == CONFIG.node_ip.words[3];
-}
-
-/* RFC 1071: a header together with its sum comes to all ones. Nobody has looked yet: both hooks are before the stack, and a network card need not. */
-inlined int is_sum_right(const struct iphdr *ip)
-{
-	const sum_word *words = (const sum_word *)ip;
-	__u32 sum = 0;
-
-#pragma unroll
-	for (__u32 i = 0; i < sizeof(*ip) / sizeof(*words); i++)
-		sum += words[i];
-	return checksum_fold(sum) == 0;
 }
 
 /*
@@ -39,7 +25,8 @@ inlined int check_outer(context *ctx, const struct outer *outer, struct arrival 
 {
 	__u32 length = bpf_ntohs(outer->ip.tot_len);
 
-	if (!is_sum_right(&outer->ip) || outer->udp.check)
+	/* Nobody has looked yet: both hooks are before the stack, and a network card need not. */
+	if (sum_ipv4(&outer->ip) || outer->udp.check)
 		return DROP_TUNNEL_CHECKSUM;
 	arrival->end = ETH_HLEN + length;
 #ifndef HOOK_XDP
@@ -49,7 +36,7 @@ inlined int check_outer(context *ctx, const struct outer *outer, struct arrival 
 		return DROP_NONE;
 	}
 #endif
-	if (arrival->end > context_length(ctx))
+	if (!context_has(ctx, arrival->end))
 		return DROP_TRUNCATED;
 	return bpf_ntohs(outer->udp.len) + sizeof(outer->ip) == length ? DROP_NONE : DROP_TUNNEL_MALFORMED;
 }
@@ -88,16 +75,18 @@ inlined int parse_tunnel(context *ctx, const struct outer *outer, struct arrival
 /* The packet inside. Returns a drop reason. */
 inlined int parse_inner(context *ctx, struct arrival *arrival, struct flow *flow)
 {
-	struct ethhdr eth;
+	const struct ethhdr *eth;
+	struct ethhdr copy;
 	int reason;
 
-	if (context_load(ctx, arrival->inner, &eth, sizeof(eth)) < 0)
+	eth = context_see(ctx, arrival->inner, &copy, sizeof(copy));
+	if (!eth)
 		return DROP_TRUNCATED;
-	if (eth.h_proto == bpf_htons(ETH_P_IPV6))
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 		return DROP_IPV6;
-	if (eth.h_proto != bpf_htons(ETH_P_IP))
+	if (eth->h_proto != bpf_htons(ETH_P_IP))
 		return DROP_ETHER_TYPE;
-	reason = parse_ipv4(ctx, arrival->inner + sizeof(eth), flow);
+	reason = parse_ipv4(ctx, arrival->inner + sizeof(*eth), flow);
 	if (reason != DROP_NONE)
 		return reason;
 	if (flow->l3 + flow->length > arrival->end)

@@ -29,6 +29,8 @@ static struct {
 	__u8 bytes[PACKET_HEADROOM + PACKET_BYTES_MAX];
 	__u32 start;
 	__u32 length;
+	/* Bytes from the start on that a program may read where they lie. */
+	__u32 first_piece;
 } packet;
 
 /* Where the last redirect leads. */
@@ -66,7 +68,14 @@ static long packet_store(__u32 offset, const void *from, __u32 length)
 	return 0;
 }
 
+static void *packet_piece(__u32 offset, __u32 length)
+{
+	return offset + length <= packet.first_piece ? packet_at(offset, length) : NULL;
+}
+
 static void set_length(void *ctx, __u32 length);
+
+#define context_at(ctx, offset, length) packet_piece(offset, length)
 
 #define bpf_skb_load_bytes(ctx, offset, to, length) packet_load(offset, to, length)
 #define bpf_skb_store_bytes(ctx, offset, from, length, flags) packet_store(offset, from, length)

@@ -136,6 +136,8 @@ static void begin(const __u8 *data, size_t size, __u32 ifindex)
 	memset(&fuzz_context, 0, sizeof(fuzz_context));
 	kernel_time += 1;
 	packet.start = PACKET_HEADROOM;
+	/* The last byte, which no program looks at, says how the buffer lies. */
+	packet.first_piece = data[size - 1] & 1 ? data[size - 1] : PACKET_BYTES_MAX;
 	memcpy(packet.bytes + packet.start, data, size);
 	set_length(&fuzz_context, size);
 #ifdef HOOK_XDP

@@ -39,6 +39,8 @@ export interface TestRunOptions {
   readonly forwardedFrom?: number
   /** Makes the frame a large one, to be cut into segments of so many bytes of payload. */
   readonly segmentBytes?: number
+  /** XDP: the frame's buffer has so many bytes in its first piece, and the rest in others. From Linux 6.18 on; EINVAL before. */
+  readonly firstPieceBytes?: number
 }
 
 export interface TestVerdict {
@@ -112,7 +114,8 @@ export async function openTestDataplane(
     run(name, frame, runOptions = {}) {
       trace.write(view, 0, { ...QUIET, device: runOptions.ifindex ?? defaultDevice(name, host) })
       const isXdp = name === 'from_uplink_xdp'
-      const context = isXdp ? {} : { context: encodeContext(runOptions) }
+      const pieces = encodePieces(runOptions)
+      const context = isXdp ? pieces : { context: encodeContext(runOptions) }
       const run = testRunProgram(programs.programFd(name), { frame, ...context })
       const { lookups, reason, rule, target } = trace.read(view, 0)
       const verdict = readVerdict(name, run.result)
@@ -166,6 +169,17 @@ function encodeContext({ forwardedFrom = 0, segmentBytes = 0 }: TestRunOptions):
   context.writeUInt32LE(segmentBytes, SK_BUFF_GSO_SIZE)
   context.writeUInt32LE(segmentBytes === 0 ? 0 : 1, SK_BUFF_GSO_SEGS)
   return context
+}
+
+/** Source: include/uapi/linux/bpf.h, `struct xdp_md`; net/bpf/test_run.c says what of it counts. */
+const XDP_MD_BYTES = 24
+const XDP_MD_DATA_END = 4
+
+function encodePieces({ firstPieceBytes }: TestRunOptions): { context?: Buffer } {
+  if (firstPieceBytes === undefined) return {}
+  const context = Buffer.alloc(XDP_MD_BYTES)
+  context.writeUInt32LE(firstPieceBytes, XDP_MD_DATA_END)
+  return { context }
 }
 
 /** Of tcx: next, drop, redirect; of XDP: drop, pass, redirect. Source: include/uapi/linux/bpf.h. */
