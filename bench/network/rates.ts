@@ -1,4 +1,4 @@
-import { ethernet, TestCluster, type NetworkNamespace, type TestPod } from '@centaurus/network/testing'
+import { ethernet, NetworkNamespace, TestCluster, type TestPod } from '@centaurus/network/testing'
 import { type BenchContext, type BenchResult, benchResult } from '../harness/bench.ts'
 import { median } from '../harness/measure.ts'
 import { measureConnections } from './connections.ts'
@@ -14,11 +14,12 @@ const TUNNEL_BYTES = 58
 const FLOWS = 1_000
 const WALL_POLICIES = 1_000
 
-/** Packets a second through a whole way, made and counted in the kernel. */
+/** Packets a second of one core's time through a whole way, made and counted in the kernel. */
 export async function measureRates({ rounds, directory, log }: BenchContext): Promise<readonly BenchResult[]> {
   const bench = new PacketBench(directory)
   try {
-    return [...(await ourRates(bench, { rounds, log })), ...wallRates(bench, { rounds, log })]
+    const ours = await ourRates(bench, { rounds, log })
+    return [...ours, ...wallRates(bench, { rounds, log }), bareRate(bench, rounds)]
   } finally {
     bench.close()
   }
@@ -65,6 +66,22 @@ async function ourRates(bench: PacketBench, { rounds, log }: Measuring): Promise
     cluster.close()
   }
   return results
+}
+
+/** What the bench itself costs: a packet is made, sent over one cable and counted. */
+function bareRate(bench: PacketBench, rounds: number): BenchResult {
+  const namespace = NetworkNamespace.create('pr-bare')
+  namespace.ip(`
+    link add from type veth peer name to
+    link set from up
+    link set to up`)
+  bench.attachSink({ namespace, device: 'to' })
+  const packet = podPacket({ source: '10.244.1.2', destination: '10.244.1.3' })
+  const frame = ethernet({ source: GATEWAY_MAC, destination: GATEWAY_MAC }, packet)
+  const stream = { from: { namespace, device: 'from' }, frame, port: { offset: SOURCE_PORT_OFFSET, values: FLOWS } }
+  const value = median(Array.from({ length: rounds }, () => bench.measure(stream, PACKETS)))
+  namespace.close()
+  return benchResult({ metric: 'packet rate: made and counted, nothing between', unit: 'Mpps', value })
 }
 
 /** The same packets between two routed pods behind nftables and ipset. */
