@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { promisify } from 'node:util'
-import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
 import type { ServiceFrontend } from '../services/service-tables.ts'
-import { TestCluster, type TestHost } from '../testing/cluster.ts'
+import { type AttachMode, TestCluster, type TestHost } from '../testing/cluster.ts'
+import { describeHosts } from '../testing/describe-hosts.ts'
 import {
   createOtherVersion,
   OTHER_ENDPOINT,
@@ -36,8 +36,10 @@ class Upgrade {
   readonly cluster: TestCluster
   readonly other: OtherVersion
   readonly own: Version
+  readonly attach: AttachMode
 
-  private constructor(cluster: TestCluster, other: OtherVersion) {
+  private constructor(cluster: TestCluster, { other, attach }: { other: OtherVersion; attach: AttachMode }) {
+    this.attach = attach
     this.cluster = cluster
     this.other = other
     this.own = { testing: join(import.meta.dirname, '../testing'), programs: cluster.programs }
@@ -53,9 +55,10 @@ class Upgrade {
       )
   }
 
-  static async create(edits: readonly Edit[]): Promise<Upgrade> {
-    const cluster = await TestCluster.create({ hosts: 2, attach: 'tcx' })
-    return new Upgrade(cluster, await createOtherVersion(edits, join(tmpdir(), 'centaurus-test-programs')))
+  static async create(edits: readonly Edit[], attach: AttachMode): Promise<Upgrade> {
+    const cluster = await TestCluster.create({ hosts: 2, attach })
+    const other = await createOtherVersion(edits, join(tmpdir(), 'centaurus-test-programs'))
+    return new Upgrade(cluster, { other, attach })
   }
 
   close(): void {
@@ -104,18 +107,28 @@ class Upgrade {
     return stdout.split('\n').slice(0, -1)
   }
 
-  versionsOf({ plan, namespace }: TestHost): string[] {
-    return readdirSync(join(this.cluster.optionsOf(plan, namespace).bpffs, 'centaurus'))
+  versionsOf(host: TestHost): string[] {
+    return readdirSync(this.#pinsOf(host))
+  }
+
+  /** Whether the one version there has its XDP program on a device. */
+  hasXdp(host: TestHost): boolean {
+    const links = this.versionsOf(host).flatMap((version) => readdirSync(join(this.#pinsOf(host), version, 'links')))
+    return links.some((link) => link.startsWith('from_uplink_xdp@'))
+  }
+
+  #pinsOf({ plan, namespace }: TestHost): string {
+    return join(this.cluster.optionsOf(plan, namespace).bpffs, 'centaurus')
   }
 }
 
 const serverOf = (port: number): 'near' | 'far' => (port % 2 === 0 ? 'near' : 'far')
 
 /** Returns how to get it, in a test. */
-function prepare(edits: readonly Edit[]): () => Upgrade {
+function prepare(edits: readonly Edit[], attach: AttachMode): () => Upgrade {
   let upgrade: Upgrade
   before(async () => {
-    upgrade = await Upgrade.create(edits)
+    upgrade = await Upgrade.create(edits, attach)
   })
   after(() => upgrade?.close())
   return () => upgrade
@@ -128,6 +141,7 @@ async function testTakeOver(prepared: () => Upgrade): Promise<void> {
     for (const host of upgrade.cluster.hosts) {
       assert.equal((await upgrade.takeOver(version, host)).at(-1), 'Done')
       assert.equal(upgrade.versionsOf(host).length, 1)
+      assert.equal(upgrade.hasXdp(host), upgrade.attach === 'xdp')
     }
   assert.deepEqual(findTrafficFaults(await traffic.stop()), [])
 }
@@ -165,19 +179,16 @@ const BARE: Omit<ServiceFrontend, 'port' | 'protocol' | 'backends' | 'name'> = {
   affinitySeconds: 0,
 }
 
-if (!isInNamespaces()) {
-  describe('another version of the tables', () => {
-    it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
-  })
-} else {
-  isolateHost()
-  describe('another version of the tables, with flows of the same records', () => {
-    const upgrade = prepare(OTHER_ENDPOINT)
-    it(LOSES_NOTHING, () => testTakeOver(upgrade))
-  })
-  describe('another version of the tables, with other flows', () => {
-    const upgrade = prepare(OTHER_FLOWS)
+describeHosts({ title: 'another version of the tables', file: import.meta.url }, (attach) => {
+  // which records are others is the same to both
+  if (attach === 'tcx')
+    describe('with flows of the same records', () => {
+      const upgrade = prepare(OTHER_ENDPOINT, attach)
+      it(LOSES_NOTHING, () => testTakeOver(upgrade))
+    })
+  describe('with other flows', () => {
+    const upgrade = prepare(OTHER_FLOWS, attach)
     it(LOSES_NOTHING, () => testTakeOver(upgrade))
     it(SURVIVES, () => testKills(upgrade))
   })
-}
+})
