@@ -366,6 +366,25 @@ route add default dev eth0
       assert.match(routes(), /10\.96\.0\.0\/11/)
     })
 
+    it('follows addresses of Services outside of the cluster, and other devices with an address', async () => {
+      const routed = (): string => execFileSync('ip', ['route', 'get', '198.51.100.200'], { encoding: 'utf8' })
+      const balanced = { metadata: { namespace: 'shop', name: 'balanced' } }
+      const spec = { clusterIP: '10.96.0.21', externalIPs: ['198.51.100.200'], ports: [{ port: 80 }] }
+      await host.put(services, { ...balanced, spec })
+      await until('this host reaches it by the programs', () => routed().includes('dev centaurus0'))
+      await host.client.delete(services, balanced.metadata)
+      await until('nobody does any more', () => !routed().includes('dev centaurus0'))
+      host.hosts = []
+      execFileSync('ip', ['-batch', '-'], {
+        input:
+          'link add aside type veth peer name aside-peer\naddr add 10.55.0.1/24 dev aside\nlink set aside-peer up\nlink set aside up\n',
+      })
+      await until('the programs are there', () => host.hosts.at(-1)?.entrances?.length === 1)
+      await until('its address too', () => host.hosts.at(-1)?.ownAddresses?.includes('10.55.0.1') === true)
+      execFileSync('ip', ['link', 'del', 'aside'])
+      await until('they are not', () => host.hosts.at(-1)?.entrances?.length === 0)
+    })
+
     it('follows the MTU and the address of its uplink', async () => {
       const mtuOf = (device: string): number =>
         (
