@@ -10,13 +10,10 @@ import { createCriRuntime, importImage, startContainerd, type Containerd, type C
 import { isInNamespaces, isolateHost, killShims, runInNamespaces } from '@centaurus/node/testing'
 import { ensureHostNetwork, removeHostNetwork } from '../host/host-network.ts'
 import { systemPodHost } from '../host/pod-host.ts'
-import { createNodeBlocks } from '../ipam/address-blocks.ts'
-import { AttachmentStore } from './attachment-store.ts'
-import { startCniServer, type CniServer } from './cni-server.ts'
-import { deletionsDir, DeletionSpool } from './deletion-spool.ts'
-import { PodAttachments } from './pod-attachments.ts'
+import { deletionsDir } from './deletion-spool.ts'
 import { formatNetworkList, installPlugins } from './shim.ts'
 import { HostRouteSource } from './testing/host-route-source.ts'
+import { serveCni, type ServedCni } from './testing/serve-cni.ts'
 import { startTestDaemon } from './testing/start-daemon.ts'
 
 const PAUSE = 'centaurus.io/pause:1'
@@ -37,31 +34,9 @@ if (!isInNamespaces()) {
   describe('attaching pods', () => {
     let dir: string
     let source: HostRouteSource
-    let attachments: PodAttachments
-    let server: CniServer
+    let served: ServedCni
     const startDaemon = async (): Promise<void> => {
-      attachments = new PodAttachments({
-        source,
-        blocks: createNodeBlocks(() => POD_CIDR),
-        store: new AttachmentStore(join(dir, 'pods')),
-        deletions: new DeletionSpool(deletionsDir(dir)),
-        host: systemPodHost,
-        podMtu: () => 1442,
-        listSandboxes: async () => undefined,
-        clock: systemClock,
-        logger: silentLogger,
-      })
-      await attachments.start()
-      server = await startCniServer({
-        socket: join(dir, 'cni.sock'),
-        attachments,
-        whyNotReady: () => undefined,
-        logger: silentLogger,
-      })
-    }
-    const stopDaemon = async (): Promise<void> => {
-      await server.close()
-      await attachments.close()
+      served = await serveCni({ folder: dir, podCIDR: POD_CIDR, source })
     }
     /** What is left of pods: devices, routes to them, rules, and files of pods that are not gone. */
     const traces = async () => ({
@@ -102,7 +77,7 @@ if (!isInNamespaces()) {
       await installPlugins(join(dir, 'bin'), { socket: join(dir, 'cni.sock'), stateDir: dir })
     })
     after(async () => {
-      await stopDaemon()
+      await served.close()
       await removeHostNetwork({ stateDir: dir })
       await rm(dir, { recursive: true, force: true }).catch(() => undefined) // what is still mounted ends with the namespace
     })
@@ -183,12 +158,12 @@ if (!isInNamespaces()) {
         ip(`netns add ${name}`)
         assert.equal((await call('ADD', name)).code, 0)
       }
-      await stopDaemon()
+      await served.close()
       ip('netns del goes')
       await untilDevices(1)
       await startDaemon()
       assert.deepEqual(
-        attachments.list().map(({ name }) => name),
+        served.attachments.list().map(({ name }) => name),
         ['stays'],
       )
       assert.deepEqual(await call('CHECK', 'stays'), { code: 0, output: '' })
@@ -199,7 +174,7 @@ if (!isInNamespaces()) {
     })
 
     it('keeps who was answered and nobody else, when it is killed in the middle of attaching', async () => {
-      await stopDaemon()
+      await served.close()
       const attached: string[] = []
       for (const [round, delayMs] of KILL_AFTER_MS.entries()) {
         const daemon = await startTestDaemon({ folder: dir, podCIDR: POD_CIDR })
@@ -213,7 +188,7 @@ if (!isInNamespaces()) {
         await Promise.all(adding)
       }
       await startDaemon()
-      const known = new Map(attachments.list().map(({ name, ip: address }) => [name, address]))
+      const known = new Map(served.attachments.list().map(({ name, ip: address }) => [name, address]))
       assert.equal(new Set(known.values()).size, known.size)
       for (const name of attached) assert.equal(await knock(known.get(name)!), 'ECONNREFUSED', name)
       for (const [round] of KILL_AFTER_MS.entries()) {
@@ -224,12 +199,12 @@ if (!isInNamespaces()) {
         }
       }
       await untilDevices(0) // a command of a daemon that was killed may have run on for a moment
-      await attachments.sweep()
+      await served.attachments.sweep()
       assert.deepEqual(await traces(), nothing)
     })
 
     it('detaches whose end was told to nobody, since the daemon was killed', async () => {
-      await stopDaemon()
+      await served.close()
       const daemon = await startTestDaemon({ folder: dir, podCIDR: POD_CIDR })
       const names = ['one', 'two', 'three']
       for (const name of names) {
@@ -251,12 +226,12 @@ if (!isInNamespaces()) {
     it('rebuilds what a damaged file said from the endpoints that exist', async () => {
       ip('netns add damaged')
       const address = addressOf((await call('ADD', 'damaged')).output)
-      await stopDaemon()
+      await served.close()
       const [device] = [...(await systemPodHost.listDevices()).keys()]
       await writeFile(join(dir, 'pods', `${device}.json`), '{"version":1,')
       await startDaemon()
       assert.deepEqual(
-        attachments.list().map((one) => one.ip),
+        served.attachments.list().map((one) => one.ip),
         [address],
       )
       assert.deepEqual(await call('DEL', 'damaged'), { code: 0, output: '' })
@@ -328,13 +303,13 @@ if (!isInNamespaces()) {
       it('gives a sandbox its network, and takes it away with it', async () => {
         const sandbox = await runSandbox('web')
         const { status } = { status: await runtime.sandboxStatus(sandbox) }
-        const [attachment] = attachments.list()
+        const [attachment] = served.attachments.list()
         assert.equal(attachment?.name, 'web')
         assert.equal(attachment.uid, 'uid-web')
         assert.equal(attachment.containerId, sandbox)
         assert.deepEqual(status?.ips, [attachment.ip])
         assert.deepEqual(
-          attachments.listHostPorts().map(({ hostPort, target }) => [hostPort, target]),
+          served.attachments.listHostPorts().map(({ hostPort, target }) => [hostPort, target]),
           [[8080, attachment.ip]],
         )
         assert.equal(await knock(attachment.ip), 'ECONNREFUSED')
@@ -350,7 +325,7 @@ if (!isInNamespaces()) {
         containerd = await startOurs()
         assert.equal(containerd.adopted, false)
         assert.equal((await runtime.sandboxStatus(sandbox))?.ready, true)
-        assert.equal(await knock(attachments.list()[0]!.ip), 'ECONNREFUSED')
+        assert.equal(await knock(served.attachments.list()[0]!.ip), 'ECONNREFUSED')
         await runtime.stopSandbox(sandbox)
         await runtime.removeSandbox(sandbox)
         assert.deepEqual(await traces(), nothing)
@@ -360,7 +335,7 @@ if (!isInNamespaces()) {
         const first = await runSandbox('one')
         await assert.rejects(runSandbox('two'), /Host port tcp \*:8080 leads to pod "default\/one" already/)
         assert.deepEqual(
-          attachments.list().map(({ name }) => name),
+          served.attachments.list().map(({ name }) => name),
           ['one'],
         )
         await runtime.stopSandbox(first)
@@ -370,7 +345,7 @@ if (!isInNamespaces()) {
 
       it('takes a sandbox away without the daemon, which does its part when it is there', async () => {
         const sandbox = await runSandbox('late')
-        await stopDaemon()
+        await served.close()
         await runtime.stopSandbox(sandbox)
         await runtime.removeSandbox(sandbox)
         assert.deepEqual((await traces()).pods, ['ready'])
