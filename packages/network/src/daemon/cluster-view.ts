@@ -32,6 +32,7 @@ import { networkpolicies, type NetworkPolicy } from '@centaurus/api/networking/v
 import { clusternetworkpolicies, type ClusterNetworkPolicy } from '@centaurus/api/policy-networking/v1alpha2'
 import type { Informer, InformerFactory } from '@centaurus/client'
 import type { PodReference } from '../cni/pod-network-source.ts'
+import { NewestRevisions } from './newest-revisions.ts'
 import { internalAddressOf, podBlocksOf } from './topology.ts'
 import { nameOfNamespace, ownNameOf, tenantOf } from './tenants.ts'
 
@@ -85,6 +86,7 @@ export class ClusterView {
   readonly #subnets: Informer<Subnet>
   readonly #services: Informer<Service>
   readonly #slices: Informer<EndpointSlice>
+  readonly #newest: Readonly<Record<'networkPolicies' | 'clusterNetworkPolicies', NewestRevisions>>
   readonly #removers: (() => void)[] = []
   readonly #waiting: readonly { readonly resource: string; readonly informer: { readonly synced: boolean } }[]
 
@@ -111,6 +113,11 @@ export class ClusterView {
     ])
       informer.addIndex(TENANT_INDEX, byTenant)
     this.#vpcs.addIndex(VNI_INDEX, byVni)
+    this.#newest = {
+      networkPolicies: new NewestRevisions(this.#networkPolicies, TENANT_INDEX, tenantOf),
+      clusterNetworkPolicies: new NewestRevisions(this.#clusterNetworkPolicies, TENANT_INDEX, tenantOf),
+    }
+    this.#removers.push(...Object.values(this.#newest).map((newest) => () => newest.close()))
     this.#waiting = Object.entries({
       pods: this.#pods,
       nodes: this.#nodes,
@@ -203,6 +210,7 @@ export class ClusterView {
     return this.#slices.list()
   }
 
+  /** All of a tenant's objects; the cost is their number. */
   objectsOf(tenant: string): TenantObjects {
     return {
       vpcs: this.#vpcs.byIndex(TENANT_INDEX, tenant),
@@ -215,6 +223,15 @@ export class ClusterView {
 
   namespaceOf({ metadata: { namespace } }: Readonly<Pod>): Stored<Namespace> | undefined {
     return this.#namespaces.get(namespace ?? '')
+  }
+
+  vpcsOf(tenant: string): readonly Stored<Vpc>[] {
+    return this.#vpcs.byIndex(TENANT_INDEX, tenant)
+  }
+
+  /** The greatest resourceVersion of a tenant's policies of a kind; undefined: there are none. */
+  newestPolicyOf(tenant: string, kind: 'networkPolicies' | 'clusterNetworkPolicies'): string | undefined {
+    return this.#newest[kind].of(tenant)
   }
 
   /** What a tenant calls a namespace of the view; undefined: nobody knows what its shortened name stands for. */

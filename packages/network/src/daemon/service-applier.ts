@@ -35,8 +35,8 @@ export class ServiceApplier {
       zone: view.ownNode?.metadata.labels?.[ZONE_LABEL],
       services: view.services,
       slices: view.slices,
-      networksOf: (service) => findNetworks(service, view.objectsOf(tenantOf(service)).vpcs),
-      strangersOf: (service) => findStrangers(service, { vpcs: view.objectsOf(tenantOf(service)).vpcs, podBlocks }),
+      networksOf: (service) => findNetworks(service, view.vpcsOf(tenantOf(service))),
+      strangersOf: (service) => findStrangers(service, { vpcs: view.vpcsOf(tenantOf(service)), podBlocks }),
     })
     const problems = dataplane.applyServices(plan.tables)
     const skipped = problems.map(({ name, reason }) => ({ service: name, reason }))

@@ -233,6 +233,20 @@ describe("the plan of a tenant's networks", () => {
     await world.close()
   })
 
+  it('does not go through all objects of the tenant when one of them changes', async (test) => {
+    const world = await started(...basics)
+    const state = emptyNetwork(VNI)
+    const planner = world.planner()
+    world.followers.push(planner)
+    const locals = [local('web', 2, 300), local('db', 3, 301)]
+    apply(state, planner, locals)
+    const looks = test.mock.method(world.view, 'objectsOf')
+    await world.put(networkpolicies, policy('db', { ...onlyWeb.spec, ingress: [] }))
+    assert.notDeepEqual(apply(state, planner, locals), [])
+    assert.equal(looks.mock.callCount(), 0)
+    await world.close()
+  })
+
   it('writes nothing when a pod with known labels comes or goes elsewhere, or here beside others', async () => {
     const world = await started(...basics)
     const state = emptyNetwork(VNI)

@@ -146,7 +146,7 @@ export class TenantPlanner {
   plan(pods: readonly LocalPod[]): TenantPlan {
     const byVni = new Map<number, LocalPod[]>()
     for (const pod of pods) byVni.set(pod.endpoint.vni, [...(byVni.get(pod.endpoint.vni) ?? []), pod])
-    for (const { status, ...vpc } of this.#deps.view.objectsOf(this.tenant).vpcs)
+    for (const { status, ...vpc } of this.#deps.view.vpcsOf(this.tenant))
       if (status?.vni !== undefined && byVni.has(status.vni)) this.#planned.set(status.vni, ownNameOf(vpc))
     let againAtMs: number | undefined
     const again = (atMs: number): void => {

@@ -1,4 +1,3 @@
-import { compareResourceVersions } from '@centaurus/client'
 import type { ClusterView } from '../daemon/cluster-view.ts'
 import type { PolicyReporter } from './policy-reporter.ts'
 
@@ -13,20 +12,12 @@ export interface PlannedTenant {
 /** Reports all policies that the view has of a tenant. Call it right after these were programmed, before any other news can come. */
 export function reportTenant(
   reporter: Pick<PolicyReporter, 'reportApplied' | 'forget'>,
-  view: Pick<ClusterView, 'objectsOf'>,
+  view: Pick<ClusterView, 'newestPolicyOf'>,
   { tenant, hasPods, effectiveAfterMs: afterMs }: PlannedTenant,
 ): void {
   if (!hasPods) return reporter.forget(tenant)
-  const objects = view.objectsOf(tenant)
   for (const kind of ['networkPolicies', 'clusterNetworkPolicies'] as const) {
-    const revision = newestOf(objects[kind].map(({ metadata }) => metadata.resourceVersion))
+    const revision = view.newestPolicyOf(tenant, kind)
     if (revision !== undefined) reporter.reportApplied({ tenant, kind, revision, afterMs })
   }
-}
-
-function newestOf(versions: readonly string[]): string | undefined {
-  let newest: string | undefined
-  for (const version of versions)
-    if (newest === undefined || compareResourceVersions(version, newest) > 0) newest = version
-  return newest
 }

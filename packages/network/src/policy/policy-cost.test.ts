@@ -4,6 +4,7 @@ import type { NetworkPolicy } from '@centaurus/api/networking/v1'
 import { LocalSets, type SetChanges } from './local-sets.ts'
 import { selectorTests } from './pod-selector.ts'
 import { PolicyWorld } from './policy-world.ts'
+import { ruleLooks } from './program.ts'
 import { RuleBook } from './rule-book.ts'
 
 const NAMESPACES = 20
@@ -118,5 +119,56 @@ describe('selectors asked', () => {
     })
     assert.equal(tests, 0)
     assert.deepEqual(changes, { sets: new Map(), pods: new Map(), unused: [] })
+  })
+})
+
+describe('a policy that changes', () => {
+  /** A pod that so many policies are for, each allowing another peer, beside as many policies for others. */
+  function createWorld(policies: number): { world: PolicyWorld; local: LocalSets } {
+    const world = new PolicyWorld({ tenant: 't', rules: new RuleBook() })
+    const local = new LocalSets(world)
+    for (let each = 0; each < policies; each++) {
+      for (const app of ['web', `other-${each}`]) world.setNetworkPolicy(allow(each, { app, port: 80 }))
+      const labels = { app: `peer-${each}` }
+      world.addIdentity({ id: 256 + each, namespace: 'shop', labels, keys: ['app'] })
+    }
+    local.setPod('web', { namespace: 'shop', labels: { app: 'web' }, ip: '10.244.0.2', namedPorts: [] })
+    local.takeChanges()
+    return { world, local }
+  }
+  const allow = (index: number, { app, port }: { app: string; port: number }): NetworkPolicy => ({
+    metadata: { namespace: 'shop', name: `${app}-${index}` },
+    spec: {
+      podSelector: { matchLabels: { app } },
+      ingress: [{ from: [{ podSelector: { matchLabels: { app: `peer-${index}` } } }], ports: [{ port }] }],
+    },
+  })
+
+  it('asks as many selectors and rules with a thousand policies for others as with ten', () => {
+    const asked = [10, 1_000].map((policies) => {
+      const { world, local } = createWorld(1)
+      for (let each = 0; each < policies; each++)
+        world.setNetworkPolicy(allow(each, { app: `another-${each}`, port: 80 }))
+      local.takeChanges()
+      const rules = ruleLooks.count
+      const { tests, changes } = count(() => {
+        world.setNetworkPolicy(allow(0, { app: 'web', port: 81 }))
+        return local.takeChanges()
+      })
+      assert.equal(changes.pods.size, 1)
+      return [tests, ruleLooks.count - rules]
+    })
+    assert.deepEqual(asked[1], asked[0])
+  })
+
+  it('looks at rules in proportion to those for the pod, not to their product with its peers', () => {
+    const looks = [50, 500].map((policies) => {
+      const { world, local } = createWorld(policies)
+      const before = ruleLooks.count
+      world.setNetworkPolicy(allow(0, { app: 'web', port: 81 }))
+      assert.equal(local.takeChanges().pods.size, 1)
+      return ruleLooks.count - before
+    })
+    assert.ok(looks[1]! <= 11 * looks[0]!, `${looks[1]} looks beside ${looks[0]}`)
   })
 })

@@ -45,9 +45,16 @@ interface Clause extends ProgramRule {
   readonly policy: number
   /** Ports by protocol, each with whether it is certain. */
   readonly spans: Readonly<Record<PortProtocol, readonly Span[]>>
-  /** Whether the peer is meant; changes with each list that is made. */
-  peer: Truth
 }
+
+/** A clause that means, or may mean, the peer that a list is made for. */
+interface Speaker {
+  readonly clause: Clause
+  readonly peer: Truth
+}
+
+/** How often a rule was looked at to make a list, for tests of what a change costs. */
+export const ruleLooks = { count: 0 }
 
 interface Span {
   readonly first: number
@@ -76,6 +83,8 @@ export class Program {
   /** All rules, in the order of the truths that {@link listFor} takes. */
   readonly rules: readonly ProgramRule[]
   readonly #clauses: readonly Clause[]
+  /** Those that are about every peer. */
+  readonly #always: readonly Speaker[]
   /** Rules that depend on the peer, with their place. */
   readonly #conditional: readonly (readonly [index: number, rule: PolicyRule])[]
   readonly #policies: readonly SelectedPolicy[]
@@ -93,9 +102,10 @@ export class Program {
       ...selection.baseline,
     ].entries()) {
       for (const rule of rules.rules)
-        clauses.push({ rule, match, order: clauses.length, policy, spans: spansOf(rule, namedPorts), peer: 'no' })
+        clauses.push({ rule, match, order: clauses.length, policy, spans: spansOf(rule, namedPorts) })
     }
     this.#clauses = clauses
+    this.#always = clauses.filter(({ rule }) => isAboutEverything(rule)).map((clause) => ({ clause, peer: 'yes' }))
     this.#firstPolicy = selection.admin.length
     this.#policies = selection.policies
     this.rules = this.#clauses
@@ -113,28 +123,25 @@ export class Program {
   listFor(signature: string): VerdictList {
     let list = this.#lists.get(signature)
     if (list === undefined) {
-      const signed = new Map(signature.split(',').map((part) => [Number.parseInt(part, 10), part.endsWith('?')]))
-      for (const [i, clause] of this.#clauses.entries()) {
-        const isDoubtful = signed.get(i)
-        clause.peer = isAboutEverything(clause.rule)
-          ? 'yes'
-          : isDoubtful === undefined
-            ? 'no'
-            : isDoubtful
-              ? 'maybe'
-              : 'yes'
-      }
-      list = this.#build()
+      list = this.#build([...this.#always, ...this.#speakersOf(signature)])
       this.#lists.set(signature, list)
     }
     return list
   }
 
+  #speakersOf(signature: string): Speaker[] {
+    const parts = signature.split(',').slice(0, -1) // each ends with a comma
+    return parts.map((part) => ({
+      clause: this.#clauses[Number.parseInt(part, 10)]!,
+      peer: part.endsWith('?') ? 'maybe' : 'yes',
+    }))
+  }
+
   /** Goes through the ports from bound to bound, so the cost is that of the bounds and of who speaks there, not of their product. */
-  #build(): VerdictList {
+  #build(speakers: readonly Speaker[]): VerdictList {
     const list: Segment[] = []
     for (const protocol of PROTOCOLS) {
-      const bounds = this.#findBounds(protocol)
+      const bounds = findBounds(speakers, protocol)
       const ports = [...bounds.keys()].sort((a, b) => a - b)
       const voices: Voices = { Admin: [], NetworkPolicy: [], Baseline: [] }
       for (const [i, firstPort] of ports.entries()) {
@@ -146,25 +153,6 @@ export class Program {
       }
     }
     return closeRest(list)
-  }
-
-  #findBounds(protocol: PortProtocol): Map<number, Bound> {
-    const bounds = new Map<number, Bound>([[0, { begins: [], ends: [] }]])
-    const at = (port: number): Bound => {
-      let bound = bounds.get(port)
-      if (bound === undefined) bounds.set(port, (bound = { begins: [], ends: [] }))
-      return bound
-    }
-    for (const clause of this.#clauses) {
-      if (clause.peer === 'no') continue
-      for (const { first, last, truth } of clause.spans[protocol]) {
-        const ruleTruth = bothHold(clause.peer, truth)
-        const voice = { clause, ruleTruth, truth: bothHold(clause.match, ruleTruth) }
-        at(first).begins.push(voice)
-        if (last < LAST_PORT) at(last + 1).ends.push(voice)
-      }
-    }
-    return bounds
   }
 
   #tierOf({ clause: { policy } }: Voice): Tier {
@@ -219,6 +207,25 @@ interface Bound {
   readonly begins: Voice[]
   /** Those that speak of ports below. */
   readonly ends: Voice[]
+}
+
+function findBounds(speakers: readonly Speaker[], protocol: PortProtocol): Map<number, Bound> {
+  const bounds = new Map<number, Bound>([[0, { begins: [], ends: [] }]])
+  const at = (port: number): Bound => {
+    let bound = bounds.get(port)
+    if (bound === undefined) bounds.set(port, (bound = { begins: [], ends: [] }))
+    return bound
+  }
+  ruleLooks.count += speakers.length
+  for (const { clause, peer } of speakers) {
+    for (const { first, last, truth } of clause.spans[protocol]) {
+      const ruleTruth = bothHold(peer, truth)
+      const voice = { clause, ruleTruth, truth: bothHold(clause.match, ruleTruth) }
+      at(first).begins.push(voice)
+      if (last < LAST_PORT) at(last + 1).ends.push(voice)
+    }
+  }
+  return bounds
 }
 
 function join(voices: Voice[], voice: Voice): void {
