@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { HeldSockets } from '@centaurus/network'
+import { CLUSTER_DNS } from './cluster-network.ts'
 import type { Home } from './home.ts'
 import { hasOwnNetwork, type Settings } from './settings.ts'
 
@@ -100,8 +102,9 @@ export function isMarkedReady(home: Home, name: DaemonName): boolean {
  * Starts `centaurus <name>` in the background, in a session of its own, with its output appended to its log. Does nothing when
  * its supervisor is there already.
  */
-export function startDaemon(home: Home, name: DaemonName): void {
+export async function startDaemon(home: Home, name: DaemonName): Promise<void> {
   if (isSupervised(home, name)) return
+  const sockets = name === 'network' ? await holdNameSockets() : undefined
   const log = openSync(logFile(home, name), 'a')
   try {
     const command = [
@@ -113,8 +116,14 @@ export function startDaemon(home: Home, name: DaemonName): void {
     ]
     const child = spawn(SUPERVISOR, command, {
       detached: true,
-      stdio: ['ignore', log, log],
-      env: { ...process.env, CENTAURUS_HOME: home.dir, NODE_ENV: 'production', CENTAURUS_DEBUG: '1' }, // nothing is frozen; faults are logged with their stacks
+      stdio: ['ignore', log, log, ...(sockets === undefined ? [] : [sockets.udp, sockets.tcp])],
+      env: {
+        ...process.env,
+        [NAME_SOCKETS]: sockets === undefined ? '' : 'held',
+        CENTAURUS_HOME: home.dir,
+        NODE_ENV: 'production',
+        CENTAURUS_DEBUG: '1', // nothing is frozen; faults are logged with their stacks
+      },
       cwd: home.dir,
     })
     if (child.pid === undefined) throw new Error(`Cannot start ${SUPERVISOR}`)
@@ -122,7 +131,27 @@ export function startDaemon(home: Home, name: DaemonName): void {
     writeRecord(supervisorFile(home, name), { name, pid: child.pid })
   } finally {
     closeSync(log)
+    for (const fd of Object.values(sockets ?? {})) closeSync(fd)
   }
+}
+
+/** Set when descriptors 3 and 4 are {@link inheritedNameSockets}. */
+const NAME_SOCKETS = 'CENTAURUS_NAME_SOCKETS'
+const DNS_PORT = 53
+
+/** The supervisor holds the sockets of names, so that pods' questions wait while the daemon is started again. Undefined: they can't be had, and the daemon says why. */
+async function holdNameSockets(): Promise<HeldSockets | undefined> {
+  const { holdSockets } = await import('@centaurus/network')
+  try {
+    return holdSockets(CLUSTER_DNS, DNS_PORT)
+  } catch {
+    return undefined
+  }
+}
+
+/** What the supervisor of this process holds; undefined: nothing. */
+export function inheritedNameSockets(env: NodeJS.ProcessEnv = process.env): HeldSockets | undefined {
+  return env[NAME_SOCKETS] === 'held' ? { udp: 3, tcp: 4 } : undefined
 }
 
 /** What follows its name on the command line. */

@@ -86,7 +86,7 @@ function daemonTask(home: Home, { name, helpers = [], title, waitUntilReady }: D
         // Without its supervisor nobody would bring it back: begin again with one. Containers go on meanwhile.
         if (!isSupervised(home, each)) await stopDaemon(home, each)
         since.set(each, logSize(home, each))
-        if (findDaemon(home, each) === undefined) startDaemon(home, each)
+        if (findDaemon(home, each) === undefined) await startDaemon(home, each)
         else running++
       }
       await waitUntilReady(since)

@@ -38,6 +38,7 @@ export {
 export { HOST_DEVICE, HOST_PEER } from './host/host-plan.ts'
 export { systemPodHost } from './host/pod-host.ts'
 export { findUplink, podMtuOf, type Uplink } from './host/uplink.ts'
+export { holdSockets, type HeldSockets } from './kernel/held-sockets.ts'
 export { createNodeBlocks, hostAddressOf, type AddressBlocks } from './ipam/address-blocks.ts'
 export { TRANSIT_CIDR } from './ipam/ipam.ts'
 export type {

@@ -7,7 +7,7 @@ import { openHostDataplane, startNetworkDaemon } from '@centaurus/network'
 import { containerdPaths, createCriRuntime } from '@centaurus/node'
 import { apiServersOf } from '../api-servers.ts'
 import { CLUSTER_DNS, CLUSTER_DOMAIN, POD_NETWORKS } from '../cluster-network.ts'
-import { markReady, registerDaemon } from '../daemons.ts'
+import { inheritedNameSockets, markReady, registerDaemon } from '../daemons.ts'
 import type { Home } from '../home.ts'
 import { pinFolder, programsFolder } from '../host-network.ts'
 import { createLogger } from '../logger.ts'
@@ -66,7 +66,7 @@ export async function runNetworkOf(home: Home, { nodeName, node, proxy, runtimeE
     localSocket: networkSocket(home),
     podNetworks: POD_NETWORKS,
     serviceCIDRs: () => (registry.synced ? serviceNetworksOf(registry.list()) : undefined),
-    dns: { address: CLUSTER_DNS, domain: CLUSTER_DOMAIN },
+    dns: { address: CLUSTER_DNS, domain: CLUSTER_DOMAIN, sockets: inheritedNameSockets() },
     listSandboxes: async () => new Set((await runtime.listSandboxes()).map(({ id }) => id)),
     openDataplane: (host) =>
       openHostDataplane(host, {

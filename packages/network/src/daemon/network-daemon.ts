@@ -13,6 +13,7 @@ import { ensureHostNetwork, type HostNetwork, type HostNetworkOptions } from '..
 import { HOST_DEVICE } from '../host/host-plan.ts'
 import { systemPodHost } from '../host/pod-host.ts'
 import { createNodeBlocks } from '../ipam/address-blocks.ts'
+import type { HeldSockets } from '../kernel/held-sockets.ts'
 import { PolicyReporter } from '../policy-report/policy-reporter.ts'
 import { reportTenant } from '../policy-report/report-tenant.ts'
 import { TRANSIT_CIDR } from '../ipam/ipam.ts'
@@ -52,7 +53,12 @@ export interface NetworkDaemonOptions {
   readonly podNetworks: readonly string[]
   /** Where addresses of Services are; undefined: not known yet. */
   readonly serviceCIDRs: () => readonly string[] | undefined
-  readonly dns: { readonly address: string; readonly domain: string }
+  readonly dns: {
+    readonly address: string
+    readonly domain: string
+    /** Held by who started this process: questions wait in them until it answers. */
+    readonly sockets?: HeldSockets | undefined
+  }
   /** Ids of the runtime's sandboxes; undefined: it does not say. */
   readonly listSandboxes: () => Promise<ReadonlySet<string> | undefined>
   /** Loads the programs and attaches them to the host's devices; rejects with what to do when this kernel can't. */
@@ -93,7 +99,7 @@ export async function startNetworkDaemon(options: NetworkDaemonOptions): Promise
     const podCIDR = await waitForBlock(view, { clock, signal: stop.signal })
     problem = () => 'The API has not said yet which addresses Services have'
     while (options.serviceCIDRs() === undefined) await clock.sleep(LOOK_MS, { signal: stop.signal })
-    const started = await startOnHost(options, { view, podCIDR, closers })
+    const started = await startOnHost(options, { view, podCIDR, closers, signal: stop.signal })
     problem = started.problem
     while (problem() !== undefined) await clock.sleep(LOOK_MS, { signal: stop.signal })
     logger.info('The pod network is ready', { node: nodeName, podCIDR })
@@ -124,11 +130,13 @@ interface OnHost {
   readonly podCIDR: string
   /** What is started is added. */
   readonly closers: (() => Promise<void> | void)[]
+  /** Aborts when the daemon stops. */
+  readonly signal: AbortSignal
 }
 
 async function startOnHost(
   options: NetworkDaemonOptions,
-  { view, podCIDR, closers }: OnHost,
+  { view, podCIDR, closers, signal }: OnHost,
 ): Promise<{ problem(): string | undefined }> {
   const { clock, random, logger, dns } = options
   const reporter = new PolicyReporter(options)
@@ -189,7 +197,7 @@ async function startOnHost(
   // ports that were open before are in the table again
   await ensureHostNetwork({ ...hostOptions, hostPorts: attachments.listHostPorts() })
   networks.start()
-  const names = await startServers(options, { closers, attachments, sources, metrics, networks, nodeIP })
+  const names = await startServers(options, { closers, attachments, sources, metrics, networks, nodeIP, signal })
   dnsCounters = names.counters
   return { problem: () => networks.problem }
 }
@@ -211,7 +219,7 @@ function createAttachments(
     podCIDR,
     networks,
     podMtu,
-  }: Omit<OnHost, 'closers'> & { readonly networks: PodNetworks; readonly podMtu: () => number },
+  }: Pick<OnHost, 'view' | 'podCIDR'> & { readonly networks: PodNetworks; readonly podMtu: () => number },
 ): PodAttachments {
   return new PodAttachments({
     source: createPodSource(networks),
@@ -234,7 +242,7 @@ function createAttachments(
 
 function hostOptionsOf(
   { podNetworks, serviceCIDRs, stateDir }: NetworkDaemonOptions,
-  { view, podCIDR }: Omit<OnHost, 'closers'>,
+  { view, podCIDR }: Pick<OnHost, 'view' | 'podCIDR'>,
 ): HostNetworkOptions {
   const nodeAddress = view.ownNode === undefined ? undefined : internalAddressOf(view.ownNode)
   return {
@@ -275,11 +283,12 @@ interface Servers {
   readonly metrics: ReturnType<typeof createNetworkMetrics>
   readonly networks: PodNetworks
   readonly nodeIP: () => string
+  readonly signal: AbortSignal
 }
 
 async function startServers(
   options: NetworkDaemonOptions,
-  { closers, attachments, sources, metrics, networks, nodeIP }: Servers,
+  { closers, attachments, sources, metrics, networks, nodeIP, signal }: Servers,
 ): Promise<ClusterDns> {
   const { cniSocket, localSocket, informers, client, dns, clock, random, logger } = options
   keepEgress(options, { closers, sources, nodeIP })
@@ -303,10 +312,11 @@ async function startServers(
     logger,
   })
   closers.push(() => cni.close())
+  // until then nobody is known and nothing found; questions wait
+  await sources.view.whenSynced(signal)
   const names = await startClusterDns({
     informers,
-    address: dns.address,
-    domain: dns.domain,
+    ...dns,
     client,
     clientAt: (address) => findDnsClient(sources, address),
     clock,

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { systemRandom, type Clock, type Logger, type Random } from '@centaurus/base'
 import type { Client, InformerFactory } from '@centaurus/client'
+import type { HeldSockets } from '../kernel/held-sockets.ts'
 import { parseUpstream, type DnsUpstream } from './addresses.ts'
 import { createDnsCounters, type DnsCounters } from './counters.ts'
 import { createDnsScopes, type DnsClient } from './dns-client.ts'
@@ -22,6 +23,8 @@ export interface ClusterDnsOptions {
   readonly address: string
   /** Default 53. */
   readonly port?: number | undefined
+  /** Of that address and port, if somebody holds them. */
+  readonly sockets?: HeldSockets | undefined
   readonly domain: string
   /** The pod at an address of this host. */
   readonly clientAt: (address: string) => DnsClient | undefined
@@ -54,7 +57,7 @@ export async function startClusterDns(options: ClusterDnsOptions): Promise<Clust
 
 /** The same on an address that the host has already. */
 export async function serveClusterDns(options: ClusterDnsOptions): Promise<ClusterDns> {
-  const { informers, address, port, domain, clientAt, clock, random = systemRandom, logger, client } = options
+  const { informers, address, port, sockets, domain, clientAt, clock, random = systemRandom, logger, client } = options
   const counters = createDnsCounters()
   const lookups = createDnsLookups(informers, clock)
   const forwarder = new Forwarder({ clock, random, counters })
@@ -78,7 +81,7 @@ export async function serveClusterDns(options: ClusterDnsOptions): Promise<Clust
     counters,
     logger,
   })
-  const server = await startDnsServer({ address, port, responder, counters, logger })
+  const server = await startDnsServer({ address, port, sockets, responder, counters, logger })
   return {
     counters,
     port: server.port,

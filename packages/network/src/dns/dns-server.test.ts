@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
+import { spawn, type StdioOptions } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { Resolver } from 'node:dns/promises'
+import { once } from 'node:events'
+import { closeSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { describe, it, type TestContext } from 'node:test'
 import { decode, encode } from 'dns-packet'
 import { silentLogger } from '@centaurus/base'
+import { holdSockets } from '../kernel/held-sockets.ts'
 import { startDnsServer, type DnsServer } from './dns-server.ts'
 import { questionBytes } from './testing/messages.ts'
 import { createTestResponder, type TestResponder, type TestResponderOptions } from './testing/responder.ts'
@@ -133,5 +137,44 @@ describe('the DNS server', () => {
     await Promise.race(sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve))))
     assert.equal(counters.connectionsRefused, 1)
     for (const socket of sockets) socket.destroy()
+  })
+})
+
+describe('sockets that somebody holds', () => {
+  const NAME = 'svc1.testns.svc.cluster.local'
+  const PORT = 45_353
+  const SERVER = new URL('testing/held-server.ts', import.meta.url).pathname
+
+  function askUdp(t: TestContext): Promise<unknown> {
+    const socket = createSocket('udp4')
+    t.after(() => socket.close())
+    socket.send(questionBytes(NAME), PORT, '127.0.0.1')
+    return once(socket, 'message').then(([message]) => decode(message as Buffer).answers?.length)
+  }
+
+  function askTcp(t: TestContext): Promise<unknown> {
+    const socket = connect(PORT, '127.0.0.1')
+    t.after(() => socket.destroy())
+    const question = questionBytes(NAME)
+    socket.write(Buffer.concat([Buffer.of(0, question.byteLength), question]))
+    return once(socket, 'data').then(([data]) => decode((data as Buffer).subarray(2)).answers?.length)
+  }
+
+  it('keep questions while nobody reads them, also of a server that was killed, and the next one answers', async (t) => {
+    const held = holdSockets('127.0.0.1', PORT)
+    t.after(() => Object.values(held).forEach((fd) => closeSync(fd)))
+    assert.throws(() => holdSockets('127.0.0.1', PORT), /Cannot bind port 45353 of 127.0.0.1/)
+    for (const _ of ['first', 'second']) {
+      const asked = [askUdp(t), askTcp(t)]
+      const stdio: StdioOptions = ['ignore', 'pipe', 'inherit', held.udp, held.tcp]
+      const server = spawn(process.execPath, [SERVER], { stdio })
+      assert.deepEqual(await Promise.all(asked), [1, 1])
+      server.kill('SIGKILL')
+      await once(server, 'close')
+    }
+  })
+
+  it('may be of an address that is not there yet', () => {
+    for (const fd of Object.values(holdSockets('192.0.2.53', PORT))) closeSync(fd)
   })
 })

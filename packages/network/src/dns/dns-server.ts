@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo } from 'node:dgram'
 import { createServer, type Socket as TcpSocket } from 'node:net'
 import type { Logger } from '@centaurus/base'
+import type { HeldSockets } from '../kernel/held-sockets.ts'
 import type { DnsCounters } from './counters.ts'
 import type { Responder } from './responder.ts'
 
@@ -8,6 +9,8 @@ export interface DnsServerOptions {
   /** Address to listen on; the port is 53 unless told otherwise. */
   readonly address: string
   readonly port?: number | undefined
+  /** Bound already, and held by others as well: what waits in them is answered first. Address and port are theirs then. */
+  readonly sockets?: HeldSockets | undefined
   readonly responder: Pick<Responder, 'respond'>
   readonly counters: DnsCounters
   readonly logger: Logger
@@ -45,12 +48,12 @@ export async function startDnsServer(options: DnsServerOptions): Promise<DnsServ
     } catch (error) {
       await udp.close()
       // a port that the kernel chose for UDP may be another's for TCP
-      if (wanted !== 0 || attempt === BIND_ATTEMPTS_MAX) throw error
+      if (wanted !== 0 || options.sockets !== undefined || attempt === BIND_ATTEMPTS_MAX) throw error
     }
   }
 }
 
-async function listenUdp({ address, responder, logger }: DnsServerOptions, port: number): Promise<DnsServer> {
+async function listenUdp({ address, sockets, responder, logger }: DnsServerOptions, port: number): Promise<DnsServer> {
   const udp = createSocket({ type: 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES, lookup: addressItself })
   const ignore = (): void => {} // a client that went away
   let isOpen = true
@@ -66,11 +69,13 @@ async function listenUdp({ address, responder, logger }: DnsServerOptions, port:
   }
   await new Promise<void>((resolve, reject) => {
     udp.once('error', reject)
-    udp.bind(port, address, () => {
+    const bound = (): void => {
       udp.off('error', reject)
       udp.on('error', (error) => logger.warn('Lost a DNS packet', { error }))
       resolve()
-    })
+    }
+    if (sockets === undefined) udp.bind(port, address, bound)
+    else udp.bind({ fd: sockets.udp }, bound)
   })
   return {
     port: udp.address().port,
@@ -92,7 +97,7 @@ function addressItself(
 }
 
 async function listenTcp(options: DnsServerOptions, port: number): Promise<Pick<DnsServer, 'close'>> {
-  const { counters, address } = options
+  const { counters, address, sockets: held } = options
   const sockets = new Set<TcpSocket>()
   const countOf = new Map<string, number>()
   const tcp = createServer((socket) => {
@@ -114,7 +119,8 @@ async function listenTcp(options: DnsServerOptions, port: number): Promise<Pick<
   })
   tcp.maxConnections = TCP_CONNECTIONS_MAX
   tcp.on('drop', () => counters.connectionsRefused++)
-  await new Promise<void>((resolve, reject) => tcp.once('error', reject).listen(port, address, resolve))
+  const place = held === undefined ? { port, host: address } : { fd: held.tcp }
+  await new Promise<void>((resolve, reject) => tcp.once('error', reject).listen(place, resolve))
   return {
     close: () =>
       new Promise<void>((resolve) => {

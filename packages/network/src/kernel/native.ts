@@ -48,6 +48,8 @@ interface LibC {
   readonly munmap: (address: Pointer, length: number) => number
   readonly setns: (fd: number, type: number) => number
   readonly socket: (domain: number, type: number, protocol: number) => number
+  readonly bind: (fd: number, address: Uint8Array, length: number) => number
+  readonly listen: (fd: number, backlog: number) => number
   readonly setsockopt: (fd: number, level: number, option: number, value: Uint8Array, length: number) => number
   /** On another thread, since the kernel may take its time. Resolves with the result; what went wrong is not known. */
   readonly send: (fd: number, data: Uint8Array, length: number, flags: number) => Promise<number>
@@ -119,6 +121,8 @@ function bindLibC(): LibC {
     munmap: bind('int munmap(uintptr_t address, size_t length)'),
     setns: bind('int setns(int fd, int type)'),
     socket: bind('int socket(int domain, int type, int protocol)'),
+    bind: bind('int bind(int fd, void *address, uint32_t length)'),
+    listen: bind('int listen(int fd, int backlog)'),
     setsockopt: bind('int setsockopt(int fd, int level, int option, void *value, uint32_t length)'),
     send: promisify(send.async) as LibC['send'],
     sendNow: send as unknown as LibC['sendNow'],
