@@ -63,10 +63,18 @@ export class AttachmentStore {
     return { records, damaged }
   }
 
+  /** What a failure leaves is what was before. */
   async put(record: AttachmentRecord): Promise<void> {
     const file = this.#fileOf(record.device)
-    await writeFile(`${file}.tmp`, `${JSON.stringify({ version: FILE_VERSION, ...record })}\n`, { mode: 0o600 })
-    await rename(`${file}.tmp`, file)
+    try {
+      await writeFile(`${file}.tmp`, `${JSON.stringify({ version: FILE_VERSION, ...record })}\n`, { mode: 0o600 })
+      await rename(`${file}.tmp`, file)
+    } catch (cause) {
+      await rm(`${file}.tmp`, { force: true }).catch(() => {}) // the next start does it
+      const isFull = ['ENOSPC', 'EDQUOT'].includes((cause as NodeJS.ErrnoException).code ?? '')
+      const advice = isFull ? ': its disk is full; make room there' : ''
+      throw new Error(`Cannot write down a pod's network in "${this.#dir}"${advice}`, { cause })
+    }
   }
 
   async remove(device: string): Promise<void> {

@@ -279,10 +279,21 @@ export class PodAttachments {
     const releasedAtMs = clock.now()
     const record: ReleasedAddresses = { phase: 'released', device, vni, routeDomain, ip, hostIP, releasedAtMs }
     const wasUsed = phase === 'ready'
-    await (wasUsed ? store.put(record) : store.remove(device))
+    if (wasUsed) await this.#noteRelease(record)
+    else await store.remove(device)
     this.#attachments.delete(device)
     if (wasUsed) this.#resting.set(device, record)
     this.#ipam.release(attachment, wasUsed ? ADDRESS_REST_MS : 0)
+  }
+
+  /** Without it, as on a full disk, the file says what it said: whoever starts next finds that the pod is gone, and lets its addresses rest from then on. */
+  async #noteRelease(record: ReleasedAddresses): Promise<void> {
+    const { store, logger } = this.#deps
+    try {
+      await store.put(record)
+    } catch (error) {
+      logger.warn('Could not write down that a pod is detached', { device: record.device, error })
+    }
   }
 
   async #undoAll(attachments: readonly Attachment[]): Promise<void> {
