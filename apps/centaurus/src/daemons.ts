@@ -110,6 +110,7 @@ export async function startDaemon(home: Home, name: DaemonName): Promise<void> {
     const command = [
       process.execPath,
       ...process.execArgv,
+      ...NODE_FLAGS[name],
       join(import.meta.dirname, 'main.ts'),
       name,
       ...ARGUMENTS[name],
@@ -152,6 +153,14 @@ async function holdNameSockets(): Promise<HeldSockets | undefined> {
 /** What the supervisor of this process holds; undefined: nothing. */
 export function inheritedNameSockets(env: NodeJS.ProcessEnv = process.env): HeldSockets | undefined {
   return env[NAME_SOCKETS] === 'held' ? { udp: 3, tcp: 4 } : undefined
+}
+
+/** Every host has a network daemon, and little that it makes is short-lived: without a limit the young generation of its heap is a fifth of all its memory. */
+const NODE_FLAGS: Readonly<Record<DaemonName, readonly string[]>> = {
+  'control-plane': [],
+  node: [],
+  network: ['--max-semi-space-size=2'],
+  'gateway-server': [],
 }
 
 /** What follows its name on the command line. */
