@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The last steps of a packet that may pass; each returns the program's verdict. */
 #pragma once
+#include "clock.h"
 #include "conntrack.h"
 #include "fragments.h"
 #include "overlay.h"
 #include "service.h"
+
+/* What a pod may get at once after a pause. Long, since TCP pauses for 200 ms when a whole flight is lost, and must make up for it. */
+#define INGRESS_BURST MILLISECONDS(400)
+#define INGRESS_BURST_BYTES_SHIFT 18
+/* Marked packets of flows that understand it pass so far beyond. */
+#define INGRESS_DEBT MILLISECONDS(10)
+#define INGRESS_DEBT_BYTES_SHIFT 17
 
 /* Where an address leads. */
 enum place { PLACE_POD, PLACE_NODE, PLACE_HOST, PLACE_WORLD, PLACE_NOWHERE };
@@ -44,15 +52,66 @@ inlined int find_route(__u32 domain, __be32 block, struct destination *destinati
 	return 1;
 }
 
+/* What the pod's device gets, as many packets as a large one is cut into. */
+inlined __u32 bytes_for_pod(context *ctx, const struct flow *flow)
+{
+#ifdef HOOK_XDP
+	return context_length(ctx);
+#else
+	__u32 segments = ctx->gso_segs;
+
+	return ctx->len + (segments > 1 ? (segments - 1) * (flow->l4 + sizeof(struct tcphdr)) : 0);
+#endif
+}
+
+/*
+ * The limit of what a pod gets. Nothing waits here: a bucket that may be overdrawn by one packet, so that large ones cost what they are, and is long enough for a
+ * TCP that has lost a whole flight. Who understands marks is told first. Returns a drop reason.
+ */
+static __noinline int spend(context *ctx, struct flow *flow, __u32 shaper)
+{
+	struct shaper_clock *clock = bpf_map_lookup_elem(&shaper_clocks, &shaper);
+	__u64 now = clock_now(), cost, burst, over;
+	__u8 ecn;
+	int reason;
+
+	if (!flow || !clock || shaper >= SHAPERS_MAX)
+		return DROP_NONE;
+	ecn = flow->tos & ECN_MASK;
+	cost = shaping.shapers[shaper].ingress_cost;
+	burst = at_least(INGRESS_BURST, cost, INGRESS_BURST_BYTES_SHIFT);
+	over = ahead(read_clock(&clock->ingress), now);
+	if (over && (!ecn || over > at_least(INGRESS_DEBT, cost, INGRESS_DEBT_BYTES_SHIFT)))
+		return DROP_INGRESS_BANDWIDTH;
+	if (over && ecn != ECN_CE) {
+		reason = write_ecn(ctx, flow, ECN_CE);
+		if (reason != DROP_NONE)
+			return reason;
+	}
+	advance(&clock->ingress, now > burst ? now - burst : 0, cost_of(cost, bytes_for_pod(ctx, flow)));
+	return DROP_NONE;
+}
+
+inlined int limit_ingress(context *ctx, struct flow *flow, const struct endpoint *pod)
+{
+	__u32 shaper = pod->shaper;
+
+	return shaper < SHAPERS_MAX && shaping.shapers[shaper].ingress_cost ? spend(ctx, flow, shaper) : DROP_NONE;
+}
+
 #ifndef HOOK_XDP
 /* Device at whose ingress a pod's packets are; XDP hands frames to the host's end of the veth, which is the same to the pod. */
 inlined int deliver_to_pod(context *ctx, struct flow *flow, const struct endpoint *pod, int is_ingress)
 {
 	__u32 ifindex = pod->ifindex;
-	int reason = write_ethernet(ctx, pod->mac);
+	int reason = limit_ingress(ctx, flow, pod);
 
+	if (reason == DROP_NONE)
+		reason = write_ethernet(ctx, pod->mac);
 	if (reason != DROP_NONE)
 		return DROP(ctx, flow, reason, INGRESS);
+	/* Whose it was is no matter of the pod that gets it. */
+	ctx->queue_mapping = 0;
 	note_target(ifindex);
 	if (!is_ingress)
 		return bpf_redirect(ifindex, 0);

@@ -89,6 +89,8 @@ inlined int send_to_node(context *ctx, struct flow *flow, const struct endpoint 
 		.vni = flow->vni,
 		.identity = flow->identity,
 		.is_isolated = !!(policy_set_of(pod->policy_set)->flags & SET_EGRESS_ISOLATED),
+		.dscp = shaping.levels[level_of(pod->shaper)].dscp,
+		.has_dscp = 1,
 	};
 	int reason;
 
@@ -204,6 +206,17 @@ inlined int route_packet(context *ctx, struct flow *flow, const struct endpoint 
 	return send(ctx, flow, pod, &to);
 }
 
+/* So that an uplink knows whose the packet is, whatever its headers say there. The mapping outlives the host's stack, and no queue has such a number. */
+inlined void name_shaper(context *ctx, const struct endpoint *pod)
+{
+	__u16 mapping = SHAPER_TAG | (pod->shaper ? pod->shaper : DEFAULT_LEVEL + 1);
+
+	ctx->queue_mapping = mapping;
+#ifdef TRACE
+	trace.mapping = mapping;
+#endif
+}
+
 inlined int is_same_mac(const __u8 *a, const __u8 *b)
 {
 	int differs = 0;
@@ -248,6 +261,7 @@ int from_pod(context *ctx)
 		return DROP(ctx, &flow, DROP_UNKNOWN_DEVICE, EGRESS);
 	flow.vni = pod->vni;
 	flow.identity = pod->identity;
+	name_shaper(ctx, pod);
 	eth = context_see(ctx, 0, &copy, sizeof(copy));
 	if (!eth)
 		return DROP(ctx, &flow, DROP_TRUNCATED, EGRESS);

@@ -94,6 +94,9 @@ struct trace {
 	/* Where a redirect leads; which device the packet is said to have come in by (0: believe the context). */
 	__u32 target;
 	__u32 device;
+	/* Whose the packet is said to be (to_uplink), or what from_pod said; the time in nanoseconds (0: the kernel's). */
+	__u32 mapping;
+	__u64 now;
 };
 volatile struct trace trace SEC(".data.trace");
 #define COUNT_LOOKUP() (trace.lookups++)

@@ -55,6 +55,9 @@ struct tunnel {
 	__u32 vni;
 	__u32 identity;
 	__u8 is_isolated;
+	/* Of a pod's level; what it says itself is for the network that it thinks to be in. Without: what the host says. */
+	__u8 has_dscp;
+	__u8 dscp;
 };
 
 inlined __u16 flow_hash(const struct flow *flow)
@@ -78,8 +81,8 @@ inlined void fill_tunnel_header(struct tunnel_header *header, const struct flow 
 	__builtin_memset(header, 0, sizeof(*header));
 	header->ip.version = 4;
 	header->ip.ihl = 5;
-	/* RFC 6040, normal mode; DSCP as the pod set it. */
-	header->ip.tos = flow->tos;
+	/* RFC 6040, normal mode. */
+	header->ip.tos = tunnel->has_dscp ? tunnel->dscp << 2 | (flow->tos & ECN_MASK) : flow->tos;
 	/* More than a packet can say is a packet that will be cut: the length is then the segments' matter. */
 	header->ip.tot_len = length > 0xffff ? 0 : bpf_htons(length);
 	header->ip.frag_off = bpf_htons(0x4000);

@@ -138,8 +138,10 @@ inlined int may_send_to_pod(const struct arrival *arrival, const struct flow *fl
 inlined int hand_to_pod(context *ctx, struct flow *flow, const struct endpoint *pod)
 {
 #ifdef HOOK_XDP
-	int reason = write_ethernet(ctx, pod->mac);
+	int reason = limit_ingress(ctx, flow, pod);
 
+	if (reason == DROP_NONE)
+		reason = write_ethernet(ctx, pod->mac);
 	if (reason != DROP_NONE)
 		return DROP(ctx, flow, reason, INGRESS);
 	note_target(pod->ifindex);

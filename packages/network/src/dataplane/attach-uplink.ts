@@ -21,6 +21,7 @@ export function attachUplink(
   const { ifindex, mode } = uplink
   const xdp: Attachment = { program: 'from_uplink_xdp', hook: 'xdp', ifindex }
   attachments.attach({ program: 'from_uplink', hook: 'tcx-ingress', ifindex })
+  attachments.attach({ program: 'to_uplink', hook: 'tcx-egress', ifindex })
   if (mode === 'tcx' || (mode === 'auto' && isVirtual(ifindex))) {
     attachments.detach(xdp)
     return

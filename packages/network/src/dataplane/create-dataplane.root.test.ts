@@ -59,6 +59,7 @@ if (!isInNamespaces()) {
         'from_loopback@tcx-egress@1',
         `from_pod@tcx-ingress@${pod}`,
         `from_uplink@tcx-ingress@${up}`,
+        `to_uplink@tcx-egress@${up}`,
       ])
       assert.equal(hasXdp('up'), false, 'a virtual device keeps its large packets')
       dataplane.close()
@@ -102,8 +103,8 @@ if (!isInNamespaces()) {
     it('leaves devices that are no longer uplinks', () => {
       createDataplane({ ...options, uplinks: [{ ifindex: devices['other']! }] }).close()
       assert.deepEqual(
-        pins().filter((name) => name.startsWith('from_uplink')),
-        [`from_uplink@tcx-ingress@${devices['other']}`],
+        pins().filter((name) => name.includes('_uplink')),
+        [`from_uplink@tcx-ingress@${devices['other']}`, `to_uplink@tcx-egress@${devices['other']}`],
       )
     })
 
@@ -111,8 +112,11 @@ if (!isInNamespaces()) {
       const dataplane = createDataplane(options)
       const moved = { ...options, nodeIP: '192.168.77.9', uplinks: [{ ifindex: devices['other']! }] }
       dataplane.setHost(moved)
-      const attached = dataplane.listAttachments().filter(({ program }) => program === 'from_uplink')
-      assert.deepEqual(attached, [{ program: 'from_uplink', hook: 'tcx-ingress', ifindex: devices['other'] }])
+      const attached = dataplane.listAttachments().filter(({ program }) => program.endsWith('_uplink'))
+      assert.deepEqual(attached, [
+        { program: 'from_uplink', hook: 'tcx-ingress', ifindex: devices['other'] },
+        { program: 'to_uplink', hook: 'tcx-egress', ifindex: devices['other'] },
+      ])
       dataplane.setHost(options)
       assert.ok(pins().includes(`from_uplink@tcx-ingress@${devices['up']}`))
       dataplane.close()

@@ -6,7 +6,14 @@ import { closeFd, openPinned, pinObject } from '../kernel/bpf-syscall.ts'
 import { DataplaneError } from '../kernel/dataplane-error.ts'
 
 /** Programs, each in an object file of its name. */
-export const PROGRAM_NAMES = ['from_pod', 'from_host', 'from_loopback', 'from_uplink', 'from_uplink_xdp'] as const
+export const PROGRAM_NAMES = [
+  'from_pod',
+  'from_host',
+  'from_loopback',
+  'from_uplink',
+  'from_uplink_xdp',
+  'to_uplink',
+] as const
 export type ProgramName = (typeof PROGRAM_NAMES)[number]
 
 export interface OpenProgramsOptions {

@@ -13,6 +13,8 @@ export interface TestRun {
   /** What the program returned. */
   readonly result: number
   readonly frame: Buffer
+  /** The context as the program left it; empty when none was given. */
+  readonly context: Buffer
 }
 
 /** Runs a program on a frame, without a device (BPF_PROG_TEST_RUN). */
@@ -20,6 +22,7 @@ export function testRunProgram(programFd: number, options: TestRunOptions): Test
   const output = Buffer.alloc(options.frame.length + GROWTH_BYTES)
   const input = Buffer.from(options.frame)
   const context = options.context
+  const contextAfter = Buffer.alloc(context?.length ?? 0)
   const { attributes } = requireBpf(`run a program on a frame of ${input.length} bytes`, 'testRun', [
     [0, 4, programFd],
     [8, 4, input.length],
@@ -28,10 +31,13 @@ export function testRunProgram(programFd: number, options: TestRunOptions): Test
     [24, 8, output],
     [32, 4, 1],
     [40, 4, context?.length ?? 0],
+    [44, 4, contextAfter.length],
     [48, 8, context ?? 0n],
+    [56, 8, context === undefined ? 0n : contextAfter],
   ])
   return {
     result: attributes.getInt32(4, true),
     frame: output.subarray(0, attributes.getUint32(12, true)),
+    context: contextAfter,
   }
 }

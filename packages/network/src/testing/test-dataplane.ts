@@ -22,7 +22,8 @@ import { openRingBuffer } from '../kernel/ring-buffer.ts'
 import { mapSharedMemory } from '../kernel/shared-memory.ts'
 import { ctEntry, ctKey, type CtEntryRecord } from '../layouts/layouts.ts'
 import { DROP_REASONS, type DropReason } from '../layouts/reasons.ts'
-import { struct, u32 } from '../layouts/struct.ts'
+import { SHAPER_TAG } from '../layouts/shaping.ts'
+import { struct, u32, u64 } from '../layouts/struct.ts'
 
 /** The host that programs believe to be on, unless told otherwise: the first of `planHost`. */
 export const TEST_HOST: HostFacts = {
@@ -41,6 +42,16 @@ export interface TestRunOptions {
   readonly segmentBytes?: number
   /** XDP: the frame's buffer has so many bytes in its first piece, and the rest in others. From Linux 6.18 on; EINVAL before. */
   readonly firstPieceBytes?: number
+  /** Whose it is said to be at an uplink: a shaper's number; absent: the host's own. */
+  readonly shaper?: number
+  /** What the clock shows, nanoseconds; absent: the kernel's own. */
+  readonly nowNs?: bigint
+  /** Departure that the socket asked for, nanoseconds. */
+  readonly askedNs?: bigint
+  /** Length of all segments on the wire, and their number: as of a large packet whose payload is not there. At most 65,536. */
+  readonly wireBytes?: number
+  readonly segments?: number
+  readonly priority?: number
 }
 
 export interface TestVerdict {
@@ -56,6 +67,11 @@ export interface TestVerdict {
   readonly frame: Buffer
   /** Look-ups in hash tables and tries; accounts are not counted. */
   readonly lookups: number
+  /** Whose it was said to be, by from_pod; 0: nobody's. */
+  readonly shaper: number
+  /** When it departs; 0n: at once. */
+  readonly departureNs: bigint
+  readonly priority: number
 }
 
 export interface TestDataplane {
@@ -85,8 +101,16 @@ export interface FlowRecord {
 }
 
 /** `struct trace` of bpf/maps.h. */
-const trace = struct('trace', { lookups: u32, reason: u32, rule: u32, target: u32, device: u32 })
-const QUIET = { lookups: 0, reason: 0, rule: 0, target: 0, device: 0 }
+const trace = struct('trace', {
+  lookups: u32,
+  reason: u32,
+  rule: u32,
+  target: u32,
+  device: u32,
+  mapping: u32,
+  now: u64,
+})
+const QUIET = { lookups: 0, reason: 0, rule: 0, target: 0 }
 
 /** Objects stay from run to run, a folder for each version of the sources. */
 const OBJECTS = join(import.meta.dirname, '../../../../build/bpf')
@@ -112,12 +136,17 @@ export async function openTestDataplane(
       return tables
     },
     run(name, frame, runOptions = {}) {
-      trace.write(view, 0, { ...QUIET, device: runOptions.ifindex ?? defaultDevice(name, host) })
+      trace.write(view, 0, {
+        ...QUIET,
+        device: runOptions.ifindex ?? defaultDevice(name, host),
+        mapping: runOptions.shaper === undefined ? 0 : SHAPER_TAG | runOptions.shaper,
+        now: runOptions.nowNs ?? 0n,
+      })
       const isXdp = name === 'from_uplink_xdp'
       const pieces = encodePieces(runOptions)
       const context = isXdp ? pieces : { context: encodeContext(runOptions) }
       const run = testRunProgram(programs.programFd(name), { frame, ...context })
-      const { lookups, reason, rule, target } = trace.read(view, 0)
+      const { lookups, reason, rule, target, mapping } = trace.read(view, 0)
       const verdict = readVerdict(name, run.result)
       return {
         verdict,
@@ -126,6 +155,9 @@ export async function openTestDataplane(
         target: verdict === 'redirect' ? target : 0,
         frame: run.frame,
         lookups,
+        shaper: mapping & ~SHAPER_TAG,
+        departureNs: isXdp ? 0n : run.context.readBigUInt64LE(SK_BUFF_TSTAMP),
+        priority: isXdp ? 0 : run.context.readUInt32LE(SK_BUFF_PRIORITY),
       }
     },
     readDrops: () => ring.read().map(decodeDrop),
@@ -159,15 +191,22 @@ function defaultDevice(name: ProgramName, host: HostFacts): number {
 
 /** Source: include/uapi/linux/bpf.h, `struct __sk_buff`. */
 const SK_BUFF_BYTES = 192
+const SK_BUFF_PRIORITY = 32
 const SK_BUFF_INGRESS_IFINDEX = 36
+const SK_BUFF_TSTAMP = 152
+const SK_BUFF_WIRE_LEN = 160
 const SK_BUFF_GSO_SEGS = 164
 const SK_BUFF_GSO_SIZE = 176
 
-function encodeContext({ forwardedFrom = 0, segmentBytes = 0 }: TestRunOptions): Buffer {
+function encodeContext(options: TestRunOptions): Buffer {
+  const { forwardedFrom = 0, segmentBytes = 0, segments = segmentBytes === 0 ? 0 : 1 } = options
   const context = Buffer.alloc(SK_BUFF_BYTES)
+  context.writeUInt32LE(options.priority ?? 0, SK_BUFF_PRIORITY)
   context.writeUInt32LE(forwardedFrom, SK_BUFF_INGRESS_IFINDEX)
+  context.writeBigUInt64LE(options.askedNs ?? 0n, SK_BUFF_TSTAMP)
+  context.writeUInt32LE(options.wireBytes ?? 0, SK_BUFF_WIRE_LEN)
   context.writeUInt32LE(segmentBytes, SK_BUFF_GSO_SIZE)
-  context.writeUInt32LE(segmentBytes === 0 ? 0 : 1, SK_BUFF_GSO_SEGS)
+  context.writeUInt32LE(segments, SK_BUFF_GSO_SEGS)
   return context
 }
 
