@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What shaping is made of: docs/qos.md. A clock says when what was accepted so far will have been sent; each packet moves it on by what it costs. Times here are in
+ * What shaping is made of: docs/shaping.md. A clock says when what was accepted so far will have been sent; each packet moves it on by what it costs. Times here are in
  * 2^-CLOCK_SHIFT nanoseconds.
  */
 #pragma once

@@ -7,6 +7,8 @@ export interface TestRunOptions {
   readonly frame: Uint8Array
   /** `struct __sk_buff` or `struct xdp_md`; without, the kernel's own. */
   readonly context?: Uint8Array
+  /** How often; default once. What a run leaves of the frame, the next one finds. */
+  readonly repeat?: number
 }
 
 export interface TestRun {
@@ -15,6 +17,8 @@ export interface TestRun {
   readonly frame: Buffer
   /** The context as the program left it; empty when none was given. */
   readonly context: Buffer
+  /** Mean of all runs. */
+  readonly durationNs: number
 }
 
 /** Runs a program on a frame, without a device (BPF_PROG_TEST_RUN). */
@@ -29,7 +33,7 @@ export function testRunProgram(programFd: number, options: TestRunOptions): Test
     [12, 4, output.length],
     [16, 8, input],
     [24, 8, output],
-    [32, 4, 1],
+    [32, 4, options.repeat ?? 1],
     [40, 4, context?.length ?? 0],
     [44, 4, contextAfter.length],
     [48, 8, context ?? 0n],
@@ -39,5 +43,6 @@ export function testRunProgram(programFd: number, options: TestRunOptions): Test
     result: attributes.getInt32(4, true),
     frame: output.subarray(0, attributes.getUint32(12, true)),
     context: contextAfter,
+    durationNs: attributes.getUint32(36, true),
   }
 }

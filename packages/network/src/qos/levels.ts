@@ -42,7 +42,7 @@ export const DEFAULT_SHAPER = levelShaper(DEFAULT_LEVEL)
 /**
  * By level: EF, AF41, AF42; AF21, AF22, AF23; default twice; LE. Switches with the usual tables (RFC 4594, RFC 5127, RFC 8325) or with none but the upper three bits serve them in
  * this order, or neighbours alike; priorities of a class are drop precedences of one queue, which reorders nothing. Not used: CS1 and AF1x, which some put before the default and
- * others behind it; 26, 3 and 4, which networks for RDMA keep lossless. What the host sends keeps its own. Why: docs/qos.md.
+ * others behind it; 26, 3 and 4, which networks for RDMA keep lossless. What the host sends keeps its own. Why: docs/shaping.md.
  */
 export const LEVEL_DSCP: readonly number[] = [46, 34, 36, 18, 20, 22, 0, 0, 1, 0]
 

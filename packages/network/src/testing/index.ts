@@ -37,6 +37,9 @@ export {
   type TestRunOptions,
   type TestVerdict,
 } from './test-dataplane.ts'
+export { steady, windowed } from './senders.ts'
+export { ShapedUplink } from './shaped-uplink.ts'
+export { jainIndex, measure } from './shaping-reference.ts'
 export { pollSockets, Socket } from './sockets.ts'
 export { type BpfObject, loadObject } from '../kernel/bpf-object.ts'
 export { BpfMap } from '../kernel/bpf-map.ts'

@@ -52,6 +52,8 @@ export interface TestRunOptions {
   readonly wireBytes?: number
   readonly segments?: number
   readonly priority?: number
+  /** How often the program runs; default once. What it says is of the last time. */
+  readonly repeat?: number
 }
 
 export interface TestVerdict {
@@ -72,6 +74,8 @@ export interface TestVerdict {
   /** When it departs; 0n: at once. */
   readonly departureNs: bigint
   readonly priority: number
+  /** Mean of all runs. */
+  readonly durationNs: number
 }
 
 export interface TestDataplane {
@@ -145,7 +149,8 @@ export async function openTestDataplane(
       const isXdp = name === 'from_uplink_xdp'
       const pieces = encodePieces(runOptions)
       const context = isXdp ? pieces : { context: encodeContext(runOptions) }
-      const run = testRunProgram(programs.programFd(name), { frame, ...context })
+      const { repeat = 1 } = runOptions
+      const run = testRunProgram(programs.programFd(name), { frame, repeat, ...context })
       const { lookups, reason, rule, target, mapping } = trace.read(view, 0)
       const verdict = readVerdict(name, run.result)
       return {
@@ -155,6 +160,7 @@ export async function openTestDataplane(
         target: verdict === 'redirect' ? target : 0,
         frame: run.frame,
         lookups,
+        durationNs: run.durationNs,
         shaper: mapping & ~SHAPER_TAG,
         departureNs: isXdp ? 0n : run.context.readBigUInt64LE(SK_BUFF_TSTAMP),
         priority: isXdp ? 0 : run.context.readUInt32LE(SK_BUFF_PRIORITY),
