@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, beforeEach, before, describe, it } from 'node:test'
 import { DEFAULT_SHAPER, LEVEL_DSCP, levelShaper } from '../qos/levels.ts'
+import { createSeededRandom } from '@centaurus/base'
+import { mutate } from '../testing/frame-fuzz.ts'
+import { frameSeeds } from '../testing/frame-seeds.ts'
 import { checksum, ethernet, ipv4 } from '../testing/frames.ts'
 import {
   openTestDataplane,
@@ -216,6 +219,27 @@ describe('What leaves by an uplink', () => {
   it('costs no look-up', () => {
     host.tables.setShaping({ ...UNLIMITED, rates: Array.from({ length: 10 }, () => 1e9) })
     for (let i = 0; i < 50; i++) assert.equal(run({ shaper: POD }).lookups, 0)
+  })
+
+  it('is changed nowhere but where its level and congestion are said, whatever it is', () => {
+    const random = createSeededRandom(7)
+    host.tables.setShaping({ ...UNLIMITED, rates: Array.from({ length: 10 }, () => 1e8) })
+    const seeds = [...frameSeeds('uplink'), ...frameSeeds('pod'), frame]
+    for (let i = 0; i < 5_000; i++) {
+      const mutated = mutate(seeds[random.integer(seeds.length)]!, random)
+      const isPods = random.integer(2) === 0
+      const {
+        verdict,
+        reason,
+        frame: after,
+      } = run({ ...(isPods ? { shaper: random.integer(5_000) } : {}), nowNs: NOW + BigInt(i) * 20_000n }, mutated)
+      if (verdict === 'drop') assert.ok(reason === 'EgressBandwidth' || reason === 'UplinkFull')
+      else if (checksum(mutated.subarray(14, 34)) === 0 && mutated.readUInt16BE(12) === 0x0800 && mutated[14] === 0x45)
+        assert.equal(checksum(after.subarray(14, 34)), 0)
+      const before = Buffer.from(mutated)
+      for (const at of [15, 24, 25]) before[at] = after[at]!
+      assert.deepEqual(after, before)
+    }
   })
 
   it('is best-effort medium when its shaper is gone', () => {
