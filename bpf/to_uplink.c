@@ -92,6 +92,9 @@ inlined enum drop_reason ask_clocks(context *ctx, struct departure *packet, stru
 	if (!turns->pod.byte_cost && !turns->level.byte_cost)
 		return DROP_NONE;
 	packet->now = clock_now();
+	/* Nobody watches how the levels share the link any more: who made way for others would do so for ever. */
+	if (shaping.rates_until && packet->now > TIME(shaping.rates_until))
+		turns->level.byte_cost = 0;
 	turns->pod.flow = bpf_get_hash_recalc(ctx) & (SHAPER_FLOWS - 1);
 	/* Pods of a level are to it what flows are to a pod; those without a number of their own are told apart by their flows. */
 	turns->level.flow = shaper >= SHAPERS_RESERVED ? shaper & (SHAPER_FLOWS - 1) : turns->pod.flow;

@@ -681,11 +681,13 @@ _Static_assert(__builtin_offsetof(struct shaper_counter, marks) == 32, "struct s
 struct shaping_config {
 	__u32 mode;
 	__u32 overhead_bytes;
+	__u64 rates_until;
 	struct level_config levels[10];
 	struct shaper_config shapers[4112];
 };
-_Static_assert(sizeof(struct shaping_config) == 164728, "struct shaping_config");
+_Static_assert(sizeof(struct shaping_config) == 164736, "struct shaping_config");
 _Static_assert(__builtin_offsetof(struct shaping_config, mode) == 0, "struct shaping_config");
 _Static_assert(__builtin_offsetof(struct shaping_config, overhead_bytes) == 4, "struct shaping_config");
-_Static_assert(__builtin_offsetof(struct shaping_config, levels) == 8, "struct shaping_config");
-_Static_assert(__builtin_offsetof(struct shaping_config, shapers) == 248, "struct shaping_config");
+_Static_assert(__builtin_offsetof(struct shaping_config, rates_until) == 8, "struct shaping_config");
+_Static_assert(__builtin_offsetof(struct shaping_config, levels) == 16, "struct shaping_config");
+_Static_assert(__builtin_offsetof(struct shaping_config, shapers) == 256, "struct shaping_config");

@@ -16,6 +16,8 @@ const FQ_LOOKS = 120
 /** Between looks at the counters, while something waits for its turn; and while the link has room. */
 const BUSY_MS = 100
 const IDLE_MS = 1_000
+/** Without news for so long levels are not limited: this daemon is away, and a flood that they made way for may be over. */
+const RATES_HOLD_MS = 5_000
 /** Preamble, start of frame, checksum and gap of Ethernet: bytes of the link that no packet shows. Source: IEEE 802.3. */
 const ETHERNET_OVERHEAD = 24
 
@@ -46,8 +48,8 @@ export interface ShapingKeeper {
 }
 
 /**
- * Shares the uplink among classes: makes its queues keep departure times, and gives each level the rate that those before it leave. While this daemon is away the last
- * rates hold for a moment only (see bpf/shape.h), so that nobody is held back by a flood that is over.
+ * Shares the uplink among classes: makes its queues keep departure times, and gives each level the rate that those before it leave. Rates hold for
+ * some seconds only when this daemon is away, so that nobody is held back by a flood that is over.
  */
 export function startShapingKeeper(deps: ShapingKeeperDeps): ShapingKeeper {
   const stop = new AbortController()
@@ -119,7 +121,7 @@ class SharedUplink {
     return plan.isBusy
   }
 
-  /** Nobody will be left to give back what a level does not use any more. */
+  /** Nobody is left to give back what a level does not use any more. */
   release(): void {
     if (this.#state.device !== undefined) this.#publish({ ...this.#state, rates: unlimited() })
   }
@@ -153,7 +155,7 @@ class SharedUplink {
 
   #publish(state: ShapingState): void {
     const { mode, rates } = state
-    this.#deps.dataplane.setShaping({ mode, rates, overheadBytes: ETHERNET_OVERHEAD })
+    this.#deps.dataplane.setShaping({ mode, rates, ratesHoldMs: RATES_HOLD_MS, overheadBytes: ETHERNET_OVERHEAD })
     this.#state = state
   }
 }

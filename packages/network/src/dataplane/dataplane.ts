@@ -43,6 +43,8 @@ export interface Shaping {
   readonly mode: 'edt' | 'htb' | 'none'
   /** By level 0 to 9, bits a second; undefined: not limited. */
   readonly rates: readonly (number | undefined)[]
+  /** How long the rates hold when nobody says them again: then levels are not limited. Absent: always. */
+  readonly ratesHoldMs?: number
   /** Of a packet on the wire beside its Ethernet frame; 24 for Ethernet: preamble, sum and gap. */
   readonly overheadBytes: number
 }

@@ -36,6 +36,7 @@ const SHAPERS_OFFSET = offsetIn('shapers')
 const LEVELS_OFFSET = offsetIn('levels')
 const MODE_OFFSET = offsetIn('mode')
 const OVERHEAD_OFFSET = offsetIn('overheadBytes')
+const UNTIL_OFFSET = offsetIn('ratesUntil')
 const NOBODY: ShaperConfigRecord = {
   egressCost: 0n,
   ingressCost: 0n,
@@ -61,7 +62,7 @@ export class ShapingTables {
     for (let level = 0; level < POD_LEVELS; level++)
       this.#write(levelShaper(level), { ...NOBODY, level, flags: SHAPER_USED })
     // code points and priorities are this version's; what was limited stays
-    this.setShaping(this.readShaping())
+    this.#writeShaping(this.readShaping())
   }
 
   /** The part of a data plane that is about shaping. */
@@ -117,7 +118,15 @@ export class ShapingTables {
     })
   }
 
-  setShaping({ mode, rates, overheadBytes }: Shaping): void {
+  setShaping(shaping: Shaping): void {
+    const { ratesHoldMs } = shaping
+    this.#writeShaping(shaping)
+    // the clock of bpf_ktime_get_ns
+    const until = ratesHoldMs === undefined ? 0n : process.hrtime.bigint() + BigInt(Math.round(ratesHoldMs * 1e6))
+    this.#view.setBigUint64(UNTIL_OFFSET, until, true)
+  }
+
+  #writeShaping({ mode, rates, overheadBytes }: Shaping): void {
     if (!Number.isInteger(overheadBytes) || overheadBytes < 0 || overheadBytes > OVERHEAD_BYTES_MAX)
       throw new DataplaneError(
         `A packet's overhead must be 0 to ${OVERHEAD_BYTES_MAX} bytes: ${overheadBytes} is not understood`,

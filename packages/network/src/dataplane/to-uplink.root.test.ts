@@ -120,6 +120,22 @@ describe('What leaves by an uplink', () => {
     assert.equal(run({}).departureNs, 0n)
   })
 
+  it('waits for its level no longer than somebody watches how levels share the link', () => {
+    const soonMs = 1_000
+    host.tables.setShaping({
+      ...UNLIMITED,
+      rates: [undefined, undefined, undefined, undefined, 1e6],
+      ratesHoldMs: soonMs,
+    })
+    const now = process.hrtime.bigint()
+    const waits = (nowNs: bigint): bigint => {
+      for (let i = 0; i < 40; i++) run({ shaper: levelShaper(4), nowNs })
+      return run({ shaper: levelShaper(4), nowNs }).departureNs
+    }
+    assert.ok(waits(now) > now)
+    assert.equal(waits(now + BigInt(soonMs * 2e6)), 0n)
+  })
+
   it("is dropped when too much waits, and is then no part of its level's use", () => {
     host.tables.setShaping({ ...UNLIMITED, rates: [undefined, undefined, undefined, undefined, 5e8] })
     let last = run({ shaper: POD })

@@ -54,6 +54,8 @@ export const shapingConfig = struct('shaping_config', {
   mode: u32,
   /** Of each packet on the wire beside what the kernel counts. */
   overheadBytes: u32,
+  /** Until when the rates of levels hold, by the clock of bpf_ktime_get_ns; 0: always. */
+  ratesUntil: u64,
   levels: array(levelConfig, SHAPING_LEVELS),
   shapers: array(shaperConfig, SHAPERS_MAX),
 })
