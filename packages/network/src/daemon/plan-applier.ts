@@ -185,12 +185,11 @@ export class PlanApplier {
         const { slot, quality, ...endpoint } = step.endpoint
         const shaper = this.#shapers.shaperOf(endpoint, quality)
         dataplane.setEndpoint({ ...endpoint, shaper, policySet: slot === undefined ? 0 : this.#numberOf(slot) })
-        this.#shapers.settle(endpoint, shaper)
         return
       }
       case 'removeEndpoint':
         dataplane.removeEndpoint({ vni, ip: step.ip })
-        this.#shapers.settle({ vni, ip: step.ip }, undefined)
+        this.#shapers.release({ vni, ip: step.ip })
         return
       case 'addIdentities':
         dataplane.addIdentities(vni, step.ids)

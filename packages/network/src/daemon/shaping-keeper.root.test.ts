@@ -19,18 +19,6 @@ const waitUntil = async (isSo: () => boolean): Promise<void> => {
 const rootOf = async (device: string): Promise<string | undefined> =>
   (await listQdiscs(device)).find(({ root }) => root === true)?.kind
 
-const POD = {
-  vni: 1,
-  ip: '10.244.1.2',
-  hostIP: '10.244.1.2',
-  mac: '0a:ce:00:00:00:01',
-  ifindex: 12,
-  identity: 300,
-  policySet: 0,
-  routeDomain: 0,
-  blockPrefix: 24,
-}
-
 if (!isInNamespaces()) {
   describe('what shares the uplink', () => {
     it('passes in namespaces of its own', () => runInNamespaces(import.meta.url))
@@ -78,7 +66,6 @@ if (!isInNamespaces()) {
 
     it('gives levels rates when it is by departure times, and pods classes when it is by HTB', async () => {
       host.tables.setShaper({ id: 16, level: 7, egressBandwidth: 10e6 })
-      host.tables.setEndpoint({ ...POD, shaper: 16 })
       await keeper.followShapers()
       if (keeper.state.mode === 'htb')
         assert.match(run('tc class show dev eth0'), /class htb ce00:110 parent ce00:f7 .*rate 10Mbit/)

@@ -3,8 +3,7 @@ import type { Clock, Logger } from '@centaurus/base'
 import type { Dataplane, ShaperCounts } from '../dataplane/dataplane.ts'
 import { readLinkBandwidth } from '../host/link-bandwidth.ts'
 import { ensureClasses, ensureQdiscs, forgetFq, removeQdiscsOf, type Qdiscs } from '../host/qdiscs.ts'
-import { SHAPING_LEVELS } from '../layouts/shaping.ts'
-import { DEFAULT_SHAPER } from '../qos/levels.ts'
+import { DEFAULT_LEVEL, SHAPING_LEVELS } from '../layouts/shaping.ts'
 import { planRates, type LevelUse, type RateHistory } from '../qos/plan-rates.ts'
 import type { LimitedPod, ShapingProblem } from '../qos/plan-qdiscs.ts'
 import type { StatedBandwidth } from './describe-shaping.ts'
@@ -22,7 +21,7 @@ const RATES_HOLD_MS = 5_000
 const ETHERNET_OVERHEAD = 24
 
 export interface ShapingKeeperDeps {
-  readonly dataplane: Pick<Dataplane, 'listEndpoints' | 'listShapers' | 'readLevels' | 'setShaping'>
+  readonly dataplane: Pick<Dataplane, 'listShapers' | 'readLevels' | 'setShaping'>
   /** The device to other hosts and the world; undefined: there is none. */
   readonly device: () => string | undefined
   /** What the Node says that its link carries; where it says nothing, the device is asked. */
@@ -199,8 +198,10 @@ function unlimited(): undefined[] {
 }
 
 /** Whether a pod of this host is to be treated in another way than all are that ask for nothing. */
-function isAsked(dataplane: Pick<Dataplane, 'listEndpoints'>): boolean {
-  return dataplane.listEndpoints().some(({ shaper }) => shaper !== DEFAULT_SHAPER)
+function isAsked(dataplane: Pick<Dataplane, 'listShapers'>): boolean {
+  return dataplane
+    .listShapers()
+    .some(({ level, egressBandwidth }) => level !== DEFAULT_LEVEL || egressBandwidth !== undefined)
 }
 
 function limitedPods(dataplane: Pick<Dataplane, 'listShapers'>): LimitedPod[] {

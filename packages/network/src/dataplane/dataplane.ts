@@ -32,7 +32,7 @@ export interface Shaper {
   /** 16 to 4,111; those below are the levels' own. */
   readonly id: number
   readonly level: Level
-  /** Bits a second, 8,000 at least; undefined: as much as its level has. */
+  /** Bits a second, 1,000 at least; undefined: as much as its level has. */
   readonly egressBandwidth?: number
   readonly ingressBandwidth?: number
 }

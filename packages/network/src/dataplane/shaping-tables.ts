@@ -26,8 +26,8 @@ type ShapingCalls = Pick<
   'setShaper' | 'removeShaper' | 'listShapers' | 'setShaping' | 'readShaping' | 'readLevels' | 'readShapers'
 >
 
-/** Less would overflow the cost of a large packet. */
-const BANDWIDTH_MIN = 8_000
+/** As for pods' annotations; less would overflow the cost of a large packet. */
+const BANDWIDTH_MIN = 1_000
 const BANDWIDTH_MAX = Number.MAX_SAFE_INTEGER
 const OVERHEAD_BYTES_MAX = 256
 const NANOSECONDS_BITS = 8_000_000_000n
@@ -99,11 +99,14 @@ export class ShapingTables {
     })
   }
 
+  /** What its pod sent is no matter of the next one that gets the number. */
   remove(id: number): void {
     requireId(id)
     const user = this.#userOf(id)
     if (user !== undefined) throw new DataplaneError(`Cannot remove shaper ${id}: pod ${user} has it`)
     this.#write(id, NOBODY)
+    for (const table of [this.#map('shaper_clocks'), this.#map('shaper_counters')])
+      table.set(keyOf(id), Buffer.alloc(table.get(keyOf(id))!.length))
   }
 
   list(): Shaper[] {
@@ -199,8 +202,7 @@ function requireId(id: number): void {
 }
 
 function readCounts(index: number, clocks: BpfMap, counters: BpfMap): ShaperCounts {
-  const key = Buffer.alloc(4)
-  key.writeUInt32LE(index)
+  const key = keyOf(index)
   const { next } = shaperClock.decode(clocks.get(key)!)
   // the clock of bpf_ktime_get_ns
   const ahead = Number(next >> BigInt(CLOCK_SHIFT)) - Number(process.hrtime.bigint())
@@ -214,6 +216,12 @@ function sumCounts(values: Buffer): Omit<ShaperCounts, 'backlogNs'> {
     for (const name of ['packets', 'bytes', 'drops', 'dropBytes', 'marks'] as const) sum[name] += Number(one[name])
   }
   return sum
+}
+
+function keyOf(index: number): Buffer {
+  const key = Buffer.alloc(4)
+  key.writeUInt32LE(index)
+  return key
 }
 
 function offsetIn(name: string): number {

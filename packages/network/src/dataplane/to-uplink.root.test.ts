@@ -258,6 +258,15 @@ describe('What leaves by an uplink', () => {
     }
   })
 
+  it('finds nothing of the pod that had its number before', () => {
+    for (let i = 0; i < 20; i++) run({ shaper: POD })
+    assert.ok(run({ shaper: POD }).departureNs > NOW)
+    host.tables.removeShaper(POD)
+    host.tables.setShaper({ id: POD, level: 4, egressBandwidth: 1e9 })
+    assert.equal(host.tables.readShapers().find(({ id }) => id === POD)?.packets, 0)
+    assert.ok(run({ shaper: POD }).departureNs <= NOW)
+  })
+
   it('is best-effort medium when its shaper is gone', () => {
     host.tables.removeShaper(POD)
     const { frame: after, priority } = run({ shaper: POD })

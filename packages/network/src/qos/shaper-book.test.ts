@@ -31,38 +31,36 @@ const plain = { networkClass: 'best-effort', priority: 'medium' } as const
 const limited = { ...plain, egressBandwidth: 10e6 } as const
 
 describe('shapers of pods', () => {
-  it('are shared by pods without limits, one for each level, and cost no write', () => {
+  it('are each pod’s own, and stay the same when their quality changes', () => {
     const tables = new Tables()
     const book = new ShaperBook(tables)
-    assert.equal(book.shaperOf(pod, plain), 8)
-    assert.equal(book.shaperOf(other, { networkClass: 'premium', priority: 'high' }), 1)
-    assert.deepEqual(tables.calls, [])
-  })
-
-  it('are a pod’s own when it has limits, and stay the same when these change', () => {
-    const tables = new Tables()
-    const book = new ShaperBook(tables)
-    const id = book.shaperOf(pod, limited)
+    const id = book.shaperOf(pod, plain)
     assert.equal(id, 16)
+    assert.deepEqual(tables.shapers.get(id), { id, level: 7 })
     assert.notEqual(book.shaperOf(other, limited), id)
     assert.equal(book.shaperOf(pod, limited), id)
-    assert.deepEqual(tables.calls, ['set 16', 'set 17'])
-    assert.equal(book.shaperOf(pod, { ...limited, egressBandwidth: 20e6 }), id)
-    assert.equal(tables.shapers.get(id)?.egressBandwidth, 20e6)
+    assert.equal(tables.shapers.get(id)?.egressBandwidth, 10e6)
+    assert.equal(book.shaperOf(pod, { networkClass: 'premium', priority: 'high' }), id)
+    assert.deepEqual(tables.shapers.get(id), { id, level: 0 })
   })
 
-  it('are free only when the endpoint names them no more', () => {
+  it('cost no write when nothing changes', () => {
+    const tables = new Tables()
+    const book = new ShaperBook(tables)
+    book.shaperOf(pod, limited)
+    book.shaperOf(pod, { ...limited })
+    assert.deepEqual(tables.calls, ['set 16'])
+  })
+
+  it('are free once the pod is gone', () => {
     const tables = new Tables()
     const book = new ShaperBook(tables)
     const id = book.shaperOf(pod, limited)
-    book.settle(pod, id)
-    const shared = book.shaperOf(pod, plain)
-    assert.ok(tables.shapers.has(id))
-    assert.notEqual(book.shaperOf(other, limited), id)
-    book.settle(pod, shared)
-    assert.ok(!tables.shapers.has(id))
-    book.settle(other, undefined)
+    book.release(pod)
     assert.equal(tables.shapers.size, 0)
+    assert.equal(book.shaperOf(other, limited), id)
+    book.release(pod)
+    assert.equal(tables.shapers.size, 1)
   })
 
   it('of an earlier daemon are taken over, and those that nobody names freed', () => {
@@ -72,6 +70,7 @@ describe('shapers of pods', () => {
     tables.endpoints = [{ ...pod, shaper: 20 } as Endpoint]
     const book = new ShaperBook(tables)
     assert.deepEqual(tables.calls, ['remove 21'])
+    assert.deepEqual(book.qualityOf(20), limited)
     assert.equal(book.shaperOf(pod, limited), 20)
     assert.deepEqual(tables.calls, ['remove 21'])
   })

@@ -1,13 +1,14 @@
 import { DEFAULT_QUALITY, type NetworkQuality } from '@centaurus/api'
+import { DataplaneError } from '../kernel/dataplane-error.ts'
 import type { Dataplane, Shaper } from '../dataplane/dataplane.ts'
 import { SHAPERS_MAX, SHAPERS_RESERVED } from '../layouts/shaping.ts'
-import { levelOf, levelShaper, qualityOf } from './levels.ts'
+import { levelOf, qualityOf } from './levels.ts'
 
 type Shapers = Pick<Dataplane, 'listEndpoints' | 'listShapers' | 'removeShaper' | 'setShaper'>
 
 /**
- * Which shaper each pod of this host has. Pods without limits share one for each level; a pod with limits has one of its own, whose number stays when its limits
- * change, so that what it has sent already counts. Nothing is kept but what is in the kernel.
+ * Which shaper each pod of this host has: one of its own, by which a level is fair among its pods. Its number stays when the quality changes, so that what it has sent
+ * already counts. Nothing is kept but what is in the kernel.
  */
 export class ShaperBook {
   readonly #dataplane: Shapers
@@ -28,13 +29,11 @@ export class ShaperBook {
   }
 
   /**
-   * The shaper that gives the endpoint this quality; its limits hold from now on for packets that name it. The endpoint is to be written with it, then
-   * {@link settle} called. Throws `DataplaneError` when the host has no more.
+   * The shaper that gives the endpoint this quality; it holds from now on for packets that name it. The endpoint is to be written with it. Throws `DataplaneError` when the host has no more.
    */
   shaperOf(endpoint: EndpointName, quality: NetworkQuality): number {
     const level = levelOf(quality)
     const { egressBandwidth, ingressBandwidth } = quality
-    if (egressBandwidth === undefined && ingressBandwidth === undefined) return levelShaper(level)
     const id = this.#numbers.get(keyOf(endpoint)) ?? this.#freeNumber()
     const shaper: Shaper = {
       id,
@@ -57,10 +56,10 @@ export class ShaperBook {
     return { ...qualityOf(level), ...limits }
   }
 
-  /** The endpoint is written: it names `shaper` now, or is gone (undefined). What it named before is free. */
-  settle(endpoint: EndpointName, shaper: number | undefined): void {
+  /** The endpoint is gone: what it named is free. */
+  release(endpoint: EndpointName): void {
     const id = this.#numbers.get(keyOf(endpoint))
-    if (id === undefined || id === shaper) return
+    if (id === undefined) return
     this.#dataplane.removeShaper(id)
     this.#known.delete(id)
     this.#numbers.delete(keyOf(endpoint))
@@ -69,7 +68,7 @@ export class ShaperBook {
   #freeNumber(): number {
     for (let id = SHAPERS_RESERVED; id < SHAPERS_MAX; id++) if (!this.#known.has(id)) return id
     // as many as endpoints: only a host with more pods than it may have comes here
-    throw new Error(`Cannot limit another pod: this host has ${SHAPERS_MAX - SHAPERS_RESERVED} with limits`)
+    throw new DataplaneError(`Cannot shape another pod: this host has ${SHAPERS_MAX - SHAPERS_RESERVED}`)
   }
 }
 
