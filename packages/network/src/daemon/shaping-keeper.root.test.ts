@@ -55,9 +55,15 @@ if (!isInNamespaces()) {
       assert.equal(host.tables.readShaping().mode, 'none')
     })
 
+    it('says so when a device can not be set up', async () => {
+      device = 'gone'
+      await keeper.followShapers()
+      assert.deepEqual([keeper.state.device, keeper.state.problem?.reason], ['gone', 'Failed'])
+    })
+
     it('tells programs to shape by what the queues of the device can', async () => {
       device = 'eth0'
-      await waitUntil(() => keeper.state.device === 'eth0')
+      await waitUntil(() => keeper.state.device === 'eth0' && keeper.state.problem?.reason !== 'Failed')
       const { mode } = keeper.state
       assert.equal(await rootOf('eth0'), mode === 'edt' ? 'fq' : 'noqueue')
       assert.equal(host.tables.readShaping().mode, mode)

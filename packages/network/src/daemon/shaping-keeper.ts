@@ -93,7 +93,9 @@ class SharedUplink {
 
   get state(): ShapingState {
     const problem = this.#failure ?? this.#complaint ?? this.#state.problem
-    return problem === undefined ? this.#state : { ...this.#state, problem }
+    if (problem === undefined) return this.#state
+    // a device that could not be set up is nevertheless the one that all is about
+    return { ...this.#state, device: this.#state.device ?? this.#deps.device(), problem }
   }
 
   /** Looks at the device, and makes right what is not. Never rejects. */

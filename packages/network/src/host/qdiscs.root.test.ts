@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { afterEach, beforeEach, describe, it } from 'node:test'
 import { isInNamespaces, isolateHost, runInNamespaces } from '@centaurus/node/testing'
 import type { LimitedPod } from '../qos/plan-qdiscs.ts'
-import { ensureClasses, ensureQdiscs, listQdiscs, removeQdiscs } from './qdiscs.ts'
+import { ensureClasses, ensureQdiscs, forgetFq, listQdiscs, removeQdiscs } from './qdiscs.ts'
 
 const run = (command: string): string => {
   const [name, ...args] = command.split(' ')
@@ -33,6 +33,16 @@ if (!isInNamespaces()) {
       const before = run('tc qdisc show dev eth0')
       assert.equal((await ensureQdiscs('eth0', { isAsked: true })).mode, mode)
       assert.equal(run('tc qdisc show dev eth0'), before)
+    })
+
+    it('are looked at anew by the next daemon, which keeps them, or puts fq in the place of HTB', async () => {
+      run('tc qdisc replace dev eth0 root handle ce00: htb default a')
+      await ensureClasses('eth0', { bandwidth: undefined, pods: [{ id: 16, level: 7, egressBandwidth: 100e6 }] })
+      const before = classes()
+      forgetFq()
+      const { mode } = await ensureQdiscs('eth0', { isAsked: true })
+      if (mode === 'edt') assert.equal(await rootOf('eth0'), 'fq')
+      else assert.deepEqual([mode, await rootOf('eth0'), classes()], ['htb', 'htb', before])
     })
 
     it('have an HTB class for each limited pod, at its level', async () => {

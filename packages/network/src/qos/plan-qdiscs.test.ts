@@ -10,8 +10,8 @@ describe('the queues of a device', () => {
   it('are fq, once', () => {
     const plan = planQdiscs([root('noqueue', '0:'), clsact], { device: 'eth0', hasFq: true, isAsked: false })
     assert.equal(plan.mode, 'edt')
-    assert.deepEqual(plan.commands, ['qdisc replace dev eth0 root handle ce00: fq limit 100000 flow_limit 20000'])
-    const again = planQdiscs([root('fq', 'ce00:'), clsact], { device: 'eth0', hasFq: true, isAsked: false })
+    assert.deepEqual(plan.commands, ['qdisc replace dev eth0 root handle ce01: fq limit 100000 flow_limit 20000'])
+    const again = planQdiscs([root('fq', 'ce01:'), clsact], { device: 'eth0', hasFq: true, isAsked: false })
     assert.deepEqual(again, { mode: 'edt', commands: [] })
   })
 
@@ -21,13 +21,13 @@ describe('the queues of a device', () => {
       hasFq: true,
       isAsked: false,
     })
-    assert.deepEqual(first.commands, ['qdisc replace dev eth0 root handle ce00: mq'])
-    const second = planQdiscs([root('mq', 'ce00:'), leaf('pfifo_fast', 'ce00:b'), leaf('fq', 'ce00:1'), clsact], {
+    assert.deepEqual(first.commands, ['qdisc replace dev eth0 root handle ce01: mq'])
+    const second = planQdiscs([root('mq', 'ce01:'), leaf('pfifo_fast', 'ce01:b'), leaf('fq', 'ce01:1'), clsact], {
       device: 'eth0',
       hasFq: true,
       isAsked: false,
     })
-    assert.deepEqual(second.commands, ['qdisc replace dev eth0 parent ce00:b fq limit 100000 flow_limit 20000'])
+    assert.deepEqual(second.commands, ['qdisc replace dev eth0 parent ce01:b fq limit 100000 flow_limit 20000'])
   })
 
   it('are HTB, and say so, where the kernel has no fq', () => {
@@ -46,7 +46,7 @@ describe('the queues of a device', () => {
 
   it('become fq when the kernel has it again', () => {
     const plan = planQdiscs([root('htb', 'ce00:')], { device: 'eth0', hasFq: true, isAsked: false })
-    assert.deepEqual(plan.commands, ['qdisc replace dev eth0 root handle ce00: fq limit 100000 flow_limit 20000'])
+    assert.deepEqual(plan.commands, ['qdisc replace dev eth0 root handle ce01: fq limit 100000 flow_limit 20000'])
   })
 
   it('of others stay, and are used when they keep departure times', () => {
@@ -67,7 +67,8 @@ describe('the queues of a device', () => {
   })
 
   it('that are ours are taken away, and no others', () => {
-    assert.deepEqual(planRemoval([root('fq', 'ce00:')], 'eth0'), ['qdisc del dev eth0 root'])
+    assert.deepEqual(planRemoval([root('fq', 'ce01:')], 'eth0'), ['qdisc del dev eth0 root'])
+    assert.deepEqual(planRemoval([root('htb', 'ce00:')], 'eth0'), ['qdisc del dev eth0 root'])
     assert.deepEqual(planRemoval([root('fq', '8001:')], 'eth0'), [])
     assert.deepEqual(planRemoval([], 'eth0'), [])
   })

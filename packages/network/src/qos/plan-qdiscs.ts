@@ -1,5 +1,10 @@
-/** Handle of every root that is ours; the kernel's own have 0, and those of others what their owners chose. */
-export const OWN_HANDLE = 'ce00:'
+/**
+ * Handles of roots that are ours; the kernel's own have 0, and those of others what their owners chose. Two, since the kernel puts no other kind in the place of a handle: so fq takes
+ * the place of HTB at once or, where the kernel has none, leaves it alone.
+ */
+const HTB_HANDLE = 'ce00:'
+const FQ_HANDLE = 'ce01:'
+const OWN_HANDLES: readonly string[] = [HTB_HANDLE, FQ_HANDLE]
 const DEFAULT_HANDLE = '0:'
 
 /**
@@ -47,7 +52,7 @@ export function planQdiscs(
 ): QdiscPlan {
   const root = seen.find((qdisc) => qdisc.root === true)
   const leaves = seen.filter(({ parent }) => parent !== undefined && parent !== 'ffff:fff1')
-  const isOwn = root?.handle === OWN_HANDLE
+  const isOwn = root !== undefined && OWN_HANDLES.includes(root.handle)
   if (root !== undefined && !isOwn && root.handle !== DEFAULT_HANDLE) return planForeign(root, leaves, device)
   if (!hasFq) {
     const isThere = isOwn && root.kind === 'htb'
@@ -56,14 +61,14 @@ export function planQdiscs(
       isThere || isAsked ? `shapes ${how}` : `shapes nothing until a pod has a class or a bandwidth, then ${how}`
     const message = `This kernel has no fq (module sch_fq): "${device}" ${when}; install the kernel's extra modules, or a kernel with CONFIG_NET_SCH_FQ`
     if (!isThere && !isAsked) return { mode: 'none', commands: [], problem: { reason: 'NoFq', message } }
-    const commands = isThere ? [] : [`qdisc replace dev ${device} root handle ${OWN_HANDLE} htb default ${HOST_CLASS}`]
+    const commands = isThere ? [] : [`qdisc replace dev ${device} root handle ${HTB_HANDLE} htb default ${HOST_CLASS}`]
     return { mode: 'htb', commands, problem: { reason: 'NoFq', message } }
   }
   if (root?.kind !== 'mq') {
     const isThere = isOwn && root.kind === 'fq'
-    return { mode: 'edt', commands: isThere ? [] : [`qdisc replace dev ${device} root handle ${OWN_HANDLE} ${FQ}`] }
+    return { mode: 'edt', commands: isThere ? [] : [`qdisc replace dev ${device} root handle ${FQ_HANDLE} ${FQ}`] }
   }
-  if (!isOwn) return { mode: 'edt', commands: [`qdisc replace dev ${device} root handle ${OWN_HANDLE} mq`] }
+  if (!isOwn) return { mode: 'edt', commands: [`qdisc replace dev ${device} root handle ${FQ_HANDLE} mq`] }
   const wrong = leaves.filter(({ kind }) => kind !== 'fq')
   return { mode: 'edt', commands: wrong.map(({ parent }) => `qdisc replace dev ${device} parent ${parent} ${FQ}`) }
 }
@@ -78,7 +83,9 @@ function planForeign(root: SeenQdisc, leaves: readonly SeenQdisc[], device: stri
 
 /** The command that takes what is ours away, or none. The kernel then puts its default there. Pure. */
 export function planRemoval(seen: readonly SeenQdisc[], device: string): string[] {
-  return seen.some(({ root, handle }) => root === true && handle === OWN_HANDLE) ? [`qdisc del dev ${device} root`] : []
+  return seen.some(({ root, handle }) => root === true && OWN_HANDLES.includes(handle))
+    ? [`qdisc del dev ${device} root`]
+    : []
 }
 
 /** Minor number, in hex, of the class of what is not a pod's: level 9. */
@@ -113,7 +120,7 @@ export function planClasses(
   const link = Math.round((bandwidth ?? UNKNOWN_LINK) * 0.98)
   const sure = Math.round(link * SURE_SHARE)
   const replace = (parent: string, minor: string, rest: string) =>
-    `class replace dev ${device} parent ${OWN_HANDLE}${parent} classid ${OWN_HANDLE}${minor} htb ${rest} ${BURST}`
+    `class replace dev ${device} parent ${HTB_HANDLE}${parent} classid ${HTB_HANDLE}${minor} htb ${rest} ${BURST}`
   const commands = [replace('', LINK_CLASS, `rate ${link}bit ceil ${link}bit`)]
   PRIORITIES.forEach((priority, level) => {
     const share = `rate ${sure}bit ceil ${link}bit`
@@ -140,10 +147,10 @@ export interface SeenClass {
 export function planStaleClasses(device: string, seen: readonly SeenClass[], pods: readonly LimitedPod[]): string[] {
   const wanted = new Map(pods.map(({ id, level }) => [podClass(id), innerClass(level)]))
   return seen
-    .filter(({ id }) => id.startsWith(OWN_HANDLE))
+    .filter(({ id }) => id.startsWith(HTB_HANDLE))
     .map(({ id, parent }) => ({ minor: minorOf(id), parent: parent === undefined ? '' : minorOf(parent) }))
     .filter(({ minor, parent }) => isPodClass(minor) && wanted.get(minor) !== parent)
-    .map(({ minor }) => `class del dev ${device} classid ${OWN_HANDLE}${minor}`)
+    .map(({ minor }) => `class del dev ${device} classid ${HTB_HANDLE}${minor}`)
 }
 
 function minorOf(id: string): string {
