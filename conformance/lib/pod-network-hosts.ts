@@ -70,6 +70,11 @@ export class PodNetworkHosts {
     return this.#network.host(name).address
   }
 
+  /** DSCPs of what one host sent to others in tunnels since this was asked before. */
+  tunnelDscps(name: PodHostName): Promise<number[]> {
+    return this.#network.tunnelDscps(name)
+  }
+
   async status(name: PodHostName): Promise<NetworkStatus> {
     return JSON.parse(await this[name].mustCentaurus(['network', 'status', '-o', 'json'])) as NetworkStatus
   }

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { connect, createServer, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
+import { readOctets, startFlood } from './pod-flood.ts'
 import { TALK_PORT, SINK_PORT, type Answer, type Place, type SocketCommand, type SocketEvent } from './pod-sockets.ts'
 
 // Runs in the network of a pod (or of a host): talks to whoever asks, and asks others. Whoever it is has a name, which both ends tell.
@@ -16,6 +17,8 @@ const CHUNK_BYTES = 65_536
 const [, , name = ''] = process.argv
 /** Everybody who was heard. */
 const heard = new Set<string>()
+/** Ends the flood; returns why it had ended before. */
+let calm: () => string | undefined = () => undefined
 const stream = { sent: 0, answered: 0, broken: undefined as string | undefined }
 
 await Promise.all([talkByTcp(), talkByUdp(), listenToBulk()])
@@ -42,6 +45,13 @@ async function obey(command: SocketCommand): Promise<unknown> {
       return startStream(command)
     case 'streamed':
       return { ...stream }
+    case 'flood':
+      calm = await startFlood(command)
+      return undefined
+    case 'calm':
+      return calm()
+    case 'octets':
+      return readOctets()
     case 'heard':
       return [...heard]
   }

@@ -26,11 +26,28 @@ export interface StreamProgress {
   readonly broken: string | undefined
 }
 
+/** A counter of the kernel, and when it was read. */
+export interface OctetReading {
+  /** Of IP packets that have come, headers and all. */
+  readonly octets: number
+  /** Milliseconds of one clock, before and after the reading. */
+  readonly beforeMs: number
+  readonly afterMs: number
+}
+
+/** Packets to somebody who need not answer. */
+export interface Flood extends Place {
+  readonly protocol: 'TCP' | 'UDP'
+  /** Bits a second that it has to send; what does not get through waits in its sockets. */
+  readonly offered: number
+}
+
 type Order =
   | ({ readonly type: 'ask'; readonly protocol: 'TCP' | 'UDP' } & Place)
+  | ({ readonly type: 'flood' } & Flood)
   | ({ readonly type: 'bulk'; readonly bytes: number } & Place)
   | ({ readonly type: 'stream' } & Place)
-  | { readonly type: 'streamed' | 'heard' }
+  | { readonly type: 'streamed' | 'heard' | 'calm' | 'octets' }
 
 /** What the process is told. */
 export type SocketCommand = Order & { readonly id: number }
@@ -44,6 +61,8 @@ export interface SocketEvent {
 /** Sockets in the network of a pod or a host. */
 export interface PodSockets {
   readonly name: string
+  /** Prefix that runs a command in the same network. */
+  readonly enter: readonly string[]
   /** Who answers there; undefined: nobody. */
   ask(protocol: 'TCP' | 'UDP', place: Place): Promise<Answer | undefined>
   /** Sends random bytes to a {@link SINK_PORT}. Whether what arrived is what was sent; rejects when nothing moves. */
@@ -51,6 +70,12 @@ export interface PodSockets {
   /** Opens a connection that stays and says something all the time. Resolves when it is answered. */
   startStream(place: Place): Promise<void>
   streamed(): Promise<StreamProgress>
+  /** Sends until {@link calm}, by one connection or one socket. Resolves when it has begun. */
+  flood(flood: Flood): Promise<void>
+  /** Ends the flood. Returns why it had ended before; undefined: it had not. */
+  calm(): Promise<string | undefined>
+  /** What has come to this network so far. */
+  octets(): Promise<OctetReading>
   /** Names of all who were heard here. */
   heard(): Promise<string[]>
   close(): Promise<void>
@@ -83,10 +108,14 @@ export async function openPodSockets(name: string, enter: readonly string[]): Pr
   await expect(0)
   return {
     name,
+    enter,
     ask: (protocol, place) => order({ type: 'ask', protocol, ...place }),
     sendInBulk: (options) => order({ type: 'bulk', ...options }),
     startStream: (place) => order({ type: 'stream', ...place }),
     streamed: () => order({ type: 'streamed' }),
+    flood: (flood) => order({ type: 'flood', ...flood }),
+    calm: () => order({ type: 'calm' }),
+    octets: () => order({ type: 'octets' }),
     heard: () => order({ type: 'heard' }),
     async close() {
       if (child.exitCode !== null || child.signalCode !== null) return

@@ -9,6 +9,12 @@ const NETWORK_PREFIX = '198.51.100.'
 const SLOW_QUEUE_MS = 2_000
 /** What a slow link lets through at once: one full frame after segmentation offload. */
 const SLOW_BURST_BYTES = 65_536
+/** What was seen in outer headers of tunnels (RFC 8926), by port. */
+const TUNNELS = `
+  table bridge tunnels {
+    set seen { type ifname . dscp; flags dynamic; size 4096; }
+    chain ways { type filter hook forward priority -1; udp dport 6081 add @seen { iifname . ip dscp }; }
+  }`
 /** Ways on which the switch drops what it gets. */
 const BLOCKS = `
   table bridge faults {
@@ -43,6 +49,8 @@ export interface TestNetwork {
   /** Drops on these ways whatever is sent; no side is told. Ways that are blocked already stay so. */
   block(ways: readonly NetworkWay[]): Promise<void>
   unblock(ways: readonly NetworkWay[]): Promise<void>
+  /** DSCPs of outer headers that came out of a host's tunnels to others since this was asked before. */
+  tunnelDscps(name: string): Promise<number[]>
   remove(): Promise<void>
 }
 
@@ -58,7 +66,7 @@ export async function createTestNetwork(label: string, names: readonly string[])
     await mustRun(['ip', 'netns', 'add', hub])
     await mustRun(['ip', '-n', hub, 'link', 'add', 'switch', 'type', 'bridge'])
     await mustRun(['ip', '-n', hub, 'link', 'set', 'switch', 'up'])
-    await mustRun(['nsenter', `--net=/run/netns/${hub}`, 'nft', '-f', '-'], { input: BLOCKS })
+    await mustRun(['nsenter', `--net=/run/netns/${hub}`, 'nft', '-f', '-'], { input: BLOCKS + TUNNELS })
     const hosts = new Map<string, TestHost>()
     for (const [index, name] of names.entries()) {
       const namespace = networkName(`${label}-${name}`)
@@ -80,6 +88,16 @@ export async function createTestNetwork(label: string, names: readonly string[])
       block: (ways) => change(['add'], ways),
       // Only what is there can be deleted.
       unblock: (ways) => change(['add', 'delete'], ways),
+      async tunnelDscps(name) {
+        const port = portOf(names, name)
+        const atSwitch = ['nsenter', `--net=/run/netns/${hub}`, 'nft']
+        const listed = await mustRun([...atSwitch, '--json', '--numeric', 'list', 'set', 'bridge', 'tunnels', 'seen'])
+        await mustRun([...atSwitch, 'flush', 'set', 'bridge', 'tunnels', 'seen'])
+        return parseSeen(listed)
+          .filter(([from]) => from === port)
+          .map(([, dscp]) => dscp)
+          .toSorted((a, b) => a - b)
+      },
       remove,
     }
   } catch (error) {
@@ -93,6 +111,20 @@ function portOf(names: readonly string[], name: string): string {
   if (index < 0) throw unknownHost(names, name)
   return `port${index}`
 }
+
+/** Pairs of a port and a DSCP, as nft lists them. */
+function parseSeen(listed: string): [port: string, dscp: number][] {
+  const { nftables } = JSON.parse(listed) as {
+    readonly nftables: readonly { readonly set?: { readonly elem?: readonly SeenElement[] } }[]
+  }
+  const elements = nftables.flatMap(({ set }) => set?.elem ?? [])
+  return elements.map((element) => ('elem' in element ? element.elem.val.concat : element.concat))
+}
+
+interface SeenPair {
+  readonly concat: [port: string, dscp: number]
+}
+type SeenElement = SeenPair | { readonly elem: { readonly val: SeenPair } }
 
 function unknownHost(names: readonly string[], name: string): Error {
   return new Error(`There is no host "${name}"; there are: ${names.join(', ')}`)
