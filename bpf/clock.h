@@ -59,12 +59,32 @@ inlined __u64 advance(__u64 *clock, __u64 floor, __u64 cost)
 	return seen > floor ? seen : floor;
 }
 
+#ifndef HOOK_XDP
+/* How many packets a large one is cut into. `headers`: bytes before the payload of each. The kernel forgets the number when it puts a packet into a tunnel or takes it out. */
+inlined __u32 segments_of(context *ctx, __u32 headers)
+{
+	__u32 size = ctx->gso_size, known = ctx->gso_segs, length = ctx->len, counted = 1;
+
+	if (size && length > headers)
+		counted = (length - headers + size - 1) / size;
+	return counted > known ? counted : known;
+}
+#endif
+
+/* What a shaper is given; of numbers that nobody has, what the first one has: nothing. Compared here, where it is used: Linux 6.12 does not see earlier comparisons. */
+inlined volatile const struct shaper_config *shaper_of(__u32 shaper)
+{
+	asm volatile("" : "+r"(shaper));
+	if (shaper >= SHAPERS_MAX)
+		shaper = 0;
+	return &shaping.shapers[shaper];
+}
+
 /* The level of a pod's packets. A shaper that nobody has is as if nothing were said of the pod. */
 inlined __u32 level_of(__u32 shaper)
 {
-	__u32 level = DEFAULT_LEVEL;
+	volatile const struct shaper_config *config = shaper_of(shaper);
+	__u32 level = config->flags & SHAPER_USED ? config->level : DEFAULT_LEVEL;
 
-	if (shaper < SHAPERS_MAX && (shaping.shapers[shaper].flags & SHAPER_USED))
-		level = shaping.shapers[shaper].level;
 	return level < POD_LEVELS ? level : DEFAULT_LEVEL;
 }

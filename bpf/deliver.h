@@ -58,9 +58,9 @@ inlined __u32 bytes_for_pod(context *ctx, const struct flow *flow)
 #ifdef HOOK_XDP
 	return context_length(ctx);
 #else
-	__u32 segments = ctx->gso_segs;
+	__u32 headers = flow->l4 + sizeof(struct tcphdr);
 
-	return ctx->len + (segments > 1 ? (segments - 1) * (flow->l4 + sizeof(struct tcphdr)) : 0);
+	return ctx->len + (segments_of(ctx, headers) - 1) * headers;
 #endif
 }
 

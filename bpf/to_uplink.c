@@ -8,6 +8,8 @@
 #define HTB_SHAPERS 0xce000100
 /* Offset of the byte with DSCP and ECN. */
 #define TOS_OFFSET (ETH_HLEN + 1)
+/* Of the byte of TCP's header that says how long it is, in its upper half. */
+#define TCP_WORDS_OFFSET 12
 
 struct departure {
 	__u32 shaper;
@@ -29,13 +31,6 @@ inlined __u32 mapping_of(context *ctx)
 	return ctx->queue_mapping;
 }
 
-inlined __u32 bytes_on_wire(context *ctx)
-{
-	__u32 segments = ctx->gso_segs;
-
-	return ctx->wire_len + (segments ? segments : 1) * shaping.overhead_bytes;
-}
-
 /* The flow that the drop log names: what is in a tunnel is a pod's. */
 static __noinline int describe(context *ctx, struct flow *flow)
 {
@@ -50,6 +45,35 @@ static __noinline int describe(context *ctx, struct flow *flow)
 	inner += (outer.geneve.version_and_words & GENEVE_OPTION_WORDS_MASK) * 4;
 	flow->vni = bpf_ntohl(outer.geneve.vni) >> 8;
 	return parse_ipv4(ctx, inner, flow);
+}
+
+/* Up to the payload, of each segment; 0: not known. */
+static __noinline __u32 headers_of(context *ctx)
+{
+	struct flow flow = {};
+	__u8 words;
+
+	if (describe(ctx, &flow) != DROP_NONE)
+		return 0;
+	if (flow.protocol == IPPROTO_UDP)
+		return flow.l4 + sizeof(struct udphdr);
+	if (flow.protocol != IPPROTO_TCP || context_load(ctx, flow.l4 + TCP_WORDS_OFFSET, &words, sizeof(words)) < 0)
+		return 0;
+	return flow.l4 + (words >> 4) * 4;
+}
+
+/* What the kernel counts has too little of the headers of a large packet that is in a tunnel (Linux 6.12: only the outer ones of further segments). */
+inlined __u32 bytes_on_wire(context *ctx)
+{
+	__u32 headers, segments = 1, bytes = ctx->wire_len, counted;
+
+	if (ctx->gso_size) {
+		headers = headers_of(ctx);
+		segments = segments_of(ctx, headers);
+		counted = ctx->len + (segments - 1) * headers;
+		bytes = counted > bytes ? counted : bytes;
+	}
+	return bytes + segments * shaping.overhead_bytes;
 }
 
 static __noinline int refuse(context *ctx, struct departure *packet, enum drop_reason reason)
@@ -169,7 +193,7 @@ inlined int find_owner(context *ctx, struct departure *packet)
 		packet->shaper = DEFAULT_LEVEL + 1;
 	packet->level = level_of(packet->shaper);
 	if (packet->shaper >= SHAPERS_RESERVED)
-		packet->byte_cost = shaping.shapers[packet->shaper].egress_cost;
+		packet->byte_cost = shaper_of(packet->shaper)->egress_cost;
 	return 1;
 }
 

@@ -56,6 +56,9 @@ describe('Shapers', () => {
     const rates = [10e9, undefined, 5e9, undefined, undefined, undefined, undefined, 1e9, 1e6, undefined]
     tables.setShaping({ mode: 'edt', rates, overheadBytes: 24 })
     assert.deepEqual(tables.readShaping(), { mode: 'edt', rates, overheadBytes: 24 })
+    // shares of a link are no whole numbers
+    tables.setShaping({ mode: 'edt', rates: [1e9 / 3], overheadBytes: 24 })
+    assert.equal(tables.readShaping().rates[0], 333_333_333)
     assert.deepEqual(
       tables
         .readLevels()

@@ -92,8 +92,8 @@ export class ShapingTables {
     this.#write(id, {
       egressCost: costOf(egressBandwidth),
       ingressCost: costOf(ingressBandwidth),
-      egressBandwidth: BigInt(egressBandwidth ?? 0),
-      ingressBandwidth: BigInt(ingressBandwidth ?? 0),
+      egressBandwidth: BigInt(Math.round(egressBandwidth ?? 0)),
+      ingressBandwidth: BigInt(Math.round(ingressBandwidth ?? 0)),
       level,
       flags: SHAPER_USED,
     })
@@ -138,7 +138,7 @@ export class ShapingTables {
     for (const [level, cost] of costs.entries())
       levelConfig.write(this.#view, LEVELS_OFFSET + level * levelConfig.size, {
         cost,
-        bandwidth: BigInt(rates[level] ?? 0),
+        bandwidth: BigInt(Math.round(rates[level] ?? 0)),
         priority: priorityOf(level, mode),
         dscp: LEVEL_DSCP[level]!,
       })

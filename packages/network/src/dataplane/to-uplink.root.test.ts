@@ -11,7 +11,15 @@ import {
   type TestRunOptions,
   type TestVerdict,
 } from '../testing/test-dataplane.ts'
-import { addOtherHost, fromPod, podOf, policySetOf, udpPacket } from '../testing/test-world.ts'
+import {
+  addOtherHost,
+  fromPod,
+  podOf,
+  policySetOf,
+  tcpPacket,
+  throughTunnel,
+  udpPacket,
+} from '../testing/test-world.ts'
 
 const A = '10.244.1.2'
 const REMOTE = '10.244.2.9'
@@ -86,6 +94,16 @@ describe('What leaves by an uplink', () => {
   it('takes what time the kernel has made of a large packet, and more for each segment', () => {
     run({ shaper: POD, wireBytes: 65_000, segments: 43, segmentBytes: 1448 })
     assert.equal(run({ shaper: POD }).departureNs, NOW + BigInt((65_000 + 43 * OVERHEAD) * 8))
+  })
+
+  it('is as long as its segments when it is large and in the tunnel, of which the kernel knows less', () => {
+    const payload = Buffer.alloc(2 * 1390 + 1)
+    const inner = tcpPacket({ source: A, destination: REMOTE, payload })
+    const large = throughTunnel(inner)
+    run({ shaper: POD, segmentBytes: 1390 }, large)
+    const headers = large.length - payload.length
+    const [{ bytes } = { bytes: 0 }] = host.tables.readShapers()
+    assert.equal(bytes, payload.length + 3 * (headers + OVERHEAD))
   })
 
   it('departs when its socket asks, if that is later and not out of reach', () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs'
 import { deviceNameOf, macOf } from '../cni/attachment.ts'
 import { describeHostDevice, HOST_DEVICE, planHostDevice } from '../host/host-plan.ts'
 import { formatNatTable } from '../host/nat-table.ts'
@@ -22,6 +22,7 @@ import { NetworkNamespace } from './network-namespace.ts'
 
 const CLUSTER_CIDR = '10.244.0.0/16'
 const SERVICE_CIDR = '10.96.0.0/12'
+const BRIDGE_RULES = '/proc/sys/net/bridge/bridge-nf-call-iptables'
 
 export interface Wire {
   readonly namespace: NetworkNamespace
@@ -42,8 +43,10 @@ export function createWire({ mtu, prefix = '' }: WireOptions): Wire {
     link set br0 mtu ${mtu} address 02:77:00:00:00:fe
     link set br0 up
     addr add 192.168.77.254/24 dev br0`)
-  // what is bridged is no business of the switch's own rules
-  namespace.run(() => writeFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', '0'))
+  // what is bridged is no business of the switch's own rules; without br_netfilter it never is
+  namespace.run(() => {
+    if (existsSync(BRIDGE_RULES)) writeFileSync(BRIDGE_RULES, '0')
+  })
   return { namespace, mtu }
 }
 
