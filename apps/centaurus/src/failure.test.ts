@@ -231,7 +231,7 @@ describe('a command that can’t do what it is told', () => {
       const all = await runCommands(at(home, OF_PARTITIONS))
       for (const ran of all) assertForPeople(ran)
       const readmit = all.find(({ args }) => args[1] === 'readmit')
-      assert.match(readmit?.failure ?? '', /Run this again when these answer: rp1 \(.*\), tp1 \(/)
+      assert.match(readmit?.failure ?? '', /Run this again when these answer it: rp1, tp1$/)
     } finally {
       await cluster.close()
     }

@@ -18,7 +18,7 @@ import type { ResourceDiscovery } from './frame/discovery.ts'
 import { startGarbageCollector } from './garbage-collector/reconcile.ts'
 import { startJobController } from './job/reconcile.ts'
 import { startNamespaceController } from './namespace/reconcile.ts'
-import { startNetworkIdentityController } from './network-identity/reconcile.ts'
+import { startNetworkIdentityController, type NetworkIdentityOptions } from './network-identity/reconcile.ts'
 import { startNodeIpam } from './node-ipam/reconcile.ts'
 import type { NodeCidrSource } from './node-ipam/source.ts'
 import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts'
@@ -50,6 +50,8 @@ export interface ControllerInputs extends ControllerDeps {
   readonly certificateSigner?: CertificateSigner | undefined
   /** Ranges for nodes' pods; absent: `node-ipam-controller` does not run, and nodes have those that they came with. */
   readonly nodeCidrs?: NodeCidrSource | undefined
+  /** See {@link NetworkIdentityOptions}. */
+  readonly nextIdentityElsewhere?: NetworkIdentityOptions['nextIdentityElsewhere']
 }
 
 export interface StartControllersOptions extends ControllerInputs {
@@ -86,7 +88,8 @@ const CONTROLLERS = {
   'root-ca-certificate-publisher-controller': startRootCaPublisher,
   'garbage-collector-controller': startGarbageCollector,
   'disruption-controller': startDisruptionController,
-  'network-identity-controller': (inputs) => startNetworkIdentityController(inputs),
+  'network-identity-controller': ({ nextIdentityElsewhere, ...deps }) =>
+    startNetworkIdentityController(deps, { nextIdentityElsewhere }),
   'subnet-controller': (inputs) => startSubnetController(inputs),
   'persistentvolume-binder-controller': startVolumeBindingController,
   'ephemeral-volume-controller': startEphemeralVolumeController,

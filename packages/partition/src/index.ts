@@ -68,6 +68,13 @@ export { createNodePortsExtension } from './node-ports/node-ports-extension.ts'
 export { startPortKeeper, type PortKeeperDeps } from './node-ports/port-keeper.ts'
 export { registryDefinitions } from './registry/definitions.ts'
 export { createRegistryExtension } from './registry/registry-extension.ts'
+export { NUMBERS_PATH } from './numbers/known-numbers.ts'
+export {
+  createNumbersExtension,
+  type NumbersExtensionDeps,
+  type RespectedNumbers,
+} from './numbers/numbers-extension.ts'
+export { PeerNumbers, type PeerNumbersDeps } from './numbers/peer-numbers.ts'
 export { createPolicyStatusExtension, type PolicyStatusDeps } from './policy-status/policy-status-extension.ts'
 export { startRemoteNodes, type RemoteNodesDeps } from './nodes/remote-nodes.ts'
 export { startVpcs, type VpcsDeps } from './vpcs/start-vpcs.ts'

@@ -4,7 +4,16 @@ import { partitions, type Partition } from '@centaurus/api/centaurus/v1'
 import { leases } from '@centaurus/api/coordination/v1'
 import type { Client } from '@centaurus/client'
 import { NotConnectedError } from '@centaurus/client/http'
-import { FENCED, findCondition, HEARTBEAT_NAMESPACE, heartbeatLease, READMIT_PATH, READY } from '@centaurus/partition'
+import {
+  FENCED,
+  findCondition,
+  HEARTBEAT_NAMESPACE,
+  heartbeatLease,
+  NUMBERS_PATH,
+  READMIT_PATH,
+  READY,
+  type RespectedNumbers,
+} from '@centaurus/partition'
 import { openAdminLink, withAdmin } from '../cluster-access.ts'
 import { findDaemon, stopDaemon } from '../daemons.ts'
 import { listHomes, partitionHome, type Home } from '../home.ts'
@@ -16,6 +25,8 @@ import { UserError } from '../user-error.ts'
 /** Names that are shown of tenants or nodes that are still there. */
 const NAMES_SHOWN = 10
 const REQUEST_TIMEOUT_MS = 10_000
+/** The partition asks all others, and writes to each of its networks that they know more of. */
+const NUMBERS_TIMEOUT_MS = 120_000
 
 /** Prints the partitions of the cluster. */
 export async function listPartitions(home: Home, { json }: { readonly json: boolean }): Promise<void> {
@@ -146,17 +157,23 @@ export async function removePartition(home: Home, name: string): Promise<void> {
 }
 
 /**
- * Tells every other partition to believe this one again, whose store went back in time or is another one than it was. Throws
- * {@link UserError} when one can't be told: run it again when that is back.
+ * Tells every other partition to believe this one again, whose store went back in time or is another one than it was. Before, it learns from them which numbers
+ * of networks and identities it must not give again. Throws {@link UserError} when one can't be told: run it again when that is back.
  */
 export async function readmitPartition(home: Home, name: string): Promise<void> {
   await withAdmin(home, async (client) => {
-    await findPartition(client, name)
+    const partition = await findPartition(client, name)
     const others = (await client.list(partitions)).items.filter(({ metadata }) => metadata.name !== name)
+    if (partition.spec.home === true || partition.spec.roles.includes('Tenant'))
+      await learnNumbers(
+        home,
+        partition,
+        others.map(({ metadata }) => metadata.name),
+      )
     const deaf: string[] = []
-    for (const partition of others) {
-      const failure = await askToReadmit(home, partition, name).catch(whyDeaf)
-      if (failure !== undefined) deaf.push(`${partition.metadata.name} (${failure})`)
+    for (const other of others) {
+      const failure = await askToReadmit(home, other, name).catch(whyDeaf)
+      if (failure !== undefined) deaf.push(`${other.metadata.name} (${failure})`)
     }
     if (deaf.length > 0) {
       throw new UserError(
@@ -166,6 +183,35 @@ export async function readmitPartition(home: Home, name: string): Promise<void> 
     await clearFence(client, name)
     process.stdout.write(`Partition ${name} is believed again by ${others.length} others.\n`)
   })
+}
+
+/** Throws {@link UserError} unless it has learned from all. */
+async function learnNumbers(home: Home, partition: Stored<Partition>, others: readonly string[]): Promise<void> {
+  const { name } = partition.metadata
+  const link = await openAdminLink(home, partition)
+  try {
+    const signal = AbortSignal.timeout(NUMBERS_TIMEOUT_MS)
+    const { status, body } = await link.request({ method: 'POST', path: NUMBERS_PATH, body: {}, signal })
+    if (status !== 200) throw new Error(`it answered ${status}`)
+    const { heard, twice } = body as RespectedNumbers
+    if (twice.length > 0)
+      throw new UserError(
+        `Networks of partition "${name}" have numbers that other networks have, which were made after the backup: ${shorten(twice)}. Delete the pods in them, and run this again: the networks get other numbers`,
+      )
+    const silent = others.filter((other) => !heard.includes(other))
+    if (silent.length === 0) return
+    throw new UserError(
+      `Partition "${name}" must know which numbers of networks are in use before it is believed again. Run this again when these answer it: ${silent.join(', ')}`,
+    )
+  } catch (error) {
+    if (error instanceof UserError) throw error
+    throw new UserError(
+      `Cannot readmit partition "${name}": ${whyDeaf(error as Error)}. Start it where it runs (./centaurus up), and run this again`,
+      { cause: error },
+    )
+  } finally {
+    await link.close()
+  }
 }
 
 async function clearFence(client: Client, name: string): Promise<void> {

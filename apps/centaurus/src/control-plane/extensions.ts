@@ -23,6 +23,7 @@ import {
   createMembershipExtension,
   createMoveSource,
   createNodePortsExtension,
+  createNumbersExtension,
   createPeerUsage,
   createPolicyStatusExtension,
   createReachNodes,
@@ -104,6 +105,7 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
     ),
     withMembership(name, (membership) => createPolicyStatusExtension({ membership, openLink })),
     createNodePortsExtension(shared.nodePorts),
+    withMembership(name, (membership) => createNumbersExtension({ membership, openLink, store, isHome })),
     ...(isHome ? [createTenantsExtension()] : []),
     ...(claims === undefined
       ? []

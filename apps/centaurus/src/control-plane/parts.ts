@@ -34,6 +34,7 @@ import {
   createNodesSource,
   createPodBlocks,
   PartitionReach,
+  PeerNumbers,
   partitionClientConfig,
   startMover,
   startPortKeeper,
@@ -197,22 +198,41 @@ async function startTenantParts(
     reach: reach.ofNodes(partitionOf),
     maxPriorityOf: (tenant) => shared.priorities.maxPriorityOf(tenant),
   })
-  const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
-  const controllers = startControllers({
-    ...deps,
-    informers,
-    client,
-    nodeAuthority: nodes,
-    names: controllersOf('Tenant'),
-  })
-  const { tenants } = server
-  const networks = startVpcs({ ...deps, informers, client, tenants, store, registryClient: options.registryClient })
+  const controllers = startTenantControllers(server, { ...options, deps: { ...deps, informers, nodeAuthority: nodes } })
   return {
     async close() {
-      await Promise.all([scheduler.close(), controllers.close(), networks.close()])
+      await Promise.all([scheduler.close(), controllers.close()])
       await keepers.close()
       await Promise.all([binder.close(), foreignUse.close(), nodes.close()])
       reach.close()
+    },
+  }
+}
+
+/** They ask other partitions before they give numbers. */
+function startTenantControllers(
+  server: ApiServer,
+  { deps, ...options }: PartsOptions & { readonly deps: Shared },
+): Closable {
+  const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
+  const numbers = new PeerNumbers({ ...options, openLink: options.shared.openLink })
+  const controllers = startControllers({
+    ...deps,
+    client,
+    nextIdentityElsewhere: (uid) => numbers.nextIdentity(uid),
+    names: controllersOf('Tenant'),
+  })
+  const networks = startVpcs({
+    ...options,
+    ...deps,
+    client,
+    tenants: server.tenants,
+    nextVniElsewhere: () => numbers.nextVni(),
+  })
+  return {
+    async close() {
+      await Promise.all([controllers.close(), networks.close()])
+      await numbers.close()
     },
   }
 }

@@ -98,10 +98,10 @@ export class TestPartition {
     }
   }
 
-  /** As when its disk was replaced; it must not run. */
-  async loseStore(): Promise<void> {
+  /** As when its disk was replaced, by what `open` opens when the old store is closed; default: an empty one. It must not run. */
+  async loseStore(open: (index: number) => Promise<Store> = async (index) => openStore(index)): Promise<void> {
     await this.#store.close()
-    this.#store = openStore(this.#index)
+    this.#store = await open(this.#index)
   }
 
   async stop(): Promise<void> {

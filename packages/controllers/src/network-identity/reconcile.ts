@@ -8,7 +8,7 @@ import {
   UsedLabelKeys,
   type Stored,
 } from '@centaurus/api'
-import { networkidentities, vpcs, type NetworkIdentity, type Vpc } from '@centaurus/api/centaurus/v1'
+import { FIRST_IDENTITY, networkidentities, vpcs, type NetworkIdentity, type Vpc } from '@centaurus/api/centaurus/v1'
 import { pods } from '@centaurus/api/core/v1'
 import { networkpolicies } from '@centaurus/api/networking/v1'
 import { clusternetworkpolicies } from '@centaurus/api/policy-networking/v1alpha2'
@@ -30,6 +30,11 @@ export interface NetworkIdentityOptions {
   readonly quarantineMs?: number | undefined
   /** Of a tenant; default {@link IDENTITIES_MAX}. */
   readonly identitiesMax?: number | undefined
+  /**
+   * By uid of a Vpc: above all numbers of its identities that others know of, who have seen more than a store that is an old copy; 0: they know none. Asked before
+   * numbers are reserved. Absent: nobody does.
+   */
+  readonly nextIdentityElsewhere?: ((uid: string) => Promise<number>) | undefined
 }
 
 /**
@@ -39,8 +44,9 @@ export interface NetworkIdentityOptions {
  */
 export function startNetworkIdentityController(
   deps: ControllerDeps,
-  { quarantineMs = IDENTITY_QUARANTINE_MS, identitiesMax = IDENTITIES_MAX }: NetworkIdentityOptions = {},
+  options: NetworkIdentityOptions = {},
 ): RunningController {
+  const settings = withDefaults(options)
   const { informers, clock } = deps
   const vpcInformer = informers.informer(vpcs)
   const podInformer = informers.informer(pods)
@@ -51,7 +57,7 @@ export function startNetworkIdentityController(
     used,
     nowMs: () => clock.monotonicMs(),
     onMissing: (vpc) => late.queue?.add(vpc),
-    onUnused: (vpc) => late.queue?.addAfter(vpc, quarantineMs),
+    onUnused: (vpc) => late.queue?.addAfter(vpc, settings.quarantineMs),
   })
   const recount = new Recount(ledger, podInformer)
   const numbers = new Map<string, NumberPool>()
@@ -90,7 +96,7 @@ export function startNetworkIdentityController(
       await recount.done()
       const vpc = vpcInformer.get(name)
       if (vpc === undefined) return undefined
-      return reconcileNetwork(vpc, { ...context, ledger, numbers, identityInformer, quarantineMs, identitiesMax })
+      return reconcileNetwork(vpc, { ...context, ...settings, ledger, numbers, identityInformer })
     },
   })
   return {
@@ -100,6 +106,20 @@ export function startNetworkIdentityController(
       await running.close()
     },
   }
+}
+
+interface Settings {
+  readonly quarantineMs: number
+  readonly identitiesMax: number
+  readonly nextIdentityElsewhere: (uid: string) => Promise<number>
+}
+
+function withDefaults({
+  quarantineMs = IDENTITY_QUARANTINE_MS,
+  identitiesMax = IDENTITIES_MAX,
+  nextIdentityElsewhere = async () => 0,
+}: NetworkIdentityOptions): Settings {
+  return { quarantineMs, identitiesMax, nextIdentityElsewhere }
 }
 
 function existing(identity: Stored<NetworkIdentity>): ExistingIdentity {
@@ -121,13 +141,11 @@ function watchPolicies({ informers }: ControllerDeps, used: UsedLabelKeys, recou
   ]
 }
 
-interface Work extends ReconcilerContext {
+interface Work extends ReconcilerContext, Settings {
   readonly ledger: IdentityLedger
   /** Reserved numbers that are left, by uid of the network. */
   readonly numbers: Map<string, NumberPool>
   readonly identityInformer: Informer<NetworkIdentity>
-  readonly quarantineMs: number
-  readonly identitiesMax: number
 }
 
 async function reconcileNetwork(vpc: Stored<Vpc>, work: Work): Promise<ReconcileResult> {
@@ -177,15 +195,16 @@ async function makeIdentity(wanted: WantedIdentity, id: number, work: Work): Pro
 async function reserve(
   { metadata: { name, uid } }: Stored<Vpc>,
   { missing, room }: { readonly missing: number; readonly room: number },
-  { client, numbers }: Work,
+  { client, numbers, nextIdentityElsewhere }: Work,
 ): Promise<{ readonly count: number }> {
-  const pool = numbers.get(uid) ?? NO_NUMBERS
-  const facts = { missing, room, pool }
-  if (planNumbers({ ...facts, nextIdentity: undefined }).reserve === undefined)
-    return planNumbers({ ...facts, nextIdentity: undefined })
+  const elsewhere = await nextIdentityElsewhere(uid)
   const vpc = await client.get(vpcs, { name }) // a cache may not know what was reserved last
-  const plan = planNumbers({ ...facts, nextIdentity: vpc.status?.nextIdentity })
-  if (plan.reserve === undefined || vpc.metadata.uid !== uid) return { count: 0 }
+  if (vpc.metadata.uid !== uid) return { count: 0 }
+  const next = vpc.status?.nextIdentity ?? FIRST_IDENTITY
+  const kept = numbers.get(uid) ?? NO_NUMBERS
+  const pool = next > kept.end ? NO_NUMBERS : kept // somebody raised it, who knows that others have these
+  const plan = planNumbers({ missing, room, pool, nextIdentity: Math.max(next, elsewhere) })
+  if (plan.reserve === undefined) return plan
   await client.updateStatus(vpcs, { ...vpc, status: { ...vpc.status, nextIdentity: plan.reserve.end } })
   numbers.set(uid, plan.reserve)
   return plan

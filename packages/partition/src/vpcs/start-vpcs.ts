@@ -25,7 +25,7 @@ import {
 } from '@centaurus/client'
 import { hasAddress, internalAddressesOf, type NodeAddresses } from './hidden-nodes.ts'
 import { numberedStatus, planVpc, toldStatus } from './plan-vpc.ts'
-import { takeVni, type VniAllocatorDeps } from './vni-allocator.ts'
+import { VniAllocator, type VniAllocatorDeps } from './vni-allocator.ts'
 
 const WORKERS = 4
 const DELETES_AT_ONCE = 32
@@ -50,6 +50,7 @@ export interface VpcsDeps extends VniAllocatorDeps {
 export function startVpcs(deps: VpcsDeps): RunningController {
   const { informers, clock, logger } = deps
   const queue = createWorkQueue({ clock })
+  const vnis = new VniAllocator(deps)
   const vpcInformer = informers.informer(vpcs)
   const podInformer = informers.informer(pods)
   const nodeInformers: NodeInformers = [informers.informer(nodes), informers.informer(remotenodes)]
@@ -92,7 +93,7 @@ export function startVpcs(deps: VpcsDeps): RunningController {
       const vpc = vpcInformer.get(name)
       if (vpc === undefined) return
       const nodeAddresses = vpc.spec?.cidr === undefined ? [] : listAddresses(nodeInformers)
-      await reconcileVpc(vpc, { ...deps, podInformer, nodeAddresses, owned })
+      await reconcileVpc(vpc, { ...deps, vnis, podInformer, nodeAddresses, owned })
     },
   })
   return {
@@ -146,6 +147,7 @@ interface Owned {
 }
 
 interface VpcWork extends VpcsDeps {
+  readonly vnis: VniAllocator
   readonly podInformer: Pick<Informer<Pod>, 'byIndex'>
   /** Of all nodes; undefined: not known yet. */
   readonly nodeAddresses: readonly string[] | undefined
@@ -165,7 +167,7 @@ async function reconcileVpc(vpc: Stored<Vpc>, work: VpcWork): Promise<void> {
   if (step.type === 'release') await release(vpc, work)
   else if (step.type !== 'nothing') {
     const { status } = vpc
-    const vni = step.type === 'tell' ? undefined : (step.vni ?? (await takeVni(work)))
+    const vni = step.type === 'tell' ? undefined : (step.vni ?? (await work.vnis.take()))
     const now = formatTime(work.clock.now())
     const numbered = vni === undefined ? status : numberedStatus(vpc, { vni, now })
     const next = { ...vpc, ...(numbered === undefined ? {} : { status: numbered }) }

@@ -9,9 +9,10 @@ import { startTestServer, type TestServer } from '@centaurus/apiserver/testing'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
 import { createInformerFactory, type Client, type InformerFactory, type RunningController } from '@centaurus/client'
 import { createMemoryStore, type Store } from '@centaurus/store'
+import { FENCED } from '../membership/partition-status.ts'
 import { createRegistryExtension } from '../registry/registry-extension.ts'
 import { startVpcs } from './start-vpcs.ts'
-import { takeVni, VNI_BLOCK } from './vni-allocator.ts'
+import { FIRST_VNI, leaveVniBlock, VNI_BLOCK, VniAllocator } from './vni-allocator.ts'
 
 const HOME = { metadata: { name: 'home' }, spec: { roles: ['Tenant' as const], endpoints: [], home: true } }
 
@@ -54,10 +55,11 @@ describe('numbers of networks', () => {
     const loses = () => (['question', undefined, 'answer', undefined, undefined] as const)[calls++ % 5]
     for (let round = 0; round < 3; round++) {
       const stores = Array.from({ length: 3 }, () => failing(createMemoryStore(), loses))
+      const allocators = stores.map((store) => new VniAllocator({ store, registryClient: test.client }))
       for (let i = 0; i < 40; i++) {
-        const taken = await Promise.allSettled(
-          stores.flatMap((store) => [1, 2].map(() => takeVni({ store, registryClient: test.client }))),
-        )
+        if (i === 20)
+          allocators.push(...stores.map((store) => new VniAllocator({ store, registryClient: test.client })))
+        const taken = await Promise.allSettled(allocators.flatMap((each) => [each.take(), each.take()]))
         for (const result of taken) {
           if (result.status === 'rejected') continue
           assert.ok(!given.has(result.value), `${result.value} was given twice`)
@@ -66,36 +68,58 @@ describe('numbers of networks', () => {
       }
     }
     assert.ok(given.size > 100)
-    assert.ok(Math.min(...given) >= VNI_BLOCK)
+    assert.ok(Math.min(...given) >= FIRST_VNI)
   })
 
   it('come from the next block when one is used up, and never from an older one', async () => {
-    const store = createMemoryStore()
-    const first = await takeVni({ store, registryClient: test.client })
-    await store.commit({
-      changes: [
-        {
-          type: 'put',
-          key: '/centaurus/vnis',
-          value: Buffer.from(JSON.stringify({ next: first + 5, last: first + 4 })),
-        },
-      ],
-    })
-    const next = await takeVni({ store, registryClient: test.client })
-    assert.equal(next % VNI_BLOCK, 0)
-    assert.ok(next >= first + VNI_BLOCK)
+    const allocator = new VniAllocator({ store: createMemoryStore(), registryClient: test.client })
+    const first = await allocator.take()
+    for (let i = 1; i < VNI_BLOCK; i++) assert.equal(await allocator.take(), first + i)
+    const other = new VniAllocator({ store: createMemoryStore(), registryClient: test.client })
+    assert.equal(await other.take(), first + VNI_BLOCK)
+    const next = await allocator.take()
+    assert.equal(next, first + 2 * VNI_BLOCK)
     const home = await test.client.get(partitions, { name: 'home' })
     assert.equal(home.spec.nextVni, next + VNI_BLOCK)
     const back = { ...home, spec: { ...home.spec, nextVni: next } }
     await assert.rejects(test.client.update(partitions, back), /nextVni may not go down/)
   })
 
+  it('are none of an old copy of the store, of those that others know of, or of a home that is not believed', async () => {
+    const store = createMemoryStore()
+    const deps = { store, registryClient: test.client }
+    const allocator = new VniAllocator(deps)
+    const first = await allocator.take()
+    const backup = (await store.get('/centaurus/vnis')).entry!.value
+    assert.equal(await allocator.take(), first + 1)
+    const restored = createMemoryStore()
+    await restored.commit({ changes: [{ type: 'put', key: '/centaurus/vnis', value: backup }] })
+    assert.equal(await new VniAllocator({ ...deps, store: restored }).take(), first + VNI_BLOCK)
+    await leaveVniBlock(store)
+    assert.equal(await allocator.take(), first + 2 * VNI_BLOCK)
+    const known = first + 100 * VNI_BLOCK
+    const nextVniElsewhere = async (): Promise<number> => known
+    assert.equal(await new VniAllocator({ ...deps, nextVniElsewhere }).take(), known)
+    const home = await test.client.get(partitions, { name: 'home' })
+    const fenced = {
+      type: FENCED,
+      status: 'True' as const,
+      reason: 'x',
+      message: 'x',
+      lastTransitionTime: '2026-01-01T00:00:00Z',
+    }
+    const doubted = await test.client.updateStatus(partitions, { ...home, status: { conditions: [fenced] } })
+    await assert.rejects(new VniAllocator(deps).take(), /not believed.*partition readmit home/)
+    await test.client.updateStatus(partitions, { ...doubted, status: {} })
+    assert.equal(await new VniAllocator(deps).take(), known + VNI_BLOCK)
+  })
+
   it('end', async () => {
     const home = await test.client.get(partitions, { name: 'home' })
     await test.client.update(partitions, { ...home, spec: { ...home.spec, nextVni: 2 ** 24 - 1 } })
-    const store = createMemoryStore()
-    assert.equal(await takeVni({ store, registryClient: test.client }), 2 ** 24 - 1)
-    await assert.rejects(takeVni({ store, registryClient: test.client }), /All 16777215 numbers of networks were given/)
+    const allocator = new VniAllocator({ store: createMemoryStore(), registryClient: test.client })
+    assert.equal(await allocator.take(), 2 ** 24 - 1)
+    await assert.rejects(allocator.take(), /All 16777215 numbers of networks were given/)
   })
 })
 
@@ -144,16 +168,16 @@ describe('networks of tenants', () => {
   it('get numbers that stay, the operators the first', async () => {
     assert.equal((await numbered(test.client, 'default')).status?.vni, 1)
     const { status } = await numbered(acme, 'default')
-    assert.equal(status?.vni, VNI_BLOCK)
+    assert.equal(status?.vni, FIRST_VNI)
     assert.equal(status?.nextIdentity, 256)
     assert.equal(status?.conditions?.[0]?.type, 'Ready')
     await acme.create(vpcs, { metadata: { name: 'blue' }, spec: { cidr: '10.0.0.0/16' } })
-    assert.equal((await numbered(acme, 'blue')).status?.vni, VNI_BLOCK + 1)
+    assert.equal((await numbered(acme, 'blue')).status?.vni, FIRST_VNI + 1)
     await stop()
     start()
     await acme.create(vpcs, { metadata: { name: 'late' } })
-    assert.equal((await numbered(acme, 'late')).status?.vni, VNI_BLOCK + 2)
-    assert.equal((await numbered(acme, 'default')).status?.vni, VNI_BLOCK)
+    assert.equal((await numbered(acme, 'late')).status?.vni, FIRST_VNI + VNI_BLOCK)
+    assert.equal((await numbered(acme, 'default')).status?.vni, FIRST_VNI)
   })
 
   it('say what operators grant their tenant, as long as they do', async () => {
@@ -205,7 +229,7 @@ describe('networks of tenants', () => {
     await test.client.delete(remotenodes, { name: 'n2' })
     await test.client.delete(nodes, { name: 'n1' })
     await hides('False', /No node has an address in it/)
-    assert.equal((await numbered(acme, 'blue')).status?.vni, VNI_BLOCK + 1)
+    assert.equal((await numbered(acme, 'blue')).status?.vni, FIRST_VNI + 1)
   })
 
   it('go when their last pod has gone, with what belongs to them, and their numbers do not come back', async () => {
@@ -228,6 +252,6 @@ describe('networks of tenants', () => {
       ['id-default'],
     )
     await acme.create(vpcs, { metadata: { name: 'blue' } })
-    assert.equal((await numbered(acme, 'blue')).status?.vni, VNI_BLOCK + 5)
+    assert.equal((await numbered(acme, 'blue')).status?.vni, FIRST_VNI + 2 * VNI_BLOCK)
   })
 })
