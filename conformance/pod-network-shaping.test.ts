@@ -7,11 +7,12 @@ import type { NetworkQuality } from '@centaurus/api'
 import type { Node, NodeCondition, Pod } from '@centaurus/api/core/v1'
 import { whyNoRoot } from './lib/cluster.ts'
 import { isAlive } from './lib/leftovers.ts'
-import { pod } from './lib/manifests.ts'
+import { pod, shell } from './lib/manifests.ts'
 import { onHost, PodNetworkHosts, type PodHostName } from './lib/pod-network-hosts.ts'
 import { SINK_PORT, TALK_PORT, type PodSockets } from './lib/pod-sockets.ts'
 import { mustRun, waitFor } from './lib/processes.ts'
 import {
+  LARGEST_PACKET_BYTES,
   assertHolds,
   describeWindow,
   isAbove,
@@ -138,8 +139,9 @@ describe('shaping of two hosts', { skip: whyNoRoot() }, () => {
     )
     ;[talker, shouter] = [await running('talker'), await running('shouter')]
     ;[near, far, wide] = [await running('near'), await running('far'), await running('wide')]
-    await waitFor('the classes', async () => (await podClasses()).length === 2)
-    assert.deepEqual(await podClasses(), ['ce00:110 6Mbit', 'ce00:111 6Mbit'])
+    // without waiting: limits are there before the pods
+    for (const each of await podClasses()) assert.match(each, /^ce00:11[0-2] 6Mbit$/)
+    assert.equal((await podClasses()).length, 2)
     await waitFor('the condition', async () => /shapes by HTB/.test((await condition()).message!))
     assert.equal((await condition()).reason, 'NoFq')
     assert.doesNotMatch(await tc('west', 'qdisc', 'show', 'dev', 'eth0'), /htb/, 'no pod asks there')
@@ -297,13 +299,20 @@ describe('shaping of two hosts', { skip: whyNoRoot() }, () => {
     const { pid } = JSON.parse(record) as { pid: number }
     process.kill(pid, 'SIGKILL')
     await waitFor('the daemon to be gone', async () => !isAlive(pid))
-    await hosts.east.apply(onHost('east', pod('late'), { annotations: { [EGRESS]: '6M' } }))
+    const rush = { command: shell(`nc ${far.ip} ${SINK_PORT} < /dev/zero`) }
+    const beforeLate = await far.sockets.octets()
+    await hosts.east.apply(onHost('east', pod('late', rush), { annotations: { [EGRESS]: '6M' } }))
     await running('late')
-    await waitFor('the class of the late pod', async () => (await podClasses()).length === classes.length + 1)
+    await wait(WINDOW_MS / 2)
+    const ofLate = windowBetween(beforeLate, await far.sockets.octets())
+    assert.equal(isAbove(ofLate, egress(LIMIT)), false, `a pod that sends at once: ${describeWindow(ofLate)}`)
+    assert.ok(ofLate.octets > LARGEST_PACKET_BYTES, 'it does send')
     const last = await wide.sockets.octets()
     assertHolds(windowBetween(begun, last), egress(LIMIT), 'while the daemon was away')
     assert.equal(isAbove(windowBetween(first, last), egress(LIMIT)), false)
-    assert.deepEqual((await podClasses()).slice(0, classes.length), classes)
+    const after = await podClasses()
+    assert.deepEqual(after.slice(0, classes.length), classes, 'each pod has the number that it had')
+    assert.equal(after.length, classes.length + 1)
     assert.equal(await shouter.sockets.calm(), undefined)
   })
 

@@ -3,7 +3,7 @@ import type { OctetReading, PodSockets } from './pod-sockets.ts'
 
 /** Of a limit, what gets through at least while something waits all the time: the rest is headers of tunnels. */
 const LEAST_PART = 0.8
-const LARGEST_PACKET_BYTES = 65_536
+export const LARGEST_PACKET_BYTES = 65_536
 
 export interface RateWindow {
   readonly octets: number

@@ -190,7 +190,7 @@ async function startOnHost(
     lastChange: () => lastChange,
   }
   const metrics = createNetworkMetrics(() => gatherReadings(sources))
-  const attachments = createAttachments(options, { view, podCIDR, networks, podMtu: () => keeper.host.podMtu })
+  const attachments = createAttachments(options, { view, podCIDR, networks, shaping, podMtu: () => keeper.host.podMtu })
   await attachments.start()
   closers.push(() => attachments.close())
   networks.adopt(attachments.list())
@@ -218,11 +218,16 @@ function createAttachments(
     view,
     podCIDR,
     networks,
+    shaping,
     podMtu,
-  }: Pick<OnHost, 'view' | 'podCIDR'> & { readonly networks: PodNetworks; readonly podMtu: () => number },
+  }: Pick<OnHost, 'view' | 'podCIDR'> & {
+    readonly networks: PodNetworks
+    readonly shaping: ShapingKeeper
+    readonly podMtu: () => number
+  },
 ): PodAttachments {
   return new PodAttachments({
-    source: createPodSource(networks),
+    source: createPodSource(networks, shaping),
     store: new AttachmentStore(attachmentsDir(stateDir)),
     deletions: new DeletionSpool(deletionsDir(stateDir)),
     blocks: createVpcBlocks({

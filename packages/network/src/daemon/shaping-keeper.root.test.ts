@@ -57,8 +57,10 @@ if (!isInNamespaces()) {
 
     it('says so when a device can not be set up', async () => {
       device = 'gone'
+      host.tables.setShaper({ id: 17, level: 0 })
       await keeper.followShapers()
       assert.deepEqual([keeper.state.device, keeper.state.problem?.reason], ['gone', 'Failed'])
+      host.tables.removeShaper(17)
     })
 
     it('tells programs to shape by what the queues of the device can', async () => {

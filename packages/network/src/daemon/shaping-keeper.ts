@@ -41,7 +41,7 @@ export interface ShapingState extends Qdiscs {
 
 export interface ShapingKeeper {
   readonly state: ShapingState
-  /** Classes and bandwidths of pods may have changed: HTB, which has a class for each, is told. Never rejects. */
+  /** Classes and bandwidths of pods may have changed: HTB, which has a class for each, has them when it resolves. Never rejects. */
   followShapers(): Promise<void>
   close(): Promise<void>
 }
@@ -60,15 +60,15 @@ export function startShapingKeeper(deps: ShapingKeeperDeps): ShapingKeeper {
     }
   }
   let working: Promise<void> = Promise.resolve()
-  const look = (): Promise<void> => (working = working.then(() => (stop.signal.aborted ? undefined : uplink.look())))
+  const look = (isNeeded = () => true): Promise<void> =>
+    (working = working.then(() => (stop.signal.aborted || !isNeeded() ? undefined : uplink.look())))
   const running = [repeat(() => look().then(() => LOOK_MS)), repeat(() => (uplink.share() ? BUSY_MS : IDLE_MS))]
   return {
     get state() {
       return uplink.state
     },
-    async followShapers() {
-      if (uplink.state.mode !== 'edt') await look()
-    },
+    // many at once are one look
+    followShapers: () => (uplink.isBehind ? look(() => uplink.isBehind) : Promise.resolve()),
     async close() {
       stop.abort(new Error('The network daemon stops'))
       await Promise.all(running)
@@ -77,12 +77,18 @@ export function startShapingKeeper(deps: ShapingKeeperDeps): ShapingKeeper {
   }
 }
 
+interface HtbClasses {
+  readonly device: string
+  readonly bandwidth: number | undefined
+  readonly pods: readonly LimitedPod[]
+}
+
 class SharedUplink {
   readonly #deps: ShapingKeeperDeps
   readonly #controller = new RateController()
   #state: ShapingState = { mode: 'none', device: undefined, bandwidth: undefined, rates: unlimited() }
   /** What HTB's classes were made from. */
-  #classes: unknown
+  #classes: HtbClasses | undefined
   #failure: ShapingProblem | undefined
   #complaint: ShapingProblem | undefined
   #looks = 0
@@ -96,6 +102,16 @@ class SharedUplink {
     if (problem === undefined) return this.#state
     // a device that could not be set up is nevertheless the one that all is about
     return { ...this.#state, device: this.#state.device ?? this.#deps.device(), problem }
+  }
+
+  /** Pods ask for what HTB was not told of. */
+  get isBehind(): boolean {
+    const { dataplane } = this.#deps
+    return (
+      this.#state.mode !== 'edt' &&
+      isAsked(dataplane) &&
+      !isDeepStrictEqual(limitedPods(dataplane), this.#classes?.pods)
+    )
   }
 
   /** Looks at the device, and makes right what is not. Never rejects. */
@@ -148,7 +164,7 @@ class SharedUplink {
 
   async #followClasses(device: string, bandwidth: number | undefined): Promise<void> {
     const pods = limitedPods(this.#deps.dataplane)
-    const wanted = { device, bandwidth, pods }
+    const wanted: HtbClasses = { device, bandwidth, pods }
     if (isDeepStrictEqual(wanted, this.#classes)) return
     await ensureClasses(device, { bandwidth, pods })
     this.#classes = wanted
