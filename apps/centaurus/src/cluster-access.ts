@@ -61,11 +61,15 @@ export function asUnreachable(error: unknown, what: string): unknown {
 }
 
 /**
- * The administrator's client of another partition of the cluster in `home`: the same credentials are good everywhere. Fails at the first
+ * The administrator's client of another partition of the cluster in `home`, which sees `tenant` alone when one is named: the same credentials are good everywhere. Fails at the first
  * call when the partition has no address yet or can't be reached.
  */
-export async function connectToPartition(home: Home, partition: Readonly<Partition>): Promise<Client> {
-  return createHttpClient(await adminConfigOf(home, partition))
+export async function connectToPartition(
+  home: Home,
+  partition: Readonly<Partition>,
+  { tenant }: { readonly tenant?: string } = {},
+): Promise<Client> {
+  return createHttpClient({ ...(await adminConfigOf(home, partition)), ...(tenant === undefined ? {} : { tenant }) })
 }
 
 /** As {@link connectToPartition}, for what is not the Kubernetes API. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { isStatus, type Stored } from '@centaurus/api'
-import { partitions, tenants, type Partition, type PartitionRole } from '@centaurus/api/centaurus/v1'
+import { ALL_TENANTS, isStatus, splitQualifiedName, tenantOfViewed, type Stored } from '@centaurus/api'
+import { partitions, tenants, vpcs, type Partition, type PartitionRole } from '@centaurus/api/centaurus/v1'
 import { nodes } from '@centaurus/api/core/v1'
 import type { Client } from '@centaurus/client'
 import { findCondition, READY } from '@centaurus/partition'
@@ -8,7 +8,7 @@ import { REVISION_SPANS_MAX } from '@centaurus/store'
 import { connectToPartition } from './cluster-access.ts'
 import type { Home } from './home.ts'
 import { hostAddresses } from './host-address.ts'
-import { chooseRange, holdsAddresses, keepRange } from './service-ranges.ts'
+import { checkNetworks, chooseRange, holdsAddresses, keepRange, type OwnNetwork } from './service-ranges.ts'
 import type { PartitionSettings } from './settings.ts'
 import { UserError } from './user-error.ts'
 
@@ -34,6 +34,8 @@ export interface NewPartition {
   readonly roles: readonly PartitionRole[]
   /** Undefined: the first range that nobody has. */
   readonly serviceRange: string | undefined
+  /** Those of tenants in these partitions; asked when a new partition names a range. Absent: there are none. */
+  readonly listNetworks?: ((all: readonly Stored<Partition>[]) => Promise<readonly OwnNetwork[]>) | undefined
 }
 
 /** Enters a partition into the registry, or finds it there from an attempt that was cut short. Throws {@link UserError}. */
@@ -48,14 +50,17 @@ export async function registerPartition(client: Client, wanted: NewPartition): P
   }
 }
 
-async function tryRegister(client: Client, { name, roles, serviceRange }: NewPartition): Promise<PartitionSettings> {
+async function tryRegister(client: Client, wanted: NewPartition): Promise<PartitionSettings> {
+  const { name, roles, serviceRange, listNetworks } = wanted
   const { items } = await client.list(partitions)
   const home = items.find(({ spec }) => spec.home === true)
   if (home === undefined) throw new UserError('Cannot add a partition here: this is not the home partition')
   const homeEndpoints = home.spec.endpoints
   const known = items.find(({ metadata }) => metadata.name === name)
-  if (known !== undefined) return settingsOf(known, { name, roles, serviceRange }, homeEndpoints)
+  if (known !== undefined) return settingsOf(known, wanted, homeEndpoints)
   const range = chooseRange(items, { wanted: serviceRange, machines: hostAddresses() })
+  // new networks may have none of the ranges that are given away
+  if (serviceRange !== undefined) checkNetworks(range, (await listNetworks?.(items)) ?? [])
   const index = Number(home.metadata.annotations?.[MADE_ANNOTATION] ?? 0) + 1
   if (index >= REVISION_SPANS_MAX) {
     throw new UserError(`Cannot add a partition: ${index} were made already, and no more can be told apart`)
@@ -134,6 +139,34 @@ export async function keepMovedAddresses(home: Home, client: Client, partition: 
     if (await holdsAddresses(own)) await keepRange(client, serviceCIDR)
   } finally {
     await own.close()
+  }
+}
+
+/** Of the tenants of all these partitions, those that have addresses of their own. Throws {@link UserError} when a partition does not say. */
+export async function listOwnNetworks(home: Home, all: readonly Stored<Partition>[]): Promise<OwnNetwork[]> {
+  const withTenants = all.filter(
+    ({ spec }) => spec.endpoints.length > 0 && (spec.home === true || spec.roles.includes('Tenant')),
+  )
+  return (await Promise.all(withTenants.map((partition) => listNetworksOf(home, partition)))).flat()
+}
+
+async function listNetworksOf(home: Home, partition: Stored<Partition>): Promise<OwnNetwork[]> {
+  const client = await connectToPartition(home, partition, { tenant: ALL_TENANTS })
+  try {
+    const { items } = await client.list(vpcs, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
+    return items.flatMap((vpc) => {
+      const { name } = vpc.metadata
+      const cidr = vpc.spec?.cidr
+      const own = splitQualifiedName(name)?.name ?? name
+      return cidr === undefined ? [] : [{ tenant: tenantOfViewed(vpc), name: own, cidr }]
+    })
+  } catch (cause) {
+    throw new UserError(
+      `Cannot use --service-cidr: partition "${partition.metadata.name}" does not say which addresses its tenants' networks have. Start it where it runs (./centaurus up), or name no --service-cidr`,
+      { cause },
+    )
+  } finally {
+    await client.close()
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -11,9 +11,7 @@ import { SERVER_USER } from '@centaurus/apiserver'
 import { systemClock } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import { openEmbeddedStore, REVISION_SPAN, timedRevisions, withRevisionBase, type Store } from '@centaurus/store'
-import { registerDaemon } from './daemons.ts'
-import { createHome, findHome } from './home.ts'
-import { DEFAULT_SETTINGS, writeSettings } from './settings.ts'
+import { createAdminHome } from './testing/admin-home.ts'
 import { runCli, type CliResult } from './testing/run-cli.ts'
 import { TestCluster } from './testing/test-cluster.ts'
 import { eventually, type TestPartition } from './testing/test-partition.ts'
@@ -111,11 +109,7 @@ describe('a partition whose store was set back to an old backup', () => {
     return status?.conditions?.some(({ type, status: is }) => type === 'Fenced' && is === 'True') === true
   }
   const readmit = (name: string): Promise<CliResult> => {
-    const home = findHome({ CENTAURUS_HOME: join(directory, 'cli') })
-    createHome(home)
-    writeSettings(home, DEFAULT_SETTINGS)
-    writeFileSync(home.kubeconfig, cluster.home.plane.kubeconfig, { mode: 0o600 })
-    registerDaemon(home, 'control-plane')
+    const home = createAdminHome(join(directory, 'cli'), cluster.home.plane.kubeconfig)
     return runCli(['partition', 'readmit', name], { CENTAURUS_HOME: home.dir })
   }
 

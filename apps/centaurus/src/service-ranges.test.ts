@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Partition } from '@centaurus/api/centaurus/v1'
-import { chooseRange, parseServiceRange, serviceNetworksOf } from './service-ranges.ts'
+import { checkNetworks, chooseRange, parseServiceRange, serviceNetworksOf } from './service-ranges.ts'
 
 function partition(serviceCIDR: string | undefined, kept?: string): Partition {
   const annotations = kept === undefined ? {} : { 'centaurus.io/kept-service-ranges': kept }
@@ -36,6 +36,20 @@ describe('a partition’s addresses of Services', () => {
     assert.throws(() => choose(all, '192.168.0.0/16'), /must not overlap with 192\.168\.3\.4, which a machine has/)
     assert.throws(() => choose(all, '172.16.0.0/12', ['172.17.0.1']), /172\.17\.0\.1, which a machine has/)
     assert.equal(choose(all, '192.168.64.0/20', ['172.17.0.1']), '192.168.64.0/20')
+  })
+
+  it('are none of tenants’ networks', () => {
+    const networks = [
+      { tenant: 'beta', name: 'red', cidr: '10.8.0.0/16' },
+      { tenant: 'acme', name: 'blue', cidr: '10.200.0.0/14' },
+    ]
+    checkNetworks('10.204.0.0/16', networks)
+    for (const range of ['10.203.255.0/24', '10.200.0.0/13'])
+      assert.throws(
+        () => checkNetworks(range, networks),
+        /10\.200\.0\.0\/14, which .*"blue" of tenant "acme" has$/,
+        range,
+      )
   })
 
   it('are a block', () => {

@@ -55,6 +55,22 @@ export function chooseRange(all: readonly Readonly<Partition>[], { wanted, machi
   return free
 }
 
+/** A network with addresses of its own. */
+export interface OwnNetwork {
+  readonly tenant: string
+  readonly name: string
+  readonly cidr: string
+}
+
+/** Pods do not reach Services whose addresses their own network has. Pure. Throws {@link UserError}. */
+export function checkNetworks(range: string, networks: readonly OwnNetwork[]): void {
+  const found = networks.find(({ cidr }) => overlaps(range, cidr))
+  if (found === undefined) return
+  throw new UserError(
+    `Cannot use --service-cidr ${range}: it must not overlap with ${found.cidr}, which the network (Vpc) "${found.name}" of tenant "${found.tenant}" has`,
+  )
+}
+
 /** Where addresses of Services may be, in all of the cluster: {@link SERVICE_NETWORKS}, and what was named outside of it. Pure. */
 export function serviceNetworksOf(all: readonly Readonly<Partition>[]): string[] {
   const others = serviceRangesOf(all).filter(

@@ -7,7 +7,13 @@ import { connectAsAdmin, withAdmin } from '../cluster-access.ts'
 import { findDaemon, stopDaemon } from '../daemons.ts'
 import { createHome, partitionHome, serverHome, type Home } from '../home.ts'
 import { shareAuthority, writeJoinBundle } from '../join-bundle.ts'
-import { checkPartitionName, findPartition, registerPartition, waitUntilReady } from '../partition-registry.ts'
+import {
+  checkPartitionName,
+  findPartition,
+  listOwnNetworks,
+  registerPartition,
+  waitUntilReady,
+} from '../partition-registry.ts'
 import { runSteps } from '../progress.ts'
 import {
   DEFAULT_SETTINGS,
@@ -62,8 +68,13 @@ export async function addPartition(home: Home, name: string, options: AddPartiti
   const register: ListrTask = {
     title: `Register partition ${name}`,
     task: async () => {
-      const wanted = { name, roles: options.roles, serviceRange: options.serviceCidr }
-      added.settings = await registerPartition(client, wanted)
+      const { roles, serviceCidr } = options
+      added.settings = await registerPartition(client, {
+        name,
+        roles,
+        serviceRange: serviceCidr,
+        listNetworks: (all) => listOwnNetworks(home, all),
+      })
     },
   }
   try {
