@@ -59,6 +59,16 @@ describe('rates of levels', () => {
     assert.ok((sent[7]?.[7] ?? 0) >= USABLE - 5e9 * 1.06)
   })
 
+  it('take no burst on a slow link for a queue', () => {
+    const backlogs = offer({ 0: 5e6, 7: 50e6 })
+    const uses = offer({ 0: 5e6, 7: 5e6 }).map((bandwidth, level) => ({
+      bandwidth,
+      backlogNs: backlogs[level]!,
+      drops: 0,
+    }))
+    assert.ok(planRates([], uses, 10e6).rates[7]! >= 4e6)
+  })
+
   it('look less often at a link that has room', () => {
     const idle = planRates(
       [],

@@ -6,8 +6,9 @@ const LEAST_SHARES = [0, 0.02, 0.02, 0.05, 0.02, 0.02, 0.05, 0.03, 0.02, 0.02]
 const GROWTH = 1.05
 /** Looks over which the largest use counts: what pauses for a moment gets its rate back at once. */
 const REMEMBERED_LOOKS = 3
-/** Levels that wait less than this, in nanoseconds, do not ask for more. */
+/** Levels that wait less than this, in nanoseconds, or less than it takes the link to send so much, do not ask for more: bursts are no queue. As bpf/shape.h, MARK_BYTES_SHIFT. */
 const WAITING_NS = 1_000_000
+const WAITING_BYTES = 32_768
 
 /** Order in which levels are served: the host's own first, then premium high to best-effort low. */
 export const LEVEL_ORDER: readonly number[] = [9, 0, 1, 2, 3, 4, 5, 6, 7, 8]
@@ -42,8 +43,9 @@ export interface RatePlan {
 export function planRates(history: RateHistory, uses: readonly LevelUse[], bandwidth: number): RatePlan {
   const usable = bandwidth * USABLE_SHARE
   const remembered = uses.map((use, level) => [use.bandwidth, ...(history[level] ?? [])].slice(0, REMEMBERED_LOOKS))
+  const waitingNs = Math.max(WAITING_NS, (WAITING_BYTES * 8e9) / usable)
   const wanted = uses.map(({ backlogNs, drops }, level) =>
-    backlogNs > WAITING_NS || drops > 0 ? Infinity : Math.max(...(remembered[level] ?? [0])) * GROWTH,
+    backlogNs > waitingNs || drops > 0 ? Infinity : Math.max(...(remembered[level] ?? [0])) * GROWTH,
   )
   const least = wanted.map((want, level) => Math.min(want, usable * (LEAST_SHARES[level] ?? 0)))
   const rates = uses.map(() => 0)
