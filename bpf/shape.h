@@ -11,6 +11,8 @@
 /* From here packets are told to be of a congested way. */
 #define MARK MILLISECONDS(10)
 #define MARK_BYTES_SHIFT 15
+/* What a level has waiting was told when to leave at a rate that may be another one soon: no longer than this, so that who may go faster does. */
+#define LEVEL_LIMIT_MAX MILLISECONDS(200)
 /* A packet of a flow that has nothing waiting goes ahead of those that wait, if it is no larger: two full frames. */
 #define QUANTUM_BYTES 3028
 /* A socket may ask for a later departure, as BBR does; not for one that fills the queues. */
@@ -25,6 +27,8 @@ struct turn {
 	/* Which of the flows. */
 	__u32 flow;
 	__u64 now;
+	/* Of what waits; 0: HORIZON. */
+	__u64 limit_max;
 	/* From here on: what look() says. How many flows have something waiting, this one too; what of the wait is this one's; whether it need not wait. */
 	__u32 active;
 	__u8 is_sparse;
@@ -40,7 +44,7 @@ struct turn {
  */
 static __noinline void look(struct turn *turn)
 {
-	__u64 now = turn->now, wait, own, all, mark;
+	__u64 now = turn->now, wait, own, all, mark, limit;
 	__u32 active = 0;
 
 	turn->active = 1;
@@ -64,8 +68,13 @@ static __noinline void look(struct turn *turn)
 	turn->claim = own < all ? own : all;
 	turn->is_sparse = !own && turn->bytes <= QUANTUM_BYTES;
 	all = wait + turn->claim;
-	turn->is_over = wait > HORIZON || (!turn->is_sparse && all > at_least(LIMIT, turn->byte_cost, LIMIT_BYTES_SHIFT));
+	limit = at_least(LIMIT, turn->byte_cost, LIMIT_BYTES_SHIFT);
 	mark = at_least(MARK, turn->byte_cost, MARK_BYTES_SHIFT);
+	if (turn->limit_max && limit > turn->limit_max) {
+		limit = turn->limit_max;
+		mark = mark < limit / 4 ? mark : limit / 4;
+	}
+	turn->is_over = wait > HORIZON || (!turn->is_sparse && all > limit);
 	turn->is_marked = !turn->is_sparse && all > mark && turn->claim >= wait && (active == 1 || 2 * turn->claim >= 3 * wait || wait > mark);
 }
 

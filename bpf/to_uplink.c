@@ -124,6 +124,7 @@ inlined enum drop_reason ask_clocks(context *ctx, struct departure *packet, stru
 	turns->level.flow = shaper >= SHAPERS_RESERVED ? shaper & (SHAPER_FLOWS - 1) : turns->pod.flow;
 	if (turns->pod.byte_cost && ask(packet, &turns->pod, bpf_map_lookup_elem(&shaper_clocks, &shaper)))
 		return DROP_EGRESS_BANDWIDTH;
+	turns->level.limit_max = LEVEL_LIMIT_MAX;
 	if (turns->level.byte_cost && ask(packet, &turns->level, bpf_map_lookup_elem(&level_clocks, &level)))
 		return DROP_UPLINK_FULL;
 	return DROP_NONE;

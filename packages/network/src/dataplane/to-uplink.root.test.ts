@@ -147,11 +147,25 @@ describe('What leaves by an uplink', () => {
     })
     const now = process.hrtime.bigint()
     const waits = (nowNs: bigint): bigint => {
-      for (let i = 0; i < 40; i++) run({ shaper: levelShaper(4), nowNs })
+      for (let i = 0; i < 5; i++) run({ shaper: levelShaper(4), nowNs })
       return run({ shaper: levelShaper(4), nowNs }).departureNs
     }
     assert.ok(waits(now) > now)
     assert.equal(waits(now + BigInt(soonMs * 2e6)), 0n)
+  })
+
+  it('waits for its level so short that a level which may go faster soon does', () => {
+    const shareOf = (rate: number): void =>
+      host.tables.setShaping({ ...UNLIMITED, rates: [undefined, undefined, undefined, undefined, rate] })
+    shareOf(3e5)
+    const sent = Array.from({ length: 200 }, () => run({ shaper: levelShaper(4) }))
+    const latest = Math.max(...sent.map(({ departureNs }) => Number(departureNs - NOW)))
+    assert.ok(sent.some(({ verdict }) => verdict === 'drop'))
+    assert.ok(latest > 50e6 && latest <= 200e6, `${latest}`)
+    shareOf(1e9)
+    const nowNs = NOW + 250_000_000n
+    assert.equal(run({ shaper: levelShaper(4), nowNs }).verdict, 'pass')
+    assert.ok(run({ shaper: levelShaper(4), nowNs }).departureNs < nowNs + 1_000_000n)
   })
 
   it("is dropped when too much waits, and is then no part of its level's use", () => {
