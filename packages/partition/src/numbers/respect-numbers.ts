@@ -1,5 +1,6 @@
 import { isInPodNetwork, isStatus, vpcNameOf, type KubeObject } from '@centaurus/api'
 import {
+  IDENTITY_MAX,
   networkidentities,
   partitions,
   SYSTEM_VNI,
@@ -35,12 +36,14 @@ export async function raiseNextVni(client: Client, nextVni: number): Promise<voi
  */
 export async function respectIdentities({ stored, clientOf }: Core, known: KnownNumbers): Promise<void> {
   for (const { tenant, name, uid } of findOwnVpcs(stored)) {
-    const nextIdentity = known.nextIdentities.get(uid)
-    if (nextIdentity === undefined) continue
+    const nextKnown = known.nextIdentities.get(uid)
+    if (nextKnown === undefined) continue
     const client = clientOf(tenant)
     await untilWritten(async () => {
       const vpc = await client.get(vpcs, { name })
-      if (vpc.metadata.uid !== uid || (vpc.status?.nextIdentity ?? 0) >= nextIdentity) return
+      if (vpc.metadata.uid !== uid) return
+      // always greater than it was: whoever has reserved numbers below, which may be those that others know, gives no more of them
+      const nextIdentity = Math.min(Math.max(vpc.status?.nextIdentity ?? 0, nextKnown) + 1, IDENTITY_MAX + 1)
       await client.updateStatus(vpcs, { ...vpc, status: { ...vpc.status, nextIdentity } })
     })
     for (const { metadata, spec } of listOwn<NetworkIdentity>(stored, tenant, IDENTITIES)) {
