@@ -25,6 +25,8 @@ const FIRST_SERVICE_PORT = 7050
 const STEPS_MAX = 30
 const LOSES_NOTHING = 'takes over and gives back all hosts, without one packet of a flow lost'
 const SURVIVES = 'goes on or begins again when it was killed at any step, without one packet of a flow lost'
+/** Where programs are attached matters at few steps: with XDP every fifth one is enough. */
+const STRIDES: Readonly<Record<AttachMode, number>> = { tcx: 1, xdp: 5 }
 
 interface Version {
   readonly testing: string
@@ -152,16 +154,21 @@ async function testKills(prepared: () => Upgrade): Promise<void> {
   const host = upgrade.cluster.host(1)
   const killed = new Set<string>()
   let [now, next]: [Version, Version] = [upgrade.own, upgrade.other]
-  for (let step = 1; step <= STEPS_MAX && !killed.has('Done'); step++) {
+  const stride = STRIDES[upgrade.attach]
+  let round = 0
+  for (let step = 1; step <= STEPS_MAX && !killed.has('Done'); step += stride) {
     const steps = await upgrade.takeOver(next, host, step)
-    assert.equal(steps.length, step)
+    if (steps.at(-1) !== 'Done') assert.equal(steps.length, step)
     killed.add(steps.at(-1)!)
+    round++
     // the same version comes again, or the one before
-    if (step % 2 === 0) [now, next] = [next, now]
+    if (round % 2 === 0) [now, next] = [next, now]
     assert.equal((await upgrade.takeOver(now, host)).at(-1), 'Done')
     assert.equal(upgrade.versionsOf(host).length, 1)
   }
   assert.deepEqual(findTrafficFaults(await traffic.stop()), [])
+  assert.ok(killed.size > 3)
+  if (stride > 1) return
   for (const step of ['Copied the tables', 'Planned everything', 'Replaces the programs', 'Done'])
     assert.ok(killed.has(step), step)
 }
