@@ -18,6 +18,53 @@ export interface Bar {
   readonly isOurs: boolean
 }
 
+export interface TimePlot {
+  readonly title: string
+  readonly xLabel: string
+  readonly yLabel: string
+  readonly lines: readonly Line[]
+}
+
+/** Lines over linear axes from zero, such as what happens over time; what they are called stands beside them, from the top. */
+export function plotTimes({ title, xLabel, yLabel, lines }: TimePlot): string {
+  const points = lines.flatMap((line) => line.points)
+  const [bottom, right] = [TITLE_HEIGHT + LINES_HEIGHT, LABEL_WIDTH + PLOT_WIDTH - 60]
+  const x = linearScale(Math.max(...points.map((point) => point.x)), { from: 60, to: right })
+  const y = linearScale(Math.max(...points.map((point) => point.y)), { from: bottom, to: TITLE_HEIGHT + 10 })
+  const grid = [
+    ...y.ticks.map((tick) => [
+      `<line x1="60" x2="${right}" y1="${round(y.at(tick))}" y2="${round(y.at(tick))}" stroke="${COLORS[4]}" stroke-opacity="0.3"/>`,
+      text({ x: 54, y: y.at(tick) + 5, anchor: 'end' }, format(tick)),
+    ]),
+    ...x.ticks.map((tick) => text({ x: x.at(tick), y: bottom + 18, anchor: 'middle' }, format(tick))),
+    text({ x: (60 + right) / 2, y: bottom + 38, anchor: 'middle' }, `${xLabel}; ${yLabel}`),
+  ].flat()
+  const drawn = lines.map((line, index) => {
+    const path = line.points.map((point) => `${round(x.at(point.x))},${round(y.at(point.y))}`).join(' ')
+    return `<polyline points="${path}" fill="none" stroke="${COLORS[index % COLORS.length]!}" stroke-width="1.5"/>`
+  })
+  const labels = lines.map(({ label }, index) =>
+    text(
+      { x: right + 10, y: TITLE_HEIGHT + 20 * (index + 1), anchor: 'start', color: COLORS[index % COLORS.length]! },
+      label,
+    ),
+  )
+  return svg({ title, height: bottom + AXIS_HEIGHT }, [...grid, ...drawn, ...labels])
+}
+
+/** From zero, with some four ticks. */
+function linearScale(
+  most: number,
+  { from, to }: { readonly from: number; readonly to: number },
+): { at: (value: number) => number; ticks: number[] } {
+  const size = 10 ** Math.floor(Math.log10(most))
+  const step = [0.25, 0.5, 1, 2].map((part) => part * size).find((each) => most / each <= 5) ?? 2 * size
+  return {
+    at: (value) => from + (value / most) * (to - from),
+    ticks: Array.from({ length: Math.floor(most / step) + 1 }, (_, index) => index * step),
+  }
+}
+
 /** Horizontal bars from zero, in the order given. */
 export function plotBars({ title, unit, bars }: { title: string; unit: string; bars: readonly Bar[] }): string {
   const most = Math.max(...bars.map(({ value }) => value), Number.MIN_VALUE)

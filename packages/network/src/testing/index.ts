@@ -37,9 +37,10 @@ export {
   type TestRunOptions,
   type TestVerdict,
 } from './test-dataplane.ts'
-export { steady, windowed } from './senders.ts'
-export { ShapedUplink } from './shaped-uplink.ts'
-export { jainIndex, measure } from './shaping-reference.ts'
+export { type Sender, sendOrder, steady, windowed } from './senders.ts'
+export { type Passed, ShapedUplink } from './shaped-uplink.ts'
+export { fairShares, jainIndex, measure } from './shaping-reference.ts'
+export { type LevelUse, planRates, type RateHistory } from '../qos/plan-rates.ts'
 export { pollSockets, Socket } from './sockets.ts'
 export { type BpfObject, loadObject } from '../kernel/bpf-object.ts'
 export { BpfMap } from '../kernel/bpf-map.ts'

@@ -56,42 +56,54 @@ export function steady(options: SenderOptions & { readonly bandwidth: number; re
 
 /**
  * Sends while it has room in its window, which grows by a packet a round trip and is halved, once a round trip, by what is lost or marked: as TCP Reno in steady state. At least two packets.
+ * `startsSlowly`: until that happens for the first time the window doubles each round trip, as that of a new connection.
  */
 export function windowed(
-  options: SenderOptions & { readonly roundTripNs: number; readonly windowMax?: number },
+  options: SenderOptions & {
+    readonly roundTripNs: number
+    readonly windowMax?: number
+    readonly startsSlowly?: boolean
+  },
 ): Sender {
   const { roundTripNs, windowMax = 10_000 } = options
+  let isStarting = options.startsSlowly === true
   let window = 10
-  /** When answers to what is under way come. */
-  let answers: { readonly sentNs: number; readonly atNs: number; readonly isLost: boolean }[] = []
+  /** When answers to what is under way come, the next one last. */
+  const answers: { readonly sentNs: number; readonly atNs: number; readonly isLost: boolean }[] = []
   /** What was sent before tells of the window before. */
   let halvedNs = 0
-  let lastAt = 0
+  let readyNs = 0
   const take = (now: number): void => {
-    for (const { sentNs, atNs, isLost } of answers.filter((answer) => answer.atNs <= now)) {
-      if (!isLost) window = Math.min(windowMax, window + 1 / window)
+    while (answers.length > 0 && answers.at(-1)!.atNs <= now) {
+      const { sentNs, atNs, isLost } = answers.pop()!
+      if (!isLost) window = Math.min(windowMax, window + (isStarting ? 1 : 1 / window))
       else if (sentNs >= halvedNs) {
+        isStarting = false
         window = Math.max(2, window / 2)
         halvedNs = atNs
       }
     }
-    answers = answers.filter((answer) => answer.atNs > now)
   }
   return {
     ...options,
     nextNs(now) {
       take(now)
-      if (answers.length < Math.floor(window)) return Math.max(now, lastAt)
-      return Math.min(...answers.map(({ atNs }) => atNs))
+      // a window that was halved has room only after many answers
+      while (answers.length >= Math.floor(window)) {
+        readyNs = Math.max(readyNs, answers.at(-1)!.atNs)
+        take(readyNs)
+      }
+      return Math.max(now, readyNs)
     },
     hear({ atNs, departureNs, isMarked }) {
-      lastAt = atNs + 1
-      // nextNs may have said when an answer comes, before there was room
-      answers.push({
+      readyNs = atNs + 1
+      const answer = {
         sentNs: atNs,
         atNs: (departureNs ?? atNs) + roundTripNs,
         isLost: departureNs === undefined || isMarked,
-      })
+      }
+      const later = answers.findIndex((each) => each.atNs <= answer.atNs)
+      answers.splice(later === -1 ? answers.length : later, 0, answer)
     },
   }
 }
