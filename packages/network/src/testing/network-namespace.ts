@@ -45,6 +45,11 @@ export class NetworkNamespace {
     }
   }
 
+  /** This thread, and whatever it starts, is in it from now on. */
+  enter(): void {
+    mustCall('setns', this.#fd, CLONE_NEWNET)
+  }
+
   /** Runs a command; its output. */
   exec(command: readonly string[], options: { readonly input?: string } = {}): string {
     const settings: ExecFileSyncOptionsWithStringEncoding = { encoding: 'utf8', maxBuffer: 64 * 2 ** 20, ...options }

@@ -17,6 +17,8 @@ const SO_LINGER = 13
 const SO_RCVBUFFORCE = 33
 const SOL_IP = 0
 const IP_MTU_DISCOVER = 10
+const IPPROTO_TCP = 6
+const TCP_CONGESTION = 13
 const ETH_P_ALL = 3
 const POLLIN = 1
 const POLLOUT = 4
@@ -154,6 +156,12 @@ export class Socket {
   /** Sends with the don't-fragment bit whatever is known of the way; source: ip(7), IP_PMTUDISC_DO. */
   forbidFragments(): this {
     this.setOption(SOL_IP, { option: IP_MTU_DISCOVER, value: 2 })
+    return this
+  }
+
+  /** How a stream reacts to loss and delay, such as `bbr`. Needs root for what the kernel does not allow everybody. */
+  setCongestionControl(name: string): this {
+    mustCall('setsockopt', this.fd, IPPROTO_TCP, TCP_CONGESTION, Buffer.from(name), name.length)
     return this
   }
 
