@@ -1,5 +1,7 @@
+import { fileURLToPath } from 'node:url'
 import { openTestDataplane } from '@centaurus/network/testing'
 import type { Bench, BenchContext, BenchResult } from './harness/bench.ts'
+import { runMain } from './harness/namespaces.ts'
 import { measureClasses, measureLimitChange } from './qos/classes.ts'
 import { measureCosts } from './qos/costs.ts'
 import { measureLimits } from './qos/limits.ts'
@@ -26,7 +28,9 @@ async function run(context: BenchContext): Promise<readonly BenchResult[]> {
     const rates = BANDWIDTHS.map((each) => measureRate(host, each))
     const limits = measureLimits(host)
     context.log('in virtual time: classes')
-    return [...costs, ...rates, ...shares, ...limits, ...measureClasses(host), ...measureLimitChange(host)]
+    context.log('real sockets: a flood of a link, HTB')
+    const flood = await runMain(fileURLToPath(new URL('qos/main.ts', import.meta.url)), [])
+    return [...costs, ...rates, ...shares, ...limits, ...measureClasses(host), ...measureLimitChange(host), ...flood]
   } finally {
     host.close()
   }

@@ -40,6 +40,7 @@ export {
 export { type Sender, sendOrder, steady, windowed } from './senders.ts'
 export { type Passed, ShapedUplink } from './shaped-uplink.ts'
 export { fairShares, jainIndex, measure } from './shaping-reference.ts'
+export { planClasses } from '../qos/plan-qdiscs.ts'
 export { type LevelUse, planRates, type RateHistory } from '../qos/plan-rates.ts'
 export { pollSockets, Socket } from './sockets.ts'
 export { type BpfObject, loadObject } from '../kernel/bpf-object.ts'
