@@ -74,7 +74,7 @@ describe('Shaping by the programs, in virtual time', () => {
     const floods = [0, 1].map((i) => steady({ ...flow(i), bandwidth: 130e6, phaseNs: i * 777 }))
     uplink.run([...floods, marked], 1_500 * MS)
     const { rates } = since(uplink.nowNs - 1_000 * MS)
-    // less than its share, since it is told before others are dropped: docs/shaping.md, Limits
+    // less than its share: docs/shaping.md, Limits
     assert.ok(rates.get(marked.name)! > 3e6, JSON.stringify([...rates]))
   })
 
