@@ -7,7 +7,8 @@ import { requirePrograms } from './programs.ts'
 import { prepareSnapshot } from './snapshot.ts'
 
 const MEMORY_MIB_DEFAULT = 1536
-const CPUS_DEFAULT = 2
+/** With two a guest's kernel once stopped at an instruction that it was patching on the other one: QEMU runs each processor in a thread, and code that changes is hard for it. */
+export const CPUS_DEFAULT = 1
 /** A boot takes 5 s on a machine that has nothing else to do. */
 const BOOT_TIMEOUT_MS = 180_000
 const RUN_TIMEOUT_MS_DEFAULT = 300_000
@@ -23,7 +24,7 @@ export interface GuestOptions {
   readonly kernel: Kernel
   /** Default 1536. Files that the guest writes take of it, too. */
   readonly memoryMiB?: number | undefined
-  /** Default 2. */
+  /** Default 1. */
   readonly cpus?: number | undefined
   /** Network devices eth0… (virtio-net) on one hub that leads nowhere else; default none, most 8. */
   readonly nics?: number | undefined

@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util'
-import { startGuest } from './guest.ts'
+import { CPUS_DEFAULT, startGuest } from './guest.ts'
 import { prepareKernel } from './kernel.ts'
 
 const USAGE = `Runs a command on another kernel, with this machine's files: a virtual machine without acceleration, so some 8 times slower.
 
-  node tools/vm/src/run.ts [--kernel 6.12] [--timeout 300] [--memory 1536] [--cpus 2] [--nics 0] -- COMMAND…
+  node tools/vm/src/run.ts [--kernel 6.12] [--timeout 300] [--memory 1536] [--cpus 1] [--nics 0] -- COMMAND…
 
   --kernel   a series of Debian's kernels, such as 6.12, or one release of it; downloaded once (100 MB) from this machine's Debian repositories
   --timeout  seconds that the command may take
@@ -33,7 +33,7 @@ async function main(): Promise<number> {
       kernel: { type: 'string', default: '6.12' },
       timeout: { type: 'string', default: '300' },
       memory: { type: 'string', default: '1536' },
-      cpus: { type: 'string', default: '2' },
+      cpus: { type: 'string', default: String(CPUS_DEFAULT) },
       nics: { type: 'string', default: '0' },
       help: { type: 'boolean', default: false },
     },

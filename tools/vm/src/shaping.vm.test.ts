@@ -14,7 +14,7 @@ describe('classes and limits on Linux 6.12', () => {
     // compiled here: the guest has only this machine's files as they were
     programs = await buildTestPrograms()
     // one processor: where another one changes code that this one runs (the kernel's static keys), the emulator may run half of both
-    if (found.kernel !== undefined) guest = await startGuest({ kernel: found.kernel, cpus: 1 })
+    if (found.kernel !== undefined) guest = await startGuest({ kernel: found.kernel })
   })
   after(() => guest?.close())
 
