@@ -38,14 +38,14 @@ struct turn {
 };
 
 /*
- * Who has something waiting shares the rate: the clock of a flow moves on by its cost times their number, and is where it would be if it had its share alone. The
- * more of the wait is a flow's own, the earlier its packets are dropped; who has none waiting goes ahead. Told of the wait is who made it: whoever has less than a fair part
+ * Who has something waiting shares the rate: the share of a flow moves on by its cost times their number, and is where it would be if it had that alone; its clock is
+ * there, or where its last packet waits among all others. The more of the wait is a flow's own, the earlier its packets are dropped; who has none waiting goes ahead. Told of the wait is who made it: whoever has less than a fair part
  * would else give way to those that do not listen.
  */
 static __noinline void look(struct turn *turn)
 {
-	__u64 now = turn->now, wait, own, all, mark, limit;
-	__u32 active = 0;
+	__u64 now = turn->now, wait, own, share, all, mark, limit;
+	__u32 active = 0, flow = turn->flow & (SHAPER_FLOWS - 1);
 
 	turn->active = 1;
 	turn->claim = 0;
@@ -55,7 +55,8 @@ static __noinline void look(struct turn *turn)
 	wait = ahead(read_clock(&turn->clock->next), now);
 	if (!wait)
 		return;
-	own = ahead(read_clock(&turn->clock->flows[turn->flow & (SHAPER_FLOWS - 1)]), now);
+	own = ahead(read_clock(&turn->clock->flows[flow]), now);
+	share = ahead(read_clock(&turn->clock->shares[flow]), now);
 	/* By the sign of the difference: a branch each would be a thousand ways for the verifier. */
 #pragma unroll
 	for (int i = 0; i < SHAPER_FLOWS; i++)
@@ -65,7 +66,7 @@ static __noinline void look(struct turn *turn)
 	/* A flow can't have more waiting than there is. */
 	all = wait * active;
 	turn->active = active;
-	turn->claim = own < all ? own : all;
+	turn->claim = share < all ? share : all;
 	turn->is_sparse = !own && turn->bytes <= QUANTUM_BYTES;
 	all = wait + turn->claim;
 	limit = at_least(LIMIT, turn->byte_cost, LIMIT_BYTES_SHIFT);
@@ -81,18 +82,19 @@ static __noinline void look(struct turn *turn)
 /* Returns when the packet may go, as far as this clock is concerned; 0: there is none. */
 static __noinline __u64 charge(struct turn *turn)
 {
-	__u64 cost, start, own, *flow;
+	__u64 cost, start, share;
+	__u32 flow = turn->flow & (SHAPER_FLOWS - 1);
 
 	if (!turn->clock)
 		return 0;
 	cost = cost_of(turn->byte_cost, turn->bytes);
 	start = advance(&turn->clock->next, turn->now, cost);
-	own = turn->now + turn->claim + cost * turn->active;
-	flow = &turn->clock->flows[turn->flow & (SHAPER_FLOWS - 1)];
+	share = turn->now + turn->claim + cost * turn->active;
 	if (turn->is_sparse)
 		start = turn->now;
 	/* A flow's packets keep their order: it has nothing waiting only once the last of them is gone. Two CPUs rarely have one flow, and then lose one step. */
-	*(volatile __u64 *)flow = own > start ? own : start;
+	*(volatile __u64 *)&turn->clock->shares[flow] = share;
+	*(volatile __u64 *)&turn->clock->flows[flow] = share > start ? share : start;
 	return start;
 }
 

@@ -642,11 +642,13 @@ struct shaper_clock {
 	__u64 next;
 	__u64 ingress;
 	__u64 flows[32];
+	__u64 shares[32];
 };
-_Static_assert(sizeof(struct shaper_clock) == 272, "struct shaper_clock");
+_Static_assert(sizeof(struct shaper_clock) == 528, "struct shaper_clock");
 _Static_assert(__builtin_offsetof(struct shaper_clock, next) == 0, "struct shaper_clock");
 _Static_assert(__builtin_offsetof(struct shaper_clock, ingress) == 8, "struct shaper_clock");
 _Static_assert(__builtin_offsetof(struct shaper_clock, flows) == 16, "struct shaper_clock");
+_Static_assert(__builtin_offsetof(struct shaper_clock, shares) == 272, "struct shaper_clock");
 
 struct shaper_config {
 	__u64 egress_cost;

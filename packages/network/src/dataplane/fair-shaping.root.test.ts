@@ -68,14 +68,13 @@ describe('Shaping by the programs, in virtual time', () => {
     assert.ok(jainIndex([...rates.values()]) > 0.95, JSON.stringify([...rates]))
   })
 
-  it('leaves a flow that listens to marks a part beside floods that listen to nothing', () => {
+  it('gives a flow that listens to marks its part beside floods that listen to nothing', () => {
     limit(100e6)
     const marked = windowed({ ...flow(2), roundTripNs: 6 * MS, canMark: true, startsSlowly: true })
     const floods = [0, 1].map((i) => steady({ ...flow(i), bandwidth: 130e6, phaseNs: i * 777 }))
     uplink.run([...floods, marked], 1_500 * MS)
     const { rates } = since(uplink.nowNs - 1_000 * MS)
-    // less than its share: docs/shaping.md, Limits
-    assert.ok(rates.get(marked.name)! > 3e6, JSON.stringify([...rates]))
+    assert.ok(jainIndex([...rates.values()]) > 0.95, JSON.stringify([...rates]))
   })
 
   it('lets flows that want little go ahead of those that wait', () => {

@@ -60,12 +60,15 @@ export const shapingConfig = struct('shaping_config', {
   shapers: array(shaperConfig, SHAPERS_MAX),
 })
 
-/** When the next packet may go, as programs keep it: of all, and of each flow if it were alone with its share. See {@link CLOCK_SHIFT}. */
+/** When the next packet may go, as programs keep it: of all, and of each flow. See {@link CLOCK_SHIFT}. */
 export const shaperClock = struct('shaper_clock', {
   next: u64,
   /** Of what arrives for the pod: behind now by what it may still get at once. */
   ingress: u64,
+  /** When the last packet of each flow is gone, and its share is used up. */
   flows: array(u64, SHAPER_FLOWS),
+  /** When each flow would be done if it had its share alone. */
+  shares: array(u64, SHAPER_FLOWS),
 })
 export const shaperCounter = struct('shaper_counter', {
   packets: u64,

@@ -1,5 +1,6 @@
 import { sendOrder, type Delivery, type Sender } from './senders.ts'
 import type { TestDataplane } from './test-dataplane.ts'
+import { shaperClock } from '../layouts/shaping.ts'
 import { fromPod, udpPacket } from './test-world.ts'
 
 /** Clocks of programs must not start at 0: that is the kernel's own clock's. */
@@ -93,7 +94,7 @@ function findPorts(host: TestDataplane): number[] {
   key.writeUInt32LE(id)
   const ports = new Map<number, number>()
   for (let port = 1024; ports.size < FLOWS_MAX && port < 65_000; port++) {
-    host.map('shaper_clocks').set(key, Buffer.alloc(8 * (2 + FLOWS_MAX)))
+    host.map('shaper_clocks').set(key, Buffer.alloc(shaperClock.size))
     host.run('to_uplink', frameOf(port, false), { shaper: id, nowNs: BigInt(START_NS) })
     const clock = host.map('shaper_clocks').get(key)!
     const index = Array.from({ length: FLOWS_MAX }, (_, i) => i).find((i) => clock.readBigUInt64LE(16 + 8 * i) !== 0n)
