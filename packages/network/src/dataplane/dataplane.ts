@@ -23,7 +23,7 @@ export interface Endpoint {
   readonly blockPrefix: number
   /** What it sends to the world leaves by its network's {@link Egress}, or not at all. */
   readonly hasEgress?: boolean
-  /** Number of its {@link Shaper}: one of its own, or from `levelShaper` one that pods of a level without limits have in common. */
+  /** Number of its {@link Shaper}: one of its own, or, until it is planned, one from `levelShaper` that such pods of a level have in common. */
   readonly shaper: number
 }
 

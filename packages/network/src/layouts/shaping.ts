@@ -8,7 +8,7 @@ export const HOST_LEVEL = 9
 export const SHAPING_LEVELS = 10
 /** Best-effort medium: of pods that nothing is said of. */
 export const DEFAULT_LEVEL = 7
-/** Ids up to here are not of one pod: level k has k + 1, for its pods that have no limit of their own. */
+/** Ids up to here are not of one pod: level k has k + 1, for its pods that have no number of their own yet. */
 export const SHAPERS_RESERVED = 16
 /** One for every pod of a host. */
 export const SHAPERS_MAX = 4112
