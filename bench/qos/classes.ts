@@ -1,9 +1,7 @@
 import {
-  type LevelUse,
   measure,
   type Passed,
-  planRates,
-  type RateHistory,
+  RateController,
   type Sender,
   ShapedUplink,
   steady,
@@ -171,22 +169,13 @@ function senders(): { readonly premium: Sender; readonly flood: Sender } {
 
 /** What the shaping keeper does, on a virtual clock: `look(nowNs)` gives the levels their rates, and says when to look again. */
 function startController(host: TestDataplane): (nowNs: number) => number {
-  let history: RateHistory = []
-  let before = host.tables.readLevels()
-  let beforeNs: number | undefined
+  const controller = new RateController()
   return (nowNs) => {
-    const levels = host.tables.readLevels()
-    const then = before
-    const seconds = beforeNs === undefined ? undefined : (nowNs - beforeNs) / 1e9
-    before = levels
-    beforeNs = nowNs
-    if (seconds === undefined) return BUSY_MS
-    const uses = levels.map(({ bytes, drops }, level): LevelUse => {
-      const bandwidth = ((bytes - then[level]!.bytes) * 8) / seconds
-      return { bandwidth, backlogNs: backlogOf(host, { level, nowNs }), drops: drops - then[level]!.drops }
+    const levels = host.tables.readLevels().map((counts) => {
+      return { ...counts, backlogNs: backlogOf(host, { level: counts.level, nowNs }) }
     })
-    const plan = planRates(history, uses, LINK)
-    history = plan.history
+    const plan = controller.next(levels, { nowMs: nowNs / 1e6, bandwidth: LINK })
+    if (plan === undefined) return BUSY_MS
     host.tables.setShaping({ mode: 'edt', rates: plan.rates, overheadBytes: OVERHEAD_BYTES })
     return plan.isBusy ? BUSY_MS : IDLE_MS
   }

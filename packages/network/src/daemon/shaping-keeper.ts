@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock, Logger } from '@centaurus/base'
-import type { Dataplane, ShaperCounts } from '../dataplane/dataplane.ts'
+import type { Dataplane } from '../dataplane/dataplane.ts'
 import { readLinkBandwidth } from '../host/link-bandwidth.ts'
 import { ensureClasses, ensureQdiscs, forgetFq, removeQdiscsOf, type Qdiscs } from '../host/qdiscs.ts'
 import { DEFAULT_LEVEL, SHAPING_LEVELS } from '../layouts/shaping.ts'
-import { planRates, type LevelUse, type RateHistory } from '../qos/plan-rates.ts'
+import { RateController } from '../qos/rate-controller.ts'
 import type { LimitedPod, ShapingProblem } from '../qos/plan-qdiscs.ts'
 import type { StatedBandwidth } from './describe-shaping.ts'
 
@@ -174,40 +174,6 @@ class SharedUplink {
     const { mode, rates } = state
     this.#deps.dataplane.setShaping({ mode, rates, ratesHoldMs: RATES_HOLD_MS, overheadBytes: ETHERNET_OVERHEAD })
     this.#state = state
-  }
-}
-
-/** Turns counters that only grow into what each level did between two looks, and that into rates. */
-class RateController {
-  #history: RateHistory = []
-  #before: { readonly levels: readonly ShaperCounts[]; readonly atMs: number } | undefined
-
-  /** The link is another: nothing that was seen counts. */
-  forget(): void {
-    this.#history = []
-    this.#before = undefined
-  }
-
-  /** Undefined: there is nothing to compare with yet. */
-  next(
-    levels: readonly ShaperCounts[],
-    { nowMs, bandwidth }: { readonly nowMs: number; readonly bandwidth: number },
-  ): { readonly rates: readonly number[]; readonly isBusy: boolean } | undefined {
-    const before = this.#before
-    this.#before = { levels, atMs: nowMs }
-    const seconds = before === undefined ? 0 : (nowMs - before.atMs) / 1000
-    if (before === undefined || seconds <= 0) return undefined
-    const uses = levels.map((now, level): LevelUse => {
-      const then = before.levels[level] ?? now
-      return {
-        bandwidth: ((now.bytes - then.bytes) * 8) / seconds,
-        backlogNs: now.backlogNs,
-        drops: now.drops - then.drops,
-      }
-    })
-    const { history, ...plan } = planRates(this.#history, uses, bandwidth)
-    this.#history = history
-    return plan
   }
 }
 
