@@ -1,0 +1,144 @@
+//! The signatures that the kernel uses. Bodies come from the platform's owner.
+
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::{Event, HostCall, Registers, StubExit};
+
+/// What the sandbox's stubs come from. One a kernel process.
+pub struct Platform {}
+
+/// The memory of one guest process, and the stub process that holds it. Others than its own threads may only read and write it.
+pub struct AddressSpace {}
+
+/// One guest thread's host thread in a stub process. Its kernel half owns it.
+pub struct Context {}
+
+/// Stops a guest thread that runs, from any thread of the kernel process.
+#[derive(Clone)]
+pub struct Interrupter {}
+
+/// Guest addresses that a stub keeps for itself: nothing of the guest may be mapped there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The lowest address that the guest may map (the host's `vm.mmap_min_addr`, 64 KiB).
+    pub lowest: u64,
+    /// The guest's mappings end here; the stub's own text, pages and stacks are above.
+    pub end: u64,
+    /// The vDSO's ELF header (AT_SYSINFO_EHDR), or 0.
+    pub vdso: u64,
+    /// What of `lowest..end` is taken by the host's vDSO and its data, start and end; empty if above `end`.
+    pub reserved: (u64, u64),
+}
+
+impl Platform {
+    /// Starts the first, empty stub process, from which the others are cloned, and the thread that reaps stubs and calls
+    /// `ended` for each that has. Costs about 2 ms.
+    pub fn start(ended: Box<dyn Fn(StubExit) + Send + Sync>) -> Result<Platform, Errno> {
+        let _ = ended;
+        Err(Errno::NOSYS)
+    }
+
+    /// Where guests may map memory.
+    pub fn layout(&self) -> Layout {
+        unimplemented!()
+    }
+
+    /// An empty address space with one thread in it, from a few that are kept ready. The thread has stopped, as if at an event.
+    pub fn blank(&self) -> Result<(Arc<AddressSpace>, Context), Errno> {
+        Err(Errno::NOSYS)
+    }
+}
+
+impl AddressSpace {
+    /// Reads guest memory; EFAULT if not all of it could be read.
+    pub fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Errno> {
+        let _ = (address, to);
+        Err(Errno::FAULT)
+    }
+
+    /// Writes guest memory; EFAULT if not all of it could be written. What was written before the fault stays.
+    pub fn write(&self, address: u64, from: &[u8]) -> Result<(), Errno> {
+        let _ = (address, from);
+        Err(Errno::FAULT)
+    }
+
+    /// The pid of the stub process in the sandbox's pid namespace.
+    pub fn pid(&self) -> i32 {
+        unimplemented!()
+    }
+
+    /// Kills the stub process. All contexts in it answer [`Event::Died`].
+    pub fn kill(&self) {}
+}
+
+impl Context {
+    /// Runs the guest from `registers` until something happens, and leaves its registers there. A change of `registers` by the kernel
+    /// before the next call takes effect, floating point and vector registers stay in the stub (see [`Context::extended`]).
+    pub fn run(&mut self, registers: &mut Registers) -> Event {
+        let _ = registers;
+        Event::Died
+    }
+
+    /// Makes host calls in the stopped thread's address space, in order, until one fails. Returns the result of the last one that
+    /// ran, or its error (which a hostile stub may invent: it tells the shape of the guest's own memory, no more).
+    pub fn call(&mut self, calls: &[HostCall<'_>]) -> Result<u64, Errno> {
+        let _ = calls;
+        Err(Errno::NOSYS)
+    }
+
+    /// Forks the stub process: the new one has a copy of the memory and one thread, stopped, which continues from what the kernel
+    /// gives to its first [`Context::run`]. Its vector registers are those of this thread.
+    pub fn fork(&mut self) -> Result<(Arc<AddressSpace>, Context), Errno> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Starts another thread in the same stub process, stopped.
+    pub fn thread(&mut self) -> Result<Context, Errno> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Ends the host thread. The stub process ends with its last thread.
+    pub fn exit(self) {}
+
+    /// The address space that the thread is in.
+    pub fn space(&self) -> &Arc<AddressSpace> {
+        unimplemented!()
+    }
+
+    /// Reads guest memory like [`AddressSpace::read`], faster: through the shared pages where that pays.
+    pub fn read(&mut self, address: u64, to: &mut [u8]) -> Result<(), Errno> {
+        let _ = (address, to);
+        Err(Errno::FAULT)
+    }
+
+    /// Writes guest memory like [`AddressSpace::write`], faster: small writes are left to the stub, which makes them before it goes on.
+    /// A write that the stub can't make by then is EFAULT here, or ends the system call with EFAULT.
+    pub fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Errno> {
+        let _ = (address, from);
+        Err(Errno::FAULT)
+    }
+
+    /// The thread's XSAVE area in the format of the host's signal frames (`fpstate`, with its magic words), as of its last event.
+    pub fn extended(&mut self) -> Result<Vec<u8>, Errno> {
+        Err(Errno::NOSYS)
+    }
+
+    /// Sets the XSAVE area for the next run; refused with EINVAL if the host wouldn't restore it. Empty resets to the initial state.
+    pub fn set_extended(&mut self, area: &[u8]) -> Result<(), Errno> {
+        let _ = area;
+        Err(Errno::NOSYS)
+    }
+
+    /// A handle by which others interrupt this thread's [`Context::run`]. An interrupt that comes while the thread isn't running guest
+    /// code ends its next run at once.
+    pub fn interrupter(&self) -> Interrupter {
+        Interrupter {}
+    }
+}
+
+impl Interrupter {
+    /// Makes the guest thread stop with [`Event::Interrupted`]. Cheap if it is not running.
+    pub fn interrupt(&self) {}
+}

@@ -1,0 +1,12 @@
+//! How guest code runs: stub processes, one a guest address space, each thread of which runs one guest thread.
+//!
+//! This is the one narrow interface between our kernel and whatever runs its guests. Today that is a process with a seccomp
+//! filter whose system calls trap; a virtual machine would offer the same.
+//!
+//! Nothing that comes from a stub is trusted: registers, events and results of commands are whatever the guest likes.
+
+mod api;
+mod types;
+
+pub use api::{AddressSpace, Context, Interrupter, Layout, Platform};
+pub use types::{Event, Fault, HostCall, Registers, StubExit};

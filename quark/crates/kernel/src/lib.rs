@@ -1,0 +1,2 @@
+//! Our kernel: what the application takes for Linux.
+#![forbid(unsafe_code)]

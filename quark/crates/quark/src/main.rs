@@ -1,0 +1,3 @@
+//! The OCI runtime.
+#![forbid(unsafe_code)]
+fn main() {}
