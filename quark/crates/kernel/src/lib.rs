@@ -1,2 +1,20 @@
 //! Our kernel: what the application takes for Linux.
+//!
+//! A guest thread has one host thread here, its *kernel half*, which runs it ([`quark_host::platform::Context::run`]), answers its
+//! system calls on that thread's own stack, and waits there when a call waits.
 #![forbid(unsafe_code)]
+
+pub mod call;
+pub mod dispatch;
+pub mod file;
+pub mod kernel;
+pub mod memory;
+pub mod signal;
+pub mod task;
+pub mod vfs;
+pub mod wait;
+
+pub use rustix::io::Errno;
+
+/// What nearly everything here returns.
+pub type Result<T, E = Errno> = core::result::Result<T, E>;

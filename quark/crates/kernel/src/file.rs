@@ -1,0 +1,126 @@
+//! What a descriptor refers to.
+
+use std::any::Any;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::call::Call;
+use crate::vfs::inode::{DirectoryEntry, Inode, Stat};
+use crate::wait::{Events, WaitQueue};
+use crate::{Errno, Result};
+
+/// Where the pages of a mapping come from.
+pub struct MapSource {
+    /// A file of the host, or a memfd.
+    pub file: Arc<OwnedFd>,
+    /// Added to the guest's offset.
+    pub offset: u64,
+}
+
+/// An open file of any kind: regular files, directories, pipes, sockets, terminals, epoll sets. Shared by all descriptors that `dup` and `fork` made of it.
+///
+/// Nothing here blocks: what isn't ready answers EAGAIN, and the system call waits on [`File::queue`] (see [`crate::task::Task::block_on`]).
+/// Offset, flags such as O_APPEND and O_NONBLOCK are [`crate::vfs::open::OpenFile`]'s.
+pub trait File: Send + Sync + Any {
+    /// Reads at `offset` (streams ignore it) and returns how much; 0 is the end.
+    fn read(&self, to: &mut [u8], offset: u64) -> Result<usize> {
+        let _ = (to, offset);
+        Err(Errno::INVAL)
+    }
+
+    /// Writes at `offset` (streams ignore it) and returns how much. `EPIPE` makes the system call send SIGPIPE.
+    fn write(&self, from: &[u8], offset: u64) -> Result<usize> {
+        let _ = (from, offset);
+        Err(Errno::INVAL)
+    }
+
+    /// Writes at the end, atomically, and returns how much and where the end is now (O_APPEND).
+    fn append(&self, from: &[u8]) -> Result<(usize, u64)> {
+        let end = self.stat()?.size;
+        let written = self.write(from, end)?;
+        Ok((written, end + written as u64))
+    }
+
+    /// Whether it has a position: `lseek`, `pread`, `pwrite` work (else ESPIPE).
+    fn seekable(&self) -> bool {
+        false
+    }
+
+    /// What it is ready for now, of `interest`, ERR and HUP.
+    fn poll(&self, interest: Events) -> Events {
+        interest & (Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM)
+    }
+
+    /// Who waits for it. `None`: it is always ready (and epoll refuses it with EPERM).
+    fn queue(&self) -> Option<&WaitQueue> {
+        None
+    }
+
+    /// `ioctl(2)`; ENOTTY for what it doesn't know.
+    fn ioctl(&self, call: &mut Call<'_>, request: u32, argument: u64) -> Result<u64> {
+        let _ = (call, request, argument);
+        Err(Errno::NOTTY)
+    }
+
+    /// The inode it was opened from, if it has one: pipes, sockets and the like have none.
+    fn inode(&self) -> Option<&Arc<dyn Inode>> {
+        None
+    }
+
+    /// `fstat(2)`.
+    fn stat(&self) -> Result<Stat> {
+        self.inode().ok_or(Errno::BADF)?.stat()
+    }
+
+    /// Entries of a directory from `position` on (0 is the start; an entry's `next` is the position behind it), as many as `room` bytes of linux_dirent64 hold.
+    fn entries(&self, position: u64, room: usize) -> Result<Vec<DirectoryEntry>> {
+        let _ = (position, room);
+        Err(Errno::NOTDIR)
+    }
+
+    /// `ftruncate(2)`.
+    fn truncate(&self, size: u64) -> Result<()> {
+        let _ = size;
+        Err(Errno::INVAL)
+    }
+
+    /// `fallocate(2)`.
+    fn allocate(&self, mode: u32, offset: u64, length: u64) -> Result<()> {
+        let _ = (mode, offset, length);
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// `fsync(2)` or `fdatasync(2)`.
+    fn sync(&self, data_only: bool) -> Result<()> {
+        let _ = data_only;
+        Err(Errno::INVAL)
+    }
+
+    /// Where SEEK_DATA or SEEK_HOLE (`hole`) leads from `offset`.
+    fn seek_data(&self, offset: u64, hole: bool) -> Result<u64> {
+        let _ = (offset, hole);
+        Err(Errno::INVAL)
+    }
+
+    /// What `mmap` maps. `write`: shared and writable. ENODEV if it can't be mapped.
+    fn map(&self, write: bool) -> Result<MapSource> {
+        let _ = write;
+        Err(Errno::NODEV)
+    }
+
+    /// What `/proc/self/fd/N` links to where there is no path: `pipe:[7]`, `socket:[8]`, `anon_inode:[eventpoll]`.
+    fn name(&self) -> Vec<u8> {
+        b"anon_inode:[unknown]".to_vec()
+    }
+
+    /// `F_SETFL` changed flags that the file may care about (O_NONBLOCK is handled outside).
+    fn flags_changed(&self, flags: u32) {
+        let _ = flags;
+    }
+
+    /// A descriptor of it was closed in a process (POSIX locks, `flush`). The last one drops it.
+    fn closed(&self) {}
+
+    /// For those who need to know the kind: `file.as_any().downcast_ref::<Socket>()`.
+    fn as_any(&self) -> &dyn Any;
+}
