@@ -1,11 +1,13 @@
 //! How a kernel half waits, and is woken.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use bitflags::bitflags;
+use rustix::thread::futex;
+use rustix::time::Timespec;
 
 bitflags! {
     /// What a file is ready for, in the bits of `poll(2)` and `epoll(7)`.
@@ -40,20 +42,26 @@ bitflags! {
 
 /// Told when something that it waits for may have come. Must not block, and must not take locks that a waker can hold: it only notes and wakes.
 pub trait Waiter: Send + Sync {
-    /// `events` may have become true; check again.
-    fn notify(&self, events: Events);
+    /// `events` may have become true; check again. True if a sleeper was woken by it: an exclusive waiter that answers false
+    /// leaves the wake to the next one.
+    fn notify(&self, events: Events) -> bool;
 }
 
 /// Those who wait for a file, a child, a lock … Waiters are told in the order in which they came.
+///
+/// No wake-up is lost: who changes the state and then calls [`WaitQueue::notify`] finds everyone who registered before looking at the state.
 #[derive(Default)]
 pub struct WaitQueue {
     waiters: Mutex<VecDeque<Entry>>,
+    /// Length of `waiters`, so that notifying nobody takes no lock.
+    count: AtomicUsize,
 }
 
 struct Entry {
     interest: Events,
     waiter: Weak<dyn Waiter>,
     key: u64,
+    exclusive: bool,
 }
 
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
@@ -61,32 +69,65 @@ static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 impl WaitQueue {
     /// Adds a waiter for `interest` (ERR and HUP are implied). The key removes it again; a dropped waiter is forgotten by itself.
     pub fn register(&self, interest: Events, waiter: &Arc<dyn Waiter>) -> u64 {
+        self.insert(interest, waiter, false)
+    }
+
+    /// Like [`WaitQueue::register`], but of all exclusive waiters a notification wakes only the first that sleeps (EPOLLEXCLUSIVE).
+    pub fn register_exclusive(&self, interest: Events, waiter: &Arc<dyn Waiter>) -> u64 {
+        self.insert(interest, waiter, true)
+    }
+
+    fn insert(&self, interest: Events, waiter: &Arc<dyn Waiter>, exclusive: bool) -> u64 {
         let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
-        let entry = Entry { interest: interest | Events::ERR | Events::HUP, waiter: Arc::downgrade(waiter), key };
-        self.lock().push_back(entry);
+        let entry = Entry { interest: interest | Events::ERR | Events::HUP, waiter: Arc::downgrade(waiter), key, exclusive };
+        let mut waiters = self.lock();
+        waiters.push_back(entry);
+        self.count.store(waiters.len(), Ordering::SeqCst);
+        drop(waiters);
+        // The state is looked at after this; `notify` looks at `count` after the state was changed. One of the two sees the other.
+        fence(Ordering::SeqCst);
         key
     }
 
     /// Removes a waiter.
     pub fn remove(&self, key: u64) {
-        self.lock().retain(|entry| entry.key != key);
+        let mut waiters = self.lock();
+        waiters.retain(|entry| entry.key != key);
+        self.count.store(waiters.len(), Ordering::SeqCst);
     }
 
-    /// Tells everybody who is interested in any of `events`.
+    /// Tells everybody who is interested in any of `events`, and of the exclusive waiters the first that sleeps.
     pub fn notify(&self, events: Events) {
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let told = self.interested(events);
+        let mut exclusive_woken = false;
+        for (waiter, exclusive) in told {
+            if !exclusive {
+                waiter.notify(events);
+            } else if !exclusive_woken {
+                exclusive_woken = waiter.notify(events);
+            }
+        }
+    }
+
+    /// Who is to be told of `events`, and whether exclusively; forgets dropped waiters. Nobody is told under the lock.
+    fn interested(&self, events: Events) -> Vec<(Arc<dyn Waiter>, bool)> {
         let mut told = Vec::new();
-        self.lock().retain(|entry| {
+        let mut waiters = self.lock();
+        waiters.retain(|entry| {
             let Some(waiter) = entry.waiter.upgrade() else {
                 return false;
             };
             if entry.interest.intersects(events) {
-                told.push(waiter);
+                told.push((waiter, entry.exclusive));
             }
             true
         });
-        for waiter in told {
-            waiter.notify(events);
-        }
+        self.count.store(waiters.len(), Ordering::SeqCst);
+        told
     }
 
     /// Whether nobody waits.
@@ -99,42 +140,185 @@ impl WaitQueue {
     }
 }
 
-/// What one kernel half sleeps on. A wake that comes before the sleep ends it at once.
+/// A place in a wait queue that is left when this is dropped.
+pub struct Registration<'q> {
+    queue: &'q WaitQueue,
+    key: u64,
+}
+
+impl<'q> Registration<'q> {
+    /// Registers `waiter` until the registration is dropped.
+    pub fn new(queue: &'q WaitQueue, interest: Events, waiter: &Arc<dyn Waiter>) -> Registration<'q> {
+        Registration { queue, key: queue.register(interest, waiter) }
+    }
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        self.queue.remove(self.key);
+    }
+}
+
+/// What one kernel half sleeps on: one futex word. A wake that comes before the sleep ends it at once.
 #[derive(Default)]
 pub struct Parker {
-    woken: Mutex<bool>,
-    changed: Condvar,
+    state: AtomicU32,
 }
+
+/// Nobody sleeps, no wake is kept.
+const IDLE: u32 = 0;
+/// A wake came that no sleep has taken.
+const WOKEN: u32 = 1;
+/// The owner sleeps.
+const ASLEEP: u32 = 2;
 
 impl Parker {
     /// Sleeps until somebody wakes it or the deadline passes; false for the deadline. May return early for an old wake: callers check and sleep again.
     pub fn park(&self, deadline: Option<Instant>) -> bool {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.state.swap(ASLEEP, Ordering::AcqRel) == WOKEN {
+            self.state.store(IDLE, Ordering::Release);
+            return true;
+        }
         loop {
-            if std::mem::take(&mut *woken) {
+            let left = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                // A wake that came at the same moment counts.
+                Some(left) if left.is_zero() => return self.state.swap(IDLE, Ordering::AcqRel) == WOKEN,
+                Some(left) => Some(timespec(left)),
+                None => None,
+            };
+            // Whatever it answers, the word tells what happened.
+            let _ = futex::wait(&self.state, futex::Flags::PRIVATE, ASLEEP, left.as_ref());
+            if self.state.compare_exchange(WOKEN, IDLE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 return true;
             }
-            woken = match deadline {
-                None => self.changed.wait(woken).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
-                        return false;
-                    };
-                    self.changed.wait_timeout(woken, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
         }
     }
 
-    /// Ends the sleep, or the next one.
-    pub fn wake(&self) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_one();
+    /// Ends the sleep, or the next one. True if somebody slept.
+    pub fn wake(&self) -> bool {
+        let slept = self.state.swap(WOKEN, Ordering::AcqRel) == ASLEEP;
+        if slept {
+            let _ = futex::wake(&self.state, futex::Flags::PRIVATE, 1);
+        }
+        slept
     }
 }
 
 impl Waiter for Parker {
-    fn notify(&self, _: Events) {
-        self.wake();
+    fn notify(&self, _: Events) -> bool {
+        self.wake()
+    }
+}
+
+/// As the host's `struct timespec`; what is beyond it is as long as it can tell.
+pub fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(duration.subsec_nanos()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    struct Sleeper {
+        asleep: bool,
+        told: AtomicUsize,
+    }
+
+    impl Waiter for Sleeper {
+        fn notify(&self, _: Events) -> bool {
+            self.told.fetch_add(1, Ordering::SeqCst);
+            self.asleep
+        }
+    }
+
+    fn sleeper(asleep: bool) -> (Arc<Sleeper>, Arc<dyn Waiter>) {
+        let sleeper = Arc::new(Sleeper { asleep, told: AtomicUsize::new(0) });
+        (sleeper.clone(), sleeper)
+    }
+
+    #[test]
+    fn only_the_interested_are_told_and_errors_interest_everybody() {
+        let queue = WaitQueue::default();
+        let (reader, waiter) = sleeper(true);
+        let key = queue.register(Events::IN, &waiter);
+        queue.notify(Events::OUT);
+        assert_eq!(reader.told.load(Ordering::SeqCst), 0);
+        queue.notify(Events::IN | Events::OUT);
+        queue.notify(Events::HUP);
+        assert_eq!(reader.told.load(Ordering::SeqCst), 2);
+        queue.remove(key);
+        queue.notify(Events::IN);
+        assert_eq!(reader.told.load(Ordering::SeqCst), 2);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn one_exclusive_sleeper_is_woken_and_those_awake_are_passed_over() {
+        let queue = WaitQueue::default();
+        let all: Vec<_> = [false, true, true].map(sleeper).into();
+        for (_, waiter) in &all {
+            queue.register_exclusive(Events::IN, waiter);
+        }
+        let (shared, waiter) = sleeper(true);
+        queue.register(Events::IN, &waiter);
+        queue.notify(Events::IN);
+        let told: Vec<usize> = all.iter().map(|(sleeper, _)| sleeper.told.load(Ordering::SeqCst)).collect();
+        assert_eq!(told, [1, 1, 0]);
+        assert_eq!(shared.told.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn dropped_waiters_are_forgotten() {
+        let queue = WaitQueue::default();
+        {
+            let (_, waiter) = sleeper(true);
+            queue.register(Events::IN, &waiter);
+        }
+        assert!(!queue.is_empty());
+        queue.notify(Events::IN);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_wake_before_the_sleep_ends_it_and_only_it() {
+        let parker = Parker::default();
+        assert!(!parker.wake());
+        assert!(parker.park(None));
+        assert!(!parker.park(Some(Instant::now() + Duration::from_millis(5))));
+    }
+
+    /// Two threads hand a token to and fro through queues: one lost wake-up and the test hangs (and times out).
+    #[test]
+    fn no_wake_up_is_lost() {
+        const ROUNDS: u32 = 20_000;
+        let turn = Arc::new(AtomicU32::new(0));
+        let queue = Arc::new(WaitQueue::default());
+        let failed = Arc::new(AtomicBool::new(false));
+        let threads: Vec<_> = (0..2)
+            .map(|me| {
+                let (turn, queue, failed) = (turn.clone(), queue.clone(), failed.clone());
+                thread::spawn(move || {
+                    let parker = Arc::new(Parker::default());
+                    let waiter: Arc<dyn Waiter> = parker.clone();
+                    for _ in 0..ROUNDS {
+                        let place = Registration::new(&queue, Events::IN, &waiter);
+                        while turn.load(Ordering::Relaxed) % 2 != me {
+                            if !parker.park(Some(Instant::now() + Duration::from_secs(20))) {
+                                failed.store(true, Ordering::SeqCst);
+                                return;
+                            }
+                        }
+                        drop(place);
+                        turn.fetch_add(1, Ordering::Relaxed);
+                        queue.notify(Events::IN);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| assert!(thread.join().is_ok()));
+        assert!(!failed.load(Ordering::SeqCst));
+        assert_eq!(turn.load(Ordering::SeqCst), 2 * ROUNDS);
     }
 }
