@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod dispatch;
+pub mod exec;
 pub mod file;
 pub mod kernel;
 pub mod memory;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
-use crate::Result;
 use crate::file::File;
+use crate::task::Credentials;
+use crate::{Errno, Result};
 
 /// A place in the tree: a name in a mount. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +30,26 @@ pub struct FdTable {}
 
 /// A process' root, working directory and umask (CLONE_FS shares it).
 pub struct FsContext {}
+
+impl Place {
+    /// `MS_*` of its mount, such as MS_NOSUID and MS_NOEXEC.
+    pub fn mount_flags(&self) -> u64 {
+        0
+    }
+}
+
+/// Opens a file to be executed: a regular file that the caller may execute, on a mount without MS_NOEXEC (else EACCES). Relative paths
+/// start at `directory`, or at the working directory. `follow`: of a symbolic link at the end (else ELOOP).
+pub fn open_program(
+    fs: &FsContext,
+    credentials: &Credentials,
+    directory: Option<&Place>,
+    path: &[u8],
+    follow: bool,
+) -> Result<Arc<OpenFile>> {
+    let _ = (fs, credentials, directory, path, follow);
+    Err(Errno::NOSYS)
+}
 
 impl OpenFile {
     /// An open file without a place in the tree, such as a pipe's end.
