@@ -5,7 +5,9 @@ use std::sync::Arc;
 use quark_host::platform::{Context, Registers};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::task::Task;
+use crate::file::File;
+use crate::task::{Task, lock};
+use crate::vfs::open::OpenFile;
 use crate::{Errno, Result};
 
 /// The pseudo-errnos by which a call that a signal interrupted says how it wants to go on. The guest never sees them: signal delivery
@@ -52,6 +54,14 @@ impl Call<'_> {
     /// Argument `index` as C's `int`.
     pub fn int(&self, index: usize) -> i32 {
         self.arg(index) as i32
+    }
+
+    /// Gives a new file a descriptor, the lowest free one. `flags` are the file's; of these O_CLOEXEC is the descriptor's. EMFILE.
+    pub fn install(&self, file: Arc<dyn File>, flags: u32) -> Result<i32> {
+        let close_on_exec = flags & libc::O_CLOEXEC as u32 != 0;
+        let open = OpenFile::anonymous(file, flags & !(libc::O_CLOEXEC as u32));
+        let limit = lock(&self.task.process.limits).get(libc::RLIMIT_NOFILE as usize).map_or(0, |limit| limit.soft);
+        self.task.files().install(open, 0, close_on_exec, limit)
     }
 
     /// Reads guest memory.

@@ -10,6 +10,7 @@ pub mod exec;
 pub mod file;
 pub mod kernel;
 pub mod memory;
+pub mod pipe;
 pub mod signal;
 pub mod task;
 pub mod vfs;
