@@ -7,6 +7,19 @@ use crate::file::File;
 use crate::task::Credentials;
 use crate::{Errno, Result};
 
+/// The kinds of inodes in a mode (S_IFMT).
+#[allow(missing_docs)]
+pub mod kind {
+    pub const MASK: u32 = 0o170000;
+    pub const SOCKET: u32 = 0o140000;
+    pub const SYMLINK: u32 = 0o120000;
+    pub const REGULAR: u32 = 0o100000;
+    pub const BLOCK: u32 = 0o060000;
+    pub const DIRECTORY: u32 = 0o040000;
+    pub const CHARACTER: u32 = 0o020000;
+    pub const FIFO: u32 = 0o010000;
+}
+
 /// A time stamp: seconds and nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimeStamp {
@@ -99,6 +112,17 @@ pub trait Inode: Send + Sync + Any {
     /// Whether the VFS may remember what `lookup` answered (not in proc).
     fn cacheable(&self) -> bool {
         true
+    }
+
+    /// Whether what `lookup` answered for a name earlier (`None`: ENOENT) is still so. File systems that others than this kernel change ask again.
+    fn still(&self, name: &[u8], known: Option<&Arc<dyn Inode>>) -> bool {
+        let _ = (name, known);
+        self.cacheable()
+    }
+
+    /// Mode, uid and gid for permission checks; cheaper than `stat` where that asks the host.
+    fn permissions(&self) -> Result<(u32, u32, u32)> {
+        self.stat().map(|stat| (stat.mode, stat.uid, stat.gid))
     }
 
     /// Makes a node; `mode` is permissions without the umask's, `owner` is who will own it. EEXIST.

@@ -1,4 +1,10 @@
 //! The virtual file system: inodes, names, mounts, descriptors, open files.
 
+pub mod dentry;
+pub mod descriptors;
 pub mod inode;
+pub mod mount;
 pub mod open;
+pub mod path;
+pub mod permission;
+pub mod place;

@@ -1,16 +1,40 @@
-//! Open files, descriptor tables, and places in the tree. (The vfs owner's; the shapes that others use are here.)
+//! Open files, and a process' root and working directory.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
+pub use super::descriptors::FdTable;
+pub use super::place::Place;
 use crate::file::File;
-use crate::task::Credentials;
+use crate::task::lock;
 use crate::{Errno, Result};
 
-/// A place in the tree: a name in a mount. Cheap to clone.
-#[derive(Clone)]
-pub struct Place {}
+/// The bits of `open(2)`, x86-64.
+#[allow(missing_docs)]
+pub mod flags {
+    pub const ACCESS: u32 = 3;
+    pub const READ_ONLY: u32 = 0;
+    pub const WRITE_ONLY: u32 = 1;
+    pub const READ_WRITE: u32 = 2;
+    pub const CREATE: u32 = 0o100;
+    pub const EXCLUSIVE: u32 = 0o200;
+    pub const NO_TERMINAL: u32 = 0o400;
+    pub const TRUNCATE: u32 = 0o1000;
+    pub const APPEND: u32 = 0o2000;
+    pub const NON_BLOCKING: u32 = 0o4000;
+    pub const DATA_SYNC: u32 = 0o10000;
+    pub const ASYNC: u32 = 0o20000;
+    pub const DIRECT: u32 = 0o40000;
+    pub const LARGE_FILE: u32 = 0o100000;
+    pub const DIRECTORY: u32 = 0o200000;
+    pub const NO_FOLLOW: u32 = 0o400000;
+    pub const NO_ACCESS_TIME: u32 = 0o1000000;
+    pub const CLOSE_ON_EXEC: u32 = 0o2000000;
+    pub const SYNC: u32 = 0o4010000;
+    pub const PATH: u32 = 0o10000000;
+    /// Without O_DIRECTORY, which O_TMPFILE includes.
+    pub const TEMPORARY: u32 = 0o20000000;
+}
 
 /// What descriptors refer to: a file and its position and flags, shared by `dup` and `fork`.
 pub struct OpenFile {
@@ -22,53 +46,113 @@ pub struct OpenFile {
     pub offset: Mutex<u64>,
     /// Where it was opened, for `/proc/self/fd`, `fchdir`, the `*at` calls.
     pub place: Option<Place>,
+    /// Who gets SIGIO (`F_SETOWN`: a pid, or a process group if negative), and which signal instead (`F_SETSIG`).
+    pub owner: Mutex<(i32, i32)>,
+    /// Locks were ever taken through it: there may be some to let go.
+    pub(super) locked: AtomicBool,
 }
-
-/// A process' descriptors.
-#[derive(Default)]
-pub struct FdTable {}
 
 /// A process' root, working directory and umask (CLONE_FS shares it).
-pub struct FsContext {}
-
-impl Place {
-    /// `MS_*` of its mount, such as MS_NOSUID and MS_NOEXEC.
-    pub fn mount_flags(&self) -> u64 {
-        0
-    }
-}
-
-/// Opens a file to be executed: a regular file that the caller may execute, on a mount without MS_NOEXEC (else EACCES). Relative paths
-/// start at `directory`, or at the working directory. `follow`: of a symbolic link at the end (else ELOOP).
-pub fn open_program(
-    fs: &FsContext,
-    credentials: &Credentials,
-    directory: Option<&Place>,
-    path: &[u8],
-    follow: bool,
-) -> Result<Arc<OpenFile>> {
-    let _ = (fs, credentials, directory, path, follow);
-    Err(Errno::NOSYS)
+pub struct FsContext {
+    state: Mutex<(Place, Place)>,
+    umask: AtomicU32,
 }
 
 impl OpenFile {
     /// An open file without a place in the tree, such as a pipe's end.
     pub fn anonymous(file: Arc<dyn File>, flags: u32) -> Arc<OpenFile> {
-        Arc::new(OpenFile { file, flags: AtomicU32::new(flags), offset: Mutex::new(0), place: None })
+        OpenFile::new(file, flags, None)
+    }
+
+    /// An open file; `flags` are those that F_GETFL tells.
+    pub fn new(file: Arc<dyn File>, flags: u32, place: Option<Place>) -> Arc<OpenFile> {
+        Arc::new(OpenFile {
+            file,
+            flags: AtomicU32::new(flags),
+            offset: Mutex::new(0),
+            place,
+            owner: Mutex::default(),
+            locked: AtomicBool::new(false),
+        })
+    }
+
+    /// Its flags now.
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is O_NONBLOCK.
+    pub fn non_blocking(&self) -> bool {
+        self.flags() & flags::NON_BLOCKING != 0
+    }
+
+    /// Whether it is O_PATH: a place only.
+    pub fn is_path(&self) -> bool {
+        self.flags() & flags::PATH != 0
+    }
+
+    /// EBADF unless it is open for reading.
+    pub fn readable(&self) -> Result<()> {
+        if self.flags() & flags::PATH == 0 && self.flags() & flags::ACCESS != flags::WRITE_ONLY { Ok(()) } else { Err(Errno::BADF) }
+    }
+
+    /// EBADF unless it is open for writing.
+    pub fn writable(&self) -> Result<()> {
+        let access = self.flags() & flags::ACCESS;
+        if self.flags() & flags::PATH == 0 && access != flags::READ_ONLY { Ok(()) } else { Err(Errno::BADF) }
+    }
+
+    /// One descriptor of it was closed in a table.
+    pub(super) fn closed_in(&self, table: u64) {
+        let _ = table;
+        if !self.is_path() {
+            self.file.closed();
+        }
     }
 }
 
-impl FdTable {
-    /// What descriptor `fd` refers to: EBADF.
-    pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>> {
-        let _ = fd;
-        unimplemented!("vfs")
+impl FsContext {
+    /// A root, and the working directory there.
+    pub fn new(root: Place, directory: Place, umask: u32) -> FsContext {
+        FsContext { state: Mutex::new((root, directory)), umask: AtomicU32::new(umask & 0o777) }
     }
 
-    /// Takes the lowest free descriptor from `lowest` on; EMFILE beyond `limit` (RLIMIT_NOFILE).
-    pub fn install(&self, file: Arc<OpenFile>, lowest: i32, close_on_exec: bool, limit: u64) -> Result<i32> {
-        let _ = (file, lowest, close_on_exec, limit);
-        unimplemented!("vfs")
+    /// The root directory.
+    pub fn root(&self) -> Place {
+        lock(&self.state).0.clone()
+    }
+
+    /// The working directory.
+    pub fn directory(&self) -> Place {
+        lock(&self.state).1.clone()
+    }
+
+    /// `chroot(2)`.
+    pub fn set_root(&self, root: Place) {
+        let before = std::mem::replace(&mut lock(&self.state).0, root);
+        drop(before);
+    }
+
+    /// `chdir(2)`.
+    pub fn set_directory(&self, directory: Place) {
+        let before = std::mem::replace(&mut lock(&self.state).1, directory);
+        drop(before);
+    }
+
+    /// The bits that new files don't get.
+    pub fn umask(&self) -> u32 {
+        self.umask.load(Ordering::Relaxed)
+    }
+
+    /// Sets them and tells those before.
+    pub fn set_umask(&self, umask: u32) -> u32 {
+        self.umask.swap(umask & 0o777, Ordering::Relaxed)
+    }
+
+    /// A copy of its own (`fork`, `unshare(CLONE_FS)`).
+    pub fn copy(&self) -> FsContext {
+        let (root, directory) = lock(&self.state).clone();
+        FsContext::new(root, directory, self.umask())
     }
 
     /// Takes a descriptor away, as `close(2)` does: EBADF.
