@@ -26,12 +26,12 @@ fn make(call: &mut Call<'_>, flags: i32) -> Result<u64> {
     let answer = call.install(writer, (flags | libc::O_WRONLY) as u32).and_then(|write_fd| {
         let told = call.write_value(call.arg(0), &[read_fd, write_fd]);
         if told.is_err() {
-            call.task.files().remove(write_fd)?;
+            call.task.files().close(write_fd)?;
         }
         told
     });
     if answer.is_err() {
-        call.task.files().remove(read_fd)?;
+        call.task.files().close(read_fd)?;
     }
     answer.map(|()| 0)
 }
