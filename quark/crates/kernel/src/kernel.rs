@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::task::namespace::PidNamespace;
 use crate::task::{Credentials, Limit};
 use crate::{Errno, Result};
 
@@ -11,7 +12,12 @@ use crate::{Errno, Result};
 pub struct Kernel {}
 
 /// A container of the pod: its own root, mounts and pid namespace; network, IPC objects and host name are the pod's.
-pub struct Container {}
+pub struct Container {
+    /// As the command knows it.
+    pub id: String,
+    /// Its process ids; shared with another container if it was asked for.
+    pub pids: Arc<PidNamespace>,
+}
 
 /// What a mount in a container shows.
 #[derive(Debug)]

@@ -1,63 +1,40 @@
 //! Guest threads and processes.
 
+pub mod credentials;
+pub mod family;
+pub mod namespace;
+pub mod process;
+pub mod session;
+pub mod status;
+
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use quark_host::platform::Interrupter;
+use quark_host::platform::{Fault, Interrupter};
 
-use crate::kernel::{Container, Kernel};
+use crate::call::Call;
+use crate::kernel::Kernel;
 use crate::memory::Memory;
-use crate::signal::{ProcessSignals, TaskSignals};
+use crate::signal::TaskSignals;
 use crate::vfs::open::{FdTable, FsContext};
 use crate::wait::{Events, Parker, WaitQueue, Waiter};
 use crate::{Result, call::restart};
+
+pub use credentials::Credentials;
+pub use process::{Limit, Process};
 
 /// Locks a mutex whose holder may have panicked: the state is consistent between our steps, and one guest's bad luck is not another's.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who a thread is, in its container. Capability sets are bit masks of `CAP_*`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Credentials {
-    pub uid: u32,
-    pub euid: u32,
-    pub suid: u32,
-    pub fsuid: u32,
-    pub gid: u32,
-    pub egid: u32,
-    pub sgid: u32,
-    pub fsgid: u32,
-    pub groups: Arc<[u32]>,
-    pub permitted: u64,
-    pub effective: u64,
-    pub inheritable: u64,
-    pub bounding: u64,
-    pub ambient: u64,
-    pub secure_bits: u32,
-    pub no_new_privileges: bool,
-}
-
-impl Credentials {
-    /// Whether a capability (`CAP_*`, its number) is effective.
-    pub fn capable(&self, capability: u32) -> bool {
-        self.effective >> capability & 1 == 1
-    }
-}
-
-/// `RLIMIT_*`: soft and hard, `u64::MAX` is RLIM_INFINITY.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Limit {
-    pub soft: u64,
-    pub hard: u64,
-}
+/// How an interrupted call goes on after a stop or a handler-less signal (`restart_syscall(2)`): a sleep until a fixed time, say.
+pub type RestartBlock = Box<dyn FnMut(&mut Call<'_>) -> Result<u64> + Send>;
 
 /// A guest thread.
 pub struct Task {
-    /// Its id in its container's pid namespace.
-    pub tid: i32,
+    tid: AtomicI32,
     /// Its process.
     pub process: Arc<Process>,
     /// Replaced as a whole when changed.
@@ -74,27 +51,99 @@ pub struct Task {
     pub interrupter: Mutex<Option<Interrupter>>,
     /// `comm`, at most 15 bytes.
     pub name: Mutex<Vec<u8>>,
+    /// What `restart_syscall` does; set by a call that answers `restart::BLOCK`.
+    pub restart: Mutex<Option<RestartBlock>>,
+    /// What else is only its own.
+    pub own: Mutex<Own>,
+    /// Somebody wants it to look up from what it does: a signal, a stop, its end, a pause.
+    attention: AtomicBool,
+    /// It has to end at once: its process ends, or another thread executes another program.
+    doomed: AtomicBool,
 }
 
-/// A guest process (thread group).
-pub struct Process {
-    /// Its id in its container's pid namespace: the tid of its first thread.
-    pub pid: i32,
-    /// What it is in.
-    pub container: Arc<Container>,
-    /// The kernel.
-    pub kernel: Arc<Kernel>,
-    /// Its address space; replaced by execve, shared between processes after vfork.
-    pub memory: Mutex<Arc<Memory>>,
-    /// Handlers and signals for the whole process.
-    pub signals: ProcessSignals,
-    /// By `RLIMIT_*`.
-    pub limits: Mutex<[Limit; 16]>,
-    /// Those who wait for a child of it to change state.
-    pub children_changed: WaitQueue,
+/// State of a thread that mostly itself looks at.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// Zeroed and woken (futex) when the thread ends: CLONE_CHILD_CLEARTID, `set_tid_address`.
+    pub clear_tid: u64,
+    /// `set_robust_list`.
+    pub robust_list: u64,
+    /// PR_SET_PDEATHSIG.
+    pub parent_death_signal: i32,
+    /// The thread that made it, for PR_SET_PDEATHSIG; 0 is none.
+    pub maker: i32,
+    /// The last fault, for the guest's signal frames.
+    pub fault: Option<Fault>,
+    /// PR_SET_TIMERSLACK, nanoseconds.
+    pub timer_slack: u64,
+    /// `sched_setscheduler`, `setpriority`, `ioprio_set`, `sched_setaffinity`.
+    pub scheduling: Scheduling,
+}
+
+/// How a thread asked to be scheduled. It is told what it asked for; the host schedules all alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scheduling {
+    /// SCHED_*, without SCHED_RESET_ON_FORK.
+    pub policy: i32,
+    /// SCHED_RESET_ON_FORK.
+    pub reset_on_fork: bool,
+    /// 1 to 99 for SCHED_FIFO and SCHED_RR.
+    pub priority: i32,
+    /// -20 to 19.
+    pub nice: i32,
+    /// `ioprio_set`'s value.
+    pub io_priority: i32,
+    /// Processors it may run on, as a bit mask; empty is all.
+    pub affinity: Vec<u64>,
+}
+
+/// What a new thread starts with.
+pub struct NewTask {
+    /// Its id.
+    pub tid: i32,
+    /// Its process.
+    pub process: Arc<Process>,
+    /// Who it is.
+    pub credentials: Arc<Credentials>,
+    /// Descriptors.
+    pub files: Arc<FdTable>,
+    /// Root and working directory.
+    pub fs: Arc<FsContext>,
+    /// `comm`.
+    pub name: Vec<u8>,
+    /// The rest.
+    pub own: Own,
 }
 
 impl Task {
+    /// A thread that does not run yet.
+    pub fn new(new: NewTask) -> Arc<Task> {
+        Arc::new(Task {
+            tid: AtomicI32::new(new.tid),
+            process: new.process,
+            credentials: Mutex::new(new.credentials),
+            files: Mutex::new(new.files),
+            fs: Mutex::new(new.fs),
+            signals: TaskSignals::default(),
+            parker: Arc::default(),
+            interrupter: Mutex::default(),
+            name: Mutex::new(new.name),
+            restart: Mutex::default(),
+            own: Mutex::new(new.own),
+            attention: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
+        })
+    }
+
+    /// Its id in its container's pid namespace. It changes once, if it executes a program and is not its process' first thread.
+    pub fn tid(&self) -> i32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_tid(&self, tid: i32) {
+        self.tid.store(tid, Ordering::Relaxed);
+    }
+
     /// Who it is now.
     pub fn credentials(&self) -> Arc<Credentials> {
         lock(&self.credentials).clone()
@@ -120,9 +169,41 @@ impl Task {
         &self.process.kernel
     }
 
-    /// Whether a signal that it does not block is pending, or it has to die or stop: a wait has to end.
+    /// Makes it look up from what it does: ends its wait or its run of guest code.
+    pub fn kick(&self) {
+        self.attention.store(true, Ordering::SeqCst);
+        self.parker.wake();
+        if let Some(interrupter) = lock(&self.interrupter).as_ref() {
+            interrupter.interrupt();
+        }
+    }
+
+    /// Makes it end at the next opportunity.
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::SeqCst);
+        self.kick();
+    }
+
+    /// Whether it has to end at once.
+    pub fn doomed(&self) -> bool {
+        self.doomed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn take_attention(&self) -> bool {
+        self.attention.swap(false, Ordering::SeqCst)
+    }
+
+    pub(crate) fn has_attention(&self) -> bool {
+        self.attention.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn want_attention(&self) {
+        self.attention.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a signal that it does not block is pending, or it has to end or stop: a wait has to end.
     pub fn interrupted(&self) -> bool {
-        self.signals.deliverable(&self.process.signals)
+        self.has_attention() && (self.doomed() || self.signals.deliverable(&self.process.signals))
     }
 
     /// Waits until `ready` answers something, looking again whenever `queue` is notified of `interest`.
@@ -146,6 +227,23 @@ impl Task {
             if !self.parker.park(deadline) {
                 break Ok(ready());
             }
+        };
+        queue.remove(key);
+        answer
+    }
+
+    /// Waits like [`Task::block_on`], but only the end of the thread ends it early: then `None`.
+    pub(crate) fn block_until_doomed<T>(&self, queue: &WaitQueue, mut ready: impl FnMut() -> Option<T>) -> Option<T> {
+        let waiter: Arc<dyn Waiter> = self.parker.clone();
+        let key = queue.register(Events::all(), &waiter);
+        let answer = loop {
+            if let Some(value) = ready() {
+                break Some(value);
+            }
+            if self.doomed() {
+                break None;
+            }
+            self.parker.park(None);
         };
         queue.remove(key);
         answer
