@@ -82,6 +82,13 @@ export function missingTestPackages(): string[] {
   return TEST_PREREQUISITES.filter((item) => !item.present()).map((item) => item.debianPackage)
 }
 
+/** Asks the archives what they have. Where that fails the old lists stay. */
+export async function updatePackageLists(report: (line: string) => void): Promise<void> {
+  if (!hasProgram('apt-get')) return
+  report('apt-get update')
+  await run('apt-get', ['-qq', 'update']).catch(() => undefined)
+}
+
 /** Installs Debian packages; no service of theirs that nobody wants is started. Throws {@link UserError} with the command to run by hand when it can't. */
 export async function installPackages(packages: readonly string[], report: (line: string) => void): Promise<void> {
   const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`

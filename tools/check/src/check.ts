@@ -1,3 +1,4 @@
+import { checkSandbox } from './sandbox.ts'
 import { findTests, runStep, summarize, type Step, type StepResult } from './steps.ts'
 
 // `npm run check`: everything that needs neither root nor containers. `npm test` (with --all) adds the tests that do.
@@ -29,6 +30,7 @@ function steps(all: boolean): Step[] {
   if (!all) return list
   return [
     ...list,
+    { name: 'sandbox', command: [], count: checkSandbox },
     { name: 'root', command: [], tests: findTests('root') },
     { name: 'other kernels', command: [], tests: findTests('vm') },
     { name: 'end to end', command: [], tests: findTests('e2e') },

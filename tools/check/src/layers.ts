@@ -13,6 +13,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   node: ['base', 'api', 'client', 'streams'],
   network: ['base', 'api', 'client'],
   partition: ['base', 'api', 'store', 'client', 'apiserver', 'streams'],
+  sandbox: ['base'],
   simulation: ['base', 'api', 'store', 'client', 'node', 'streams'],
 }
 
