@@ -11,6 +11,9 @@ use crate::vfs::open::OpenFile;
 /// The size of a page.
 pub const PAGE: u64 = 4096;
 
+/// What is kept free below memory that grows down, in bytes: Linux' `stack_guard_gap`, 256 pages.
+pub const GUARD: u64 = 256 * PAGE;
+
 bitflags! {
     /// What a mapping may be used for: `PROT_*`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,8 +66,8 @@ bitflags! {
 
 /// What is mapped, as far as it is not private memory without a file. Kept while a mapping of it exists.
 pub struct Object {
-    /// What the host maps.
-    pub source: MapSource,
+    /// What the host maps; `None` for [`ObjectKind::Anonymous`], which the host shares between parent and child by itself.
+    pub source: Option<MapSource>,
     /// The guest's file.
     pub kind: ObjectKind,
     /// Device and inode number that `/proc/self/maps` tells.
@@ -137,6 +140,17 @@ impl Area {
     /// Whether it is private memory that may be written, which RLIMIT_DATA limits.
     pub fn is_data(&self) -> bool {
         self.protection.contains(Protection::WRITE) && !self.flags.intersects(Flags::SHARED | Flags::GROWS_DOWN)
+    }
+
+    /// Whether it is program text, which VmExe and VmLib count.
+    pub fn is_text(&self) -> bool {
+        self.protection & (Protection::EXEC | Protection::WRITE) == Protection::EXEC && !self.flags.contains(Flags::GROWS_DOWN)
+    }
+
+    /// From where on addresses below it are not to be used: memory that grows down keeps a gap ([`GUARD`]) free.
+    pub fn guarded_start(&self) -> u64 {
+        let guard = if self.flags.contains(Flags::GROWS_DOWN) { GUARD } else { 0 };
+        self.start.saturating_sub(guard)
     }
 
     /// The part of it that is in `start..end`; the caller knows that there is one.

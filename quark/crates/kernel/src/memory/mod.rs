@@ -4,20 +4,31 @@
 //! map is held while the calling thread's stub makes the host calls of a change, so that no two changes cross; if the host refuses,
 //! the map stays as it was. The pages themselves are the stub's: the host serves faults, copies on write, and frees.
 
+mod allowance;
 pub mod area;
+mod calls;
+mod change;
+mod grow;
+mod host;
 pub mod map;
+mod place;
+mod remap;
 pub mod shm;
 
 use std::sync::{Arc, Mutex};
 
-use quark_host::platform::{AddressSpace, Context, Fault, Layout};
+use quark_host::platform::{AddressSpace, Context, Layout};
 
+pub use allowance::Allowance;
 pub use area::{Area, Backing, Flags, Object, ObjectKind, PAGE, Protection};
+pub use calls::CALLS;
 use map::Map;
+pub use place::{Fixed, MapRequest, Zone};
+pub use remap::RemapRequest;
 
-use crate::task::{Limit, lock};
+use crate::Result;
+use crate::task::lock;
 use crate::vfs::open::OpenFile;
-use crate::{Errno, Result};
 
 /// An address space and its map.
 pub struct Memory {
@@ -89,19 +100,17 @@ pub struct Region {
 impl Memory {
     /// The memory of a fresh stub process: empty, but for the host's vDSO.
     pub fn new(space: Arc<AddressSpace>, layout: Layout) -> Memory {
-        let state = State {
-            map: Map::new(layout.lowest, layout.end),
-            heap: (0, 0),
-            base: layout.end,
-            future: Flags::empty(),
-            image: Arc::default(),
-        };
-        Memory { space, layout, state: Mutex::new(state) }
+        Memory { space, layout, state: Mutex::new(State::new(&layout)) }
     }
 
     /// What execve put there.
     pub fn image(&self) -> Arc<Image> {
         lock(&self.state).image.clone()
+    }
+
+    /// Says what execve, or `prctl(PR_SET_MM)`, put there.
+    pub fn set_image(&self, image: Image) {
+        lock(&self.state).image = Arc::new(image);
     }
 
     /// Everything that is mapped, by rising address.
@@ -122,28 +131,79 @@ impl Memory {
         let state = state.forked();
         Ok((Arc::new(Memory { space, layout: self.layout, state: Mutex::new(state) }), child))
     }
-
-    /// Whether a fault of a guest thread is no fault after all, because memory that grows down (MAP_GROWSDOWN, the stack) has now
-    /// grown, at most to `limit` (RLIMIT_STACK): the thread goes on where it was. Else it gets its signal.
-    pub fn fault(&self, context: &mut Context, fault: &Fault, limit: &Limit) -> bool {
-        let _ = (context, fault, limit);
-        false
-    }
 }
 
 impl State {
+    fn new(layout: &Layout) -> State {
+        let mut map = Map::new(layout.lowest, layout.end);
+        let (start, end) = layout.reserved;
+        let host = |start: u64, end: u64, name| Area {
+            start,
+            end,
+            protection: Protection::READ | if name == "[vdso]" { Protection::EXEC } else { Protection::empty() },
+            flags: Flags::empty(),
+            backing: Backing::Host(name),
+        };
+        if end <= layout.end {
+            let code = if layout.vdso == 0 { end } else { layout.vdso.clamp(start, end) };
+            map.insert(host(start, code, "[vvar]"));
+            map.insert(host(code, end, "[vdso]"));
+        }
+        State { map, heap: (0, 0), base: layout.end, future: Flags::empty(), image: Arc::default() }
+    }
+
     fn region(&self, area: &Area) -> Region {
-        Region { area: area.clone(), label: None, file: (0, 0, 0) }
+        let (mut label, mut file) = (None, (0, 0, 0));
+        match &area.backing {
+            Backing::Host(name) => label = Some(name.as_bytes().to_vec()),
+            Backing::Anonymous if area.flags.contains(Flags::STACK) => label = Some(b"[stack]".to_vec()),
+            Backing::Anonymous if area.start < self.heap.1 && area.end > self.heap.0 => label = Some(b"[heap]".to_vec()),
+            Backing::Anonymous => (),
+            Backing::Object(object, offset) => {
+                file = (*offset, object.identity.0, object.identity.1);
+                label = object.label();
+            }
+        }
+        Region { area: area.clone(), label, file }
     }
 
     fn usage(&self) -> MemoryUsage {
-        MemoryUsage::default()
+        let totals = self.map.totals();
+        let (start, end) = self.image.code;
+        let executable = place::page_up(end).unwrap_or(end).saturating_sub(start & !(PAGE - 1)).min(totals.text);
+        MemoryUsage {
+            total: totals.all,
+            data: totals.data,
+            stack: totals.stack,
+            executable,
+            libraries: totals.text - executable,
+            locked: totals.locked,
+        }
     }
 
+    /// The child's: without what MADV_DONTFORK keeps from it, nothing is locked.
     fn forked(&self) -> State {
-        unimplemented!()
+        let mut map = Map::new(self.map.lowest(), self.map.end());
+        let mut segments = shm::Reattached::default();
+        for area in self.map.areas().filter(|area| !area.flags.contains(Flags::DONT_FORK)) {
+            let mut area = area.clone();
+            area.flags.remove(Flags::LOCKED | Flags::LOCKED_ON_FAULT);
+            if let Backing::Object(object, _) = &mut area.backing {
+                *object = segments.forked(object);
+            }
+            map.insert(area);
+        }
+        State { map, heap: self.heap, base: self.base, future: Flags::empty(), image: self.image.clone() }
     }
 }
 
-#[allow(unused)]
-fn unused(_: Errno, _: OpenFile) {}
+impl Object {
+    /// What `/proc/self/maps` calls it, unless it is a file.
+    fn label(&self) -> Option<Vec<u8>> {
+        match &self.kind {
+            ObjectKind::File(_) => None,
+            ObjectKind::Anonymous => Some(b"/dev/zero (deleted)".to_vec()),
+            ObjectKind::Segment(attachment) => Some(attachment.label()),
+        }
+    }
+}
