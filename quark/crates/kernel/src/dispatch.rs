@@ -10,7 +10,7 @@ use crate::{Errno, Result};
 pub type Calls = &'static [(i64, Handler)];
 
 /// Every module's calls.
-const MODULES: &[Calls] = &[crate::pipe::CALLS];
+const MODULES: &[Calls] = &[crate::memory::CALLS, crate::pipe::CALLS];
 
 /// One more than the highest number that Linux has given so far, with room.
 const NUMBERS: usize = 512;
