@@ -7,6 +7,7 @@ use super::super::area::{Backing, Flags, Object, ObjectKind, PAGE, Protection};
 use super::super::place::{Fixed, MapRequest, Zone, is_aligned, page_up};
 use super::super::{Allowance, RemapRequest};
 use crate::call::Call;
+use crate::vfs::mount::MountFlags;
 use crate::vfs::open::OpenFile;
 use crate::{Errno, Result};
 
@@ -14,8 +15,6 @@ use crate::{Errno, Result};
 const MAP_ABOVE4G: i32 = 0x80;
 /// PROT_SEM, PROT_GROWSDOWN and PROT_GROWSUP.
 const PROT_SEM: i32 = 8;
-/// MS_NOEXEC.
-const MS_NOEXEC: u64 = 8;
 /// The device number of `/dev/zero`.
 const DEV_ZERO: u64 = 0x105;
 /// What MAP_SHARED_VALIDATE takes: every flag that is older than it.
@@ -128,7 +127,7 @@ fn file_backing(file: &Arc<OpenFile>, protection: Protection, flags: i32, offset
     if access == libc::O_WRONLY || (shared && protection.contains(Protection::WRITE) && !writable) {
         return Err(Errno::ACCESS);
     }
-    let no_exec = file.place.as_ref().is_some_and(|place| place.mount_flags() & MS_NOEXEC != 0);
+    let no_exec = file.place.as_ref().is_some_and(|place| place.flags().contains(MountFlags::NO_EXECUTION));
     if no_exec && protection.contains(Protection::EXEC) {
         return Err(Errno::PERM);
     }
