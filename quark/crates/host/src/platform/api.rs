@@ -1,23 +1,40 @@
 //! The signatures that the kernel uses. Bodies come from the platform's owner.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use super::{Event, HostCall, Registers, StubExit};
+use super::process::{Process, Seat, lock};
+use super::reaper::Family;
+use super::shared::GUEST_END;
+use super::{Event, HostCall, Registers, StubExit, memory, reaper};
 
-/// What the sandbox's stubs come from. One a kernel process.
-pub struct Platform {}
+/// What the sandbox's stubs come from. One a kernel process. When it is dropped, no more come; those that are there go on.
+pub struct Platform {
+    /// Runs no guest code, so that it can be trusted.
+    first: Mutex<Context>,
+    vdso: u64,
+}
 
 /// The memory of one guest process, and the stub process that holds it. Others than its own threads may only read and write it.
-pub struct AddressSpace {}
+pub struct AddressSpace {
+    pub(super) process: Arc<Process>,
+}
 
-/// One guest thread's host thread in a stub process. Its kernel half owns it.
-pub struct Context {}
+/// One guest thread's host thread in a stub process. Its kernel half owns it. Dropping it is [`Context::exit`].
+pub struct Context {
+    pub(super) space: Arc<AddressSpace>,
+    pub(super) seat: Arc<Seat>,
+    pub(super) family: Arc<Family>,
+}
 
 /// Stops a guest thread that runs, from any thread of the kernel process.
 #[derive(Clone)]
-pub struct Interrupter {}
+pub struct Interrupter {
+    process: Arc<Process>,
+    seat: Arc<Seat>,
+}
 
 /// Guest addresses that a stub keeps for itself: nothing of the guest may be mapped there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,109 +53,125 @@ impl Platform {
     /// Starts the first, empty stub process, from which the others are cloned, and the thread that reaps stubs and calls
     /// `ended` for each that has. Costs about 2 ms.
     pub fn start(ended: Box<dyn Fn(StubExit) + Send + Sync>) -> Result<Platform, Errno> {
-        let _ = ended;
-        Err(Errno::NOSYS)
+        let (family, (process, seat)) = reaper::start(ended)?;
+        let vdso = process.slot(&seat).operand.load(Relaxed);
+        Ok(Platform {
+            first: Mutex::new(Context::new(process, seat, family)),
+            vdso,
+        })
     }
 
     /// Where guests may map memory.
     pub fn layout(&self) -> Layout {
-        unimplemented!()
+        Layout {
+            lowest: 0x1_0000,
+            end: GUEST_END,
+            vdso: self.vdso,
+            reserved: (GUEST_END, GUEST_END),
+        }
     }
 
     /// An empty address space with one thread in it, from a few that are kept ready. The thread has stopped, as if at an event.
     pub fn blank(&self) -> Result<(Arc<AddressSpace>, Context), Errno> {
-        Err(Errno::NOSYS)
+        let context = lock(&self.first).fork_process()?;
+        Ok((context.space.clone(), context))
     }
 }
 
 impl AddressSpace {
     /// Reads guest memory; EFAULT if not all of it could be read.
     pub fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Errno> {
-        let _ = (address, to);
-        Err(Errno::FAULT)
+        memory::read(&self.process, address, to)
     }
 
     /// Writes guest memory; EFAULT if not all of it could be written. What was written before the fault stays.
     pub fn write(&self, address: u64, from: &[u8]) -> Result<(), Errno> {
-        let _ = (address, from);
-        Err(Errno::FAULT)
+        memory::write(&self.process, address, from)
     }
 
     /// The pid of the stub process in the sandbox's pid namespace.
     pub fn pid(&self) -> i32 {
-        unimplemented!()
+        self.process.pid
     }
 
     /// Kills the stub process. All contexts in it answer [`Event::Died`].
-    pub fn kill(&self) {}
+    pub fn kill(&self) {
+        self.process.kill();
+    }
 }
 
 impl Context {
     /// Runs the guest from `registers` until something happens, and leaves its registers there. A change of `registers` by the kernel
     /// before the next call takes effect, floating point and vector registers stay in the stub (see [`Context::extended`]).
     pub fn run(&mut self, registers: &mut Registers) -> Event {
-        let _ = registers;
-        Event::Died
+        self.run_guest(registers)
     }
 
     /// Makes host calls in the stopped thread's address space, in order, until one fails. Returns the result of the last one that
     /// ran, or its error (which a hostile stub may invent: it tells the shape of the guest's own memory, no more).
     pub fn call(&mut self, calls: &[HostCall<'_>]) -> Result<u64, Errno> {
-        let _ = calls;
-        Err(Errno::NOSYS)
+        self.make_calls(calls)
     }
 
     /// Forks the stub process: the new one has a copy of the memory and one thread, stopped, which continues from what the kernel
     /// gives to its first [`Context::run`]. Its vector registers are those of this thread.
     pub fn fork(&mut self) -> Result<(Arc<AddressSpace>, Context), Errno> {
-        Err(Errno::NOSYS)
+        let context = self.fork_process()?;
+        Ok((context.space.clone(), context))
     }
 
     /// Starts another thread in the same stub process, stopped.
     pub fn thread(&mut self) -> Result<Context, Errno> {
-        Err(Errno::NOSYS)
+        self.start_thread()
     }
 
     /// Ends the host thread. The stub process ends with its last thread.
-    pub fn exit(self) {}
+    pub fn exit(self) {
+        drop(self);
+    }
 
     /// The address space that the thread is in.
     pub fn space(&self) -> &Arc<AddressSpace> {
-        unimplemented!()
+        &self.space
     }
 
     /// Reads guest memory like [`AddressSpace::read`], faster: through the shared pages where that pays.
     pub fn read(&mut self, address: u64, to: &mut [u8]) -> Result<(), Errno> {
-        let _ = (address, to);
-        Err(Errno::FAULT)
+        self.space.read(address, to)
     }
 
     /// Writes guest memory like [`AddressSpace::write`], faster: small writes are left to the stub, which makes them before it goes on.
     /// A write that the stub can't make by then is EFAULT here, or ends the system call with EFAULT.
     pub fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Errno> {
-        let _ = (address, from);
-        Err(Errno::FAULT)
+        self.space.write(address, from)
     }
 
     /// The thread's XSAVE area in the format of the host's signal frames (`fpstate`, with its magic words), as of its last event.
     pub fn extended(&mut self) -> Result<Vec<u8>, Errno> {
-        Err(Errno::NOSYS)
+        self.read_extended()
     }
 
     /// Sets the XSAVE area for the next run; refused with EINVAL if the host wouldn't restore it. Empty resets to the initial state.
     pub fn set_extended(&mut self, area: &[u8]) -> Result<(), Errno> {
-        let _ = area;
-        Err(Errno::NOSYS)
+        self.write_extended(area)
     }
 
     /// A handle by which others interrupt this thread's [`Context::run`]. An interrupt that comes while the thread isn't running guest
     /// code ends its next run at once.
     pub fn interrupter(&self) -> Interrupter {
-        Interrupter {}
+        Interrupter {
+            process: self.space.process.clone(),
+            seat: self.seat.clone(),
+        }
     }
 }
 
 impl Interrupter {
     /// Makes the guest thread stop with [`Event::Interrupted`]. Cheap if it is not running.
-    pub fn interrupt(&self) {}
+    pub fn interrupt(&self) {
+        let pending = self.seat.interrupted.swap(true, SeqCst);
+        if !pending && self.seat.running.load(SeqCst) {
+            self.process.signal(&self.seat);
+        }
+    }
 }

@@ -6,6 +6,19 @@
 //! Nothing that comes from a stub is trusted: registers, events and results of commands are whatever the guest likes.
 
 mod api;
+mod birth;
+mod calls;
+mod context;
+mod control;
+mod extended;
+mod image;
+pub(crate) mod limits;
+mod memory;
+mod process;
+mod reaper;
+#[allow(dead_code)]
+#[path = "../../../stub/src/shared.rs"]
+mod shared;
 mod types;
 
 pub use api::{AddressSpace, Context, Interrupter, Layout, Platform};

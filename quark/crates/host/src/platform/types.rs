@@ -2,8 +2,12 @@
 
 use std::os::fd::BorrowedFd;
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 /// The general registers of a guest thread, x86-64. The order is that of `struct user_regs_struct`'s names, not its layout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 #[allow(missing_docs)]
 pub struct Registers {
@@ -141,6 +145,11 @@ pub enum HostCall<'fd> {
         count: u32,
         /// With FUTEX_PRIVATE_FLAG.
         private: bool,
+    },
+    /// `membarrier(2)` of the own process.
+    Barrier {
+        /// MEMBARRIER_CMD_QUERY, PRIVATE_EXPEDITED and its registration, and those with SYNC_CORE.
+        command: i32,
     },
 }
 

@@ -1,0 +1,264 @@
+//! Guest threads: commands to their stubs, and events from them.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use rustix::io::Errno;
+use rustix::thread::futex;
+
+use super::api::{AddressSpace, Context};
+use super::birth::{Cradle, send_files};
+use super::process::{Departure, Process, Seat, lock};
+use super::reaper::Family;
+use super::shared::*;
+use super::{Event, Fault, HostCall, Registers, calls, extended, memory};
+
+impl Context {
+    pub(super) fn new(process: Arc<Process>, seat: Arc<Seat>, family: Arc<Family>) -> Context {
+        seat.thread
+            .store(process.slot(&seat).thread.load(Relaxed) as i32, Relaxed);
+        Context {
+            space: Arc::new(AddressSpace { process }),
+            seat,
+            family,
+        }
+    }
+
+    fn process(&self) -> &Process {
+        &self.space.process
+    }
+
+    fn slot(&self) -> &Slot {
+        self.process().slot(&self.seat)
+    }
+
+    /// Lets the stub's thread go on, with `command`.
+    fn go(&self, command: u32) {
+        let slot = self.slot();
+        slot.command.store(command, Relaxed);
+        slot.turn.store(TURN_STUB, SeqCst);
+        if slot.stub_sleeps.load(SeqCst) != 0 {
+            let _ = futex::wake(&slot.turn, futex::Flags::empty(), 1);
+        }
+    }
+
+    fn wait(&self) -> Result<(), Errno> {
+        self.seat.wait(self.process(), self.slot())
+    }
+
+    /// Has the stub execute `command`; what came of it, by its own word.
+    fn command(&self, command: u32) -> Result<u64, Errno> {
+        self.go(command);
+        self.wait()?;
+        let result = self.slot().result.load(Relaxed);
+        match -(result as i64) {
+            error @ 1..=4095 => Err(Errno::from_raw_os_error(error as i32)),
+            _ => Ok(result),
+        }
+    }
+
+    pub(super) fn run_guest(&mut self, registers: &mut Registers) -> Event {
+        loop {
+            match self.run_once(registers) {
+                // Left over from an interrupt that was reported otherwise.
+                Event::Interrupted if !self.seat.interrupted.swap(false, SeqCst) => {}
+                event => return event,
+            }
+        }
+    }
+
+    fn run_once(&mut self, registers: &mut Registers) -> Event {
+        self.seat.running.store(true, SeqCst);
+        if self.seat.interrupted.load(SeqCst) {
+            self.seat.running.store(false, SeqCst);
+            return Event::Interrupted;
+        }
+        self.load(registers);
+        self.go(COMMAND_RESUME);
+        let waited = self.wait();
+        self.seat.running.store(false, SeqCst);
+        if waited.is_err() {
+            return Event::Died;
+        }
+        self.save(registers);
+        self.event()
+    }
+
+    fn load(&self, registers: &Registers) {
+        let mut all: [u64; 20] = zerocopy::transmute!(*registers);
+        // Other bases fault in the instructions that set them; no guest can ask for them.
+        for base in &mut all[18..] {
+            *base = if *base < 1 << 47 { *base } else { 0 };
+        }
+        self.slot()
+            .registers
+            .iter()
+            .zip(all)
+            .for_each(|(to, from)| to.store(from, Relaxed));
+    }
+
+    fn save(&self, registers: &mut Registers) {
+        let mut all = [0u64; 20];
+        all.iter_mut()
+            .zip(&self.slot().registers)
+            .for_each(|(to, from)| *to = from.load(Relaxed));
+        *registers = zerocopy::transmute!(all);
+    }
+
+    /// What the stub says has happened. Nonsense is as good as an illegal instruction.
+    fn event(&self) -> Event {
+        let slot = self.slot();
+        match slot.event.load(Relaxed) {
+            EVENT_SYSCALL => Event::Syscall,
+            EVENT_INTERRUPT => Event::Interrupted,
+            EVENT_FAULT => {
+                let [signal, code, address, error, trap, cr2] =
+                    slot.fault.each_ref().map(|word| word.load(Relaxed));
+                let signal = match signal as i32 {
+                    signal @ (libc::SIGSEGV
+                    | libc::SIGBUS
+                    | libc::SIGFPE
+                    | libc::SIGILL
+                    | libc::SIGTRAP) => signal,
+                    _ => libc::SIGILL,
+                };
+                Event::Fault(Fault {
+                    signal,
+                    code: code as i32,
+                    address,
+                    error,
+                    trap,
+                    cr2,
+                })
+            }
+            _ => Event::Fault(Fault {
+                signal: libc::SIGILL,
+                code: 0,
+                address: 0,
+                error: 0,
+                trap: 0,
+                cr2: 0,
+            }),
+        }
+    }
+
+    pub(super) fn make_calls(&mut self, calls: &[HostCall<'_>]) -> Result<u64, Errno> {
+        let mut result = 0;
+        for batch in calls.chunks(calls::BATCH) {
+            let mut refused = None;
+            let mut encoded = Vec::with_capacity(batch.len());
+            for call in batch {
+                match calls::encode(call) {
+                    Ok(operation) => encoded.push(operation),
+                    Err(errno) => {
+                        refused = Some(errno);
+                        break;
+                    }
+                }
+            }
+            if !encoded.is_empty() {
+                result = self.make_batch(&encoded)?;
+            }
+            if let Some(errno) = refused {
+                return Err(errno);
+            }
+        }
+        Ok(result)
+    }
+
+    fn make_batch(&mut self, batch: &[calls::Encoded<'_>]) -> Result<u64, Errno> {
+        let slot = self.slot();
+        batch
+            .iter()
+            .enumerate()
+            .for_each(|(index, operation)| operation.store(slot, index));
+        slot.count.store(batch.len() as u32, Relaxed);
+        let files: Vec<BorrowedFd<'_>> = batch
+            .iter()
+            .filter_map(|operation| operation.file)
+            .collect();
+        if files.is_empty() {
+            return self.command(COMMAND_CALLS);
+        }
+        let _order = lock(&self.process().files);
+        for file in files {
+            send_files(&self.process().socket, &[file])?;
+        }
+        self.command(COMMAND_CALLS)
+    }
+
+    /// Forks the process; the new one's first thread is on the slot of the same number.
+    pub(super) fn fork_process(&mut self) -> Result<Context, Errno> {
+        let cradle = Cradle::new(self.seat.index)?;
+        let pid = {
+            let _order = lock(&self.process().files);
+            send_files(&self.process().socket, &cradle.files())?;
+            self.command(COMMAND_FORK)?
+        };
+        let (process, seat) =
+            cradle.adopt(i32::try_from(pid).map_err(|_| Errno::AGAIN)?, &self.family)?;
+        Ok(Context::new(process, seat, self.family.clone()))
+    }
+
+    pub(super) fn start_thread(&mut self) -> Result<Context, Errno> {
+        let process = self.process();
+        let seat = process.take_seat()?;
+        let slot = process.slot(&seat);
+        slot.turn.store(TURN_STUB, SeqCst);
+        // Until the thread says otherwise, and so that nobody takes the slot.
+        slot.thread.store(u32::MAX, SeqCst);
+        self.slot().operand.store(seat.index, Relaxed);
+        let started = self
+            .command(COMMAND_THREAD)
+            .and_then(|_| seat.wait(process, slot));
+        if let Err(errno) = started {
+            process.return_seat(&seat);
+            return Err(errno);
+        }
+        seat.thread.store(slot.thread.load(Relaxed) as i32, Relaxed);
+        Ok(Context {
+            space: self.space.clone(),
+            seat,
+            family: self.family.clone(),
+        })
+    }
+
+    /// Ends the host thread, or the process with the last one.
+    pub(super) fn leave(&mut self) {
+        let last = match self.process().leave_seat(&self.seat) {
+            Departure::Stay => return,
+            Departure::Leave => 0,
+            Departure::Last => 1,
+        };
+        self.slot().operand.store(last, Relaxed);
+        self.go(COMMAND_EXIT);
+    }
+
+    pub(super) fn read_extended(&self) -> Result<Vec<u8>, Errno> {
+        let address = self.slot().extended.load(Relaxed);
+        let mut start = [0; extended::SHAPE_BYTES];
+        memory::read_any(self.process(), address, &mut start)?;
+        let shape = extended::shape(&start).ok_or(Errno::INVAL)?;
+        let mut area = vec![0; shape.size];
+        memory::read_any(self.process(), address, &mut area)?;
+        // It may have changed meanwhile.
+        if extended::shape(&area) == Some(shape) {
+            Ok(area)
+        } else {
+            Err(Errno::INVAL)
+        }
+    }
+
+    pub(super) fn write_extended(&mut self, area: &[u8]) -> Result<(), Errno> {
+        let current = self.read_extended()?;
+        let area = extended::restorable(area, &current)?;
+        memory::write_any(self.process(), self.slot().extended.load(Relaxed), &area)
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

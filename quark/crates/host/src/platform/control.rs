@@ -1,0 +1,85 @@
+//! The control file of a stub process, mapped into the kernel: a slot a guest thread.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::NonNull;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::shared::{SLOT_BYTES, SLOTS, Slot};
+
+const BYTES: u64 = SLOTS * SLOT_BYTES;
+
+/// All slots of a stub process. Most of it is never touched, and takes no memory.
+pub(super) struct Control {
+    base: NonNull<u8>,
+}
+
+// SAFETY: the mapping belongs to the value, and all in it is atomic or reached by raw copies.
+unsafe impl Send for Control {}
+// SAFETY: as above.
+unsafe impl Sync for Control {}
+
+impl Control {
+    /// A new control file, and its mapping.
+    pub(super) fn create() -> Result<(Control, OwnedFd), Errno> {
+        let file = memfd_create(
+            "quark-control",
+            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+        )?;
+        ftruncate(&file, BYTES)?;
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        // SAFETY: the host chooses where; nothing else is there.
+        let base = unsafe {
+            mmap(
+                std::ptr::null_mut(),
+                BYTES as usize,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED | MapFlags::NORESERVE,
+                file.as_fd(),
+                0,
+            )?
+        };
+        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+        Ok((Control { base }, file))
+    }
+
+    /// Slot `index`, which is the last one if there are fewer.
+    pub(super) fn slot(&self, index: u64) -> &Slot {
+        // SAFETY: within the mapping, which lives as long as the borrow; made of atomic integers, for which all bits are values.
+        unsafe {
+            self.base
+                .add((index.min(SLOTS - 1) * SLOT_BYTES) as usize)
+                .cast::<Slot>()
+                .as_ref()
+        }
+    }
+
+    /// Copies `bytes` into the window of slot `index`, at `offset`.
+    ///
+    /// # Panics
+    /// If they don't fit.
+    pub(super) fn fill_window(&self, index: u64, offset: u64, bytes: &[u8]) {
+        assert!(
+            offset + bytes.len() as u64 <= super::shared::WINDOW_BYTES,
+            "a window must hold what is copied there"
+        );
+        let at = index.min(SLOTS - 1) * SLOT_BYTES + super::shared::WINDOW + offset;
+        // SAFETY: within the mapping. The stub may write there meanwhile, so no reference is made.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                self.base.add(at as usize).as_ptr(),
+                bytes.len(),
+            )
+        };
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // SAFETY: nobody borrows it any more.
+        let _ = unsafe { munmap(self.base.as_ptr().cast(), BYTES as usize) };
+    }
+}

@@ -1,0 +1,71 @@
+//! Guest memory, by the host's copies between processes.
+
+use rustix::io::Errno;
+
+use super::process::Process;
+use super::shared::GUEST_END;
+
+/// Reads `to.len()` bytes at `address` of guest memory.
+pub(super) fn read(process: &Process, address: u64, to: &mut [u8]) -> Result<(), Errno> {
+    check(address, to.len())?;
+    read_any(process, address, to)
+}
+
+/// Writes `from` at `address` of guest memory.
+pub(super) fn write(process: &Process, address: u64, from: &[u8]) -> Result<(), Errno> {
+    check(address, from.len())?;
+    write_any(process, address, from)
+}
+
+fn check(address: u64, length: usize) -> Result<(), Errno> {
+    match address.checked_add(length as u64) {
+        Some(end) if end <= GUEST_END => Ok(()),
+        _ => Err(Errno::FAULT),
+    }
+}
+
+/// Reads memory of the stub, its own too.
+pub(super) fn read_any(process: &Process, address: u64, to: &mut [u8]) -> Result<(), Errno> {
+    if to.is_empty() {
+        return Ok(());
+    }
+    let _held = process.hold_pid().map_err(|_| Errno::FAULT)?;
+    let local = libc::iovec {
+        iov_base: to.as_mut_ptr().cast(),
+        iov_len: to.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: address as *mut libc::c_void,
+        iov_len: to.len(),
+    };
+    // SAFETY: writes to `to` only.
+    let copied = unsafe { libc::process_vm_readv(process.pid, &local, 1, &remote, 1, 0) };
+    complete(copied, to.len())
+}
+
+/// Writes memory of the stub, its own too.
+pub(super) fn write_any(process: &Process, address: u64, from: &[u8]) -> Result<(), Errno> {
+    if from.is_empty() {
+        return Ok(());
+    }
+    let _held = process.hold_pid().map_err(|_| Errno::FAULT)?;
+    let local = libc::iovec {
+        iov_base: from.as_ptr().cast_mut().cast(),
+        iov_len: from.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: address as *mut libc::c_void,
+        iov_len: from.len(),
+    };
+    // SAFETY: reads `from` only; writes to another process.
+    let copied = unsafe { libc::process_vm_writev(process.pid, &local, 1, &remote, 1, 0) };
+    complete(copied, from.len())
+}
+
+fn complete(copied: isize, wanted: usize) -> Result<(), Errno> {
+    if copied == wanted as isize {
+        Ok(())
+    } else {
+        Err(Errno::FAULT)
+    }
+}

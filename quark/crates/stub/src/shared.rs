@@ -1,0 +1,117 @@
+//! What the kernel and its stubs have in common: where things lie in a stub, and the pages through which they talk.
+//!
+//! Both sides compile this file. The kernel takes no word in these pages at its value: the guest can write all of them.
+
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+/// Guests map memory below this; the stub, its pages and stacks, the vDSO and its data are above.
+pub const GUEST_END: u64 = 0x7fff_0000_0000;
+
+/// Where a stub process maps its control file: [`SLOTS`] slots of [`SLOT_BYTES`].
+pub const CONTROL: u64 = 0x7fff_4000_0000;
+/// A [`Slot`] of one page, and the window.
+pub const SLOT_BYTES: u64 = 0x1_0000;
+/// Threads that a guest process may have.
+pub const SLOTS: u64 = 0x4000;
+/// Of the window, from the slot's start.
+pub const WINDOW: u64 = 0x1000;
+/// Bytes that pass through a slot's window at once.
+pub const WINDOW_BYTES: u64 = SLOT_BYTES - WINDOW;
+
+/// The private signal stacks, one a slot.
+pub const STACKS: u64 = 0x7fff_8000_0000;
+/// Enough for two signal frames with all the vector state there is (12 KiB with AMX), aligned by its size.
+pub const STACK_BYTES: u64 = 0x8000;
+
+/// The descriptor of a stub's socket.
+pub const SOCKET: u64 = 0;
+/// The descriptor of the first stub's control file while it starts.
+pub const CONTROL_FILE: u64 = 1;
+
+/// The signal that interrupts a guest thread, of no use to stubs otherwise.
+pub const INTERRUPT: i32 = 23;
+
+/// [`Slot::turn`]: the stub's thread runs the guest or executes a command.
+pub const TURN_STUB: u32 = 0;
+/// [`Slot::turn`]: the thread waits for the kernel.
+pub const TURN_KERNEL: u32 = 1;
+
+/// [`Slot::command`]: load the registers and go on with the guest.
+pub const COMMAND_RESUME: u32 = 0;
+/// [`Slot::command`]: make the host calls in [`Slot::operations`], until one fails.
+pub const COMMAND_CALLS: u32 = 1;
+/// [`Slot::command`]: receive a control file and a socket, and clone the process.
+pub const COMMAND_FORK: u32 = 2;
+/// [`Slot::command`]: start a thread on the slot in [`Slot::operand`].
+pub const COMMAND_THREAD: u32 = 3;
+/// [`Slot::command`]: end the thread, or with an operand the process.
+pub const COMMAND_EXIT: u32 = 4;
+
+/// [`Slot::event`]: a new thread or process has come so far.
+pub const EVENT_START: u32 = 0;
+/// [`Slot::event`]: the guest called.
+pub const EVENT_SYSCALL: u32 = 1;
+/// [`Slot::event`]: a synchronous signal, told in [`Slot::fault`].
+pub const EVENT_FAULT: u32 = 2;
+/// [`Slot::event`]: [`INTERRUPT`] came.
+pub const EVENT_INTERRUPT: u32 = 3;
+/// [`Slot::event`]: a command other than [`COMMAND_RESUME`] is done.
+pub const EVENT_DONE: u32 = 4;
+
+/// [`Operation::kind`]: a host call.
+pub const OPERATION_CALL: u64 = 0;
+/// [`Operation::kind`]: a host call with a received file as its fifth argument.
+pub const OPERATION_CALL_FILE: u64 = 1;
+/// [`Operation::kind`]: compare and exchange the word at the first argument.
+pub const OPERATION_EXCHANGE: u64 = 2;
+
+/// Operations that fit into a slot.
+pub const OPERATIONS: usize = 48;
+
+/// One of [`COMMAND_CALLS`].
+#[repr(C)]
+pub struct Operation {
+    /// `OPERATION_*`.
+    pub kind: AtomicU64,
+    /// The host's call number.
+    pub number: AtomicU64,
+    /// Its arguments.
+    pub arguments: [AtomicU64; 6],
+}
+
+/// The shared page of a guest thread.
+#[repr(C, align(4096))]
+pub struct Slot {
+    /// `TURN_*`; a futex.
+    pub turn: AtomicU32,
+    /// Whether the kernel's half sleeps on `turn`.
+    pub kernel_sleeps: AtomicU32,
+    /// Whether the stub's thread sleeps on `turn`.
+    pub stub_sleeps: AtomicU32,
+    /// How often the stub looks at `turn` before it sleeps.
+    pub spins: AtomicU32,
+    /// `COMMAND_*`.
+    pub command: AtomicU32,
+    /// `EVENT_*`.
+    pub event: AtomicU32,
+    /// How many of `operations` there are.
+    pub count: AtomicU32,
+    /// The thread's id, which the host's kernel sets to 0 when it has ended.
+    pub thread: AtomicU32,
+    /// What the last of the operations returned, or the clone.
+    pub result: AtomicU64,
+    /// Of some commands.
+    pub operand: AtomicU64,
+    /// Where the thread's XSAVE area is.
+    pub extended: AtomicU64,
+    /// By which the kernel knows a process that it has not seen before.
+    pub nonce: [AtomicU64; 2],
+    /// As `quark_host::platform::Registers`.
+    pub registers: [AtomicU64; 20],
+    /// Signal, code, address, error, trap number, CR2.
+    pub fault: [AtomicU64; 6],
+    /// Of [`COMMAND_CALLS`].
+    pub operations: [Operation; OPERATIONS],
+}
+
+const _: () = assert!(size_of::<Slot>() == WINDOW as usize);
