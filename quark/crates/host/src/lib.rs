@@ -3,3 +3,4 @@
 
 pub mod filter;
 pub mod platform;
+pub mod time;

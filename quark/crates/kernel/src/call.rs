@@ -98,10 +98,7 @@ impl Call<'_> {
             return Err(Errno::INVAL);
         }
         let mut values = T::new_vec_zeroed(count).map_err(|_| Errno::NOMEM)?;
-        for (index, value) in values.iter_mut().enumerate() {
-            let at = address.checked_add((index * size_of::<T>()) as u64).ok_or(Errno::FAULT)?;
-            self.read(at, value.as_mut_bytes())?;
-        }
+        self.read(address, values.as_mut_slice().as_mut_bytes())?;
         Ok(values)
     }
 

@@ -9,8 +9,16 @@ use crate::{Errno, Result};
 /// The system calls of one module, by number.
 pub type Calls = &'static [(i64, Handler)];
 
-/// Every module's calls.
-const MODULES: &[Calls] = &[crate::memory::CALLS, crate::pipe::CALLS];
+/// Every module's calls, one a line, in order.
+#[rustfmt::skip]
+const MODULES: &[Calls] = &[
+    crate::memory::CALLS,
+    crate::pipe::CALLS,
+    crate::poll::POLL_CALLS,
+    crate::poll::SELECT_CALLS,
+    crate::time::clock::CALLS,
+    crate::time::sleep::CALLS,
+];
 
 /// One more than the highest number that Linux has given so far, with room.
 const NUMBERS: usize = 512;

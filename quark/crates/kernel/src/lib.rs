@@ -11,8 +11,10 @@ pub mod file;
 pub mod kernel;
 pub mod memory;
 pub mod pipe;
+pub mod poll;
 pub mod signal;
 pub mod task;
+pub mod time;
 pub mod vfs;
 pub mod wait;
 

@@ -1,6 +1,7 @@
 //! How a kernel half waits, and is woken.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use bitflags::bitflags;
 use rustix::thread::futex;
 use rustix::time::Timespec;
+
+use crate::{Errno, Result};
 
 bitflags! {
     /// What a file is ready for, in the bits of `poll(2)` and `epoll(7)`.
@@ -173,21 +176,37 @@ const WOKEN: u32 = 1;
 const ASLEEP: u32 = 2;
 
 impl Parker {
+    /// A parker that nobody has woken.
+    pub const fn new() -> Parker {
+        Parker { state: AtomicU32::new(IDLE) }
+    }
+
     /// Sleeps until somebody wakes it or the deadline passes; false for the deadline. May return early for an old wake: callers check and sleep again.
     pub fn park(&self, deadline: Option<Instant>) -> bool {
+        self.sleep(|state| match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => futex::wait(state, futex::Flags::PRIVATE, ASLEEP, None),
+            Some(left) if left.is_zero() => Err(Errno::TIMEDOUT),
+            Some(left) => futex::wait(state, futex::Flags::PRIVATE, ASLEEP, Some(&timespec(left))),
+        })
+    }
+
+    /// Like [`Parker::park`], until a time of CLOCK_REALTIME, also if that clock is set meanwhile.
+    pub fn park_until_realtime(&self, at: Duration) -> bool {
+        let flags = futex::Flags::PRIVATE | futex::Flags::CLOCK_REALTIME;
+        self.sleep(|state| futex::wait_bitset(state, flags, ASLEEP, Some(&timespec(at)), NonZeroU32::MAX))
+    }
+
+    fn sleep(&self, wait: impl Fn(&AtomicU32) -> Result<()>) -> bool {
         if self.state.swap(ASLEEP, Ordering::AcqRel) == WOKEN {
             self.state.store(IDLE, Ordering::Release);
             return true;
         }
         loop {
-            let left = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            let waited = wait(&self.state);
+            if waited == Err(Errno::TIMEDOUT) {
                 // A wake that came at the same moment counts.
-                Some(left) if left.is_zero() => return self.state.swap(IDLE, Ordering::AcqRel) == WOKEN,
-                Some(left) => Some(timespec(left)),
-                None => None,
-            };
-            // Whatever it answers, the word tells what happened.
-            let _ = futex::wait(&self.state, futex::Flags::PRIVATE, ASLEEP, left.as_ref());
+                return self.state.swap(IDLE, Ordering::AcqRel) == WOKEN;
+            }
             if self.state.compare_exchange(WOKEN, IDLE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 return true;
             }
@@ -287,6 +306,9 @@ mod tests {
         assert!(!parker.wake());
         assert!(parker.park(None));
         assert!(!parker.park(Some(Instant::now() + Duration::from_millis(5))));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert!(!parker.park_until_realtime(now + Duration::from_millis(5)));
+        assert!(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap() >= now + Duration::from_millis(5));
     }
 
     /// Two threads hand a token to and fro through queues: one lost wake-up and the test hangs (and times out).

@@ -13,13 +13,14 @@ use std::time::Instant;
 
 use quark_host::platform::{Fault, Interrupter};
 
-use crate::call::Call;
+use crate::Result;
+use crate::call::{Call, restart};
 use crate::kernel::Kernel;
 use crate::memory::Memory;
 use crate::signal::TaskSignals;
+use crate::time::cpu::HostThreads;
 use crate::vfs::open::{FdTable, FsContext};
 use crate::wait::{Events, Parker, WaitQueue, Waiter};
-use crate::{Result, call::restart};
 
 pub use credentials::Credentials;
 pub use process::{Limit, Process};
@@ -51,6 +52,8 @@ pub struct Task {
     pub interrupter: Mutex<Option<Interrupter>>,
     /// `comm`, at most 15 bytes.
     pub name: Mutex<Vec<u8>>,
+    /// Its host threads, for their processor time.
+    pub host_threads: HostThreads,
     /// What `restart_syscall` does; set by a call that answers `restart::BLOCK`.
     pub restart: Mutex<Option<RestartBlock>>,
     /// What else is only its own.
@@ -128,6 +131,7 @@ impl Task {
             parker: Arc::default(),
             interrupter: Mutex::default(),
             name: Mutex::new(new.name),
+            host_threads: HostThreads::default(),
             restart: Mutex::default(),
             own: Mutex::new(new.own),
             attention: AtomicBool::new(false),
@@ -204,6 +208,11 @@ impl Task {
     /// Whether a signal that it does not block is pending, or it has to end or stop: a wait has to end.
     pub fn interrupted(&self) -> bool {
         self.has_attention() && (self.doomed() || self.signals.deliverable(&self.process.signals))
+    }
+
+    /// Keeps how to go on with the present call, which then answers [`restart::BLOCK`].
+    pub fn set_restart(&self, restart: impl FnMut(&mut Call<'_>) -> Result<u64> + Send + 'static) {
+        *lock(&self.restart) = Some(Box::new(restart));
     }
 
     /// Waits until `ready` answers something, looking again whenever `queue` is notified of `interest`.

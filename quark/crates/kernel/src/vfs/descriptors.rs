@@ -134,6 +134,11 @@ impl FdTable {
         taken.filter_map(|(fd, slot)| slot.as_ref().map(|found| (fd as i32, found.file.clone(), found.close_on_exec))).collect()
     }
 
+    /// How many descriptors the table has room for now: more than the highest in use; at least 64, as Linux' smallest (`select(2)` looks no further).
+    pub fn span(&self) -> usize {
+        lock(&self.slots).slots.len().next_power_of_two().max(64)
+    }
+
     /// A table of its own with the same files (`fork`, `unshare(CLONE_FILES)`).
     pub fn copy(&self) -> FdTable {
         let slots = lock(&self.slots);

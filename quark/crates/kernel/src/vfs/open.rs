@@ -154,10 +154,4 @@ impl FsContext {
         let (root, directory) = lock(&self.state).clone();
         FsContext::new(root, directory, self.umask())
     }
-
-    /// Takes a descriptor away, as `close(2)` does: EBADF.
-    pub fn remove(&self, fd: i32) -> Result<Arc<OpenFile>> {
-        let _ = fd;
-        unimplemented!("vfs")
-    }
 }
