@@ -99,26 +99,12 @@ fn system_calls_come_with_all_registers_and_take_their_results() {
     let mut guest = world.guest(guest_code!(two_calls, two_calls_end));
     assert_eq!(guest.run(), Event::Syscall);
     let r = guest.registers;
-    assert_eq!(
-        (r.rax, r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9),
-        (0x1234_5678_1234_5678, 1, 2, 3, 4, 5, 6)
-    );
-    assert_eq!(
-        (r.rbx, r.rbp, r.r12, r.r13, r.r14, r.r15, r.rsp),
-        (7, 8, 9, 10, 11, 12, STACK_TOP)
-    );
+    assert_eq!((r.rax, r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9), (0x1234_5678_1234_5678, 1, 2, 3, 4, 5, 6));
+    assert_eq!((r.rbx, r.rbp, r.r12, r.r13, r.r14, r.r15, r.rsp), (7, 8, 9, 10, 11, 12, STACK_TOP));
     assert_eq!(r.rcx, r.rip);
     guest.registers.rax = 41;
     assert_eq!(guest.run(), Event::Syscall);
-    assert_eq!(
-        guest.registers,
-        Registers {
-            rax: 42,
-            rip: r.rip + 5,
-            rcx: r.rcx + 5,
-            ..r
-        }
-    );
+    assert_eq!(guest.registers, Registers { rax: 42, rip: r.rip + 5, rcx: r.rcx + 5, ..r });
 }
 
 #[test]
@@ -127,18 +113,13 @@ fn faults_tell_what_the_host_told() {
     let mut guest = world.guest(guest_code!(faults, faults_end));
     guest.registers.rdi = 0x123_4560;
     let mut expect = |signal, skip| {
-        let Event::Fault(fault) = guest.run() else {
-            panic!("a fault must come")
-        };
+        let Event::Fault(fault) = guest.run() else { panic!("a fault must come") };
         assert_eq!(fault.signal, signal);
         guest.registers.rip += skip;
         fault
     };
     let segv = expect(libc::SIGSEGV, 3);
-    assert_eq!(
-        (segv.code, segv.address, segv.trap, segv.error, segv.cr2),
-        (1, 0x123_4560, 14, 4, 0x123_4560)
-    );
+    assert_eq!((segv.code, segv.address, segv.trap, segv.error, segv.cr2), (1, 0x123_4560, 14, 4, 0x123_4560));
     assert_eq!(expect(libc::SIGSEGV, 1).trap, 13);
     assert_eq!(expect(libc::SIGILL, 2).trap, 6);
     assert_eq!(expect(libc::SIGTRAP, 0).trap, 3);
@@ -149,21 +130,11 @@ fn faults_tell_what_the_host_told() {
 fn jumps_to_nowhere_are_faults() {
     let world = World::start();
     let mut guest = world.guest(guest_code!(spin, spin_end));
-    for rip in [
-        0,
-        0x10_0000,
-        0x8000_0000_0000,
-        0xffff_8000_0000_0000,
-        u64::MAX,
-        0xffff_ffff_ff60_0800,
-    ] {
+    for rip in [0, 0x10_0000, 0x8000_0000_0000, 0xffff_8000_0000_0000, u64::MAX, 0xffff_ffff_ff60_0800] {
         guest.registers.rip = rip;
         guest.registers.rsp = rip;
         let event = guest.run();
-        assert!(
-            matches!(event, Event::Fault(fault) if fault.signal == libc::SIGSEGV),
-            "{rip:#x}: {event:?}"
-        );
+        assert!(matches!(event, Event::Fault(fault) if fault.signal == libc::SIGSEGV), "{rip:#x}: {event:?}");
     }
     guest.registers.rip = CODE;
     guest.context.interrupter().interrupt();
@@ -244,17 +215,11 @@ fn segment_bases_are_the_guests() {
     let world = World::start();
     let mut guest = world.guest(guest_code!(bases, bases_end));
     guest.space.write(DATA, &7u64.to_ne_bytes()).unwrap();
-    guest
-        .space
-        .write(DATA + 4096 + 8, &9u64.to_ne_bytes())
-        .unwrap();
+    guest.space.write(DATA + 4096 + 8, &9u64.to_ne_bytes()).unwrap();
     (guest.registers.fs_base, guest.registers.gs_base) = (DATA, DATA + 4096);
     guest.run_to_call();
     assert_eq!((guest.registers.rax, guest.registers.rbx), (7, 9));
-    assert_eq!(
-        (guest.registers.fs_base, guest.registers.gs_base),
-        (DATA, DATA + 4096)
-    );
+    assert_eq!((guest.registers.fs_base, guest.registers.gs_base), (DATA, DATA + 4096));
     guest.registers.fs_base = 1 << 47;
     guest.registers.rip = CODE;
     assert!(matches!(guest.run(), Event::Fault(fault) if fault.signal == libc::SIGSEGV));
@@ -264,13 +229,8 @@ fn segment_bases_are_the_guests() {
 fn old_ways_to_call_are_told() {
     let world = World::start();
     let mut guest = world.guest(guest_code!(odd_calls, odd_calls_end));
-    let Event::Fault(fault) = guest.run() else {
-        panic!("int 0x80 must fault")
-    };
-    assert_eq!(
-        (fault.signal, fault.trap, guest.registers.rip),
-        (libc::SIGSEGV, 13, CODE)
-    );
+    let Event::Fault(fault) = guest.run() else { panic!("int 0x80 must fault") };
+    assert_eq!((fault.signal, fault.trap, guest.registers.rip), (libc::SIGSEGV, 13, CODE));
     guest.registers.rip += 2;
     // The vsyscall page's time: it has returned, all but for its result.
     assert_eq!(guest.run_to_call(), libc::SYS_time as u64);
@@ -309,11 +269,7 @@ fn forked_guests_have_a_copy_of_memory_and_registers() {
     guest.run_to_call();
     let (space, context) = guest.context.fork().unwrap();
     assert_ne!(space.pid(), guest.space.pid());
-    let mut child = support::Guest {
-        space,
-        context,
-        registers: guest.registers,
-    };
+    let mut child = support::Guest { space, context, registers: guest.registers };
     guest.space.write(DATA, &[6; 32]).unwrap();
     child.run_to_call();
     let mut seen = [0; 64];
@@ -414,15 +370,9 @@ fn a_killed_stub_is_told_to_all_of_its_threads() {
     assert_eq!(running.join().unwrap(), Event::Died);
     killer.join().unwrap();
     let ended = world.wait_ended(1);
-    assert_eq!(
-        (ended[0].pid, ended[0].status),
-        (guest.space.pid(), libc::SIGKILL)
-    );
+    assert_eq!((ended[0].pid, ended[0].status), (guest.space.pid(), libc::SIGKILL));
     assert_eq!(guest.run(), Event::Died);
-    assert_eq!(
-        guest.context.call(&[anonymous(0x100_0000, 4096)]),
-        Err(Errno::SRCH)
-    );
+    assert_eq!(guest.context.call(&[anonymous(0x100_0000, 4096)]), Err(Errno::SRCH));
     assert_eq!(guest.space.read(DATA, &mut [0]), Err(Errno::FAULT));
     assert!(guest.context.fork().is_err());
     assert!(guest.context.thread().is_err());
@@ -439,77 +389,25 @@ fn host_calls_shape_the_guests_memory() {
     let mut seen = [0; 4];
     guest.space.read(base + 0x1ffe, &mut seen).unwrap();
     assert_eq!(seen, [1, 2, 3, 4]);
-    guest
-        .context
-        .call(&[HostCall::Unmap {
-            address: base + 0x2000,
-            length: 0x1000,
-        }])
-        .unwrap();
-    assert_eq!(
-        guest.space.read(base + 0x1ffe, &mut seen),
-        Err(Errno::FAULT)
-    );
-    assert_eq!(
-        guest.context.write(base + 0x1ffe, &[9; 4]),
-        Err(Errno::FAULT)
-    );
+    guest.context.call(&[HostCall::Unmap { address: base + 0x2000, length: 0x1000 }]).unwrap();
+    assert_eq!(guest.space.read(base + 0x1ffe, &mut seen), Err(Errno::FAULT));
+    assert_eq!(guest.context.write(base + 0x1ffe, &[9; 4]), Err(Errno::FAULT));
     guest.space.read(base + 0x1ffe, &mut seen[..2]).unwrap();
-    let moved = HostCall::Remap {
-        address: base,
-        length: 0x2000,
-        new_address: base + 0x10_0000,
-        new_length: 0x3000,
-        flags: 0,
-    };
+    let moved = HostCall::Remap { address: base, length: 0x2000, new_address: base + 0x10_0000, new_length: 0x3000, flags: 0 };
     assert_eq!(guest.context.call(&[moved]), Ok(base + 0x10_0000));
-    guest
-        .context
-        .call(&[HostCall::Protect {
-            address: base + 0x10_0000,
-            length: 0x1000,
-            protection: libc::PROT_READ,
-        }])
-        .unwrap();
+    guest.context.call(&[HostCall::Protect { address: base + 0x10_0000, length: 0x1000, protection: libc::PROT_READ }]).unwrap();
     assert_eq!(guest.space.write(base + 0x10_0000, &[1]), Err(Errno::FAULT));
     let word = base + 0x10_2000;
-    let exchange = |expected, desired| HostCall::CompareExchange {
-        address: word,
-        expected,
-        desired,
-    };
+    let exchange = |expected, desired| HostCall::CompareExchange { address: word, expected, desired };
     assert_eq!(guest.context.call(&[exchange(0, 0xffff_fff0)]), Ok(0));
     assert_eq!(guest.context.call(&[exchange(1, 2)]), Ok(0xffff_fff0));
-    assert_eq!(
-        guest.context.call(&[exchange(0xffff_fff0, 2)]),
-        Ok(0xffff_fff0)
-    );
-    let nowhere = HostCall::CompareExchange {
-        address: 0x2000_0000,
-        expected: 0,
-        desired: 1,
-    };
+    assert_eq!(guest.context.call(&[exchange(0xffff_fff0, 2)]), Ok(0xffff_fff0));
+    let nowhere = HostCall::CompareExchange { address: 0x2000_0000, expected: 0, desired: 1 };
     assert_eq!(guest.context.call(&[nowhere]), Err(Errno::FAULT));
-    assert_eq!(
-        guest.context.call(&[HostCall::FutexWake {
-            address: word,
-            count: 5,
-            private: true
-        }]),
-        Ok(0)
-    );
-    guest
-        .context
-        .call(&[HostCall::Advise {
-            address: word,
-            length: 4096,
-            advice: libc::MADV_DONTNEED,
-        }])
-        .unwrap();
+    assert_eq!(guest.context.call(&[HostCall::FutexWake { address: word, count: 5, private: true }]), Ok(0));
+    guest.context.call(&[HostCall::Advise { address: word, length: 4096, advice: libc::MADV_DONTNEED }]).unwrap();
     assert_eq!(guest.context.call(&[exchange(0, 1)]), Ok(0));
-    let many: Vec<_> = (0..500)
-        .map(|index| anonymous(0x4000_0000 + index * 0x1_0000, 0x1000))
-        .collect();
+    let many: Vec<_> = (0..500).map(|index| anonymous(0x4000_0000 + index * 0x1_0000, 0x1000)).collect();
     assert_eq!(guest.context.call(&many), Ok(0x4000_0000 + 499 * 0x1_0000));
 }
 
@@ -526,65 +424,31 @@ fn host_calls_stop_at_the_first_error_and_refuse_what_would_kill() {
         flags: flags | libc::MAP_FIXED,
         file: Some((file.as_fd(), 0)),
     };
-    let bad = HostCall::Protect {
-        address: 0x2000_0000,
-        length: 4096,
-        protection: 0,
-    };
-    let calls = [
-        map(0x1000_0000, libc::MAP_SHARED),
-        bad,
-        map(0x1100_0000, libc::MAP_SHARED),
-    ];
+    let bad = HostCall::Protect { address: 0x2000_0000, length: 4096, protection: 0 };
+    let calls = [map(0x1000_0000, libc::MAP_SHARED), bad, map(0x1100_0000, libc::MAP_SHARED)];
     assert_eq!(guest.context.call(&calls), Err(Errno::NOMEM));
     guest.space.read(0x1000_0000, &mut [0]).unwrap();
     assert_eq!(guest.space.read(0x1100_0000, &mut [0]), Err(Errno::FAULT));
     // The file of the call that was not made is not taken for the next one's.
     let other = support::memfd(&[2; 4096]);
-    let next = HostCall::Map {
-        address: 0x1200_0000,
-        length: 4096,
-        protection: 1,
-        flags: 0x11,
-        file: Some((other.as_fd(), 0)),
-    };
+    let next = HostCall::Map { address: 0x1200_0000, length: 4096, protection: 1, flags: 0x11, file: Some((other.as_fd(), 0)) };
     guest.context.call(&[next]).unwrap();
     let mut seen = [0];
     guest.space.read(0x1200_0000, &mut seen).unwrap();
     assert_eq!(seen, [2]);
     for call in [
         map(0x1000_0000, libc::MAP_SHARED | libc::MAP_LOCKED),
-        HostCall::Advise {
-            address: 0x1000_0000,
-            length: 4096,
-            advice: libc::MADV_HWPOISON,
-        },
-        HostCall::Unmap {
-            address: guest_end() - 4096,
-            length: 8192,
-        },
+        HostCall::Advise { address: 0x1000_0000, length: 4096, advice: libc::MADV_HWPOISON },
+        HostCall::Unmap { address: guest_end() - 4096, length: 8192 },
         HostCall::Barrier { command: 1 },
     ] {
         assert_eq!(guest.context.call(&[call]), Err(Errno::INVAL), "{call:?}");
     }
-    let stub = HostCall::Protect {
-        address: guest_end(),
-        length: 4096,
-        protection: 7,
-    };
+    let stub = HostCall::Protect { address: guest_end(), length: 4096, protection: 7 };
     assert_eq!(guest.context.call(&[stub]), Err(Errno::NOMEM));
-    assert_eq!(
-        guest.context.call(&[anonymous(u64::MAX - 4095, 8192)]),
-        Err(Errno::NOMEM)
-    );
+    assert_eq!(guest.context.call(&[anonymous(u64::MAX - 4095, 8192)]), Err(Errno::NOMEM));
     assert_eq!(guest.space.read(guest_end(), &mut [0]), Err(Errno::FAULT));
-    assert_eq!(
-        guest
-            .context
-            .call(&[HostCall::Barrier { command: 0 }])
-            .map(|mask| mask & 8),
-        Ok(8)
-    );
+    assert_eq!(guest.context.call(&[HostCall::Barrier { command: 0 }]).map(|mask| mask & 8), Ok(8));
     fn guest_end() -> u64 {
         0x7fff_0000_0000
     }

@@ -19,10 +19,7 @@ fn main() {
         let begin = Instant::now();
         for section in elf::sections(Path::new(&path)) {
             bytes += section.bytes.len();
-            let code = Code {
-                address: section.address,
-                bytes: &section.bytes,
-            };
+            let code = Code { address: section.address, bytes: &section.bytes };
             for (address, plan) in plan_text(code, None) {
                 sites += 1;
                 match plan {
@@ -31,18 +28,7 @@ fn main() {
                         atomic += usize::from(site.atomic_word().is_some());
                         *table.entry(format!("{:?}", site.kind())).or_default() += 1;
                         let free = [0x1_0000..0x40_0000, 0x4000_0000..0x7fff_ffff_0000];
-                        placed += usize::from(
-                            arena
-                                .place(
-                                    &site,
-                                    Entry {
-                                        fast: 0,
-                                        answers: &[],
-                                    },
-                                    &free,
-                                )
-                                .is_ok(),
-                        );
+                        placed += usize::from(arena.place(&site, Entry { fast: 0, answers: &[] }, &free).is_ok());
                     }
                     Err(reason) => {
                         *table.entry(format!("{reason:?}")).or_default() += 1;

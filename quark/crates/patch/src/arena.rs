@@ -39,12 +39,7 @@ pub struct Placement {
 impl Arena {
     /// Takes room for a site's trampoline, in a page that it has or in one of the `free` ranges (page aligned, ascending, of
     /// addresses that neither the guest nor anybody else uses).
-    pub fn place(
-        &mut self,
-        site: &Site,
-        entry: Entry<'_>,
-        free: &[Range<u64>],
-    ) -> Result<Placement, Unpatchable> {
+    pub fn place(&mut self, site: &Site, entry: Entry<'_>, free: &[Range<u64>]) -> Result<Placement, Unpatchable> {
         let length = site.trampoline_max();
         let known = self.pages.iter().find_map(|page| page.fit(site, length));
         let (at, new_page) = match known {
@@ -53,10 +48,7 @@ impl Arena {
         };
         let patch = site.build(at, entry)?;
         if let Some(address) = new_page {
-            self.pages.push(Page {
-                address,
-                used: [false; SLOTS],
-            });
+            self.pages.push(Page { address, used: [false; SLOTS] });
         }
         self.mark(&patch.code(), true);
         Ok(Placement { patch, new_page })
@@ -78,18 +70,10 @@ impl Arena {
     }
 
     fn mark(&mut self, code: &Range<u64>, used: bool) {
-        for page in self
-            .pages
-            .iter_mut()
-            .filter(|page| page.address == code.start & !(PAGE - 1))
-        {
+        for page in self.pages.iter_mut().filter(|page| page.address == code.start & !(PAGE - 1)) {
             let first = ((code.start - page.address) / SLOT) as usize;
             let last = ((code.end - page.address).div_ceil(SLOT)) as usize;
-            page.used
-                .iter_mut()
-                .take(last)
-                .skip(first)
-                .for_each(|slot| *slot = used);
+            page.used.iter_mut().take(last).skip(first).for_each(|slot| *slot = used);
         }
     }
 
@@ -101,22 +85,10 @@ impl Arena {
             let above = (1..TRIED_PAGES).filter_map(|i| from.checked_add(i * PAGE));
             let near = free.iter().flat_map(|range| edges(range, from));
             below.chain(above).chain(near).find_map(|address| {
-                let is_free = free.iter().any(|range| {
-                    range.start <= address
-                        && address
-                            .checked_add(PAGE)
-                            .is_some_and(|end| end <= range.end)
-                });
+                let is_free =
+                    free.iter().any(|range| range.start <= address && address.checked_add(PAGE).is_some_and(|end| end <= range.end));
                 let known = self.pages.iter().any(|page| page.address == address);
-                let fit = (is_free && !known)
-                    .then(|| {
-                        Page {
-                            address,
-                            used: [false; SLOTS],
-                        }
-                        .fit(site, length)
-                    })
-                    .flatten();
+                let fit = (is_free && !known).then(|| Page { address, used: [false; SLOTS] }.fit(site, length)).flatten();
                 fit.map(|at| (at, Some(address)))
             })
         })
@@ -140,18 +112,11 @@ impl Page {
 
 /// How far behind `at`, less than a slot, a trampoline has to begin for a boundary at the second byte of the jump. 0 if there is none.
 fn low_byte_shift(site: &Site, at: u64) -> Option<u64> {
-    if !site
-        .interior()
-        .any(|boundary| boundary == site.start().wrapping_add(1))
-    {
+    if !site.interior().any(|boundary| boundary == site.start().wrapping_add(1)) {
         return Some(0);
     }
     (0..SLOT).find(|shift| {
-        (at + shift)
-            .wrapping_sub(site.start().wrapping_add(jump::JUMP))
-            .to_le_bytes()
-            .first()
-            .is_some_and(|low| REFUSED.contains(low))
+        (at + shift).wrapping_sub(site.start().wrapping_add(jump::JUMP)).to_le_bytes().first().is_some_and(|low| REFUSED.contains(low))
     })
 }
 
@@ -165,39 +130,17 @@ fn starting_points(site: &Site) -> impl Iterator<Item = u64> {
     let (high, middle): (Vec<i64>, Vec<i64>) = match (has(4), has(3)) {
         (false, false) => (vec![0], vec![0]),
         (false, true) => ((-128..128).collect(), refused().collect()),
-        (true, false) => (
-            refused().map(|byte| i64::from(byte as i8)).collect(),
-            vec![0, 64, 128, 192],
-        ),
-        (true, true) => (
-            refused().map(|byte| i64::from(byte as i8)).collect(),
-            refused().collect(),
-        ),
+        (true, false) => (refused().map(|byte| i64::from(byte as i8)).collect(), vec![0, 64, 128, 192]),
+        (true, true) => (refused().map(|byte| i64::from(byte as i8)).collect(), refused().collect()),
     };
-    let mut distances: Vec<i64> = high
-        .iter()
-        .flat_map(|high| {
-            middle
-                .iter()
-                .map(move |middle| (high << 24) + (middle << 16))
-        })
-        .collect();
+    let mut distances: Vec<i64> = high.iter().flat_map(|high| middle.iter().map(move |middle| (high << 24) + (middle << 16))).collect();
     distances.sort_by_key(|distance| distance.unsigned_abs());
-    distances
-        .into_iter()
-        .take(STARTING_POINTS)
-        .filter_map(move |distance| from.checked_add_signed(distance))
+    distances.into_iter().take(STARTING_POINTS).filter_map(move |distance| from.checked_add_signed(distance))
 }
 
 /// Pages at the ends of a free range that are nearest to an address outside of it.
 fn edges(range: &Range<u64>, from: u64) -> impl Iterator<Item = u64> {
     let pages = (range.end.saturating_sub(range.start) / PAGE).min(TRIED_PAGES);
     let (start, end, below) = (range.start, range.end, range.end <= from);
-    (0..pages).map(move |i| {
-        if below {
-            end - (i + 1) * PAGE
-        } else {
-            start + i * PAGE
-        }
-    })
+    (0..pages).map(move |i| if below { end - (i + 1) * PAGE } else { start + i * PAGE })
 }

@@ -38,41 +38,26 @@ impl<'a> Code<'a> {
     /// Decodes from an address until the code's end. Bytes that are no instruction come as invalid ones of one byte.
     pub(crate) fn decoder(&self, address: u64) -> Decoder<'a> {
         let from = usize::try_from(address.saturating_sub(self.address)).unwrap_or(usize::MAX);
-        Decoder::with_ip(
-            64,
-            self.bytes.get(from..).unwrap_or_default(),
-            address,
-            DecoderOptions::NONE,
-        )
+        Decoder::with_ip(64, self.bytes.get(from..).unwrap_or_default(), address, DecoderOptions::NONE)
     }
 
     /// The code of one function.
     pub(crate) fn slice(&self, range: &Range<u64>) -> Option<Code<'a>> {
         let length = usize::try_from(range.end.checked_sub(range.start)?).ok()?;
-        Some(Code {
-            address: range.start,
-            bytes: self.at(range.start, length)?,
-        })
+        Some(Code { address: range.start, bytes: self.at(range.start, length)? })
     }
 }
 
 /// Where direct branches of all instructions go to, by a linear sweep: a set that may have too many but lacks only what data in the
 /// text hides.
 pub(crate) fn branch_targets(code: Code<'_>) -> BTreeSet<u64> {
-    code.decoder(code.address)
-        .iter()
-        .filter_map(|instruction| direct_target(&instruction))
-        .collect()
+    code.decoder(code.address).iter().filter_map(|instruction| direct_target(&instruction)).collect()
 }
 
 /// The target of a direct jump or call.
 pub(crate) fn direct_target(instruction: &Instruction) -> Option<u64> {
-    let direct = matches!(
-        instruction.op0_kind(),
-        OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16
-    );
-    (direct || instruction.flow_control() == FlowControl::XbeginXabortXend)
-        .then(|| instruction.near_branch_target())
+    let direct = matches!(instruction.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16);
+    (direct || instruction.flow_control() == FlowControl::XbeginXabortXend).then(|| instruction.near_branch_target())
 }
 
 /// The instructions that end right before `site`, those of the last [`CHAIN`] bytes at least (fewer at the code's start).
@@ -85,11 +70,7 @@ pub(crate) fn chain_before(code: Code<'_>, site: u64) -> Result<Vec<Instruction>
         };
         match &agreed {
             None => agreed = Some(chain),
-            Some(before)
-                if before
-                    .iter()
-                    .map(Instruction::ip)
-                    .eq(chain.iter().map(Instruction::ip)) => {}
+            Some(before) if before.iter().map(Instruction::ip).eq(chain.iter().map(Instruction::ip)) => {}
             Some(_) => return Err(Unpatchable::Ambiguous),
         }
     }

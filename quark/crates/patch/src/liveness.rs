@@ -1,26 +1,16 @@
 //! Whether the code behind a `syscall` reads what a patched call leaves different: the flags, `rcx` and `r11`.
 
-use iced_x86::{
-    FlowControl, InstructionInfoFactory, Mnemonic, OpAccess, Register, RflagsBits, UsedRegister,
-};
+use iced_x86::{FlowControl, InstructionInfoFactory, Mnemonic, OpAccess, Register, RflagsBits, UsedRegister};
 
 use crate::{Code, decode::direct_target};
 
 /// How many instructions are looked at.
 const STEPS: usize = 64;
 /// The flags that arithmetic sets. A patched call leaves the others as they are.
-const ARITHMETIC: u32 = RflagsBits::OF
-    | RflagsBits::SF
-    | RflagsBits::ZF
-    | RflagsBits::AF
-    | RflagsBits::PF
-    | RflagsBits::CF;
+const ARITHMETIC: u32 = RflagsBits::OF | RflagsBits::SF | RflagsBits::ZF | RflagsBits::AF | RflagsBits::PF | RflagsBits::CF;
 
 pub(crate) fn only_reads(access: OpAccess) -> bool {
-    matches!(
-        access,
-        OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None
-    )
+    matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess | OpAccess::None)
 }
 
 /// Follows the code from `behind` until all are overwritten or a call or return is reached, by whose conventions they don't matter
@@ -43,9 +33,7 @@ pub(crate) fn live_behind(code: Code<'_>, behind: u64) -> bool {
             continue;
         }
         let info = factory.info(&instruction);
-        let read = info.used_registers().iter().any(|used| {
-            reads(used.access()) && registers.contains(&used.register().full_register())
-        });
+        let read = info.used_registers().iter().any(|used| reads(used.access()) && registers.contains(&used.register().full_register()));
         if read || instruction.rflags_read() & flags != 0 {
             return true;
         }
@@ -53,12 +41,7 @@ pub(crate) fn live_behind(code: Code<'_>, behind: u64) -> bool {
             // A shift by a count of zero leaves the flags.
             flags &= !instruction.rflags_modified();
         }
-        registers.retain(|register| {
-            !info
-                .used_registers()
-                .iter()
-                .any(|used| replaces(used, *register))
-        });
+        registers.retain(|register| !info.used_registers().iter().any(|used| replaces(used, *register)));
         if flags == 0 && registers.is_empty() {
             return false;
         }
@@ -68,10 +51,7 @@ pub(crate) fn live_behind(code: Code<'_>, behind: u64) -> bool {
                 Some(target) => at = target,
                 None => return flags != 0,
             },
-            FlowControl::Call
-            | FlowControl::IndirectCall
-            | FlowControl::Return
-            | FlowControl::Interrupt => return false,
+            FlowControl::Call | FlowControl::IndirectCall | FlowControl::Return | FlowControl::Interrupt => return false,
             _ => return flags != 0,
         }
         if at < code.address || at >= code.end() {
@@ -83,15 +63,10 @@ pub(crate) fn live_behind(code: Code<'_>, behind: u64) -> bool {
 
 /// Whether the old value matters. A conditional write counts as a read: it may leave the old value there.
 fn reads(access: OpAccess) -> bool {
-    matches!(
-        access,
-        OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite
-    )
+    matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite)
 }
 
 /// Whether all of a register, named by its 64-bit name, is written. A write of 32 bits clears the rest; one of 8 or 16 keeps it.
 fn replaces(used: &UsedRegister, full: Register) -> bool {
-    used.access() == OpAccess::Write
-        && used.register().full_register() == full
-        && used.register().size() >= 4
+    used.access() == OpAccess::Write && used.register().full_register() == full && used.register().size() >= 4
 }

@@ -40,44 +40,26 @@ impl Patches {
 
     /// The original address for one in a trampoline; any other as it is. For all that shows a guest its own registers.
     pub fn original(&self, address: u64) -> u64 {
-        let site = self
-            .trampolines
-            .range(..=address)
-            .next_back()
-            .and_then(|(_, start)| self.sites.get(start));
-        site.and_then(|patch| patch.original(address))
-            .unwrap_or(address)
+        let site = self.trampolines.range(..=address).next_back().and_then(|(_, start)| self.sites.get(start));
+        site.and_then(|patch| patch.original(address)).unwrap_or(address)
     }
 
     /// Where a thread has to go on whose instruction at `address` has been overwritten; any other address as it is.
     pub fn resume(&self, address: u64) -> u64 {
         let from = address.saturating_sub(crate::jump::JUMP);
-        self.sites
-            .range(from..=address)
-            .find_map(|(_, patch)| patch.resume(address))
-            .unwrap_or(address)
+        self.sites.range(from..=address).find_map(|(_, patch)| patch.resume(address)).unwrap_or(address)
     }
 
     /// The patches that overwrite bytes of a range.
     pub fn within(&self, range: Range<u64>) -> impl Iterator<Item = &Patch> {
         let from = range.start.saturating_sub(crate::jump::JUMP);
-        let sites = if from < range.end {
-            Some(self.sites.range(from..range.end))
-        } else {
-            None
-        };
-        sites
-            .into_iter()
-            .flatten()
-            .map(|(_, patch)| patch)
-            .filter(move |patch| patch.overwritten.end > range.start)
+        let sites = if from < range.end { Some(self.sites.range(from..range.end)) } else { None };
+        sites.into_iter().flatten().map(|(_, patch)| patch).filter(move |patch| patch.overwritten.end > range.start)
     }
 
     /// The patches whose trampolines lie in a range.
     pub fn through(&self, range: Range<u64>) -> impl Iterator<Item = &Patch> {
-        self.sites
-            .values()
-            .filter(move |patch| patch.code().start < range.end && patch.code().end > range.start)
+        self.sites.values().filter(move |patch| patch.code().start < range.end && patch.code().end > range.start)
     }
 
     /// Puts the original bytes into `bytes`, which were read at `address`: what a debugger is shown.
@@ -85,9 +67,7 @@ impl Patches {
         let end = address.saturating_add(bytes.len() as u64);
         for patch in self.within(address..end) {
             for (at, byte) in patch.overwritten.clone().zip(patch.original) {
-                let index = at
-                    .checked_sub(address)
-                    .and_then(|index| usize::try_from(index).ok());
+                let index = at.checked_sub(address).and_then(|index| usize::try_from(index).ok());
                 if let Some(shown) = index.and_then(|index| bytes.get_mut(index)) {
                     *shown = byte;
                 }

@@ -83,9 +83,7 @@ impl Site {
 
     /// The first instruction behind the window.
     pub fn resume(&self) -> u64 {
-        self.after
-            .last()
-            .map_or(self.behind(), Instruction::next_ip)
+        self.after.last().map_or(self.behind(), Instruction::next_ip)
     }
 
     /// The five bytes that become a jump.
@@ -96,28 +94,15 @@ impl Site {
     /// What the window is made of.
     pub fn kind(&self) -> Kind {
         if self.overwritten().end <= self.syscall {
-            return if self.before.len() == 1 {
-                Kind::One
-            } else {
-                Kind::Several
-            };
+            return if self.before.len() == 1 { Kind::One } else { Kind::Several };
         }
-        if self.after.is_empty() {
-            Kind::Through
-        } else {
-            Kind::Behind
-        }
+        if self.after.is_empty() { Kind::Through } else { Kind::Behind }
     }
 
     /// Addresses inside of the overwritten bytes, but the first, where an instruction began.
     pub fn interior(&self) -> impl Iterator<Item = u64> + '_ {
         let inside = self.overwritten();
-        let starts = self
-            .before
-            .iter()
-            .map(Instruction::ip)
-            .chain([self.syscall])
-            .chain(self.after.iter().map(Instruction::ip));
+        let starts = self.before.iter().map(Instruction::ip).chain([self.syscall]).chain(self.after.iter().map(Instruction::ip));
         starts.filter(move |at| *at > inside.start && *at < inside.end)
     }
 
@@ -141,17 +126,12 @@ impl Site {
             let target = instruction.op0_register().full_register();
             let lost = |register: Register| {
                 let full = register.full_register();
-                matches!(full, Register::RCX | Register::R11)
-                    || later.iter().any(|next| writes(next, full))
+                matches!(full, Register::RCX | Register::R11) || later.iter().any(|next| writes(next, full))
             };
             match moved(instruction) {
                 Some(Moved::Constant(constant)) => lost(target) || value(target) == Some(constant),
                 Some(Moved::Register(from)) => {
-                    let mask = if instruction.op0_register().size() == 4 {
-                        u64::from(u32::MAX)
-                    } else {
-                        u64::MAX
-                    };
+                    let mask = if instruction.op0_register().size() == 4 { u64::from(u32::MAX) } else { u64::MAX };
                     lost(target)
                         || lost(from)
                         || target == from.full_register()
@@ -178,16 +158,9 @@ pub(crate) fn moved(instruction: &Instruction) -> Option<Moved> {
     let same = instruction.op1_kind() == OpKind::Register && instruction.op1_register() == target;
     match (instruction.mnemonic(), instruction.op1_kind()) {
         (Mnemonic::Xor | Mnemonic::Sub, OpKind::Register) if same => Some(Moved::Constant(0)),
-        (Mnemonic::Mov, OpKind::Register) => instruction
-            .op1_register()
-            .is_gpr()
-            .then(|| Moved::Register(instruction.op1_register())),
-        (Mnemonic::Mov, OpKind::Immediate32) => {
-            Some(Moved::Constant(u64::from(instruction.immediate32())))
-        }
-        (Mnemonic::Mov, OpKind::Immediate32to64 | OpKind::Immediate64) => {
-            Some(Moved::Constant(instruction.immediate(1)))
-        }
+        (Mnemonic::Mov, OpKind::Register) => instruction.op1_register().is_gpr().then(|| Moved::Register(instruction.op1_register())),
+        (Mnemonic::Mov, OpKind::Immediate32) => Some(Moved::Constant(u64::from(instruction.immediate32()))),
+        (Mnemonic::Mov, OpKind::Immediate32to64 | OpKind::Immediate64) => Some(Moved::Constant(instruction.immediate(1))),
         _ => None,
     }
 }
@@ -196,7 +169,5 @@ pub(crate) fn moved(instruction: &Instruction) -> Option<Moved> {
 pub(crate) fn writes(instruction: &Instruction, full: Register) -> bool {
     let mut factory = iced_x86::InstructionInfoFactory::new();
     let info = factory.info(instruction);
-    info.used_registers().iter().any(|used| {
-        used.register().full_register() == full && !crate::liveness::only_reads(used.access())
-    })
+    info.used_registers().iter().any(|used| used.register().full_register() == full && !crate::liveness::only_reads(used.access()))
 }

@@ -30,10 +30,7 @@ pub fn survey(code: Code<'_>, syscall: u64) -> Result<Site, Unpatchable> {
 /// Plans for each `syscall` instruction of a text section, in order of address. With `functions` (from symbols or `.eh_frame`,
 /// sorted) only what is in one of those and reached by decoding it from its start; without, what a sweep over all of the section
 /// comes by, where data between functions may hide some and, with bad luck, look like one.
-pub fn plan_text(
-    code: Code<'_>,
-    functions: Option<&[Range<u64>]>,
-) -> Vec<(u64, Result<Site, Unpatchable>)> {
+pub fn plan_text(code: Code<'_>, functions: Option<&[Range<u64>]>) -> Vec<(u64, Result<Site, Unpatchable>)> {
     let targets = decode::branch_targets(code);
     let whole = code.address..code.end();
     let mut plans = Vec::new();
@@ -41,12 +38,8 @@ pub fn plan_text(
         let Some(function) = code.slice(range) else {
             continue;
         };
-        let found: Vec<u64> = function
-            .decoder(range.start)
-            .iter()
-            .filter(|it| it.mnemonic() == Mnemonic::Syscall)
-            .map(|it| it.ip())
-            .collect();
+        let found: Vec<u64> =
+            function.decoder(range.start).iter().filter(|it| it.mnemonic() == Mnemonic::Syscall).map(|it| it.ip()).collect();
         for syscall in found {
             plans.push((syscall, plan_one(code, range.start, syscall, &targets)));
         }
@@ -56,36 +49,19 @@ pub fn plan_text(
     plans
 }
 
-fn plan_one(
-    code: Code<'_>,
-    start: u64,
-    syscall: u64,
-    targets: &BTreeSet<u64>,
-) -> Result<Site, Unpatchable> {
+fn plan_one(code: Code<'_>, start: u64, syscall: u64, targets: &BTreeSet<u64>) -> Result<Site, Unpatchable> {
     // Decoding from far is repeated only over the last bytes: any start in step with the sweep gives the same instructions.
-    let chain = decode::chain_before(code, syscall)
-        .or_else(|_| decode::chain_from(code, start, syscall).ok_or(Unpatchable::Ambiguous))?;
+    let chain = decode::chain_before(code, syscall).or_else(|_| decode::chain_from(code, start, syscall).ok_or(Unpatchable::Ambiguous))?;
     let chain: Vec<_> = chain.into_iter().filter(|it| it.ip() >= start).collect();
     choose(code, syscall, &chain, targets)
 }
 
 /// The best window: one that leaves `syscall` where it is rather than one that doesn't, then the one with the fewest boundaries inside.
-fn choose(
-    code: Code<'_>,
-    syscall: u64,
-    chain: &[Instruction],
-    targets: &BTreeSet<u64>,
-) -> Result<Site, Unpatchable> {
+fn choose(code: Code<'_>, syscall: u64, chain: &[Instruction], targets: &BTreeSet<u64>) -> Result<Site, Unpatchable> {
     if live_behind(code, syscall.wrapping_add(2)) {
         return Err(Unpatchable::Live);
     }
-    let before: Vec<Instruction> = chain
-        .iter()
-        .rev()
-        .take(BEFORE_MAX)
-        .take_while(|it| movable(it))
-        .copied()
-        .collect();
+    let before: Vec<Instruction> = chain.iter().rev().take(BEFORE_MAX).take_while(|it| movable(it)).copied().collect();
     let after = movable_behind(code, syscall);
     let mut windows = Vec::new();
     for count in (0..=before.len()).rev() {
@@ -96,19 +72,11 @@ fn choose(
         return Err(Unpatchable::NoRoom);
     }
     windows.retain(|site| !site.interior().any(|at| targets.contains(&at)));
-    windows
-        .into_iter()
-        .min_by_key(|site| (site.kind(), site.interior().count()))
-        .ok_or(Unpatchable::BranchTarget)
+    windows.into_iter().min_by_key(|site| (site.kind(), site.interior().count())).ok_or(Unpatchable::BranchTarget)
 }
 
 /// Adds as few instructions behind the `syscall` as make a window of five bytes.
-fn complete(
-    code: Code<'_>,
-    syscall: u64,
-    before: Vec<Instruction>,
-    after: &[Instruction],
-) -> Option<Site> {
+fn complete(code: Code<'_>, syscall: u64, before: Vec<Instruction>, after: &[Instruction]) -> Option<Site> {
     let start = before.first().map_or(syscall, Instruction::ip);
     let needed = start.wrapping_add(JUMP);
     let behind = syscall.wrapping_add(2);
@@ -121,22 +89,14 @@ fn complete(
     if minimal(&before, syscall) {
         let original = code.at(start, JUMP as usize)?.try_into().ok()?;
         let after = after.iter().take(count).copied().collect();
-        return Some(Site {
-            syscall,
-            number: number(&before),
-            before,
-            after,
-            original,
-        });
+        return Some(Site { syscall, number: number(&before), before, after, original });
     }
     None
 }
 
 /// Whether the first instruction is needed: a window that has its five bytes without it would only be longer.
 fn minimal(before: &[Instruction], syscall: u64) -> bool {
-    before
-        .get(1)
-        .is_none_or(|second| second.ip().wrapping_add(JUMP) > syscall)
+    before.get(1).is_none_or(|second| second.ip().wrapping_add(JUMP) > syscall)
 }
 
 /// Whether an instruction does the same elsewhere and goes on to the next.
@@ -147,12 +107,7 @@ fn movable(instruction: &Instruction) -> bool {
         && !instruction.is_privileged()
         && !matches!(
             kind,
-            Mnemonic::Syscall
-                | Mnemonic::Endbr64
-                | Mnemonic::Endbr32
-                | Mnemonic::Sysenter
-                | Mnemonic::Rdsspq
-                | Mnemonic::Rdsspd
+            Mnemonic::Syscall | Mnemonic::Endbr64 | Mnemonic::Endbr32 | Mnemonic::Sysenter | Mnemonic::Rdsspq | Mnemonic::Rdsspd
         )
 }
 
@@ -164,11 +119,7 @@ fn movable_behind(code: Code<'_>, syscall: u64) -> Vec<Instruction> {
             list.push(instruction);
             continue;
         }
-        let branch = instruction.is_jcc_short_or_near()
-            || matches!(
-                instruction.code(),
-                Opcode::Jmp_rel8_64 | Opcode::Jmp_rel32_64
-            );
+        let branch = instruction.is_jcc_short_or_near() || matches!(instruction.code(), Opcode::Jmp_rel8_64 | Opcode::Jmp_rel32_64);
         let returns = instruction.code() == Opcode::Retnq;
         if branch || returns {
             list.push(instruction);
@@ -180,10 +131,7 @@ fn movable_behind(code: Code<'_>, syscall: u64) -> Vec<Instruction> {
 
 /// The system call's number, if the instructions set it to a constant.
 fn number(before: &[Instruction]) -> Option<u32> {
-    let last = before
-        .iter()
-        .rev()
-        .find(|it| writes(it, iced_x86::Register::RAX))?;
+    let last = before.iter().rev().find(|it| writes(it, iced_x86::Register::RAX))?;
     match moved(last)? {
         Moved::Constant(value) => u32::try_from(value).ok(),
         Moved::Register(_) => None,

@@ -60,17 +60,12 @@ impl Patch {
             return None;
         }
         let next = self.back.partition_point(|(at, _)| *at <= offset);
-        self.back
-            .get(next.checked_sub(1)?)
-            .map(|(_, original)| *original)
+        self.back.get(next.checked_sub(1)?).map(|(_, original)| *original)
     }
 
     /// The address in the trampoline that an overwritten instruction moved to.
     pub fn resume(&self, address: u64) -> Option<u64> {
-        let (_, offset) = self
-            .forward
-            .iter()
-            .find(|(original, _)| *original == address)?;
+        let (_, offset) = self.forward.iter().find(|(original, _)| *original == address)?;
         Some(self.at.wrapping_add(u64::from(*offset)))
     }
 }
@@ -85,19 +80,11 @@ impl Site {
     /// Makes the trampoline for address `at`; `Unpatchable::NoSlot` if the jump to there does not reach, or isn't safe to land in.
     pub fn build(&self, at: u64, entry: Entry<'_>) -> Result<Patch, Unpatchable> {
         let bytes = jump::safe(self, at).ok_or(Unpatchable::NoSlot)?;
-        let mut writer = Writer {
-            at,
-            code: Vec::new(),
-            back: Vec::new(),
-        };
+        let mut writer = Writer { at, code: Vec::new(), back: Vec::new() };
         for instruction in &self.before {
             writer.moved(instruction)?;
         }
-        if let Some(answer) = entry
-            .answers
-            .iter()
-            .find(|it| Some(it.number) == self.number && self.after.is_empty())
-        {
+        if let Some(answer) = entry.answers.iter().find(|it| Some(it.number) == self.number && self.after.is_empty()) {
             writer.answer(answer, self.syscall, self.behind())?;
         }
         // If the instruction behind the `syscall` has moved, too, the call returns to here.
@@ -109,10 +96,7 @@ impl Site {
             }
             writer.jump(self.resume(), self.resume())?;
         }
-        let forward = self
-            .interior()
-            .filter_map(|address| writer.first(address).map(|offset| (address, offset)))
-            .collect();
+        let forward = self.interior().filter_map(|address| writer.first(address).map(|offset| (address, offset))).collect();
         let overwritten = self.overwritten();
         Ok(Patch {
             site: self.syscall,
@@ -140,10 +124,7 @@ impl Writer {
     }
 
     fn first(&self, original: u64) -> Option<u32> {
-        self.back
-            .iter()
-            .find(|(_, it)| *it == original)
-            .map(|(offset, _)| *offset)
+        self.back.iter().find(|(_, it)| *it == original).map(|(offset, _)| *offset)
     }
 
     fn put(&mut self, original: u64, bytes: &[u8]) {
@@ -156,9 +137,7 @@ impl Writer {
         let mut moved = *instruction;
         moved.as_near_branch();
         let mut encoder = Encoder::new(64);
-        encoder
-            .encode(&moved, self.here())
-            .map_err(|_| Unpatchable::Encoding)?;
+        encoder.encode(&moved, self.here()).map_err(|_| Unpatchable::Encoding)?;
         self.put(instruction.ip(), &encoder.take_buffer());
         Ok(())
     }
@@ -166,9 +145,7 @@ impl Writer {
     /// Four bytes that reach `target` from the end of an instruction of `length` bytes here.
     fn reach(&self, length: u64, target: u64) -> Result<[u8; 4], Unpatchable> {
         let distance = target.wrapping_sub(self.here().wrapping_add(length)) as i64;
-        i32::try_from(distance)
-            .map(i32::to_le_bytes)
-            .map_err(|_| Unpatchable::Encoding)
+        i32::try_from(distance).map(i32::to_le_bytes).map_err(|_| Unpatchable::Encoding)
     }
 
     fn jump(&mut self, original: u64, target: u64) -> Result<(), Unpatchable> {

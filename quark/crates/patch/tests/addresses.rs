@@ -20,14 +20,7 @@ fn code(before: &[u8], behind: &[u8]) -> (Vec<u8>, u64) {
 
 fn site(before: &[u8], behind: &[u8]) -> Site {
     let (bytes, syscall) = code(before, behind);
-    survey(
-        Code {
-            address: BASE,
-            bytes: &bytes,
-        },
-        syscall,
-    )
-    .unwrap()
+    survey(Code { address: BASE, bytes: &bytes }, syscall).unwrap()
 }
 
 fn getpid() -> Site {
@@ -36,16 +29,10 @@ fn getpid() -> Site {
 
 /// `call; syscall; cmp $-4095, %rax; jae`.
 fn behind() -> Site {
-    site(
-        &[0xe8, 0, 0, 0, 0],
-        &[0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff, 0x73, 0x01],
-    )
+    site(&[0xe8, 0, 0, 0, 0], &[0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff, 0x73, 0x01])
 }
 
-const PLAIN: Entry<'_> = Entry {
-    fast: 0x1234,
-    answers: &[],
-};
+const PLAIN: Entry<'_> = Entry { fast: 0x1234, answers: &[] };
 
 #[test]
 fn trampolines_share_pages_and_do_not_overlap() {
@@ -55,16 +42,8 @@ fn trampolines_share_pages_and_do_not_overlap() {
         let placed = arena.place(&getpid(), PLAIN, from_ref(&FREE)).unwrap();
         let code = placed.patch.code();
         assert!(FREE.start <= code.start && code.end <= FREE.end);
-        assert_eq!(
-            code.start & !(PAGE - 1),
-            (code.end - 1) & !(PAGE - 1),
-            "within a page"
-        );
-        assert!(
-            taken
-                .iter()
-                .all(|other| other.end <= code.start || code.end <= other.start)
-        );
+        assert_eq!(code.start & !(PAGE - 1), (code.end - 1) & !(PAGE - 1), "within a page");
+        assert!(taken.iter().all(|other| other.end <= code.start || code.end <= other.start));
         taken.push(code);
     }
     assert_eq!(arena.pages().count(), 300 * 32 / 4096 + 1);
@@ -82,84 +61,41 @@ fn room_that_is_given_back_is_used_again() {
 
 #[test]
 fn memory_out_of_reach_is_of_no_use() {
-    let far = [
-        BASE - 0x1_0000_0000..BASE - 0x9000_0000,
-        BASE + 0x9000_0000..BASE + 0xa000_0000,
-    ];
-    assert_eq!(
-        Arena::default().place(&getpid(), PLAIN, &far),
-        Err(Unpatchable::NoSlot)
-    );
-    assert_eq!(
-        Arena::default().place(&getpid(), PLAIN, &[]),
-        Err(Unpatchable::NoSlot)
-    );
+    let far = [BASE - 0x1_0000_0000..BASE - 0x9000_0000, BASE + 0x9000_0000..BASE + 0xa000_0000];
+    assert_eq!(Arena::default().place(&getpid(), PLAIN, &far), Err(Unpatchable::NoSlot));
+    assert_eq!(Arena::default().place(&getpid(), PLAIN, &[]), Err(Unpatchable::NoSlot));
     let edge = BASE - 0x7fff_e000..BASE - 0x7fff_d000;
-    assert!(
-        Arena::default()
-            .place(&getpid(), PLAIN, from_ref(&edge))
-            .is_ok()
-    );
+    assert!(Arena::default().place(&getpid(), PLAIN, from_ref(&edge)).is_ok());
 }
 
 #[test]
 fn a_ready_answer_is_loaded_only_where_the_number_is_certain() {
-    let answers = [Answer {
-        number: 39,
-        address: 0x7fff_0000_0010,
-    }];
-    let entry = Entry {
-        fast: 0x1234,
-        answers: &answers,
-    };
+    let answers = [Answer { number: 39, address: 0x7fff_0000_0010 }];
+    let entry = Entry { fast: 0x1234, answers: &answers };
     let mut arena = Arena::default();
-    let ready = arena
-        .place(&getpid(), entry, from_ref(&FREE))
-        .unwrap()
-        .patch;
-    let plain = arena
-        .place(&site(&[0xb8, 40, 0, 0, 0], &[]), entry, from_ref(&FREE))
-        .unwrap()
-        .patch;
+    let ready = arena.place(&getpid(), entry, from_ref(&FREE)).unwrap().patch;
+    let plain = arena.place(&site(&[0xb8, 40, 0, 0, 0], &[]), entry, from_ref(&FREE)).unwrap().patch;
     let address = 0x7fff_0000_0010u64.to_le_bytes();
     assert!(ready.trampoline.windows(8).any(|it| it == address));
     assert!(!plain.trampoline.windows(8).any(|it| it == address));
     // Until the answer is in rax the call can be made again; then it has been made.
     let originals: Vec<u64> = ready.back.iter().map(|(_, original)| *original).collect();
     let (start, call, done) = (ready.site - 5, ready.site, ready.site + 2);
-    assert_eq!(
-        originals,
-        [start, call, call, call, call, call, done, call, call]
-    );
+    assert_eq!(originals, [start, call, call, call, call, call, done, call, call]);
 }
 
 #[test]
 fn addresses_translate_to_and_fro() {
     let mut arena = Arena::default();
     let mut patches = Patches::default();
-    let patch = arena
-        .place(&behind(), PLAIN, from_ref(&FREE))
-        .unwrap()
-        .patch;
+    let patch = arena.place(&behind(), PLAIN, from_ref(&FREE)).unwrap().patch;
     patches.insert(patch.clone());
     let back = patch.site + 2;
     let tail = patches.resume(back);
     assert!(patch.code().contains(&tail));
     assert_eq!(patches.original(tail), back);
-    assert_eq!(
-        patches.original(tail + 1),
-        back,
-        "in the middle of an instruction it is the instruction's"
-    );
-    for same in [
-        0,
-        patch.site,
-        patch.site - 1,
-        patch.site + 5,
-        patch.at - 1,
-        patch.code().end,
-        u64::MAX,
-    ] {
+    assert_eq!(patches.original(tail + 1), back, "in the middle of an instruction it is the instruction's");
+    for same in [0, patch.site, patch.site - 1, patch.site + 5, patch.at - 1, patch.code().end, u64::MAX] {
         assert_eq!(patches.resume(same), same);
     }
     for same in [0, patch.at - 1, patch.code().end, u64::MAX] {
@@ -173,30 +109,14 @@ fn addresses_translate_to_and_fro() {
 #[test]
 fn a_debugger_is_shown_what_was_there() {
     let (bytes, syscall) = code(&[0xb8, 39, 0, 0, 0], &[]);
-    let site = survey(
-        Code {
-            address: BASE,
-            bytes: &bytes,
-        },
-        syscall,
-    )
-    .unwrap();
-    let patch = Arena::default()
-        .place(&site, PLAIN, from_ref(&FREE))
-        .unwrap()
-        .patch;
+    let site = survey(Code { address: BASE, bytes: &bytes }, syscall).unwrap();
+    let patch = Arena::default().place(&site, PLAIN, from_ref(&FREE)).unwrap().patch;
     let mut patched = bytes.clone();
     let from = (patch.overwritten.start - BASE) as usize;
     patched[from..from + 5].copy_from_slice(&patch.bytes);
     let mut patches = Patches::default();
     patches.insert(patch);
-    for (start, end) in [
-        (0, bytes.len()),
-        (from + 2, from + 4),
-        (from + 4, bytes.len()),
-        (0, from + 1),
-        (0, from),
-    ] {
+    for (start, end) in [(0, bytes.len()), (from + 2, from + 4), (from + 4, bytes.len()), (0, from + 1), (0, from)] {
         let mut read = patched[start..end].to_vec();
         patches.hide(BASE + start as u64, &mut read);
         assert_eq!(read, bytes[start..end], "{start}..{end}");
@@ -205,20 +125,14 @@ fn a_debugger_is_shown_what_was_there() {
 
 #[test]
 fn patches_are_found_by_what_they_touch() {
-    let patch = Arena::default()
-        .place(&getpid(), PLAIN, from_ref(&FREE))
-        .unwrap()
-        .patch;
+    let patch = Arena::default().place(&getpid(), PLAIN, from_ref(&FREE)).unwrap().patch;
     let mut patches = Patches::default();
     patches.insert(patch.clone());
     let start = patch.overwritten.start;
     assert_eq!(patches.within(start + 4..start + 5).count(), 1);
     assert_eq!(patches.within(start + 5..start + 50).count(), 0);
     assert_eq!(patches.within(start - 10..start).count(), 0);
-    assert_eq!(
-        patches.within(5..5).count() + patches.within(0..1).count(),
-        0
-    );
+    assert_eq!(patches.within(5..5).count() + patches.within(0..1).count(), 0);
     assert_eq!(patches.through(patch.at..patch.at + 1).count(), 1);
     assert_eq!(patches.through(patch.code().end..u64::MAX).count(), 0);
 }
@@ -229,10 +143,7 @@ fn words_for_atomic_writes_stay_in_a_line_and_cover_the_jump() {
     for shift in 0..64 {
         let mut bytes = vec![0x90; 128 + shift];
         bytes.extend_from_slice(&[0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
-        let code = Code {
-            address: BASE,
-            bytes: &bytes,
-        };
+        let code = Code { address: BASE, bytes: &bytes };
         let site = survey(code, BASE + 128 + shift as u64 + 5).unwrap();
         let Some(word) = site.atomic_word() else {
             crossing += 1;

@@ -37,18 +37,12 @@ pub struct Rule {
 impl Rule {
     /// `number` with whatever arguments.
     pub fn any(number: i64) -> Rule {
-        Rule {
-            number: number as u32,
-            conditions: Vec::new(),
-        }
+        Rule { number: number as u32, conditions: Vec::new() }
     }
 
     /// `number` if `conditions` hold.
     pub fn when(number: i64, conditions: &[Condition]) -> Rule {
-        Rule {
-            number: number as u32,
-            conditions: conditions.to_vec(),
-        }
+        Rule { number: number as u32, conditions: conditions.to_vec() }
     }
 }
 
@@ -65,50 +59,25 @@ pub(super) const POINTER_LOW: u32 = 8;
 pub(super) const POINTER_HIGH: u32 = 12;
 
 pub(super) fn load(offset: u32) -> Instruction {
-    Instruction {
-        code: LOAD,
-        jump_true: 0,
-        jump_false: 0,
-        operand: offset,
-    }
+    Instruction { code: LOAD, jump_true: 0, jump_false: 0, operand: offset }
 }
 
 pub(super) fn ret(action: u32) -> Instruction {
-    Instruction {
-        code: RETURN,
-        jump_true: 0,
-        jump_false: 0,
-        operand: action,
-    }
+    Instruction { code: RETURN, jump_true: 0, jump_false: 0, operand: action }
 }
 
 /// Goes on if the loaded word is `value`, else skips `skip` instructions.
 pub(super) fn unless_equal(value: u32, skip: u8) -> Instruction {
-    Instruction {
-        code: JUMP_EQUAL,
-        jump_true: 0,
-        jump_false: skip,
-        operand: value,
-    }
+    Instruction { code: JUMP_EQUAL, jump_true: 0, jump_false: skip, operand: value }
 }
 
 /// Skips `at_least` instructions if the loaded word is `value` or more, else `below`.
 pub(super) fn compare(value: u32, at_least: u8, below: u8) -> Instruction {
-    Instruction {
-        code: JUMP_GREATER_OR_EQUAL,
-        jump_true: at_least,
-        jump_false: below,
-        operand: value,
-    }
+    Instruction { code: JUMP_GREATER_OR_EQUAL, jump_true: at_least, jump_false: below, operand: value }
 }
 
 fn and(mask: u32) -> Instruction {
-    Instruction {
-        code: AND,
-        jump_true: 0,
-        jump_false: 0,
-        operand: mask,
-    }
+    Instruction { code: AND, jump_true: 0, jump_false: 0, operand: mask }
 }
 
 fn argument_low(index: u8) -> u32 {
@@ -119,17 +88,11 @@ fn argument_low(index: u8) -> u32 {
 fn checks(condition: Condition) -> Vec<(u32, u32, u32)> {
     match condition {
         Condition::Equal(index, value) => {
-            vec![
-                (argument_low(index), u32::MAX, value as u32),
-                (argument_low(index) + 4, u32::MAX, (value >> 32) as u32),
-            ]
+            vec![(argument_low(index), u32::MAX, value as u32), (argument_low(index) + 4, u32::MAX, (value >> 32) as u32)]
         }
         Condition::Masked(index, mask, value) => vec![(argument_low(index), mask, value)],
         Condition::Within(index, bits) => {
-            vec![
-                (argument_low(index), !bits as u32, 0),
-                (argument_low(index) + 4, (!bits >> 32) as u32, 0),
-            ]
+            vec![(argument_low(index), !bits as u32, 0), (argument_low(index) + 4, (!bits >> 32) as u32, 0)]
         }
     }
 }
@@ -137,11 +100,7 @@ fn checks(condition: Condition) -> Vec<(u32, u32, u32)> {
 /// The instructions for `rule`: they return `allow` if it holds, and go on behind them, with another word loaded, if not.
 pub(super) fn assemble_rule(rule: &Rule, allow: u32) -> Vec<Instruction> {
     let mut tests = Vec::new();
-    for (offset, mask, value) in rule
-        .conditions
-        .iter()
-        .flat_map(|condition| checks(*condition))
-    {
+    for (offset, mask, value) in rule.conditions.iter().flat_map(|condition| checks(*condition)) {
         if mask == 0 {
             continue;
         }

@@ -19,11 +19,7 @@ impl HostCallData {
             12 => (self.pointer >> 32) as u32,
             _ => {
                 let argument = self.arguments[(offset as usize - 16) / 8];
-                if offset.is_multiple_of(8) {
-                    argument as u32
-                } else {
-                    (argument >> 32) as u32
-                }
+                if offset.is_multiple_of(8) { argument as u32 } else { (argument >> 32) as u32 }
             }
         }
     }
@@ -50,10 +46,6 @@ pub(super) fn run(filter: &[Instruction], data: &HostCallData) -> u32 {
             0x06 => return instruction.operand,
             code => panic!("no such instruction: {code:#x}"),
         };
-        at += usize::from(if holds {
-            instruction.jump_true
-        } else {
-            instruction.jump_false
-        });
+        at += usize::from(if holds { instruction.jump_true } else { instruction.jump_false });
     }
 }

@@ -5,9 +5,7 @@
 
 use std::ops::Range;
 
-use super::assemble::{
-    self, Condition, Instruction, Rule, assemble_rule, compare, load, ret, unless_equal,
-};
+use super::assemble::{self, Condition, Instruction, Rule, assemble_rule, compare, load, ret, unless_equal};
 use crate::platform::limits;
 
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
@@ -30,63 +28,22 @@ const CLONE_THREAD: i32 = libc::CLONE_VM
 
 fn rules() -> Vec<Rule> {
     use Condition::{Equal, Masked, Within};
-    let mut rules = vec![
-        Rule::any(libc::SYS_rt_sigreturn),
-        Rule::when(libc::SYS_mmap, &[Within(3, limits::MAP_FLAGS as u64)]),
-    ];
+    let mut rules = vec![Rule::any(libc::SYS_rt_sigreturn), Rule::when(libc::SYS_mmap, &[Within(3, limits::MAP_FLAGS as u64)])];
     // FUTEX_WAIT, WAKE, WAIT_BITSET and WAKE_BITSET, private or not, by either clock.
     let futex = (libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME) as u32;
-    rules.extend(
-        [0, 1, 9, 10].map(|operation| Rule::when(libc::SYS_futex, &[Masked(1, !futex, operation)])),
-    );
-    let free = [
-        libc::SYS_munmap,
-        libc::SYS_mprotect,
-        libc::SYS_msync,
-        libc::SYS_recvmsg,
-        libc::SYS_close,
-        libc::SYS_dup2,
-    ];
+    rules.extend([0, 1, 9, 10].map(|operation| Rule::when(libc::SYS_futex, &[Masked(1, !futex, operation)])));
+    let free = [libc::SYS_munmap, libc::SYS_mprotect, libc::SYS_msync, libc::SYS_recvmsg, libc::SYS_close, libc::SYS_dup2];
     rules.extend(free.map(Rule::any));
-    rules.push(Rule::when(
-        libc::SYS_mremap,
-        &[Within(3, limits::REMAP_FLAGS as u64)],
-    ));
-    rules.extend(
-        [CLONE_PROCESS, CLONE_THREAD]
-            .map(|flags| Rule::when(libc::SYS_clone, &[Equal(0, flags as u64)])),
-    );
-    rules.push(Rule::when(
-        libc::SYS_prctl,
-        &[
-            Equal(0, libc::PR_SET_PDEATHSIG as u64),
-            Equal(1, libc::SIGKILL as u64),
-        ],
-    ));
+    rules.push(Rule::when(libc::SYS_mremap, &[Within(3, limits::REMAP_FLAGS as u64)]));
+    rules.extend([CLONE_PROCESS, CLONE_THREAD].map(|flags| Rule::when(libc::SYS_clone, &[Equal(0, flags as u64)])));
+    rules.push(Rule::when(libc::SYS_prctl, &[Equal(0, libc::PR_SET_PDEATHSIG as u64), Equal(1, libc::SIGKILL as u64)]));
     // ARCH_SET_GS, SET_FS, GET_FS, GET_GS.
-    rules.extend(
-        [0x1001, 0x1002, 0x1003, 0x1004]
-            .map(|code| Rule::when(libc::SYS_arch_prctl, &[Equal(0, code)])),
-    );
-    let own = [
-        libc::SYS_getppid,
-        libc::SYS_gettid,
-        libc::SYS_sigaltstack,
-        libc::SYS_rt_sigprocmask,
-    ];
+    rules.extend([0x1001, 0x1002, 0x1003, 0x1004].map(|code| Rule::when(libc::SYS_arch_prctl, &[Equal(0, code)])));
+    let own = [libc::SYS_getppid, libc::SYS_gettid, libc::SYS_sigaltstack, libc::SYS_rt_sigprocmask];
     rules.extend(own.map(Rule::any));
     rules.extend([libc::SYS_exit, libc::SYS_exit_group, libc::SYS_sched_yield].map(Rule::any));
-    rules.extend(
-        limits::ADVICE
-            .iter()
-            .map(|advice| Rule::when(libc::SYS_madvise, &[Masked(2, u32::MAX, *advice as u32)])),
-    );
-    rules.extend(limits::BARRIERS.iter().map(|command| {
-        Rule::when(
-            libc::SYS_membarrier,
-            &[Masked(0, u32::MAX, *command as u32)],
-        )
-    }));
+    rules.extend(limits::ADVICE.iter().map(|advice| Rule::when(libc::SYS_madvise, &[Masked(2, u32::MAX, *advice as u32)])));
+    rules.extend(limits::BARRIERS.iter().map(|command| Rule::when(libc::SYS_membarrier, &[Masked(0, u32::MAX, *command as u32)])));
     rules
 }
 
@@ -120,12 +77,7 @@ mod tests {
     const TEXT: Range<u64> = 0x7fff_0000_0000..0x7fff_0000_2000;
 
     fn verdict(number: i64, arguments: [u64; 6], pointer: u64) -> u32 {
-        let data = HostCallData {
-            number: number as u32,
-            architecture: AUDIT_ARCH_X86_64,
-            pointer,
-            arguments,
-        };
+        let data = HostCallData { number: number as u32, architecture: AUDIT_ARCH_X86_64, pointer, arguments };
         run(&stub_filter(TEXT), &data)
     }
 
@@ -135,33 +87,16 @@ mod tests {
 
     #[test]
     fn traps_calls_from_outside_of_the_text() {
-        for pointer in [
-            0,
-            0x40_0000,
-            TEXT.start - 1,
-            TEXT.end + 1,
-            TEXT.start + (1 << 32),
-            TEXT.start - (1 << 32),
-            u64::MAX,
-        ] {
+        for pointer in [0, 0x40_0000, TEXT.start - 1, TEXT.end + 1, TEXT.start + (1 << 32), TEXT.start - (1 << 32), u64::MAX] {
             for number in [libc::SYS_mmap, libc::SYS_exit, libc::SYS_openat] {
-                assert_eq!(
-                    verdict(number, [0; 6], pointer),
-                    TRAP,
-                    "{number} at {pointer:#x}"
-                );
+                assert_eq!(verdict(number, [0; 6], pointer), TRAP, "{number} at {pointer:#x}");
             }
         }
     }
 
     #[test]
     fn traps_other_architectures_and_x32_from_anywhere() {
-        let foreign = HostCallData {
-            number: 9,
-            architecture: 0x4000_0003,
-            pointer: TEXT.start + 2,
-            arguments: [0; 6],
-        };
+        let foreign = HostCallData { number: 9, architecture: 0x4000_0003, pointer: TEXT.start + 2, arguments: [0; 6] };
         assert_eq!(run(&stub_filter(TEXT), &foreign), TRAP);
         assert_eq!(from_text(X32 as i64 | libc::SYS_mmap, [0; 6]), TRAP);
     }
@@ -178,116 +113,25 @@ mod tests {
     fn judges_arguments() {
         let private = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
         assert_eq!(from_text(libc::SYS_mmap, [0, 0, 0, private, 0, 0]), ALLOW);
-        assert_eq!(
-            from_text(
-                libc::SYS_mmap,
-                [0, 0, 0, private | libc::MAP_HUGETLB as u64, 0, 0]
-            ),
-            KILL
-        );
-        assert_eq!(
-            from_text(
-                libc::SYS_mmap,
-                [0, 0, 0, private | libc::MAP_LOCKED as u64, 0, 0]
-            ),
-            KILL
-        );
-        assert_eq!(
-            from_text(libc::SYS_mmap, [0, 0, 0, private | 1 << 40, 0, 0]),
-            KILL
-        );
+        assert_eq!(from_text(libc::SYS_mmap, [0, 0, 0, private | libc::MAP_HUGETLB as u64, 0, 0]), KILL);
+        assert_eq!(from_text(libc::SYS_mmap, [0, 0, 0, private | libc::MAP_LOCKED as u64, 0, 0]), KILL);
+        assert_eq!(from_text(libc::SYS_mmap, [0, 0, 0, private | 1 << 40, 0, 0]), KILL);
         for operation in 0..64u64 {
-            let expected = if [0, 1, 9, 10].contains(&operation) {
-                ALLOW
-            } else {
-                KILL
-            };
-            assert_eq!(
-                from_text(libc::SYS_futex, [0, operation, 0, 0, 0, 0]),
-                expected,
-                "{operation}"
-            );
-            assert_eq!(
-                from_text(libc::SYS_futex, [0, operation | 128, 0, 0, 0, 0]),
-                expected,
-                "{operation}"
-            );
+            let expected = if [0, 1, 9, 10].contains(&operation) { ALLOW } else { KILL };
+            assert_eq!(from_text(libc::SYS_futex, [0, operation, 0, 0, 0, 0]), expected, "{operation}");
+            assert_eq!(from_text(libc::SYS_futex, [0, operation | 128, 0, 0, 0, 0]), expected, "{operation}");
         }
-        assert_eq!(
-            from_text(libc::SYS_clone, [CLONE_PROCESS as u64, 0, 0, 0, 0, 0]),
-            ALLOW
-        );
-        assert_eq!(
-            from_text(libc::SYS_clone, [CLONE_THREAD as u64, 0, 0, 0, 0, 0]),
-            ALLOW
-        );
+        assert_eq!(from_text(libc::SYS_clone, [CLONE_PROCESS as u64, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(from_text(libc::SYS_clone, [CLONE_THREAD as u64, 0, 0, 0, 0, 0]), ALLOW);
         for bit in 0..64 {
-            assert_eq!(
-                from_text(
-                    libc::SYS_clone,
-                    [CLONE_PROCESS as u64 ^ 1 << bit, 0, 0, 0, 0, 0]
-                ),
-                KILL,
-                "{bit}"
-            );
-            assert_eq!(
-                from_text(
-                    libc::SYS_clone,
-                    [CLONE_THREAD as u64 ^ 1 << bit, 0, 0, 0, 0, 0]
-                ),
-                KILL,
-                "{bit}"
-            );
+            assert_eq!(from_text(libc::SYS_clone, [CLONE_PROCESS as u64 ^ 1 << bit, 0, 0, 0, 0, 0]), KILL, "{bit}");
+            assert_eq!(from_text(libc::SYS_clone, [CLONE_THREAD as u64 ^ 1 << bit, 0, 0, 0, 0, 0]), KILL, "{bit}");
         }
-        assert_eq!(
-            from_text(
-                libc::SYS_prctl,
-                [
-                    libc::PR_SET_PDEATHSIG as u64,
-                    libc::SIGKILL as u64,
-                    0,
-                    0,
-                    0,
-                    0
-                ]
-            ),
-            ALLOW
-        );
-        assert_eq!(
-            from_text(
-                libc::SYS_prctl,
-                [libc::PR_SET_PDEATHSIG as u64, 0, 0, 0, 0, 0]
-            ),
-            KILL
-        );
-        assert_eq!(
-            from_text(
-                libc::SYS_prctl,
-                [
-                    libc::PR_SET_DUMPABLE as u64,
-                    libc::SIGKILL as u64,
-                    0,
-                    0,
-                    0,
-                    0
-                ]
-            ),
-            KILL
-        );
-        assert_eq!(
-            from_text(
-                libc::SYS_madvise,
-                [0, 0, libc::MADV_HWPOISON as u64, 0, 0, 0]
-            ),
-            KILL
-        );
-        assert_eq!(
-            from_text(
-                libc::SYS_madvise,
-                [0, 0, libc::MADV_DONTNEED as u64, 0, 0, 0]
-            ),
-            ALLOW
-        );
+        assert_eq!(from_text(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(from_text(libc::SYS_prctl, [libc::PR_SET_PDEATHSIG as u64, 0, 0, 0, 0, 0]), KILL);
+        assert_eq!(from_text(libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, libc::SIGKILL as u64, 0, 0, 0, 0]), KILL);
+        assert_eq!(from_text(libc::SYS_madvise, [0, 0, libc::MADV_HWPOISON as u64, 0, 0, 0]), KILL);
+        assert_eq!(from_text(libc::SYS_madvise, [0, 0, libc::MADV_DONTNEED as u64, 0, 0, 0]), ALLOW);
     }
 
     #[test]

@@ -55,20 +55,12 @@ impl Platform {
     pub fn start(ended: Box<dyn Fn(StubExit) + Send + Sync>) -> Result<Platform, Errno> {
         let (family, (process, seat)) = reaper::start(ended)?;
         let vdso = process.slot(&seat).operand.load(Relaxed);
-        Ok(Platform {
-            first: Mutex::new(Context::new(process, seat, family)),
-            vdso,
-        })
+        Ok(Platform { first: Mutex::new(Context::new(process, seat, family)), vdso })
     }
 
     /// Where guests may map memory.
     pub fn layout(&self) -> Layout {
-        Layout {
-            lowest: 0x1_0000,
-            end: GUEST_END,
-            vdso: self.vdso,
-            reserved: (GUEST_END, GUEST_END),
-        }
+        Layout { lowest: 0x1_0000, end: GUEST_END, vdso: self.vdso, reserved: (GUEST_END, GUEST_END) }
     }
 
     /// An empty address space with one thread in it, from a few that are kept ready. The thread has stopped, as if at an event.
@@ -159,10 +151,7 @@ impl Context {
     /// A handle by which others interrupt this thread's [`Context::run`]. An interrupt that comes while the thread isn't running guest
     /// code ends its next run at once.
     pub fn interrupter(&self) -> Interrupter {
-        Interrupter {
-            process: self.space.process.clone(),
-            seat: self.seat.clone(),
-        }
+        Interrupter { process: self.space.process.clone(), seat: self.seat.clone() }
     }
 }
 

@@ -7,10 +7,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, IoSlice};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    sendmsg, socketpair,
-};
+use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg, socketpair};
 use rustix::thread::futex;
 
 use super::control::Control;
@@ -37,29 +34,14 @@ impl Cradle {
     /// For a process whose first thread is on slot `index`.
     pub(super) fn new(index: u64) -> Result<Cradle, Errno> {
         let (control, control_file) = Control::create()?;
-        let (socket, stub_socket) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (socket, stub_socket) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut random = [0u8; 16];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let number = u128::from_ne_bytes(random);
         let nonce = [number as u64, (number >> 64) as u64];
         let slot = control.slot(index);
-        slot.nonce
-            .iter()
-            .zip(nonce)
-            .for_each(|(to, from)| to.store(from, Relaxed));
-        Ok(Cradle {
-            control,
-            control_file,
-            socket,
-            stub_socket,
-            nonce,
-            index,
-        })
+        slot.nonce.iter().zip(nonce).for_each(|(to, from)| to.store(from, Relaxed));
+        Ok(Cradle { control, control_file, socket, stub_socket, nonce, index })
     }
 
     /// What a stub receives before it forks.
@@ -73,16 +55,9 @@ impl Cradle {
 
     /// Waits until the process `pid`, as somebody says, has stopped for the first time, and takes it into the family. EAGAIN if there is no
     /// such child, or if it does not have this cradle's pages.
-    pub(super) fn adopt(
-        self,
-        pid: i32,
-        family: &Family,
-    ) -> Result<(Arc<Process>, Arc<Seat>), Errno> {
+    pub(super) fn adopt(self, pid: i32, family: &Family) -> Result<(Arc<Process>, Arc<Seat>), Errno> {
         let deadline = Instant::now() + READY_TIMEOUT;
-        let step = futex::Timespec {
-            tv_sec: 0,
-            tv_nsec: 2_000_000,
-        };
+        let step = futex::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
         loop {
             let turn = self.slot().turn.load(SeqCst);
             if turn == TURN_KERNEL {
@@ -91,9 +66,7 @@ impl Cradle {
             self.slot().kernel_sleeps.store(1, SeqCst);
             let _ = futex::wait(&self.slot().turn, futex::Flags::empty(), turn, Some(&step));
             self.slot().kernel_sleeps.store(0, Relaxed);
-            if self.slot().turn.load(SeqCst) != TURN_KERNEL
-                && (!is_child(pid) || Instant::now() > deadline)
-            {
+            if self.slot().turn.load(SeqCst) != TURN_KERNEL && (!is_child(pid) || Instant::now() > deadline) {
                 return Err(Errno::AGAIN);
             }
         }
@@ -103,15 +76,9 @@ impl Cradle {
         let verify = |process: &Process| {
             let mut seen = [0u8; 16];
             let expected = u128::from(nonce[0]) | u128::from(nonce[1]) << 64;
-            is_child(pid)
-                && memory::read_any(process, address, &mut seen).is_ok()
-                && u128::from_ne_bytes(seen) == expected
+            is_child(pid) && memory::read_any(process, address, &mut seen).is_ok() && u128::from_ne_bytes(seen) == expected
         };
-        if family.register(&process, verify) {
-            Ok((process, seat))
-        } else {
-            Err(Errno::AGAIN)
-        }
+        if family.register(&process, verify) { Ok((process, seat)) } else { Err(Errno::AGAIN) }
     }
 
     /// Starts the first process: see [`Cradle::become_stub`].
@@ -141,20 +108,15 @@ impl Cradle {
             bytes.extend(instruction.operand.to_ne_bytes());
         }
         let window = CONTROL + self.index * SLOT_BYTES + WINDOW;
-        self.control
-            .fill_window(self.index, 0, &(filter.len() as u64).to_ne_bytes());
-        self.control
-            .fill_window(self.index, 8, &(window + PROGRAM_BYTES).to_ne_bytes());
+        self.control.fill_window(self.index, 0, &(filter.len() as u64).to_ne_bytes());
+        self.control.fill_window(self.index, 8, &(window + PROGRAM_BYTES).to_ne_bytes());
         self.control.fill_window(self.index, PROGRAM_BYTES, &bytes);
     }
 
     /// Gives up all that a stub needs not, and executes its program. Returns if that fails.
     fn become_stub(&self, image: &OwnedFd) {
         let none = [std::ptr::null::<libc::c_char>()];
-        let zero = libc::rlimit {
-            rlim_cur: 0,
-            rlim_max: 0,
-        };
+        let zero = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: host calls of a process that has one thread, whose memory is its own copy.
         unsafe {
             libc::setsid();
@@ -167,24 +129,11 @@ impl Cradle {
             let control = libc::fcntl(self.control_file.as_raw_fd(), libc::F_DUPFD, 10);
             let socket = libc::fcntl(self.stub_socket.as_raw_fd(), libc::F_DUPFD, 10);
             let image = libc::fcntl(image.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 10);
-            if libc::dup2(socket, SOCKET as i32) < 0 || libc::dup2(control, CONTROL_FILE as i32) < 0
-            {
+            if libc::dup2(socket, SOCKET as i32) < 0 || libc::dup2(control, CONTROL_FILE as i32) < 0 {
                 return;
             }
-            libc::syscall(
-                libc::SYS_close_range,
-                2,
-                u32::MAX,
-                libc::CLOSE_RANGE_CLOEXEC,
-            );
-            libc::syscall(
-                libc::SYS_execveat,
-                image,
-                c"".as_ptr(),
-                none.as_ptr(),
-                none.as_ptr(),
-                libc::AT_EMPTY_PATH,
-            );
+            libc::syscall(libc::SYS_close_range, 2, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            libc::syscall(libc::SYS_execveat, image, c"".as_ptr(), none.as_ptr(), none.as_ptr(), libc::AT_EMPTY_PATH);
         }
     }
 }
@@ -213,18 +162,11 @@ pub(super) fn is_child(pid: i32) -> bool {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     // SAFETY: writes to `info`, which is valid if the call succeeds, and as zeros if nothing has ended.
-    unsafe {
-        libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), options) == 0
-            && info.assume_init().si_pid() == 0
-    }
+    unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), options) == 0 && info.assume_init().si_pid() == 0 }
 }
 
 pub(super) fn last_error() -> Errno {
-    Errno::from_raw_os_error(
-        std::io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO),
-    )
+    Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }
 
 /// Sends `files` to a stub.
@@ -235,11 +177,6 @@ pub(super) fn send_files(socket: &OwnedFd, files: &[BorrowedFd<'_>]) -> Result<(
         return Err(Errno::INVAL);
     }
     // A stub that doesn't receive them harms its own guest only.
-    sendmsg(
-        socket,
-        &[IoSlice::new(&[0])],
-        &mut buffer,
-        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-    )?;
+    sendmsg(socket, &[IoSlice::new(&[0])], &mut buffer, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
     Ok(())
 }

@@ -16,13 +16,8 @@ use super::{Event, Fault, HostCall, Registers, calls, extended, memory};
 
 impl Context {
     pub(super) fn new(process: Arc<Process>, seat: Arc<Seat>, family: Arc<Family>) -> Context {
-        seat.thread
-            .store(process.slot(&seat).thread.load(Relaxed) as i32, Relaxed);
-        Context {
-            space: Arc::new(AddressSpace { process }),
-            seat,
-            family,
-        }
+        seat.thread.store(process.slot(&seat).thread.load(Relaxed) as i32, Relaxed);
+        Context { space: Arc::new(AddressSpace { process }), seat, family }
     }
 
     fn process(&self) -> &Process {
@@ -91,18 +86,12 @@ impl Context {
         for base in &mut all[18..] {
             *base = if *base < 1 << 47 { *base } else { 0 };
         }
-        self.slot()
-            .registers
-            .iter()
-            .zip(all)
-            .for_each(|(to, from)| to.store(from, Relaxed));
+        self.slot().registers.iter().zip(all).for_each(|(to, from)| to.store(from, Relaxed));
     }
 
     fn save(&self, registers: &mut Registers) {
         let mut all = [0u64; 20];
-        all.iter_mut()
-            .zip(&self.slot().registers)
-            .for_each(|(to, from)| *to = from.load(Relaxed));
+        all.iter_mut().zip(&self.slot().registers).for_each(|(to, from)| *to = from.load(Relaxed));
         *registers = zerocopy::transmute!(all);
     }
 
@@ -113,33 +102,14 @@ impl Context {
             EVENT_SYSCALL => Event::Syscall,
             EVENT_INTERRUPT => Event::Interrupted,
             EVENT_FAULT => {
-                let [signal, code, address, error, trap, cr2] =
-                    slot.fault.each_ref().map(|word| word.load(Relaxed));
+                let [signal, code, address, error, trap, cr2] = slot.fault.each_ref().map(|word| word.load(Relaxed));
                 let signal = match signal as i32 {
-                    signal @ (libc::SIGSEGV
-                    | libc::SIGBUS
-                    | libc::SIGFPE
-                    | libc::SIGILL
-                    | libc::SIGTRAP) => signal,
+                    signal @ (libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL | libc::SIGTRAP) => signal,
                     _ => libc::SIGILL,
                 };
-                Event::Fault(Fault {
-                    signal,
-                    code: code as i32,
-                    address,
-                    error,
-                    trap,
-                    cr2,
-                })
+                Event::Fault(Fault { signal, code: code as i32, address, error, trap, cr2 })
             }
-            _ => Event::Fault(Fault {
-                signal: libc::SIGILL,
-                code: 0,
-                address: 0,
-                error: 0,
-                trap: 0,
-                cr2: 0,
-            }),
+            _ => Event::Fault(Fault { signal: libc::SIGILL, code: 0, address: 0, error: 0, trap: 0, cr2: 0 }),
         }
     }
 
@@ -169,15 +139,9 @@ impl Context {
 
     fn make_batch(&mut self, batch: &[calls::Encoded<'_>]) -> Result<u64, Errno> {
         let slot = self.slot();
-        batch
-            .iter()
-            .enumerate()
-            .for_each(|(index, operation)| operation.store(slot, index));
+        batch.iter().enumerate().for_each(|(index, operation)| operation.store(slot, index));
         slot.count.store(batch.len() as u32, Relaxed);
-        let files: Vec<BorrowedFd<'_>> = batch
-            .iter()
-            .filter_map(|operation| operation.file)
-            .collect();
+        let files: Vec<BorrowedFd<'_>> = batch.iter().filter_map(|operation| operation.file).collect();
         if files.is_empty() {
             return self.command(COMMAND_CALLS);
         }
@@ -196,8 +160,7 @@ impl Context {
             send_files(&self.process().socket, &cradle.files())?;
             self.command(COMMAND_FORK)?
         };
-        let (process, seat) =
-            cradle.adopt(i32::try_from(pid).map_err(|_| Errno::AGAIN)?, &self.family)?;
+        let (process, seat) = cradle.adopt(i32::try_from(pid).map_err(|_| Errno::AGAIN)?, &self.family)?;
         Ok(Context::new(process, seat, self.family.clone()))
     }
 
@@ -209,19 +172,13 @@ impl Context {
         // Until the thread says otherwise, and so that nobody takes the slot.
         slot.thread.store(u32::MAX, SeqCst);
         self.slot().operand.store(seat.index, Relaxed);
-        let started = self
-            .command(COMMAND_THREAD)
-            .and_then(|_| seat.wait(process, slot));
+        let started = self.command(COMMAND_THREAD).and_then(|_| seat.wait(process, slot));
         if let Err(errno) = started {
             process.return_seat(&seat);
             return Err(errno);
         }
         seat.thread.store(slot.thread.load(Relaxed) as i32, Relaxed);
-        Ok(Context {
-            space: self.space.clone(),
-            seat,
-            family: self.family.clone(),
-        })
+        Ok(Context { space: self.space.clone(), seat, family: self.family.clone() })
     }
 
     /// Ends the host thread, or the process with the last one.
@@ -243,11 +200,7 @@ impl Context {
         let mut area = vec![0; shape.size];
         memory::read_any(self.process(), address, &mut area)?;
         // It may have changed meanwhile.
-        if extended::shape(&area) == Some(shape) {
-            Ok(area)
-        } else {
-            Err(Errno::INVAL)
-        }
+        if extended::shape(&area) == Some(shape) { Ok(area) } else { Err(Errno::INVAL) }
     }
 
     pub(super) fn write_extended(&mut self, area: &[u8]) -> Result<(), Errno> {

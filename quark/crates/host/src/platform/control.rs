@@ -24,10 +24,7 @@ unsafe impl Sync for Control {}
 impl Control {
     /// A new control file, and its mapping.
     pub(super) fn create() -> Result<(Control, OwnedFd), Errno> {
-        let file = memfd_create(
-            "quark-control",
-            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-        )?;
+        let file = memfd_create("quark-control", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&file, BYTES)?;
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         // SAFETY: the host chooses where; nothing else is there.
@@ -48,12 +45,7 @@ impl Control {
     /// Slot `index`, which is the last one if there are fewer.
     pub(super) fn slot(&self, index: u64) -> &Slot {
         // SAFETY: within the mapping, which lives as long as the borrow; made of atomic integers, for which all bits are values.
-        unsafe {
-            self.base
-                .add((index.min(SLOTS - 1) * SLOT_BYTES) as usize)
-                .cast::<Slot>()
-                .as_ref()
-        }
+        unsafe { self.base.add((index.min(SLOTS - 1) * SLOT_BYTES) as usize).cast::<Slot>().as_ref() }
     }
 
     /// Copies `bytes` into the window of slot `index`, at `offset`.
@@ -61,19 +53,10 @@ impl Control {
     /// # Panics
     /// If they don't fit.
     pub(super) fn fill_window(&self, index: u64, offset: u64, bytes: &[u8]) {
-        assert!(
-            offset + bytes.len() as u64 <= super::shared::WINDOW_BYTES,
-            "a window must hold what is copied there"
-        );
+        assert!(offset + bytes.len() as u64 <= super::shared::WINDOW_BYTES, "a window must hold what is copied there");
         let at = index.min(SLOTS - 1) * SLOT_BYTES + super::shared::WINDOW + offset;
         // SAFETY: within the mapping. The stub may write there meanwhile, so no reference is made.
-        unsafe {
-            std::ptr::copy_nonoverlapping(
-                bytes.as_ptr(),
-                self.base.add(at as usize).as_ptr(),
-                bytes.len(),
-            )
-        };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.add(at as usize).as_ptr(), bytes.len()) };
     }
 }
 

@@ -32,15 +32,11 @@ pub(super) struct Shape {
 pub(super) const SHAPE_BYTES: usize = LEGACY;
 
 fn u32_at(area: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(
-        area.get(offset..offset + 4)?.try_into().ok()?,
-    ))
+    Some(u32::from_le_bytes(area.get(offset..offset + 4)?.try_into().ok()?))
 }
 
 fn u64_at(area: &[u8], offset: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(
-        area.get(offset..offset + 8)?.try_into().ok()?,
-    ))
+    Some(u64::from_le_bytes(area.get(offset..offset + 8)?.try_into().ok()?))
 }
 
 /// The shape of the area that starts with `area`, if it is one.
@@ -48,15 +44,8 @@ pub(super) fn shape(area: &[u8]) -> Option<Shape> {
     let size = u32_at(area, EXTENDED_SIZE)? as usize;
     let state = u32_at(area, STATE_SIZE)? as usize;
     let mask = u32_at(area, MXCSR_MASK)?;
-    let valid = u32_at(area, MAGIC1_AT)? == MAGIC1
-        && size <= AREA_MAX
-        && state >= LEGACY + HEADER
-        && state + 4 <= size;
-    valid.then_some(Shape {
-        size,
-        features: u64_at(area, FEATURES)?,
-        mxcsr_mask: if mask == 0 { 0xffbf } else { mask },
-    })
+    let valid = u32_at(area, MAGIC1_AT)? == MAGIC1 && size <= AREA_MAX && state >= LEGACY + HEADER && state + 4 <= size;
+    valid.then_some(Shape { size, features: u64_at(area, FEATURES)?, mxcsr_mask: if mask == 0 { 0xffbf } else { mask } })
 }
 
 /// The area for the host to restore: `area` with the host's own bytes of `current`, EINVAL if it would refuse.
@@ -70,21 +59,12 @@ pub(super) fn restorable(area: &[u8], current: &[u8]) -> Result<Vec<u8>, Errno> 
     let state = u32_at(area, STATE_SIZE).ok_or(Errno::INVAL)? as usize;
     let present = u64_at(area, LEGACY).ok_or(Errno::INVAL)?;
     let rest = area.get(LEGACY + 8..LEGACY + HEADER).ok_or(Errno::INVAL)?;
-    let whole =
-        area.len() == host.size && given.size == host.size && u32_at(area, state) == Some(MAGIC2);
-    if !whole
-        || mxcsr & !host.mxcsr_mask != 0
-        || present & !host.features != 0
-        || rest.iter().any(|byte| *byte != 0)
-    {
+    let whole = area.len() == host.size && given.size == host.size && u32_at(area, state) == Some(MAGIC2);
+    if !whole || mxcsr & !host.mxcsr_mask != 0 || present & !host.features != 0 || rest.iter().any(|byte| *byte != 0) {
         return Err(Errno::INVAL);
     }
     let mut area = area.to_vec();
-    area.get_mut(MAGIC1_AT..LEGACY)
-        .zip(current.get(MAGIC1_AT..LEGACY))
-        .ok_or(Errno::INVAL)?
-        .0
-        .copy_from_slice(&current[MAGIC1_AT..LEGACY]);
+    area.get_mut(MAGIC1_AT..LEGACY).zip(current.get(MAGIC1_AT..LEGACY)).ok_or(Errno::INVAL)?.0.copy_from_slice(&current[MAGIC1_AT..LEGACY]);
     Ok(area)
 }
 
@@ -92,9 +72,7 @@ pub(super) fn restorable(area: &[u8], current: &[u8]) -> Result<Vec<u8>, Errno> 
 fn initial(current: &[u8]) -> Vec<u8> {
     let mut area = current.to_vec();
     for (offset, byte) in area.iter_mut().enumerate() {
-        let host = (MXCSR_MASK..MXCSR_MASK + 4).contains(&offset)
-            || (MAGIC1_AT..LEGACY).contains(&offset)
-            || offset >= current.len() - 4;
+        let host = (MXCSR_MASK..MXCSR_MASK + 4).contains(&offset) || (MAGIC1_AT..LEGACY).contains(&offset) || offset >= current.len() - 4;
         if !host {
             *byte = 0;
         }

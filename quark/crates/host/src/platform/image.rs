@@ -25,29 +25,21 @@ pub(super) fn text() -> Range<u64> {
 
 /// The little-endian number of `size` bytes at `offset` of the program.
 fn word(offset: usize, size: usize) -> u64 {
-    IMAGE[offset..offset + size]
-        .iter()
-        .rev()
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    IMAGE[offset..offset + size].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// A file that can be executed, closed on exec.
 pub(super) fn file() -> Result<OwnedFd, Errno> {
     const MFD_EXEC: u32 = 0x10;
     let name = "quark-stub";
-    let executable =
-        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::from_bits_retain(MFD_EXEC);
+    let executable = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::from_bits_retain(MFD_EXEC);
     // Hosts before Linux 6.3 don't know the flag, and need none.
-    let file = memfd_create(name, executable)
-        .or_else(|_| memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING))?;
+    let file = memfd_create(name, executable).or_else(|_| memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING))?;
     let mut rest = IMAGE;
     while !rest.is_empty() {
         rest = &rest[rustix::io::write(&file, rest)?..];
     }
-    let seals = rustix::fs::SealFlags::WRITE
-        | rustix::fs::SealFlags::GROW
-        | rustix::fs::SealFlags::SHRINK
-        | rustix::fs::SealFlags::SEAL;
+    let seals = rustix::fs::SealFlags::WRITE | rustix::fs::SealFlags::GROW | rustix::fs::SealFlags::SHRINK | rustix::fs::SealFlags::SEAL;
     rustix::fs::fcntl_add_seals(&file, seals)?;
     Ok(file)
 }

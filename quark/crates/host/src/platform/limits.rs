@@ -16,8 +16,7 @@ pub(crate) const MAP_FLAGS: i32 = libc::MAP_SHARED
     | libc::MAP_EXECUTABLE;
 
 /// `mremap(2)`: all that there are.
-pub(crate) const REMAP_FLAGS: i32 =
-    libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+pub(crate) const REMAP_FLAGS: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
 
 /// `madvise(2)`: what concerns the guest's own memory only. Not MADV_MERGEABLE, by which neighbours could be watched, nor what breaks memory.
 pub(crate) const ADVICE: &[i32] = &[

@@ -30,14 +30,8 @@ pub(super) fn read_any(process: &Process, address: u64, to: &mut [u8]) -> Result
         return Ok(());
     }
     let _held = process.hold_pid().map_err(|_| Errno::FAULT)?;
-    let local = libc::iovec {
-        iov_base: to.as_mut_ptr().cast(),
-        iov_len: to.len(),
-    };
-    let remote = libc::iovec {
-        iov_base: address as *mut libc::c_void,
-        iov_len: to.len(),
-    };
+    let local = libc::iovec { iov_base: to.as_mut_ptr().cast(), iov_len: to.len() };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: to.len() };
     // SAFETY: writes to `to` only.
     let copied = unsafe { libc::process_vm_readv(process.pid, &local, 1, &remote, 1, 0) };
     complete(copied, to.len())
@@ -49,23 +43,13 @@ pub(super) fn write_any(process: &Process, address: u64, from: &[u8]) -> Result<
         return Ok(());
     }
     let _held = process.hold_pid().map_err(|_| Errno::FAULT)?;
-    let local = libc::iovec {
-        iov_base: from.as_ptr().cast_mut().cast(),
-        iov_len: from.len(),
-    };
-    let remote = libc::iovec {
-        iov_base: address as *mut libc::c_void,
-        iov_len: from.len(),
-    };
+    let local = libc::iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: from.len() };
+    let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: from.len() };
     // SAFETY: reads `from` only; writes to another process.
     let copied = unsafe { libc::process_vm_writev(process.pid, &local, 1, &remote, 1, 0) };
     complete(copied, from.len())
 }
 
 fn complete(copied: isize, wanted: usize) -> Result<(), Errno> {
-    if copied == wanted as isize {
-        Ok(())
-    } else {
-        Err(Errno::FAULT)
-    }
+    if copied == wanted as isize { Ok(()) } else { Err(Errno::FAULT) }
 }

@@ -70,19 +70,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Process {
     /// A process whose first thread is on slot `first`.
-    pub(super) fn new(
-        pid: i32,
-        control: Control,
-        socket: OwnedFd,
-        first: u64,
-    ) -> (Arc<Process>, Arc<Seat>) {
+    pub(super) fn new(pid: i32, control: Control, socket: OwnedFd, first: u64) -> (Arc<Process>, Arc<Seat>) {
         let seat = Arc::new(Seat::new(first, pid));
-        let seats = Seats {
-            taken: vec![seat.clone()],
-            left: Vec::new(),
-            next: 0,
-            first,
-        };
+        let seats = Seats { taken: vec![seat.clone()], left: Vec::new(), next: 0, first };
         let process = Process {
             pid,
             control,
@@ -121,14 +111,7 @@ impl Process {
     pub(super) fn signal(&self, seat: &Seat) {
         if let Ok(_held) = self.hold_pid() {
             // SAFETY: a host call without pointers.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_tgkill,
-                    self.pid,
-                    seat.thread.load(Relaxed),
-                    super::shared::INTERRUPT,
-                )
-            };
+            unsafe { libc::syscall(libc::SYS_tgkill, self.pid, seat.thread.load(Relaxed), super::shared::INTERRUPT) };
         }
     }
 
@@ -156,10 +139,7 @@ impl Process {
     /// A seat for another thread, EAGAIN if there are too many.
     pub(super) fn take_seat(&self) -> Result<Arc<Seat>, Errno> {
         let mut seats = lock(&self.seats);
-        let ended = seats
-            .left
-            .iter()
-            .position(|index| self.control.slot(*index).thread.load(SeqCst) == 0);
+        let ended = seats.left.iter().position(|index| self.control.slot(*index).thread.load(SeqCst) == 0);
         let index = match ended {
             Some(position) => seats.left.swap_remove(position),
             None => {

@@ -22,11 +22,7 @@ pub(super) struct Family {
 
 impl Family {
     /// Adds `process` if `verify` says so while no child can be reaped.
-    pub(super) fn register(
-        &self,
-        process: &Arc<Process>,
-        verify: impl FnOnce(&Process) -> bool,
-    ) -> bool {
+    pub(super) fn register(&self, process: &Arc<Process>, verify: impl FnOnce(&Process) -> bool) -> bool {
         let mut processes = lock(&self.processes);
         if processes.contains_key(&process.pid) || !verify(process) {
             return false;
@@ -50,16 +46,10 @@ impl Family {
 
 /// Starts the reaper, and the first stub process.
 pub(super) fn start(ended: Ended) -> Result<(Arc<Family>, First), Errno> {
-    let family = Arc::new(Family {
-        processes: Mutex::new(HashMap::new()),
-        ended,
-    });
+    let family = Arc::new(Family { processes: Mutex::new(HashMap::new()), ended });
     let (tell, told) = channel();
     let reaper = family.clone();
-    std::thread::Builder::new()
-        .name("reaper".into())
-        .spawn(move || run(&reaper, &tell))
-        .map_err(|_| Errno::AGAIN)?;
+    std::thread::Builder::new().name("reaper".into()).spawn(move || run(&reaper, &tell)).map_err(|_| Errno::AGAIN)?;
     let pid_and_cradle = told.recv().map_err(|_| Errno::IO)?;
     let (pid, cradle) = pid_and_cradle?;
     let first = cradle.adopt(pid, &family)?;
@@ -89,17 +79,8 @@ fn wait() -> Option<StubExit> {
         // SAFETY: writes to `info`.
         if unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) } == 0 {
             // SAFETY: the call succeeded.
-            let (info, pid, status) = unsafe {
-                (
-                    info.assume_init(),
-                    info.assume_init().si_pid(),
-                    info.assume_init().si_status(),
-                )
-            };
-            return Some(StubExit {
-                pid,
-                status: wait_status(info.si_code, status),
-            });
+            let (info, pid, status) = unsafe { (info.assume_init(), info.assume_init().si_pid(), info.assume_init().si_status()) };
+            return Some(StubExit { pid, status: wait_status(info.si_code, status) });
         }
         if last_error() != Errno::INTR {
             return None;

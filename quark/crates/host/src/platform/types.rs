@@ -5,9 +5,7 @@ use std::os::fd::BorrowedFd;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The general registers of a guest thread, x86-64. The order is that of `struct user_regs_struct`'s names, not its layout.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 #[allow(missing_docs)]
 pub struct Registers {

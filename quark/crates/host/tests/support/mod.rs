@@ -20,12 +20,7 @@ macro_rules! guest_code {
             static $end: u8;
         }
         // SAFETY: both are labels in one block of assembly.
-        unsafe {
-            std::slice::from_raw_parts(
-                &raw const $name,
-                (&raw const $end).offset_from(&raw const $name) as usize,
-            )
-        }
+        unsafe { std::slice::from_raw_parts(&raw const $name, (&raw const $end).offset_from(&raw const $name) as usize) }
     }};
 }
 
@@ -44,8 +39,7 @@ impl World {
     pub fn start() -> World {
         let ended = Arc::new(Mutex::new(Vec::new()));
         let seen = ended.clone();
-        let platform =
-            Platform::start(Box::new(move |exit| seen.lock().unwrap().push(exit))).unwrap();
+        let platform = Platform::start(Box::new(move |exit| seen.lock().unwrap().push(exit))).unwrap();
         World { platform, ended }
     }
 
@@ -65,17 +59,8 @@ impl World {
                 anonymous(DATA, DATA_BYTES),
             ])
             .unwrap();
-        let registers = Registers {
-            rip: CODE,
-            rsp: STACK_TOP,
-            eflags: 0x202,
-            ..Registers::default()
-        };
-        Guest {
-            space,
-            context,
-            registers,
-        }
+        let registers = Registers { rip: CODE, rsp: STACK_TOP, eflags: 0x202, ..Registers::default() };
+        Guest { space, context, registers }
     }
 
     /// Waits until `count` stubs have ended.

@@ -152,11 +152,7 @@ impl Layout {
     fn place(&self, map: &mut Map, plan: &Plan, preferred: Option<u64>) -> Result<u64> {
         let (start, end) = plan.span()?;
         let length = end - start;
-        let at = if plan.movable {
-            self.find(map, plan.alignment, (start, length), preferred)?
-        } else {
-            start
-        };
+        let at = if plan.movable { self.find(map, plan.alignment, (start, length), preferred)? } else { start };
         let stop = at.checked_add(length).filter(|stop| *stop <= map.end()).ok_or(Errno::NOMEM)?;
         if at < map.lowest() {
             return Err(Errno::PERM);

@@ -3,6 +3,15 @@
 //! `load` does what of execve is about memory; what is about the process (other threads, descriptors, signals, the parent of a vfork)
 //! is its caller's, after `load` has succeeded: until then nothing of the old program has changed.
 
+mod calls;
+pub mod elf;
+pub mod layout;
+mod load;
+mod open;
+mod privilege;
+pub mod script;
+mod stack;
+
 use std::sync::Arc;
 
 use quark_host::platform::{Context, Platform, Registers};
@@ -10,7 +19,10 @@ use quark_host::platform::{Context, Platform, Registers};
 use crate::memory::Memory;
 use crate::task::{Credentials, Limit};
 use crate::vfs::open::{FsContext, OpenFile};
-use crate::{Errno, Result};
+
+pub use calls::{read_execve, read_execveat};
+pub use load::load;
+pub use open::{open_place, open_program};
 
 /// A program to load.
 pub struct Request<'a> {
@@ -24,7 +36,7 @@ pub struct Request<'a> {
     pub limits: &'a [Limit; 16],
     /// As of `personality(2)`.
     pub personality: u32,
-    /// The program, opened by [`crate::vfs::open::open_program`].
+    /// The program, opened by [`open_program`].
     pub program: Arc<OpenFile>,
     /// What it was called by: AT_EXECFN, and a script's last argument; `/dev/fd/N` or `/dev/fd/N/PATH` for `execveat`.
     pub filename: Vec<u8>,
@@ -50,10 +62,4 @@ pub struct Loaded {
     pub name: Vec<u8>,
     /// AT_SECURE: it gained privileges. Not dumpable, no parent death signal.
     pub secure: bool,
-}
-
-/// Loads a program. ENOEXEC for what is none, E2BIG, EACCES, ENOENT (no interpreter), ELIBBAD, ELOOP, ENOMEM, ETXTBSY.
-pub fn load(request: Request<'_>) -> Result<Loaded> {
-    let _ = request;
-    Err(Errno::NOSYS)
 }

@@ -125,7 +125,18 @@ mod tests {
     const ALL: u64 = (1 << 41) - 1;
 
     fn user(id: u32) -> Credentials {
-        Credentials { uid: id, euid: id, suid: id, fsuid: id, gid: id, egid: id, sgid: id, fsgid: id, bounding: 0xff, ..Credentials::default() }
+        Credentials {
+            uid: id,
+            euid: id,
+            suid: id,
+            fsuid: id,
+            gid: id,
+            egid: id,
+            sgid: id,
+            fsgid: id,
+            bounding: 0xff,
+            ..Credentials::default()
+        }
     }
 
     fn after(old: &Credentials, file: FileOwner) -> (Credentials, bool) {

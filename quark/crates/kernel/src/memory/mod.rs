@@ -10,6 +10,7 @@ mod calls;
 mod change;
 mod grow;
 mod host;
+mod install;
 pub mod map;
 mod place;
 mod remap;
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use quark_host::platform::{AddressSpace, Context, Layout};
 
 pub use allowance::Allowance;
-pub use area::{Area, Backing, Flags, Object, ObjectKind, PAGE, Protection};
+pub use area::{Area, Backing, Flags, GUARD, Object, ObjectKind, PAGE, Protection};
 pub use calls::CALLS;
 use map::Map;
 pub use place::{Fixed, MapRequest, Zone};
