@@ -113,6 +113,12 @@ pub trait File: Send + Sync + Any {
         b"anon_inode:[unknown]".to_vec()
     }
 
+    /// Opens it once more, by `/proc/self/fd/N` or `/dev/stdin`: `None` shares this one, ENXIO for what can't be opened so.
+    fn reopen(&self, flags: u32) -> Result<Option<Arc<dyn File>>> {
+        let _ = flags;
+        Ok(None)
+    }
+
     /// `F_SETFL` changed flags that the file may care about (O_NONBLOCK is handled outside).
     fn flags_changed(&self, flags: u32) {
         let _ = flags;

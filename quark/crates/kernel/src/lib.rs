@@ -8,6 +8,7 @@ pub mod call;
 pub mod dispatch;
 pub mod exec;
 pub mod file;
+pub mod fs;
 pub mod kernel;
 pub mod memory;
 pub mod pipe;

@@ -190,6 +190,15 @@ impl Dentry {
         Ok(dentry)
     }
 
+    /// A dentry of something without a name in this directory (O_TMPFILE).
+    pub fn unnamed(self: &Arc<Self>, inode: Arc<dyn Inode>) -> Result<Arc<Dentry>> {
+        let stat = inode.stat()?;
+        let name: Arc<[u8]> = format!("#{}", stat.inode).into_bytes().into();
+        let dentry = Dentry::new(Some(inode), stat.mode & kind::MASK, Some(self.clone()), name, self.cache.clone());
+        lock(&dentry.place).removed = true;
+        Ok(Arc::new(dentry))
+    }
+
     /// Its name is gone: removed, or the file system has another inode for it.
     pub fn forget(&self, child: &Arc<Dentry>) {
         let mut place = lock(&child.place);

@@ -155,6 +155,11 @@ pub trait Inode: Send + Sync + Any {
         Err(Errno::PERM)
     }
 
+    /// It (an inode of this file system that was renamed) is now `name` in `directory`.
+    fn moved(&self, directory: &Arc<dyn Inode>, name: &[u8]) {
+        let _ = (directory, name);
+    }
+
     /// What a symbolic link says.
     fn read_link(&self) -> Result<Vec<u8>> {
         Err(Errno::INVAL)
@@ -169,6 +174,11 @@ pub trait Inode: Send + Sync + Any {
     fn open(self: Arc<Self>, flags: u32, credentials: &Credentials) -> Result<Arc<dyn File>> {
         let _ = (flags, credentials);
         Err(Errno::NXIO)
+    }
+
+    /// Whether `open` above is to be used although it is a FIFO or device: what is open already, behind a magic link.
+    fn opens_itself(&self) -> bool {
+        false
     }
 
     /// An extended attribute; ENODATA, ENOTSUP.
