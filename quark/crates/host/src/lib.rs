@@ -4,4 +4,5 @@
 pub mod files;
 pub mod filter;
 pub mod platform;
+pub mod socket;
 pub mod time;

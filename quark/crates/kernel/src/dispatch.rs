@@ -17,8 +17,7 @@ const MODULES: &[Calls] = &[
     crate::poll::POLL_CALLS,
     crate::poll::SELECT_CALLS,
     crate::time::clock::CALLS,
-    crate::time::sleep::CALLS,
-];
+    crate::time::sleep::CALLS, crate::net::CALLS];
 
 /// One more than the highest number that Linux has given so far, with room.
 const NUMBERS: usize = 512;

@@ -1,0 +1,20 @@
+//! Sockets. Internet sockets are the host's, in the pod's network namespace; unix sockets are ours; of netlink, what tells the addresses.
+
+mod calls;
+mod host;
+mod interfaces;
+pub mod message;
+mod node;
+mod options;
+mod route;
+pub mod socket;
+mod transfer;
+pub mod unix;
+
+use std::sync::{Arc, LazyLock};
+
+pub use calls::CALLS;
+use unix::Names;
+
+/// The names of the pod's unix sockets: a kernel process is one pod.
+static NAMES: LazyLock<Arc<Names>> = LazyLock::new(Arc::default);
