@@ -88,7 +88,8 @@ fn watch(reactor: &Reactor) {
             continue;
         }
         for event in &events {
-            let (key, flags) = (event.data.u64(), event.flags.bits());
+            let (data, flags) = (event.data, event.flags);
+            let (key, flags) = (data.u64(), flags.bits());
             let queue = lock(&reactor.queues).get(&key).and_then(Weak::upgrade);
             if let Some(queue) = queue {
                 queue.notify(Events::from_bits_truncate(flags));

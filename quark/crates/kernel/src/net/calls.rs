@@ -160,12 +160,15 @@ fn socketpair(call: &mut Call<'_>) -> Result<u64> {
         _ => return Err(Errno::AFNOSUPPORT),
     }
     let (one, two) = UnixSocket::pair(unix_kind(kind, call.int(2))?, &NAMES, node::sender(call.task));
+    let files = call.task.files();
     let one = install(call, one, call.int(1))?;
-    let two = install(call, two, call.int(1)).inspect_err(|_| drop(call.task.files().close(one)))?;
+    let two = install(call, two, call.int(1)).inspect_err(|_| {
+        let _ = files.close(one);
+    })?;
     let address = call.arg(3);
     call.write_value(address, &[one, two]).inspect_err(|_| {
-        let _ = call.task.files().close(one);
-        let _ = call.task.files().close(two);
+        let _ = files.close(one);
+        let _ = files.close(two);
     })?;
     Ok(0)
 }
@@ -190,7 +193,10 @@ fn accept(call: &mut Call<'_>, flags: i32) -> Result<u64> {
     let opened = Opened::find(call, call.int(0))?;
     let (endpoint, peer) = opened.wait(call, Events::IN, 0, |_| opened.endpoint()?.accept())?;
     let fd = install(call, endpoint, flags)?;
-    write_address(call, call.arg(1), call.arg(2), &peer).inspect_err(|_| drop(call.task.files().close(fd)))?;
+    let files = call.task.files();
+    write_address(call, call.arg(1), call.arg(2), &peer).inspect_err(|_| {
+        let _ = files.close(fd);
+    })?;
     Ok(fd as u64)
 }
 

@@ -144,7 +144,6 @@ impl Endpoint for HostSocket {
         match u64::from(request) {
             libc::FIONREAD => call.write_value(argument, &host::queued(self.socket.as_fd(), false)?)?,
             libc::TIOCOUTQ => call.write_value(argument, &host::queued(self.socket.as_fd(), true)?)?,
-            libc::SIOCATMARK => return Err(Errno::NOTTY),
             libc::SIOCGIFCONF => super::interfaces::list(call, argument)?,
             _ => {
                 let mut asked: [u8; 40] = call.read_value(argument)?;

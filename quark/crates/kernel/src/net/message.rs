@@ -71,7 +71,7 @@ fn aligned(length: usize) -> usize {
 
 /// Descriptors of an SCM_RIGHTS message; EINVAL for half a one or more than 253.
 pub fn descriptors(data: &[u8]) -> Result<Vec<i32>> {
-    if data.len() % 4 != 0 || data.len() / 4 > 253 {
+    if !data.len().is_multiple_of(4) || data.len() / 4 > 253 {
         return Err(Errno::INVAL);
     }
     Ok(data.chunks_exact(4).filter_map(|piece| piece.try_into().ok().map(i32::from_ne_bytes)).collect())

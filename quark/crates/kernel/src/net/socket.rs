@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::message::Ancillary;
+use crate::Result;
 use crate::call::Call;
 use crate::file::File;
 use crate::task::{Task, lock};
 use crate::vfs::inode::Stat;
 use crate::wait::{Events, WaitQueue};
-use crate::{Errno, Result};
 
 /// What to send.
 #[derive(Default)]
