@@ -3,6 +3,7 @@
 
 pub mod files;
 pub mod filter;
+pub mod landlock;
 pub mod platform;
 pub mod socket;
 pub mod time;
