@@ -1,7 +1,7 @@
 //! What a descriptor refers to.
 
 use std::any::Any;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use crate::call::Call;
@@ -53,6 +53,12 @@ pub trait File: Send + Sync + Any {
 
     /// Who waits for it. `None`: it is always ready (and epoll refuses it with EPERM).
     fn queue(&self) -> Option<&WaitQueue> {
+        None
+    }
+
+    /// The host's descriptor that is ready exactly when this is, if there is one: who waits for this file alone waits on that
+    /// ([`crate::task::Task::block_on_file`]), which saves the way through the reactor's thread.
+    fn host(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 

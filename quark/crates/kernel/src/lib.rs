@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod exec;
 pub mod file;
 pub mod fs;
+pub mod host_stream;
 pub mod kernel;
 pub mod memory;
 pub mod net;

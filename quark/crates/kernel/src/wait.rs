@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bitflags::bitflags;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use rustix::thread::futex;
 use rustix::time::Timespec;
 
@@ -162,10 +164,12 @@ impl Drop for Registration<'_> {
     }
 }
 
-/// What one kernel half sleeps on: one futex word. A wake that comes before the sleep ends it at once.
+/// What one kernel half sleeps on: one futex word, or a descriptor of the host and an eventfd beside it. A wake that comes before the sleep ends it at once.
 #[derive(Default)]
 pub struct Parker {
     state: AtomicU32,
+    /// An eventfd, made when it first sleeps on a descriptor of the host.
+    bell: OnceLock<OwnedFd>,
 }
 
 /// Nobody sleeps, no wake is kept.
@@ -174,11 +178,13 @@ const IDLE: u32 = 0;
 const WOKEN: u32 = 1;
 /// The owner sleeps.
 const ASLEEP: u32 = 2;
+/// The owner sleeps in `ppoll`.
+const ASLEEP_ON_FD: u32 = 3;
 
 impl Parker {
     /// A parker that nobody has woken.
     pub const fn new() -> Parker {
-        Parker { state: AtomicU32::new(IDLE) }
+        Parker { state: AtomicU32::new(IDLE), bell: OnceLock::new() }
     }
 
     /// Sleeps until somebody wakes it or the deadline passes; false for the deadline. May return early for an old wake: callers check and sleep again.
@@ -194,6 +200,34 @@ impl Parker {
     pub fn park_until_realtime(&self, at: Duration) -> bool {
         let flags = futex::Flags::PRIVATE | futex::Flags::CLOCK_REALTIME;
         self.sleep(|state| futex::wait_bitset(state, flags, ASLEEP, Some(&timespec(at)), NonZeroU32::MAX))
+    }
+
+    /// Like [`Parker::park`], but also ends when a descriptor of the host is ready for `interest` or has failed. EMFILE and ENOMEM if the host
+    /// gives us no eventfd.
+    pub fn park_on(&self, fd: BorrowedFd<'_>, interest: Events, deadline: Option<Instant>) -> Result<bool> {
+        let bell = self.bell()?;
+        if self.state.swap(ASLEEP_ON_FD, Ordering::AcqRel) == WOKEN {
+            self.state.store(IDLE, Ordering::Release);
+            return Ok(true);
+        }
+        let asked = PollFlags::from_bits_truncate(interest.bits() as u16);
+        let mut polled = [PollFd::from_borrowed_fd(fd, asked), PollFd::new(bell, PollFlags::IN)];
+        let left = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
+        let ready = rustix::event::poll(&mut polled, left.as_ref());
+        let woken = self.state.swap(IDLE, Ordering::AcqRel) == WOKEN;
+        if polled.iter().skip(1).any(|polled| !polled.revents().is_empty()) {
+            let _ = rustix::io::read(bell, &mut [0; 8][..]);
+        }
+        // A signal of the host's (nobody sends us any) is an early return.
+        Ok(woken || ready != Ok(0))
+    }
+
+    fn bell(&self) -> Result<&OwnedFd> {
+        if let Some(bell) = self.bell.get() {
+            return Ok(bell);
+        }
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(self.bell.get_or_init(|| bell))
     }
 
     fn sleep(&self, wait: impl Fn(&AtomicU32) -> Result<()>) -> bool {
@@ -215,11 +249,18 @@ impl Parker {
 
     /// Ends the sleep, or the next one. True if somebody slept.
     pub fn wake(&self) -> bool {
-        let slept = self.state.swap(WOKEN, Ordering::AcqRel) == ASLEEP;
-        if slept {
-            let _ = futex::wake(&self.state, futex::Flags::PRIVATE, 1);
+        match self.state.swap(WOKEN, Ordering::AcqRel) {
+            ASLEEP => {
+                let _ = futex::wake(&self.state, futex::Flags::PRIVATE, 1);
+                true
+            }
+            ASLEEP_ON_FD => {
+                // It is there, and it has room: it is emptied before each sleep.
+                let _ = self.bell.get().map(|bell| rustix::io::write(bell, &1u64.to_ne_bytes()));
+                true
+            }
+            _ => false,
         }
-        slept
     }
 }
 
@@ -237,6 +278,7 @@ pub fn timespec(duration: Duration) -> Timespec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
     use std::sync::atomic::AtomicBool;
     use std::thread;
 
@@ -309,6 +351,27 @@ mod tests {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         assert!(!parker.park_until_realtime(now + Duration::from_millis(5)));
         assert!(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap() >= now + Duration::from_millis(5));
+    }
+
+    #[test]
+    fn a_sleep_on_a_descriptor_ends_by_it_by_a_wake_or_by_time() {
+        let parker = Arc::new(Parker::default());
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let soon = || Some(Instant::now() + Duration::from_millis(10));
+        assert_eq!(parker.park_on(reader.as_fd(), Events::IN, soon()), Ok(false));
+        parker.wake();
+        assert_eq!(parker.park_on(reader.as_fd(), Events::IN, None), Ok(true));
+        for _ in 0..100 {
+            let other = parker.clone();
+            let waker = thread::spawn(move || while !other.wake() {});
+            assert_eq!(parker.park_on(reader.as_fd(), Events::IN, None), Ok(true));
+            waker.join().unwrap();
+            // The waker may have left one more wake: it is taken by the next sleep.
+            parker.park(soon());
+        }
+        rustix::io::write(&writer, b"x").unwrap();
+        assert_eq!(parker.park_on(reader.as_fd(), Events::IN, None), Ok(true));
+        assert!(!parker.park(soon()));
     }
 
     /// Two threads hand a token to and fro through queues: one lost wake-up and the test hangs (and times out).

@@ -48,7 +48,7 @@ impl HostSocket {
     }
 
     fn from(socket: OwnedFd, kind: (i32, i32, i32)) -> Result<Arc<HostSocket>> {
-        Ok(Arc::new(HostSocket { socket: Watched::new(socket)?, kind, connecting: AtomicBool::new(false) }))
+        Ok(Arc::new(HostSocket { socket: Watched::new(socket), kind, connecting: AtomicBool::new(false) }))
     }
 }
 

@@ -15,6 +15,7 @@ use quark_host::platform::{Fault, Interrupter};
 
 use crate::Result;
 use crate::call::{Call, restart};
+use crate::file::File;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
 use crate::signal::TaskSignals;
@@ -239,6 +240,34 @@ impl Task {
         };
         queue.remove(key);
         answer
+    }
+
+    /// Waits like [`Task::block_on`] for a file: on the host's descriptor itself where the file is one, else on its queue. A file that is always
+    /// ready and still has nothing is asked once only.
+    pub fn block_on_file<T>(
+        &self,
+        file: &dyn File,
+        interest: Events,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut() -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(host) = file.host() else {
+            return match file.queue() {
+                Some(queue) => self.block_on(queue, interest, deadline, ready),
+                None => Ok(ready()),
+            };
+        };
+        loop {
+            if let Some(value) = ready() {
+                return Ok(Some(value));
+            }
+            if self.interrupted() {
+                return Err(restart::SYS);
+            }
+            if !self.parker.park_on(host, interest, deadline)? {
+                return Ok(ready());
+            }
+        }
     }
 
     /// Waits like [`Task::block_on`], but only the end of the thread ends it early: then `None`.
