@@ -10,6 +10,7 @@ pub mod exec;
 pub mod file;
 pub mod fs;
 pub mod host_stream;
+pub mod ipc;
 pub mod kernel;
 pub mod memory;
 pub mod net;
