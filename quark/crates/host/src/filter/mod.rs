@@ -3,6 +3,7 @@
 mod assemble;
 #[cfg(test)]
 mod interpret;
+pub mod kernel;
 mod stub;
 
 pub use assemble::{Condition, Instruction, Rule};
