@@ -22,6 +22,9 @@ pub(crate) fn live_behind(code: Code<'_>, behind: u64) -> bool {
     let mut registers = vec![Register::RCX, Register::R11];
     let mut at = behind;
     for _ in 0..STEPS {
+        if flags == 0 && registers.is_empty() {
+            return false;
+        }
         let instruction = code.decoder(at).decode();
         if instruction.is_invalid() {
             return true;
@@ -42,9 +45,6 @@ pub(crate) fn live_behind(code: Code<'_>, behind: u64) -> bool {
             flags &= !instruction.rflags_modified();
         }
         registers.retain(|register| !info.used_registers().iter().any(|used| replaces(used, *register)));
-        if flags == 0 && registers.is_empty() {
-            return false;
-        }
         match instruction.flow_control() {
             FlowControl::Next => at = instruction.next_ip(),
             FlowControl::UnconditionalBranch => match direct_target(&instruction) {

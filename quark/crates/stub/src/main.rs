@@ -12,6 +12,7 @@
 mod boot;
 mod commands;
 mod entry;
+mod fast;
 mod host;
 mod memory;
 mod shared;

@@ -7,6 +7,9 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 /// Guests map memory below this; the stub, its pages and stacks, the vDSO and its data are above.
 pub const GUEST_END: u64 = 0x7fff_0000_0000;
 
+/// Where patched system calls jump to: the first byte of the stub's text.
+pub const FAST_ENTRY: u64 = GUEST_END;
+
 /// Where a stub process maps its control file: [`SLOTS`] slots of [`SLOT_BYTES`].
 pub const CONTROL: u64 = 0x7fff_4000_0000;
 /// A [`Slot`] of one page, and the window.
@@ -47,6 +50,9 @@ pub const COMMAND_THREAD: u32 = 3;
 /// [`Slot::command`]: end the thread, or with an operand the process.
 pub const COMMAND_EXIT: u32 = 4;
 
+/// [`Slot::command`]: after [`EVENT_FAST`], go back with RAX; all other registers are as they were.
+pub const COMMAND_RETURN: u32 = 5;
+
 /// [`Slot::event`]: a new thread or process has come so far.
 pub const EVENT_START: u32 = 0;
 /// [`Slot::event`]: the guest called.
@@ -57,6 +63,9 @@ pub const EVENT_FAULT: u32 = 2;
 pub const EVENT_INTERRUPT: u32 = 3;
 /// [`Slot::event`]: a command other than [`COMMAND_RESUME`] is done.
 pub const EVENT_DONE: u32 = 4;
+
+/// [`Slot::event`]: the guest called by the fast entry, and has no signal frame.
+pub const EVENT_FAST: u32 = 5;
 
 /// [`Operation::kind`]: a host call.
 pub const OPERATION_CALL: u64 = 0;
@@ -104,6 +113,10 @@ pub struct Slot {
     pub operand: AtomicU64,
     /// Where the thread's XSAVE area is.
     pub extended: AtomicU64,
+    /// The top of the thread's signal stack.
+    pub stack: AtomicU64,
+    /// Whether [`INTERRUPT`] came while the kernel had the turn, after [`EVENT_FAST`].
+    pub interrupted: AtomicU32,
     /// By which the kernel knows a process that it has not seen before.
     pub nonce: [AtomicU64; 2],
     /// As `quark_host::platform::Registers`.

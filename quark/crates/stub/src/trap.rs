@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 
 use crate::boot::facts;
 use crate::entry::{frame_return, guarded_exchange_at, guarded_exchange_failed, in_text, trap};
+use crate::fast::{self, Progress};
 use crate::host::{self, number};
 use crate::shared::*;
 
@@ -17,7 +18,7 @@ pub struct SignalRegisters {
     r8: u64,
     r9: u64,
     r10: u64,
-    r11: u64,
+    pub r11: u64,
     r12: u64,
     r13: u64,
     r14: u64,
@@ -27,11 +28,11 @@ pub struct SignalRegisters {
     rbp: u64,
     rbx: u64,
     rdx: u64,
-    rax: u64,
-    rcx: u64,
-    rsp: u64,
-    rip: u64,
-    eflags: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rsp: u64,
+    pub rip: u64,
+    pub eflags: u64,
     segments: u64,
     error: u64,
     trap: u64,
@@ -46,7 +47,7 @@ pub struct SignalContext {
     link: u64,
     /// `ss_sp`, `ss_flags`, `ss_size`: what the host sets when the handler returns.
     pub stack: [u64; 3],
-    registers: SignalRegisters,
+    pub registers: SignalRegisters,
     /// Where the XSAVE area is.
     pub extended: u64,
 }
@@ -89,10 +90,20 @@ pub unsafe extern "C" fn on_signal(signal: i32, info: &SignalInfo, context: &mut
         return;
     }
     let slot = slot(slot_index(context.frame()));
-    if context.registers.rip == trap as *const () as u64 {
-        slot.event.store(EVENT_START, Relaxed);
-    } else {
-        tell(slot, signal, info, context);
+    match fast::progress(signal, slot, context) {
+        Progress::Waits => return,
+        Progress::Commanded => continue_serving(slot, context),
+        Progress::Called => {
+            slot.event.store(EVENT_SYSCALL, Relaxed);
+            save(slot, context);
+        }
+        Progress::Answered => {
+            load(slot, context);
+            slot.event.store(EVENT_INTERRUPT, Relaxed);
+            save(slot, context);
+        }
+        Progress::None if context.registers.rip == trap as *const () as u64 => slot.event.store(EVENT_START, Relaxed),
+        Progress::None => tell(slot, signal, info, context),
     }
     serve(slot, context)
 }
@@ -122,17 +133,7 @@ fn tell(slot: &Slot, signal: i32, info: &SignalInfo, context: &mut SignalContext
         tell_fault(slot, [SIGSEGV as u64, SI_KERNEL, 0, 0x80 << 3 | 2, 13, 0]);
     } else {
         let registers = &context.registers;
-        tell_fault(
-            slot,
-            [
-                signal as u64,
-                info.code as u64,
-                info.address,
-                registers.error,
-                registers.trap,
-                registers.cr2,
-            ],
-        );
+        tell_fault(slot, [signal as u64, info.code as u64, info.address, registers.error, registers.trap, registers.cr2]);
     }
     save(slot, context);
 }
@@ -147,9 +148,10 @@ fn tell_fault(slot: &Slot, fault: [u64; 6]) {
 fn save(slot: &Slot, context: &SignalContext) {
     let r = &context.registers;
     let (fs, gs) = bases();
+    let gs = if gs == own_gs(slot) { 0 } else { gs };
     let all = [
-        r.r15, r.r14, r.r13, r.r12, r.rbp, r.rbx, r.r11, r.r10, r.r9, r.r8, r.rax, r.rcx, r.rdx,
-        r.rsi, r.rdi, r.rip, r.eflags, r.rsp, fs, gs,
+        r.r15, r.r14, r.r13, r.r12, r.rbp, r.rbx, r.r11, r.r10, r.r9, r.r8, r.rax, r.rcx, r.rdx, r.rsi, r.rdi, r.rip, r.eflags, r.rsp, fs,
+        gs,
     ];
     for (to, from) in slot.registers.iter().zip(all) {
         to.store(from, Relaxed);
@@ -184,7 +186,17 @@ fn load(slot: &Slot, context: &mut SignalContext) {
     for (to, from) in all.into_iter().zip(&slot.registers) {
         *to = from.load(Relaxed);
     }
-    set_bases(fs, gs);
+    slot.stack.store(stack_top(context.frame()), Relaxed);
+    set_bases(fs, if gs == 0 { own_gs(slot) } else { gs });
+}
+
+/// What GS's base is while the guest has none: by that the fast entry finds the slot.
+fn own_gs(slot: &Slot) -> u64 {
+    if facts().fsgsbase { &raw const *slot as u64 } else { 0 }
+}
+
+fn stack_top(frame: u64) -> u64 {
+    STACKS + (slot_index(frame) + 1) * STACK_BYTES
 }
 
 /// The bases of FS and GS.
@@ -192,9 +204,7 @@ fn bases() -> (u64, u64) {
     let (mut fs, mut gs) = (0u64, 0u64);
     if facts().fsgsbase {
         // SAFETY: the host lets programs execute them.
-        unsafe {
-            asm!("rdfsbase {}", "rdgsbase {}", out(reg) fs, out(reg) gs, options(nomem, nostack, preserves_flags))
-        };
+        unsafe { asm!("rdfsbase {}", "rdgsbase {}", out(reg) fs, out(reg) gs, options(nomem, nostack, preserves_flags)) };
     } else {
         // ARCH_GET_FS, ARCH_GET_GS.
         host::call(number::ARCH_PRCTL, &[0x1003, &raw mut fs as u64]);
@@ -227,14 +237,22 @@ fn set_bases(fs: u64, gs: u64) {
 
 /// Hands over to the kernel and does what it says, until that is to go on with the guest.
 pub fn serve(slot: &'static Slot, context: &mut SignalContext) -> ! {
+    // Of a forked process this is another slot than at first.
+    slot.extended.store(context.extended, Relaxed);
+    hand_over(slot);
+    continue_serving(slot, context)
+}
+
+/// Like [`serve`], when the kernel has already said what to do.
+fn continue_serving(slot: &'static Slot, context: &mut SignalContext) -> ! {
+    slot.extended.store(context.extended, Relaxed);
     loop {
-        // Of a forked process this is another slot than at first.
-        slot.extended.store(context.extended, Relaxed);
-        hand_over(slot);
         match slot.command.load(Relaxed) {
-            COMMAND_RESUME => break,
+            COMMAND_RESUME | COMMAND_RETURN => break,
             command => crate::commands::execute(command, slot, context),
         }
+        slot.extended.store(context.extended, Relaxed);
+        hand_over(slot);
     }
     load(slot, context);
     // SAFETY: the frame is what the host's kernel made, or a copy.
@@ -271,8 +289,7 @@ pub extern "C" fn on_thread(context: &mut SignalContext) -> ! {
     let index = slot_index(context.frame());
     let slot = slot(index);
     host::use_stack(index);
-    slot.thread
-        .store(host::call(number::GETTID, &[]) as u32, Relaxed);
+    slot.thread.store(host::call(number::GETTID, &[]) as u32, Relaxed);
     slot.event.store(EVENT_START, Relaxed);
     serve(slot, context)
 }

@@ -1,5 +1,6 @@
 //! The signatures that the kernel uses. Bodies come from the platform's owner.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +8,7 @@ use rustix::io::Errno;
 
 use super::process::{Process, Seat, lock};
 use super::reaper::Family;
-use super::shared::GUEST_END;
+use super::shared::{FAST_ENTRY, GUEST_END};
 use super::{Event, HostCall, Registers, StubExit, memory, reaper};
 
 /// What the sandbox's stubs come from. One a kernel process. When it is dropped, no more come; those that are there go on.
@@ -27,6 +28,8 @@ pub struct Context {
     pub(super) space: Arc<AddressSpace>,
     pub(super) seat: Arc<Seat>,
     pub(super) family: Arc<Family>,
+    /// The registers of a system call that has come by the fast entry, while nothing else was asked of the thread since.
+    pub(super) fast: Cell<Option<Registers>>,
 }
 
 /// Stops a guest thread that runs, from any thread of the kernel process.
@@ -61,6 +64,14 @@ impl Platform {
     /// Where guests may map memory.
     pub fn layout(&self) -> Layout {
         Layout { lowest: 0x1_0000, end: GUEST_END, vdso: self.vdso, reserved: (GUEST_END, GUEST_END) }
+    }
+
+    /// Where a patched system call jumps to, with the address to return to in `rcx` and all else as at the `syscall` instruction but
+    /// `r11`, which is free. Nothing if the host's processor or kernel hasn't what it takes (FSGSBASE).
+    pub fn fast_entry(&self) -> Option<u64> {
+        const HWCAP2_FSGSBASE: usize = 2;
+        let (_, capabilities2) = rustix::param::linux_hwcap();
+        (capabilities2 & HWCAP2_FSGSBASE != 0).then_some(FAST_ENTRY)
     }
 
     /// An empty address space with one thread in it, from a few that are kept ready. The thread has stopped, as if at an event.

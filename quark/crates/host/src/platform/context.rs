@@ -1,5 +1,6 @@
 //! Guest threads: commands to their stubs, and events from them.
 
+use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -17,7 +18,7 @@ use super::{Event, Fault, HostCall, Registers, calls, extended, memory};
 impl Context {
     pub(super) fn new(process: Arc<Process>, seat: Arc<Seat>, family: Arc<Family>) -> Context {
         seat.thread.store(process.slot(&seat).thread.load(Relaxed) as i32, Relaxed);
-        Context { space: Arc::new(AddressSpace { process }), seat, family }
+        Context { space: Arc::new(AddressSpace { process }), seat, family, fast: Cell::new(None) }
     }
 
     fn process(&self) -> &Process {
@@ -44,6 +45,7 @@ impl Context {
 
     /// Has the stub execute `command`; what came of it, by its own word.
     fn command(&self, command: u32) -> Result<u64, Errno> {
+        self.fast.set(None);
         self.go(command);
         self.wait()?;
         let result = self.slot().result.load(Relaxed);
@@ -64,19 +66,25 @@ impl Context {
     }
 
     fn run_once(&mut self, registers: &mut Registers) -> Event {
+        let fast = self.fast.take();
         self.seat.running.store(true, SeqCst);
         if self.seat.interrupted.load(SeqCst) {
             self.seat.running.store(false, SeqCst);
+            self.fast.set(fast);
             return Event::Interrupted;
         }
         self.load(registers);
-        self.go(COMMAND_RESUME);
+        let answered = fast.is_some_and(|before| registers.only_answers(&before));
+        self.go(if answered { COMMAND_RETURN } else { COMMAND_RESUME });
         let waited = self.wait();
         self.seat.running.store(false, SeqCst);
         if waited.is_err() {
             return Event::Died;
         }
         self.save(registers);
+        if self.slot().event.load(Relaxed) == EVENT_FAST {
+            self.fast.set(Some(*registers));
+        }
         self.event()
     }
 
@@ -99,7 +107,7 @@ impl Context {
     fn event(&self) -> Event {
         let slot = self.slot();
         match slot.event.load(Relaxed) {
-            EVENT_SYSCALL => Event::Syscall,
+            EVENT_SYSCALL | EVENT_FAST => Event::Syscall,
             EVENT_INTERRUPT => Event::Interrupted,
             EVENT_FAULT => {
                 let [signal, code, address, error, trap, cr2] = slot.fault.each_ref().map(|word| word.load(Relaxed));
@@ -182,7 +190,7 @@ impl Context {
             return Err(errno);
         }
         seat.thread.store(slot.thread.load(Relaxed) as i32, Relaxed);
-        Ok(Context { space: self.space.clone(), seat, family: self.family.clone() })
+        Ok(Context { space: self.space.clone(), seat, family: self.family.clone(), fast: Cell::new(None) })
     }
 
     /// Ends the host thread, or the process with the last one.
@@ -196,7 +204,11 @@ impl Context {
         self.go(COMMAND_EXIT);
     }
 
-    pub(super) fn read_extended(&self) -> Result<Vec<u8>, Errno> {
+    pub(super) fn read_extended(&mut self) -> Result<Vec<u8>, Errno> {
+        if self.fast.get().is_some() {
+            // It is in the registers as yet: any command has the thread save it.
+            self.make_batch(&[])?;
+        }
         let address = self.slot().extended.load(Relaxed);
         let mut start = [0; extended::SHAPE_BYTES];
         memory::read_any(self.process(), address, &mut start)?;

@@ -31,6 +31,13 @@ pub struct Registers {
     pub gs_base: u64,
 }
 
+impl Registers {
+    /// Whether these differ from `before` by no more than a system call's result, and what the instruction itself clobbers.
+    pub(super) fn only_answers(&self, before: &Registers) -> bool {
+        *self == Registers { rax: self.rax, rcx: self.rcx, r11: self.r11, ..*before }
+    }
+}
+
 /// Why a guest thread stopped running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -1,0 +1,213 @@
+//! System calls that come by a jump from a patched site, not by a signal: docs/plans/quark.md, "Patched calls".
+//!
+//! All of it is assembly, so that the guest's vector registers stay where they are. The handler of signals knows by the address
+//! of the interrupted instruction how far a call has come: before the kernel has got the turn, the guest's registers are still in
+//! place, but for those that the slot has; from then on the slot has all of them.
+
+use core::arch::global_asm;
+use core::mem::offset_of;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use crate::shared::*;
+use crate::trap::SignalContext;
+
+unsafe extern "C" {
+    static fast_entry: u8;
+    static fast_saved: u8;
+    static fast_foreign: u8;
+    static fast_wait: u8;
+    static fast_resume: u8;
+    static fast_convert: u8;
+    static fast_end: u8;
+}
+
+// The guest's slots are told from other memory that GS may point to by the bits above these.
+const SLOTS_SHIFT: u32 = 30;
+const _: () = assert!(SLOTS * SLOT_BYTES == 1 << SLOTS_SHIFT && CONTROL.is_multiple_of(1 << SLOTS_SHIFT));
+
+const fn register(index: usize) -> usize {
+    offset_of!(Slot, registers) + 8 * index
+}
+
+global_asm!(
+    r#"
+    .section .text.fast, "ax"
+    .globl fast_entry, fast_saved, fast_foreign, fast_wait, fast_resume, fast_convert, fast_end
+fast_entry:
+    rdgsbase r11
+    ror r11, {slots_shift}
+    cmp r11d, {slots_high}
+    jne fast_foreign
+    rol r11, {slots_shift}
+    mov [r11 + {rax}], rax
+    mov [r11 + {rsp}], rsp
+fast_saved:
+    mov rsp, [r11 + {stack}]
+    pushfq
+    pop rax
+    mov [r11 + {eflags}], rax
+    mov [r11 + {r11}], rax
+    rdfsbase rax
+    mov [r11 + {fs}], rax
+    mov qword ptr [r11 + {gs}], 0
+    mov [r11 + {rdi}], rdi
+    mov [r11 + {rsi}], rsi
+    mov [r11 + {rdx}], rdx
+    mov [r11 + {r10}], r10
+    mov [r11 + {r8}], r8
+    mov [r11 + {r9}], r9
+    mov [r11 + {rcx}], rcx
+    mov [r11 + {rip}], rcx
+    mov [r11 + {rbx}], rbx
+    mov [r11 + {rbp}], rbp
+    mov [r11 + {r12}], r12
+    mov [r11 + {r13}], r13
+    mov [r11 + {r14}], r14
+    mov [r11 + {r15}], r15
+    mov dword ptr [r11 + {event}], {event_fast}
+    lock or dword ptr [r11 + {turn}], {turn_kernel}
+fast_wait:
+    mov r8, r11
+    cmp dword ptr [r8 + {kernel_sleeps}], 0
+    je 2f
+    mov eax, {futex}
+    lea rdi, [r8 + {turn}]
+    mov esi, 1
+    mov edx, 1
+    syscall
+2:  mov r9d, [r8 + {spins}]
+3:  cmp dword ptr [r8 + {turn}], {turn_kernel}
+    jne fast_resume
+    sub r9d, 1
+    jb 4f
+    pause
+    jmp 3b
+4:  mov eax, 1
+    xchg [r8 + {stub_sleeps}], eax
+5:  cmp dword ptr [r8 + {turn}], {turn_kernel}
+    jne 6f
+    mov eax, {futex}
+    lea rdi, [r8 + {turn}]
+    xor esi, esi
+    mov edx, {turn_kernel}
+    xor r10d, r10d
+    syscall
+    jmp 5b
+6:  mov dword ptr [r8 + {stub_sleeps}], 0
+fast_resume:
+    cmp dword ptr [r8 + {command}], {command_return}
+    jne fast_convert
+    cmp dword ptr [r8 + {interrupted}], 0
+    jne fast_convert
+    mov rax, [r8 + {rax}]
+    mov rcx, [r8 + {rip}]
+    mov r11, [r8 + {r11}]
+    mov rdi, [r8 + {rdi}]
+    mov rsi, [r8 + {rsi}]
+    mov rdx, [r8 + {rdx}]
+    mov r10, [r8 + {r10}]
+    mov r9, [r8 + {r9}]
+    mov rsp, [r8 + {rsp}]
+    mov r8, [r8 + {r8}]
+    jmp rcx
+fast_convert:
+    ud2
+fast_foreign:
+    ud2
+fast_end:
+    .text
+"#,
+    slots_shift = const SLOTS_SHIFT,
+    slots_high = const CONTROL >> SLOTS_SHIFT,
+    r15 = const register(0),
+    r14 = const register(1),
+    r13 = const register(2),
+    r12 = const register(3),
+    rbp = const register(4),
+    rbx = const register(5),
+    r11 = const register(6),
+    r10 = const register(7),
+    r9 = const register(8),
+    r8 = const register(9),
+    rax = const register(10),
+    rcx = const register(11),
+    rdx = const register(12),
+    rsi = const register(13),
+    rdi = const register(14),
+    rip = const register(15),
+    eflags = const register(16),
+    rsp = const register(17),
+    fs = const register(18),
+    gs = const register(19),
+    stack = const offset_of!(Slot, stack),
+    event = const offset_of!(Slot, event),
+    command = const offset_of!(Slot, command),
+    turn = const offset_of!(Slot, turn),
+    spins = const offset_of!(Slot, spins),
+    kernel_sleeps = const offset_of!(Slot, kernel_sleeps),
+    stub_sleeps = const offset_of!(Slot, stub_sleeps),
+    interrupted = const offset_of!(Slot, interrupted),
+    event_fast = const EVENT_FAST,
+    turn_kernel = const TURN_KERNEL,
+    command_return = const COMMAND_RETURN,
+    futex = const crate::host::number::FUTEX,
+);
+
+/// What a signal's handler has to do about a call that it has found on its way.
+pub enum Progress {
+    /// No such call.
+    None,
+    /// The registers are the guest's again, behind its `syscall`: it has trapped, as it were.
+    Called,
+    /// The kernel has the call; nothing.
+    Waits,
+    /// The kernel has answered: the guest's registers are in the slot, and it was interrupted there.
+    Answered,
+    /// The kernel has a command for this thread that takes a signal's frame.
+    Commanded,
+}
+
+/// How far the call has come that the signal has interrupted, if one.
+pub fn progress(signal: i32, slot: &Slot, context: &mut SignalContext) -> Progress {
+    const SIGILL: i32 = 4;
+    const SIGTRAP: i32 = 5;
+    let at = context.registers.rip;
+    let is = |label: *const u8| at == label as u64;
+    let before = |label: *const u8| at < label as u64;
+    if before(&raw const fast_entry) || !before(&raw const fast_end) {
+        return Progress::None;
+    }
+    let stopped = signal == INTERRUPT || signal == SIGTRAP;
+    if stopped && before(&raw const fast_wait) || signal == SIGILL && is(&raw const fast_foreign) {
+        let saved = !before(&raw const fast_saved) && before(&raw const fast_wait);
+        take_back(slot, context, saved);
+        return Progress::Called;
+    }
+    if signal == SIGILL && is(&raw const fast_convert) {
+        let interrupted = slot.interrupted.swap(0, Relaxed) != 0;
+        return if interrupted && runs_guest(slot) { Progress::Answered } else { Progress::Commanded };
+    }
+    if !stopped {
+        return Progress::None;
+    }
+    if before(&raw const fast_resume) && slot.turn.load(Acquire) == TURN_KERNEL {
+        slot.interrupted.store(1, Relaxed);
+        return Progress::Waits;
+    }
+    if runs_guest(slot) { Progress::Answered } else { Progress::Waits }
+}
+
+/// Whether the kernel's command is to go on with the guest.
+fn runs_guest(slot: &Slot) -> bool {
+    matches!(slot.command.load(Relaxed), COMMAND_RETURN | COMMAND_RESUME)
+}
+
+fn take_back(slot: &Slot, context: &mut SignalContext, saved: bool) {
+    let registers = &mut context.registers;
+    registers.rip = registers.rcx;
+    registers.r11 = registers.eflags;
+    if saved {
+        registers.rax = slot.registers[10].load(Relaxed);
+        registers.rsp = slot.registers[17].load(Relaxed);
+    }
+}
