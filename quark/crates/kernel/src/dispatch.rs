@@ -13,9 +13,13 @@ pub type Calls = &'static [(i64, Handler)];
 #[rustfmt::skip]
 const MODULES: &[Calls] = &[
     crate::memory::CALLS,
+    crate::futex::CALLS,
     crate::pipe::CALLS,
     crate::poll::POLL_CALLS,
     crate::poll::SELECT_CALLS,
+    crate::signal::calls::CALLS,
+    crate::system::CALLS,
+    crate::task::identity::CALLS,
     crate::time::clock::CALLS,
     crate::time::sleep::CALLS, crate::net::CALLS];
 

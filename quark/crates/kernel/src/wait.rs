@@ -247,6 +247,11 @@ impl Parker {
         }
     }
 
+    /// Whether its owner sleeps now.
+    pub fn asleep(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == ASLEEP
+    }
+
     /// Ends the sleep, or the next one. True if somebody slept.
     pub fn wake(&self) -> bool {
         match self.state.swap(WOKEN, Ordering::AcqRel) {

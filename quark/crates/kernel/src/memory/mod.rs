@@ -12,8 +12,6 @@ mod grow;
 mod host;
 mod install;
 pub mod map;
-mod memfd;
-mod peers;
 mod place;
 mod remap;
 pub mod shm;
@@ -125,6 +123,19 @@ impl Memory {
     /// How much is mapped.
     pub fn usage(&self) -> MemoryUsage {
         lock(&self.state).usage()
+    }
+
+    /// What a word at `address` is known by to all who map it: its object, and the offset in that. `None` for private memory, whose words
+    /// are known by their address only.
+    pub fn shared_place(&self, address: u64) -> Option<((u64, u64), u64)> {
+        let state = lock(&self.state);
+        let area = state.map.at(address).filter(|area| area.flags.contains(Flags::SHARED))?;
+        let Backing::Object(object, offset) = &area.backing else {
+            return None;
+        };
+        // Objects without an inode are shared between relatives only, which have the same object.
+        let identity = if object.identity == (0, 0) { (u64::MAX, Arc::as_ptr(object) as u64) } else { object.identity };
+        Some((identity, offset.wrapping_add(address - area.start)))
     }
 
     /// Copies the memory for a child process (`fork`): its map, and its stub process with the one thread that continues there.

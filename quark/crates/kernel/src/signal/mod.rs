@@ -1,7 +1,11 @@
 //! Signals.
 
 pub mod action;
+pub mod calls;
+pub mod deliver;
+pub mod frame;
 pub mod info;
+pub mod mask;
 pub mod queue;
 pub mod send;
 pub mod set;

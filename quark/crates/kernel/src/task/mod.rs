@@ -1,11 +1,23 @@
 //! Guest threads and processes.
 
+pub mod clone;
 pub mod credentials;
+pub mod execute;
+pub mod exit;
 pub mod family;
+pub mod identity;
+pub mod limits;
 pub mod namespace;
+pub mod pidfd;
+pub mod prctl;
 pub mod process;
+pub mod run;
+pub mod schedule;
 pub mod session;
 pub mod status;
+pub mod stop;
+pub mod usage;
+pub mod wait;
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +34,8 @@ use crate::signal::TaskSignals;
 use crate::time::cpu::HostThreads;
 use crate::vfs::open::{FdTable, FsContext};
 use crate::wait::{Events, Parker, WaitQueue, Waiter};
+
+use status::WaitStatus;
 
 pub use credentials::Credentials;
 pub use process::{Limit, Process};
@@ -59,6 +73,8 @@ pub struct Task {
     pub restart: Mutex<Option<RestartBlock>>,
     /// What else is only its own.
     pub own: Mutex<Own>,
+    /// The host thread of its kernel half, for its processor time; 0 before it runs.
+    pub(crate) half: AtomicI32,
     /// Somebody wants it to look up from what it does: a signal, a stop, its end, a pause.
     attention: AtomicBool,
     /// It has to end at once: its process ends, or another thread executes another program.
@@ -82,6 +98,10 @@ pub struct Own {
     pub timer_slack: u64,
     /// `sched_setscheduler`, `setpriority`, `ioprio_set`, `sched_setaffinity`.
     pub scheduling: Scheduling,
+    /// PR_SET_KEEPCAPS.
+    pub keep_capabilities: bool,
+    /// It called `exit`.
+    pub exit_status: Option<WaitStatus>,
 }
 
 /// How a thread asked to be scheduled. It is told what it asked for; the host schedules all alike.
@@ -135,6 +155,7 @@ impl Task {
             host_threads: HostThreads::default(),
             restart: Mutex::default(),
             own: Mutex::new(new.own),
+            half: AtomicI32::new(0),
             attention: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
         })
@@ -181,6 +202,11 @@ impl Task {
         if let Some(interrupter) = lock(&self.interrupter).as_ref() {
             interrupter.interrupt();
         }
+    }
+
+    /// Whether its kernel half sleeps: it waits, and runs nothing.
+    pub fn sleeps(&self) -> bool {
+        self.parker.asleep()
     }
 
     /// Makes it end at the next opportunity.

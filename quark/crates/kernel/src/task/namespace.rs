@@ -1,11 +1,12 @@
 //! The process ids of one container, or of several that share them, and what can be found by them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::family::{Family, Member};
 use super::session::Session;
 use super::{Process, Task, lock};
+use crate::wait::WaitQueue;
 use crate::{Errno, Result};
 
 /// The highest process id, `/proc/sys/kernel/pid_max` less one.
@@ -16,6 +17,8 @@ const RESERVED: i32 = 300;
 /// A pid namespace.
 pub struct PidNamespace {
     table: Mutex<Table>,
+    /// Notified when a process has ended.
+    pub changed: WaitQueue,
 }
 
 /// What a pid namespace knows, under its lock: the first one in the lock order.
@@ -28,6 +31,8 @@ pub struct Table {
     pub tasks: BTreeMap<i32, Arc<Task>>,
     /// Sessions that have members.
     pub sessions: BTreeMap<i32, Arc<Session>>,
+    /// Numbers that were given and don't have their thread yet.
+    reserved: BTreeSet<i32>,
     last: i32,
     limit: usize,
 }
@@ -40,10 +45,11 @@ impl PidNamespace {
             processes: BTreeMap::new(),
             tasks: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            reserved: BTreeSet::new(),
             last: 0,
             limit,
         };
-        Arc::new(PidNamespace { table: Mutex::new(table) })
+        Arc::new(PidNamespace { table: Mutex::new(table), changed: WaitQueue::default() })
     }
 
     /// Locks it.
@@ -83,21 +89,34 @@ impl PidNamespace {
 }
 
 impl Table {
-    /// A number for a new thread; EAGAIN if there are too many.
+    /// A number for a new thread, kept for it until [`Table::add_task`] or [`Table::release`]; EAGAIN if there are too many.
     pub fn allocate(&mut self) -> Result<i32> {
-        if self.tasks.len() >= self.limit {
+        if self.tasks.len() + self.reserved.len() >= self.limit {
             return Err(Errno::AGAIN);
         }
         for _ in 0..PID_MAX {
             self.last = if self.last >= PID_MAX { RESERVED } else { self.last + 1 };
-            if !self.tasks.contains_key(&self.last) && !self.family.taken(self.last) {
+            if !self.reserved.contains(&self.last) && !self.tasks.contains_key(&self.last) && !self.family.taken(self.last) {
+                self.reserved.insert(self.last);
                 return Ok(self.last);
             }
         }
         Err(Errno::AGAIN)
     }
 
-    /// Adds a process with its first thread.
+    /// Gives a number back that no thread came to have.
+    pub fn release(&mut self, tid: i32) {
+        self.reserved.remove(&tid);
+    }
+
+    /// Adds a thread, whose process is known, to that.
+    pub fn add_task(&mut self, task: &Arc<Task>) {
+        self.reserved.remove(&task.tid());
+        self.tasks.insert(task.tid(), task.clone());
+        lock(&task.process.threads).push(task.clone());
+    }
+
+    /// Adds a process, still without threads.
     pub fn add_process(&mut self, process: &Arc<Process>, member: Member) {
         self.sessions.entry(member.session).or_insert_with(|| Arc::new(Session::new(member.session)));
         self.family.add(process.pid, member);
@@ -110,6 +129,17 @@ impl Table {
         if let Some(member) = self.family.reap(pid) {
             self.drop_session_if_empty(member.session);
         }
+    }
+
+    /// `setsid(2)`: EPERM for a group's leader.
+    pub fn new_session(&mut self, pid: i32) -> Result<()> {
+        let before = self.family.get(pid).map(|member| member.session);
+        self.family.new_session(pid)?;
+        self.sessions.insert(pid, Arc::new(Session::new(pid)));
+        if let Some(before) = before {
+            self.drop_session_if_empty(before);
+        }
+        Ok(())
     }
 
     /// Forgets a session without members.

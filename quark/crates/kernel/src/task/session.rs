@@ -13,6 +13,9 @@ pub trait ControllingTerminal: Send + Sync + Any {
     /// The session's leader has ended or given it up. (SIGHUP and SIGCONT have been sent already.)
     fn released(&self);
 
+    /// The host's terminal behind it has another size.
+    fn resized(&self);
+
     /// For the terminal's owner, who knows the kind.
     fn as_any(&self) -> &dyn Any;
 }

@@ -1,0 +1,69 @@
+//! Runs a program in a kernel in this process, with a directory of the host as its root: `run-static ROOT PROGRAM [ARGUMENT]…`.
+//! For trying things out: nothing but the stubs' own filter keeps the guest in.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+
+use quark_kernel::kernel::{ContainerSpec, Exit, HostLimits, Kernel, MountSource, MountSpec, ProcessSpec, Stdio};
+use quark_kernel::task::Credentials;
+use quark_kernel::task::credentials::ALL_CAPABILITIES;
+use rustix::fs::{Mode, OFlags, open};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(root) = arguments.next() else {
+        eprintln!("usage: run-static ROOT PROGRAM [ARGUMENT]...");
+        return ExitCode::from(2);
+    };
+    match run(root.into_vec(), arguments.map(OsStringExt::into_vec).collect()) {
+        Ok(Exit::Code(code)) => ExitCode::from(code),
+        Ok(Exit::Signal(signal)) => ExitCode::from(128 + signal as u8),
+        Err(error) => {
+            eprintln!("run-static: {error}");
+            ExitCode::from(127)
+        }
+    }
+}
+
+fn run(root: Vec<u8>, arguments: Vec<Vec<u8>>) -> Result<Exit, String> {
+    let words = |what: &str| {
+        let what = what.to_owned();
+        move |error: rustix::io::Errno| format!("{what}: {error}")
+    };
+    let directory = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(words("open the root"))?;
+    let kernel = Kernel::boot().map_err(words("boot"))?;
+    let spec = ContainerSpec {
+        id: "run".into(),
+        mounts: vec![MountSpec { target: b"/".to_vec(), source: MountSource::Host(directory), flags: 0 }],
+        masked: Vec::new(),
+        read_only: Vec::new(),
+        hostname: b"quark".to_vec(),
+        domain_name: Vec::new(),
+        sysctl: Vec::new(),
+        devices: Vec::new(),
+        share_pids_with: None,
+        limits: HostLimits::default(),
+    };
+    kernel.create_container(spec).map_err(words("create the container"))?;
+    let pid = kernel.start("run", process(arguments)?)?;
+    kernel.wait("run", pid).map_err(words("wait"))
+}
+
+fn process(arguments: Vec<Vec<u8>>) -> Result<ProcessSpec, String> {
+    let standard = |fd: &dyn AsFd| fd.as_fd().try_clone_to_owned().map_err(|error| error.to_string());
+    let files: [OwnedFd; 3] = [standard(&std::io::stdin())?, standard(&std::io::stdout())?, standard(&std::io::stderr())?];
+    let credentials =
+        Credentials { permitted: ALL_CAPABILITIES, effective: ALL_CAPABILITIES, bounding: ALL_CAPABILITIES, ..Credentials::default() };
+    Ok(ProcessSpec {
+        arguments,
+        environment: vec![b"PATH=/usr/bin:/bin:/usr/sbin:/sbin".to_vec(), b"HOME=/".to_vec()],
+        directory: b"/".to_vec(),
+        credentials,
+        limits: [None; 16],
+        umask: 0o022,
+        stdio: Stdio::Files(files),
+        oom_score_adjust: 0,
+        inherited: Vec::new(),
+    })
+}
