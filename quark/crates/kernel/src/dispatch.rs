@@ -26,9 +26,13 @@ const MODULES: &[Calls] = &[
 /// One more than the highest number that Linux has given so far, with room.
 const NUMBERS: usize = 512;
 
+fn all() -> impl Iterator<Item = &'static (i64, Handler)> {
+    MODULES.iter().chain(crate::vfs::calls::CALLS).copied().flatten()
+}
+
 static TABLE: LazyLock<[Option<Handler>; NUMBERS]> = LazyLock::new(|| {
     let mut table = [None; NUMBERS];
-    for (number, handler) in MODULES.iter().copied().flatten() {
+    for (number, handler) in all() {
         if let Some(place) = usize::try_from(*number).ok().and_then(|number| table.get_mut(number)) {
             *place = Some(*handler);
         }
@@ -64,7 +68,7 @@ mod tests {
 
     #[test]
     fn no_two_modules_answer_the_same_call() {
-        let mut numbers: Vec<i64> = MODULES.iter().copied().flatten().map(|(number, _)| *number).collect();
+        let mut numbers: Vec<i64> = all().map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         let all = numbers.len();
         numbers.dedup();

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::call::Call;
 use crate::vfs::inode::{DirectoryEntry, Inode, Stat};
@@ -123,6 +124,18 @@ pub trait File: Send + Sync + Any {
     fn reopen(&self, flags: u32) -> Result<Option<Arc<dyn File>>> {
         let _ = flags;
         Ok(None)
+    }
+
+    /// `fcntl(2)` commands that are its own: F_GETPIPE_SZ, F_SETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS. EINVAL (EBADF for a pipe's) for what it doesn't know.
+    fn control(&self, command: i32, argument: u64) -> Result<u64> {
+        let _ = argument;
+        Err(if matches!(command, libc::F_GETPIPE_SZ | libc::F_SETPIPE_SZ) { Errno::BADF } else { Errno::INVAL })
+    }
+
+    /// How long `read` (or `write`) waits before EAGAIN: SO_RCVTIMEO and SO_SNDTIMEO. `None` is for ever.
+    fn patience(&self, write: bool) -> Option<Duration> {
+        let _ = write;
+        None
     }
 
     /// `F_SETFL` changed flags that the file may care about (O_NONBLOCK is handled outside).

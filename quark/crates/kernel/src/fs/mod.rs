@@ -1,5 +1,6 @@
 //! File systems.
 
+pub mod dev;
 pub mod host;
 pub mod memory;
 

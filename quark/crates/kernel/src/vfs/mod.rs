@@ -1,8 +1,10 @@
 //! The virtual file system: inodes, names, mounts, descriptors, open files.
 
+pub mod calls;
 pub mod dentry;
 pub mod descriptors;
 pub mod inode;
+pub mod locks;
 pub mod mount;
 pub mod names;
 pub mod open;

@@ -1,9 +1,10 @@
 //! Open files, and a process' root and working directory.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use super::descriptors::FdTable;
+use super::locks::{self, Owner};
 pub use super::place::Place;
 use crate::file::File;
 use crate::task::lock;
@@ -48,8 +49,8 @@ pub struct OpenFile {
     pub place: Option<Place>,
     /// Who gets SIGIO (`F_SETOWN`: a pid, or a process group if negative), and which signal instead (`F_SETSIG`).
     pub owner: Mutex<(i32, i32)>,
-    /// Locks were ever taken through it: there may be some to let go.
-    pub(super) locked: AtomicBool,
+    /// What locks taken through it are kept under; empty if none ever were.
+    pub(super) lock_key: OnceLock<locks::Key>,
 }
 
 /// A process' root, working directory and umask (CLONE_FS shares it).
@@ -72,7 +73,7 @@ impl OpenFile {
             offset: Mutex::new(0),
             place,
             owner: Mutex::default(),
-            locked: AtomicBool::new(false),
+            lock_key: OnceLock::new(),
         })
     }
 
@@ -104,9 +105,21 @@ impl OpenFile {
 
     /// One descriptor of it was closed in a table.
     pub(super) fn closed_in(&self, table: u64) {
-        let _ = table;
+        if let Some(key) = self.lock_key.get() {
+            locks::release(*key, Owner::Process { table, pid: 0 });
+        }
         if !self.is_path() {
             self.file.closed();
+        }
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if let Some(key) = self.lock_key.get() {
+            let address = std::ptr::from_ref(self).addr();
+            locks::release(*key, Owner::File(address));
+            locks::release(*key, Owner::Flock(address));
         }
     }
 }

@@ -1,0 +1,43 @@
+//! The system calls of files.
+
+mod at;
+mod attributes;
+mod descriptors;
+mod directories;
+mod extended;
+mod extent;
+mod fcntl;
+mod io;
+mod names;
+mod open;
+mod refused;
+mod seek;
+mod space;
+mod stat;
+mod transfer;
+mod vectors;
+mod working;
+
+pub use at::{At, Target};
+pub use open::open_for_exec;
+
+use crate::dispatch::Calls;
+
+/// What this module answers.
+pub const CALLS: &[Calls] = &[
+    attributes::CALLS,
+    descriptors::CALLS,
+    directories::CALLS,
+    extended::CALLS,
+    extent::CALLS,
+    fcntl::CALLS,
+    io::CALLS,
+    names::CALLS,
+    open::CALLS,
+    refused::CALLS,
+    seek::CALLS,
+    space::CALLS,
+    stat::CALLS,
+    transfer::CALLS,
+    working::CALLS,
+];
