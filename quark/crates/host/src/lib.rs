@@ -7,5 +7,6 @@ pub mod files;
 pub mod filter;
 pub mod landlock;
 pub mod platform;
+pub mod process;
 pub mod socket;
 pub mod time;

@@ -11,6 +11,7 @@ pub mod file;
 pub mod fs;
 pub mod futex;
 pub mod host_stream;
+pub mod ipc;
 pub mod kernel;
 pub mod memory;
 pub mod net;

@@ -272,6 +272,10 @@ fn hand_over(slot: &Slot) {
             core::hint::spin_loop();
             continue;
         }
+        // The kernel may have given up on a fork before this process came here.
+        if slot.command.load(SeqCst) == COMMAND_EXIT {
+            host::die(0);
+        }
         slot.stub_sleeps.store(1, SeqCst);
         while slot.turn.load(SeqCst) == TURN_KERNEL {
             host::futex_wait(&slot.turn, TURN_KERNEL);

@@ -13,7 +13,7 @@ use rustix::thread::futex;
 use super::control::Control;
 use super::process::{Process, Seat};
 use super::reaper::Family;
-use super::shared::{CONTROL, CONTROL_FILE, SLOT_BYTES, SOCKET, Slot, TURN_KERNEL, WINDOW};
+use super::shared::{COMMAND_EXIT, CONTROL, CONTROL_FILE, SLOT_BYTES, SOCKET, Slot, TURN_KERNEL, TURN_STUB, WINDOW};
 use super::{image, memory};
 use crate::filter::stub_filter;
 
@@ -55,20 +55,10 @@ impl Cradle {
 
     /// Waits until the process `pid`, as somebody says, has stopped for the first time, and takes it into the family. EAGAIN if there is no
     /// such child, or if it does not have this cradle's pages.
-    pub(super) fn adopt(self, pid: i32, family: &Family) -> Result<(Arc<Process>, Arc<Seat>), Errno> {
-        let deadline = Instant::now() + READY_TIMEOUT;
-        let step = futex::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-        loop {
-            let turn = self.slot().turn.load(SeqCst);
-            if turn == TURN_KERNEL {
-                break;
-            }
-            self.slot().kernel_sleeps.store(1, SeqCst);
-            let _ = futex::wait(&self.slot().turn, futex::Flags::empty(), turn, Some(&step));
-            self.slot().kernel_sleeps.store(0, Relaxed);
-            if self.slot().turn.load(SeqCst) != TURN_KERNEL && (!is_child(pid) || Instant::now() > deadline) {
-                return Err(Errno::AGAIN);
-            }
+    pub(super) fn adopt(self, pid: i32, parent: Option<&Process>, family: &Family) -> Result<(Arc<Process>, Arc<Seat>), Errno> {
+        if let Err(errno) = self.wait_ready(pid, parent) {
+            self.abandon();
+            return Err(errno);
         }
         let nonce = self.nonce;
         let address = CONTROL + self.index * SLOT_BYTES + std::mem::offset_of!(Slot, nonce) as u64;
@@ -79,6 +69,34 @@ impl Cradle {
             is_child(pid) && memory::read_any(process, address, &mut seen).is_ok() && u128::from_ne_bytes(seen) == expected
         };
         if family.register(&process, verify) { Ok((process, seat)) } else { Err(Errno::AGAIN) }
+    }
+
+    fn wait_ready(&self, pid: i32, parent: Option<&Process>) -> Result<(), Errno> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        let step = futex::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+        let slot = self.slot();
+        loop {
+            let turn = slot.turn.load(SeqCst);
+            if turn == TURN_KERNEL {
+                return Ok(());
+            }
+            slot.kernel_sleeps.store(1, SeqCst);
+            let _ = futex::wait(&slot.turn, futex::Flags::empty(), turn, Some(&step));
+            slot.kernel_sleeps.store(0, Relaxed);
+            let hopeless = !is_child(pid) || parent.is_some_and(Process::is_dead) || Instant::now() > deadline;
+            if hopeless && slot.turn.load(SeqCst) != TURN_KERNEL {
+                return Err(Errno::AGAIN);
+            }
+        }
+    }
+
+    /// Makes the process end as soon as it is ready, if ever: nobody knows it.
+    pub(super) fn abandon(&self) {
+        let slot = self.slot();
+        slot.operand.store(1, SeqCst);
+        slot.command.store(COMMAND_EXIT, SeqCst);
+        slot.turn.store(TURN_STUB, SeqCst);
+        let _ = futex::wake(&slot.turn, futex::Flags::empty(), 1);
     }
 
     /// Starts the first process: see [`Cradle::become_stub`].

@@ -163,12 +163,15 @@ impl Context {
     /// Forks the process; the new one's first thread is on the slot of the same number.
     pub(super) fn fork_process(&mut self) -> Result<Context, Errno> {
         let cradle = Cradle::new(self.seat.index)?;
-        let pid = {
+        let cloned = {
             let _order = lock(&self.process().files);
             send_files(&self.process().socket, &cradle.files())?;
-            self.command(COMMAND_FORK)?
+            self.command(COMMAND_FORK)
         };
-        let (process, seat) = cradle.adopt(i32::try_from(pid).map_err(|_| Errno::AGAIN)?, &self.family)?;
+        // It may have been cloned all the same.
+        let pid = cloned.inspect_err(|_| cradle.abandon())?;
+        let pid = i32::try_from(pid).unwrap_or(0);
+        let (process, seat) = cradle.adopt(pid, Some(self.process()), &self.family)?;
         Ok(Context::new(process, seat, self.family.clone()))
     }
 
@@ -176,6 +179,7 @@ impl Context {
         let process = self.process();
         let seat = process.take_seat()?;
         let slot = process.slot(&seat);
+        slot.command.store(COMMAND_RESUME, SeqCst);
         slot.turn.store(TURN_STUB, SeqCst);
         // Until the thread says otherwise, and so that nobody takes the slot.
         slot.thread.store(u32::MAX, SeqCst);

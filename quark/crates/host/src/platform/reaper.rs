@@ -52,7 +52,7 @@ pub(super) fn start(ended: Ended) -> Result<(Arc<Family>, First), Errno> {
     std::thread::Builder::new().name("reaper".into()).spawn(move || run(&reaper, &tell)).map_err(|_| Errno::AGAIN)?;
     let pid_and_cradle = told.recv().map_err(|_| Errno::IO)?;
     let (pid, cradle) = pid_and_cradle?;
-    let first = cradle.adopt(pid, &family)?;
+    let first = cradle.adopt(pid, None, &family)?;
     Ok((family, first))
 }
 

@@ -27,6 +27,8 @@ const MAPPING_PAGES: u64 = 1 << 28;
 const HEAP_PAGES: u64 = 0x0200_0000 / PAGE;
 /// The least and the most room that is kept for the stack to grow, bytes.
 const STACK_ROOM: (u64, u64) = (128 << 20, 16 << 40);
+/// Where movable programs are on Linux: two thirds of 2^47. Debuggers, sanitizers and people know it.
+const DYNAMIC_BASE: u64 = 0x5555_5555_4000;
 /// The stack that is mapped at once, if its limit allows; the rest is mapped when it is touched.
 const STACK_MAPPED: u64 = 8 << 20;
 
@@ -104,7 +106,7 @@ pub fn layout(map: &Map, wanted: &Wanted<'_>) -> Result<Layout> {
     let top = layout.stack.1.saturating_sub(room) & !(PAGE - 1);
     layout.base = top.saturating_sub(pages(random.mappings, MAPPING_PAGES)).max(map.lowest());
 
-    let dynamic_base = map.end() / 3 * 2 & !(PAGE - 1);
+    let dynamic_base = DYNAMIC_BASE.min(map.end() / 4 * 3 & !(PAGE - 1));
     let preferred = dynamic_base + pages(random.program, MAPPING_PAGES);
     let alone = wanted.interpreter.is_none();
     let bias = layout.place(&mut map, wanted.program, if alone { None } else { Some(preferred) })?;

@@ -12,6 +12,8 @@ mod grow;
 mod host;
 mod install;
 pub mod map;
+mod memfd;
+mod peers;
 mod place;
 mod remap;
 pub mod shm;

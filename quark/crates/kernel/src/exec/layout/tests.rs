@@ -80,7 +80,7 @@ fn a_fixed_program_is_where_it_says() {
 fn a_movable_program_goes_to_two_thirds_and_its_loader_below_the_stack() {
     let (program, loader) = (plan(&program(3, 0)).unwrap(), plan(&program(3, 0)).unwrap());
     let layout = lay(&program, Some(&loader), Random::default()).unwrap();
-    let base = END / 3 * 2 & !0xfff;
+    let base = DYNAMIC_BASE;
     assert_eq!(layout.program_entry, base + 0x1040);
     assert_eq!(layout.interpreter, layout.base - 0xa000);
     assert_eq!(layout.entry, layout.interpreter + 0x1040);

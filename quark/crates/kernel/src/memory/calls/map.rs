@@ -211,3 +211,8 @@ pub fn pkey_free(_: &mut Call<'_>) -> Result<u64> {
 pub fn userfaultfd(_: &mut Call<'_>) -> Result<u64> {
     Err(Errno::PERM)
 }
+
+/// `man 2 memfd_secret`: as without `secretmem.enable`.
+pub fn memfd_secret(_: &mut Call<'_>) -> Result<u64> {
+    Err(Errno::NOSYS)
+}

@@ -5,6 +5,7 @@ mod lock;
 mod map;
 mod nodes;
 
+use super::{memfd, peers, shm};
 use crate::dispatch::Calls;
 
 /// See [`crate::dispatch`].
@@ -33,6 +34,16 @@ pub const CALLS: Calls = &[
     (libc::SYS_pkey_alloc, map::pkey_alloc),
     (libc::SYS_pkey_free, map::pkey_free),
     (libc::SYS_userfaultfd, map::userfaultfd),
+    (libc::SYS_memfd_create, memfd::create),
+    (libc::SYS_memfd_secret, map::memfd_secret),
+    (libc::SYS_shmget, shm::shmget),
+    (libc::SYS_shmat, shm::shmat),
+    (libc::SYS_shmdt, shm::shmdt),
+    (libc::SYS_shmctl, shm::shmctl),
+    (libc::SYS_process_vm_readv, peers::process_vm_readv),
+    (libc::SYS_process_vm_writev, peers::process_vm_writev),
+    (libc::SYS_process_madvise, peers::process_madvise),
+    (libc::SYS_process_mrelease, peers::process_mrelease),
 ];
 
 /// `set_mempolicy_home_node`, which libc has no name for.

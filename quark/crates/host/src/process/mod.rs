@@ -1,0 +1,96 @@
+//! Host processes: starting one in namespaces and cgroups of its own, moving into namespaces, waiting for signals in a file.
+
+mod signals;
+mod spawn;
+
+pub use signals::{SignalReport, Signals};
+pub use spawn::{Namespaces, Spawn, Spawned, spawn};
+
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::Errno;
+
+/// A duplicate of the descriptor that this process was started with as number `fd`, close-on-exec. EBADF if there is none.
+pub fn inherited(fd: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: fcntl takes any number; it answers EBADF for those that are not open.
+    let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+    if copy < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: fcntl has just made `copy`, nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Leaves namespaces for new ones (`man 2 unshare`). A process with several threads can't have a new user or mount namespace: EINVAL.
+pub fn unshare(namespaces: Namespaces) -> Result<(), Errno> {
+    // SAFETY: the flags are of namespaces only: descriptors and memory stay shared as Rust expects.
+    if unsafe { libc::unshare(namespaces.bits()) } != 0 {
+        return Err(last_errno());
+    }
+    Ok(())
+}
+
+/// What `restrict_mount` takes away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MountRestrictions {
+    /// MOUNT_ATTR_RDONLY.
+    pub read_only: bool,
+    /// MOUNT_ATTR_NOSYMFOLLOW: the host follows no symbolic link in it.
+    pub no_symlinks: bool,
+    /// MOUNT_ATTR_NOEXEC: nothing in it can be mapped as code.
+    pub no_execution: bool,
+    /// All mounts below it too.
+    pub recursive: bool,
+}
+
+/// Takes rights from a mount that nobody else has (as by `open_tree` with OPEN_TREE_CLONE), and makes it private. It never has
+/// devices nor set-user-id programs after that. Linux 5.12; ENOSYS before.
+pub fn restrict_mount(mount: impl AsFd, restrictions: MountRestrictions) -> Result<(), Errno> {
+    let mut set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    if restrictions.read_only {
+        set |= libc::MOUNT_ATTR_RDONLY;
+    }
+    if restrictions.no_symlinks {
+        set |= libc::MOUNT_ATTR_NOSYMFOLLOW;
+    }
+    if restrictions.no_execution {
+        set |= libc::MOUNT_ATTR_NOEXEC;
+    }
+    let attributes = [set, 0, libc::MS_PRIVATE, 0];
+    let mut flags = libc::AT_EMPTY_PATH;
+    if restrictions.recursive {
+        flags |= libc::AT_RECURSIVE;
+    }
+    // SAFETY: the structure has the layout of struct mount_attr (four 64-bit words) and outlives the call, as does the path.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+        )
+    };
+    if result != 0 {
+        return Err(last_errno());
+    }
+    Ok(())
+}
+
+fn last_errno() -> Errno {
+    Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inherited_descriptors_are_duplicated_once_they_exist() {
+        assert_eq!(inherited(9999).err(), Some(Errno::BADF));
+        let file = std::fs::File::open("/proc/self/stat").expect("open");
+        let copy = inherited(file.as_raw_fd()).expect("duplicate");
+        assert_ne!(copy.as_raw_fd(), file.as_raw_fd());
+    }
+}

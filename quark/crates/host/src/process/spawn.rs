@@ -1,0 +1,181 @@
+//! Starting a process with clone3.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::io::Errno;
+
+use super::last_errno;
+
+/// Namespaces that a process gets for itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Namespaces {
+    pub user: bool,
+    pub mount: bool,
+    pub pid: bool,
+    pub network: bool,
+    pub ipc: bool,
+    pub uts: bool,
+    pub cgroup: bool,
+}
+
+impl Namespaces {
+    pub(super) fn bits(self) -> i32 {
+        let pairs = [
+            (self.user, libc::CLONE_NEWUSER),
+            (self.mount, libc::CLONE_NEWNS),
+            (self.pid, libc::CLONE_NEWPID),
+            (self.network, libc::CLONE_NEWNET),
+            (self.ipc, libc::CLONE_NEWIPC),
+            (self.uts, libc::CLONE_NEWUTS),
+            (self.cgroup, libc::CLONE_NEWCGROUP),
+        ];
+        pairs.iter().filter(|(wanted, _)| *wanted).fold(0, |bits, (_, flag)| bits | flag)
+    }
+}
+
+/// A process to be.
+pub struct Spawn<'a> {
+    /// The program's file.
+    pub program: BorrowedFd<'a>,
+    /// `argv`.
+    pub arguments: &'a [&'a CStr],
+    /// `envp`.
+    pub environment: &'a [&'a CStr],
+    /// Its descriptors 0, 1 and 2; all others are closed.
+    pub stdio: [BorrowedFd<'a>; 3],
+    /// What it gets for itself.
+    pub namespaces: Namespaces,
+    /// `cgroup.procs` (or v1's `tasks`) files of the cgroups that it joins before its program runs.
+    pub cgroups: &'a [BorrowedFd<'a>],
+}
+
+/// A started process.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its id.
+    pub pid: i32,
+    /// Readable once it has ended.
+    pub pidfd: OwnedFd,
+}
+
+/// The exit code of a child that could not join a cgroup.
+pub const NO_CGROUP: i32 = 125;
+/// The exit code of a child that could not run its program.
+pub const NO_PROGRAM: i32 = 127;
+
+/// The layout of the host's `struct clone_args`, its first version (64 bytes).
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+/// Starts a process, a child of the caller.
+/// A child that can't join its cgroups or run its program ends with exit code 125 or 127.
+pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, Errno> {
+    let pointers = |strings: &[&CStr]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let arguments = pointers(spawn.arguments);
+    let environment = pointers(spawn.environment);
+    let mut pidfd: RawFd = -1;
+    let clone = CloneArguments {
+        flags: (spawn.namespaces.bits() | libc::CLONE_PIDFD) as u32 as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArguments::default()
+    };
+    // SAFETY: without CLONE_VM the child has its own copy of everything, like after fork. Another thread's locks may be held in that
+    // copy, but the child makes only raw system calls, which take none, until it runs another program or ends.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, size_of::<CloneArguments>()) };
+    match pid {
+        0 => child(spawn, &arguments, &environment),
+        1.. => {
+            // SAFETY: the host has just made it for CLONE_PIDFD.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Spawned { pid: pid as i32, pidfd })
+        }
+        _ => Err(last_errno()),
+    }
+}
+
+fn child(spawn: &Spawn<'_>, arguments: &[*const libc::c_char], environment: &[*const libc::c_char]) -> ! {
+    // SAFETY: raw system calls on descriptors and strings that the parent's borrow keeps valid. Copies above 2 first: a
+    // descriptor among 0..3 may be the source of another.
+    unsafe {
+        for cgroup in spawn.cgroups {
+            if libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1 {
+                libc::_exit(NO_CGROUP);
+            }
+        }
+        let program = libc::fcntl(spawn.program.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3);
+        let mut copies = [-1; 3];
+        for (copy, fd) in copies.iter_mut().zip(spawn.stdio) {
+            *copy = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3);
+        }
+        for (number, copy) in (0..).zip(copies) {
+            if libc::dup2(copy, number) < 0 {
+                libc::_exit(NO_PROGRAM);
+            }
+        }
+        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        libc::syscall(libc::SYS_execveat, program, c"".as_ptr(), arguments.as_ptr(), environment.as_ptr(), libc::AT_EMPTY_PATH);
+        libc::_exit(NO_PROGRAM)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::AsFd;
+
+    use rustix::process::{WaitOptions, waitpid};
+
+    use super::*;
+
+    fn run(arguments: &[&CStr], namespaces: Namespaces) -> (String, i32) {
+        let program = File::open("/bin/sh").expect("shell");
+        let null = File::open("/dev/null").expect("null");
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
+        let spawned = spawn(&Spawn {
+            program: program.as_fd(),
+            arguments,
+            environment: &[c"A=b"],
+            stdio: [null.as_fd(), writer.as_fd(), writer.as_fd()],
+            namespaces,
+            cgroups: &[],
+        })
+        .expect("spawn");
+        drop(writer);
+        let mut output = String::new();
+        File::from(reader).read_to_string(&mut output).expect("read");
+        let (_, status) = waitpid(rustix::process::Pid::from_raw(spawned.pid), WaitOptions::empty()).expect("wait").expect("ended");
+        (output, status.exit_status().unwrap_or(-1))
+    }
+
+    #[test]
+    fn a_child_runs_with_its_arguments_environment_and_descriptors_only() {
+        let (output, code) = run(&[c"sh", c"-c", c"echo $A $1; ls /proc/self/fd | wc -l; exit 7", c"x", c"y"], Namespaces::default());
+        // 0, 1, 2 and the directory that ls reads.
+        assert_eq!((output.as_str(), code), ("b y\n4\n", 7));
+    }
+
+    #[test]
+    fn a_child_is_the_first_in_its_pid_namespace() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let (output, code) = run(&[c"sh", c"-c", c"echo $$"], Namespaces { pid: true, ..Namespaces::default() });
+        assert_eq!((output.as_str(), code), ("1\n", 0));
+    }
+}

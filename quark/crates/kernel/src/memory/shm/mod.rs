@@ -1,0 +1,132 @@
+//! System V shared memory (`man 2 shmget`). There is one kernel a process, so one table.
+//!
+//! A segment's memory is a memfd. It is there until it is removed and nobody has it attached.
+
+mod calls;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(super) use calls::{shmat, shmctl, shmdt, shmget};
+
+use super::area::{Object, ObjectKind};
+use crate::Result;
+use crate::file::MapSource;
+use crate::ipc::{IpcOwner, IpcTable, PRIVATE};
+use crate::task::lock;
+
+static SEGMENTS: Mutex<IpcTable<Arc<Segment>>> = Mutex::new(IpcTable::new());
+
+/// A segment.
+pub struct Segment {
+    /// As the guest gave it.
+    size: u64,
+    file: Arc<OwnedFd>,
+    state: Mutex<State>,
+}
+
+struct State {
+    id: i32,
+    owner: IpcOwner,
+    attached: u64,
+    removed: bool,
+    /// SHM_LOCK.
+    locked: bool,
+    maker: i32,
+    last: i32,
+    /// Seconds since 1970, 0 for never.
+    attached_at: i64,
+    detached_at: i64,
+    changed_at: i64,
+}
+
+/// One attachment of a segment to a process' memory; the segment counts those.
+pub struct Attachment {
+    segment: Arc<Segment>,
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+impl Segment {
+    fn attach(self: &Arc<Self>, pid: Option<i32>) -> Arc<Object> {
+        let mut state = lock(&self.state);
+        state.attached += 1;
+        if let Some(pid) = pid {
+            state.attached_at = now();
+            state.last = pid;
+        }
+        let source = Some(MapSource { file: self.file.clone(), offset: 0 });
+        let kind = ObjectKind::Segment(Attachment { segment: self.clone() });
+        Arc::new(Object { source, kind, identity: (4, state.id as u64) })
+    }
+
+    /// Removes it, now or when the last attachment ends.
+    fn remove(&self) {
+        let mut table = lock(&SEGMENTS);
+        let mut state = lock(&self.state);
+        state.removed = true;
+        state.owner.key = PRIVATE;
+        if state.attached == 0 {
+            table.remove(state.id);
+        }
+    }
+}
+
+impl Attachment {
+    pub(super) fn label(&self) -> Vec<u8> {
+        format!("/SYSV{:08x} (deleted)", lock(&self.segment.state).owner.key).into_bytes()
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let mut table = lock(&SEGMENTS);
+        let mut state = lock(&self.segment.state);
+        state.attached -= 1;
+        state.detached_at = now();
+        if state.removed && state.attached == 0 {
+            table.remove(state.id);
+        }
+    }
+}
+
+/// Makes a child's own attachments out of its parent's.
+#[derive(Default)]
+pub(super) struct Reattached {
+    known: HashMap<*const Object, Arc<Object>>,
+}
+
+impl Reattached {
+    pub(super) fn forked(&mut self, object: &Arc<Object>) -> Arc<Object> {
+        let ObjectKind::Segment(attachment) = &object.kind else {
+            return object.clone();
+        };
+        self.known.entry(Arc::as_ptr(object)).or_insert_with(|| attachment.segment.attach(None)).clone()
+    }
+}
+
+/// Adds a segment: its id.
+fn add(owner: IpcOwner, size: u64, file: OwnedFd, maker: i32, limit: usize) -> Result<i32> {
+    let state = State {
+        id: 0,
+        owner,
+        attached: 0,
+        removed: false,
+        locked: false,
+        maker,
+        last: 0,
+        attached_at: 0,
+        detached_at: 0,
+        changed_at: now(),
+    };
+    let segment = Arc::new(Segment { size, file: Arc::new(file), state: Mutex::new(state) });
+    let mut table = lock(&SEGMENTS);
+    let id = table.add(limit, segment.clone())?;
+    lock(&segment.state).id = id;
+    Ok(id)
+}

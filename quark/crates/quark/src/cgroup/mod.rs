@@ -1,0 +1,165 @@
+//! Limits by the host's cgroups: version 1, version 2, both at once (hybrid), or none. Where limits go is decided by [`plan`], without effects.
+//!
+//! A pod's kernel and the processes that run its guests are in the cgroup of the pod's first container. Device rules have no effect
+//! on guests and are not applied: no guest reaches a device of the host.
+
+mod layout;
+mod plan;
+mod stats;
+
+pub use layout::{Layout, systemd_path};
+pub use plan::{Plan, Write, plan, unlimited_changes};
+pub use stats::stats;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::{Context, Result};
+use crate::log;
+
+/// How often and how long removing a cgroup is tried again while its last processes end.
+const REMOVE_TRIES: u32 = 50;
+const REMOVE_PAUSE: Duration = Duration::from_millis(10);
+
+/// What `apply` did.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Directories, by controller.
+    pub directories: BTreeMap<String, String>,
+    /// `cgroup.procs` of each, open for the first process to join by writing `0`.
+    pub entrances: Vec<File>,
+}
+
+/// Makes a plan's directories and writes its limits. A directory that can't be made (read-only or no cgroups) is only logged; a limit that can't be written is an error.
+pub fn apply(plan: &Plan) -> Result<Applied> {
+    let mut applied = Applied::default();
+    for (controller, directory) in &plan.directories {
+        if let Err(error) = make(plan, controller, directory) {
+            log::warn(&format!("No limits by the controller \"{controller}\": cannot make \"{}\": {error}", directory.display()));
+            continue;
+        }
+        applied.directories.insert(controller.clone(), directory.display().to_string());
+    }
+    for write in plan.writes.iter().filter(|write| applied.directories.contains_key(&write.controller)) {
+        if let Err(error) = write_limit(write) {
+            remove(&applied.directories);
+            return Err(error);
+        }
+    }
+    for directory in applied.directories.values() {
+        let path = Path::new(directory).join("cgroup.procs");
+        applied.entrances.push(File::options().write(true).open(&path).context(|| format!("open \"{}\"", path.display()))?);
+    }
+    for note in &plan.notes {
+        log::warn(note);
+    }
+    log::debug(&describe(&applied.directories));
+    Ok(applied)
+}
+
+fn describe(directories: &BTreeMap<String, String>) -> String {
+    let all: Vec<String> = directories.iter().map(|(controller, directory)| format!("{controller} in {directory}")).collect();
+    if all.is_empty() { "Nothing is limited: no cgroups".to_owned() } else { format!("Limits: {}", all.join(", ")) }
+}
+
+/// Writes changed limits to directories that are there.
+pub fn update(plan: &Plan, directories: &BTreeMap<String, String>) -> Result<()> {
+    for write in &plan.writes {
+        if directories.contains_key(&write.controller) {
+            write_limit(write)?;
+        }
+    }
+    for note in &plan.notes {
+        log::warn(note);
+    }
+    Ok(())
+}
+
+fn write_limit(write: &Write) -> Result<()> {
+    let written = File::options().write(true).open(&write.file).and_then(|mut file| file.write_all(write.value.as_bytes()));
+    match written {
+        Err(error) if write.optional => {
+            log::warn(&format!("Cannot write \"{}\" to \"{}\": {error}", write.value, write.file.display()));
+            Ok(())
+        }
+        written => written.context(|| format!("write \"{}\" to \"{}\"", write.value, write.file.display())),
+    }
+}
+
+fn make(plan: &Plan, controller: &str, directory: &Path) -> std::io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(directory)?;
+    match controller {
+        "cpuset" => inherit_cpuset(plan, directory),
+        "unified" => enable_controllers(plan, directory),
+        _ => Ok(()),
+    }
+}
+
+/// Version 1's cpuset is empty in a new directory, and nothing can join it until it isn't: takes over what the parents have.
+fn inherit_cpuset(plan: &Plan, directory: &Path) -> std::io::Result<()> {
+    let root = plan.roots.get("cpuset").cloned().unwrap_or_default();
+    let below: Vec<&Path> = directory.ancestors().take_while(|path| *path != root).collect();
+    for path in below.into_iter().rev() {
+        let Some(parent) = path.parent() else { continue };
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if fs::read_to_string(path.join(file))?.trim().is_empty() {
+                fs::write(path.join(file), fs::read_to_string(parent.join(file))?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Version 2 has only those controllers in a directory that its parent passes on.
+fn enable_controllers(plan: &Plan, directory: &Path) -> std::io::Result<()> {
+    let root = plan.roots.get("unified").cloned().unwrap_or_default();
+    let mut above: Vec<&Path> = directory.ancestors().skip(1).take_while(|path| path.starts_with(&root)).collect();
+    above.reverse();
+    for path in above {
+        let wanted: Vec<String> =
+            fs::read_to_string(path.join("cgroup.controllers"))?.split_whitespace().map(|name| format!("+{name}")).collect();
+        // One at a time: a controller that can't be passed on (processes in an inner directory) must not take the others along.
+        for controller in wanted {
+            if let Err(error) = fs::write(path.join("cgroup.subtree_control"), &controller) {
+                log::debug(&format!("Cannot pass \"{controller}\" on below \"{}\": {error}", path.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes directories, once their processes have ended. What can't be removed is logged.
+pub fn remove(directories: &BTreeMap<String, String>) {
+    for directory in directories.values() {
+        if let Err(error) = remove_one(&PathBuf::from(directory)) {
+            log::warn(&format!("Cannot remove the cgroup \"{directory}\": {error}"));
+        }
+    }
+}
+
+fn remove_one(directory: &Path) -> std::io::Result<()> {
+    for _ in 0..REMOVE_TRIES {
+        match fs::remove_dir(directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => std::thread::sleep(REMOVE_PAUSE),
+            result => return result,
+        }
+    }
+    fs::remove_dir(directory)
+}
+
+/// Kills every process in directories that are a container's own.
+pub fn kill(directories: &BTreeMap<String, String>) {
+    for directory in directories.values() {
+        let processes = fs::read_to_string(Path::new(directory).join("cgroup.procs")).unwrap_or_default();
+        for pid in processes.lines().filter_map(|line| rustix::process::Pid::from_raw(line.parse().ok()?)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The options of a mount (config.md, "Linux mount options"; `man 8 mount`).
+
+use libc::c_ulong;
+
+/// What a mount's options say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MountOptions {
+    /// `MS_*` that hold for it.
+    pub flags: u64,
+    /// `bind` or `rbind`.
+    pub bind: bool,
+    /// `rbind`, `rro` and the like: the mounts below too.
+    pub recursive: bool,
+    /// Read-only for the mounts below too (`rro`).
+    pub recursive_read_only: bool,
+    /// Copy what is at the destination into the new tmpfs.
+    pub copy_up: bool,
+    /// Options of the file system itself, such as `size=64m`.
+    pub data: Vec<String>,
+}
+
+/// Name, flag, and whether the flag is set or cleared.
+const FLAGS: [(&str, c_ulong, bool); 24] = [
+    ("ro", libc::MS_RDONLY, true),
+    ("rw", libc::MS_RDONLY, false),
+    ("nosuid", libc::MS_NOSUID, true),
+    ("suid", libc::MS_NOSUID, false),
+    ("nodev", libc::MS_NODEV, true),
+    ("dev", libc::MS_NODEV, false),
+    ("noexec", libc::MS_NOEXEC, true),
+    ("exec", libc::MS_NOEXEC, false),
+    ("sync", libc::MS_SYNCHRONOUS, true),
+    ("async", libc::MS_SYNCHRONOUS, false),
+    ("dirsync", libc::MS_DIRSYNC, true),
+    ("mand", libc::MS_MANDLOCK, true),
+    ("nomand", libc::MS_MANDLOCK, false),
+    ("noatime", libc::MS_NOATIME, true),
+    ("atime", libc::MS_NOATIME, false),
+    ("nodiratime", libc::MS_NODIRATIME, true),
+    ("diratime", libc::MS_NODIRATIME, false),
+    ("relatime", libc::MS_RELATIME, true),
+    ("norelatime", libc::MS_RELATIME, false),
+    ("strictatime", libc::MS_STRICTATIME, true),
+    ("nostrictatime", libc::MS_STRICTATIME, false),
+    ("nosymfollow", NOSYMFOLLOW, true),
+    ("symfollow", NOSYMFOLLOW, false),
+    ("silent", libc::MS_SILENT, true),
+];
+
+/// `MS_NOSYMFOLLOW` of Linux 5.10.
+const NOSYMFOLLOW: c_ulong = 256;
+
+/// How a mount passes others on: between our kernel's guests and the host nothing is passed on, whatever is asked for.
+const PROPAGATION: [&str; 8] = ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"];
+
+/// Options without meaning here: tmpfs' copy of what is below is done by `tmpcopyup`, the rest is of the host's mount machinery.
+const IGNORED: [&str; 7] = ["defaults", "loud", "iversion", "noiversion", "lazytime", "nolazytime", "idmap"];
+
+/// Reads options; those that it doesn't know are data of the file system.
+pub fn parse_options(options: &[String]) -> MountOptions {
+    let mut parsed = MountOptions::default();
+    for option in options {
+        parse_option(&mut parsed, option);
+    }
+    parsed
+}
+
+fn parse_option(parsed: &mut MountOptions, option: &str) {
+    match option {
+        "bind" => parsed.bind = true,
+        "rbind" => (parsed.bind, parsed.recursive) = (true, true),
+        "tmpcopyup" => parsed.copy_up = true,
+        "rro" => (parsed.recursive, parsed.recursive_read_only) = (true, true),
+        "rrw" => parsed.recursive_read_only = false,
+        "" | "remount" => {}
+        _ if PROPAGATION.contains(&option) || IGNORED.contains(&option) => {}
+        _ => match flag(option).or_else(|| option.strip_prefix('r').and_then(flag)) {
+            Some((flag, true)) => parsed.flags |= flag,
+            Some((flag, false)) => parsed.flags &= !flag,
+            None => parsed.data.push(option.to_owned()),
+        },
+    }
+    if parsed.recursive_read_only {
+        parsed.flags |= libc::MS_RDONLY;
+    }
+}
+
+fn flag(name: &str) -> Option<(u64, bool)> {
+    FLAGS.iter().find(|(known, ..)| *known == name).map(|(_, flag, set)| (*flag, *set))
+}
+
+/// Every option with a meaning, for `quark features`.
+pub fn flag_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> =
+        FLAGS.iter().map(|(name, ..)| *name).chain(["bind", "rbind", "rro", "tmpcopyup"]).chain(PROPAGATION).collect();
+    names.sort_unstable();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(text: &str) -> MountOptions {
+        parse_options(&text.split(',').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_become_flags_and_data() {
+        let parsed = options("nosuid,noexec,size=64m,mode=755,rprivate,strictatime,exec");
+        assert_eq!(parsed.flags, libc::MS_NOSUID | libc::MS_STRICTATIME);
+        assert_eq!(parsed.data, ["size=64m", "mode=755"]);
+        assert!(!parsed.bind);
+        let bind = options("rbind,ro,rslave");
+        assert_eq!((bind.bind, bind.recursive, bind.flags, bind.recursive_read_only), (true, true, libc::MS_RDONLY, false));
+        assert!(options("rbind,rro").recursive_read_only);
+        assert_eq!(options("rbind,rnosuid").flags, libc::MS_NOSUID);
+        assert_eq!(options("ro,rw"), MountOptions::default());
+    }
+}

@@ -1,0 +1,174 @@
+//! Starts our own processes: a pod's kernel, and those that stand for processes in it.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use quark_host::process::{Namespaces, Spawn, Spawned, spawn};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+
+use crate::client::Connection;
+use crate::config::IdMapping;
+use crate::error::{Context, Error, Result};
+use crate::log;
+use crate::messages::{Answer, Boot, Network, Order};
+use crate::plan::Isolation;
+use crate::store::Entry;
+
+/// A pod's kernel that has been started, and is killed when this is dropped without [`Kernel::keep`].
+pub struct Kernel {
+    /// Its id for us.
+    pub pid: i32,
+    connection: Connection,
+    isolation: Isolation,
+    kept: bool,
+}
+
+impl Kernel {
+    /// Starts the kernel of a pod whose first container is in `entry`, in the cgroups behind `cgroups`. It goes on by itself until it is [`Kernel::ready`].
+    pub fn start(entry: &Entry, id: &str, isolation: Isolation, cgroups: &[File], terminal: Option<BorrowedFd<'_>>) -> Result<Kernel> {
+        let listener = UnixListener::bind(entry.short_path("control.sock")).context(|| "make the control socket")?;
+        let (ours, theirs) = UnixStream::pair().context(|| "make a socket")?;
+        let null = null()?;
+        let output = log::file().unwrap_or(null.as_fd());
+        let name = CString::new(format!("quark-kernel {id}")).context(|| "name the kernel")?;
+        let namespaces = Namespaces { pid: true, ..Namespaces::default() };
+        let spawned = start(&[&name, c"kernel"], [theirs.as_fd(), output, output], namespaces, cgroups)?;
+        let kernel = Kernel { pid: spawned.pid, connection: Connection::from_socket(ours), isolation, kept: false };
+        kernel.boot(entry, id, &listener, terminal)?;
+        Ok(kernel)
+    }
+
+    fn boot(&self, entry: &Entry, id: &str, listener: &UnixListener, terminal: Option<BorrowedFd<'_>>) -> Result<()> {
+        let network = match self.isolation.network {
+            Network::Join => {
+                let path = &self.isolation.network_path;
+                Some(File::open(path).context(|| format!("open the network namespace \"{path}\""))?)
+            }
+            _ => None,
+        };
+        let (log_format, debug) = log::settings();
+        let boot = Boot {
+            id: id.to_owned(),
+            network: self.isolation.network,
+            user_namespace: self.isolation.ids.is_some(),
+            sysctl: self.isolation.sysctl.clone(),
+            mount_point: entry.path().display().to_string(),
+            terminal: terminal.is_some(),
+            log_format,
+            debug,
+        };
+        let files = [Some(listener.as_fd()), network.as_ref().map(File::as_fd), terminal];
+        let files: Vec<BorrowedFd<'_>> = files.into_iter().flatten().collect();
+        self.connection.send(&Order::Boot(boot), &files)
+    }
+
+    /// Waits until it is ready for its first container.
+    pub fn ready(&self) -> Result<()> {
+        loop {
+            match self.receive()? {
+                Answer::MapIds => {
+                    self.map_ids()?;
+                    self.connection.send(&Order::IdsMapped, &[])?;
+                }
+                Answer::Ready => return Ok(()),
+                answer => return Err(Error::new(format!("The pod's kernel answered {answer:?} when it started"))),
+            }
+        }
+    }
+
+    /// Makes the first container.
+    pub fn create(&self, order: &Order, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        self.connection.send(order, descriptors)?;
+        match self.receive()? {
+            Answer::Done => Ok(()),
+            answer => Err(Error::new(format!("The pod's kernel answered {answer:?}"))),
+        }
+    }
+
+    /// Lets it live.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+
+    fn receive(&self) -> Result<Answer> {
+        self.connection.receive().map_err(|error| match self.ended() {
+            Some(how) => Error::new(format!("The pod's kernel ended while it started ({how}): {error}")),
+            None => error,
+        })
+    }
+
+    /// How it ended, if it has.
+    fn ended(&self) -> Option<String> {
+        let (_, status) = waitpid(Pid::from_raw(self.pid), WaitOptions::NOHANG).ok().flatten()?;
+        Some(match (status.exit_status(), status.terminating_signal()) {
+            (Some(125), _) => "it could not join its cgroups".to_owned(),
+            (Some(127), _) => "its program could not be run".to_owned(),
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            _ => "for an unknown reason".to_owned(),
+        })
+    }
+
+    fn map_ids(&self) -> Result<()> {
+        let Some((users, groups)) = &self.isolation.ids else {
+            return Ok(());
+        };
+        for (file, mappings) in [("uid_map", users), ("gid_map", groups)] {
+            let path = format!("/proc/{}/{file}", self.pid);
+            std::fs::write(&path, render_map(mappings)).context(|| format!("write \"{path}\""))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.pid).filter(|_| !self.kept) {
+            let _ = kill_process(pid, Signal::KILL);
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+        }
+    }
+}
+
+fn render_map(mappings: &[IdMapping]) -> String {
+    mappings.iter().map(|mapping| format!("{} {} {}\n", mapping.container_id, mapping.host_id, mapping.size)).collect()
+}
+
+/// Starts a process that ends like the one that `connection` waits for. `terminal`: whose sizes it passes on. Returns its id.
+pub fn stand_in(connection: Connection, terminal: Option<OwnedFd>, cgroups: &[File]) -> Result<i32> {
+    let null = null()?;
+    let output = terminal.as_ref().map_or(null.as_fd(), OwnedFd::as_fd);
+    let socket = connection.into_socket();
+    let spawned = start(&[c"quark-wait-for", c"wait-for"], [socket.as_fd(), output, null.as_fd()], Namespaces::default(), cgroups)?;
+    Ok(spawned.pid)
+}
+
+fn start(arguments: &[&std::ffi::CStr], stdio: [BorrowedFd<'_>; 3], namespaces: Namespaces, cgroups: &[File]) -> Result<Spawned> {
+    let program = File::open("/proc/self/exe").context(|| "open our own program")?;
+    let cgroups: Vec<BorrowedFd<'_>> = cgroups.iter().map(File::as_fd).collect();
+    let result = spawn(&Spawn { program: program.as_fd(), arguments, environment: &[], stdio, namespaces, cgroups: &cgroups });
+    match result {
+        Err(rustix::io::Errno::PERM) => Err(Error::new("Cannot start the pod's kernel: quark must run as root, with CAP_SYS_ADMIN")),
+        result => result.context(|| "start the pod's kernel"),
+    }
+}
+
+fn null() -> Result<File> {
+    File::options().read(true).write(true).open(Path::new("/dev/null")).context(|| "open /dev/null")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::ALL_IDS;
+
+    #[test]
+    fn id_maps_are_what_the_host_reads() {
+        let some = IdMapping { container_id: 0, host_id: 100_000, size: 65_536 };
+        assert_eq!(render_map(&[some]), "0 100000 65536\n");
+        assert_eq!(render_map(&[ALL_IDS]), "0 0 4294967295\n");
+    }
+}

@@ -1,0 +1,371 @@
+//! From config.json to what our kernel is told. Pure: nothing is opened here.
+
+use crate::config::{Device, IdMapping, Linux, Mount, Process, Spec, capability, limit_index, parse_options};
+use crate::messages::{ALL_IDS, Network, NewContainer, NewDevice, NewMount, NewProcess, NewSource};
+
+/// Keeps a container's changes to its root in memory, so that they are gone with it: `memory` or `host` (the default).
+pub const ROOT_ANNOTATION: &str = "quark.centaurus.dev/rootfs-changes";
+
+/// Default size and mode of what containers get for `/dev/shm` and other tmpfs mounts without options.
+const TMPFS_MODE: u32 = 0o1777;
+
+/// A directory or file of the host that a container sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostSource {
+    /// Absolute, or relative to the bundle.
+    pub path: String,
+    /// With what is mounted below it.
+    pub recursive: bool,
+    /// The host refuses writes.
+    pub read_only: bool,
+    /// The host refuses to map code.
+    pub no_execution: bool,
+}
+
+/// A planned container.
+#[derive(Debug)]
+pub struct ContainerPlan {
+    /// What the kernel is told.
+    pub container: NewContainer,
+    /// What its `Host` and `Overlay` mounts show, in order.
+    pub sources: Vec<HostSource>,
+}
+
+/// How a pod is kept apart on the host.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Isolation {
+    /// Its network.
+    pub network: Network,
+    /// The namespace to join, for [`Network::Join`].
+    pub network_path: String,
+    /// A user namespace of its own, with these ids of users and groups.
+    pub ids: Option<(Vec<IdMapping>, Vec<IdMapping>)>,
+    /// Network sysctls, as paths below `/proc/sys`.
+    pub sysctl: Vec<(String, String)>,
+}
+
+/// The container of the pod on whose kernel this one runs, by the annotations of containerd and CRI-O; `None` for a pod's first container and for single ones.
+pub fn sandbox(spec: &Spec) -> Option<&str> {
+    const NAMES: [(&str, &str); 2] = [
+        ("io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"),
+        ("io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"),
+    ];
+    NAMES.iter().find_map(|(kind, sandbox)| {
+        let is_container = spec.annotations.get(*kind).is_some_and(|kind| kind == "container");
+        spec.annotations.get(*sandbox).filter(|_| is_container).map(String::as_str)
+    })
+}
+
+/// Plans the namespaces of a pod's kernel.
+pub fn isolation(spec: &Spec) -> Isolation {
+    let linux = spec.linux();
+    let (network, network_path) = match linux.namespace("network") {
+        None => (Network::Host, String::new()),
+        Some(namespace) if namespace.path.is_empty() => (Network::New, String::new()),
+        Some(namespace) => (Network::Join, namespace.path.clone()),
+    };
+    let mapped = |mappings: &[IdMapping]| if mappings.is_empty() { vec![ALL_IDS] } else { mappings.to_vec() };
+    // In a user namespace of its own the kernel could not open ports below 1024 on the host's network.
+    let own_user = network != Network::Host || linux.namespace("user").is_some();
+    let ids = own_user.then(|| (mapped(&linux.uid_mappings), mapped(&linux.gid_mappings)));
+    Isolation { network, network_path, ids, sysctl: network_sysctl(&linux, network) }
+}
+
+/// Our kernel decides who may open low ports and send pings, so that the pod's namespace lets it.
+fn network_sysctl(linux: &Linux, network: Network) -> Vec<(String, String)> {
+    if network == Network::Host {
+        return Vec::new();
+    }
+    let ours = [("net/ipv4/ip_unprivileged_port_start", "0"), ("net/ipv4/ping_group_range", "0 2147483647")];
+    let asked = linux.sysctl.iter().filter(|(name, _)| name.starts_with("net"));
+    let asked = asked.map(|(name, value)| (sysctl_path(name), value.clone()));
+    ours.iter().map(|(name, value)| (name.to_string(), value.to_string())).chain(asked).collect()
+}
+
+/// `net.ipv4.conf.eth0/1.x` and `net/ipv4/conf/eth0.1/x` name the same file: the first separator decides (`man 8 sysctl`).
+fn sysctl_path(name: &str) -> String {
+    let dots_first = name.find('.').unwrap_or(usize::MAX) < name.find('/').unwrap_or(usize::MAX);
+    if !dots_first {
+        return name.to_owned();
+    }
+    let swap = |letter| match letter {
+        '.' => '/',
+        '/' => '.',
+        letter => letter,
+    };
+    name.chars().map(swap).collect()
+}
+
+/// Plans a container. `rootfs` is absolute.
+pub fn container(id: &str, spec: &Spec, rootfs: &str, process: &Process) -> ContainerPlan {
+    let linux = spec.linux();
+    let mut plan = Mounts::default();
+    plan.root(spec, rootfs);
+    if !spec.mounts.iter().any(|mount| clean(&mount.destination) == "/dev") {
+        plan.push("/dev", NewSource::Dev, libc::MS_NOSUID);
+    }
+    for mount in &spec.mounts {
+        plan.mount(mount);
+    }
+    let resources = linux.resources.clone().unwrap_or_default();
+    let positive = |value: Option<i64>| value.filter(|value| *value > 0).map(|value| value as u64);
+    let cpu = resources.cpu.unwrap_or_default();
+    let quota = positive(cpu.quota).map(|quota| quota * 1000 / cpu.period.filter(|period| *period > 0).unwrap_or(100_000));
+    let container = NewContainer {
+        id: id.to_owned(),
+        mounts: plan.mounts,
+        masked: linux.masked_paths.clone(),
+        read_only: linux.readonly_paths.clone(),
+        hostname: spec.hostname.clone(),
+        domain_name: spec.domainname.clone(),
+        sysctl: linux.sysctl.iter().map(|(name, value)| (sysctl_path(name).replace('/', "."), value.clone())).collect(),
+        devices: linux.devices.iter().filter_map(device).collect(),
+        share_pids_with: share_pids_with(spec, &linux),
+        memory_limit: positive(resources.memory.and_then(|memory| memory.limit)),
+        processor_limit: quota,
+        pids_limit: positive(resources.pids.and_then(|pids| pids.limit)),
+        process: self::process(process),
+    };
+    ContainerPlan { container, sources: plan.sources }
+}
+
+/// A pid namespace of the pod to join is the sandbox's: nobody else's can be.
+fn share_pids_with(spec: &Spec, linux: &Linux) -> Option<String> {
+    let joins = linux.namespace("pid").is_some_and(|namespace| !namespace.path.is_empty());
+    sandbox(spec).filter(|_| joins).map(str::to_owned)
+}
+
+#[derive(Default)]
+struct Mounts {
+    mounts: Vec<NewMount>,
+    sources: Vec<HostSource>,
+}
+
+impl Mounts {
+    fn push(&mut self, target: &str, source: NewSource, flags: u64) {
+        self.mounts.push(NewMount { target: clean(target), source, flags });
+    }
+
+    fn root(&mut self, spec: &Spec, rootfs: &str) {
+        let read_only = spec.root.as_ref().is_some_and(|root| root.readonly);
+        let in_memory = spec.annotations.get(ROOT_ANNOTATION).is_some_and(|value| value == "memory");
+        let flags = if read_only { libc::MS_RDONLY } else { 0 };
+        self.sources.push(HostSource { path: rootfs.to_owned(), recursive: true, read_only: read_only || in_memory, no_execution: false });
+        self.push("/", if in_memory { NewSource::Overlay } else { NewSource::Host }, flags);
+    }
+
+    fn mount(&mut self, mount: &Mount) {
+        let options = parse_options(&mount.options);
+        if options.bind || mount.kind == "bind" {
+            self.sources.push(HostSource {
+                path: mount.source.clone(),
+                recursive: options.recursive,
+                read_only: options.flags & libc::MS_RDONLY != 0,
+                no_execution: options.flags & libc::MS_NOEXEC != 0,
+            });
+            return self.push(&mount.destination, NewSource::Host, options.flags);
+        }
+        let source = match mount.kind.as_str() {
+            // What a container has at /dev is a tmpfs that the runtime fills.
+            "tmpfs" | "devtmpfs" if clean(&mount.destination) == "/dev" => NewSource::Dev,
+            "devtmpfs" => NewSource::Dev,
+            "proc" => NewSource::Proc,
+            "sysfs" => NewSource::Sys,
+            "devpts" => NewSource::DevPts,
+            "mqueue" => NewSource::Mqueue,
+            "cgroup" | "cgroup2" => NewSource::Cgroup,
+            _ => tmpfs(&options.data),
+        };
+        self.push(&mount.destination, source, options.flags);
+    }
+}
+
+/// `size=64m,mode=1777,uid=0,gid=5` (`man 5 tmpfs`).
+fn tmpfs(data: &[String]) -> NewSource {
+    let value = |name: &str| data.iter().rev().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
+    let number = |name: &str| value(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+    NewSource::Tmpfs {
+        size: value("size").and_then(size),
+        mode: value("mode").and_then(|text| u32::from_str_radix(text, 8).ok()).unwrap_or(TMPFS_MODE),
+        uid: number("uid"),
+        gid: number("gid"),
+    }
+}
+
+/// Bytes, with `k`, `m` or `g` behind. A part of the memory (`50%`) is no fixed size: none.
+fn size(text: &str) -> Option<u64> {
+    let (digits, factor) = match text.char_indices().last()? {
+        (at, 'k' | 'K') => (text.get(..at)?, 1 << 10),
+        (at, 'm' | 'M') => (text.get(..at)?, 1 << 20),
+        (at, 'g' | 'G') => (text.get(..at)?, 1 << 30),
+        _ => (text, 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// `//a/./b/` is `/a/b`, `a` is `/a`, and `..` never leaves the root.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+fn device(device: &Device) -> Option<NewDevice> {
+    let kind = match device.kind.as_str() {
+        "b" => libc::S_IFBLK,
+        "p" => libc::S_IFIFO,
+        _ => libc::S_IFCHR,
+    };
+    let number = libc::makedev(u32::try_from(device.major).ok()?, u32::try_from(device.minor).ok()?);
+    Some(NewDevice {
+        path: clean(&device.path),
+        mode: kind | device.file_mode.unwrap_or(0o666) & 0o7777,
+        number,
+        uid: device.uid.unwrap_or(0),
+        gid: device.gid.unwrap_or(0),
+    })
+}
+
+/// Plans a process.
+pub fn process(process: &Process) -> NewProcess {
+    let sets = process.capabilities.clone().unwrap_or_default();
+    let mask = |names: &[String]| names.iter().filter_map(|name| capability(name)).fold(0_u64, |mask, number| mask | 1 << number);
+    let limits = process.rlimits.iter().filter_map(|limit| Some((limit_index(&limit.kind)?, limit.soft, limit.hard)));
+    NewProcess {
+        arguments: process.args.clone(),
+        environment: process.env.clone(),
+        directory: process.cwd.clone(),
+        uid: process.user.uid,
+        gid: process.user.gid,
+        groups: process.user.additional_gids.clone(),
+        bounding: mask(&sets.bounding),
+        effective: mask(&sets.effective),
+        inheritable: mask(&sets.inheritable),
+        permitted: mask(&sets.permitted),
+        ambient: mask(&sets.ambient),
+        no_new_privileges: process.no_new_privileges,
+        limits: limits.collect(),
+        umask: process.user.umask.unwrap_or(0o022),
+        oom_score_adjust: process.oom_score_adj.unwrap_or(0),
+        terminal: process.terminal,
+        inherited: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn spec(config: Value) -> Spec {
+        serde_json::from_value(config).expect("spec")
+    }
+
+    fn planned(config: Value) -> ContainerPlan {
+        let spec = spec(config);
+        let process = spec.process.clone().unwrap_or_default();
+        container("id", &spec, "/b/rootfs", &process)
+    }
+
+    #[test]
+    fn mounts_keep_their_order_and_sources() {
+        let plan = planned(json!({
+            "root": { "path": "rootfs", "readonly": true },
+            "mounts": [
+                { "destination": "/proc", "type": "proc" },
+                { "destination": "/dev", "type": "tmpfs", "options": ["nosuid", "size=65536k"] },
+                { "destination": "/dev/shm/", "type": "tmpfs", "options": ["size=64m", "mode=1770"] },
+                { "destination": "etc/../data", "source": "/srv", "options": ["rbind", "ro", "noexec"] },
+                { "destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro"] }
+            ]
+        }));
+        let told: Vec<_> = plan.container.mounts.iter().map(|mount| (mount.target.as_str(), mount.source.clone(), mount.flags)).collect();
+        assert_eq!(
+            told,
+            [
+                ("/", NewSource::Host, libc::MS_RDONLY),
+                ("/proc", NewSource::Proc, 0),
+                ("/dev", NewSource::Dev, libc::MS_NOSUID),
+                ("/dev/shm", NewSource::Tmpfs { size: Some(64 << 20), mode: 0o1770, uid: 0, gid: 0 }, 0),
+                ("/data", NewSource::Host, libc::MS_RDONLY | libc::MS_NOEXEC),
+                ("/sys/fs/cgroup", NewSource::Cgroup, libc::MS_RDONLY),
+            ]
+        );
+        let sources: Vec<_> =
+            plan.sources.iter().map(|source| (source.path.as_str(), source.recursive, source.read_only, source.no_execution)).collect();
+        assert_eq!(sources, [("/b/rootfs", true, true, false), ("/srv", true, true, true)]);
+    }
+
+    #[test]
+    fn containers_have_devices_whether_they_ask_or_not() {
+        let plan = planned(json!({ "root": { "path": "r" }, "annotations": { ROOT_ANNOTATION: "memory" } }));
+        let sources: Vec<_> = plan.container.mounts.iter().map(|mount| mount.source.clone()).collect();
+        assert_eq!(sources, [NewSource::Overlay, NewSource::Dev]);
+        assert!(plan.sources.iter().all(|source| source.read_only));
+    }
+
+    #[test]
+    fn pods_are_found_by_annotations() {
+        let cri = |kind: &str| {
+            let config = json!({
+                "annotations": { "io.kubernetes.cri.container-type": kind, "io.kubernetes.cri.sandbox-id": "pod" },
+                "linux": { "namespaces": [{ "type": "pid", "path": "/proc/7/ns/pid" }] }
+            });
+            (sandbox(&spec(config.clone())).map(str::to_owned), planned(config).container.share_pids_with)
+        };
+        assert_eq!(cri("sandbox"), (None, None));
+        assert_eq!(cri("container"), (Some("pod".into()), Some("pod".into())));
+        let crio =
+            spec(json!({ "annotations": { "io.kubernetes.cri-o.ContainerType": "container", "io.kubernetes.cri-o.SandboxID": "p" } }));
+        assert_eq!(sandbox(&crio), Some("p"));
+    }
+
+    #[test]
+    fn the_network_decides_about_users() {
+        let of = |namespaces: Value| {
+            isolation(&spec(
+                json!({ "linux": { "namespaces": namespaces, "sysctl": { "net.core.somaxconn": "9", "kernel.shmmax": "1" } } }),
+            ))
+        };
+        let host = of(json!([]));
+        assert_eq!((host.network, host.ids, host.sysctl.len()), (Network::Host, None, 0));
+        let own = of(json!([{ "type": "network" }]));
+        assert_eq!((own.network, own.ids), (Network::New, Some((vec![ALL_IDS], vec![ALL_IDS]))));
+        assert_eq!(own.sysctl.last(), Some(&("net/core/somaxconn".into(), "9".into())));
+        let joined = of(json!([{ "type": "network", "path": "/run/netns/a" }]));
+        assert_eq!((joined.network, joined.network_path.as_str()), (Network::Join, "/run/netns/a"));
+    }
+
+    #[test]
+    fn processes_keep_their_rights() {
+        let plan = planned(json!({ "process": {
+            "args": ["a"], "env": ["B=c"], "cwd": "/d", "user": { "uid": 5, "gid": 6, "additionalGids": [7] },
+            "capabilities": { "bounding": ["CAP_CHOWN", "CAP_KILL"], "permitted": ["CAP_KILL"], "effective": ["CAP_KILL", "CAP_FLY"] },
+            "rlimits": [{ "type": "RLIMIT_NOFILE", "soft": 1, "hard": 2 }], "noNewPrivileges": true
+        } }));
+        let process = plan.container.process;
+        assert_eq!((process.bounding, process.permitted, process.effective, process.ambient), (0b100001, 0b100000, 0b100000, 0));
+        assert_eq!((process.uid, process.gid, process.groups), (5, 6, vec![7]));
+        assert_eq!((process.limits, process.umask, process.no_new_privileges), (vec![(7, 1, 2)], 0o022, true));
+    }
+
+    #[test]
+    fn names_and_sizes_are_read_as_linux_reads_them() {
+        assert_eq!(sysctl_path("net.ipv4.conf.eth0/1.rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
+        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
+        assert_eq!(
+            ["64m", "1k", "7", "2G", "50%", "m", ""].map(size),
+            [Some(64 << 20), Some(1024), Some(7), Some(2 << 30), None, None, None]
+        );
+        assert_eq!(["a", "/../x/./y//", ""].map(clean), ["/a", "/x/y", "/"]);
+    }
+}

@@ -1,0 +1,97 @@
+//! The process that is a pod's kernel: `quark kernel`, started by `create`, first in its pid namespace.
+//!
+//! It learns what it is from its standard input, gives up what it doesn't need, and ends like the first container's first process.
+
+mod isolate;
+mod loopback;
+mod orders;
+mod server;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+
+use quark_host::process::Signals;
+use quark_kernel::kernel::Kernel;
+
+use crate::error::{Context, Error, Result};
+use crate::log;
+use crate::messages::{Answer, Boot, Network, Order};
+use crate::wire::{self, WireError};
+use server::Pod;
+
+/// Signals that the host sends to this process and that are meant for the container's first one.
+const FORWARDED: [i32; 7] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGWINCH];
+
+/// Runs until the first container has ended; the result is the exit code.
+pub fn main() -> Result<u8> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).context(|| "take orders from standard input")?;
+    let socket = UnixStream::from(socket);
+    start(&socket).or_else(|error| {
+        // Whoever started us tells it; if nobody is there any more, the log has it.
+        if wire::send(&socket, &Answer::Failed(error.to_string()), &[]).is_err() {
+            log::error(&error.to_string());
+        }
+        Ok(1)
+    })
+}
+
+fn start(socket: &UnixStream) -> Result<u8> {
+    let (order, descriptors) = wire::receive::<Order>(socket).context(|| "receive the first order")?;
+    let Order::Boot(boot) = order else {
+        return Err(Error::new("`quark kernel` is started by `quark create` only"));
+    };
+    log_to_standard_error(&boot);
+    // All threads inherit this: nothing but the reader below sees these signals.
+    let signals = Signals::block(&FORWARDED).context(|| "block signals")?;
+    let mut descriptors = descriptors.into_iter();
+    let listener = UnixListener::from(next(&mut descriptors)?);
+    let network = if boot.network == Network::Join { Some(next(&mut descriptors)?) } else { None };
+    let terminal = if boot.terminal { Some(next(&mut descriptors)?) } else { None };
+    isolate::isolate(&boot, network, terminal, socket)?;
+    let kernel = Kernel::boot().context(|| "start the pod's kernel")?;
+    wire::send(socket, &Answer::Ready, &[]).context(|| "answer")?;
+    let pod = Arc::new(Pod::new(kernel, &boot.id));
+    if !first_container(&pod, socket)? {
+        return Err(Error::new("the command that makes the container has ended"));
+    }
+    server::spawn("signals", {
+        let pod = pod.clone();
+        move || pod.forward(&signals)
+    })?;
+    server::spawn("control", {
+        let pod = pod.clone();
+        move || server::listen(&pod, &listener)
+    })?;
+    Ok(pod.first_end().code())
+}
+
+/// Waits for the first container's `Create`. False if its command ends before it comes: then nobody wants us.
+fn first_container(pod: &Arc<Pod>, socket: &UnixStream) -> Result<bool> {
+    loop {
+        let (order, descriptors) = match wire::receive::<Order>(socket) {
+            Err(WireError::Closed) => return Ok(false),
+            received => received.context(|| "receive an order")?,
+        };
+        let answer = pod.answer(order, descriptors);
+        let done = matches!(answer, Answer::Done);
+        match wire::send(socket, &answer, &[]) {
+            Err(WireError::Closed) => return Ok(false),
+            sent => sent.context(|| "answer")?,
+        }
+        if done {
+            return Ok(true);
+        }
+    }
+}
+
+fn next(descriptors: &mut impl Iterator<Item = OwnedFd>) -> Result<OwnedFd> {
+    descriptors.next().ok_or_else(|| Error::new("an order lacks a descriptor"))
+}
+
+fn log_to_standard_error(boot: &Boot) {
+    if let Ok(file) = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3) {
+        log::start(Some(file.into()), boot.log_format, boot.debug);
+    }
+    std::panic::set_hook(Box::new(|panic| log::error(&format!("The kernel of this pod has a bug: {panic}"))));
+}

@@ -1,0 +1,332 @@
+//! `quark create`.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::cgroup;
+use crate::cli::Parsed;
+use crate::client::Connection;
+use crate::config::{Process, Spec};
+use crate::console::Pseudoterminal;
+use crate::error::{Context, Error, Result};
+use crate::hooks;
+use crate::launch::{Kernel, stand_in};
+use crate::log;
+use crate::messages::{NewContainer, Order};
+use crate::plan;
+use crate::sources;
+use crate::state::{Phase, ProcessId, State};
+use crate::store::{Entry, Store};
+
+/// How much a file descriptor may be preserved, at most.
+const PRESERVED_MAX: u32 = 1024;
+
+/// What a new container's process reads and writes.
+pub struct Streams {
+    /// Three standard streams or one terminal, then what is preserved.
+    files: Vec<OwnedFd>,
+    terminal: Option<Pseudoterminal>,
+    preserved: usize,
+}
+
+/// A bundle that can be run.
+struct Bundle {
+    path: PathBuf,
+    rootfs: String,
+    spec: Spec,
+    process: Process,
+}
+
+/// Makes a container from the flags.
+pub fn create(store: &Store, parsed: &Parsed) -> Result<()> {
+    create_with(store, parsed, false)
+}
+
+/// The same; `attached` uses the command's own terminal if there is no console socket.
+pub fn create_with(store: &Store, parsed: &Parsed, attached: bool) -> Result<()> {
+    let id = parsed.operand(0);
+    let bundle = Bundle::load(parsed)?;
+    let streams = Streams::new(parsed, &bundle.process, attached)?;
+    let entry = store.create(&bundle.state(id))?;
+    let mut creation = Creation { store, entry: Some(entry), state: bundle.state(id) };
+    match creation.make(&bundle, &streams, parsed) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            creation.undo();
+            Err(error)
+        }
+    }
+}
+
+impl Bundle {
+    fn load(parsed: &Parsed) -> Result<Bundle> {
+        let given = parsed.value("bundle").unwrap_or(".");
+        let path = std::fs::canonicalize(given).context(|| format!("find the bundle \"{given}\""))?;
+        let (spec, findings) = Spec::load(&path)?;
+        findings.warned.iter().for_each(|finding| log::warn(&finding.to_string()));
+        findings.ignored.iter().for_each(|finding| log::debug(&finding.to_string()));
+        let root = spec.root.as_ref().map_or("", |root| root.path.as_str());
+        let rootfs = std::fs::canonicalize(path.join(root)).context(|| format!("find the container's root \"{root}\""))?;
+        if !rootfs.is_dir() {
+            return Err(Error::new(format!("The container's root \"{}\" must be a directory", rootfs.display())));
+        }
+        let process = spec.process.clone().unwrap_or_default();
+        Ok(Bundle { rootfs: rootfs.display().to_string(), path, spec, process })
+    }
+
+    fn state(&self, id: &str) -> State {
+        State {
+            oci_version: self.spec.oci_version.clone(),
+            bundle: self.path.display().to_string(),
+            rootfs: self.rootfs.clone(),
+            created: log::timestamp(SystemTime::now()),
+            annotations: self.spec.annotations.clone(),
+            hooks: self.spec.hooks(),
+            template: self.process.clone(),
+            ..State::new(id)
+        }
+    }
+}
+
+impl Streams {
+    /// Opens them, and makes a terminal if the process wants one.
+    pub fn new(parsed: &Parsed, process: &Process, attached: bool) -> Result<Streams> {
+        let mut streams = Streams { files: Vec::new(), terminal: None, preserved: 0 };
+        match (process.terminal, parsed.value("console-socket")) {
+            (false, Some(_)) => return Err(Error::new("--console-socket may only be set when `process.terminal` is")),
+            (true, Some(_)) => {
+                let terminal = Pseudoterminal::new(process)?;
+                streams.files.push(duplicate(terminal.slave.as_fd())?);
+                streams.terminal = Some(terminal);
+            }
+            (true, None) if attached => streams.files.push(duplicate(rustix::stdio::stdin())?),
+            (true, None) => return Err(Error::new("`process.terminal` is set: --console-socket must be, too")),
+            (false, None) => {
+                for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+                    streams.files.push(duplicate(stream)?);
+                }
+            }
+        }
+        streams.preserve(parsed.number::<u32>("preserve-fds")?.unwrap_or(0))?;
+        Ok(streams)
+    }
+
+    fn preserve(&mut self, count: u32) -> Result<()> {
+        if count > PRESERVED_MAX {
+            return Err(Error::new(format!("--preserve-fds must be at most {PRESERVED_MAX}")));
+        }
+        for number in 3..3 + count as i32 {
+            let file = quark_host::process::inherited(number).context(|| format!("preserve descriptor {number} (--preserve-fds)"))?;
+            self.files.push(file);
+            self.preserved += 1;
+        }
+        Ok(())
+    }
+
+    /// The descriptors, as a message has them.
+    pub fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.files.iter().map(OwnedFd::as_fd)
+    }
+
+    /// How many of them are behind the standard streams.
+    pub fn preserved(&self) -> usize {
+        self.preserved
+    }
+
+    /// The guest's side of a pseudo-terminal that was made.
+    pub fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        self.terminal.as_ref().map(|terminal| terminal.slave.as_fd())
+    }
+
+    /// Sends the other side to whoever asked for it.
+    pub fn send_master(&self, parsed: &Parsed) -> Result<()> {
+        match (&self.terminal, parsed.value("console-socket")) {
+            (Some(terminal), Some(socket)) => terminal.send_master(socket),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A duplicate that closes on exec.
+pub fn duplicate(file: BorrowedFd<'_>) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(file, 3).context(|| "duplicate a descriptor")
+}
+
+struct Creation<'a> {
+    store: &'a Store,
+    entry: Option<Entry>,
+    state: State,
+}
+
+impl Creation<'_> {
+    fn make(&mut self, bundle: &Bundle, streams: &Streams, parsed: &Parsed) -> Result<()> {
+        let cgroups = self.cgroups(bundle, parsed.has("systemd-cgroup"))?;
+        let planned = plan::container(&self.state.id, &bundle.spec, &bundle.rootfs, &bundle.process);
+        let mut container = planned.container;
+        container.process.inherited = streams.preserved();
+        match self.sandbox(&bundle.spec)? {
+            Some(sandbox) => self.in_sandbox(&sandbox, container, &planned.sources, streams, &cgroups)?,
+            None => self.on_its_own(bundle, container, &planned.sources, streams, &cgroups)?,
+        }
+        streams.send_master(parsed)?;
+        self.state.phase = Phase::Created;
+        self.save()?;
+        let process = self.state.process.ok_or_else(|| Error::new("the container's process ended at once"))?;
+        write_pid(parsed, process.pid)
+    }
+
+    fn cgroups(&mut self, bundle: &Bundle, systemd: bool) -> Result<Vec<File>> {
+        let linux = bundle.spec.linux();
+        let path = match (linux.cgroups_path.as_str(), systemd) {
+            ("", false) => self.state.id.clone(),
+            ("", true) => cgroup::systemd_path(&format!(":quark:{}", self.state.id))?,
+            (path, false) => path.to_owned(),
+            (path, true) => cgroup::systemd_path(path)?,
+        };
+        let plan = cgroup::plan(&cgroup::Layout::of_host(), &path, &linux.resources.clone().unwrap_or_default());
+        // Remembered before they are made: should we be killed in between, `delete` removes them.
+        self.state.cgroups = plan.directories.iter().map(|(controller, path)| (controller.clone(), path.display().to_string())).collect();
+        self.save()?;
+        let applied = cgroup::apply(&plan)?;
+        self.state.cgroups = applied.directories;
+        Ok(applied.entrances)
+    }
+
+    /// The directory of the sandbox whose kernel is to run the container.
+    fn sandbox(&self, spec: &Spec) -> Result<Option<Entry>> {
+        let Some(id) = plan::sandbox(spec) else {
+            return Ok(None);
+        };
+        match self.store.open(id) {
+            Ok(entry) if entry.state()?.alive() => Ok(Some(entry)),
+            Ok(_) => Err(Error::new(format!("The sandbox \"{id}\" of this container has ended"))),
+            Err(_) => {
+                log::info(&format!("The sandbox \"{id}\" is not quark's: the container gets a kernel of its own"));
+                Ok(None)
+            }
+        }
+    }
+
+    fn on_its_own(
+        &mut self,
+        bundle: &Bundle,
+        container: NewContainer,
+        sources: &[plan::HostSource],
+        streams: &Streams,
+        cgroups: &[File],
+    ) -> Result<()> {
+        let entry = self.entry()?;
+        let kernel = Kernel::start(entry, &self.state.id, plan::isolation(&bundle.spec), cgroups, streams.terminal())?;
+        score(kernel.pid, bundle.process.oom_score_adj);
+        self.state.process = ProcessId::of(kernel.pid);
+        self.state.kernel = self.state.process;
+        self.save()?;
+        let hooks = &self.state.hooks;
+        let wanted = !(hooks.prestart.is_empty() && hooks.create_runtime.is_empty() && hooks.create_container.is_empty());
+        // Without hooks that may change them, mounts are opened while the kernel starts.
+        let early = if wanted { None } else { Some(sources::open_all(sources, &bundle.path)?) };
+        kernel.ready()?;
+        if wanted {
+            self.create_hooks()?;
+        }
+        let mounts = early.map_or_else(|| sources::open_all(sources, &bundle.path), Ok)?;
+        let files: Vec<BorrowedFd<'_>> = mounts.iter().map(OwnedFd::as_fd).chain(streams.files()).collect();
+        kernel.create(&Order::Create(Box::new(container)), &files)?;
+        kernel.keep();
+        Ok(())
+    }
+
+    fn in_sandbox(
+        &mut self,
+        sandbox: &Entry,
+        container: NewContainer,
+        sources: &[plan::HostSource],
+        streams: &Streams,
+        cgroups: &[File],
+    ) -> Result<()> {
+        let state = sandbox.state()?;
+        self.state.sandbox.clone_from(&state.sandbox);
+        self.state.kernel = state.kernel;
+        if !cgroups.is_empty() {
+            log::info("The pod's kernel runs this container: the limits of its first container hold for it");
+        }
+        let waiter = Connection::open(sandbox)?;
+        let connection = Connection::open(sandbox)?;
+        let bundle = PathBuf::from(&self.state.bundle);
+        self.state.process = state.process;
+        self.create_hooks()?;
+        self.state.process = None;
+        let mounts = sources::open_all(sources, Path::new(&bundle))?;
+        let files: Vec<BorrowedFd<'_>> = mounts.iter().map(OwnedFd::as_fd).chain(streams.files()).collect();
+        connection.tell(&Order::Create(Box::new(container)), &files)?;
+        waiter.send(&Order::Wait { id: self.state.id.clone(), tied: true }, &[])?;
+        let terminal = streams.terminal().map(duplicate).transpose()?;
+        self.state.process = ProcessId::of(stand_in(waiter, terminal, cgroups)?);
+        Ok(())
+    }
+
+    /// Those that run between the pod's namespaces being there and its mounts being made.
+    fn create_hooks(&self) -> Result<()> {
+        let hooks = &self.state.hooks;
+        let state = report(&self.state, true)?;
+        hooks::run("prestart", &hooks.prestart, &state)?;
+        hooks::run("createRuntime", &hooks.create_runtime, &state)?;
+        // In the runtime's namespaces: a guest's have no meaning for a program of the host.
+        hooks::run("createContainer", &hooks.create_container, &state)
+    }
+
+    fn entry(&self) -> Result<&Entry> {
+        self.entry.as_ref().ok_or_else(|| Error::no_container(&self.state.id))
+    }
+
+    fn save(&self) -> Result<()> {
+        self.entry()?.save(&self.state)
+    }
+
+    /// Leaves nothing behind.
+    fn undo(&mut self) {
+        let Some(entry) = self.entry.take() else { return };
+        if let Err(error) = super::delete::remove(self.store, entry, &self.state) {
+            log::warn(&error.to_string());
+        }
+    }
+}
+
+/// The state as hooks read it.
+pub fn report(state: &State, busy: bool) -> Result<Vec<u8>> {
+    serde_json::to_vec(&state.report(busy)).context(|| "write the container's state")
+}
+
+/// The host's out-of-memory killer takes the pod as a whole.
+fn score(pid: i32, score: Option<i32>) {
+    let Some(score) = score else { return };
+    if let Err(error) = std::fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()) {
+        log::warn(&format!("`process.oomScoreAdj` is not set: {error}"));
+    }
+}
+
+/// Writes the process id where the flags say. Atomic, as readers poll for the file.
+pub fn write_pid(parsed: &Parsed, pid: i32) -> Result<()> {
+    if let Some(socket) = parsed.value("pidfd-socket") {
+        send_pidfd(socket, pid)?;
+    }
+    let Some(path) = parsed.value("pid-file") else {
+        return Ok(());
+    };
+    let what = || format!("write \"{path}\"");
+    let target = Path::new(path);
+    let name = target.file_name().and_then(|name| name.to_str()).ok_or("it has no name").context(what)?;
+    let draft = target.with_file_name(format!(".{name}.new"));
+    std::fs::write(&draft, pid.to_string()).context(what)?;
+    std::fs::rename(&draft, target).context(what)
+}
+
+fn send_pidfd(socket: &str, pid: i32) -> Result<()> {
+    let what = || format!("send a pidfd to \"{socket}\"");
+    let pid = rustix::process::Pid::from_raw(pid).ok_or("there is no process").context(what)?;
+    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).context(what)?;
+    let connection = std::os::unix::net::UnixStream::connect(socket).context(what)?;
+    crate::wire::send_file(&connection, b"pidfd", pidfd.as_fd()).context(what)
+}

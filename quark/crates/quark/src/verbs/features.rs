@@ -1,0 +1,30 @@
+//! `quark features` (features.md, features-linux.md of the runtime specification).
+
+use serde_json::json;
+
+use crate::config::{CAPABILITIES, flag_names};
+use crate::error::Result;
+use crate::plan::ROOT_ANNOTATION;
+
+/// Prints them.
+pub fn features() -> Result<()> {
+    super::print_json(&json!({
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": crate::cli::SPEC_VERSION,
+        "hooks": ["prestart", "createRuntime", "createContainer", "poststart", "poststop"],
+        "mountOptions": flag_names(),
+        "linux": {
+            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
+            "capabilities": CAPABILITIES.as_slice(),
+            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": false },
+            "seccomp": { "enabled": false },
+            "apparmor": { "enabled": false },
+            "selinux": { "enabled": false },
+            "intelRdt": { "enabled": false },
+            "mountExtensions": { "idmap": { "enabled": false } },
+            "netDevices": { "enabled": false }
+        },
+        "annotations": { "dev.centaurus.quark.kernel": "own" },
+        "potentiallyUnsafeConfigAnnotations": [ROOT_ANNOTATION]
+    }))
+}
