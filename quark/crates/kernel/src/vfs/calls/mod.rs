@@ -19,7 +19,6 @@ mod vectors;
 mod working;
 
 pub use at::{At, Target};
-pub use open::open_for_exec;
 
 use crate::dispatch::Calls;
 

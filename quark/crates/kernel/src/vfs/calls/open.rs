@@ -10,11 +10,9 @@ use crate::dispatch::Calls;
 use crate::file::File;
 use crate::task::Task;
 use crate::vfs::inode::{Stat, kind};
-use crate::vfs::mount::MountFlags;
-use crate::vfs::open::{OpenFile, flags};
+use crate::vfs::open::flags;
 use crate::vfs::opening::{self, How};
-use crate::vfs::path::{Last, Resolve};
-use crate::vfs::permission::{self, EXECUTE};
+use crate::vfs::path::Resolve;
 use crate::vfs::place::Place;
 use crate::{Errno, Result};
 
@@ -127,26 +125,6 @@ pub(super) fn open_special(task: &Arc<Task>, place: &Place, stat: &Stat, flags: 
         kind::FIFO => Ok(crate::pipe::open_fifo(task, inode.clone(), flags)?),
         node_kind => crate::fs::dev::open(task, place, node_kind == kind::CHARACTER, stat.represents, flags),
     }
-}
-
-/// Opens a program for `execve`: a regular file that may be executed, on a mount where that is allowed. EACCES, and what `open(2)` answers.
-/// `flags` are AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW (ELOOP for a link).
-pub fn open_for_exec(task: &Arc<Task>, directory: i32, path: &[u8], flags: i32) -> Result<Arc<OpenFile>> {
-    let at = At::new(task);
-    let target = at.target(directory, path, flags, Last::Follow)?;
-    let place = target.place().ok_or(Errno::ACCESS)?.clone();
-    match place.dentry.kind() {
-        kind::REGULAR => {}
-        kind::SYMLINK => return Err(Errno::LOOP),
-        _ => return Err(Errno::ACCESS),
-    }
-    if place.flags().contains(MountFlags::NO_EXECUTION) {
-        return Err(Errno::ACCESS);
-    }
-    let inode = place.inode()?;
-    permission::check(inode.as_ref(), at.credentials(), EXECUTE)?;
-    let file = inode.clone().open(flags::READ_ONLY, at.credentials())?;
-    Ok(OpenFile::new(file, flags::READ_ONLY | flags::LARGE_FILE, Some(place)))
 }
 
 #[cfg(test)]
