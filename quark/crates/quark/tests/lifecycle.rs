@@ -153,8 +153,13 @@ fn hooks_run_in_order_with_the_state() {
         .map(|(name, state)| (name.to_owned(), serde_json::from_str(state).expect("state")))
         .collect();
     let summary: Vec<_> = told.iter().map(|(name, state)| (name.as_str(), state["status"].as_str().expect("status"))).collect();
-    let expected =
-        [("prestart", "creating"), ("createRuntime", "creating"), ("createContainer", "creating"), ("poststart", "running"), ("poststop", "stopped")];
+    let expected = [
+        ("prestart", "creating"),
+        ("createRuntime", "creating"),
+        ("createContainer", "creating"),
+        ("poststart", "running"),
+        ("poststop", "stopped"),
+    ];
     assert_eq!(summary, expected);
     assert!(told.iter().all(|(_, state)| state["id"] == "x" && state["annotations"]["mine"] == "yes"));
     assert!(told.iter().take(4).all(|(_, state)| state["pid"] == pid));
@@ -202,7 +207,12 @@ fn a_killed_create_leaves_what_delete_removes() {
 fn a_create_that_is_killed_anywhere_can_be_deleted() {
     let bed = Bed::new("true");
     for step in 0..40 {
-        let mut create = bed.command(&["create", "--bundle", &bed.path("bundle"), "x"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("create");
+        let mut create = bed
+            .command(&["create", "--bundle", &bed.path("bundle"), "x"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("create");
         std::thread::sleep(std::time::Duration::from_micros(step * 400));
         let _ = create.kill();
         let _ = create.wait();

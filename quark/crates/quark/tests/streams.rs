@@ -94,8 +94,19 @@ fn an_exec_can_have_a_terminal() {
     bed.create("x", &[]).must();
     bed.must(&["start", "x"]);
     let listener = UnixListener::bind(bed.path("console")).expect("bind");
-    let arguments =
-        ["exec", "-t", "-d", "--pid-file", &bed.path("pid"), "--console-socket", &bed.path("console"), "x", "/bin/sh", "-c", "stty size; cat"];
+    let arguments = [
+        "exec",
+        "-t",
+        "-d",
+        "--pid-file",
+        &bed.path("pid"),
+        "--console-socket",
+        &bed.path("console"),
+        "x",
+        "/bin/sh",
+        "-c",
+        "stty size; cat",
+    ];
     bed.must(&arguments);
     let mut master = master(&listener);
     expect(&mut master, "0 0");
@@ -115,10 +126,7 @@ fn descriptors_are_preserved() {
     // Descriptor 3 of the command, whatever it is here: the shell that starts it renames it.
     let reader: OwnedFd = rustix::io::dup(reader.as_fd()).expect("dup");
     let mut command = std::process::Command::new("sh");
-    let line = format!(
-        "exec 3<&{} && exec \"$@\" 3<&3",
-        reader.as_raw_fd()
-    );
+    let line = format!("exec 3<&{} && exec \"$@\" 3<&3", reader.as_raw_fd());
     let inner = bed.command(&["run", "--bundle", &bed.path("bundle"), "--preserve-fds", "1", "x"]);
     command.args(["-c", &line, "sh"]).arg(inner.get_program()).args(inner.get_args()).stdin(Stdio::null());
     let said = common::output(command);

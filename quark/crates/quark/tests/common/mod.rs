@@ -38,7 +38,9 @@ impl Bed {
             fs::create_dir_all(bed.directory.join(inner)).expect("bundle");
         }
         fs::copy("/bin/busybox", bed.rootfs().join("bin/busybox")).expect("/bin/busybox (apt-get install busybox-static)");
-        for name in ["sh", "cat", "echo", "sleep", "ls", "ps", "stat", "stty", "kill", "mkdir", "touch", "true", "id", "hostname", "mount", "wc"] {
+        for name in
+            ["sh", "cat", "echo", "sleep", "ls", "ps", "stat", "stty", "kill", "mkdir", "touch", "true", "id", "hostname", "mount", "wc"]
+        {
             std::os::unix::fs::symlink("busybox", bed.rootfs().join("bin").join(name)).expect("link");
         }
         assert_eq!(bed.quark(&["spec", "--bundle", &bed.path("bundle")]).code, Some(0));
