@@ -1,13 +1,16 @@
 //! Runs a program in a kernel in this process, with a directory of the host as its root: `run-static ROOT PROGRAM [ARGUMENT]…`.
+//! With `QUARK_TRACE` in the environment it tells each system call, with `QUARK_UNKNOWN` at the end those that nobody answers.
 //! For trying things out: nothing but the stubs' own filter keeps the guest in.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
 
+use quark_kernel::dispatch::unknown;
 use quark_kernel::kernel::{ContainerSpec, Exit, HostLimits, Kernel, MountSource, MountSpec, ProcessSpec, Stdio};
 use quark_kernel::task::Credentials;
 use quark_kernel::task::credentials::ALL_CAPABILITIES;
+use quark_kernel::trace;
 use rustix::fs::{Mode, OFlags, open};
 
 fn main() -> ExitCode {
@@ -46,8 +49,15 @@ fn run(root: Vec<u8>, arguments: Vec<Vec<u8>>) -> Result<Exit, String> {
         limits: HostLimits::default(),
     };
     kernel.create_container(spec).map_err(words("create the container"))?;
+    trace::enable(std::env::var_os("QUARK_TRACE").is_some());
     let pid = kernel.start("run", process(arguments)?)?;
-    kernel.wait("run", pid).map_err(words("wait"))
+    let exit = kernel.wait("run", pid).map_err(words("wait"));
+    if std::env::var_os("QUARK_UNKNOWN").is_some() {
+        for (number, count) in unknown() {
+            eprintln!("{} is not answered, asked {count} times", trace::name(number).unwrap_or("?"));
+        }
+    }
+    exit
 }
 
 fn process(arguments: Vec<Vec<u8>>) -> Result<ProcessSpec, String> {

@@ -22,6 +22,7 @@ pub mod signal;
 pub mod system;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod vfs;
 pub mod wait;
 

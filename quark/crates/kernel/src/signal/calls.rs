@@ -48,8 +48,9 @@ pub fn queue_checked(sender: &Task, process: &Arc<Process>, thread: Option<&Arc<
     }
     let receiver = thread.cloned().or_else(|| process.leader());
     if let Some(receiver) = receiver.filter(|receiver| !Arc::ptr_eq(&receiver.process, &sender.process)) {
-        let allowed = may_signal(&sender.credentials(), &receiver.credentials());
-        if !allowed && !(signal == libc::SIGCONT && same_session(&sender.process, process)) {
+        let allowed =
+            may_signal(&sender.credentials(), &receiver.credentials()) || signal == libc::SIGCONT && same_session(&sender.process, process);
+        if !allowed {
             return Err(Errno::PERM);
         }
     }

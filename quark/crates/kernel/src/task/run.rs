@@ -18,7 +18,7 @@ use crate::signal::frame::{Entry, is_user_address, plan};
 use crate::signal::info::{Origin, Signal};
 use crate::signal::send::{begin_exit, begin_stop, queue_to_task};
 use crate::signal::state::{AlternateStack, SS_AUTODISARM};
-use crate::{Errno, Result};
+use crate::{Errno, Result, trace};
 
 /// The stack of a kernel half. System calls don't recurse, and big buffers are on the heap.
 const STACK: usize = 256 << 10;
@@ -88,6 +88,9 @@ impl Half {
     fn make(&mut self, number: u32, args: [u64; 6], handler: impl FnOnce(&mut Call<'_>) -> Result<u64>) {
         let mut call = Call { task: &self.task, context: &mut self.context, registers: &mut self.registers, number, args };
         let answer = handler(&mut call);
+        if trace::enabled() {
+            trace::tell(&self.task, number, &args, &answer);
+        }
         match answer {
             Err(error) if is_restart(error) => {
                 self.broken = Some(Broken { number, args, error });
