@@ -10,9 +10,15 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
-/// A duplicate of the descriptor that this process was started with as number `fd`, close-on-exec. EBADF if there is none.
+/// A duplicate, close-on-exec, of the descriptor that this process was started with as number `fd`. EBADF if there is none: what this process
+/// has opened itself is told by being close-on-exec.
 pub fn inherited(fd: RawFd) -> Result<OwnedFd, Errno> {
     // SAFETY: fcntl takes any number; it answers EBADF for those that are not open.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    if flags < 0 || flags & libc::FD_CLOEXEC != 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: as above.
     let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
     if copy < 0 {
         return Err(last_errno());
@@ -89,8 +95,10 @@ mod tests {
     #[test]
     fn inherited_descriptors_are_duplicated_once_they_exist() {
         assert_eq!(inherited(9999).err(), Some(Errno::BADF));
-        let file = std::fs::File::open("/proc/self/stat").expect("open");
-        let copy = inherited(file.as_raw_fd()).expect("duplicate");
-        assert_ne!(copy.as_raw_fd(), file.as_raw_fd());
+        let own = std::fs::File::open("/proc/self/stat").expect("open");
+        assert_eq!(inherited(own.as_raw_fd()).err(), Some(Errno::BADF));
+        let passed_on = rustix::io::dup(&own).expect("dup");
+        let copy = inherited(passed_on.as_raw_fd()).expect("duplicate");
+        assert_ne!(copy.as_raw_fd(), passed_on.as_raw_fd());
     }
 }
