@@ -31,6 +31,7 @@ pub fn execute(command: u32, slot: &Slot, context: &mut SignalContext) {
         }
         COMMAND_THREAD => thread(slot.operand.load(Relaxed) % SLOTS, context),
         COMMAND_EXIT => exit(slot.operand.load(Relaxed) != 0),
+        COMMAND_ABANDON => exit(true),
         _ => EINVAL,
     };
     slot.result.store(result as u64, Relaxed);

@@ -65,6 +65,10 @@ fast_saved:
     mov [r11 + {r14}], r14
     mov [r11 + {r15}], r15
     mov dword ptr [r11 + {event}], {event_fast}
+    mov eax, {processor_segment}
+    lsl eax, eax
+    and eax, {processor_mask}
+    mov [r11 + {stub_processor}], eax
     lock or dword ptr [r11 + {turn}], {turn_kernel}
 fast_wait:
     mov r8, r11
@@ -76,6 +80,9 @@ fast_wait:
     mov edx, 1
     syscall
 2:  mov r9d, [r8 + {spins}]
+    mov eax, [r8 + {stub_processor}]
+    cmp eax, [r8 + {kernel_processor}]
+    je 4f
 3:  cmp dword ptr [r8 + {turn}], {turn_kernel}
     jne fast_resume
     sub r9d, 1
@@ -144,6 +151,10 @@ fast_end:
     command = const offset_of!(Slot, command),
     turn = const offset_of!(Slot, turn),
     spins = const offset_of!(Slot, spins),
+    stub_processor = const offset_of!(Slot, stub_processor),
+    kernel_processor = const offset_of!(Slot, kernel_processor),
+    processor_segment = const PROCESSOR_SEGMENT,
+    processor_mask = const PROCESSOR_MASK,
     kernel_sleeps = const offset_of!(Slot, kernel_sleeps),
     stub_sleeps = const offset_of!(Slot, stub_sleeps),
     interrupted = const offset_of!(Slot, interrupted),

@@ -49,6 +49,8 @@ pub const COMMAND_FORK: u32 = 2;
 pub const COMMAND_THREAD: u32 = 3;
 /// [`Slot::command`]: end the thread, or with an operand the process.
 pub const COMMAND_EXIT: u32 = 4;
+/// [`Slot::command`]: end the process, whoever has the turn: the kernel has given up on its fork.
+pub const COMMAND_ABANDON: u32 = 6;
 
 /// [`Slot::command`]: after [`EVENT_FAST`], go back with RAX; all other registers are as they were.
 pub const COMMAND_RETURN: u32 = 5;
@@ -77,6 +79,19 @@ pub const OPERATION_EXCHANGE: u64 = 2;
 /// Operations that fit into a slot.
 pub const OPERATIONS: usize = 48;
 
+/// The segment whose limit tells the processor, for the host's own vDSO.
+pub const PROCESSOR_SEGMENT: u32 = 0x7b;
+/// The processor's number in it. Above is the node's.
+pub const PROCESSOR_MASK: u32 = 0xfff;
+
+/// The number of the processor that this thread is on.
+pub fn processor() -> u32 {
+    let limit: u32;
+    // SAFETY: reads a segment's limit.
+    unsafe { core::arch::asm!("lsl {0:e}, {1:e}", out(reg) limit, in(reg) PROCESSOR_SEGMENT, options(nomem, nostack)) };
+    limit & PROCESSOR_MASK
+}
+
 /// One of [`COMMAND_CALLS`].
 #[repr(C)]
 pub struct Operation {
@@ -99,6 +114,10 @@ pub struct Slot {
     pub stub_sleeps: AtomicU32,
     /// How often the stub looks at `turn` before it sleeps.
     pub spins: AtomicU32,
+    /// On which processor the kernel's half was when it last gave the turn: looking there would keep it from running.
+    pub kernel_processor: AtomicU32,
+    /// On which one the stub's thread was when it did.
+    pub stub_processor: AtomicU32,
     /// `COMMAND_*`.
     pub command: AtomicU32,
     /// `EVENT_*`.

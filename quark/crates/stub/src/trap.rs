@@ -261,11 +261,14 @@ fn continue_serving(slot: &'static Slot, context: &mut SignalContext) -> ! {
 
 /// Waits for the kernel's turn to end.
 fn hand_over(slot: &Slot) {
+    let here = processor();
+    slot.stub_processor.store(here, Relaxed);
     slot.turn.store(TURN_KERNEL, SeqCst);
     if slot.kernel_sleeps.load(SeqCst) != 0 {
         host::futex_wake(&slot.turn);
     }
-    let mut spins = slot.spins.load(Relaxed);
+    let apart = slot.kernel_processor.load(Relaxed) != here;
+    let mut spins = if apart { slot.spins.load(Relaxed) } else { 0 };
     while slot.turn.load(Acquire) == TURN_KERNEL {
         if spins > 0 {
             spins -= 1;
@@ -273,7 +276,7 @@ fn hand_over(slot: &Slot) {
             continue;
         }
         // The kernel may have given up on a fork before this process came here.
-        if slot.command.load(SeqCst) == COMMAND_EXIT {
+        if slot.command.load(SeqCst) == COMMAND_ABANDON {
             host::die(0);
         }
         slot.stub_sleeps.store(1, SeqCst);

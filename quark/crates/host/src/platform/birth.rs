@@ -13,7 +13,7 @@ use rustix::thread::futex;
 use super::control::Control;
 use super::process::{Process, Seat};
 use super::reaper::Family;
-use super::shared::{COMMAND_EXIT, CONTROL, CONTROL_FILE, SLOT_BYTES, SOCKET, Slot, TURN_KERNEL, TURN_STUB, WINDOW};
+use super::shared::{COMMAND_ABANDON, CONTROL, CONTROL_FILE, SLOT_BYTES, SOCKET, Slot, TURN_KERNEL, TURN_STUB, WINDOW};
 use super::{image, memory};
 use crate::filter::stub_filter;
 
@@ -93,8 +93,7 @@ impl Cradle {
     /// Makes the process end as soon as it is ready, if ever: nobody knows it.
     pub(super) fn abandon(&self) {
         let slot = self.slot();
-        slot.operand.store(1, SeqCst);
-        slot.command.store(COMMAND_EXIT, SeqCst);
+        slot.command.store(COMMAND_ABANDON, SeqCst);
         slot.turn.store(TURN_STUB, SeqCst);
         let _ = futex::wake(&slot.turn, futex::Flags::empty(), 1);
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use rustix::io::Errno;
-use rustix::thread::futex;
 
 use super::api::{AddressSpace, Context};
 use super::birth::{Cradle, send_files};
@@ -33,10 +32,7 @@ impl Context {
     fn go(&self, command: u32) {
         let slot = self.slot();
         slot.command.store(command, Relaxed);
-        slot.turn.store(TURN_STUB, SeqCst);
-        if slot.stub_sleeps.load(SeqCst) != 0 {
-            let _ = futex::wake(&slot.turn, futex::Flags::empty(), 1);
-        }
+        self.seat.give_turn(slot);
     }
 
     fn wait(&self) -> Result<(), Errno> {

@@ -14,6 +14,7 @@ mod extended;
 mod image;
 pub(crate) mod limits;
 mod memory;
+mod patience;
 mod process;
 mod reaper;
 #[allow(dead_code)]

@@ -1,7 +1,7 @@
 //! A stub process, as the kernel knows it: its pages, its threads, and whether it still is.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicI32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
@@ -10,7 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::futex;
 
 use super::control::Control;
-use super::shared::{SLOTS, Slot, TURN_KERNEL};
+use super::patience::Patience;
+use super::shared::{SLOTS, Slot, TURN_KERNEL, TURN_STUB, processor};
 
 /// One a stub process.
 pub(super) struct Process {
@@ -39,6 +40,7 @@ pub(super) struct Seat {
     pub(super) interrupted: AtomicBool,
     /// Whether the kernel's half waits for the stub.
     waiting: AtomicBool,
+    patience: Patience,
 }
 
 #[derive(Default)]
@@ -188,19 +190,38 @@ impl Seat {
             running: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
+            patience: Patience::new(),
+        }
+    }
+
+    /// Gives the turn to the stub's thread, and wakes it if it sleeps.
+    pub(super) fn give_turn(&self, slot: &Slot) {
+        // It may go to sleep yet, which is no matter here.
+        let sleeps = slot.stub_sleeps.load(Relaxed) != 0;
+        let looks = self.patience.gives(slot.spins.load(Relaxed), sleeps);
+        slot.spins.store(looks, Relaxed);
+        slot.kernel_processor.store(processor(), Relaxed);
+        slot.turn.store(TURN_STUB, SeqCst);
+        if slot.stub_sleeps.load(SeqCst) != 0 {
+            let _ = futex::wake(&slot.turn, futex::Flags::empty(), 1);
         }
     }
 
     /// Waits until it is the kernel's turn on `slot`; ESRCH if the process is dead.
     pub(super) fn wait(&self, process: &Process, slot: &Slot) -> Result<(), Errno> {
+        let apart = slot.stub_processor.load(Relaxed) != processor();
+        self.patience.look(apart, || slot.turn.load(Acquire) == TURN_KERNEL);
+        let mut slept = false;
         loop {
             if process.is_dead() {
                 return Err(Errno::SRCH);
             }
             let turn = slot.turn.load(SeqCst);
             if turn == TURN_KERNEL {
+                self.patience.gets(slept);
                 return Ok(());
             }
+            slept = true;
             self.waiting.store(true, SeqCst);
             slot.kernel_sleeps.store(1, SeqCst);
             if !process.is_dead() {

@@ -50,6 +50,7 @@ pub(super) fn start(ended: Ended) -> Result<(Arc<Family>, First), Errno> {
     let (tell, told) = channel();
     let reaper = family.clone();
     std::thread::Builder::new().name("reaper".into()).spawn(move || run(&reaper, &tell)).map_err(|_| Errno::AGAIN)?;
+    super::patience::prepare();
     let pid_and_cradle = told.recv().map_err(|_| Errno::IO)?;
     let (pid, cradle) = pid_and_cradle?;
     let first = cradle.adopt(pid, None, &family)?;

@@ -1,0 +1,70 @@
+//! What the hand-over costs: `cargo bench -p quark-host`. Each line is the least and the median of several rounds, per operation.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::time::Instant;
+
+use quark_host::platform::{Event, HostCall};
+use support::{DATA, Guest, World, anonymous};
+
+std::arch::global_asm!(
+    r#"
+calls:
+    syscall
+    jmp calls
+calls_end:
+"#
+);
+
+const ROUNDS: usize = 15;
+
+fn measure(name: &str, count: u32, mut operation: impl FnMut()) {
+    // As in `cargo bench -- mmap`.
+    if std::env::args().skip(1).any(|word| !word.starts_with('-') && !name.contains(&word)) {
+        return;
+    }
+    let mut times: Vec<u64> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            (0..count).for_each(|_| operation());
+            start.elapsed().as_nanos() as u64 / u64::from(count)
+        })
+        .collect();
+    times.sort_unstable();
+    println!("{name:<44} {:>8} ns least {:>8} ns median", times[0], times[ROUNDS / 2]);
+}
+
+fn call(guest: &mut Guest) {
+    assert_eq!(guest.run(), Event::Syscall);
+}
+
+fn main() {
+    let world = World::start();
+    let mut guest = world.guest(guest_code!(calls, calls_end));
+    measure("system call by a trap", 10_000, || call(&mut guest));
+    let mut bytes = [0; 4096];
+    measure("read 64 bytes of guest memory", 10_000, || guest.context.read(DATA, &mut bytes[..64]).unwrap());
+    measure("read 4096 bytes of guest memory", 10_000, || guest.context.read(DATA, &mut bytes).unwrap());
+    measure("system call that reads 64 bytes", 5_000, || {
+        call(&mut guest);
+        guest.context.read(DATA, &mut bytes[..64]).unwrap();
+    });
+    for us in [0, 1, 2, 4] {
+        measure(&format!("system call and {us} us"), 5_000, || {
+            call(&mut guest);
+            let start = Instant::now();
+            while start.elapsed().as_nanos() < us * 1000 {}
+        });
+    }
+    measure("system call that writes 64 bytes", 5_000, || {
+        call(&mut guest);
+        guest.context.write(DATA, &bytes[..64]).unwrap();
+    });
+    measure("mmap, munmap", 2_000, || {
+        guest.context.call(&[anonymous(0x2000_0000, 4096), HostCall::Unmap { address: 0x2000_0000, length: 4096 }]).unwrap();
+    });
+    measure("thread, exit", 200, || guest.context.thread().unwrap().exit());
+    measure("fork, exit", 100, || guest.context.fork().unwrap().1.exit());
+    measure("blank, exit", 100, || world.platform.blank().unwrap().1.exit());
+}
