@@ -14,6 +14,12 @@ calls:
     syscall
     jmp calls
 calls_end:
+
+jumps:
+    lea rcx, [rip + 2f]
+    jmp rbx
+2:  jmp jumps
+jumps_end:
 "#
 );
 
@@ -43,6 +49,11 @@ fn main() {
     let world = World::start();
     let mut guest = world.guest(guest_code!(calls, calls_end));
     measure("system call by a trap", 10_000, || call(&mut guest));
+    if let Some(entry) = world.platform.fast_entry() {
+        let mut guest = world.guest(guest_code!(jumps, jumps_end));
+        guest.registers.rbx = entry;
+        measure("system call by a jump", 10_000, || call(&mut guest));
+    }
     let mut bytes = [0; 4096];
     measure("read 64 bytes of guest memory", 10_000, || guest.context.read(DATA, &mut bytes[..64]).unwrap());
     measure("read 4096 bytes of guest memory", 10_000, || guest.context.read(DATA, &mut bytes).unwrap());
@@ -50,13 +61,6 @@ fn main() {
         call(&mut guest);
         guest.context.read(DATA, &mut bytes[..64]).unwrap();
     });
-    for us in [0, 1, 2, 4] {
-        measure(&format!("system call and {us} us"), 5_000, || {
-            call(&mut guest);
-            let start = Instant::now();
-            while start.elapsed().as_nanos() < us * 1000 {}
-        });
-    }
     measure("system call that writes 64 bytes", 5_000, || {
         call(&mut guest);
         guest.context.write(DATA, &bytes[..64]).unwrap();
