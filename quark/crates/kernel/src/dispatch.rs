@@ -12,6 +12,8 @@ pub type Calls = &'static [(i64, Handler)];
 /// Every module's calls, one a line, in order.
 #[rustfmt::skip]
 const MODULES: &[Calls] = &[
+    crate::epoll::CALLS,
+    crate::eventfd::CALLS,
     crate::memory::CALLS,
     crate::futex::CALLS,
     crate::pipe::CALLS,

@@ -74,9 +74,12 @@ pub trait File: Send + Sync + Any {
         None
     }
 
-    /// `fstat(2)`.
+    /// `fstat(2)`. What has no inode is told as Linux tells its anonymous inodes.
     fn stat(&self) -> Result<Stat> {
-        self.inode().ok_or(Errno::BADF)?.stat()
+        match self.inode() {
+            Some(inode) => inode.stat(),
+            None => Ok(Stat { inode: 1, mode: 0o600, links: 1, block_size: 4096, ..Stat::default() }),
+        }
     }
 
     /// Entries of a directory from `position` on (0 is the start; an entry's `next` is the position behind it), as many as `room` bytes of linux_dirent64 hold.

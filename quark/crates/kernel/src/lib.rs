@@ -6,6 +6,8 @@
 
 pub mod call;
 pub mod dispatch;
+pub mod epoll;
+pub mod eventfd;
 pub mod exec;
 pub mod file;
 pub mod fs;

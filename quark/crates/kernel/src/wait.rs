@@ -72,6 +72,11 @@ struct Entry {
 static NEXT_KEY: AtomicU64 = AtomicU64::new(1);
 
 impl WaitQueue {
+    /// Nobody waits yet.
+    pub const fn new() -> WaitQueue {
+        WaitQueue { waiters: Mutex::new(VecDeque::new()), count: AtomicUsize::new(0) }
+    }
+
     /// Adds a waiter for `interest` (ERR and HUP are implied). The key removes it again; a dropped waiter is forgotten by itself.
     pub fn register(&self, interest: Events, waiter: &Arc<dyn Waiter>) -> u64 {
         self.insert(interest, waiter, false)
@@ -101,21 +106,22 @@ impl WaitQueue {
         self.count.store(waiters.len(), Ordering::SeqCst);
     }
 
-    /// Tells everybody who is interested in any of `events`, and of the exclusive waiters the first that sleeps.
-    pub fn notify(&self, events: Events) {
+    /// Tells everybody who is interested in any of `events`, and of the exclusive waiters the first that sleeps. True if a sleeper was woken.
+    pub fn notify(&self, events: Events) -> bool {
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::SeqCst) == 0 {
-            return;
+            return false;
         }
         let told = self.interested(events);
-        let mut exclusive_woken = false;
+        let (mut woken, mut exclusive_woken) = (false, false);
         for (waiter, exclusive) in told {
             if !exclusive {
-                waiter.notify(events);
+                woken |= waiter.notify(events);
             } else if !exclusive_woken {
                 exclusive_woken = waiter.notify(events);
             }
         }
+        woken || exclusive_woken
     }
 
     /// Who is to be told of `events`, and whether exclusively; forgets dropped waiters. Nobody is told under the lock.

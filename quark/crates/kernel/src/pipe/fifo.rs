@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
-use super::{IN, OUT, Pipe, PipeEnd};
+use super::{Pipe, PipeEnd};
 use crate::task::{Task, lock};
 use crate::vfs::inode::Inode;
 use crate::wait::Events;
@@ -22,7 +22,7 @@ pub fn open_fifo(task: &Task, inode: Arc<dyn Inode>, flags: u32) -> Result<Arc<P
         return Ok(end);
     };
     // An end that is dropped because of the error leaves the pipe again.
-    task.block_on(&pipe.queue, IN | OUT | Events::HUP, None, || side.has_come(&pipe).then_some(()))?;
+    task.block_on(&pipe.queues.both, Events::HUP, None, || side.has_come(&pipe).then_some(()))?;
     Ok(end)
 }
 
@@ -80,6 +80,6 @@ pub(super) fn enter(pipe: &Arc<Pipe>, inode: Arc<dyn Inode>, flags: u32) -> Resu
         wait_for = Some(if read { writers } else { readers });
     }
     drop(state);
-    pipe.queue.notify(IN | OUT);
+    pipe.queues.both.notify(Events::HUP);
     Ok((Arc::new(end), wait_for))
 }

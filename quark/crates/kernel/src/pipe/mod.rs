@@ -40,7 +40,32 @@ pub struct Pipe {
     /// Taken by readers for the whole of a read or splice, so that bytes leave in order.
     reading: Mutex<()>,
     state: Mutex<State>,
-    queue: WaitQueue,
+    queues: Queues,
+}
+
+/// Who waits: at read ends, at write ends, and at FIFOs that are open for both (or are being opened). An edge at one end is none at the other.
+#[derive(Default)]
+struct Queues {
+    readers: WaitQueue,
+    writers: WaitQueue,
+    both: WaitQueue,
+}
+
+impl Queues {
+    fn there_is_data(&self) {
+        self.readers.notify(IN);
+        self.both.notify(IN);
+    }
+
+    fn there_is_room(&self) {
+        self.writers.notify(OUT);
+        self.both.notify(OUT);
+    }
+
+    fn ends_changed(&self) {
+        let all = IN | OUT | Events::HUP | Events::ERR;
+        [&self.readers, &self.writers, &self.both].map(|queue| queue.notify(all));
+    }
 }
 
 struct State {
@@ -121,7 +146,7 @@ impl Pipe {
         }
         let state = State { slots: Slots::new(slots), readers: 0, writers: 0, readers_ever: 0, writers_ever: 0 };
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Pipe { number, uid, reading: Mutex::default(), state: Mutex::new(state), queue: WaitQueue::default() })
+        Arc::new(Pipe { number, uid, reading: Mutex::default(), state: Mutex::new(state), queues: Queues::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,7 +172,7 @@ impl Pipe {
         drop(state);
         uncharge(self.uid, have.saturating_sub(wanted));
         if was_full && wanted > have {
-            self.queue.notify(OUT);
+            self.queues.there_is_room();
         }
         Ok(size)
     }
@@ -163,7 +188,7 @@ impl Pipe {
         let room = was_full && !state.slots.is_full();
         drop(state);
         if room {
-            self.queue.notify(OUT);
+            self.queues.there_is_room();
         }
         Ok(read)
     }
@@ -178,12 +203,9 @@ impl Pipe {
         }
         let written = state.slots.push(from, packets);
         drop(state);
-        if written == 0 {
-            return Err(Errno::AGAIN);
-        }
-        // Also if it wasn't empty: edge-triggered epoll sets are told of each write, as by Linux.
-        self.queue.notify(IN);
-        Ok(written)
+        // Also if it wasn't empty, or was too full for anything: edge-triggered epoll sets are told of each attempt, as by Linux.
+        self.queues.there_is_data();
+        if written == 0 { Err(Errno::AGAIN) } else { Ok(written) }
     }
 }
 
@@ -241,7 +263,7 @@ impl Drop for PipeEnd {
         let one_sided = (state.readers == 0) != (state.writers == 0);
         drop(state);
         if one_sided {
-            self.pipe.queue.notify(IN | OUT | Events::HUP | Events::ERR);
+            self.pipe.queues.ends_changed();
         }
     }
 }
@@ -284,7 +306,12 @@ impl File for PipeEnd {
     }
 
     fn queue(&self) -> Option<&WaitQueue> {
-        Some(&self.pipe.queue)
+        let queues = &self.pipe.queues;
+        Some(match (self.readable, self.writable) {
+            (true, true) => &queues.both,
+            (true, false) => &queues.readers,
+            (false, _) => &queues.writers,
+        })
     }
 
     fn ioctl(&self, call: &mut Call<'_>, request: u32, argument: u64) -> Result<u64> {

@@ -9,6 +9,7 @@ pub mod mask;
 pub mod queue;
 pub mod send;
 pub mod set;
+pub mod signalfd;
 pub mod state;
 
 pub use info::{Origin, Signal};

@@ -121,7 +121,7 @@ fn queue(process: &Arc<Process>, target: Option<&Arc<Task>>, signal: Signal) -> 
     }
     drop(state);
     drop(threads);
-    process.signals.arrived.notify(Events::IN);
+    super::signalfd::ARRIVED.notify(Events::IN);
     if continued {
         tell_parent(process, WaitStatus::continued());
     }

@@ -8,7 +8,6 @@ use super::queue::Queue;
 use super::set::SignalSet;
 use crate::task::lock;
 use crate::task::status::WaitStatus;
-use crate::wait::WaitQueue;
 
 /// What of signals belongs to one thread.
 #[derive(Default)]
@@ -65,8 +64,6 @@ impl AlternateStack {
 pub struct ProcessSignals {
     state: Mutex<ProcessState>,
     actions: Mutex<Arc<Mutex<Actions>>>,
-    /// Notified of every signal that came to be pending for the process or a thread of it (signalfd).
-    pub arrived: WaitQueue,
 }
 
 /// Under the lock of [`ProcessSignals`].

@@ -52,6 +52,7 @@ struct Half {
 
 impl Half {
     fn run(mut self) {
+        super::current::enter(&self.task);
         while self.step().is_continue() {}
         exit::end(&self.task, self.context);
     }

@@ -4,5 +4,6 @@ pub mod clock;
 pub mod cpu;
 pub mod schedule;
 pub mod sleep;
+pub mod timerfd;
 pub mod timers;
 pub mod value;
