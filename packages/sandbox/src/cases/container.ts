@@ -1,0 +1,118 @@
+import { spawn } from 'node:child_process'
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** What containerd gives a container that asks for nothing. */
+const CAPABILITIES =
+  'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT'
+    .split(' ')
+    .map((name) => `CAP_${name}`)
+const OUTPUT_BYTES_MAX = 64 * 1024 * 1024
+
+/** How a container of the guests ended. */
+export interface ContainerRun {
+  /** Standard output and error, in the order they came. */
+  readonly output: string
+  /** Exit status of the runtime, which is the program's; undefined when it was killed for taking too long. */
+  readonly status: number | undefined
+}
+
+export interface ContainerOptions {
+  /** An OCI runtime: a path, or a name on PATH. */
+  readonly runtime: string
+  /** The guests' static binary; is `/guests` in the container. */
+  readonly guests: string
+  readonly args: readonly string[]
+  /** The container and what it runs are killed after this. */
+  readonly timeoutMs: number
+}
+
+/** Runs the guests in a container of an OCI runtime, with namespaces of its own and all file systems that containers have. Needs root. */
+export async function runContainer({ runtime, guests, args, timeoutMs }: ContainerOptions): Promise<ContainerRun> {
+  const bundle = mkdtempSync(join(tmpdir(), 'guests-'))
+  const rootfs = join(bundle, 'rootfs')
+  const id = bundle.slice(bundle.lastIndexOf('/') + 1)
+  const root = ['--root', join(bundle, 'state')]
+  try {
+    for (const folder of ['tmp', 'proc', 'dev', 'sys', 'etc']) mkdirSync(join(rootfs, folder), { recursive: true })
+    copyFileSync(guests, join(rootfs, 'guests'))
+    chmodSync(join(rootfs, 'guests'), 0o755)
+    chmodSync(bundle, 0o755)
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify(containerConfig(['/guests', ...args])))
+    const run = await execute(runtime, [...root, 'run', '--bundle', bundle, id], timeoutMs)
+    if (run.status === undefined) await execute(runtime, [...root, 'delete', '--force', id], 10_000)
+    return run
+  } finally {
+    rmSync(bundle, { recursive: true, force: true })
+  }
+}
+
+function containerConfig(args: readonly string[]): object {
+  const mount = (destination: string, type: string, ...options: string[]): object => ({
+    destination,
+    type,
+    source: type,
+    options,
+  })
+  return {
+    ociVersion: '1.0.2',
+    hostname: 'guests',
+    process: {
+      user: { uid: 0, gid: 0 },
+      args,
+      env: ['PATH=/'],
+      cwd: '/',
+      capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
+      rlimits: [{ type: 'RLIMIT_NOFILE', hard: 1024, soft: 1024 }],
+    },
+    root: { path: 'rootfs' },
+    mounts: [
+      mount('/proc', 'proc'),
+      mount('/dev', 'tmpfs', 'nosuid', 'strictatime', 'mode=755', 'size=65536k'),
+      mount('/dev/pts', 'devpts', 'nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'),
+      mount('/dev/shm', 'tmpfs', 'nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'),
+      mount('/dev/mqueue', 'mqueue', 'nosuid', 'noexec', 'nodev'),
+      mount('/sys', 'sysfs', 'nosuid', 'noexec', 'nodev', 'ro'),
+      mount('/tmp', 'tmpfs', 'mode=1777'),
+    ],
+    linux: { namespaces: ['pid', 'network', 'ipc', 'uts', 'mount'].map((type) => ({ type })) },
+  }
+}
+
+function execute(command: string, args: readonly string[], timeoutMs: number): Promise<ContainerRun> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const chunks: Buffer[] = []
+  let bytes = 0
+  const see = (chunk: Buffer): void => {
+    bytes += chunk.length
+    if (bytes <= OUTPUT_BYTES_MAX) chunks.push(chunk)
+  }
+  child.stdout.on('data', see)
+  child.stderr.on('data', see)
+  return new Promise((resolve, reject) => {
+    let late = false
+    const timer = setTimeout(() => {
+      late = true
+      killGroup(child.pid)
+    }, timeoutMs)
+    child.on('error', (cause) => {
+      clearTimeout(timer)
+      reject(new Error(`Cannot start ${command}: ${cause.message}`, { cause }))
+    })
+    child.on('close', (code) => {
+      clearTimeout(timer)
+      resolve({ output: Buffer.concat(chunks).toString(), status: late ? undefined : (code ?? 255) })
+    })
+  })
+}
+
+/** The runtime and what it started are one process group. */
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // it ended meanwhile
+  }
+}

@@ -1,0 +1,57 @@
+//! Small programs for tests of the sandbox: `guests NAME…` runs cases, `guests --list` names them, `guests bench NAME…` measures.
+//!
+//! Unsafe is allowed throughout: these programs make system calls as applications do, wrong ones too.
+
+#![allow(unused_unsafe, clippy::unnecessary_cast, clippy::borrow_deref_ref)]
+
+mod bench;
+mod cases;
+mod runner;
+mod support;
+mod trace;
+
+use std::process::ExitCode;
+
+use trace::{Case, Trace};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--list"] => {
+            for (area, case) in all() {
+                println!("{area}::{}", case.name);
+            }
+            ExitCode::SUCCESS
+        }
+        ["bench", rest @ ..] => bench::main(rest),
+        ["helper", rest @ ..] => cases::helpers::main(rest),
+        [] => fail("usage: guests NAME… | guests --list | guests bench NAME… (a NAME that ends with :: is all of an area)"),
+        names => run(names),
+    }
+}
+
+fn all() -> impl Iterator<Item = (&'static str, &'static Case)> {
+    cases::AREAS.iter().flat_map(|(area, cases)| cases.iter().map(move |case| (*area, case)))
+}
+
+fn run(names: &[&str]) -> ExitCode {
+    for wanted in names {
+        let mut found = false;
+        for (area, case) in all() {
+            let name = format!("{area}::{}", case.name);
+            if name == **wanted || wanted.ends_with("::") && name.starts_with(*wanted) {
+                found = true;
+                runner::run(&name, || (case.run)(&Trace));
+            }
+        }
+        if !found {
+            return fail(&format!("no case is named {wanted}; see guests --list"));
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("guests: {message}");
+    ExitCode::from(2)
+}
