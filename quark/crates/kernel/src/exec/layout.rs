@@ -106,7 +106,7 @@ pub fn layout(map: &Map, wanted: &Wanted<'_>) -> Result<Layout> {
     let top = layout.stack.1.saturating_sub(room) & !(PAGE - 1);
     layout.base = top.saturating_sub(pages(random.mappings, MAPPING_PAGES)).max(map.lowest());
 
-    let dynamic_base = DYNAMIC_BASE.min(map.end() / 4 * 3 & !(PAGE - 1));
+    let dynamic_base = DYNAMIC_BASE.min((map.end() / 4 * 3) & !(PAGE - 1));
     let preferred = dynamic_base + pages(random.program, MAPPING_PAGES);
     let alone = wanted.interpreter.is_none();
     let bias = layout.place(&mut map, wanted.program, if alone { None } else { Some(preferred) })?;

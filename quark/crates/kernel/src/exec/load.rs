@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quark_host::platform::Registers;
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use super::busy::Running;
 use super::elf::{HEAD, Plan};
 use super::layout::{Layout, Mapping, Origin, Random, Wanted, layout};
 use super::open::{open_program, read_interpreter, read_loader, read_plan, read_some};
@@ -175,6 +176,7 @@ fn object(file: &Arc<OpenFile>) -> Result<Arc<Object>> {
 /// Maps everything in the fresh stub process, and writes its stack.
 fn install(loaded: &mut Loaded, parts: &Parts<'_>, layout: &Layout, stack: Stack) -> Result<()> {
     let program = object(parts.program)?;
+    let running = Running::new(program.identity)?;
     let loader = parts.loader.map(object).transpose()?;
     let area = |mapping: &Mapping| {
         let backing = match mapping.file {
@@ -194,6 +196,7 @@ fn install(loaded: &mut Loaded, parts: &Parts<'_>, layout: &Layout, stack: Stack
 
     let image = Image {
         executable: Some(parts.program.clone()),
+        running: Some(Arc::new(running)),
         code: layout.code,
         data: layout.data,
         arguments: stack.arguments,

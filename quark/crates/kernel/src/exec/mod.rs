@@ -3,6 +3,7 @@
 //! `load` does what of execve is about memory; what is about the process (other threads, descriptors, signals, the parent of a vfork)
 //! is its caller's, after `load` has succeeded: until then nothing of the old program has changed.
 
+pub mod busy;
 mod calls;
 pub mod elf;
 pub mod layout;

@@ -81,7 +81,8 @@ pub fn build(top: u64, strings: &Strings<'_>, entries: &[(u64, u64)], skew: u64)
     words.extend(environment);
     words.push(0);
     let words: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
-    down.pad_to((down.at - (words.len() + auxiliary.len()) as u64 & !15) + (words.len() + auxiliary.len()) as u64);
+    let size = (words.len() + auxiliary.len()) as u64;
+    down.pad_to(((down.at - size) & !15) + size);
     down.push(auxiliary.clone());
     let pointer = down.push(words);
     Stack {

@@ -30,6 +30,7 @@ pub use place::{Fixed, MapRequest, Zone};
 pub use remap::RemapRequest;
 
 use crate::Result;
+use crate::exec::busy::Running;
 use crate::task::lock;
 use crate::vfs::open::OpenFile;
 
@@ -58,6 +59,8 @@ struct State {
 pub struct Image {
     /// The program: `/proc/self/exe`.
     pub executable: Option<Arc<OpenFile>>,
+    /// Keeps the program from being written.
+    pub running: Option<Arc<Running>>,
     /// Its text.
     pub code: (u64, u64),
     /// Its data.

@@ -109,8 +109,11 @@ pub fn shmdt(call: &mut Call<'_>) -> Result<u64> {
     Ok(0)
 }
 
+/// Start and end of what is mapped.
+type Parts = Vec<(u64, u64)>;
+
 /// The segment attached at an address, and what is mapped of that attachment.
-fn attached_at(memory: &Memory, address: u64) -> Option<(Arc<Segment>, Vec<(u64, u64)>)> {
+fn attached_at(memory: &Memory, address: u64) -> Option<(Arc<Segment>, Parts)> {
     let regions = memory.regions();
     // The first part may be unmapped: the attachment starts where its offset 0 would be.
     let whose = regions.iter().find_map(|region| match &region.area.backing {
