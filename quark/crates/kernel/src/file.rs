@@ -118,17 +118,6 @@ pub trait File: Send + Sync + Any {
         Err(Errno::NODEV)
     }
 
-    /// F_GET_SEALS; EINVAL for what can't be sealed.
-    fn seals(&self) -> Result<u32> {
-        Err(Errno::INVAL)
-    }
-
-    /// F_ADD_SEALS: EINVAL, EPERM, EBUSY. The caller has checked that the descriptor is open for writing (EPERM).
-    fn add_seals(&self, seals: u32) -> Result<()> {
-        let _ = seals;
-        Err(Errno::INVAL)
-    }
-
     /// What `/proc/self/fd/N` links to where there is no path: `pipe:[7]`, `socket:[8]`, `anon_inode:[eventpoll]`.
     fn name(&self) -> Vec<u8> {
         b"anon_inode:[unknown]".to_vec()

@@ -80,7 +80,8 @@ fn plan_protect(map: &Map, start: u64, end: u64, protection: Protection, allowan
         let after = Area { protection, ..area.clone() };
         if after.is_data() && !area.is_data() {
             data += area.length();
-            if allowance.check_growth(map.totals(), 0, data).is_err() {
+            let fits = allowance.check_reserve(&after, area.length()).and_then(|()| allowance.check_growth(map.totals(), 0, data));
+            if fits.is_err() {
                 return (area.start, Err(Errno::NOMEM));
             }
         }

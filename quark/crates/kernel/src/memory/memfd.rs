@@ -112,12 +112,16 @@ impl File for MemoryFile {
         Ok(MapSource { file: self.file.clone(), offset: 0 })
     }
 
-    fn seals(&self) -> Result<u32> {
-        Ok(fcntl_get_seals(&*self.file)?.bits())
-    }
-
-    fn add_seals(&self, seals: u32) -> Result<()> {
-        fcntl_add_seals(&*self.file, SealFlags::from_bits_retain(seals))
+    fn control(&self, command: i32, argument: u64) -> Result<u64> {
+        match command {
+            libc::F_GET_SEALS => Ok(u64::from(fcntl_get_seals(&*self.file)?.bits())),
+            libc::F_ADD_SEALS => {
+                let seals = u32::try_from(argument).map_err(|_| Errno::INVAL)?;
+                fcntl_add_seals(&*self.file, SealFlags::from_bits_retain(seals))?;
+                Ok(0)
+            }
+            _ => Err(Errno::INVAL),
+        }
     }
 
     fn name(&self) -> Vec<u8> {

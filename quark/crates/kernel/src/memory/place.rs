@@ -152,5 +152,6 @@ pub fn check_limits(map: &Map, area: &Area, allowance: &Allowance) -> Result<()>
     if area.flags.contains(Flags::LOCKED) {
         allowance.check_locked(now, area.length())?;
     }
+    allowance.check_reserve(area, area.length())?;
     allowance.check_growth(now, area.length(), if area.is_data() { area.length() } else { 0 })
 }

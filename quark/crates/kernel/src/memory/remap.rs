@@ -113,6 +113,7 @@ fn check_growth(map: &Map, area: &Area, grown: u64, copied: u64, allowance: &All
     if more == 0 {
         return Ok(());
     }
+    allowance.check_reserve(area, more)?;
     allowance.check_growth(map.totals(), more, if area.is_data() { more } else { 0 })
 }
 
