@@ -20,6 +20,10 @@ unsafe extern "C" {
     /// The instruction that may fault, and where to go on.
     pub static guarded_exchange_at: u8;
     pub static guarded_exchange_failed: u8;
+    /// `rep movsb` that survives a fault: whether it has copied all.
+    pub fn guarded_copy(to: u64, from: u64, length: u64) -> bool;
+    pub static guarded_copy_at: u8;
+    pub static guarded_copy_failed: u8;
     pub static __text_start: u8;
     pub static __text_end: u8;
 }
@@ -28,6 +32,7 @@ global_asm!(
     r#"
     .globl _start, host_call, signal_entry, signal_return, frame_return, thread_entry, trap
     .globl guarded_exchange, guarded_exchange_at, guarded_exchange_failed
+    .globl guarded_copy, guarded_copy_at, guarded_copy_failed
 _start:
     mov rdi, rsp
     lea rsp, [rip + {boot_stack} + {boot_stack_bytes}]
@@ -76,6 +81,16 @@ guarded_exchange_at:
     ret
 guarded_exchange_failed:
     mov rax, -1
+    ret
+
+guarded_copy:
+    mov rcx, rdx
+guarded_copy_at:
+    rep movsb
+    mov eax, 1
+    ret
+guarded_copy_failed:
+    xor eax, eax
     ret
 "#,
     boot = sym crate::boot::boot,

@@ -17,10 +17,13 @@ unsafe extern "C" {
     static fast_foreign: u8;
     static fast_wait: u8;
     static fast_resume: u8;
+    pub static fast_copy_at: u8;
+    pub static fast_copy_failed: u8;
     static fast_convert: u8;
     static fast_end: u8;
 }
 
+const _: () = assert!(COPY_WRITE == COPY_READ + 1);
 // The guest's slots are told from other memory that GS may point to by the bits above these.
 const SLOTS_SHIFT: u32 = 30;
 const _: () = assert!(SLOTS * SLOT_BYTES == 1 << SLOTS_SHIFT && CONTROL.is_multiple_of(1 << SLOTS_SHIFT));
@@ -33,6 +36,7 @@ global_asm!(
     r#"
     .section .text.fast, "ax"
     .globl fast_entry, fast_saved, fast_foreign, fast_wait, fast_resume, fast_convert, fast_end
+    .globl fast_copy_at, fast_copy_failed
 fast_entry:
     rdgsbase r11
     ror r11, {slots_shift}
@@ -85,10 +89,34 @@ fast_wait:
     je 4f
 3:  cmp dword ptr [r8 + {turn}], {turn_kernel}
     jne fast_resume
+    mov eax, [r8 + {copy}]
+    sub eax, {copy_read}
+    cmp eax, 1
+    jbe 7f
     sub r9d, 1
     jb 4f
     pause
     jmp 3b
+    // The kernel wants guest memory read or written.
+7:  add eax, {copy_read}
+    mov edx, {copy_busy}
+    lock cmpxchg [r8 + {copy}], edx
+    jne 3b
+    mov rsi, [r8 + {copy_address}]
+    lea rdi, [r8 + {window}]
+    mov ecx, [r8 + {copy_length}]
+    cmp eax, {copy_read}
+    je 8f
+    xchg rsi, rdi
+8:  cld
+    mov edx, {copy_done}
+fast_copy_at:
+    rep movsb
+9:  mov [r8 + {copy}], edx
+    jmp 2b
+fast_copy_failed:
+    mov edx, {copy_fault}
+    jmp 9b
 4:  mov eax, 1
     xchg [r8 + {stub_sleeps}], eax
 5:  cmp dword ptr [r8 + {turn}], {turn_kernel}
@@ -115,7 +143,10 @@ fast_resume:
     mov r10, [r8 + {r10}]
     mov r9, [r8 + {r9}]
     mov rsp, [r8 + {rsp}]
-    mov r8, [r8 + {r8}]
+    test dword ptr [r8 + {eflags}], {direction}
+    jz 10f
+    std
+10: mov r8, [r8 + {r8}]
     jmp rcx
 fast_convert:
     ud2
@@ -153,6 +184,15 @@ fast_end:
     spins = const offset_of!(Slot, spins),
     stub_processor = const offset_of!(Slot, stub_processor),
     kernel_processor = const offset_of!(Slot, kernel_processor),
+    copy = const offset_of!(Slot, copy),
+    copy_length = const offset_of!(Slot, copy_length),
+    copy_address = const offset_of!(Slot, copy_address),
+    window = const WINDOW,
+    copy_read = const COPY_READ,
+    copy_busy = const COPY_BUSY,
+    copy_done = const COPY_DONE,
+    copy_fault = const COPY_FAULT,
+    direction = const 0x400,
     processor_segment = const PROCESSOR_SEGMENT,
     processor_mask = const PROCESSOR_MASK,
     kernel_sleeps = const offset_of!(Slot, kernel_sleeps),

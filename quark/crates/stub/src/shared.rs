@@ -69,6 +69,19 @@ pub const EVENT_DONE: u32 = 4;
 /// [`Slot::event`]: the guest called by the fast entry, and has no signal frame.
 pub const EVENT_FAST: u32 = 5;
 
+/// [`Slot::copy`]: nothing to do.
+pub const COPY_NONE: u32 = 0;
+/// [`Slot::copy`]: the kernel wants guest memory in the window.
+pub const COPY_READ: u32 = 1;
+/// [`Slot::copy`]: the kernel wants the window in guest memory.
+pub const COPY_WRITE: u32 = 2;
+/// [`Slot::copy`]: the stub is at it.
+pub const COPY_BUSY: u32 = 3;
+/// [`Slot::copy`]: done.
+pub const COPY_DONE: u32 = 4;
+/// [`Slot::copy`]: not all of the memory is there.
+pub const COPY_FAULT: u32 = 5;
+
 /// [`Operation::kind`]: a host call.
 pub const OPERATION_CALL: u64 = 0;
 /// [`Operation::kind`]: a host call with a received file as its fifth argument.
@@ -122,6 +135,12 @@ pub struct Slot {
     pub command: AtomicU32,
     /// `EVENT_*`.
     pub event: AtomicU32,
+    /// `COPY_*`. While the stub looks whether the kernel's turn ends, it copies for it.
+    pub copy: AtomicU32,
+    /// Bytes to copy.
+    pub copy_length: AtomicU32,
+    /// Where they are in guest memory.
+    pub copy_address: AtomicU64,
     /// How many of `operations` there are.
     pub count: AtomicU32,
     /// The thread's id, which the host's kernel sets to 0 when it has ended.

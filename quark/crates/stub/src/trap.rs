@@ -1,11 +1,11 @@
 //! Signals of the host's kernel: the guest's system calls and faults come as such, and interrupts by ours.
 
 use core::arch::asm;
-use core::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use crate::boot::facts;
-use crate::entry::{frame_return, guarded_exchange_at, guarded_exchange_failed, in_text, trap};
-use crate::fast::{self, Progress};
+use crate::entry::{frame_return, guarded_copy, guarded_copy_at, guarded_copy_failed, guarded_exchange_at, guarded_exchange_failed, in_text, trap};
+use crate::fast::{self, Progress, fast_copy_at, fast_copy_failed};
 use crate::host::{self, number};
 use crate::shared::*;
 
@@ -110,9 +110,16 @@ pub unsafe extern "C" fn on_signal(signal: i32, info: &SignalInfo, context: &mut
 
 /// Goes on behind an instruction that was meant to fault. Any other fault in the text is the guest's, which jumped there.
 fn recover(context: &mut SignalContext) -> bool {
-    if context.registers.rip == &raw const guarded_exchange_at as u64 {
-        context.registers.rip = &raw const guarded_exchange_failed as u64;
-        return true;
+    let guarded = [
+        (&raw const guarded_exchange_at, &raw const guarded_exchange_failed),
+        (&raw const guarded_copy_at, &raw const guarded_copy_failed),
+        (&raw const fast_copy_at, &raw const fast_copy_failed),
+    ];
+    for (at, failed) in guarded {
+        if context.registers.rip == at as u64 {
+            context.registers.rip = failed as u64;
+            return true;
+        }
     }
     false
 }
@@ -270,6 +277,9 @@ fn hand_over(slot: &Slot) {
     let apart = slot.kernel_processor.load(Relaxed) != here;
     let mut spins = if apart { slot.spins.load(Relaxed) } else { 0 };
     while slot.turn.load(Acquire) == TURN_KERNEL {
+        if copied(slot) {
+            spins = slot.spins.load(Relaxed);
+        }
         if spins > 0 {
             spins -= 1;
             core::hint::spin_loop();
@@ -285,6 +295,21 @@ fn hand_over(slot: &Slot) {
         }
         slot.stub_sleeps.store(0, Relaxed);
     }
+}
+
+/// Copies what the kernel wants, if it wants anything.
+fn copied(slot: &Slot) -> bool {
+    let wanted = slot.copy.load(Acquire);
+    if wanted != COPY_READ && wanted != COPY_WRITE || slot.copy.compare_exchange(wanted, COPY_BUSY, SeqCst, Relaxed).is_err() {
+        return false;
+    }
+    let window = &raw const *slot as u64 + WINDOW;
+    let guest = slot.copy_address.load(Relaxed);
+    let (to, from) = if wanted == COPY_READ { (window, guest) } else { (guest, window) };
+    // SAFETY: the kernel wants it; a fault is recovered from.
+    let done = unsafe { guarded_copy(to, from, u64::from(slot.copy_length.load(Relaxed))) };
+    slot.copy.store(if done { COPY_DONE } else { COPY_FAULT }, Release);
+    true
 }
 
 /// The start of another thread, on its signal stack, with a frame that was copied there.

@@ -140,13 +140,12 @@ impl Context {
 
     /// Reads guest memory like [`AddressSpace::read`], faster: through the shared pages where that pays.
     pub fn read(&mut self, address: u64, to: &mut [u8]) -> Result<(), Errno> {
-        self.space.read(address, to)
+        self.read_memory(address, to)
     }
 
-    /// Writes guest memory like [`AddressSpace::write`], faster: small writes are left to the stub, which makes them before it goes on.
-    /// A write that the stub can't make by then is EFAULT here, or ends the system call with EFAULT.
+    /// Writes guest memory like [`AddressSpace::write`], faster: through the shared pages where that pays.
     pub fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Errno> {
-        self.space.write(address, from)
+        self.write_memory(address, from)
     }
 
     /// The thread's XSAVE area in the format of the host's signal frames (`fpstate`, with its magic words), as of its last event.

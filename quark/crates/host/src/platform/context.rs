@@ -12,7 +12,7 @@ use super::birth::{Cradle, send_files};
 use super::process::{Departure, Process, Seat, lock};
 use super::reaper::Family;
 use super::shared::*;
-use super::{Event, Fault, HostCall, Registers, calls, extended, memory};
+use super::{Event, Fault, HostCall, Registers, calls, extended, memory, window};
 
 impl Context {
     pub(super) fn new(process: Arc<Process>, seat: Arc<Seat>, family: Arc<Family>) -> Context {
@@ -187,6 +187,16 @@ impl Context {
         }
         seat.thread.store(slot.thread.load(Relaxed) as i32, Relaxed);
         Ok(Context { space: self.space.clone(), seat, family: self.family.clone(), fast: Cell::new(None) })
+    }
+
+    pub(super) fn read_memory(&mut self, address: u64, to: &mut [u8]) -> Result<(), Errno> {
+        memory::check(address, to.len())?;
+        window::read(self.process(), &self.seat, address, to).unwrap_or_else(|| memory::read(self.process(), address, to))
+    }
+
+    pub(super) fn write_memory(&mut self, address: u64, from: &[u8]) -> Result<(), Errno> {
+        memory::check(address, from.len())?;
+        window::write(self.process(), &self.seat, address, from).unwrap_or_else(|| memory::write(self.process(), address, from))
     }
 
     /// Ends the host thread, or the process with the last one.

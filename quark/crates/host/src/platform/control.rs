@@ -7,7 +7,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::shared::{SLOT_BYTES, SLOTS, Slot};
+use super::shared::{SLOT_BYTES, SLOTS, Slot, WINDOW, WINDOW_BYTES};
 
 const BYTES: u64 = SLOTS * SLOT_BYTES;
 
@@ -53,10 +53,25 @@ impl Control {
     /// # Panics
     /// If they don't fit.
     pub(super) fn fill_window(&self, index: u64, offset: u64, bytes: &[u8]) {
-        assert!(offset + bytes.len() as u64 <= super::shared::WINDOW_BYTES, "a window must hold what is copied there");
-        let at = index.min(SLOTS - 1) * SLOT_BYTES + super::shared::WINDOW + offset;
+        let at = self.window(index, offset, bytes.len());
         // SAFETY: within the mapping. The stub may write there meanwhile, so no reference is made.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.add(at as usize).as_ptr(), bytes.len()) };
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at.as_ptr(), bytes.len()) };
+    }
+
+    /// Copies the start of the window of slot `index` to `bytes`.
+    ///
+    /// # Panics
+    /// If there are too many.
+    pub(super) fn empty_window(&self, index: u64, bytes: &mut [u8]) {
+        let at = self.window(index, 0, bytes.len());
+        // SAFETY: as above.
+        unsafe { std::ptr::copy_nonoverlapping(at.as_ptr(), bytes.as_mut_ptr(), bytes.len()) };
+    }
+
+    fn window(&self, index: u64, offset: u64, length: usize) -> NonNull<u8> {
+        assert!(offset + length as u64 <= WINDOW_BYTES, "a window must hold what is copied there");
+        // SAFETY: within the mapping.
+        unsafe { self.base.add((index.min(SLOTS - 1) * SLOT_BYTES + WINDOW + offset) as usize) }
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) fn write(process: &Process, address: u64, from: &[u8]) -> Result<(), 
     write_any(process, address, from)
 }
 
-fn check(address: u64, length: usize) -> Result<(), Errno> {
+/// EFAULT for what is not the guest's.
+pub(super) fn check(address: u64, length: usize) -> Result<(), Errno> {
     match address.checked_add(length as u64) {
         Some(end) if end <= GUEST_END => Ok(()),
         _ => Err(Errno::FAULT),

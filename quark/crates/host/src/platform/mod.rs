@@ -21,6 +21,7 @@ mod reaper;
 #[path = "../../../stub/src/shared.rs"]
 mod shared;
 mod types;
+mod window;
 
 pub use api::{AddressSpace, Context, Interrupter, Layout, Platform};
 pub use types::{Event, Fault, HostCall, Registers, StubExit};

@@ -33,13 +33,13 @@ fn looking_max() -> u32 {
 }
 
 /// Ticks of the processor's clock, which is faster to read than the host's.
-fn ticks() -> u64 {
+pub(super) fn ticks() -> u64 {
     // SAFETY: all processors that we run on have it.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 /// Measured when it is first asked for, which takes some 50 µs.
-fn ticks_per_us() -> u64 {
+pub(super) fn ticks_per_us() -> u64 {
     static RATE: OnceLock<u64> = OnceLock::new();
     *RATE.get_or_init(|| {
         let (start, first) = (Instant::now(), ticks());
