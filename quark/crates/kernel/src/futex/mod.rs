@@ -3,6 +3,7 @@
 //! The word is compared under the lock of its bucket, and wakers take the same lock after the guest has changed the word: no wake is lost.
 
 pub mod lock;
+mod many;
 pub mod robust;
 pub mod table;
 
@@ -78,7 +79,7 @@ pub struct Word {
 }
 
 impl Word {
-    /// The word at `address`: EINVAL if it isn't aligned.
+    /// The word at `address`: EINVAL if it isn't aligned, EFAULT if it can't be shared as nothing is mapped there.
     pub fn new(task: &Task, address: u64, private: bool) -> Result<Word> {
         if address & 3 != 0 {
             return Err(Errno::INVAL);
@@ -87,7 +88,7 @@ impl Word {
             return Err(Errno::FAULT);
         }
         let memory = task.memory();
-        let shared = if private { None } else { memory.shared_place(address) };
+        let shared = if private { None } else { memory.shared_place(address)? };
         let key = match shared {
             Some((object, offset)) => Key::Shared(object, offset),
             None => Key::Private(Arc::as_ptr(&memory) as usize, address),
@@ -179,7 +180,7 @@ fn requeue(call: &mut Call<'_>, word: &Word, private: bool, expected: Option<u32
     };
     let counts = (wakes as usize, moves as usize);
     let (woken, moved) = task.kernel().futexes.requeue(&word.key, &target.key, counts, check)?;
-    Ok((woken + if expected.is_some() { moved } else { 0 }) as u64)
+    Ok((woken + moved) as u64)
 }
 
 /// FUTEX_WAKE_OP's third word, decoded.

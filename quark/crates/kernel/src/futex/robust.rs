@@ -53,7 +53,10 @@ pub fn thread_ends(task: &Arc<Task>, context: &mut Context) {
     for (key, address) in task.kernel().futexes.held_by(space, task.tid()) {
         owner_died(task, context, &Word { address, key });
     }
-    if own.clear_tid != 0 && context.write(own.clear_tid, &[0; 4]).is_ok() {
+    // Nobody is left who could look at it: it stays, as on Linux.
+    let threads = lock(&task.process.threads).len();
+    let watched = threads > 1 || task.process.shares_memory();
+    if own.clear_tid != 0 && watched && context.write(own.clear_tid, &[0; 4]).is_ok() {
         wake_one(task, own.clear_tid);
     }
     let mut own = lock(&task.own);

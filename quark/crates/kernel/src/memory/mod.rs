@@ -29,10 +29,10 @@ use map::Map;
 pub use place::{Fixed, MapRequest, Zone};
 pub use remap::RemapRequest;
 
-use crate::Result;
 use crate::exec::busy::Running;
 use crate::task::lock;
 use crate::vfs::open::OpenFile;
+use crate::{Errno, Result};
 
 /// An address space and its map.
 pub struct Memory {
@@ -131,16 +131,19 @@ impl Memory {
     }
 
     /// What a word at `address` is known by to all who map it: its object, and the offset in that. `None` for private memory, whose words
-    /// are known by their address only.
-    pub fn shared_place(&self, address: u64) -> Option<((u64, u64), u64)> {
+    /// are known by their address only. EFAULT if nothing is mapped there.
+    pub fn shared_place(&self, address: u64) -> Result<Option<((u64, u64), u64)>> {
         let state = lock(&self.state);
-        let area = state.map.at(address).filter(|area| area.flags.contains(Flags::SHARED))?;
+        let area: &Area = state.map.at(address).ok_or(Errno::FAULT)?;
         let Backing::Object(object, offset) = &area.backing else {
-            return None;
+            return Ok(None);
         };
+        if !area.flags.contains(Flags::SHARED) {
+            return Ok(None);
+        }
         // Objects without an inode are shared between relatives only, which have the same object.
         let identity = if object.identity == (0, 0) { (u64::MAX, Arc::as_ptr(object) as u64) } else { object.identity };
-        Some((identity, offset.wrapping_add(address - area.start)))
+        Ok(Some((identity, offset.wrapping_add(address - area.start))))
     }
 
     /// Copies the memory for a child process (`fork`): its map, and its stub process with the one thread that continues there.

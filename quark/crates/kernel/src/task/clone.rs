@@ -349,7 +349,6 @@ fn child_own(parent: &Task, request: &Request) -> Own {
         maker: parent.tid(),
         timer_slack: own.timer_slack,
         scheduling: inherit_scheduling(&own.scheduling),
-        keep_capabilities: own.keep_capabilities,
         ..Own::default()
     }
 }

@@ -64,8 +64,6 @@ const KEEP: u32 = u32::MAX;
 pub struct Ids {
     /// The new ones.
     pub who: Credentials,
-    /// PR_SET_KEEPCAPS.
-    pub keep_capabilities: bool,
 }
 
 impl Ids {
@@ -190,7 +188,7 @@ impl Ids {
         let was_root = [before.uid, before.euid, before.suid].contains(&0);
         let is_root = [who.uid, who.euid, who.suid].contains(&0);
         if was_root && !is_root {
-            if !self.keep_capabilities && who.secure_bits & secure::KEEP_CAPS == 0 {
+            if who.secure_bits & secure::KEEP_CAPS == 0 {
                 (who.permitted, who.effective) = (0, 0);
             }
             who.ambient = 0;
@@ -243,7 +241,7 @@ mod tests {
             bounding: ALL_CAPABILITIES,
             ..Credentials::default()
         };
-        Ids { who, keep_capabilities: false }
+        Ids { who }
     }
 
     #[test]
@@ -256,7 +254,8 @@ mod tests {
 
     #[test]
     fn kept_capabilities_stay_permitted_but_not_effective() {
-        let mut root = Ids { keep_capabilities: true, ..ids(0, ALL_CAPABILITIES) };
+        let mut root = ids(0, ALL_CAPABILITIES);
+        root.who.secure_bits = secure::KEEP_CAPS;
         assert_eq!(root.set_all_users([1000, 1000, 1000]), Ok(()));
         assert_eq!((root.who.permitted, root.who.effective), (ALL_CAPABILITIES, 0));
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::credentials::secure;
 use super::{Task, exit, lock};
 use crate::call::{Call, restart};
 use crate::exec::{Loaded, read_execve, read_execveat};
@@ -50,7 +51,9 @@ fn replace(call: &mut Call<'_>, loaded: Loaded) -> Result<u64> {
     unshare_files(task);
     reset_signals(task);
     reset_own(task, loaded.secure);
-    *lock(&task.credentials) = Arc::new(loaded.credentials);
+    let mut credentials = loaded.credentials;
+    credentials.secure_bits &= !secure::KEEP_CAPS;
+    *lock(&task.credentials) = Arc::new(credentials);
     *lock(&task.name) = loaded.name;
     if let Some(member) = process.container.pids.table().family.get_mut(process.pid) {
         member.executed = true;
@@ -120,17 +123,16 @@ fn reset_signals(task: &Task) {
     }
 }
 
-fn reset_own(task: &Task, secure: bool) {
+fn reset_own(task: &Task, gained: bool) {
     *lock(&task.restart) = None;
     {
         let mut own = lock(&task.own);
         (own.clear_tid, own.robust_list, own.fault) = (0, 0, None);
-        own.keep_capabilities = false;
         own.exit_status = None;
-        if secure {
+        if gained {
             own.parent_death_signal = 0;
         }
     }
     let mut details = lock(&task.process.details);
-    details.dumpable = i32::from(!secure);
+    details.dumpable = i32::from(!gained);
 }

@@ -166,7 +166,7 @@ fn store(call: &mut Call<'_>, ids: [u32; 3]) -> Result<u64> {
 
 /// Changes the caller's credentials by a pure step.
 fn change(call: &mut Call<'_>, step: impl FnOnce(&mut Ids, &Call<'_>) -> Result<()>) -> Result<u64> {
-    let mut ids = Ids { who: (*call.task.credentials()).clone(), keep_capabilities: lock(&call.task.own).keep_capabilities };
+    let mut ids = Ids { who: (*call.task.credentials()).clone() };
     step(&mut ids, call)?;
     set_credentials(call.task, ids.who);
     Ok(0)

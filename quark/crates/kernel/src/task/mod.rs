@@ -99,8 +99,6 @@ pub struct Own {
     pub timer_slack: u64,
     /// `sched_setscheduler`, `setpriority`, `ioprio_set`, `sched_setaffinity`.
     pub scheduling: Scheduling,
-    /// PR_SET_KEEPCAPS.
-    pub keep_capabilities: bool,
     /// It called `exit`.
     pub exit_status: Option<WaitStatus>,
 }

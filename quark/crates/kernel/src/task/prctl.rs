@@ -38,7 +38,7 @@ pub fn prctl(call: &mut Call<'_>) -> Result<u64> {
         }
         libc::PR_GET_DUMPABLE => Ok(lock(&call.task.process.details).dumpable as u64),
         libc::PR_SET_KEEPCAPS if argument <= 1 => set_keep_capabilities(call, argument == 1),
-        libc::PR_GET_KEEPCAPS => Ok(lock(&call.task.own).keep_capabilities.into()),
+        libc::PR_GET_KEEPCAPS => Ok(u64::from(call.task.credentials().secure_bits & secure::KEEP_CAPS != 0)),
         libc::PR_SET_TIMERSLACK => {
             lock(&call.task.own).timer_slack = if argument as i64 <= 0 { TIMER_SLACK } else { argument };
             Ok(0)
@@ -145,8 +145,7 @@ fn set_keep_capabilities(call: &mut Call<'_>, on: bool) -> Result<u64> {
     if call.task.credentials().secure_bits & secure::KEEP_CAPS_LOCKED != 0 {
         return Err(Errno::PERM);
     }
-    lock(&call.task.own).keep_capabilities = on;
-    Ok(0)
+    change(call, |who| who.secure_bits = who.secure_bits & !secure::KEEP_CAPS | if on { secure::KEEP_CAPS } else { 0 })
 }
 
 fn capabilities(call: &mut Call<'_>) -> Result<u64> {
@@ -176,7 +175,6 @@ fn set_secure_bits(call: &Call<'_>, wanted: u64) -> Result<u64> {
     if broken || wanted & !secure::ALL != 0 || !who.capable(CAP_SETPCAP) {
         return Err(Errno::PERM);
     }
-    lock(&call.task.own).keep_capabilities = wanted & secure::KEEP_CAPS != 0;
     change(call, |who| who.secure_bits = wanted)
 }
 

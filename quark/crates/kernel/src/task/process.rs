@@ -133,6 +133,12 @@ impl Process {
         if self.has_ended() { self.signals.lock().exit } else { None }
     }
 
+    /// Whether another process is in its memory, after vfork.
+    pub(crate) fn shares_memory(&self) -> bool {
+        let memory = lock(&self.memory).clone();
+        super::exit::used_by_others(&self.container.pids.table(), self, &memory)
+    }
+
     /// Lets the parent of a vfork go on.
     pub(crate) fn release_vfork_parent(&self) {
         let vfork = lock(&self.vfork).take();
