@@ -22,8 +22,12 @@ pub use robust::thread_ends;
 use table::{Key, Waiter};
 
 /// Futexes' system calls.
-pub const CALLS: Calls =
-    &[(libc::SYS_futex, futex), (libc::SYS_set_robust_list, robust::set_robust_list), (libc::SYS_get_robust_list, robust::get_robust_list)];
+pub const CALLS: Calls = &[
+    (libc::SYS_futex, futex),
+    (libc::SYS_futex_waitv, many::futex_waitv),
+    (libc::SYS_set_robust_list, robust::set_robust_list),
+    (libc::SYS_get_robust_list, robust::get_robust_list),
+];
 
 const PRIVATE: i32 = 128;
 const CLOCK_REALTIME: i32 = 256;
