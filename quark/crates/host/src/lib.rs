@@ -8,5 +8,6 @@ pub mod filter;
 pub mod landlock;
 pub mod platform;
 pub mod process;
+pub mod processor;
 pub mod socket;
 pub mod time;

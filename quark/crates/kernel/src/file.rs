@@ -123,6 +123,11 @@ pub trait File: Send + Sync + Any {
         b"anon_inode:[unknown]".to_vec()
     }
 
+    /// Lines of its own in `/proc/self/fdinfo/N`.
+    fn information(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// Opens it once more, by `/proc/self/fd/N` or `/dev/stdin`: `None` shares this one, ENXIO for what can't be opened so.
     fn reopen(&self, flags: u32) -> Result<Option<Arc<dyn File>>> {
         let _ = flags;

@@ -1,8 +1,12 @@
 //! File systems.
 
+pub mod cgroup;
 pub mod dev;
 pub mod host;
 pub mod memory;
+pub mod proc;
+pub mod pseudo;
+pub mod sys;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::DeviceSpec;
 use super::spec::{ContainerSpec, Exit, HostLimits, ProcessInfo, Usage};
-use super::{DeviceSpec, mounts};
 use crate::signal::state::Job;
 use crate::task::namespace::PidNamespace;
 use crate::task::status::WaitStatus;
 use crate::task::{Process, lock};
 use crate::vfs::mount::Mount;
+use crate::vfs::tree::{self, Additions};
 use crate::wait::{Events, Parker, Waiter};
 use crate::{Errno, Result};
 
@@ -39,11 +40,13 @@ pub struct Container {
 impl Container {
     /// Makes it, with its mounts.
     pub(super) fn new(spec: ContainerSpec, pids: Option<Arc<PidNamespace>>) -> Result<Arc<Container>> {
+        let additions = Additions { masked: &spec.masked, read_only: &spec.read_only, devices: &spec.devices };
+        let root = tree::build(spec.mounts, additions).map_err(|error| error.error)?;
         let limit = spec.limits.pids.unwrap_or(THREADS_MAX).min(THREADS_MAX);
         Ok(Arc::new(Container {
             id: spec.id,
             pids: pids.unwrap_or_else(|| PidNamespace::new(limit as usize)),
-            root: mounts::tree(spec.mounts, &spec.masked, &spec.read_only)?,
+            root,
             limits: spec.limits,
             sysctl: spec.sysctl.into_iter().collect(),
             devices: spec.devices,
@@ -116,7 +119,7 @@ impl Container {
             usage.user += times.user;
             usage.system += times.system;
         }
-        usage.memory_in_file_systems = mounts::memory_used(&self.root);
+        usage.memory_in_file_systems = tree::memory_used(&self.root);
         usage
     }
 }

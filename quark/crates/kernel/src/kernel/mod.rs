@@ -1,7 +1,6 @@
 //! What the command drives: one kernel a pod, containers in it, processes in those.
 
 mod container;
-mod mounts;
 mod reaper;
 mod spec;
 mod start;

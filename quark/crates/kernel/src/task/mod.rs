@@ -20,6 +20,7 @@ pub mod stop;
 pub mod usage;
 pub mod wait;
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -44,6 +45,21 @@ pub use process::{Limit, Process};
 /// Locks a mutex whose holder may have panicked: the state is consistent between our steps, and one guest's bad luck is not another's.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Task>>> = const { RefCell::new(None) };
+}
+
+/// The guest thread whose kernel half the calling thread is; `None` on others. For files that tell everybody something else (`/proc/self`).
+pub fn current() -> Option<Arc<Task>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Says whose kernel half the calling thread is.
+pub(crate) fn set_current(task: Option<Arc<Task>>) {
+    let before = CURRENT.replace(task);
+    drop(before);
 }
 
 /// How an interrupted call goes on after a stop or a handler-less signal (`restart_syscall(2)`): a sleep until a fixed time, say.

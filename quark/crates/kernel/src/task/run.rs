@@ -31,7 +31,9 @@ pub fn start(task: Arc<Task>, context: Context, registers: Registers) -> Result<
     let name = format!("guest {}", task.tid());
     let half = move || {
         task.half.store(rustix::thread::gettid().as_raw_nonzero().get(), std::sync::atomic::Ordering::Relaxed);
+        super::set_current(Some(task.clone()));
         Half { task, context, registers, broken: None }.run();
+        super::set_current(None);
     };
     thread::Builder::new().name(name).stack_size(STACK).spawn(half).map(drop).map_err(|_| Errno::AGAIN)
 }

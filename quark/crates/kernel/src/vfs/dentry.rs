@@ -147,7 +147,6 @@ impl Dentry {
                 known.used.store(true, Ordering::Relaxed);
                 return Ok(known);
             }
-            self.forget(&known);
         }
         let found = match inode.lookup(name) {
             Ok(found) => Some(found),
@@ -249,7 +248,7 @@ impl Dentry {
 fn same(one: Option<&Arc<dyn Inode>>, other: Option<&Arc<dyn Inode>>) -> bool {
     match (one, other) {
         (None, None) => true,
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (Some(one), Some(other)) => one.is(other.as_ref()),
         _ => false,
     }
 }

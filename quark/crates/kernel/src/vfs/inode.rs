@@ -120,6 +120,11 @@ pub trait Inode: Send + Sync + Any {
         self.cacheable()
     }
 
+    /// Whether it is the same file as another: the VFS keeps the dentry that it has of it.
+    fn is(&self, other: &dyn Inode) -> bool {
+        std::ptr::addr_eq(std::ptr::from_ref(self.as_any()), std::ptr::from_ref(other.as_any()))
+    }
+
     /// Mode, uid and gid for permission checks; cheaper than `stat` where that asks the host.
     fn permissions(&self) -> Result<(u32, u32, u32)> {
         self.stat().map(|stat| (stat.mode, stat.uid, stat.gid))

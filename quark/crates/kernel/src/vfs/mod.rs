@@ -12,3 +12,4 @@ pub mod opening;
 pub mod path;
 pub mod permission;
 pub mod place;
+pub mod tree;

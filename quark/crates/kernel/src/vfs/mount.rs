@@ -74,6 +74,11 @@ pub trait FileSystem: Send + Sync {
         Ok(())
     }
 
+    /// Bytes of memory that its files hold.
+    fn memory(&self) -> u64 {
+        0
+    }
+
     /// How many unused dentries are worth keeping.
     fn dentries(&self) -> usize {
         4096

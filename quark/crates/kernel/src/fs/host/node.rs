@@ -203,7 +203,11 @@ impl HostNode {
 
     fn open_in(&self, directory: &OwnedFd, name: &[u8], flags: OFlags) -> Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat2(directory, name, flags, Mode::empty(), CONFINED)?;
+        let open = || rustix::fs::openat2(directory, name, flags, Mode::empty(), CONFINED);
+        let file = match open() {
+            Err(Errno::MFILE | Errno::NFILE) if super::pool::relieve() => open()?,
+            file => file?,
+        };
         let told = rustix::fs::fstat(&file)?;
         if (told.st_dev, told.st_ino) != self.identity {
             return Err(Errno::STALE);

@@ -10,23 +10,26 @@ use crate::task::lock;
 const OPEN_MAX: usize = 4000;
 
 /// The directories that are open, the process' only such list. A clock: those that were used since the hand passed stay.
-static OPEN: LazyLock<Pool> = LazyLock::new(|| {
-    let nofile = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    Pool { ring: Mutex::default(), limit: OPEN_MAX.min(usize::try_from(nofile / 4).unwrap_or(OPEN_MAX)) }
-});
-
-struct Pool {
-    ring: Mutex<VecDeque<Weak<HostNode>>>,
-    limit: usize,
-}
+static OPEN: LazyLock<Mutex<VecDeque<Weak<HostNode>>>> = LazyLock::new(Mutex::default);
 
 /// Notes that a node has opened its directory; another one may be closed for it.
 pub(super) fn opened(node: &Arc<HostNode>) {
+    lock(&OPEN).push_back(Arc::downgrade(node));
+    shrink(OPEN_MAX);
+}
+
+/// The host gave no more descriptors: closes half of those that are open. False if there was nothing to close.
+pub(super) fn relieve() -> bool {
+    let open = lock(&OPEN).len();
+    shrink(open / 2);
+    open > 1
+}
+
+fn shrink(limit: usize) {
     let mut held = Vec::new();
-    let mut ring = lock(&OPEN.ring);
-    ring.push_back(Arc::downgrade(node));
-    let mut turns = 2 * OPEN.limit;
-    while ring.len() > OPEN.limit && turns > 0 {
+    let mut ring = lock(&OPEN);
+    let mut turns = 2 * ring.len();
+    while ring.len() > limit && turns > 0 {
         turns -= 1;
         let Some(first) = ring.pop_front() else { break };
         let Some(node) = first.upgrade() else { continue };

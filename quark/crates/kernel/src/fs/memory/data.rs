@@ -200,12 +200,18 @@ fn copy(lower: &Arc<HostNode>, size: u64) -> Result<State> {
         return Ok(State::Heap(bytes));
     }
     let file = memfd()?;
+    let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     while at < size {
-        let count = usize::try_from(size - at).unwrap_or(usize::MAX).min(1 << 30);
-        if rustix::fs::sendfile(&file, &from, Some(&mut at), count)? == 0 {
+        let count = rustix::io::pread(&from, &mut buffer[..], at)?;
+        if count == 0 {
             break;
         }
+        let mut done = 0;
+        while let Some(rest) = buffer.get(done..count).filter(|rest| !rest.is_empty()) {
+            done += rustix::io::pwrite(&file, rest, at + done as u64)?;
+        }
+        at += count as u64;
     }
     rustix::fs::ftruncate(&file, size)?;
     Ok(State::Memfd { file: Arc::new(file), size, charged: pages(size) })

@@ -152,11 +152,6 @@ impl MemoryFileSystem {
         Ok(Arc::new(MemoryFileSystem { name: "overlay", shared, root, below: Some(below), options: String::new() }))
     }
 
-    /// Bytes in memory.
-    pub fn used(&self) -> u64 {
-        self.shared.quota.bytes().1
-    }
-
     /// The root.
     pub fn node(&self) -> &Arc<Node> {
         &self.root
@@ -190,6 +185,10 @@ impl FileSystem for MemoryFileSystem {
             free_files: inodes_max.saturating_sub(inodes),
             name_max: 255,
         })
+    }
+
+    fn memory(&self) -> u64 {
+        self.shared.quota.bytes().1
     }
 
     fn options(&self) -> String {

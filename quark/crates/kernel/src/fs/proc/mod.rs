@@ -1,0 +1,103 @@
+//! `/proc`: `man 5 proc`. What is asked for is told from the view of who asks.
+
+mod links;
+mod maps;
+mod mounts;
+mod process;
+mod processor;
+mod status;
+mod sysctl;
+mod system;
+
+use std::sync::Arc;
+
+pub use system::{memory_in_use, processors};
+
+use super::pseudo::{About, Body, Folder, Pseudo, PseudoFileSystem};
+use crate::task::{Task, current};
+use crate::vfs::inode::kind;
+use crate::{Errno, Result};
+
+const MAGIC: u64 = 0x9fa0;
+
+/// What is in `/proc` but for the processes: name, and what makes the text.
+type Make = fn(&Arc<Task>) -> Result<Vec<u8>>;
+
+/// Who asks.
+fn asker() -> Result<Arc<Task>> {
+    current().ok_or(Errno::SRCH)
+}
+
+/// The root directory.
+struct Root {
+    device: u64,
+    sysctl: Arc<Pseudo>,
+}
+
+/// Inode numbers of the root's files start here.
+const FILES: u64 = 0x100;
+const LINKS: u64 = 0x200;
+const SYSCTL: u64 = 0x300;
+
+/// A procfs.
+pub fn file_system() -> Arc<PseudoFileSystem> {
+    let device = super::next_device();
+    let root = Root { device, sysctl: sysctl::root(device, SYSCTL) };
+    let about = About { device, number: 1, mode: 0o555, owner: (0, 0) };
+    PseudoFileSystem::new("proc", MAGIC, Pseudo::new(about, Body::Folder(Box::new(root))))
+}
+
+impl Root {
+    fn about(&self, number: u64, mode: u32) -> About {
+        About { device: self.device, number, mode, owner: (0, 0) }
+    }
+}
+
+/// Links of the root: name, and what they say.
+const ROOT_LINKS: &[(&str, Make)] = &[
+    ("self", |task| Ok(task.process.pid.to_string().into_bytes())),
+    ("thread-self", |task| Ok(format!("{}/task/{}", task.process.pid, task.tid()).into_bytes())),
+    ("mounts", |_| Ok(b"self/mounts".to_vec())),
+    ("net", |_| Ok(b"self/net".to_vec())),
+];
+
+impl Folder for Root {
+    fn names(&self) -> Result<Vec<(Vec<u8>, u64, u32)>> {
+        let task = asker()?;
+        let mut names: Vec<(Vec<u8>, u64, u32)> = Vec::new();
+        for (number, (name, _)) in (FILES..).zip(system::FILES) {
+            names.push((name.as_bytes().to_vec(), number, kind::REGULAR));
+        }
+        for (number, (name, _)) in (LINKS..).zip(ROOT_LINKS) {
+            names.push((name.as_bytes().to_vec(), number, kind::SYMLINK));
+        }
+        names.push((b"sys".to_vec(), SYSCTL, kind::DIRECTORY));
+        for process in task.process.container.pids.processes() {
+            names.push((process.pid.to_string().into_bytes(), process::number(&process), kind::DIRECTORY));
+        }
+        Ok(names)
+    }
+
+    fn child(&self, name: &[u8]) -> Result<Arc<Pseudo>> {
+        if name.first().is_some_and(u8::is_ascii_digit) {
+            return process::directory(self.device, &asker()?, parse_id(name).ok_or(Errno::NOENT)?);
+        }
+        if name == b"sys" {
+            return Ok(self.sysctl.clone());
+        }
+        if let Some((number, (_, make))) = (FILES..).zip(system::FILES).find(|(_, (other, _))| other.as_bytes() == name) {
+            return Ok(Pseudo::new(self.about(number, 0o444), Body::Text(Box::new(move || make(&asker()?)))));
+        }
+        if let Some((number, (_, make))) = (LINKS..).zip(ROOT_LINKS).find(|(_, (other, _))| other.as_bytes() == name) {
+            return Ok(Pseudo::new(self.about(number, 0o777), Body::Link(Box::new(move || make(&asker()?)))));
+        }
+        Err(Errno::NOENT)
+    }
+}
+
+/// A number as the kernel writes it: without leading zeros.
+fn parse_id(name: &[u8]) -> Option<i32> {
+    let text = std::str::from_utf8(name).ok()?;
+    let number: i32 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
