@@ -41,6 +41,22 @@ fn measure(name: &str, count: u32, mut operation: impl FnMut()) {
     println!("{name:<44} {:>8} ns least {:>8} ns median", times[0], times[ROUNDS / 2]);
 }
 
+/// As programs start in life: with time between.
+fn measure_blank(world: &World) {
+    let mut times: Vec<u128> = (0..200)
+        .map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            let start = Instant::now();
+            let blank = world.platform.blank().unwrap();
+            let time = start.elapsed().as_nanos();
+            drop(blank);
+            time
+        })
+        .collect();
+    times.sort_unstable();
+    println!("{:<44} {:>8} ns least {:>8} ns median", "blank, now and then", times[0], times[100]);
+}
+
 fn call(guest: &mut Guest) {
     assert_eq!(guest.run(), Event::Syscall);
 }
@@ -71,4 +87,5 @@ fn main() {
     measure("thread, exit", 200, || guest.context.thread().unwrap().exit());
     measure("fork, exit", 100, || guest.context.fork().unwrap().1.exit());
     measure("blank, exit", 100, || world.platform.blank().unwrap().1.exit());
+    measure_blank(&world);
 }

@@ -14,12 +14,17 @@ pub const FAST_ENTRY: u64 = GUEST_END;
 pub const CONTROL: u64 = 0x7fff_4000_0000;
 /// A [`Slot`] of one page, and the window.
 pub const SLOT_BYTES: u64 = 0x1_0000;
-/// Threads that a guest process may have.
+/// Slots that there are.
 pub const SLOTS: u64 = 0x4000;
 /// Of the window, from the slot's start.
 pub const WINDOW: u64 = 0x1000;
 /// Bytes that pass through a slot's window at once.
 pub const WINDOW_BYTES: u64 = SLOT_BYTES - WINDOW;
+
+/// The last slot is no thread's: its page holds words that the guest's own code may read, answers of the kernel that it need not ask for.
+pub const PUBLISHED: u64 = SLOTS - 1;
+/// How many 64-bit words.
+pub const PUBLISHED_WORDS: usize = 64;
 
 /// The private signal stacks, one a slot.
 pub const STACKS: u64 = 0x7fff_8000_0000;

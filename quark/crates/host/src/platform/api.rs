@@ -1,20 +1,20 @@
 //! The signatures that the kernel uses. Bodies come from the platform's owner.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
-use super::process::{Process, Seat, lock};
+use super::nursery::Nursery;
+use super::process::{Process, Seat};
 use super::reaper::Family;
-use super::shared::{FAST_ENTRY, GUEST_END};
+use super::shared::{CONTROL, FAST_ENTRY, GUEST_END, PUBLISHED, PUBLISHED_WORDS, SLOT_BYTES};
 use super::{Event, HostCall, Registers, StubExit, memory, reaper};
 
 /// What the sandbox's stubs come from. One a kernel process. When it is dropped, no more come; those that are there go on.
 pub struct Platform {
-    /// Runs no guest code, so that it can be trusted.
-    first: Mutex<Context>,
+    nursery: Arc<Nursery>,
     vdso: u64,
 }
 
@@ -58,7 +58,7 @@ impl Platform {
     pub fn start(ended: Box<dyn Fn(StubExit) + Send + Sync>) -> Result<Platform, Errno> {
         let (family, (process, seat)) = reaper::start(ended)?;
         let vdso = process.slot(&seat).operand.load(Relaxed);
-        Ok(Platform { first: Mutex::new(Context::new(process, seat, family)), vdso })
+        Ok(Platform { nursery: Nursery::start(Context::new(process, seat, family))?, vdso })
     }
 
     /// Where guests may map memory.
@@ -74,10 +74,21 @@ impl Platform {
         (capabilities2 & HWCAP2_FSGSBASE != 0).then_some(FAST_ENTRY)
     }
 
+    /// The guest address of published word `index`: see [`AddressSpace::publish`]. The same in all processes.
+    pub fn published(&self, index: usize) -> u64 {
+        CONTROL + PUBLISHED * SLOT_BYTES + 8 * (index % PUBLISHED_WORDS) as u64
+    }
+
     /// An empty address space with one thread in it, from a few that are kept ready. The thread has stopped, as if at an event.
     pub fn blank(&self) -> Result<(Arc<AddressSpace>, Context), Errno> {
-        let context = lock(&self.first).fork_process()?;
+        let context = self.nursery.take()?;
         Ok((context.space.clone(), context))
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        self.nursery.close();
     }
 }
 
@@ -95,6 +106,14 @@ impl AddressSpace {
     /// The pid of the stub process in the sandbox's pid namespace.
     pub fn pid(&self) -> i32 {
         self.process.pid
+    }
+
+    /// Sets a word, of 64, that the guest's patched calls may read instead of asking the kernel: `getpid` and its like. All are -1 in a new
+    /// process, a forked one too. The guest can overwrite them, and then deceives itself.
+    pub fn publish(&self, index: usize, value: i64) {
+        if let Some(word) = self.process.control.published().get(index) {
+            word.store(value, Relaxed);
+        }
     }
 
     /// Kills the stub process. All contexts in it answer [`Event::Died`].

@@ -14,6 +14,7 @@ mod extended;
 mod image;
 pub(crate) mod limits;
 mod memory;
+mod nursery;
 mod patience;
 mod process;
 mod reaper;

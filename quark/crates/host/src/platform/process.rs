@@ -11,7 +11,7 @@ use rustix::thread::futex;
 
 use super::control::Control;
 use super::patience::Patience;
-use super::shared::{SLOTS, Slot, TURN_KERNEL, TURN_STUB, processor};
+use super::shared::{PUBLISHED, Slot, TURN_KERNEL, TURN_STUB, processor};
 
 /// One a stub process.
 pub(super) struct Process {
@@ -152,8 +152,8 @@ impl Process {
                 seats.next - 1
             }
         };
-        if index >= SLOTS {
-            seats.next = SLOTS;
+        if index >= PUBLISHED {
+            seats.next = PUBLISHED;
             return Err(Errno::AGAIN);
         }
         let seat = Arc::new(Seat::new(index, 0));
