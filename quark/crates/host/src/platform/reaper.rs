@@ -38,8 +38,9 @@ impl Family {
         if let Some(process) = &process {
             process.bury();
         }
-        // SAFETY: no pointers.
-        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: writes to `info`.
+        unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), libc::WEXITED | libc::__WALL) };
         process
     }
 }
