@@ -37,8 +37,8 @@ pub struct Pod {
 #[derive(Default)]
 struct Containers {
     stages: BTreeMap<String, Stage>,
-    /// Connections that are to be told of an end and haven't been.
-    followers: usize,
+    /// Who is to be told something and hasn't been.
+    busy: usize,
 }
 
 /// How far a container is.
@@ -48,6 +48,23 @@ enum Stage {
     /// Its first process by pid.
     Running(i32),
     Ended(End),
+}
+
+/// Something that the end of the pod waits for, a little.
+struct Busy(Arc<Pod>);
+
+impl Busy {
+    fn new(pod: &Arc<Pod>) -> Busy {
+        pod.lock().busy += 1;
+        Busy(pod.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.lock().busy -= 1;
+        self.0.changed.notify_all();
+    }
 }
 
 /// Starts a thread.
@@ -80,12 +97,16 @@ impl Pod {
         Pod { kernel, first: first.to_owned(), containers: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Waits for the end of the first container, and until everybody is told.
+    /// Waits for the end of the first container, ends the others, and waits until everybody is told.
     pub fn first_end(&self) -> End {
         let end = self.end_of(&self.first).unwrap_or(End::Signal(libc::SIGKILL));
+        let others: Vec<String> = self.lock().stages.keys().filter(|id| **id != self.first).cloned().collect();
+        for id in others {
+            let _ = self.signal(&id, None, libc::SIGKILL);
+        }
         let deadline = Instant::now() + FAREWELL;
         let mut containers = self.lock();
-        while containers.followers > 0 {
+        while containers.busy > 0 {
             let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
                 break;
             };
@@ -119,7 +140,10 @@ impl Pod {
             let result = match order {
                 Order::Exec { id, process, tied } => self.exec(socket, &id, &process, descriptors, tied),
                 Order::Wait { id, tied } => self.follow(socket, &id, None, tied),
-                order => wire::send(socket, &self.answer(order, descriptors), &[]).context(|| "answer"),
+                order => {
+                    let _answering = Busy::new(self);
+                    wire::send(socket, &self.answer(order, descriptors), &[]).context(|| "answer")
+                }
             };
             if let Err(error) = result {
                 return log::debug(&error.to_string());
@@ -203,21 +227,16 @@ impl Pod {
     fn follow(self: &Arc<Pod>, socket: &UnixStream, id: &str, pid: Option<i32>, tied: bool) -> Result<()> {
         let ended = Arc::new(AtomicBool::new(false));
         let teller = socket.try_clone().context(|| "duplicate a connection")?;
-        self.lock().followers += 1;
-        let waiting = spawn("follower", {
+        let busy = Busy::new(self);
+        spawn("follower", {
             let (pod, id, ended) = (self.clone(), id.to_owned(), ended.clone());
             move || {
+                let _telling = busy;
                 let end = pid.map_or_else(|| pod.end_of(&id), |pid| pod.kernel.wait(&id, pid).ok().map(end_of_exit));
                 ended.store(true, Ordering::Release);
                 let _ = wire::send(&teller, &Answer::Ended(end.unwrap_or(End::Signal(libc::SIGKILL))), &[]);
-                pod.lock().followers -= 1;
-                pod.changed.notify_all();
             }
-        });
-        if waiting.is_err() {
-            self.lock().followers -= 1;
-            return waiting;
-        }
+        })?;
         loop {
             match wire::receive::<Order>(socket) {
                 Ok((Order::Signal { signal, all, .. }, _)) => {

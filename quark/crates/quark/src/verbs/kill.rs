@@ -29,6 +29,8 @@ pub fn kill(store: &Store, parsed: &Parsed) -> Result<()> {
             end(&state);
             Ok(())
         }
+        // It ended before it answered.
+        Err(_) if !state.alive() => if all { Ok(()) } else { Err(Error::not_running(id)) },
         asked => asked,
     }
 }
