@@ -21,6 +21,7 @@ import { addGatewayCommands } from './gateway-program.ts'
 import { addNetworkCommands } from './network-program.ts'
 import { addNodeCommands } from './node-program.ts'
 import { addPartitionCommands } from './partition-program.ts'
+import { addSandboxCommands } from './sandbox-program.ts'
 import { addTenantCommands } from './tenant-program.ts'
 import { addSimulate } from './simulate/program.ts'
 import { addStoreOptions, readStoreFlags, type StoreOptions } from './store-flags.ts'
@@ -38,6 +39,7 @@ export function createProgram(): Command {
   addTenantCommands(program)
   addNodeCommands(program)
   addNetworkCommands(program)
+  addSandboxCommands(program)
   addStore(program)
   addImage(program)
   addTools(program)

@@ -18,6 +18,7 @@ import {
   type NodesSetting,
   type Settings,
 } from '../settings.ts'
+import { offerSandbox, sandboxHandlers } from '../sandbox-runtime.ts'
 import { controlPlaneTask, gatewayTask, nodeTask } from '../start-tasks.ts'
 import { describeStore, isSameStore, type StoreSetting } from '../store-setting.ts'
 import { UserError } from '../user-error.ts'
@@ -53,6 +54,7 @@ export async function up(home: Home, options: UpOptions): Promise<void> {
     ...(isLocal ? [containerTask(home)] : []),
     ...(programs === undefined ? [] : [programs.finish]),
     ...(settings.nodes.type === 'none' ? [] : [nodeTask(own, settings)]),
+    ...(isLocal && Object.keys(sandboxHandlers(home)).length > 0 ? [sandboxTask(home)] : []),
     ...furtherTasks(home),
     ...listGateways(home).flatMap((each) => [renewTask(home, each), gatewayTask(each)]),
   ]
@@ -176,6 +178,17 @@ function containerTask(home: Home): ListrTask {
       const { importNodeImages } = await import('../node-images.ts')
       const { containerdPaths } = await import('@centaurus/node')
       await importNodeImages(containerdPaths(home.containerdDir).socket).catch(asUserError)
+    },
+  }
+}
+
+/** Once `centaurus sandbox install` has built it. */
+function sandboxTask(home: Home): ListrTask {
+  return {
+    title: 'Offer the sandbox to pods',
+    task: async () => {
+      const { withAdmin } = await import('../cluster-access.ts')
+      await withAdmin(home, offerSandbox)
     },
   }
 }
