@@ -17,6 +17,7 @@ pub mod ipc;
 pub mod kernel;
 pub mod memory;
 pub mod net;
+pub mod patching;
 pub mod pipe;
 pub mod poll;
 pub mod reactor;

@@ -8,9 +8,9 @@ use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind};
 use crate::Unpatchable;
 
 /// How far before a `syscall` decoding starts when no function's start is known, bytes. Decoding of x86 falls into step within a few instructions.
-const LOOK_BACK: u64 = 192;
+const LOOK_BACK: u64 = 128;
 /// From how many different addresses decoding starts; all have to agree about the instructions before the `syscall`.
-const STARTS: u64 = 16;
+const STARTS: u64 = 8;
 /// The bytes before a `syscall` about which they have to agree: five for the jump, plus the longest instruction.
 const CHAIN: u64 = 20;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::Patch;
 
@@ -9,23 +10,27 @@ use crate::Patch;
 #[derive(Clone, Debug, Default)]
 pub struct Patches {
     /// By the start of the overwritten bytes.
-    sites: BTreeMap<u64, Patch>,
-    /// From the trampoline's start to the site's.
-    trampolines: BTreeMap<u64, u64>,
+    sites: BTreeMap<u64, Arc<Patch>>,
+    /// By the start of the trampoline; those too that no jump leads to any more, as threads may still be there.
+    trampolines: BTreeMap<u64, Arc<Patch>>,
 }
 
 impl Patches {
-    /// Notes a patch that has been written.
+    /// Notes a patch.
     pub fn insert(&mut self, patch: Patch) {
-        self.trampolines.insert(patch.at, patch.overwritten.start);
+        let patch = Arc::new(patch);
+        self.trampolines.insert(patch.at, patch.clone());
         self.sites.insert(patch.overwritten.start, patch);
     }
 
-    /// Forgets a patch whose bytes have been restored, or are gone.
-    pub fn remove(&mut self, start: u64) -> Option<Patch> {
-        let patch = self.sites.remove(&start)?;
-        self.trampolines.remove(&patch.at);
-        Some(patch)
+    /// Notes that the bytes from `start` on are as they were, or gone. The trampoline stays: a thread may be in it.
+    pub fn retire(&mut self, start: u64) {
+        self.sites.remove(&start);
+    }
+
+    /// Forgets retired trampolines in a range that is no longer theirs.
+    pub fn forget(&mut self, range: Range<u64>) {
+        self.trampolines.retain(|at, _| !range.contains(at));
     }
 
     /// How many there are.
@@ -40,8 +45,8 @@ impl Patches {
 
     /// The original address for one in a trampoline; any other as it is. For all that shows a guest its own registers.
     pub fn original(&self, address: u64) -> u64 {
-        let site = self.trampolines.range(..=address).next_back().and_then(|(_, start)| self.sites.get(start));
-        site.and_then(|patch| patch.original(address)).unwrap_or(address)
+        let nearest = self.trampolines.range(..=address).next_back();
+        nearest.and_then(|(_, patch)| patch.original(address)).unwrap_or(address)
     }
 
     /// Where a thread has to go on whose instruction at `address` has been overwritten; any other address as it is.
@@ -54,12 +59,12 @@ impl Patches {
     pub fn within(&self, range: Range<u64>) -> impl Iterator<Item = &Patch> {
         let from = range.start.saturating_sub(crate::jump::JUMP);
         let sites = if from < range.end { Some(self.sites.range(from..range.end)) } else { None };
-        sites.into_iter().flatten().map(|(_, patch)| patch).filter(move |patch| patch.overwritten.end > range.start)
+        sites.into_iter().flatten().map(|(_, patch)| patch.as_ref()).filter(move |patch| patch.overwritten.end > range.start)
     }
 
     /// The patches whose trampolines lie in a range.
     pub fn through(&self, range: Range<u64>) -> impl Iterator<Item = &Patch> {
-        self.sites.values().filter(move |patch| patch.code().start < range.end && patch.code().end > range.start)
+        self.sites.values().map(Arc::as_ref).filter(move |patch| patch.code().start < range.end && patch.code().end > range.start)
     }
 
     /// Puts the original bytes into `bytes`, which were read at `address`: what a debugger is shown.

@@ -56,7 +56,7 @@ fn plan_one(code: Code<'_>, start: u64, syscall: u64, targets: &BTreeSet<u64>) -
     choose(code, syscall, &chain, targets)
 }
 
-/// The best window: one that leaves `syscall` where it is rather than one that doesn't, then the one with the fewest boundaries inside.
+/// The best window: one that can be written at once, then one that leaves `syscall` where it is rather than one that doesn't, then the one with the fewest boundaries inside.
 fn choose(code: Code<'_>, syscall: u64, chain: &[Instruction], targets: &BTreeSet<u64>) -> Result<Site, Unpatchable> {
     if live_behind(code, syscall.wrapping_add(2)) {
         return Err(Unpatchable::Live);
@@ -72,7 +72,10 @@ fn choose(code: Code<'_>, syscall: u64, chain: &[Instruction], targets: &BTreeSe
         return Err(Unpatchable::NoRoom);
     }
     windows.retain(|site| !site.interior().any(|at| targets.contains(&at)));
-    windows.into_iter().min_by_key(|site| (site.kind(), site.interior().count())).ok_or(Unpatchable::BranchTarget)
+    windows
+        .into_iter()
+        .min_by_key(|site| (site.atomic_word().is_none(), site.kind(), site.interior().count()))
+        .ok_or(Unpatchable::BranchTarget)
 }
 
 /// Adds as few instructions behind the `syscall` as make a window of five bytes.

@@ -101,8 +101,11 @@ fn addresses_translate_to_and_fro() {
     for same in [0, patch.at - 1, patch.code().end, u64::MAX] {
         assert_eq!(patches.original(same), same);
     }
-    assert_eq!(patches.remove(patch.overwritten.start), Some(patch));
+    patches.retire(patch.overwritten.start);
     assert!(patches.is_empty());
+    assert_eq!(patches.resume(back), back);
+    assert_eq!(patches.original(tail), back, "a thread may still be in the trampoline");
+    patches.forget(patch.at..patch.at + 1);
     assert_eq!(patches.original(tail), tail);
 }
 

@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::boot::facts;
-use crate::entry::{guarded_exchange, thread_entry};
+use crate::entry::{guarded_exchange, guarded_store, thread_entry};
 use crate::host::{self, number};
 use crate::shared::*;
 use crate::trap::{SignalContext, slot as slot_at, slot_index};
@@ -77,6 +77,7 @@ fn operate(operation: &Operation, skip: bool) -> i64 {
         _ if skip => 0,
         OPERATION_CALL => host::call(number, &arguments),
         OPERATION_EXCHANGE => exchange(arguments),
+        OPERATION_STORE => store(arguments),
         _ => EINVAL,
     }
 }
@@ -101,6 +102,14 @@ fn exchange([address, expected, desired, ..]: [u64; 6]) -> i64 {
     match unsafe { guarded_exchange(address, expected as u32, desired as u32) } {
         -1 => EFAULT,
         before => before & 0xffff_ffff,
+    }
+}
+
+fn store([address, value, ..]: [u64; 6]) -> i64 {
+    // SAFETY: the kernel wants it; a fault is recovered from.
+    match unsafe { guarded_store(address, value) } {
+        0 => 0,
+        _ => EFAULT,
     }
 }
 

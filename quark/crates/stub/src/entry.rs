@@ -17,6 +17,9 @@ unsafe extern "C" {
     pub fn trap() -> !;
     /// `lock cmpxchg` that survives a fault: the value before, or -1.
     pub fn guarded_exchange(address: u64, expected: u32, desired: u32) -> i64;
+    /// A locked store of eight bytes that survives a fault: 0, or -1.
+    pub fn guarded_store(address: u64, value: u64) -> i64;
+    pub static guarded_store_at: u8;
     /// The instruction that may fault, and where to go on.
     pub static guarded_exchange_at: u8;
     pub static guarded_exchange_failed: u8;
@@ -32,6 +35,7 @@ global_asm!(
     r#"
     .globl _start, host_call, signal_entry, signal_return, frame_return, thread_entry, trap
     .globl guarded_exchange, guarded_exchange_at, guarded_exchange_failed
+    .globl guarded_store, guarded_store_at
     .globl guarded_copy, guarded_copy_at, guarded_copy_failed
 _start:
     mov rdi, rsp
@@ -78,6 +82,11 @@ guarded_exchange:
     mov eax, esi
 guarded_exchange_at:
     lock cmpxchg dword ptr [rdi], edx
+    ret
+guarded_store:
+    xor eax, eax
+guarded_store_at:
+    xchg qword ptr [rdi], rsi
     ret
 guarded_exchange_failed:
     mov rax, -1

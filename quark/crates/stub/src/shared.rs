@@ -94,6 +94,9 @@ pub const OPERATION_CALL_FILE: u64 = 1;
 /// [`Operation::kind`]: compare and exchange the word at the first argument.
 pub const OPERATION_EXCHANGE: u64 = 2;
 
+/// [`Operation::kind`]: store the second argument, eight bytes, at the first.
+pub const OPERATION_STORE: u64 = 3;
+
 /// Operations that fit into a slot.
 pub const OPERATIONS: usize = 48;
 

@@ -4,7 +4,7 @@ use core::arch::asm;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use crate::boot::facts;
-use crate::entry::{frame_return, guarded_copy, guarded_copy_at, guarded_copy_failed, guarded_exchange_at, guarded_exchange_failed, in_text, trap};
+use crate::entry::{frame_return, guarded_copy, guarded_copy_at, guarded_copy_failed, guarded_exchange_at, guarded_exchange_failed, guarded_store_at, in_text, trap};
 use crate::fast::{self, Progress, fast_copy_at, fast_copy_failed};
 use crate::host::{self, number};
 use crate::shared::*;
@@ -112,6 +112,7 @@ pub unsafe extern "C" fn on_signal(signal: i32, info: &SignalInfo, context: &mut
 fn recover(context: &mut SignalContext) -> bool {
     let guarded = [
         (&raw const guarded_exchange_at, &raw const guarded_exchange_failed),
+        (&raw const guarded_store_at, &raw const guarded_exchange_failed),
         (&raw const guarded_copy_at, &raw const guarded_copy_failed),
         (&raw const fast_copy_at, &raw const fast_copy_failed),
     ];

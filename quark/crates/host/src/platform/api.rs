@@ -135,6 +135,11 @@ impl Context {
         self.make_calls(calls)
     }
 
+    /// Whether the last event was a system call that came by [`Platform::fast_entry`], and nothing was asked of the thread since.
+    pub fn called_fast(&self) -> bool {
+        self.fast.get().is_some()
+    }
+
     /// Forks the stub process: the new one has a copy of the memory and one thread, stopped, which continues from what the kernel
     /// gives to its first [`Context::run`]. Its vector registers are those of this thread.
     pub fn fork(&mut self) -> Result<(Arc<AddressSpace>, Context), Errno> {

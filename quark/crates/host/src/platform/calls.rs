@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::io::Errno;
 
-use super::shared::{GUEST_END, OPERATION_CALL, OPERATION_CALL_FILE, OPERATION_EXCHANGE, OPERATIONS, Slot};
+use super::shared::{GUEST_END, OPERATION_CALL, OPERATION_CALL_FILE, OPERATION_EXCHANGE, OPERATION_STORE, OPERATIONS, Slot};
 use super::{HostCall, limits};
 
 /// Calls that are given to a stub at once.
@@ -70,6 +70,10 @@ pub(super) fn encode<'fd>(call: &HostCall<'fd>) -> Result<Encoded<'fd>, Errno> {
             check_range(address, 4).map_err(|_| Errno::FAULT)?;
             let arguments = [address, u64::from(expected), u64::from(desired), 0, 0, 0];
             Ok(Encoded { kind: OPERATION_EXCHANGE, number: 0, arguments, file: None })
+        }
+        HostCall::Store { address, value } => {
+            check_range(address, 8).map_err(|_| Errno::FAULT)?;
+            Ok(Encoded { kind: OPERATION_STORE, number: 0, arguments: [address, value, 0, 0, 0, 0], file: None })
         }
         HostCall::FutexWake { address, count, private } => {
             check_range(address, 4).map_err(|_| Errno::FAULT)?;

@@ -142,6 +142,13 @@ pub enum HostCall<'fd> {
         /// Stored if it was as expected.
         desired: u32,
     },
+    /// A store of eight bytes that other threads, and processors that execute them, see as a whole if they are in one cache line. EFAULT.
+    Store {
+        /// Need not be aligned.
+        address: u64,
+        /// Little-endian.
+        value: u64,
+    },
     /// FUTEX_WAKE by the stub; the result is how many woke.
     FutexWake {
         /// Aligned by 4.

@@ -21,7 +21,7 @@ use crate::signal::send::{begin_stop, queue_to_process};
 use crate::system::Names;
 use crate::task::lock;
 use crate::task::stop::PauseGate;
-use crate::{Errno, Result};
+use crate::{Errno, Result, patching};
 
 /// The kernel of a pod.
 pub struct Kernel {
@@ -43,6 +43,7 @@ impl Kernel {
     pub fn boot() -> Result<Arc<Kernel>> {
         // Threads learn from their own events that their stub has ended.
         let platform = Platform::start(Box::new(|_| {}))?;
+        patching::set_fast_entry(platform.fast_entry());
         Ok(Arc::new(Kernel {
             platform,
             names: Mutex::default(),

@@ -30,6 +30,7 @@ impl Memory {
         if state.map.is_free(address, end) {
             return Ok(());
         }
+        state.unpatch(context, address..end, false);
         context.call(&[unmap_call(address, end)])?;
         state.map.remove(address, end);
         Ok(())
@@ -59,6 +60,9 @@ impl Memory {
         }
         let (end, outcome) = plan_protect(&state.map, start, end, protection, allowance);
         if end > start {
+            if protection.contains(Protection::WRITE) {
+                state.unpatch(context, start..end, true);
+            }
             context.call(&[HostCall::Protect { address: start, length: end - start, protection: protection.bits() as i32 }])?;
             state.map.change(start, end, |area| area.protection = protection);
         }
@@ -93,6 +97,7 @@ impl State {
     /// Makes the stub map an area, and then the map.
     pub(super) fn map_area(&mut self, context: &mut Context, area: Area, populate: bool) -> Result<()> {
         let text = text_source(&area);
+        self.unpatch(context, area.start..area.end, false);
         context.call(&[map_call(&area, text.as_ref(), populate)])?;
         self.map.insert(area);
         Ok(())

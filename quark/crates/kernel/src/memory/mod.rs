@@ -13,11 +13,13 @@ mod host;
 mod install;
 pub mod map;
 mod memfd;
+mod patch;
 mod peers;
 mod place;
 mod remap;
 pub mod shm;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use quark_host::platform::{AddressSpace, Context, Layout};
@@ -40,6 +42,8 @@ pub struct Memory {
     pub space: Arc<AddressSpace>,
     layout: Layout,
     state: Mutex<State>,
+    /// [`patch::Patching`]'s.
+    generation: Arc<AtomicU64>,
 }
 
 /// What changes together.
@@ -52,6 +56,7 @@ struct State {
     /// Flags of all mappings to come (MCL_FUTURE).
     future: Flags,
     image: Arc<Image>,
+    patching: patch::Patching,
 }
 
 /// What execve put into the memory, for `/proc` and `prctl(PR_SET_MM)`. Addresses, `start..end`.
@@ -106,7 +111,12 @@ pub struct Region {
 impl Memory {
     /// The memory of a fresh stub process: empty, but for the host's vDSO.
     pub fn new(space: Arc<AddressSpace>, layout: Layout) -> Memory {
-        Memory { space, layout, state: Mutex::new(State::new(&layout)) }
+        Memory::with(space, layout, State::new(&layout))
+    }
+
+    fn with(space: Arc<AddressSpace>, layout: Layout, state: State) -> Memory {
+        let generation = state.patching.generation.clone();
+        Memory { space, layout, state: Mutex::new(state), generation }
     }
 
     /// What execve put there.
@@ -151,7 +161,7 @@ impl Memory {
         let state = lock(&self.state);
         let (space, child) = context.fork()?;
         let state = state.forked();
-        Ok((Arc::new(Memory { space, layout: self.layout, state: Mutex::new(state) }), child))
+        Ok((Arc::new(Memory::with(space, self.layout, state)), child))
     }
 }
 
@@ -171,7 +181,7 @@ impl State {
             map.insert(host(start, code, "[vvar]"));
             map.insert(host(code, end, "[vdso]"));
         }
-        State { map, heap: (0, 0), base: layout.end, future: Flags::empty(), image: Arc::default() }
+        State { map, heap: (0, 0), base: layout.end, future: Flags::empty(), image: Arc::default(), patching: patch::Patching::default() }
     }
 
     fn region(&self, area: &Area) -> Region {
@@ -215,7 +225,7 @@ impl State {
             }
             map.insert(area);
         }
-        State { map, heap: self.heap, base: self.base, future: Flags::empty(), image: self.image.clone() }
+        State { map, heap: self.heap, base: self.base, future: Flags::empty(), image: self.image.clone(), patching: self.patching.forked() }
     }
 }
 

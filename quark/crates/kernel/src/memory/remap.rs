@@ -140,12 +140,14 @@ impl Memory {
         match plan_remap(&mut state.map, state.base, request, allowance)? {
             RemapPlan::Shrink { address, end, old_end } => {
                 if end < old_end {
+                    state.unpatch(context, end..old_end, false);
                     context.call(&[unmap_call(end, old_end)])?;
                     state.map.remove(end, old_end);
                 }
                 Ok(address)
             }
             RemapPlan::Grow { address, length, new_length } => {
+                state.unpatch(context, address + length..address + new_length, false);
                 context.call(&[HostCall::Remap { address, length, new_address: address, new_length, flags: 0 }])?;
                 let area = state.map.at(address).map(|area| area.part(address, address + length));
                 if let Some(mut area) = area {
@@ -170,6 +172,8 @@ impl State {
         let moved = length.min(new_length);
         let area = self.map.at(address).ok_or(Errno::FAULT)?.part(address, address + moved.max(1));
         let flags = if keep && length != 0 { libc::MREMAP_DONTUNMAP } else { 0 };
+        self.unpatch(context, address..address + length.max(moved), true);
+        self.unpatch(context, to..to + new_length, false);
         let result = context.call(&[HostCall::Remap { address, length, new_address: to, new_length, flags }]);
         if let Err(error) = result {
             // The host may have unmapped the target before it refused, and so does Linux.

@@ -12,6 +12,7 @@ use super::{Task, exit, lock};
 use crate::call::{Call, restart};
 use crate::dispatch::dispatch;
 use crate::memory::Allowance;
+use crate::patching::View;
 use crate::signal::action::Action;
 use crate::signal::deliver::{Delivery, Resumption, is_restart, mask_in_handler, resume};
 use crate::signal::frame::{Entry, is_user_address, plan};
@@ -32,7 +33,7 @@ pub fn start(task: Arc<Task>, context: Context, registers: Registers) -> Result<
     let half = move || {
         task.half.store(rustix::thread::gettid().as_raw_nonzero().get(), std::sync::atomic::Ordering::Relaxed);
         super::set_current(Some(task.clone()));
-        Half { task, context, registers, broken: None }.run();
+        Half { task, context, registers, broken: None, view: View::default() }.run();
         super::set_current(None);
     };
     thread::Builder::new().name(name).stack_size(STACK).spawn(half).map(drop).map_err(|_| Errno::AGAIN)
@@ -50,6 +51,7 @@ struct Half {
     context: Context,
     registers: Registers,
     broken: Option<Broken>,
+    view: View,
 }
 
 impl Half {
@@ -68,7 +70,7 @@ impl Half {
             self.raise(Fault { signal: libc::SIGSEGV, code: libc::SI_KERNEL, address, error: 0, trap: 13, cr2: 0 });
             return ControlFlow::Continue(());
         }
-        match self.context.run(&mut self.registers) {
+        match self.run_guest() {
             Event::Syscall => self.answer(),
             Event::Fault(fault) => self.fault(fault),
             Event::Interrupted => self.task.want_attention(),
@@ -78,6 +80,20 @@ impl Half {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Runs the thread until something happens, other than that it comes upon an instruction that a patch has moved.
+    fn run_guest(&mut self) -> Event {
+        let memory = self.task.memory();
+        loop {
+            self.view.enter(&memory, &mut self.registers);
+            let event = self.context.run(&mut self.registers);
+            let Some(event) = self.view.leave(&memory, &mut self.registers, event) else { continue };
+            if event == Event::Syscall {
+                self.view.called(&memory, &mut self.context, &self.registers);
+            }
+            return event;
+        }
     }
 
     fn answer(&mut self) {
