@@ -100,3 +100,8 @@ fn compare(name: &str, differing: &[&str]) {
 fn memory() {
     compare("memory", &[]);
 }
+
+#[test]
+fn exec() {
+    compare("exec", &[]);
+}

@@ -20,7 +20,7 @@ const POINTER: u64 = 8;
 pub fn read_execve(call: &mut Call<'_>, platform: &Platform, personality: u32) -> Result<Loaded> {
     let path = call.read_path(call.arg(0))?;
     let program = open_program(&call.task.fs(), &call.task.credentials(), None, &path, true)?;
-    let found = Found { program, filename: path, vanishes: false };
+    let found = Found { program, filename: path, name: None, vanishes: false };
     finish(call, platform, personality, found, [call.arg(1), call.arg(2)])
 }
 
@@ -28,12 +28,12 @@ pub fn read_execve(call: &mut Call<'_>, platform: &Platform, personality: u32) -
 pub fn read_execveat(call: &mut Call<'_>, platform: &Platform, personality: u32) -> Result<Loaded> {
     let [fd, path, arguments, environment, flags, _] = call.args;
     let (fd, flags) = (fd as i32, flags as i32);
-    if flags & !(libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW) != 0 {
-        return Err(Errno::INVAL);
-    }
     let path = call.read_path(path)?;
     if path.is_empty() && flags & libc::AT_EMPTY_PATH == 0 {
         return Err(Errno::NOENT);
+    }
+    if flags & !(libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::INVAL);
     }
     let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
     let found = find_at(call, fd, path, follow)?;
@@ -44,6 +44,8 @@ pub fn read_execveat(call: &mut Call<'_>, platform: &Platform, personality: u32)
 struct Found {
     program: Arc<OpenFile>,
     filename: Vec<u8>,
+    /// `comm`, if it is not `filename`'s last component: a program without a path is called like its file (since Linux 6.14).
+    name: Option<Vec<u8>>,
     vanishes: bool,
 }
 
@@ -54,20 +56,32 @@ fn find_at(call: &Call<'_>, fd: i32, path: Vec<u8>, follow: bool) -> Result<Foun
             b"" => open_place(fs.directory(), &credentials)?,
             path => open_program(&fs, &credentials, None, path, follow)?,
         };
-        return Ok(Found { program, filename: path, vanishes: false });
+        return Ok(Found { program, filename: path, name: None, vanishes: false });
     }
     let files = call.task.files();
     let open = files.get_any(fd)?;
     let vanishes = files.close_on_exec(fd)?;
     let mut filename = format!("/dev/fd/{fd}").into_bytes();
+    let mut name = None;
     let program = if path.is_empty() {
+        name = Some(file_name(&open));
         open_file(&open, &credentials)?
     } else {
         filename = [&filename[..], b"/", &path].concat();
         let place: &Place = open.place.as_ref().ok_or(Errno::NOTDIR)?;
         open_program(&fs, &credentials, Some(place), &path, follow)?
     };
-    Ok(Found { program, filename, vanishes })
+    Ok(Found { program, filename, name, vanishes })
+}
+
+/// The last component of a file's path; `memfd:name`.
+fn file_name(open: &OpenFile) -> Vec<u8> {
+    let whole = match &open.place {
+        Some(place) => place.dentry.name().to_vec(),
+        None => open.file.name(),
+    };
+    let name = whole.strip_prefix(b"/").unwrap_or(&whole);
+    name.strip_suffix(b" (deleted)").unwrap_or(name).to_vec()
 }
 
 /// What a descriptor refers to; a memfd has no place, and needs no permission but to be open.
@@ -84,7 +98,7 @@ fn finish(call: &mut Call<'_>, platform: &Platform, personality: u32, found: Fou
     let stack_limit = limits.get(libc::RLIMIT_STACK as usize).map_or(u64::MAX, |limit| limit.soft);
     let mut reader = Reader { call, page: None, left: strings_limit(stack_limit) };
     let [arguments, environment] = [reader.list(lists[0])?, reader.list(lists[1])?];
-    load(Request {
+    let mut loaded = load(Request {
         platform,
         fs: &call.task.fs(),
         credentials: &call.task.credentials(),
@@ -95,7 +109,12 @@ fn finish(call: &mut Call<'_>, platform: &Platform, personality: u32, found: Fou
         filename_vanishes: found.vanishes,
         arguments,
         environment,
-    })
+    })?;
+    if let Some(mut name) = found.name {
+        name.truncate(15);
+        loaded.name = name;
+    }
+    Ok(loaded)
 }
 
 /// Reads lists of strings. Most strings lie side by side: each page of the guest is read once.

@@ -76,7 +76,7 @@ pub struct Plan {
     pub movable: bool,
     /// Where it starts, before anything is moved.
     pub entry: u64,
-    /// Not empty.
+    /// By their order in the file; if there are none, [`Plan::span`] says so.
     pub segments: Vec<Segment>,
     /// Where the program headers are in memory, before anything is moved, or 0; and how many.
     pub headers: (u64, u64),
@@ -121,9 +121,6 @@ pub fn parse(head: &[u8], headers: &[u8], end: u64) -> Result<Plan> {
             _ => (),
         }
     }
-    if plan.segments.is_empty() {
-        return Err(Errno::NOEXEC);
-    }
     Ok(plan)
 }
 
@@ -158,9 +155,10 @@ impl Plan {
         Ok(())
     }
 
-    /// The addresses that the segments take, before anything is moved: page aligned, not empty. EINVAL for none.
+    /// The addresses that the segments take, before anything is moved: page aligned, not empty. ENOEXEC without segments, EINVAL if
+    /// they are empty.
     pub fn span(&self) -> Result<(u64, u64)> {
-        let start = self.segments.iter().map(|segment| segment.address & !(PAGE - 1)).min().unwrap_or(0);
+        let start = self.segments.iter().map(|segment| segment.address & !(PAGE - 1)).min().ok_or(Errno::NOEXEC)?;
         let end = self.segments.iter().map(|segment| segment.address + segment.memory_size).max().unwrap_or(0);
         let end = end.checked_next_multiple_of(PAGE).ok_or(Errno::INVAL)?;
         if end > start { Ok((start, end)) } else { Err(Errno::INVAL) }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub use super::descriptors::FdTable;
 use super::locks::{self, Owner};
 pub use super::place::Place;
+use crate::exec::busy::Writing;
 use crate::file::File;
 use crate::task::lock;
 use crate::{Errno, Result};
@@ -51,6 +52,8 @@ pub struct OpenFile {
     pub owner: Mutex<(i32, i32)>,
     /// What locks taken through it are kept under; empty if none ever were.
     pub(super) lock_key: OnceLock<locks::Key>,
+    /// Of a regular file that is open for writing: it can't be executed.
+    _writing: Option<Writing>,
 }
 
 /// A process' root, working directory and umask (CLONE_FS shares it).
@@ -67,6 +70,11 @@ impl OpenFile {
 
     /// An open file; `flags` are those that F_GETFL tells.
     pub fn new(file: Arc<dyn File>, flags: u32, place: Option<Place>) -> Arc<OpenFile> {
+        OpenFile::with_writing(file, flags, place, None)
+    }
+
+    /// An open file, which keeps what it writes from being executed.
+    pub(super) fn with_writing(file: Arc<dyn File>, flags: u32, place: Option<Place>, writing: Option<Writing>) -> Arc<OpenFile> {
         Arc::new(OpenFile {
             file,
             flags: AtomicU32::new(flags),
@@ -74,6 +82,7 @@ impl OpenFile {
             place,
             owner: Mutex::default(),
             lock_key: OnceLock::new(),
+            _writing: writing,
         })
     }
 

@@ -9,6 +9,7 @@ use super::open::{OpenFile, flags};
 use super::path::{Last, Name, Walked, Walker};
 use super::permission::{self, EXECUTE, READ, WRITE};
 use super::place::Place;
+use crate::exec::busy::Writing;
 use crate::file::File;
 use crate::{Errno, Result};
 
@@ -130,21 +131,28 @@ pub fn open_place(walker: &Walker<'_>, place: Place, how: How, special: OpenSpec
         return Ok(OpenFile::new(Arc::new(PathFile { inode }), how.flags & !flags::CLOSE_ON_EXEC, Some(place)));
     }
     may_open(walker, &place, inode.as_ref(), node_kind, how)?;
+    let writing = if node_kind == kind::REGULAR && how.wants() & WRITE != 0 { Some(writing(inode.as_ref())?) } else { None };
     let is_special = matches!(node_kind, kind::FIFO | kind::CHARACTER | kind::BLOCK) && !inode.opens_itself();
     let file = if is_special { special(&place, &inode.stat()?, how.flags)? } else { inode.clone().open(how.flags, walker.credentials)? };
     if how.has(flags::TRUNCATE) && node_kind == kind::REGULAR {
         truncate(inode.as_ref(), file.as_ref(), how)?;
     }
-    Ok(opened(file, how, place))
+    Ok(opened(file, how, place, writing.filter(|_| how.writes())))
+}
+
+/// ETXTBSY if it is a program that runs.
+fn writing(inode: &dyn Inode) -> Result<Writing> {
+    let stat = inode.stat()?;
+    Writing::new((stat.device, stat.inode))
 }
 
 fn truncate(inode: &dyn Inode, file: &dyn File, how: How) -> Result<()> {
     if how.writes() { file.truncate(0) } else { inode.set_attributes(&Attributes { size: Some(0), ..Attributes::default() }) }
 }
 
-fn opened(file: Arc<dyn File>, how: How, place: Place) -> Arc<OpenFile> {
+fn opened(file: Arc<dyn File>, how: How, place: Place, writing: Option<Writing>) -> Arc<OpenFile> {
     let once = flags::CREATE | flags::EXCLUSIVE | flags::NO_TERMINAL | flags::TRUNCATE | flags::CLOSE_ON_EXEC;
-    OpenFile::new(file, how.flags & !once | flags::LARGE_FILE, Some(place))
+    OpenFile::with_writing(file, how.flags & !once | flags::LARGE_FILE, Some(place), writing)
 }
 
 fn may_open(walker: &Walker<'_>, place: &Place, inode: &dyn Inode, node_kind: u32, how: How) -> Result<()> {
@@ -169,8 +177,10 @@ fn create(walker: &Walker<'_>, walked: Walked, how: How) -> Result<Arc<OpenFile>
     let (parent, name, _) = walked.named(Errno::ISDIR)?;
     let place = super::names::make_at(walker, &parent, &name, NewNode::Regular, how.mode)?;
     // The mode of a new file doesn't bind who makes it.
-    let file = place.inode()?.clone().open(how.flags, walker.credentials)?;
-    Ok(opened(file, how, place))
+    let inode = place.inode()?.clone();
+    let writing = if how.wants() & WRITE != 0 { Some(writing(inode.as_ref())?) } else { None };
+    let file = inode.open(how.flags, walker.credentials)?;
+    Ok(opened(file, how, place, writing.filter(|_| how.writes())))
 }
 
 fn open_unnamed(walker: &Walker<'_>, start: &Place, path: &[u8], how: How) -> Result<Arc<OpenFile>> {
@@ -184,6 +194,7 @@ fn open_unnamed(walker: &Walker<'_>, start: &Place, path: &[u8], how: How) -> Re
     let (mode, owner) = permission::new_owner(inode.as_ref(), walker.credentials, how.mode, false)?;
     let unnamed = inode.create_unnamed(mode, owner)?;
     let dentry = directory.dentry.unnamed(unnamed.clone())?;
+    let writing = writing(unnamed.as_ref())?;
     let file = unnamed.open(how.flags, walker.credentials)?;
-    Ok(opened(file, how, directory.with(dentry)))
+    Ok(opened(file, how, directory.with(dentry), Some(writing)))
 }

@@ -5,6 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::{At, Target};
 use crate::call::Call;
 use crate::dispatch::Calls;
+use crate::exec::busy::Writing;
 use crate::fs::memory::without_privileges;
 use crate::fs::now;
 use crate::signal::{self, Origin};
@@ -234,6 +235,8 @@ fn truncate(call: &mut Call<'_>) -> Result<u64> {
     place.mount.writable()?;
     let inode = place.inode()?;
     permission::check(inode.as_ref(), at.credentials(), WRITE)?;
+    let stat = inode.stat()?;
+    Writing::check((stat.device, stat.inode))?;
     check_size(call, size)?;
     inode.set_attributes(&Attributes { size: Some(size), ..Attributes::default() })?;
     Ok(0)
