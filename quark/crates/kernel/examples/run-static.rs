@@ -38,7 +38,13 @@ fn run(root: Vec<u8>, arguments: Vec<Vec<u8>>) -> Result<Exit, String> {
     let kernel = Kernel::boot().map_err(words("boot"))?;
     let spec = ContainerSpec {
         id: "run".into(),
-        mounts: vec![MountSpec { target: b"/".to_vec(), source: MountSource::Host(directory), flags: 0 }],
+        mounts: vec![
+            mount("/", MountSource::Host(directory)),
+            mount("/proc", MountSource::Proc),
+            mount("/sys", MountSource::Sys),
+            mount("/dev", MountSource::Dev),
+            mount("/dev/shm", MountSource::Tmpfs { size: None, mode: 0o1777, uid: 0, gid: 0 }),
+        ],
         masked: Vec::new(),
         read_only: Vec::new(),
         hostname: b"quark".to_vec(),
@@ -58,6 +64,10 @@ fn run(root: Vec<u8>, arguments: Vec<Vec<u8>>) -> Result<Exit, String> {
         }
     }
     exit
+}
+
+fn mount(target: &str, source: MountSource) -> MountSpec {
+    MountSpec { target: target.into(), source, flags: 0 }
 }
 
 fn process(arguments: Vec<Vec<u8>>) -> Result<ProcessSpec, String> {
