@@ -118,7 +118,8 @@ pub fn link(walker: &Walker<'_>, target: &Place, start: &Place, path: &[u8]) -> 
     may_change(walker, &parent)?;
     let directory = parent.inode()?;
     directory.link(&name, inode)?;
-    parent.dentry.hook(&name, Some(inode.clone()), directory.cacheable())?;
+    // Looked up, not the target's: a file system of the host knows its files by their names.
+    parent.dentry.hook(&name, Some(directory.lookup(&name)?), directory.cacheable())?;
     Ok(())
 }
 
