@@ -25,9 +25,13 @@ jumps_end:
 
 const ROUNDS: usize = 15;
 
+/// As in `cargo bench -- mmap`.
+fn is_left_out(name: &str) -> bool {
+    std::env::args().skip(1).any(|word| !word.starts_with('-') && !name.contains(&word))
+}
+
 fn measure(name: &str, count: u32, mut operation: impl FnMut()) {
-    // As in `cargo bench -- mmap`.
-    if std::env::args().skip(1).any(|word| !word.starts_with('-') && !name.contains(&word)) {
+    if is_left_out(name) {
         return;
     }
     let mut times: Vec<u64> = (0..ROUNDS)
@@ -41,20 +45,23 @@ fn measure(name: &str, count: u32, mut operation: impl FnMut()) {
     println!("{name:<44} {:>8} ns least {:>8} ns median", times[0], times[ROUNDS / 2]);
 }
 
-/// As programs start in life: with time between.
-fn measure_blank(world: &World) {
+/// As processes start in life: with time between. What `make` returns is dropped untimed.
+fn measure_now_and_then<T>(name: &str, mut make: impl FnMut() -> T) {
+    if is_left_out(name) {
+        return;
+    }
     let mut times: Vec<u128> = (0..200)
         .map(|_| {
             std::thread::sleep(std::time::Duration::from_millis(2));
             let start = Instant::now();
-            let blank = world.platform.blank().unwrap();
+            let made = make();
             let time = start.elapsed().as_nanos();
-            drop(blank);
+            drop(made);
             time
         })
         .collect();
     times.sort_unstable();
-    println!("{:<44} {:>8} ns least {:>8} ns median", "blank, now and then", times[0], times[100]);
+    println!("{name:<44} {:>8} ns least {:>8} ns median", times[0], times[100]);
 }
 
 fn call(guest: &mut Guest) {
@@ -87,5 +94,7 @@ fn main() {
     measure("thread, exit", 200, || guest.context.thread().unwrap().exit());
     measure("fork, exit", 100, || guest.context.fork().unwrap().1.exit());
     measure("blank, exit", 100, || world.platform.blank().unwrap().1.exit());
-    measure_blank(&world);
+    measure_now_and_then("thread, now and then", || guest.context.thread().unwrap());
+    measure_now_and_then("fork, now and then", || guest.context.fork().unwrap());
+    measure_now_and_then("blank, now and then", || world.platform.blank().unwrap());
 }

@@ -35,7 +35,7 @@ pub struct Facts {
 /// [`FACTS`].
 pub fn facts() -> Facts {
     // SAFETY: written by `boot` only, before any other thread or process is there.
-    unsafe { *(&raw const FACTS) }
+    unsafe { (&raw const FACTS).read() }
 }
 
 /// The entries of the auxiliary vector that matter here.
@@ -51,12 +51,7 @@ pub extern "C" fn boot(stack: *const u64) {
     // SAFETY: the host's kernel has put them there.
     let auxiliary = unsafe { read_auxiliary(stack) };
     // SAFETY: there is one thread.
-    unsafe {
-        *(&raw mut FACTS) = Facts {
-            parent: host::call(number::GETPPID, &[]),
-            fsgsbase: auxiliary.capabilities2 & 2 != 0,
-        };
-    }
+    unsafe { (&raw mut FACTS).write(Facts { parent: host::call(number::GETPPID, &[]), fsgsbase: auxiliary.capabilities2 & 2 != 0 }) };
     must(host::map_first_control());
     must(host::call(number::CLOSE, &[CONTROL_FILE]));
     must(host::map_stack(0));

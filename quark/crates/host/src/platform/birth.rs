@@ -31,17 +31,22 @@ pub(super) struct Cradle {
 }
 
 impl Cradle {
-    /// For a process whose first thread is on slot `index`.
-    pub(super) fn new(index: u64) -> Result<Cradle, Errno> {
+    /// For a process whose first thread is on slot 0.
+    pub(super) fn new() -> Result<Cradle, Errno> {
         let (control, control_file) = Control::create()?;
         let (socket, stub_socket) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut random = [0u8; 16];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
         let number = u128::from_ne_bytes(random);
         let nonce = [number as u64, (number >> 64) as u64];
-        let slot = control.slot(index);
-        slot.nonce.iter().zip(nonce).for_each(|(to, from)| to.store(from, Relaxed));
-        Ok(Cradle { control, control_file, socket, stub_socket, nonce, index })
+        Ok(Cradle { control, control_file, socket, stub_socket, nonce, index: 0 }.at(0))
+    }
+
+    /// The same for a process whose first thread is on slot `index`.
+    pub(super) fn at(mut self, index: u64) -> Cradle {
+        self.index = index;
+        self.slot().nonce.iter().zip(self.nonce).for_each(|(to, from)| to.store(from, Relaxed));
+        self
     }
 
     /// What a stub receives before it forks.

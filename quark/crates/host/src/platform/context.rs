@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use rustix::io::Errno;
 
 use super::api::{AddressSpace, Context};
-use super::birth::{Cradle, send_files};
+use super::birth::send_files;
 use super::process::{Departure, Process, Seat, lock};
 use super::reaper::Family;
 use super::shared::*;
@@ -158,7 +158,7 @@ impl Context {
 
     /// Forks the process; the new one's first thread is on the slot of the same number.
     pub(super) fn fork_process(&mut self) -> Result<Context, Errno> {
-        let cradle = Cradle::new(self.seat.index)?;
+        let cradle = self.family.stock.take_cradle()?.at(self.seat.index);
         let cloned = {
             let _order = lock(&self.process().files);
             send_files(&self.process().socket, &cradle.files())?;

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::StubExit;
 use super::birth::{Cradle, last_error};
+use super::nursery::Stock;
 use super::process::{Process, Seat, lock};
 
 type Ended = Box<dyn Fn(StubExit) + Send + Sync>;
@@ -18,6 +19,7 @@ type First = (Arc<Process>, Arc<Seat>);
 pub(super) struct Family {
     processes: Mutex<HashMap<i32, Arc<Process>>>,
     ended: Ended,
+    pub(super) stock: Stock,
 }
 
 impl Family {
@@ -47,7 +49,7 @@ impl Family {
 
 /// Starts the reaper, and the first stub process.
 pub(super) fn start(ended: Ended) -> Result<(Arc<Family>, First), Errno> {
-    let family = Arc::new(Family { processes: Mutex::new(HashMap::new()), ended });
+    let family = Arc::new(Family { processes: Mutex::new(HashMap::new()), ended, stock: Stock::default() });
     let (tell, told) = channel();
     let reaper = family.clone();
     std::thread::Builder::new().name("reaper".into()).spawn(move || run(&reaper, &tell)).map_err(|_| Errno::AGAIN)?;
@@ -60,7 +62,7 @@ pub(super) fn start(ended: Ended) -> Result<(Arc<Family>, First), Errno> {
 
 /// The host ends stubs with the *thread* that started the first one, which is why this one does.
 fn run(family: &Family, tell: &Sender<Result<(i32, Cradle), Errno>>) {
-    let spawned = Cradle::new(0).and_then(|cradle| Ok((cradle.spawn()?, cradle)));
+    let spawned = Cradle::new().and_then(|cradle| Ok((cradle.spawn()?, cradle)));
     let failed = spawned.is_err();
     if tell.send(spawned).is_err() || failed {
         return;
