@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-const MEMBARRIER_CMD_GLOBAL: i32 = 1;
+pub(crate) const MEMBARRIER_CMD_GLOBAL: i32 = 1;
 
 /// Returns after every thread of the host that runs has passed a full memory barrier. Takes milliseconds.
 pub fn everywhere() -> Result<(), Errno> {

@@ -133,7 +133,7 @@ fn sysinfo(call: &mut Call<'_>) -> Result<u64> {
     let (host_total, host_free) = (host.totalram * unit, host.freeram * unit);
     let total = call.task.process.container.limits.memory.map_or(host_total, |limit| limit.min(host_total));
     let answer = SystemInformation {
-        uptime: i64::try_from(call.task.kernel().uptime().as_secs()).unwrap_or(i64::MAX),
+        uptime: host.uptime,
         total,
         free: host_free.min(total),
         processes: call.task.process.container.pids.table().tasks.len().min(u16::MAX.into()) as u16,
@@ -198,7 +198,11 @@ fn membarrier(call: &mut Call<'_>) -> Result<u64> {
     }
     match call.int(0) {
         MEMBARRIER_QUERY => Ok((MEMBARRIER_GLOBAL | MEMBARRIER_PRIVATE | MEMBARRIER_REGISTER_PRIVATE) as u64),
-        MEMBARRIER_REGISTER_PRIVATE => Ok(0),
+        MEMBARRIER_REGISTER_PRIVATE => {
+            lock(&call.task.process.details).barriers = true;
+            Ok(0)
+        }
+        MEMBARRIER_PRIVATE if !lock(&call.task.process.details).barriers => Err(Errno::PERM),
         MEMBARRIER_GLOBAL | MEMBARRIER_PRIVATE => {
             host_barrier()?;
             Ok(0)

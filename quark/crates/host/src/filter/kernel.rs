@@ -35,6 +35,8 @@ const PLAIN: &[i64] = &[
     libc::SYS_rseq,
     libc::SYS_sched_getaffinity,
     libc::SYS_sched_yield,
+    libc::SYS_getcpu,
+    libc::SYS_sysinfo,
     libc::SYS_getrandom,
     libc::SYS_sysinfo,
     libc::SYS_clock_gettime,
@@ -148,6 +150,8 @@ const COMMANDS: &[i32] = &[
 pub fn rules() -> Vec<Rule> {
     use Condition::{Equal, Masked};
     let mut rules: Vec<Rule> = [PLAIN, FILES, SOCKETS].concat().into_iter().map(Rule::any).collect();
+    // For the guest's own, which needs no registration.
+    rules.push(Rule::when(libc::SYS_membarrier, &[Masked(0, u32::MAX, crate::barrier::MEMBARRIER_CMD_GLOBAL as u32)]));
     // Nothing becomes executable.
     let never = [Masked(2, libc::PROT_EXEC as u32, 0)];
     rules.extend([libc::SYS_mmap, libc::SYS_mprotect].map(|number| Rule::when(number, &never)));

@@ -71,7 +71,9 @@ impl Kernel {
             None => None,
         };
         if containers.is_empty() {
-            *lock(&self.names) = Names { host: spec.hostname.clone(), domain: spec.domain_name.clone() };
+            // What Linux has where nobody set one.
+            let domain = if spec.domain_name.is_empty() { b"(none)".to_vec() } else { spec.domain_name.clone() };
+            *lock(&self.names) = Names { host: spec.hostname.clone(), domain };
         }
         let container = Container::new(spec, shared)?;
         containers.insert(container.id.clone(), container.clone());

@@ -9,7 +9,7 @@ use crate::task::{Process, lock};
 use crate::{Errno, Result};
 
 /// How long a process that has to end may take to unwind by itself: robust locks are marked meanwhile.
-const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The thread that does it. It sleeps unless a process ends by force.
 pub struct Reaper {

@@ -61,9 +61,6 @@ pub fn queue_checked(sender: &Task, process: &Arc<Process>, thread: Option<&Arc<
         Some(thread) => queue_to_task(thread, signal, origin)?,
         None => queue_to_process(process, signal, origin)?,
     }
-    if signal == libc::SIGKILL {
-        process.kernel.reaper.watch(process);
-    }
     Ok(0)
 }
 

@@ -112,6 +112,7 @@ fn queue(process: &Arc<Process>, target: Option<&Arc<Task>>, signal: Signal) -> 
         Sending::Drop => Ok(false),
         Sending::End => {
             begin_exit_locked(&threads, &mut state, WaitStatus::signaled(signal.number));
+            process.kernel.reaper.watch(process);
             Ok(false)
         }
         Sending::Queue => push(process, &mut state, taker, target.is_some(), signal),
@@ -158,11 +159,13 @@ fn cancel_opposite(threads: &[Arc<Task>], state: &mut ProcessState, signal: i32)
     if signal != libc::SIGCONT {
         return false;
     }
-    let stopped = matches!(state.job, Job::Stopped(_));
-    state.job = Job::Runs;
+    let before = std::mem::take(&mut state.job);
+    if before != Job::Runs {
+        threads.iter().for_each(|task| task.kick());
+    }
+    let stopped = matches!(before, Job::Stopped(_));
     if stopped {
         state.report = Some(WaitStatus::continued());
-        threads.iter().for_each(|task| task.kick());
     }
     stopped
 }
@@ -187,9 +190,13 @@ fn receiver(process: &Process, taker: &Task, signal: i32) -> Receiver {
 }
 
 /// Begins the end of a process: all of its threads end at their next opportunity. The first status counts.
-pub fn begin_exit(process: &Process, status: WaitStatus) {
+pub fn begin_exit(process: &Arc<Process>, status: WaitStatus) {
     let threads = lock(&process.threads);
     begin_exit_locked(&threads, &mut process.signals.lock(), status);
+    // A thread that ends its process needs nobody to see to it, but the others may not obey.
+    if threads.len() > 1 {
+        process.kernel.reaper.watch(process);
+    }
 }
 
 fn begin_exit_locked(threads: &[Arc<Task>], state: &mut ProcessState, status: WaitStatus) {

@@ -134,5 +134,6 @@ fn reset_own(task: &Task, gained: bool) {
         }
     }
     let mut details = lock(&task.process.details);
+    details.barriers = false;
     details.dumpable = i32::from(!gained);
 }

@@ -6,6 +6,7 @@ use quark_host::platform::Context;
 
 use super::family::INIT;
 use super::namespace::Table;
+use super::session::ControllingTerminal;
 use super::status::WaitStatus;
 use super::{Process, Task, lock, stop};
 use crate::call::Call;
@@ -22,6 +23,7 @@ use crate::{Result, futex};
 struct News {
     signals: Vec<(Arc<Process>, i32, Origin)>,
     queues: Vec<Arc<Process>>,
+    terminal: Option<Arc<dyn ControllingTerminal>>,
 }
 
 /// `exit(2)`: ends the thread; the process if it is the last one.
@@ -86,12 +88,17 @@ fn end_process(process: &Arc<Process>, last_status: Option<WaitStatus>) {
     {
         let mut table = process.container.pids.table();
         process.signals.lock().exit = Some(status);
+        // Nobody sets it twice: a process has one last thread.
+        let _ = process.end.set(status);
         hang_up(process, &mut table, &mut news);
         orphan_children(process, &mut table, &mut news);
         bequeath(process, status, &mut table, &mut news);
     }
     for (receiver, signal, origin) in news.signals {
         send_to_process(&receiver, signal, origin);
+    }
+    if let Some(terminal) = news.terminal {
+        terminal.released();
     }
     for parent in news.queues {
         parent.children_changed.notify(Events::IN);
@@ -160,7 +167,7 @@ fn hang_up(process: &Arc<Process>, table: &mut Table, news: &mut News) {
         news.signals.push((member.clone(), libc::SIGHUP, Origin::Kernel));
         news.signals.push((member, libc::SIGCONT, Origin::Kernel));
     }
-    terminal.released();
+    news.terminal = Some(terminal);
 }
 
 /// Gives the children to their new parent. Groups that are orphaned by it and have stopped members get SIGHUP and SIGCONT.

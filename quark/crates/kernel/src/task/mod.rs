@@ -171,7 +171,8 @@ impl Task {
             restart: Mutex::default(),
             own: Mutex::new(new.own),
             half: AtomicI32::new(0),
-            attention: AtomicBool::new(false),
+            // What came before it was known to others is found out at its first step.
+            attention: AtomicBool::new(true),
             doomed: AtomicBool::new(false),
         })
     }

@@ -41,7 +41,7 @@ impl PidFile {
 
 impl File for PidFile {
     fn poll(&self, interest: Events) -> Events {
-        let ready = if self.process.has_ended() { Events::IN | Events::RDNORM } else { Events::empty() };
+        let ready = if self.process.status().is_some() { Events::IN | Events::RDNORM } else { Events::empty() };
         ready & interest
     }
 

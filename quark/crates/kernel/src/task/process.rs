@@ -1,6 +1,6 @@
 //! Processes: what threads of a group share.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::clone::VforkDone;
 use super::session::Session;
@@ -45,6 +45,8 @@ pub struct Process {
     /// What else it has.
     pub details: Mutex<Details>,
     vfork: Mutex<Option<Arc<VforkDone>>>,
+    /// Set once, when it has become a zombie.
+    pub(super) end: OnceLock<WaitStatus>,
 }
 
 /// What is rarely looked at of a process.
@@ -58,6 +60,8 @@ pub struct Details {
     pub no_huge_pages: bool,
     /// `personality(2)`.
     pub personality: u32,
+    /// It has registered for `membarrier(2)`.
+    pub barriers: bool,
     /// When it started, nanoseconds since the kernel did.
     pub started: u64,
     /// Of its threads that have ended and of former address spaces.
@@ -78,6 +82,7 @@ impl Details {
             dumpable: self.dumpable,
             no_huge_pages: self.no_huge_pages,
             personality: self.personality,
+            barriers: self.barriers,
             started: now,
             ..Details::default()
         }
@@ -119,6 +124,7 @@ impl Process {
             threads: Mutex::default(),
             details: Mutex::new(new.details),
             vfork: Mutex::new(new.vfork),
+            end: OnceLock::new(),
         })
     }
 
@@ -128,9 +134,9 @@ impl Process {
         self.kernel.reaper.watch(self);
     }
 
-    /// How it ended; `None` while it lives.
+    /// How it ended; `None` while it lives, or still ends.
     pub fn status(&self) -> Option<WaitStatus> {
-        if self.has_ended() { self.signals.lock().exit } else { None }
+        self.end.get().copied()
     }
 
     /// Whether another process is in its memory, after vfork.
@@ -215,7 +221,7 @@ impl Process {
         self.container.pids.table().family.get(self.pid).map_or(0, |member| member.parent)
     }
 
-    /// Whether it has ended.
+    /// Whether it has no threads any more: it ends, or has ended ([`Process::status`]).
     pub fn has_ended(&self) -> bool {
         lock(&self.threads).is_empty()
     }

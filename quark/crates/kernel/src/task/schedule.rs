@@ -72,6 +72,9 @@ pub fn sched_getscheduler(call: &mut Call<'_>) -> Result<u64> {
 
 /// `sched_setscheduler(2)`.
 pub fn sched_setscheduler(call: &mut Call<'_>) -> Result<u64> {
+    if call.arg(2) == 0 {
+        return Err(Errno::INVAL);
+    }
     let priority: i32 = call.read_value(call.arg(2))?;
     let policy = call.int(1);
     let task = named_thread(call, call.int(0))?;
@@ -89,6 +92,9 @@ pub fn sched_getparam(call: &mut Call<'_>) -> Result<u64> {
 
 /// `sched_setparam(2)`.
 pub fn sched_setparam(call: &mut Call<'_>) -> Result<u64> {
+    if call.arg(1) == 0 {
+        return Err(Errno::INVAL);
+    }
     let priority: i32 = call.read_value(call.arg(1))?;
     let task = named_thread(call, call.int(0))?;
     let current = lock(&task.own).scheduling.clone();
