@@ -83,7 +83,8 @@ pub enum HostCall<'fd> {
         protection: i32,
         /// `MAP_*`.
         flags: i32,
-        /// The file and the offset in it.
+        /// The file and the offset in it. A hostile stub keeps the descriptor, and maps of it what and how its open mode permits: it must not
+        /// permit more than the guest may do.
         file: Option<(BorrowedFd<'fd>, u64)>,
     },
     /// `munmap(2)`.
