@@ -15,6 +15,7 @@ const STACKS: u64 = 0x7fff_8000_0000;
 
 std::arch::global_asm!(
     r#"
+    .globl call_by_jump, call_by_jump_end, call_here, call_here_end, jump_here, jump_here_end, scribble, scribble_end
 call_by_jump:
     call rbx
     ud2
@@ -24,6 +25,13 @@ call_here:
     syscall
     jmp call_here
 call_here_end:
+
+    // Calls by a jump to rbx.
+jump_here:
+    lea rcx, [rip + 2f]
+    jmp rbx
+2:  jmp jump_here
+jump_here_end:
 
     // Random words at random places of rsi bytes from rdi on.
 scribble:
@@ -156,14 +164,16 @@ fn arguments_that_are_not_on_the_list_kill() {
 /// Runs `guest` for a while as whatever it does; answers its calls with nothing. Ends when it died, which it must after a kill.
 fn endure(mut guest: Guest, stop: &AtomicBool) {
     let mut rounds = 0u32;
+    let entry = guest.registers.rbx;
     while guest.run() != Event::Died {
         rounds += 1;
+        let length = [1, 64, 4096, 20000][rounds as usize % 4];
+        let _ = guest.context.write(DATA, &vec![rounds as u8; length]);
+        let _ = guest.context.read(DATA + 1, &mut vec![0; length]);
         match rounds % 64 {
             1 => drop(guest.context.extended()),
             2 => drop(guest.context.call(&[anonymous(0x2000_0000, 4096)])),
             3 => drop(guest.context.set_extended(&[])),
-            4 => drop(guest.context.write(DATA, &[1; 64])),
-            5 => drop(guest.context.read(DATA, &mut [0; 64])),
             6 => drop(guest.context.thread()),
             7 => drop(guest.context.fork()),
             _ => {}
@@ -171,15 +181,18 @@ fn endure(mut guest: Guest, stop: &AtomicBool) {
         if stop.load(Ordering::Relaxed) {
             guest.space.kill();
         }
-        guest.registers = Registers { rip: CODE, rsp: STACK_TOP, eflags: 0x202, ..Registers::default() };
+        guest.registers = Registers { rip: CODE, rsp: STACK_TOP, eflags: 0x202, rbx: entry, ..Registers::default() };
     }
 }
 
 /// One thread of a guest writes random words to `length` (a power of two) bytes at `address`, as others make calls.
 fn scribble_over(address: u64, length: u64) {
     let world = World::start();
-    for seed in 1..12u64 {
-        let mut guest = world.guest(guest_code!(call_here, call_here_end));
+    for seed in 1..16u64 {
+        let entry = world.platform.fast_entry().filter(|_| seed % 2 == 0);
+        let code = if entry.is_some() { guest_code!(jump_here, jump_here_end) } else { guest_code!(call_here, call_here_end) };
+        let mut guest = world.guest(code);
+        guest.registers.rbx = entry.unwrap_or(0);
         let scribbling = support::memfd(guest_code!(scribble, scribble_end));
         let map = quark_host::platform::HostCall::Map {
             address: 0x50_0000,
@@ -232,22 +245,30 @@ fn scribble_over(address: u64, length: u64) {
 
 #[test]
 fn the_kernel_survives_random_control_pages() {
-    scribble_over(CONTROL, 0x1000);
+    support::alone("the_kernel_survives_random_control_pages", || {
+        scribble_over(CONTROL, 0x1000);
+    });
 }
 
 #[test]
 fn the_kernel_survives_random_words_in_the_first_lines_of_a_slot() {
-    scribble_over(CONTROL, 0x40);
+    support::alone("the_kernel_survives_random_words_in_the_first_lines_of_a_slot", || {
+        scribble_over(CONTROL, 0x40);
+    });
 }
 
 #[test]
 fn the_kernel_survives_random_control_pages_of_other_threads() {
-    scribble_over(CONTROL, 0x4_0000);
+    support::alone("the_kernel_survives_random_control_pages_of_other_threads", || {
+        scribble_over(CONTROL, 0x4_0000);
+    });
 }
 
 #[test]
 fn the_kernel_survives_random_signal_stacks() {
-    scribble_over(STACKS, 0x2_0000);
+    support::alone("the_kernel_survives_random_signal_stacks", || {
+        scribble_over(STACKS, 0x2_0000);
+    });
 }
 
 #[test]
@@ -269,38 +290,42 @@ fn stubs_that_unmap_themselves_die_alone() {
 
 #[test]
 fn clones_that_the_kernel_did_not_ask_for_are_reaped_in_silence() {
-    const CLONE_PROCESS: u64 = (libc::CLONE_PARENT | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD) as u64;
-    let world = World::start();
-    let mut guest = world.guest(guest_code!(call_by_jump, call_by_jump_end));
-    let gadget = gadgets(&guest.space)[0];
-    let space = guest.space.clone();
-    let killer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
-        space.kill();
+    support::alone("clones_that_the_kernel_did_not_ask_for_are_reaped_in_silence", || {
+        const CLONE_PROCESS: u64 = (libc::CLONE_PARENT | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD) as u64;
+        let world = World::start();
+        let mut guest = world.guest(guest_code!(call_by_jump, call_by_jump_end));
+        let gadget = gadgets(&guest.space)[0];
+        let space = guest.space.clone();
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            space.kill();
+        });
+        // Parent and child come to the `ud2` behind the call, on the same slot of the same pages: either of them is the guest's only thread, or
+        // none is for long.
+        assert!(matches!(jump(&mut guest, gadget, libc::SYS_clone as u64, [CLONE_PROCESS, 0, 0, 0, 0, 0]), Event::Fault(_)));
+        if let Ok((space, _)) = guest.context.fork() {
+            assert_ne!(space.pid(), guest.space.pid());
+        }
+        killer.join().unwrap();
+        assert!((1..=2).any(|count| world.wait_ended(count).iter().any(|exit| exit.pid == guest.space.pid())));
+        let mut other = world.guest(guest_code!(call_here, call_here_end));
+        assert_eq!(other.run(), Event::Syscall);
     });
-    // Parent and child come to the `ud2` behind the call, on the same slot of the same pages: either of them is the guest's only thread, or
-    // none is for long.
-    assert!(matches!(jump(&mut guest, gadget, libc::SYS_clone as u64, [CLONE_PROCESS, 0, 0, 0, 0, 0]), Event::Fault(_)));
-    if let Ok((space, _)) = guest.context.fork() {
-        assert_ne!(space.pid(), guest.space.pid());
-    }
-    killer.join().unwrap();
-    assert!((1..=2).any(|count| world.wait_ended(count).iter().any(|exit| exit.pid == guest.space.pid())));
-    let mut other = world.guest(guest_code!(call_here, call_here_end));
-    assert_eq!(other.run(), Event::Syscall);
 }
 
 #[test]
 fn forged_signal_frames_are_the_guests_own_harm() {
-    let world = World::start();
-    for fill in [0u8, 1, 0x7f, 0xff] {
-        let mut guest = world.guest(guest_code!(call_by_jump, call_by_jump_end));
-        guest.space.write(DATA, &[fill; 0x8000]).unwrap();
-        let gadget = gadgets(&guest.space)[0];
-        guest.registers.rsp = DATA + 0x100;
-        guest.registers.rip = gadget;
-        guest.registers.rax = libc::SYS_rt_sigreturn as u64;
-        let event = guest.run();
-        assert!(matches!(event, Event::Fault(_) | Event::Died), "{fill}: {event:?}");
-    }
+    support::alone("forged_signal_frames_are_the_guests_own_harm", || {
+        let world = World::start();
+        for fill in [0u8, 1, 0x7f, 0xff] {
+            let mut guest = world.guest(guest_code!(call_by_jump, call_by_jump_end));
+            guest.space.write(DATA, &[fill; 0x8000]).unwrap();
+            let gadget = gadgets(&guest.space)[0];
+            guest.registers.rsp = DATA + 0x100;
+            guest.registers.rip = gadget;
+            guest.registers.rax = libc::SYS_rt_sigreturn as u64;
+            let event = guest.run();
+            assert!(matches!(event, Event::Fault(_) | Event::Died), "{fill}: {event:?}");
+        }
+    });
 }

@@ -8,6 +8,7 @@ use support::{Guest, World, anonymous};
 
 std::arch::global_asm!(
     r#"
+    .globl calls, calls_end, jumps, jumps_end
 calls:
     syscall
     jmp calls

@@ -11,6 +11,7 @@ use support::{CODE, DATA, Guest, World, anonymous};
 
 std::arch::global_asm!(
     r#"
+    .globl patched_calls, patched_calls_end, patched_loop, patched_loop_end, patched_vectors, patched_vectors_end, patched_bases, patched_bases_end, patched_tail, patched_tail_end
 patched_calls:
     mov rdi, 0x1111111111111111
     mov rsi, 0x2222222222222222

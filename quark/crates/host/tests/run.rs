@@ -10,6 +10,7 @@ use support::{CODE, DATA, STACK_TOP, World, anonymous};
 
 std::arch::global_asm!(
     r#"
+    .globl two_calls, two_calls_end, faults, faults_end, spin, spin_end, vectors, vectors_end, bases, bases_end, odd_calls, odd_calls_end, aligned, aligned_end, steps, steps_end, load_word, load_word_end, counter, counter_end
 two_calls:
     mov rax, 0x1234567812345678
     mov rdi, 1

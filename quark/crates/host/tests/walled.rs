@@ -2,14 +2,13 @@
 
 mod support;
 
-use std::process::Command;
-
 use quark_host::filter::kernel::confine;
 use quark_host::platform::Event;
 use support::{DATA, Guest, World, anonymous};
 
 std::arch::global_asm!(
     r#"
+    .globl calls, calls_end, spin, spin_end
 calls:
     syscall
     jmp calls
@@ -21,18 +20,10 @@ spin_end:
 "#
 );
 
-/// The filter can't be taken off again, so this test runs its part in a process of its own.
-const INSIDE: &str = "QUARK_TEST_WALLED";
-
 #[test]
 fn stubs_are_made_run_and_reaped_behind_the_filter() {
-    if std::env::var_os(INSIDE).is_some() {
-        return inside();
-    }
-    let this = std::env::current_exe().unwrap();
-    let name = "stubs_are_made_run_and_reaped_behind_the_filter";
-    let output = Command::new(this).args([name, "--exact", "--nocapture"]).env(INSIDE, "1").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // The filter can't be taken off again.
+    support::alone("stubs_are_made_run_and_reaped_behind_the_filter", inside);
 }
 
 fn inside() {

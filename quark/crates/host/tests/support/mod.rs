@@ -103,3 +103,25 @@ pub fn anonymous(address: u64, length: u64) -> HostCall<'static> {
         file: None,
     }
 }
+
+/// Runs the body of the test `name` in a process of its own, which takes all stubs with it, those too that nobody knows.
+pub fn alone(name: &str, body: impl FnOnce()) {
+    const INSIDE: &str = "QUARK_TEST_ALONE";
+    if std::env::var_os(INSIDE).is_some_and(|inside| inside == name) {
+        body();
+        return end_children();
+    }
+    let this = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(this).args([name, "--exact", "--nocapture"]).env(INSIDE, name).output().unwrap();
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+}
+
+/// Behind a filter it can't be seen whom there is to end.
+fn end_children() {
+    for thread in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let children = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        for pid in children.split_whitespace().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
