@@ -30,7 +30,13 @@ pub fn kill(store: &Store, parsed: &Parsed) -> Result<()> {
             Ok(())
         }
         // It ended before it answered.
-        Err(_) if !state.alive() => if all { Ok(()) } else { Err(Error::not_running(id)) },
+        Err(_) if !state.alive() => {
+            if all {
+                Ok(())
+            } else {
+                Err(Error::not_running(id))
+            }
+        }
         asked => asked,
     }
 }
