@@ -186,7 +186,7 @@ pub fn brk(call: &mut Call<'_>) -> Result<u64> {
     Ok(call.task.memory().set_break(call.context, &Allowance::of(call.task), call.args[0]))
 }
 
-/// `man 2 remap_file_pages`: gone from Linux but for an emulation that nobody needs; as on a kernel without an MMU.
+/// `man 2 remap_file_pages`: deprecated since Linux 3.16, which only imitates it.
 pub fn remap_file_pages(_: &mut Call<'_>) -> Result<u64> {
     Err(Errno::NOSYS)
 }
