@@ -10,4 +10,3 @@ pub mod platform;
 pub mod process;
 pub mod processor;
 pub mod socket;
-pub mod time;

@@ -20,10 +20,14 @@ const MODULES: &[Calls] = &[
     crate::poll::POLL_CALLS,
     crate::poll::SELECT_CALLS,
     crate::signal::calls::CALLS,
+    crate::signal::signalfd::CALLS,
     crate::system::CALLS,
     crate::task::identity::CALLS,
     crate::time::clock::CALLS,
-    crate::time::sleep::CALLS, crate::net::CALLS];
+    crate::time::sleep::CALLS,
+    crate::time::timerfd::CALLS,
+    crate::net::CALLS,
+];
 
 /// One more than the highest number that Linux has given so far, with room.
 const NUMBERS: usize = 512;

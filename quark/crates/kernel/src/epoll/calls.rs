@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Epoll, Interest};
 use crate::call::Call;
 use crate::dispatch::Calls;
-use crate::poll::{Timeout, block_signals, finish};
+use crate::poll::{Timeout, block_signals};
 use crate::time::value::read_timespec;
 use crate::vfs::open::OpenFile;
 use crate::wait::{Events, Waiter};
@@ -92,9 +92,7 @@ fn epoll_pwait2(call: &mut Call<'_>) -> Result<u64> {
 
 fn masked_wait(call: &mut Call<'_>, timeout: Timeout) -> Result<u64> {
     block_signals(call, call.arg(4), call.arg(5))?;
-    let answer = wait(call, timeout);
-    finish(call, answer == Err(Errno::INTR));
-    answer
+    wait(call, timeout)
 }
 
 /// Never made again after a signal: EINTR, as by Linux.

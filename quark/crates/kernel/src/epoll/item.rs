@@ -36,8 +36,6 @@ pub struct Item {
     epoll: Weak<Epoll>,
     /// The set doesn't keep a file open: closing its last descriptor takes it out.
     file: Weak<OpenFile>,
-    /// As added.
-    pub fd: i32,
     interest: Mutex<Interest>,
     /// Whether it's on the ready list, or is about to be.
     listed: AtomicBool,
@@ -65,12 +63,11 @@ impl Interest {
 
 impl Item {
     /// A file that is watched after [`Item::register`].
-    pub fn new(epoll: Weak<Epoll>, fd: i32, file: &Arc<OpenFile>, mut interest: Interest) -> Arc<Item> {
+    pub fn new(epoll: Weak<Epoll>, file: &Arc<OpenFile>, mut interest: Interest) -> Arc<Item> {
         interest.events |= ALWAYS.bits();
         Arc::new_cyclic(|me| Item {
             epoll,
             file: Arc::downgrade(file),
-            fd,
             interest: Mutex::new(interest),
             listed: AtomicBool::new(false),
             key: Mutex::default(),
@@ -108,7 +105,7 @@ impl Item {
         self.file.strong_count() > 0
     }
 
-    /// The set that the file is, if it is one.
+    /// Its file, if it is open still.
     pub fn open_file(&self) -> Option<Arc<OpenFile>> {
         self.file.upgrade()
     }

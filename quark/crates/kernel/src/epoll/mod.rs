@@ -77,7 +77,7 @@ impl Epoll {
         if same_fd.iter().any(|item| item.is_for(file)) {
             return Err(Errno::EXIST);
         }
-        let item = Item::new(self.me.clone(), fd, file, interest);
+        let item = Item::new(self.me.clone(), file, interest);
         same_fd.push(item.clone());
         drop(items);
         item.register(queue);

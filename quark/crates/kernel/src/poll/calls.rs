@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Timeout, Watched, block_signals, finish, wait_for_any, write_left};
+use super::{Timeout, Watched, block_signals, wait_for_any, write_left};
 use crate::call::{Call, restart};
 use crate::dispatch::Calls;
 use crate::task::lock;
@@ -42,11 +42,9 @@ fn poll_until(call: &mut Call<'_>, fds: u64, count: u64, timeout: Timeout) -> Re
 
 fn ppoll(call: &mut Call<'_>) -> Result<u64> {
     let timeout = Timeout::after(read_timespec(call, call.arg(2))?);
-    let mask = call.arg(3);
-    block_signals(call, mask, call.arg(4))?;
+    block_signals(call, call.arg(3), call.arg(4))?;
     let answer = poll_once(call, call.arg(0), u64::from(call.arg(1) as u32), timeout);
     let interrupted = answer == Err(Errno::INTR);
-    finish(call, interrupted);
     let told = write_left(call, call.arg(2), timeout);
     // The call can only be made again if the time that is left is where it will be read.
     if interrupted && told.is_ok() { Err(restart::NO_HANDLER) } else { answer }

@@ -11,7 +11,6 @@ pub use calls::CALLS as POLL_CALLS;
 pub use select::CALLS as SELECT_CALLS;
 
 use crate::call::Call;
-use crate::signal::SignalSet;
 use crate::task::Task;
 use crate::time::timers::deadline_after;
 use crate::time::value::TimeSpec;
@@ -101,28 +100,13 @@ pub fn wait_for_any(task: &Task, watched: &[Watched], timeout: Timeout) -> Resul
 }
 
 /// Blocks the signals of a mask in guest memory for the present call, as `ppoll` and `epoll_pwait` do; NULL changes nothing. EINVAL, EFAULT.
+/// The old mask is back after the call, or after the handler that interrupts it.
 pub fn block_signals(call: &mut Call<'_>, mask_at: u64, size: u64) -> Result<()> {
-    if mask_at == 0 {
-        return Ok(());
+    if mask_at != 0 {
+        let mask = Task::read_mask(call, mask_at, size)?;
+        call.task.set_blocked_during_call(mask);
     }
-    if size != 8 {
-        return Err(Errno::INVAL);
-    }
-    let mask: SignalSet = call.read_value(mask_at).map(SignalSet)?;
-    let mut own = call.task.signals.lock();
-    own.saved = Some(own.saved.unwrap_or(own.blocked));
-    own.blocked = mask.without(SignalSet::UNBLOCKABLE);
-    drop(own);
-    call.task.want_attention();
     Ok(())
-}
-
-/// The end of a call that [`block_signals`] began: the old mask is back unless a signal is about to be delivered under the new one.
-pub fn finish(call: &Call<'_>, interrupted: bool) {
-    let mut own = call.task.signals.lock();
-    if let Some(saved) = own.saved.take_if(|_| !interrupted) {
-        own.blocked = saved;
-    }
 }
 
 /// Writes what is left of a timeout; what can't be written isn't told, as Linux doesn't.

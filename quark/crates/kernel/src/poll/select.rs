@@ -1,6 +1,6 @@
 //! `select(2)` and `pselect6(2)`.
 
-use super::{Timeout, Watched, block_signals, finish, sets, wait_for_any, write_left};
+use super::{Timeout, Watched, block_signals, sets, wait_for_any, write_left};
 use crate::call::{Call, restart};
 use crate::dispatch::Calls;
 use crate::time::value::{TimeVal, read_timespec};
@@ -23,7 +23,6 @@ fn pselect6(call: &mut Call<'_>) -> Result<u64> {
     let [mask, size] = if call.arg(5) == 0 { [0, 0] } else { call.read_value::<[u64; 2]>(call.arg(5))? };
     block_signals(call, mask, size)?;
     let answer = select_once(call, timeout);
-    finish(call, answer == Err(Errno::INTR));
     let told = write_left(call, call.arg(4), timeout);
     conclude(answer, told)
 }

@@ -33,7 +33,6 @@ use crate::file::File;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
 use crate::signal::TaskSignals;
-use crate::time::cpu::HostThreads;
 use crate::vfs::open::{FdTable, FsContext};
 use crate::wait::{Events, Parker, WaitQueue, Waiter};
 
@@ -84,8 +83,6 @@ pub struct Task {
     pub interrupter: Mutex<Option<Interrupter>>,
     /// `comm`, at most 15 bytes.
     pub name: Mutex<Vec<u8>>,
-    /// Its host threads, for their processor time.
-    pub host_threads: HostThreads,
     /// What `restart_syscall` does; set by a call that answers `restart::BLOCK`.
     pub restart: Mutex<Option<RestartBlock>>,
     /// What else is only its own.
@@ -167,7 +164,6 @@ impl Task {
             parker: Arc::default(),
             interrupter: Mutex::default(),
             name: Mutex::new(new.name),
-            host_threads: HostThreads::default(),
             restart: Mutex::default(),
             own: Mutex::new(new.own),
             half: AtomicI32::new(0),

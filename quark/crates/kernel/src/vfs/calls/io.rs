@@ -131,10 +131,12 @@ fn patiently(call: &Call<'_>, file: &OpenFile, waits: bool, interest: Events, mu
     if first != Err(Errno::AGAIN) || !waits {
         return first;
     }
-    let queue = file.file.queue().ok_or(Errno::AGAIN)?;
+    if file.file.host().is_none() && file.file.queue().is_none() {
+        return Err(Errno::AGAIN);
+    }
     let patience = file.file.patience(interest.contains(Events::OUT));
     let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
-    let answer = call.task.block_on(queue, interest | Events::HUP | Events::ERR, deadline, || match attempt() {
+    let answer = call.task.block_on_file(&*file.file, interest, deadline, || match attempt() {
         Err(Errno::AGAIN) => None,
         answer => Some(answer),
     })?;
