@@ -24,6 +24,7 @@ pub mod reactor;
 pub mod signal;
 pub mod system;
 pub mod task;
+pub mod terminal;
 pub mod time;
 pub mod trace;
 pub mod vfs;

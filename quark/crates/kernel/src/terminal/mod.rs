@@ -1,0 +1,5 @@
+//! Terminals.
+
+pub mod discipline;
+pub mod echo;
+pub mod termios;
