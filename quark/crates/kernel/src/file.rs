@@ -146,6 +146,11 @@ pub trait File: Send + Sync + Any {
         None
     }
 
+    /// What a read or write answers that has waited as long as [`File::patience`] said.
+    fn out_of_patience(&self) -> Result<usize> {
+        Err(Errno::AGAIN)
+    }
+
     /// `F_SETFL` changed flags that the file may care about (O_NONBLOCK is handled outside).
     fn flags_changed(&self, flags: u32) {
         let _ = flags;

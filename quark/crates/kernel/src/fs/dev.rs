@@ -63,11 +63,17 @@ pub fn open(task: &Arc<Task>, place: &Place, character: bool, number: u64, flags
         (1, 5) => memory(What::Zero),
         (1, 7) => memory(What::Full),
         (1, 8 | 9) => memory(What::Random),
-        _ => {
-            let _ = (task, flags);
-            Err(Errno::NXIO)
-        }
+        (5, 0) => Ok(crate::terminal::open_controlling(task, flags, inode)?),
+        (5, 2) => pseudo_terminal(task, b"ptmx")?.open(flags, &task.credentials()),
+        (136, number) => pseudo_terminal(task, number.to_string().as_bytes())?.open(flags, &task.credentials()),
+        _ => Err(Errno::NXIO),
     }
+}
+
+/// A node of the `/dev/pts` that the task sees: ENXIO if there is none.
+fn pseudo_terminal(task: &Arc<Task>, name: &[u8]) -> Result<Arc<dyn Inode>> {
+    let root = crate::terminal::devpts_of(&task.fs().root(), &task.credentials()).ok_or(Errno::NXIO)?;
+    root.lookup(name).map_err(|_| Errno::NXIO)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Starting processes from outside: a container's init, and what is executed in it later.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use super::spec::{ProcessSpec, Stdio};
@@ -10,6 +11,8 @@ use crate::signal::action::Actions;
 use crate::task::family::Member;
 use crate::task::process::{Details, NewProcess};
 use crate::task::{Limit, NewTask, Own, Process, Task, limits, lock, run};
+use crate::terminal::tty::Terminal;
+use crate::terminal::{console, devpts_of, job};
 use crate::vfs::open::{FdTable, FsContext, OpenFile};
 use crate::vfs::path::{Last, Walker};
 use crate::{Errno, Result};
@@ -25,9 +28,19 @@ impl Kernel {
         let limits = merged(&spec.limits);
         let fs = place(&container, &spec)?;
         let loaded = self.load(&fs, &spec, &limits)?;
-        let files = descriptors(spec.stdio, spec.inherited, &limits).map_err(|error| format!("standard files: {error}"))?;
+        let mut terminal = None;
+        let stdio = match spec.stdio {
+            Stdio::Files(fds) => Streams::Files(fds.into()),
+            Stdio::Terminal(host) => {
+                let pts = devpts_of(&fs.root(), &spec.credentials);
+                let made = console(host, pts.as_deref(), spec.credentials.fsuid).map_err(|error| format!("terminal: {error}"))?;
+                terminal = Some(made.0);
+                Streams::Terminal(OpenFile::anonymous(made.1, libc::O_RDWR as u32))
+            }
+        };
+        let files = descriptors(stdio, spec.inherited, &limits).map_err(|error| format!("standard files: {error}"))?;
         let details = Details { dumpable: 1, oom_score_adjust: spec.oom_score_adjust, started: self.now(), ..Details::default() };
-        let prepared = Prepared { fs, files, limits, details };
+        let prepared = Prepared { fs, files, limits, details, terminal };
         self.run(&container, loaded, prepared).map_err(|error| format!("start: {error}"))
     }
 
@@ -83,6 +96,9 @@ impl Kernel {
         table.add_task(&task);
         container.has_started(&process);
         drop(table);
+        if let Some(terminal) = &prepared.terminal {
+            job::give(&process, terminal);
+        }
         if let Err(error) = run::start(task, loaded.context, loaded.registers) {
             container.forget(pid);
             lock(&process.threads).clear();
@@ -101,6 +117,7 @@ struct Prepared {
     files: FdTable,
     limits: [Limit; 16],
     details: Details,
+    terminal: Option<Arc<Terminal>>,
 }
 
 /// The defaults, and what the configuration says.
@@ -148,17 +165,21 @@ fn find(fs: &FsContext, spec: &ProcessSpec, name: &[u8]) -> Result<(Vec<u8>, Arc
     Err(worst)
 }
 
-fn descriptors(stdio: Stdio, inherited: Vec<std::os::fd::OwnedFd>, limits: &[Limit; 16]) -> Result<FdTable> {
+/// What a process' standard input, output and error are.
+enum Streams {
+    Files(Vec<OwnedFd>),
+    Terminal(Arc<OpenFile>),
+}
+
+fn descriptors(stdio: Streams, inherited: Vec<OwnedFd>, limits: &[Limit; 16]) -> Result<FdTable> {
     let table = FdTable::default();
     let limit = limits.get(libc::RLIMIT_NOFILE as usize).map_or(u64::MAX, |limit| limit.soft).max(3 + inherited.len() as u64);
-    let mut files = Vec::new();
-    match stdio {
-        Stdio::Files(fds) => files.extend(fds),
-        // The terminal's driver comes with the terminal; until then its bytes pass as they are.
-        Stdio::Terminal(fd) => files.extend([fd.try_clone().map_err(|_| Errno::MFILE)?, fd.try_clone().map_err(|_| Errno::MFILE)?, fd]),
-    }
-    files.extend(inherited);
-    for file in host_stream::open_all(files)? {
+    let mut opened = match stdio {
+        Streams::Files(fds) => host_stream::open_all(fds)?,
+        Streams::Terminal(file) => vec![file; 3],
+    };
+    opened.extend(host_stream::open_all(inherited)?);
+    for file in opened {
         table.install(file, 0, false, limit)?;
     }
     Ok(table)

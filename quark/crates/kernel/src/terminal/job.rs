@@ -6,9 +6,9 @@ use super::tty::{Control, Terminal};
 use crate::call::restart;
 use crate::signal::action::IGNORE;
 use crate::signal::{Origin, send_to_group};
-use crate::task::Task;
 use crate::task::current::current;
 use crate::task::session::Session;
+use crate::task::{Process, Task};
 use crate::{Errno, Result};
 
 const CAP_SYS_ADMIN: u32 = 21;
@@ -94,6 +94,15 @@ pub fn take(task: &Task, terminal: &Arc<Terminal>, steal: bool) -> Result<()> {
     }
     session.take_terminal(terminal.clone(), process.group());
     Ok(())
+}
+
+/// Gives a new process, which leads its session, its terminal.
+pub fn give(process: &Process, terminal: &Arc<Terminal>) {
+    if let Some(session) = process.session() {
+        let control = Control { session: Arc::downgrade(&session), pids: process.container.pids.clone() };
+        terminal.state().control = Some(control);
+        session.take_terminal(terminal.clone(), process.group());
+    }
 }
 
 /// TIOCNOTTY: the process gives it up; if it leads the session, all of that do, and the foreground gets SIGHUP and SIGCONT. ENOTTY.

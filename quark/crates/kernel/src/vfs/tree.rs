@@ -93,7 +93,7 @@ fn file_system(source: MountSource) -> Result<Arc<dyn FileSystem>> {
         MountSource::Sys => crate::fs::sys::file_system(),
         MountSource::Cgroup => crate::fs::cgroup::file_system(),
         MountSource::Dev => crate::fs::dev::file_system()?,
-        MountSource::DevPts => tmpfs("devpts", Some(0), 0o755, (0, 0))?,
+        MountSource::DevPts => crate::terminal::devpts::DevPts::new(),
         MountSource::Mqueue => tmpfs("mqueue", Some(0), 0o1777, (0, 0))?,
     })
 }

@@ -140,7 +140,7 @@ fn patiently(call: &Call<'_>, file: &OpenFile, waits: bool, interest: Events, mu
         Err(Errno::AGAIN) => None,
         answer => Some(answer),
     })?;
-    answer.unwrap_or(Err(Errno::AGAIN))
+    answer.unwrap_or_else(|| file.file.out_of_patience())
 }
 
 fn input(call: &mut Call<'_>, ask: Ask) -> Result<u64> {
