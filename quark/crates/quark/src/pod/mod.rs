@@ -55,6 +55,8 @@ fn start(socket: &UnixStream) -> Result<u8> {
     if !first_container(&pod, socket)? {
         return Err(Error::new("the command that makes the container has ended"));
     }
+    // The last wall, before guest code runs: what somebody who has taken this process over could ask of the host.
+    quark_host::filter::kernel::confine(true).context(|| "filter our own system calls")?;
     server::spawn("signals", {
         let pod = pod.clone();
         move || pod.forward(&signals)
