@@ -19,6 +19,22 @@ const SITES: usize = 1024;
 /// How long `syscall` is.
 const SYSCALL_LENGTH: u64 = 2;
 
+/// Calls that have the thread itself do something, for which it needs a signal's frame: a jump would save nothing.
+const BY_THE_THREAD: &[i64] = &[
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_munmap,
+    libc::SYS_brk,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_clone,
+    libc::SYS_fork,
+    libc::SYS_vfork,
+    libc::SYS_execve,
+    libc::SYS_clone3,
+];
+
 /// Where patched calls jump to, for all guests of this process; 0 while nothing is patched.
 static FAST_ENTRY: AtomicU64 = AtomicU64::new(0);
 
@@ -82,7 +98,7 @@ impl View {
 
     /// A system call has come: patches its site when it has trapped often enough.
     pub fn called(&mut self, memory: &Memory, context: &mut Context, registers: &Registers) {
-        if context.called_fast() || fast_entry().is_none() {
+        if context.called_fast() || fast_entry().is_none() || BY_THE_THREAD.contains(&(registers.rax as i64)) {
             return;
         }
         let site = registers.rip.wrapping_sub(SYSCALL_LENGTH);
