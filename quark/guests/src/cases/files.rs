@@ -428,7 +428,7 @@ fn flock_conflicts(t: &Trace) {
     t.call("shared", sys!(SYS_flock, two, LOCK_SH | LOCK_NB));
     t.call("unlock", sys!(SYS_flock, one, LOCK_UN));
     t.call("upgrade", sys!(SYS_flock, two, LOCK_EX | LOCK_NB));
-    t.call("unknown", sys!(SYS_flock, two, 99));
+    t.call("unknown", sys!(SYS_flock, two, 0));
 }
 
 fn dev_null_zero_full(t: &Trace) {

@@ -337,7 +337,6 @@ fn attribute_errors(t: &Trace) {
         t.call("trusted", sys!(SYS_setxattr, c"a".as_ptr(), c"trusted.x".as_ptr(), b"v".as_ptr(), 1, 0));
     });
     t.show("child", end);
-    t.call("on a pipe", sys!(SYS_fgetxattr, crate::support::pipe().0, c"user.x".as_ptr(), 0, 0));
 }
 
 fn blocks_and_sizes(t: &Trace) {

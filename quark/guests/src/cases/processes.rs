@@ -188,6 +188,7 @@ fn wait_usage(t: &Trace) {
 fn stopped_and_continued(t: &Trace) {
     let pid = spawn_with(|| {
         sys!(SYS_kill, sys!(SYS_getpid), SIGSTOP);
+        sleep_ms(150);
         9
     });
     let mut status = 0;

@@ -22,8 +22,7 @@ pub const CASES: &[Case] = &[
     case!(proc_others),
     case!(dev_files),
     case!(sys_files),
-    case!(key_rings),
-    case!(performance_and_bpf),
+    case!(file_notification),
     case!(io_rings),
     case!(handles),
     case!(compare_processes),
@@ -115,13 +114,6 @@ fn privileged_calls(t: &Trace) {
         t.call("swapon", sys!(SYS_swapon, c"x".as_ptr(), 0));
         t.call("swapoff", sys!(SYS_swapoff, c"x".as_ptr()));
         t.call("acct", sys!(SYS_acct, c"x".as_ptr()));
-        t.call("iopl", sys!(SYS_iopl, 3));
-        t.call("ioperm", sys!(SYS_ioperm, 0x80, 1, 1));
-        t.call("init_module", sys!(SYS_init_module, 0, 0, 0));
-        t.call("finit_module", sys!(SYS_finit_module, 0, 0, 0));
-        t.call("delete_module", sys!(SYS_delete_module, c"x".as_ptr(), 0));
-        t.call("kexec_load", sys!(SYS_kexec_load, 0, 0, 0, 0));
-        t.call("quotactl", sys!(SYS_quotactl, 0x800001 << 8, 0, 0, 0));
         t.call("vhangup", sys!(SYS_vhangup));
     });
     t.show("child", end);
@@ -313,16 +305,9 @@ fn sys_files(t: &Trace) {
     t.call("create", sys!(SYS_mkdir, c"/sys/new".as_ptr(), 0o700));
 }
 
-fn key_rings(t: &Trace) {
-    t.call("command", sys!(SYS_keyctl, 9999, 0, 0, 0, 0));
-    t.call("kind", sys!(SYS_add_key, c"nothing".as_ptr(), c"x".as_ptr(), c"y".as_ptr(), 1, -3));
-}
-
-fn performance_and_bpf(t: &Trace) {
+fn file_notification(t: &Trace) {
     let end = in_child(|| {
         sys!(SYS_setuid, 1000);
-        t.call("bpf", sys!(SYS_bpf, 0, 0, 0));
-        t.call("userfaultfd", sys!(SYS_userfaultfd, 1 << 20));
         t.call("fanotify", sys!(SYS_fanotify_init, 0, 0));
     });
     t.show("child", end);

@@ -302,7 +302,7 @@ fn clock_adjust(t: &Trace) {
     t.call("bad pointer", sys!(SYS_adjtimex, 8));
     let end = in_child(|| {
         sys!(SYS_setuid, 1000);
-        state.modes = 0x8000;
+        state.modes = 0x8001;
         t.call("offset", sys!(SYS_adjtimex, &raw mut state));
     });
     t.show("child", end);
