@@ -35,9 +35,17 @@ pub fn allowed(domain: i32, kind: i32, protocol: i32) -> Result<i32> {
         (libc::SOCK_DGRAM, protocol) if protocol == icmp && domain == libc::AF_INET => Ok(icmp),
         (libc::SOCK_DGRAM, protocol) if protocol == icmp6 && domain == libc::AF_INET6 => Ok(icmp6),
         (libc::SOCK_RAW, _) => Err(Errno::PERM),
-        (libc::SOCK_STREAM | libc::SOCK_DGRAM | libc::SOCK_SEQPACKET, _) => Err(Errno::PROTONOSUPPORT),
+        (libc::SOCK_STREAM | libc::SOCK_DGRAM, _) => Err(Errno::PROTONOSUPPORT),
         _ => Err(Errno::SOCKTNOSUPPORT),
     }
+}
+
+const CAP_NET_BIND_SERVICE: u32 = 10;
+
+/// `net.ipv4.ip_unprivileged_port_start`: ports below need CAP_NET_BIND_SERVICE (`man 7 ip`). What the container's configuration says, or 1024.
+fn first_open_port(task: &Task) -> u16 {
+    let configured = task.process.container.sysctl.get("net.ipv4.ip_unprivileged_port_start");
+    configured.and_then(|value| value.trim().parse().ok()).unwrap_or(1024)
 }
 
 impl HostSocket {
@@ -53,7 +61,11 @@ impl HostSocket {
 }
 
 impl Endpoint for HostSocket {
-    fn bind(&self, _: &Arc<Task>, address: &[u8]) -> Result<()> {
+    fn bind(&self, task: &Arc<Task>, address: &[u8]) -> Result<()> {
+        let port = address.get(2..4).and_then(|two| two.try_into().ok()).map_or(0, u16::from_be_bytes);
+        if port != 0 && port < first_open_port(task) && !task.credentials().capable(CAP_NET_BIND_SERVICE) {
+            return Err(Errno::ACCESS);
+        }
         host::bind(self.socket.as_fd(), address)
     }
 
@@ -69,7 +81,10 @@ impl Endpoint for HostSocket {
             }
             // A call that a signal interrupted is made again, and finds the connection made.
             Err(Errno::ISCONN) if self.connecting.swap(false, Ordering::Relaxed) => Ok(()),
-            answer => answer,
+            answer => {
+                self.connecting.store(false, Ordering::Relaxed);
+                answer
+            }
         }
     }
 

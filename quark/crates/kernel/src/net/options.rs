@@ -1,6 +1,6 @@
 //! Which options of host sockets guests may use: those whose values are plain numbers and that concern only the socket.
 
-use crate::{Errno, Result};
+use crate::Errno;
 
 /// What to do with an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,8 @@ const IPV6: &[i32] = &[
     72, // IPV6_ADDR_PREFERENCES
 ];
 
+const LEVELS: &[i32] = &[libc::SOL_SOCKET, libc::IPPROTO_TCP, libc::IPPROTO_IP, libc::IPPROTO_IPV6, libc::IPPROTO_UDP];
+
 /// UDP_SEGMENT and UDP_GRO.
 const UDP: &[i32] = &[103, 104];
 
@@ -136,13 +138,9 @@ pub fn judge(level: i32, name: i32, write: bool) -> Judgement {
         ) => Judgement::Refuse(Errno::PERM),
         (libc::SOL_SOCKET, libc::SO_DETACH_FILTER) if write => Judgement::Refuse(Errno::NOENT),
         (libc::SOL_SOCKET, libc::SO_PASSCRED | libc::SO_RXQ_OVFL) if write => Judgement::Ignore,
+        _ if !write && !LEVELS.contains(&level) => Judgement::Refuse(Errno::OPNOTSUPP),
         _ => Judgement::Refuse(Errno::NOPROTOOPT),
     }
-}
-
-/// The number in an option's value: C's `int`, EINVAL if it is shorter.
-pub fn number(value: &[u8]) -> Result<i32> {
-    value.get(..4).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes).ok_or(Errno::INVAL)
 }
 
 #[cfg(test)]

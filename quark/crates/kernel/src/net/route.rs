@@ -28,6 +28,8 @@ pub struct RouteSocket {
 const HEADER: usize = 16;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
+/// The highest type of request that Linux 6.12 knows.
+const RTM_MAX: u16 = 123;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
@@ -97,6 +99,7 @@ impl RouteSocket {
                 Err(errno) => errno,
             },
             Some(_) => Errno::OPNOTSUPP,
+            None if request.kind > RTM_MAX => Errno::OPNOTSUPP,
             // What changes the network is for who administers it.
             None if request.kind >= 16 => Errno::PERM,
             None => return,

@@ -89,7 +89,7 @@ impl UnixSocket {
                 free
             }
             Ok(None) => true,
-            Err(_) => self.is_datagram(),
+            Err(_) => !matches!(lock(&self.state).role, Role::Listening { .. }),
         }
     }
 }
@@ -218,12 +218,8 @@ impl Endpoint for UnixSocket {
 
     fn shutdown(&self, how: i32) -> Result<()> {
         let (receive, send) = (how != libc::SHUT_WR, how != libc::SHUT_RD);
-        let listening = matches!(lock(&self.state).role, Role::Listening { .. });
-        let peer = match self.connected() {
-            Ok(peer) => peer,
-            Err(_) if listening => None,
-            Err(errno) => return Err(errno),
-        };
+        // Without a peer it is noted for later.
+        let peer = self.connected().unwrap_or_default();
         {
             let mut state = lock(&self.state);
             state.shut_receive |= receive;
