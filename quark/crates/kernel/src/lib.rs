@@ -21,6 +21,7 @@ pub mod patching;
 pub mod pipe;
 pub mod poll;
 pub mod reactor;
+pub mod seccomp;
 pub mod signal;
 pub mod system;
 pub mod task;

@@ -35,7 +35,6 @@ pub const CALLS: Calls = &[
     (libc::SYS_perf_event_open, |_| Err(Errno::PERM)),
     (libc::SYS_vhangup, |_| Err(Errno::PERM)),
     (libc::SYS_rseq, NOT_HERE),
-    (libc::SYS_seccomp, NOT_HERE),
     (libc::SYS_set_thread_area, NOT_HERE),
     (libc::SYS_get_thread_area, NOT_HERE),
     (libc::SYS_modify_ldt, NOT_HERE),

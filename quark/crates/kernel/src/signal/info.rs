@@ -24,6 +24,8 @@ pub enum Origin {
     Fault { code: i32, address: u64 },
     /// SIGCHLD. Times in clock ticks of 10 ms.
     Child { code: i32, pid: i32, uid: u32, status: i32, user: i64, system: i64 },
+    /// SIGSYS of a seccomp filter: the filter's 16 bits, the call and where it came from.
+    Filtered { errno: i32, address: u64, number: u32 },
     /// A POSIX timer.
     Timer { id: i32, overrun: i32, value: u64 },
     /// SIGIO and such; `code` is POLL_IN and so on.
@@ -36,6 +38,8 @@ pub const SI_USER: i32 = 0;
 pub const SI_KERNEL: i32 = 0x80;
 /// `si_code` of `sigqueue(3)`.
 pub const SI_QUEUE: i32 = -1;
+/// `si_code` of a seccomp filter.
+pub const SYS_SECCOMP: i32 = 1;
 /// `si_code` of a POSIX timer.
 pub const SI_TIMER: i32 = -2;
 /// `si_code` of `tgkill(2)`.
@@ -57,6 +61,7 @@ impl Origin {
         match self {
             Origin::User { code, .. } | Origin::Fault { code, .. } | Origin::Child { code, .. } | Origin::Poll { code, .. } => *code,
             Origin::Kernel => SI_KERNEL,
+            Origin::Filtered { .. } => SYS_SECCOMP,
             Origin::Timer { .. } => SI_TIMER,
         }
     }
@@ -92,6 +97,12 @@ impl Signal {
                 put(24, &status.to_le_bytes());
                 put(32, &user.to_le_bytes());
                 put(40, &system.to_le_bytes());
+            }
+            Origin::Filtered { errno, address, number } => {
+                put(4, &errno.to_le_bytes());
+                put(16, &address.to_le_bytes());
+                put(24, &number.to_le_bytes());
+                put(28, &crate::seccomp::ARCHITECTURE.to_le_bytes());
             }
             Origin::Timer { id, overrun, value } => {
                 put(16, &id.to_le_bytes());

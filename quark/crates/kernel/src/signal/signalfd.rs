@@ -50,7 +50,7 @@ impl From<Signal> for SignalFdInfo {
         match signal.origin {
             Origin::User { pid, uid, value, .. } => SignalFdInfo { pid: pid as u32, uid, int: value as i32, ptr: value, ..info },
             Origin::Kernel => info,
-            Origin::Fault { address, .. } => SignalFdInfo { addr: address, ..info },
+            Origin::Fault { address, .. } | Origin::Filtered { address, .. } => SignalFdInfo { addr: address, ..info },
             Origin::Child { pid, uid, status, user, system, .. } => {
                 SignalFdInfo { pid: pid as u32, uid, status, utime: user as u64, stime: system as u64, ..info }
             }

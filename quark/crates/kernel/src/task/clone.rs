@@ -329,6 +329,7 @@ fn prepare(call: &mut Call<'_>, request: &Request, tid: i32, memory: &Arc<Memory
         name: lock(&parent.name).clone(),
         own: child_own(parent, request),
     });
+    child.seccomp.set(parent.seccomp.mode());
     inherit_signals(parent, &child, flags);
     if flags.contains(Flags::PIDFD) {
         let file = OpenFile::anonymous(Arc::new(PidFile::of(&child.process)), libc::O_RDWR as u32);

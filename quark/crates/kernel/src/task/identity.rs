@@ -174,7 +174,7 @@ fn change(call: &mut Call<'_>, step: impl FnOnce(&mut Ids, &Call<'_>) -> Result<
 
 /// Gives a thread other credentials. A change of users or groups makes the process one that others may not look into
 /// (`PR_SET_DUMPABLE`), and forgets PR_SET_PDEATHSIG.
-pub(super) fn set_credentials(task: &Task, new: Credentials) {
+pub(crate) fn set_credentials(task: &Task, new: Credentials) {
     let mut place = lock(&task.credentials);
     let changed = place.euid != new.euid || place.egid != new.egid || place.fsuid != new.fsuid || place.fsgid != new.fsgid;
     *place = Arc::new(new);

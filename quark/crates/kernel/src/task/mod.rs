@@ -32,6 +32,7 @@ use crate::call::{Call, restart};
 use crate::file::File;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
+use crate::seccomp::Seccomp;
 use crate::signal::TaskSignals;
 use crate::vfs::open::{FdTable, FsContext};
 use crate::wait::{Events, Parker, WaitQueue, Waiter};
@@ -85,6 +86,8 @@ pub struct Task {
     pub name: Mutex<Vec<u8>>,
     /// What `restart_syscall` does; set by a call that answers `restart::BLOCK`.
     pub restart: Mutex<Option<RestartBlock>>,
+    /// What it may call.
+    pub seccomp: Seccomp,
     /// What else is only its own.
     pub own: Mutex<Own>,
     /// The host thread of its kernel half, for its processor time; 0 before it runs.
@@ -165,6 +168,7 @@ impl Task {
             interrupter: Mutex::default(),
             name: Mutex::new(new.name),
             restart: Mutex::default(),
+            seccomp: Seccomp::default(),
             own: Mutex::new(new.own),
             half: AtomicI32::new(0),
             // What came before it was known to others is found out at its first step.

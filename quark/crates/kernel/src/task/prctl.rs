@@ -4,6 +4,7 @@ use super::credentials::{ALL_CAPABILITIES, secure};
 use super::identity::set_credentials;
 use super::lock;
 use crate::call::Call;
+use crate::seccomp;
 use crate::signal::set::is_signal;
 use crate::{Errno, Result};
 
@@ -82,7 +83,8 @@ fn harmless(call: &mut Call<'_>) -> Result<u64> {
         PR_SET_VMA => Err(Errno::INVAL),
         libc::PR_GET_TIMING => Ok(0),
         libc::PR_SET_TIMING if call.arg(1) == 0 => Ok(0),
-        libc::PR_GET_SECCOMP => Ok(0),
+        libc::PR_GET_SECCOMP => Ok(call.task.seccomp.state().0.into()),
+        libc::PR_SET_SECCOMP => seccomp::set_by_prctl(call),
         libc::PR_SET_PTRACER => Ok(0),
         libc::PR_GET_TSC => call.write_value(call.arg(1), &1i32).map(|()| 0),
         libc::PR_SET_TSC if call.arg(1) == 1 => Ok(0),

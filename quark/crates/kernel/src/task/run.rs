@@ -13,6 +13,7 @@ use crate::call::{Call, restart};
 use crate::dispatch::dispatch;
 use crate::memory::Allowance;
 use crate::patching::View;
+use crate::seccomp::Verdict;
 use crate::signal::action::Action;
 use crate::signal::deliver::{Delivery, Resumption, is_restart, mask_in_handler, resume};
 use crate::signal::frame::{Entry, is_user_address, plan};
@@ -100,7 +101,31 @@ impl Half {
         let registers = &self.registers;
         let number = registers.rax as u32;
         let args = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
-        self.make(number, args, dispatch);
+        let address = registers.rip;
+        match self.task.seccomp.judge(number, address, args) {
+            Verdict::Allow => self.make(number, args, dispatch),
+            verdict => self.refuse(verdict, Origin::Filtered { errno: 0, address, number }),
+        }
+    }
+
+    /// Does what a seccomp filter says with a call that is not made.
+    fn refuse(&mut self, verdict: Verdict, origin: Origin) {
+        let end = |signal| WaitStatus::signaled(signal);
+        let process = &self.task.process;
+        match (verdict, origin) {
+            (Verdict::Errno(errno), _) => self.registers.rax = i64::from(errno).wrapping_neg() as u64,
+            // `rax` stays the call's number, as if it had not been tried.
+            (Verdict::Trap(errno), Origin::Filtered { address, number, .. }) => {
+                self.task.force(libc::SIGSYS, Origin::Filtered { errno: errno as i32, address, number });
+            }
+            (Verdict::KillThread, _) if process.threads().len() > 1 => {
+                lock(&self.task.own).exit_status = Some(end(libc::SIGSYS));
+                self.task.doom();
+            }
+            (Verdict::Strict, _) => begin_exit(process, end(libc::SIGKILL)),
+            (Verdict::KillThread | Verdict::KillProcess, _) => begin_exit(process, end(libc::SIGSYS)),
+            _ => self.registers.rax = encode(Err(Errno::NOSYS)),
+        }
     }
 
     /// Makes a call and puts its answer where the guest finds it, or keeps it for the signal that interrupted it.

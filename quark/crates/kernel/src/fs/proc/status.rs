@@ -251,12 +251,13 @@ fn rest(subject: &Subject, task: &Task) -> String {
     let who = task.credentials();
     let count = super::processors();
     let mask = if count >= 32 { u32::MAX } else { (1 << count) - 1 };
+    let (seccomp, filters) = task.seccomp.state();
     let queued = process.limit(libc::RLIMIT_SIGPENDING);
     let list = if count > 1 { format!("0-{}", count - 1) } else { "0".into() };
     format!(
         "Threads:\t{}\nSigQ:\t0/{queued}\nSigPnd:\t{pending:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\n\
          SigCgt:\t{caught:016x}\nCapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\n\
-         NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tvulnerable\nCpus_allowed:\t{mask:x}\n\
+         NoNewPrivs:\t{}\nSeccomp:\t{seccomp}\nSeccomp_filters:\t{filters}\nSpeculation_Store_Bypass:\tvulnerable\nCpus_allowed:\t{mask:x}\n\
          Cpus_allowed_list:\t{list}\nMems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n",
         process.threads().len(),
         0,
