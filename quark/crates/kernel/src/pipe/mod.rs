@@ -323,6 +323,14 @@ impl File for PipeEnd {
         Ok(0)
     }
 
+    fn control(&self, command: i32, argument: u64) -> Result<u64> {
+        match command {
+            libc::F_GETPIPE_SZ => Ok(self.size()),
+            libc::F_SETPIPE_SZ => self.set_size(argument),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
     fn inode(&self) -> Option<&Arc<dyn Inode>> {
         self.inode.as_ref()
     }

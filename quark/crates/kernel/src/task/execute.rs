@@ -49,6 +49,7 @@ fn replace(call: &mut Call<'_>, loaded: Loaded) -> Result<u64> {
     }
     process.release_vfork_parent();
     unshare_files(task);
+    process.timers.execute();
     reset_signals(task);
     reset_own(task, loaded.secure);
     let mut credentials = loaded.credentials;

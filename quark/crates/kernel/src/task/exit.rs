@@ -78,6 +78,7 @@ fn leave(task: &Arc<Task>) -> bool {
 }
 
 fn end_process(process: &Arc<Process>, last_status: Option<WaitStatus>) {
+    process.timers.end();
     release_memory(process);
     process.release_vfork_parent();
     if process.pid == INIT || process.is_container_init() {

@@ -12,6 +12,7 @@ use crate::memory::Memory;
 use crate::signal::action::Actions;
 use crate::signal::send::begin_exit;
 use crate::signal::{Origin, ProcessSignals};
+use crate::time::process_timers::ProcessTimers;
 use crate::wait::WaitQueue;
 
 /// `RLIMIT_*`: soft and hard, `u64::MAX` is RLIM_INFINITY.
@@ -42,6 +43,8 @@ pub struct Process {
     pub ended: WaitQueue,
     /// Its living threads.
     pub(crate) threads: Mutex<Vec<Arc<Task>>>,
+    /// Timers that send it signals.
+    pub timers: ProcessTimers,
     /// What else it has.
     pub details: Mutex<Details>,
     vfork: Mutex<Option<Arc<VforkDone>>>,
@@ -122,6 +125,7 @@ impl Process {
             children_changed: WaitQueue::default(),
             ended: WaitQueue::default(),
             threads: Mutex::default(),
+            timers: ProcessTimers::default(),
             details: Mutex::new(new.details),
             vfork: Mutex::new(new.vfork),
             end: OnceLock::new(),

@@ -2,7 +2,9 @@
 
 pub mod clock;
 pub mod cpu;
+pub mod process_timers;
 pub mod schedule;
+pub mod signal_timer;
 pub mod sleep;
 pub mod timerfd;
 pub mod timers;
