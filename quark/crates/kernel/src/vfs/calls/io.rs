@@ -126,7 +126,13 @@ impl Request {
 }
 
 /// Tries until it doesn't answer EAGAIN, and waits in between if the file is one to wait for.
-fn patiently(call: &Call<'_>, file: &OpenFile, waits: bool, interest: Events, mut attempt: impl FnMut() -> Result<usize>) -> Result<usize> {
+pub(super) fn patiently(
+    call: &Call<'_>,
+    file: &OpenFile,
+    waits: bool,
+    interest: Events,
+    mut attempt: impl FnMut() -> Result<usize>,
+) -> Result<usize> {
     let first = attempt();
     if first != Err(Errno::AGAIN) || !waits {
         return first;
@@ -141,6 +147,16 @@ fn patiently(call: &Call<'_>, file: &OpenFile, waits: bool, interest: Events, mu
         answer => Some(answer),
     })?;
     answer.unwrap_or_else(|| file.file.out_of_patience())
+}
+
+/// `readv(2)`.
+pub(super) fn input_vectors(call: &mut Call<'_>) -> Result<u64> {
+    input(call, Request::vectors)
+}
+
+/// `writev(2)`.
+pub(super) fn output_vectors(call: &mut Call<'_>) -> Result<u64> {
+    output(call, Request::vectors)
 }
 
 fn input(call: &mut Call<'_>, ask: Ask) -> Result<u64> {

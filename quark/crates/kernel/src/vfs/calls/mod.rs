@@ -13,6 +13,7 @@ mod open;
 mod refused;
 mod seek;
 mod space;
+mod splice;
 mod stat;
 mod transfer;
 mod vectors;
@@ -36,6 +37,7 @@ pub const CALLS: &[Calls] = &[
     refused::CALLS,
     seek::CALLS,
     space::CALLS,
+    splice::CALLS,
     stat::CALLS,
     transfer::CALLS,
     working::CALLS,

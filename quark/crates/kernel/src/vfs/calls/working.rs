@@ -1,7 +1,7 @@
 //! `getcwd`, `chdir`, `fchdir`, `chroot`.
 
 use super::At;
-use crate::call::Call;
+use crate::call::{Call, PATH_MAX};
 use crate::dispatch::Calls;
 use crate::vfs::path::Last;
 use crate::vfs::permission::{self, EXECUTE, capability};
@@ -22,6 +22,9 @@ fn getcwd(call: &mut Call<'_>) -> Result<u64> {
         path.splice(0..0, b"(unreachable)".iter().copied());
     }
     path.push(0);
+    if path.len() > PATH_MAX {
+        return Err(Errno::NAMETOOLONG);
+    }
     if path.len() as u64 > size {
         return Err(Errno::RANGE);
     }
