@@ -59,7 +59,8 @@ pub fn file_system() -> Arc<PseudoFileSystem> {
         .with("kernel", make.directory(kernel))
         .with("module", make.empty())
         .with("power", make.empty());
-    PseudoFileSystem::new("sysfs", MAGIC, make.directory(root))
+    let about = make.about(0o555);
+    PseudoFileSystem::new("sysfs", MAGIC, Pseudo::new(about, Body::Folder(Box::new(root))))
 }
 
 fn huge_pages(make: &Maker) -> Arc<Pseudo> {

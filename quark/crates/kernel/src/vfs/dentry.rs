@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::inode::{Inode, kind};
 use crate::task::lock;
@@ -20,6 +20,8 @@ pub struct Dentry {
     place: Mutex<Hooked>,
     children: Mutex<HashMap<Arc<[u8]>, Weak<Dentry>>>,
     cache: Arc<DentryCache>,
+    /// Where the cache holds it.
+    slot: OnceLock<Weak<Slot>>,
     used: AtomicBool,
     /// How many mounts are on it, in any mount tree.
     pub(super) mounts: AtomicU32,
@@ -34,9 +36,12 @@ struct Hooked {
 
 /// The dentries of one file system that are kept although nobody uses them, the least recently used ones leave first (approximately: a clock).
 pub struct DentryCache {
-    ring: Mutex<VecDeque<Arc<Dentry>>>,
+    ring: Mutex<VecDeque<Arc<Slot>>>,
     limit: usize,
 }
+
+/// What the cache holds; emptied when the name is gone, as the file's memory goes with it.
+type Slot = Mutex<Option<Arc<Dentry>>>;
 
 impl DentryCache {
     /// Keeps at most `limit` dentries.
@@ -46,13 +51,18 @@ impl DentryCache {
 
     /// Keeps one; what leaves for it is dropped outside of the lock.
     fn keep(&self, dentry: Arc<Dentry>) {
+        let slot = Arc::new(Mutex::new(Some(dentry.clone())));
+        if dentry.slot.set(Arc::downgrade(&slot)).is_err() {
+            return;
+        }
         let mut left = Vec::new();
         let mut ring = lock(&self.ring);
-        ring.push_back(dentry);
+        ring.push_back(slot);
         let mut turns = 8;
         while ring.len() > self.limit {
             let Some(first) = ring.pop_front() else { break };
-            if turns > 0 && first.used.swap(false, Ordering::Relaxed) {
+            let used = lock(&first).as_ref().is_some_and(|dentry| dentry.used.swap(false, Ordering::Relaxed));
+            if turns > 0 && used {
                 turns -= 1;
                 ring.push_back(first);
             } else {
@@ -84,6 +94,7 @@ impl Dentry {
             place: Mutex::new(Hooked { parent, name, removed: false }),
             children: Mutex::default(),
             cache,
+            slot: OnceLock::new(),
             used: AtomicBool::new(false),
             mounts: AtomicU32::new(0),
         }
@@ -182,6 +193,7 @@ impl Dentry {
         drop(children);
         if let Some(before) = before {
             lock(&before.place).removed = true;
+            before.uncache();
         }
         if keep {
             self.cache.keep(dentry.clone());
@@ -208,6 +220,14 @@ impl Dentry {
         if children.get(&name).is_some_and(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(child))) {
             children.remove(&name);
         }
+        drop(children);
+        child.uncache();
+    }
+
+    /// The cache lets go of it.
+    fn uncache(&self) {
+        let held = self.slot.get().and_then(Weak::upgrade).and_then(|slot| lock(&slot).take());
+        drop(held);
     }
 
     /// Its name is now another, in another or the same directory of the file system; what was remembered of that name is forgotten.

@@ -13,3 +13,6 @@ pub mod path;
 pub mod permission;
 pub mod place;
 pub mod tree;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! File systems, and where they are mounted.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bitflags::bitflags;
@@ -122,6 +122,10 @@ pub struct Mount {
     /// What `/proc/mounts` calls the source.
     pub source: Vec<u8>,
     flags: AtomicU64,
+    /// The container was made with it: guests can't unmount it.
+    locked: AtomicBool,
+    /// Guests can't take these from it.
+    kept: AtomicU64,
     /// What it is mounted on; `None` for the root and for what was unmounted.
     parent: Mutex<Option<Place>>,
     /// What is mounted on it, by the address of the dentry that it is on.
@@ -139,6 +143,8 @@ impl Mount {
             root,
             source: source.to_vec(),
             flags: AtomicU64::new(flags.bits()),
+            locked: AtomicBool::new(false),
+            kept: AtomicU64::new(0),
             parent: Mutex::new(None),
             children: Mutex::default(),
         })
@@ -159,6 +165,46 @@ impl Mount {
     /// Changes its flags (`MS_REMOUNT`).
     pub fn set_flags(&self, flags: MountFlags) {
         self.flags.store(flags.bits(), Ordering::Relaxed);
+    }
+
+    /// Whether guests can't unmount it.
+    pub fn locked(&self) -> bool {
+        self.locked.load(Ordering::Relaxed)
+    }
+
+    /// Flags that guests can't take from it.
+    pub fn kept(&self) -> MountFlags {
+        MountFlags::from_bits_truncate(self.kept.load(Ordering::Relaxed))
+    }
+
+    /// Keeps it, and its flags that take rights away.
+    pub fn lock(&self) {
+        const TAKING: MountFlags =
+            MountFlags::READ_ONLY.union(MountFlags::NO_SETUID).union(MountFlags::NO_DEVICES).union(MountFlags::NO_EXECUTION);
+        self.locked.store(true, Ordering::Relaxed);
+        self.kept.store((self.flags() & TAKING).bits(), Ordering::Relaxed);
+    }
+
+    /// A mount of the same, nowhere yet, with what is mounted below if `all`. Flags that guests can't take away stay so.
+    pub fn copy(self: &Arc<Self>, root: &Arc<Dentry>, all: bool) -> Arc<Mount> {
+        let again = |mount: &Mount, root: &Arc<Dentry>| {
+            let copy = Mount::new(mount.super_block.clone(), root.clone(), &mount.source, mount.flags());
+            copy.kept.store(mount.kept().bits(), Ordering::Relaxed);
+            copy
+        };
+        let top = again(self, root);
+        let mut left = vec![(self.clone(), top.clone())];
+        while let Some((from, to)) = left.pop().filter(|_| all) {
+            let children: Vec<Arc<Mount>> = lock(&from.children).values().cloned().collect();
+            for child in children {
+                let Some(on) = child.parent().filter(|on| on.dentry.is_in(&to.root)) else { continue };
+                let copy = again(&child, &child.root);
+                if Mount::attach(&copy, &Place { mount: to.clone(), dentry: on.dentry }).is_ok() {
+                    left.push((child, copy));
+                }
+            }
+        }
+        top
     }
 
     /// EROFS if it is read-only.
@@ -200,14 +246,20 @@ impl Mount {
         Ok(())
     }
 
+    /// Takes it off where it is, with all that is on it: EINVAL if it is nowhere.
+    pub fn take_off(&self) -> Result<()> {
+        let on = lock(&self.parent).take().ok_or(Errno::INVAL)?;
+        on.dentry.mounts.fetch_sub(1, Ordering::Relaxed);
+        lock(&on.mount.children).remove(&address(&on.dentry));
+        Ok(())
+    }
+
     /// Unmounts. EINVAL if it is the root or not mounted; EBUSY if something is mounted on it, unless `lazily`, which takes those off too.
     pub fn detach(self: &Arc<Self>, lazily: bool) -> Result<()> {
         if !lazily && !lock(&self.children).is_empty() {
             return Err(Errno::BUSY);
         }
-        let on = lock(&self.parent).take().ok_or(Errno::INVAL)?;
-        on.dentry.mounts.fetch_sub(1, Ordering::Relaxed);
-        lock(&on.mount.children).remove(&address(&on.dentry));
+        self.take_off()?;
         self.detach_children();
         Ok(())
     }

@@ -64,6 +64,7 @@ pub fn build(specs: Vec<MountSpec>, additions: Additions<'_>) -> Result<Arc<Moun
         named(path, || absent_is_fine(tree.mask(path)))?;
     }
     root.set_flags(root_flags);
+    root.tree().iter().for_each(|mount| mount.lock());
     Ok(root)
 }
 
@@ -98,7 +99,7 @@ fn file_system(source: MountSource) -> Result<Arc<dyn FileSystem>> {
     })
 }
 
-fn tmpfs(name: &'static str, size: Option<u64>, mode: u32, owner: (u32, u32)) -> Result<Arc<MemoryFileSystem>> {
+pub(super) fn tmpfs(name: &'static str, size: Option<u64>, mode: u32, owner: (u32, u32)) -> Result<Arc<MemoryFileSystem>> {
     MemoryFileSystem::tmpfs(name, TmpfsOptions { size, mode, owner, ..TmpfsOptions::default() })
 }
 

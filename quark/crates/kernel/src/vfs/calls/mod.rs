@@ -8,6 +8,7 @@ mod extended;
 mod extent;
 mod fcntl;
 mod io;
+mod mounting;
 mod names;
 mod open;
 mod refused;
@@ -32,6 +33,7 @@ pub const CALLS: &[Calls] = &[
     extent::CALLS,
     fcntl::CALLS,
     io::CALLS,
+    mounting::CALLS,
     names::CALLS,
     open::CALLS,
     refused::CALLS,
