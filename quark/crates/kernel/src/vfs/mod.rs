@@ -7,6 +7,7 @@ pub mod inode;
 pub mod locks;
 pub mod mount;
 pub mod names;
+pub mod notify;
 pub mod open;
 pub mod opening;
 pub mod path;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::inode::{Inode, NewNode, kind};
+use super::notify::{self, mask};
 use super::path::{Last, Name, Walker};
 use super::permission::{self, EXECUTE, WRITE, capability};
 use super::place::Place;
@@ -38,7 +39,9 @@ pub(super) fn make_at(walker: &Walker<'_>, parent: &Place, name: &[u8], node: Ne
     let mode = if matches!(node, NewNode::Symlink(_)) { 0o777 } else { mode };
     let (mode, owner) = permission::new_owner(directory.as_ref(), walker.credentials, mode, is_directory)?;
     let inode = directory.create(name, node, mode, owner)?;
-    Ok(parent.with(parent.dentry.hook(name, Some(inode), directory.cacheable())?))
+    let place = parent.with(parent.dentry.hook(name, Some(inode), directory.cacheable())?);
+    notify::name(directory.as_ref(), name, mask::CREATE, is_directory, 0);
+    Ok(place)
 }
 
 /// Whether names in a directory may be made and removed: EROFS, ENOENT if it was removed, EACCES.
@@ -88,8 +91,14 @@ fn remove_once(walker: &Walker<'_>, start: &Place, path: &[u8], directory: bool)
     if covered || mounted(&victim) {
         return Err(Errno::BUSY);
     }
-    parent.inode()?.unlink(&name, directory)?;
+    let (inode, last) = (parent.inode()?, notify::last_name(victim.inode()?.as_ref(), directory));
+    inode.unlink(&name, directory)?;
     parent.dentry.forget(&victim.dentry);
+    notify::name(inode.as_ref(), &name, mask::DELETE, directory, 0);
+    match last {
+        None => notify::itself(victim.inode()?.as_ref(), mask::ATTRIB),
+        last => notify::gone(last),
+    }
     Ok(())
 }
 
@@ -120,6 +129,8 @@ pub fn link(walker: &Walker<'_>, target: &Place, start: &Place, path: &[u8]) -> 
     directory.link(&name, inode)?;
     // Looked up, not the target's: a file system of the host knows its files by their names.
     parent.dentry.hook(&name, Some(directory.lookup(&name)?), directory.cacheable())?;
+    notify::name(directory.as_ref(), &name, mask::CREATE, false, 0);
+    notify::itself(inode.as_ref(), mask::ATTRIB);
     Ok(())
 }
 
@@ -223,14 +234,39 @@ impl Ends {
 
     fn rename(&self, flags: u32) -> Result<()> {
         let (from, to) = (self.old_parent.inode()?, self.new_parent.inode()?);
-        from.rename(&self.old_name, to, &self.new_name, flags)?;
         let (old, new) = (&self.old_place.dentry, &self.new_place.dentry);
+        let replaced = match new.inode() {
+            Ok(inode) if flags & EXCHANGE == 0 => notify::last_name(inode.as_ref(), new.is_directory()),
+            _ => None,
+        };
+        from.rename(&self.old_name, to, &self.new_name, flags)?;
         old.inode()?.moved(to, &self.new_name);
         if flags & EXCHANGE != 0 {
             new.inode()?.moved(from, &self.old_name);
             old.exchanged(new);
         } else {
             old.moved(&self.new_parent.dentry, &self.new_name);
+        }
+        self.tell(flags)?;
+        notify::gone(replaced);
+        Ok(())
+    }
+
+    fn tell(&self, flags: u32) -> Result<()> {
+        let (from, to) = (self.old_parent.inode()?.as_ref(), self.new_parent.inode()?.as_ref());
+        let one = |place: &Place, from: (&dyn Inode, &[u8]), to: (&dyn Inode, &[u8])| -> Result<()> {
+            let (cookie, is_directory) = (notify::cookie(), place.dentry.is_directory());
+            notify::name(from.0, from.1, mask::MOVED_FROM, is_directory, cookie);
+            notify::name(to.0, to.1, mask::MOVED_TO, is_directory, cookie);
+            notify::itself(place.inode()?.as_ref(), mask::MOVE_SELF);
+            Ok(())
+        };
+        if !notify::watched() {
+            return Ok(());
+        }
+        one(&self.old_place, (from, &self.old_name), (to, &self.new_name))?;
+        if flags & EXCHANGE != 0 {
+            one(&self.new_place, (to, &self.new_name), (from, &self.old_name))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 pub use super::descriptors::FdTable;
 use super::locks::{self, Owner};
+use super::notify;
 pub use super::place::Place;
 use crate::exec::busy::Writing;
 use crate::file::File;
@@ -125,6 +126,10 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        if let Some(place) = self.place.as_ref().filter(|_| !self.is_path()) {
+            let wrote = self.writable().is_ok();
+            notify::at(place, if wrote { notify::mask::CLOSE_WRITE } else { notify::mask::CLOSE_NOWRITE });
+        }
         if let Some(key) = self.lock_key.get() {
             let address = std::ptr::from_ref(self).addr();
             locks::release(*key, Owner::File(address));

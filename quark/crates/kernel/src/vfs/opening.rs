@@ -136,6 +136,7 @@ pub fn open_place(walker: &Walker<'_>, place: Place, how: How, special: OpenSpec
     let file = if is_special { special(&place, &inode.stat()?, how.flags)? } else { inode.clone().open(how.flags, walker.credentials)? };
     if how.has(flags::TRUNCATE) && node_kind == kind::REGULAR {
         truncate(inode.as_ref(), file.as_ref(), how)?;
+        super::notify::at(&place, super::notify::mask::MODIFY);
     }
     Ok(opened(file, how, place, writing.filter(|_| how.writes())))
 }

@@ -11,6 +11,7 @@ use crate::fs::now;
 use crate::signal::{self, Origin};
 use crate::task::Credentials;
 use crate::vfs::inode::{Attributes, Stat, TimeStamp, kind};
+use crate::vfs::notify::{self, mask};
 use crate::vfs::path::Last;
 use crate::vfs::permission::{self, WRITE, capability, in_group, owns};
 use crate::{Errno, Result};
@@ -31,6 +32,13 @@ pub const CALLS: Calls = &[
     (libc::SYS_truncate, truncate),
     (libc::SYS_ftruncate, ftruncate),
 ];
+
+/// Who watches it is told.
+fn tell(target: &Target, event: u32) {
+    if let Some(place) = target.place() {
+        notify::at(place, event);
+    }
+}
 
 /// What acts on a descriptor, which must not be O_PATH.
 fn of_descriptor(call: &Call<'_>) -> Result<Target> {
@@ -68,6 +76,7 @@ fn chmod(credentials: &Credentials, target: &Target, mode: u32) -> Result<u64> {
         mode &= !0o2000;
     }
     inode.set_attributes(&Attributes { mode: Some(mode), ..Attributes::default() })?;
+    tell(target, mask::ATTRIB);
     Ok(0)
 }
 
@@ -110,6 +119,7 @@ fn chown(credentials: &Credentials, target: &Target, owner: (u32, u32)) -> Resul
     target.writable()?;
     let change = plan_chown(credentials, &inode.stat()?, owner)?;
     inode.set_attributes(&change)?;
+    tell(target, mask::ATTRIB);
     // File capabilities don't survive a new owner (`capabilities(7)`).
     if inode.extended_attribute(b"security.capability").is_ok() {
         let _ = inode.set_extended_attribute(b"security.capability", None, 0);
@@ -210,6 +220,7 @@ fn set_times(credentials: &Credentials, target: &Target, stamps: [Stamp; 2]) -> 
         Stamp::At(time) => Some(time),
     });
     inode.set_attributes(&Attributes { accessed, modified, ..Attributes::default() })?;
+    tell(target, mask::ATTRIB);
     Ok(0)
 }
 
@@ -239,6 +250,7 @@ fn truncate(call: &mut Call<'_>) -> Result<u64> {
     Writing::check((stat.device, stat.inode))?;
     check_size(call, size)?;
     inode.set_attributes(&Attributes { size: Some(size), ..Attributes::default() })?;
+    tell(&Target::Place(place.clone()), mask::MODIFY);
     Ok(0)
 }
 
@@ -248,6 +260,7 @@ fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
     file.writable().map_err(|_| Errno::INVAL)?;
     check_size(call, size)?;
     file.file.truncate(size)?;
+    tell(&Target::File(file), mask::MODIFY);
     Ok(0)
 }
 

@@ -10,6 +10,7 @@ use crate::dispatch::Calls;
 use crate::signal::{self, Origin};
 use crate::task::lock;
 use crate::vfs::inode::kind;
+use crate::vfs::notify::{self, mask};
 use crate::vfs::open::{OpenFile, flags};
 use crate::wait::Events;
 use crate::{Errno, Result};
@@ -163,12 +164,22 @@ fn input(call: &mut Call<'_>, ask: Ask) -> Result<u64> {
     let request = ask(call)?;
     request.file.readable()?;
     let open = request.file.clone();
-    if !open.file.seekable() {
-        return input_from(call, &request, &mut 0);
-    }
-    match request.offset {
-        Some(mut offset) => input_from(call, &request, &mut offset),
-        None => input_from(call, &request, &mut lock(&open.offset)),
+    let answer = if !open.file.seekable() {
+        input_from(call, &request, &mut 0)
+    } else {
+        match request.offset {
+            Some(mut offset) => input_from(call, &request, &mut offset),
+            None => input_from(call, &request, &mut lock(&open.offset)),
+        }
+    };
+    tell(&open, &answer, mask::ACCESS);
+    answer
+}
+
+/// Who watches the file is told of what was moved.
+fn tell(file: &OpenFile, answer: &Result<u64>, event: u32) {
+    if let (Ok(1..), Some(place)) = (answer, &file.place) {
+        notify::at(place, event);
     }
 }
 
@@ -211,6 +222,7 @@ fn output(call: &mut Call<'_>, ask: Ask) -> Result<u64> {
     if answer == Err(Errno::PIPE) {
         signal::send_to_task(call.task, libc::SIGPIPE, Origin::Kernel);
     }
+    tell(&open, &answer, mask::MODIFY);
     let syncs = request.how & (how::SYNC | how::DATA_SYNC) != 0;
     if syncs && answer.is_ok() {
         open.file.sync(request.how & how::SYNC == 0)?;

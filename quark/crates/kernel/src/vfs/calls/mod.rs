@@ -7,6 +7,7 @@ mod directories;
 mod extended;
 mod extent;
 mod fcntl;
+mod inotify;
 mod io;
 mod mounting;
 mod names;
@@ -32,6 +33,7 @@ pub const CALLS: &[Calls] = &[
     extended::CALLS,
     extent::CALLS,
     fcntl::CALLS,
+    inotify::CALLS,
     io::CALLS,
     mounting::CALLS,
     names::CALLS,
