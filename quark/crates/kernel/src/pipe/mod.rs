@@ -269,14 +269,6 @@ impl Drop for PipeEnd {
 }
 
 impl File for PipeEnd {
-    fn control(&self, command: i32, argument: u64) -> Result<u64> {
-        match command {
-            libc::F_GETPIPE_SZ => Ok(self.size()),
-            libc::F_SETPIPE_SZ => self.set_size(argument),
-            _ => Err(Errno::INVAL),
-        }
-    }
-
     fn read(&self, to: &mut [u8], _: u64) -> Result<usize> {
         if !self.readable {
             return Err(Errno::BADF);
