@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 /// The kernel looks for so long. About what a sleep and the wake from it cost.
 const LOOK_US: u64 = 20;
-/// If one of the two slept, a wait of so long would have been one of [`LOOK_US`] without.
-const LOOK_AND_WAKES_US: u64 = 60;
+/// And for so long if the stub has to wake first: once both look, neither has to.
+const LOOK_WAKING_US: u64 = 50;
+/// If one of the two slept, a wait of so long would have been one of [`LOOK_US`] without: a busy host takes 30 µs for a wake.
+const LOOK_AND_WAKES_US: u64 = 120;
 /// A stub looks so often, with a `pause` of some 20 to 40 ns between.
 const STUB_LOOKS: u32 = 400;
 /// And pays by that if the kernel is done within.
@@ -99,7 +101,8 @@ impl Patience {
     /// Looks until `come`, for a while, if that is worth it, and if the stub's thread is on a processor `apart`.
     pub(super) fn look(&self, apart: bool, come: impl Fn() -> bool) {
         let right = if apart && self.kernel.load(Relaxed) >= WORTH { Right::take() } else { None };
-        if right.is_some() && !look_for(LOOK_US * ticks_per_us(), come) {
+        let look = if self.woke.load(Relaxed) != 0 { LOOK_WAKING_US } else { LOOK_US };
+        if right.is_some() && !look_for(look * ticks_per_us(), come) {
             add(&self.kernel, -LOSS - 1);
         }
     }
