@@ -12,7 +12,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 
 use quark_host::process::Signals;
+use quark_host::{filter, landlock};
 use quark_kernel::kernel::Kernel;
+use rustix::io::Errno;
 
 use crate::error::{Context, Error, Result};
 use crate::log;
@@ -49,7 +51,10 @@ fn start(socket: &UnixStream) -> Result<u8> {
     let network = if boot.network == Network::Join { Some(next(&mut descriptors)?) } else { None };
     let terminal = if boot.terminal { Some(next(&mut descriptors)?) } else { None };
     isolate::isolate(&boot, network, terminal, socket)?;
+    restrict_files();
     let kernel = Kernel::boot().context(|| "start the pod's kernel")?;
+    // The last wall: from here on the host answers eighty calls to this process, whoever makes them.
+    filter::kernel::confine(true).context(|| "filter this kernel's own host calls")?;
     wire::send(socket, &Answer::Ready, &[]).context(|| "answer")?;
     let pod = Arc::new(Pod::new(kernel, &boot.id));
     if !first_container(&pod, socket)? {
@@ -84,6 +89,15 @@ fn first_container(pod: &Arc<Pod>, socket: &UnixStream) -> Result<bool> {
         if done {
             return Ok(true);
         }
+    }
+}
+
+/// Before any other thread: those that come later inherit it.
+fn restrict_files() {
+    match landlock::restrict() {
+        Ok(()) => {}
+        Err(Errno::NOSYS | Errno::OPNOTSUPP) => log::info("This host has no Landlock: the other walls hold alone"),
+        Err(error) => log::warn(&format!("Landlock does not hold ({error}): the other walls hold alone")),
     }
 }
 
