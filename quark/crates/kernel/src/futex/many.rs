@@ -46,7 +46,7 @@ pub fn futex_waitv(call: &mut Call<'_>) -> Result<u64> {
         match queue(call.task, word, wanted.value as u32) {
             Ok(waiter) => queued.push(waiter),
             // One that was queued before may have been woken: that counts.
-            Err(error) => return leave(call.task, &queued).map_or(Err(error), Ok),
+            Err(error) => return leave(call.task, &queued).ok_or(error),
         }
     }
     sleep(call.task, &queued, deadline)
@@ -73,7 +73,7 @@ fn queue(task: &Task, word: &Word, value: u32) -> Result<Arc<Waiter>> {
 fn leave(task: &Task, queued: &[Arc<Waiter>]) -> Option<u64> {
     let futexes = &task.kernel().futexes;
     let woken = queued.iter().enumerate().filter(|(_, waiter)| !futexes.remove(waiter));
-    woken.map(|(index, _)| index as u64).last()
+    woken.map(|(index, _)| index as u64).next_back()
 }
 
 fn sleep(task: &Task, queued: &[Arc<Waiter>], deadline: Option<Instant>) -> Result<u64> {

@@ -90,7 +90,7 @@ impl File for HostDirectory {
     }
 
     fn sync(&self, _data_only: bool) -> Result<()> {
-        Ok(rustix::fs::fsync(&self.file)?)
+        rustix::fs::fsync(&self.file)
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -29,11 +29,11 @@ impl HostFile {
 
 impl File for HostFile {
     fn read(&self, to: &mut [u8], offset: u64) -> Result<usize> {
-        Ok(rustix::io::pread(&self.file, to, offset)?)
+        rustix::io::pread(&self.file, to, offset)
     }
 
     fn write(&self, from: &[u8], offset: u64) -> Result<usize> {
-        Ok(rustix::io::pwrite(&self.file, from, offset)?)
+        rustix::io::pwrite(&self.file, from, offset)
     }
 
     /// The host's own position, which nothing else uses, tells where the end was.
@@ -55,21 +55,21 @@ impl File for HostFile {
     }
 
     fn truncate(&self, size: u64) -> Result<()> {
-        Ok(rustix::fs::ftruncate(&self.file, size)?)
+        rustix::fs::ftruncate(&self.file, size)
     }
 
     fn allocate(&self, mode: u32, offset: u64, length: u64) -> Result<()> {
         let mode = FallocateFlags::from_bits(mode).ok_or(Errno::OPNOTSUPP)?;
-        Ok(rustix::fs::fallocate(&self.file, mode, offset, length)?)
+        rustix::fs::fallocate(&self.file, mode, offset, length)
     }
 
     fn sync(&self, data_only: bool) -> Result<()> {
-        Ok(if data_only { rustix::fs::fdatasync(&self.file) } else { rustix::fs::fsync(&self.file) }?)
+        if data_only { rustix::fs::fdatasync(&self.file) } else { rustix::fs::fsync(&self.file) }
     }
 
     fn seek_data(&self, offset: u64, hole: bool) -> Result<u64> {
         let from = if hole { SeekFrom::Hole(offset) } else { SeekFrom::Data(offset) };
-        Ok(rustix::fs::seek(&self.file, from)?)
+        rustix::fs::seek(&self.file, from)
     }
 
     fn map(&self, _write: bool) -> Result<MapSource> {

@@ -62,7 +62,7 @@ impl HostNode {
             None => Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
         };
         let times = Timestamps { last_access: stamp(change.accessed), last_modification: stamp(change.modified) };
-        Ok(rustix::fs::utimensat(&*self.handle()?, c"", &times, AtFlags::EMPTY_PATH)?)
+        rustix::fs::utimensat(&*self.handle()?, c"", &times, AtFlags::EMPTY_PATH)
     }
 
     /// Opens it to get at its extended attributes.
@@ -114,7 +114,7 @@ fn shown(name: &[u8]) -> bool {
 
 fn change_owner(handle: &OwnedFd, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-    Ok(rustix::fs::chownat(handle, c"", uid, gid, AtFlags::EMPTY_PATH)?)
+    rustix::fs::chownat(handle, c"", uid, gid, AtFlags::EMPTY_PATH)
 }
 
 /// What of a guest's `open(2)` flags the host is told.
@@ -183,18 +183,18 @@ impl Inode for HostNode {
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         let target = HostNode::of(target)?;
         let (from, old) = target.place()?;
-        Ok(rustix::fs::linkat(&*from.directory()?, &*old, &*self.directory()?, single(name)?, AtFlags::empty())?)
+        rustix::fs::linkat(&*from.directory()?, &*old, &*self.directory()?, single(name)?, AtFlags::empty())
     }
 
     fn unlink(&self, name: &[u8], directory: bool) -> Result<()> {
         let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        Ok(rustix::fs::unlinkat(&*self.directory()?, single(name)?, flags)?)
+        rustix::fs::unlinkat(&*self.directory()?, single(name)?, flags)
     }
 
     fn rename(&self, name: &[u8], to: &Arc<dyn Inode>, new_name: &[u8], flags: u32) -> Result<()> {
         let to = HostNode::of(to)?;
         let flags = RenameFlags::from_bits(flags).ok_or(Errno::INVAL)?;
-        Ok(rustix::fs::renameat_with(&*self.directory()?, single(name)?, &*to.directory()?, single(new_name)?, flags)?)
+        rustix::fs::renameat_with(&*self.directory()?, single(name)?, &*to.directory()?, single(new_name)?, flags)
     }
 
     fn moved(&self, directory: &Arc<dyn Inode>, name: &[u8]) {

@@ -75,7 +75,7 @@ impl HostNode {
     /// What is behind a name now.
     fn look(&self, name: &[u8]) -> Result<Statx> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        Ok(rustix::fs::statx(self.directory()?.as_fd(), single(name)?, flags, STATX)?)
+        rustix::fs::statx(self.directory()?.as_fd(), single(name)?, flags, STATX)
     }
 
     /// Whether a name still leads to `known`, whose attributes are refreshed.
@@ -198,7 +198,7 @@ impl HostNode {
         if access != OFlags::RDWR && access != wanted {
             return Err(Errno::ACCESS);
         }
-        Ok(rustix::io::fcntl_dupfd_cloexec(handle.as_ref(), 3)?)
+        rustix::io::fcntl_dupfd_cloexec(handle.as_ref(), 3)
     }
 
     fn open_in(&self, directory: &OwnedFd, name: &[u8], flags: OFlags) -> Result<OwnedFd> {
@@ -219,7 +219,7 @@ impl HostNode {
     pub fn create_file(&self, name: &[u8], mode: u32) -> Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode & 0o7777);
-        Ok(rustix::fs::openat2(self.directory()?.as_ref(), single(name)?, flags, mode, CONFINED)?)
+        rustix::fs::openat2(self.directory()?.as_ref(), single(name)?, flags, mode, CONFINED)
     }
 
     /// All names in this directory but `.` and `..`.
@@ -253,7 +253,7 @@ impl HostNode {
     /// `syncfs(2)`.
     pub fn sync_file_system(&self) -> Result<()> {
         let file = self.open(OFlags::RDONLY)?;
-        Ok(rustix::fs::syncfs(&file)?)
+        rustix::fs::syncfs(&file)
     }
 
     /// Whether its directory was used since this was asked last; roots always are.

@@ -218,7 +218,7 @@ fn copy(lower: &Arc<HostNode>, size: u64) -> Result<State> {
 }
 
 fn memfd() -> Result<OwnedFd> {
-    Ok(rustix::fs::memfd_create(c"quark", MemfdFlags::CLOEXEC)?)
+    rustix::fs::memfd_create(c"quark", MemfdFlags::CLOEXEC)
 }
 
 impl State {

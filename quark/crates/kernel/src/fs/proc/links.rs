@@ -75,7 +75,7 @@ impl Folder for Descriptors {
             _ => 0o700,
         };
         let again = Descriptors { subject: self.subject.clone(), information: false };
-        let text = move || Ok(shown(&*descriptors.open(fd)?)?);
+        let text = move || shown(&*descriptors.open(fd)?);
         Ok(Pseudo::new(about, Body::Magic(Box::new(text), Box::new(move || place_of(&*again.open(fd)?)))))
     }
 }

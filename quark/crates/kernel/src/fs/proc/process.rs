@@ -64,7 +64,7 @@ impl Subject {
 
 /// The inode number of a process' directory: its id, and when it started, as ids come again.
 pub(super) fn number(process: &Process) -> u64 {
-    let started = lock(&process.details).started / 1_000_000 & 0xf_ffff;
+    let started = (lock(&process.details).started / 1_000_000) & 0xf_ffff;
     started << 43 | (process.pid as u64) << 20
 }
 
