@@ -8,7 +8,11 @@ use libc::*;
 pub const CASES: &[Case] = &[
     case!(closed_descriptors),
     case!(path_descriptors),
-    case!(plain_files), case!(events), case!(epolls), case!(folders), case!(sockets),
+    case!(plain_files),
+    case!(events),
+    case!(epolls),
+    case!(folders),
+    case!(sockets),
     case!(bad_names),
     case!(bad_buffers),
     case!(bad_results),

@@ -9,8 +9,10 @@ use crate::vfs::inode::Inode;
 use crate::wait::Events;
 use crate::{Errno, Result};
 
+type Pipes = HashMap<(u64, u64), Weak<Pipe>>;
+
 /// The pipes of the FIFOs that are open, by device and inode number.
-static OPEN: LazyLock<Mutex<HashMap<(u64, u64), Weak<Pipe>>>> = LazyLock::new(Mutex::default);
+static OPEN: LazyLock<Mutex<Pipes>> = LazyLock::new(Mutex::default);
 
 /// Opens the FIFO at `inode` (`man 7 fifo`). `flags` are `open(2)`'s: O_ACCMODE, O_NONBLOCK, O_DIRECT. Without O_NONBLOCK it waits for the
 /// other side (`restart::SYS` after a signal); with it, writing is ENXIO while nobody reads.

@@ -64,7 +64,9 @@ impl Queues {
 
     fn ends_changed(&self) {
         let all = IN | OUT | Events::HUP | Events::ERR;
-        [&self.readers, &self.writers, &self.both].map(|queue| queue.notify(all));
+        for queue in [&self.readers, &self.writers, &self.both] {
+            queue.notify(all);
+        }
     }
 }
 

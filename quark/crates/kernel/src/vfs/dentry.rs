@@ -154,10 +154,11 @@ impl Dentry {
             return Err(Errno::NOTDIR);
         }
         if let Some(known) = self.known(name)
-            && (known.mounts.load(Ordering::Relaxed) > 0 || inode.still(name, known.inode.as_ref())) {
-                known.used.store(true, Ordering::Relaxed);
-                return Ok(known);
-            }
+            && (known.mounts.load(Ordering::Relaxed) > 0 || inode.still(name, known.inode.as_ref()))
+        {
+            known.used.store(true, Ordering::Relaxed);
+            return Ok(known);
+        }
         let found = match inode.lookup(name) {
             Ok(found) => Some(found),
             Err(Errno::NOENT) => None,

@@ -133,14 +133,14 @@ impl<'a> Walker<'a> {
         let anchor = if confined { start.clone() } else { self.root.clone() };
         let mut walk = Walk { walker: self, anchor, at: start.clone(), rest: path.to_vec(), position: 0, links: 0 };
         if path.starts_with(b"/") {
-            walk.to_root()?;
+            walk.go_to_root()?;
         }
         walk.run(last)
     }
 }
 
 impl Walk<'_, '_> {
-    fn to_root(&mut self) -> Result<()> {
+    fn go_to_root(&mut self) -> Result<()> {
         if self.walker.resolve.contains(Resolve::BENEATH) {
             return Err(Errno::XDEV);
         }
@@ -189,7 +189,7 @@ impl Walk<'_, '_> {
                     special = Name::DotDot;
                 }
                 _ => {
-                    if let Some(done) = self.into_name(name, is_last, slash, last)? {
+                    if let Some(done) = self.enter(name, is_last, slash, last)? {
                         return Ok(done);
                     }
                     special = Name::Dot;
@@ -222,7 +222,7 @@ impl Walk<'_, '_> {
     }
 
     /// Goes into a name. Done at the last one, unless it is a link that is followed.
-    fn into_name(&mut self, name: Vec<u8>, is_last: bool, slash: bool, last: Last) -> Result<Option<Walked>> {
+    fn enter(&mut self, name: Vec<u8>, is_last: bool, slash: bool, last: Last) -> Result<Option<Walked>> {
         if name.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG);
         }
@@ -268,7 +268,7 @@ impl Walk<'_, '_> {
             return Err(Errno::NOENT);
         }
         if text.starts_with(b"/") {
-            self.to_root()?;
+            self.go_to_root()?;
         }
         let mut rest = text;
         rest.extend_from_slice(self.rest.get(self.position..).unwrap_or_default());

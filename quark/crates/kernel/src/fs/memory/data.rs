@@ -115,7 +115,7 @@ impl Data {
         if limit.saturating_sub(used) < more.saturating_sub(state.charged()) {
             return Err(Errno::NOSPC);
         }
-        state.to_memfd()?;
+        state.move_to_memfd()?;
         if let State::Memfd { file, size, .. } = &mut *state {
             rustix::fs::fallocate(&*file, mode, offset, length)?;
             *size = rustix::fs::fstat(&*file)?.st_size as u64;
@@ -141,7 +141,7 @@ impl Data {
             return Ok(MapSource { file: lower.clone(), offset: 0 });
         }
         let mut state = self.own(quota, u64::MAX)?;
-        state.to_memfd()?;
+        state.move_to_memfd()?;
         match &*state {
             State::Memfd { file, .. } => Ok(MapSource { file: file.clone(), offset: 0 }),
             _ => Err(Errno::NODEV),
@@ -258,7 +258,7 @@ impl State {
     }
 
     fn write_memfd(&mut self, from: &[u8], offset: u64, quota: &Quota) -> Result<usize> {
-        self.to_memfd()?;
+        self.move_to_memfd()?;
         let State::Memfd { file, size, charged } = self else { return Err(Errno::IO) };
         let (limit, used) = quota.bytes();
         let mut from = from;
@@ -293,7 +293,7 @@ impl State {
             }
             return Ok(());
         }
-        self.to_memfd()?;
+        self.move_to_memfd()?;
         if let State::Memfd { file, size, .. } = self {
             rustix::fs::ftruncate(&*file, to)?;
             *size = to;
@@ -303,7 +303,7 @@ impl State {
     }
 
     /// Moves what is on the heap to a memfd.
-    fn to_memfd(&mut self) -> Result<()> {
+    fn move_to_memfd(&mut self) -> Result<()> {
         let State::Heap(bytes) = self else { return Ok(()) };
         let file = memfd()?;
         let mut done = 0;

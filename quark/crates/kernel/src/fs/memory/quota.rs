@@ -31,15 +31,6 @@ impl Quota {
         (self.inodes_max.load(Ordering::Relaxed), self.inodes.load(Ordering::Relaxed))
     }
 
-    /// Changes the limit of bytes (`mount -o remount,size=`): EINVAL if more are used.
-    pub fn limit_bytes(&self, bytes_max: u64) -> Result<()> {
-        if self.bytes.load(Ordering::Relaxed) > bytes_max {
-            return Err(Errno::INVAL);
-        }
-        self.bytes_max.store(bytes_max, Ordering::Relaxed);
-        Ok(())
-    }
-
     /// Takes `bytes` (whole pages): ENOSPC.
     pub fn take(&self, bytes: u64) -> Result<()> {
         take(&self.bytes, bytes, self.bytes_max.load(Ordering::Relaxed))
