@@ -2,7 +2,14 @@
 //!
 //! Unsafe is allowed throughout: these programs make system calls as applications do, wrong ones too.
 
-#![allow(unused_unsafe, clippy::unnecessary_cast, clippy::borrow_deref_ref)]
+#![allow(
+    unused_unsafe,
+    clippy::unnecessary_cast,
+    clippy::borrow_deref_ref,
+    clippy::deref_addrof,
+    clippy::manual_dangling_ptr,
+    clippy::type_complexity
+)]
 
 mod bench;
 mod cases;

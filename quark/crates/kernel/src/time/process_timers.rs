@@ -68,7 +68,7 @@ fn alarm(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn is_real(which: i32) -> Result<()> {
-    if which == libc::ITIMER_REAL as i32 { Ok(()) } else { Err(Errno::INVAL) }
+    if which == libc::ITIMER_REAL { Ok(()) } else { Err(Errno::INVAL) }
 }
 
 fn microseconds(time: TimeSpec) -> TimeVal {

@@ -97,7 +97,7 @@ impl Bed {
 
     /// What the container has written so far.
     pub fn output(&self) -> String {
-        read(&self.path("output"))
+        read(self.path("output"))
     }
 
     pub fn state(&self, id: &str) -> Value {
