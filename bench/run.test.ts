@@ -22,6 +22,8 @@ describe('npm run bench', () => {
   it('says what is wrong with an option', () => {
     assert.match(run('store', '--rounds', 'many').stderr, /--rounds must be a number from 1 on, not "many"/)
     assert.match(run('--fast').stderr, /--fast/)
+    assert.match(run('sandbox', '--only', 'start,end').stderr, /Cannot find part "end"; there are: start/)
+    assert.match(run('qos', '--only', 'rates').stderr, /has no parts/)
   })
 })
 

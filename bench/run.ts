@@ -10,11 +10,13 @@ import { formatTable } from './harness/report.ts'
 const NOT_BENCHES = ['run.ts', 'soak.ts']
 const ROUNDS_DEFAULT = 3
 
-const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--directory PATH]
+const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--only PART,…] [--quick] [--directory PATH]
 
   --list            the benches there are
   --json            one JSON object on the last line of the output
   --rounds N        measure N times, the median counts (default ${ROUNDS_DEFAULT})
+  --only PART,…     measure these parts alone, for a bench that has parts
+  --quick           try that it works, with a few samples; figures say little
   --directory PATH  put data on the disk that holds PATH (default: the system's temporary directory)
 `
 
@@ -29,9 +31,12 @@ async function main(args: readonly string[]): Promise<number> {
   const { name } = options
   if (name === undefined) return complain(`Name a bench: ${names.join(', ')}`)
   if (!names.includes(name)) return complain(`Cannot find bench "${name}"; there are: ${names.join(', ')}`)
+  const bench = await loadBench(name)
+  const parts = chooseParts(bench, options.only)
+  if (typeof parts === 'string') return complain(parts)
   const machine = describeMachine()
   log(`bench ${name} on ${machine}`)
-  const results = await runBench(await loadBench(name), options)
+  const results = await runBench(bench, { ...options, parts })
   print(`${formatTable(results)}\n`)
   if (options.json) print(`${JSON.stringify({ bench: name, machine, results })}\n`)
   return 0
@@ -43,13 +48,20 @@ interface Options {
   readonly list: boolean
   readonly help: boolean
   readonly rounds: number
+  readonly quick: boolean
+  readonly only: string | undefined
   readonly directory: string
 }
 
 /** The options, or what is wrong with them. */
 function readOptions(args: readonly string[]): Options | string {
-  const flags = { json: { type: 'boolean' }, list: { type: 'boolean' }, help: { type: 'boolean' } } as const
-  const texts = { rounds: { type: 'string' }, directory: { type: 'string' } } as const
+  const flags = {
+    json: { type: 'boolean' },
+    list: { type: 'boolean' },
+    help: { type: 'boolean' },
+    quick: { type: 'boolean' },
+  } as const
+  const texts = { rounds: { type: 'string' }, only: { type: 'string' }, directory: { type: 'string' } } as const
   try {
     const { values, positionals } = parseArgs({
       args: [...args],
@@ -59,11 +71,20 @@ function readOptions(args: readonly string[]): Options | string {
     const rounds = Number(values.rounds ?? ROUNDS_DEFAULT)
     if (!Number.isInteger(rounds) || rounds < 1) return `--rounds must be a number from 1 on, not "${values.rounds}"`
     if (positionals.length > 1) return `Name one bench, not ${positionals.length}: ${positionals.join(' ')}`
-    const { json = false, list = false, help = false, directory = tmpdir() } = values
-    return { name: positionals[0], json, list, help, rounds, directory }
+    const { json = false, list = false, help = false, quick = false, only, directory = tmpdir() } = values
+    return { name: positionals[0], json, list, help, rounds, quick, only, directory }
   } catch (error) {
     return (error as Error).message
   }
+}
+
+/** The parts to measure, or what is wrong with those asked for. */
+function chooseParts({ parts = [] }: Bench, only: string | undefined): readonly string[] | string {
+  if (only === undefined) return parts
+  if (parts.length === 0) return 'This bench has no parts to choose from: leave --only out'
+  const chosen = only.split(',')
+  const unknown = chosen.find((part) => !parts.includes(part))
+  return unknown === undefined ? chosen : `Cannot find part "${unknown}"; there are: ${parts.join(', ')}`
 }
 
 function benchNames(): string[] {
@@ -88,10 +109,13 @@ async function loadBench(name: string): Promise<Bench> {
   return loaded.bench
 }
 
-async function runBench(bench: Bench, options: Options): Promise<readonly BenchResult[]> {
+async function runBench(
+  bench: Bench,
+  options: Options & { readonly parts: readonly string[] },
+): Promise<readonly BenchResult[]> {
   const directory = mkdtempSync(join(options.directory, 'centaurus-bench-'))
   try {
-    return await bench.run({ rounds: options.rounds, directory, log })
+    return await bench.run({ rounds: options.rounds, quick: options.quick, parts: options.parts, directory, log })
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

@@ -2,6 +2,8 @@
 export interface Bench {
   /** One line for `--list`. */
   readonly summary: string
+  /** What `--only` can choose; absent: it measures everything. */
+  readonly parts?: readonly string[]
   /** Measures; several rounds, the peer in turn with ours. Cleans up after itself, also when it throws. */
   run(context: BenchContext): Promise<readonly BenchResult[]>
 }
@@ -9,19 +11,25 @@ export interface Bench {
 export interface BenchContext {
   /** How many times each figure is measured; the median counts. */
   readonly rounds: number
+  /** Chosen of the bench's parts; all of them when nothing was. */
+  readonly parts: readonly string[]
+  /** Whether to try that everything works rather than to measure: few samples, small loads. */
+  readonly quick: boolean
   /** An empty directory on the disk that is measured; removed afterwards. */
   readonly directory: string
   /** Progress, on standard error. */
   log(message: string): void
 }
 
-/** One figure. With a peer, `ratio` is ours divided by the peer's. */
+/** One figure. With a peer, `ratio` is ours divided by the peer's. A figure that could not be measured is null, and there is no ratio. */
 export interface BenchResult {
   readonly metric: string
-  readonly value: number
+  readonly value: number | null
   readonly unit: string
   readonly peer?: string
-  readonly peerValue?: number
+  readonly peerValue?: number | null
+  /** Why a figure is null. */
+  readonly failure?: string
   readonly ratio?: number
   /** What it should be, for people. */
   readonly target?: string

@@ -6,10 +6,10 @@ export function formatTable(results: readonly BenchResult[]): string {
   const rows = results.map((result) => [
     result.metric,
     `${formatNumber(result.value)} ${result.unit}`,
-    result.peer === undefined ? '' : `${result.peer}: ${formatNumber(result.peerValue ?? Number.NaN)}`,
+    result.peer === undefined ? '' : `${result.peer}: ${formatNumber(result.peerValue ?? null)}`,
     result.ratio === undefined ? '' : `${result.ratio} ×`,
     result.target ?? '',
-    result.meets === undefined ? '' : result.meets ? 'meets' : 'MISSES',
+    result.failure ?? (result.meets === undefined ? '' : result.meets ? 'meets' : 'MISSES'),
   ])
   const widths = header.map((_, column) => Math.max(...[header, ...rows].map((row) => row[column]!.length)))
   const format = (row: readonly string[]): string =>
@@ -20,6 +20,6 @@ export function formatTable(results: readonly BenchResult[]): string {
   return [format(header), ...rows.map(format)].join('\n')
 }
 
-function formatNumber(value: number): string {
-  return value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 2 : 0 })
+function formatNumber(value: number | null): string {
+  return value === null ? 'failed' : value.toLocaleString('en-US', { maximumFractionDigits: value < 100 ? 2 : 0 })
 }

@@ -22,6 +22,8 @@ const PARTS: Readonly<Record<string, (context: BenchContext) => Promise<readonly
 const [rounds, directory] = process.argv.slice(2)
 const context: BenchContext = {
   rounds: Number(rounds),
+  parts: [],
+  quick: false,
   directory: directory!,
   log: (message) => void process.stderr.write(`${message}\n`),
 }

@@ -29,7 +29,7 @@ function bars({ title, metric: prefix, unit }: Wanted): string | undefined {
     .filter(({ metric }) => metric.startsWith(prefix))
     .map(({ metric, value }): Bar => {
       const label = metric.slice(prefix.length)
-      return { label, value, isOurs: label.startsWith('ours') }
+      return { label, value: value ?? Number.NaN, isOurs: label.startsWith('ours') }
     })
   return found.length === 0 ? undefined : plotBars({ title, unit, bars: found })
 }
@@ -43,7 +43,7 @@ function growth({ title, metric, unit }: Wanted): string | undefined {
     )
     if (found === null) continue
     const points = lines.get(found[1]!) ?? []
-    lines.set(found[1]!, [...points, { x: Number(found[2]), y: result.value }])
+    lines.set(found[1]!, [...points, { x: Number(found[2]), y: result.value ?? Number.NaN }])
   }
   return lines.size === 0
     ? undefined

@@ -176,7 +176,7 @@ export async function measureWalls({ rounds, log }: BenchContext): Promise<reado
 /** How much more a new connection costs with the most policies than with the fewest. */
 function judgeGrowth(results: readonly BenchResult[]): BenchResult {
   const at = (policies: number): number =>
-    results.find(({ metric }) => metric === `new TCP connection, ours, ${policies} policies`)!.value
+    results.find(({ metric }) => metric === `new TCP connection, ours, ${policies} policies`)!.value!
   const [first, last] = [POLICY_COUNTS[0], POLICY_COUNTS.at(-1)!]
   const peer = { name: `with ${first}`, value: at(first) }
   const metric = `new TCP connection, ours, with ${last} policies`

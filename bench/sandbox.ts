@@ -1,0 +1,21 @@
+/** The quark runtime against runc and gVisor's runsc in the same run, and against no container at all where that says something. */
+import type { Bench, BenchContext, BenchResult } from './harness/bench.ts'
+import { findRuntimes, type Runtime } from './sandbox/runtimes.ts'
+import { measureStart } from './sandbox/start.ts'
+
+const PARTS: Readonly<Record<string, (context: BenchContext, runtimes: readonly Runtime[]) => Promise<BenchResult[]>>> =
+  {
+    start: measureStart,
+  }
+
+export const bench: Bench = {
+  summary: 'sandboxes of quark against runc and gVisor: start, memory, system calls, programs, starts at once',
+  parts: Object.keys(PARTS),
+  async run(context) {
+    if (process.getuid?.() !== 0) throw new Error('Cannot measure sandboxes: run it as root')
+    const runtimes = await findRuntimes(context.log)
+    const results: BenchResult[] = []
+    for (const part of context.parts) results.push(...(await PARTS[part]!(context, runtimes)))
+    return results
+  },
+}

@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Runtime } from './runtimes.ts'
+
+/** Characters of what a failed command said that an error quotes. */
+const SAID_MAX = 300
+
+export interface CommandRun {
+  readonly output: string
+  /** From the start of the command to its exit. */
+  readonly ms: number
+}
+
+/** Runs a command to its end. Throws, with what it said, when it fails or takes longer than `timeoutMs`; then its process group is killed. */
+export function runCommand(command: readonly string[], timeoutMs: number): Promise<CommandRun> {
+  const [file, ...args] = command
+  const start = performance.now()
+  const child = spawn(file!, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  let output = ''
+  let errors = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  return new Promise((resolve, reject) => {
+    let ms = 0
+    let late = false
+    const timer = setTimeout(() => {
+      late = true
+      killGroup(child.pid)
+    }, timeoutMs)
+    child.on('exit', () => (ms = performance.now() - start))
+    child.on('error', (error) => {
+      clearTimeout(timer)
+      reject(error)
+    })
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      if (code === 0) return resolve({ output, ms })
+      const ending = late ? `it was not done after ${timeoutMs} ms` : `it ended with ${signal ?? `status ${code}`}`
+      reject(new Error(`${ending}: ${`${errors}${output}`.trim().slice(-SAID_MAX)}`))
+    })
+  })
+}
+
+/** Runs a container from its start to its end by `run`; what a failed one leaves behind is removed. */
+export async function runContainer(
+  runtime: Runtime,
+  { bundle, timeoutMs }: { readonly bundle: string; readonly timeoutMs: number },
+): Promise<CommandRun> {
+  mkdirSync(join(bundle, 'state'), { recursive: true })
+  const root = mkdtempSync(join(bundle, 'state/'))
+  const base = [runtime.command, ...runtime.flags, '--root', root]
+  const id = `bench-${root.slice(-6)}-${process.pid}`
+  try {
+    return await runCommand([...base, 'run', '--bundle', bundle, id], timeoutMs)
+  } catch (error) {
+    await runCommand([...base, 'delete', '--force', id], 20_000).catch(() => undefined) // it may be gone already
+    throw error
+  } finally {
+    rmSync(root, { recursive: true, force: true })
+  }
+}
+
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL')
+  } catch {
+    // it ended meanwhile
+  }
+}
