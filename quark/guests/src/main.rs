@@ -7,6 +7,7 @@
     clippy::unnecessary_cast,
     clippy::borrow_deref_ref,
     clippy::deref_addrof,
+    clippy::macro_metavars_in_unsafe,
     clippy::manual_dangling_ptr,
     clippy::type_complexity
 )]
