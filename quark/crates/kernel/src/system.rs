@@ -224,7 +224,7 @@ fn syslog(call: &mut Call<'_>) -> Result<u64> {
         SYSLOG_ACTION_SIZE_UNREAD => Ok(0),
         SYSLOG_ACTION_SIZE_BUFFER => Ok(1 << 17),
         0..=8 if call.task.credentials().capable(CAP_SYS_ADMIN) || call.task.credentials().capable(34) => Ok(0),
-        0..=8 => Err(Errno::PERM),
+        _ if !call.task.credentials().capable(CAP_SYS_ADMIN) && !call.task.credentials().capable(34) => Err(Errno::PERM),
         _ => Err(Errno::INVAL),
     }
 }

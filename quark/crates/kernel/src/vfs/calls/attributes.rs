@@ -192,7 +192,7 @@ fn utimensat(call: &mut Call<'_>) -> Result<u64> {
 
 /// A null path means the descriptor itself.
 fn times_at(call: &mut Call<'_>, directory: i32, path: u64, flags: i32, stamps: [Stamp; 2]) -> Result<u64> {
-    if path == 0 {
+    if path == 0 && directory != libc::AT_FDCWD {
         if flags & libc::AT_SYMLINK_NOFOLLOW != 0 {
             return Err(Errno::INVAL);
         }
