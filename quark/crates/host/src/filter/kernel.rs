@@ -34,6 +34,7 @@ const PLAIN: &[i64] = &[
     libc::SYS_restart_syscall,
     libc::SYS_getrandom,
     libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
     libc::SYS_clock_nanosleep,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
