@@ -1,6 +1,4 @@
 //! `alarm`, `setitimer` and `timer_create` with their kin.
-//!
-//! Timers by processor time (ITIMER_VIRTUAL, ITIMER_PROF, CLOCK_PROCESS_CPUTIME_ID) are not offered: EINVAL, or EOPNOTSUPP.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +7,7 @@ use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::clock::{Clock, Offset, SleepClock};
-use super::signal_timer::{Notice, SignalTimer};
+use super::signal_timer::{Notice, SignalTimer, TimerClock};
 use super::value::{TimeSpec, TimeVal, TimerSpec, TimerVal};
 use crate::call::Call;
 use crate::dispatch::Calls;
@@ -29,10 +27,11 @@ pub const CALLS: Calls = &[
     (libc::SYS_timer_delete, timer_delete),
 ];
 
-/// The timers of a process. `execve` keeps `real` and ends the others; children have none.
+/// The timers of a process. `execve` keeps those of `setitimer` and ends the others; children have none.
 #[derive(Default)]
 pub struct ProcessTimers {
-    real: Mutex<Option<Arc<SignalTimer>>>,
+    /// ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF; made when first asked for.
+    intervals: Mutex<[Option<Arc<SignalTimer>>; 3]>,
     others: Mutex<BTreeMap<i32, Arc<SignalTimer>>>,
 }
 
@@ -45,12 +44,20 @@ impl ProcessTimers {
     /// Ends all.
     pub fn end(&self) {
         self.execute();
-        *lock(&self.real) = None;
+        *lock(&self.intervals) = Default::default();
     }
 
-    fn real(&self, process: &Arc<Process>) -> Arc<SignalTimer> {
-        let make = || SignalTimer::new(process, (SleepClock::Monotonic, Offset::default()), Notice::Plain(libc::SIGALRM));
-        lock(&self.real).get_or_insert_with(make).clone()
+    /// ITIMER_*: EINVAL.
+    fn interval(&self, process: &Arc<Process>, which: i32) -> Result<Arc<SignalTimer>> {
+        let (clock, signal) = match which {
+            libc::ITIMER_REAL => (TimerClock::Passing(SleepClock::Monotonic, Offset::default()), libc::SIGALRM),
+            libc::ITIMER_VIRTUAL => (TimerClock::ProcessUser, libc::SIGVTALRM),
+            libc::ITIMER_PROF => (TimerClock::Process, libc::SIGPROF),
+            _ => return Err(Errno::INVAL),
+        };
+        let mut intervals = lock(&self.intervals);
+        let place = intervals.get_mut(which as usize).ok_or(Errno::INVAL)?;
+        Ok(place.get_or_insert_with(|| SignalTimer::new(Arc::downgrade(process), clock, Notice::Plain(signal))).clone())
     }
 
     fn find(&self, id: i32) -> Result<Arc<SignalTimer>> {
@@ -61,14 +68,11 @@ impl ProcessTimers {
 fn alarm(call: &mut Call<'_>) -> Result<u64> {
     let seconds = call.arg(0) as u32;
     let process = &call.task.process;
-    let before = process.timers.real(process).set(Duration::from_secs(seconds.into()), Duration::ZERO, false)?.value;
+    let timer = process.timers.interval(process, libc::ITIMER_REAL)?;
+    let before = timer.set(Duration::from_secs(seconds.into()), Duration::ZERO, false)?.value;
     // Rounded, but what is armed is not told as zero (`alarm_setitimer` of Linux).
     let rounded = before.seconds as u64 + u64::from(before.nanoseconds >= 500_000_000);
     Ok(if before == TimeSpec::default() { 0 } else { rounded.max(1) })
-}
-
-fn is_real(which: i32) -> Result<()> {
-    if which == libc::ITIMER_REAL { Ok(()) } else { Err(Errno::INVAL) }
 }
 
 fn microseconds(time: TimeSpec) -> TimeVal {
@@ -85,9 +89,8 @@ fn setitimer(call: &mut Call<'_>) -> Result<u64> {
     // NULL disarms it, which Linux keeps for old programs.
     let wanted: TimerVal = if call.arg(1) == 0 { TimerVal::default() } else { call.read_value(call.arg(1))? };
     let (value, interval) = (wanted.value.duration()?, wanted.interval.duration()?);
-    is_real(call.int(0))?;
     let process = &call.task.process;
-    let before = process.timers.real(process).set(value, interval, false)?;
+    let before = process.timers.interval(process, call.int(0))?.set(value, interval, false)?;
     if call.arg(2) != 0 {
         call.write_value(call.arg(2), &as_itimer(before))?;
     }
@@ -95,9 +98,8 @@ fn setitimer(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn getitimer(call: &mut Call<'_>) -> Result<u64> {
-    is_real(call.int(0))?;
     let process = &call.task.process;
-    let left = process.timers.real(process).left();
+    let left = process.timers.interval(process, call.int(0))?.left();
     call.write_value(call.arg(1), &as_itimer(left))?;
     Ok(0)
 }
@@ -132,10 +134,23 @@ fn notice(call: &Call<'_>, event: SigEvent, id: i32) -> Result<Notice> {
     Ok(Notice::Valued { signal: event.signal, id, value: event.value, thread })
 }
 
+/// EOPNOTSUPP for clocks that nobody can wait by, EINVAL for none and for the processor time of other processes.
+fn clock_of(call: &Call<'_>, id: i32) -> Result<TimerClock> {
+    let task = call.task;
+    match Clock::parse(id)? {
+        Clock::Wall(clock) => clock.for_sleep().map(|(clock, offset)| TimerClock::Passing(clock, offset)),
+        Clock::Processor { thread: true, id } => {
+            let other = if id == 0 { task.clone() } else { task.process.container.pids.task(id).map_err(|_| Errno::INVAL)? };
+            let own = Arc::ptr_eq(&other.process, &task.process);
+            if own { Ok(TimerClock::Thread(Arc::downgrade(&other))) } else { Err(Errno::INVAL) }
+        }
+        Clock::Processor { id, .. } if id == 0 || id == task.process.pid => Ok(TimerClock::Process),
+        Clock::Processor { .. } => Err(Errno::INVAL),
+    }
+}
+
 fn timer_create(call: &mut Call<'_>) -> Result<u64> {
-    let Clock::Wall(clock) = Clock::parse(call.int(0))? else {
-        return Err(Errno::OPNOTSUPP);
-    };
+    let clock = clock_of(call, call.int(0))?;
     if matches!(call.int(0), libc::CLOCK_REALTIME_ALARM | libc::CLOCK_BOOTTIME_ALARM) {
         return Err(Errno::PERM);
     }
@@ -155,7 +170,7 @@ fn timer_create(call: &mut Call<'_>) -> Result<u64> {
     // Without an event it is SIGALRM with the id.
     let default = SigEvent { value: id as u64, signal: libc::SIGALRM, notify: libc::SIGEV_SIGNAL, thread: 0, padding: 0 };
     let notice = notice(call, event.unwrap_or(default), id)?;
-    let timer = SignalTimer::new(&process, clock.for_sleep()?, notice);
+    let timer = SignalTimer::new(Arc::downgrade(&process), clock, notice);
     call.write_value(call.arg(2), &id)?;
     lock(&process.timers.others).insert(id, timer);
     Ok(0)

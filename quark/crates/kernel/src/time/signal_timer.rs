@@ -1,4 +1,4 @@
-//! Timers that send signals: what `setitimer(ITIMER_REAL)`, `alarm` and `timer_create` have in common.
+//! Timers that send signals: what `setitimer`, `alarm` and `timer_create` have in common.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -11,6 +11,24 @@ use crate::Result;
 use crate::signal::info::{Origin, Signal};
 use crate::signal::send::{send_to_process, send_to_task};
 use crate::task::{Process, Task, lock};
+
+/// How soon an alarm follows the one before: an interval of a nanosecond must not keep the timers' thread busy. All expiries are counted.
+const PACE: Duration = Duration::from_micros(100);
+/// The same while the signal before has not been taken.
+const PACE_IDLE: Duration = Duration::from_millis(20);
+
+/// What a timer follows.
+#[derive(Clone, Debug)]
+pub enum TimerClock {
+    /// Time that passes; the offset leads from the guest's clock to it.
+    Passing(SleepClock, Offset),
+    /// User time of the process (ITIMER_VIRTUAL).
+    ProcessUser,
+    /// Processor time of the process.
+    Process,
+    /// Processor time of a thread.
+    Thread(Weak<Task>),
+}
 
 /// What an expiry does.
 #[derive(Clone, Debug)]
@@ -35,8 +53,7 @@ pub enum Notice {
 /// A timer of one process; ends with it.
 pub struct SignalTimer {
     process: Weak<Process>,
-    clock: SleepClock,
-    offset: Offset,
+    clock: TimerClock,
     notice: Notice,
     state: Mutex<State>,
     me: Weak<SignalTimer>,
@@ -54,21 +71,34 @@ struct State {
 
 impl SignalTimer {
     /// One that is not armed.
-    pub fn new(process: &Arc<Process>, clock: (SleepClock, Offset), notice: Notice) -> Arc<SignalTimer> {
-        let process = Arc::downgrade(process);
-        let (clock, offset) = clock;
-        Arc::new_cyclic(|me| SignalTimer { process, clock, offset, notice, state: Mutex::default(), me: me.clone() })
+    pub fn new(process: Weak<Process>, clock: TimerClock, notice: Notice) -> Arc<SignalTimer> {
+        Arc::new_cyclic(|me| SignalTimer { process, clock, notice, state: Mutex::default(), me: me.clone() })
+    }
+
+    /// What its clock shows.
+    fn now(&self) -> Duration {
+        let process = || self.process.upgrade().map(|process| process.times()).unwrap_or_default();
+        let times = match &self.clock {
+            TimerClock::Passing(clock, _) => return now(*clock),
+            TimerClock::ProcessUser => return process().user,
+            TimerClock::Process => process(),
+            TimerClock::Thread(task) => task.upgrade().map(|task| task.times()).unwrap_or_default(),
+        };
+        times.user + times.system
     }
 
     /// Sets it, `value` from now on or (`absolute`) as a time of its clock; zero disarms it. What was left before is returned. EAGAIN.
     pub fn set(&self, value: Duration, interval: Duration, absolute: bool) -> Result<TimerSpec> {
         let before = self.left();
-        let now = now(self.clock);
-        let at = if absolute { self.offset.apply(value) } else { now.saturating_add(value) };
+        let at = match (&self.clock, absolute) {
+            (TimerClock::Passing(_, offset), true) => offset.apply(value),
+            (_, true) => value,
+            (_, false) => self.now().saturating_add(value),
+        };
         let mut state = lock(&self.state);
         state.schedule = Schedule { next: (!value.is_zero()).then_some(at), interval };
         state.overruns = 0;
-        self.rearm(&mut state)?;
+        self.rearm(&mut state, Duration::ZERO)?;
         Ok(before)
     }
 
@@ -77,7 +107,7 @@ impl SignalTimer {
         let state = lock(&self.state);
         let left = match state.schedule.next {
             // Its thread is about to be told.
-            Some(_) => state.schedule.remaining(now(self.clock)),
+            Some(_) => state.schedule.remaining(self.now()),
             None => Duration::ZERO,
         };
         TimerSpec { interval: state.schedule.interval.into(), value: left.into() }
@@ -92,7 +122,11 @@ impl SignalTimer {
 
     /// Whether the newest signal has not been taken yet.
     fn is_pending(&self, process: &Process) -> bool {
-        let Notice::Valued { signal: number, id: timer, thread, .. } = &self.notice else { return false };
+        let (number, timer, thread) = match &self.notice {
+            Notice::Silent => return false,
+            Notice::Plain(signal) => return process.signals.lock().pending.pending().has(*signal),
+            Notice::Valued { signal, id, thread, .. } => (signal, id, thread),
+        };
         let same = |signal: &mut Signal| signal.number == *number && matches!(signal.origin, Origin::Timer { id, .. } if id == *timer);
         match thread {
             Some(task) => task.upgrade().is_some_and(|task| task.signals.lock().pending.update(same)),
@@ -100,14 +134,25 @@ impl SignalTimer {
         }
     }
 
-    fn rearm(&self, state: &mut State) -> Result<()> {
+    /// Arms the alarm for the next expiry, but not before `pace` is over.
+    fn rearm(&self, state: &mut State, pace: Duration) -> Result<()> {
         if let Some(armed) = state.armed.take() {
             disarm(armed);
         }
-        if let Some(at) = state.schedule.next {
-            let me: Weak<dyn Alarm> = self.me.clone();
-            state.armed = Some(arm(self.clock, at, me)?);
-        }
+        let Some(next) = state.schedule.next else {
+            return Ok(());
+        };
+        let me: Weak<dyn Alarm> = self.me.clone();
+        let (clock, at) = match &self.clock {
+            TimerClock::Passing(clock, _) => (*clock, next.max(now(*clock).saturating_add(pace))),
+            // Several threads use several seconds in one: then at the earliest it is to be looked at again.
+            _ => {
+                let threads = self.process.upgrade().map_or(1, |process| process.threads().len().max(1)) as u32;
+                let soonest = next.saturating_sub(self.now()) / threads;
+                (SleepClock::Monotonic, now(SleepClock::Monotonic).saturating_add(soonest.max(pace).max(PACE)))
+            }
+        };
+        state.armed = Some(arm(clock, at, me)?);
         Ok(())
     }
 
@@ -140,10 +185,12 @@ impl SignalTimer {
 
 impl Alarm for SignalTimer {
     fn expired(&self) {
+        let waiting = self.process.upgrade().is_some_and(|process| self.is_pending(&process));
         let mut state = lock(&self.state);
-        let expired = state.schedule.advance(now(self.clock));
+        let expired = state.schedule.advance(self.now());
+        let idle = waiting || expired == 0 && !matches!(self.clock, TimerClock::Passing(..));
         // It can only fail where the thread of the timers doesn't run yet.
-        let _ = self.rearm(&mut state);
+        let _ = self.rearm(&mut state, if idle { PACE_IDLE } else { PACE });
         drop(state);
         if let (true, Some(process)) = (expired > 0, self.process.upgrade()) {
             self.notify(&process, expired);
@@ -156,5 +203,25 @@ impl Drop for SignalTimer {
         if let Some(armed) = lock(&self.state).armed.take() {
             disarm(armed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The timers' thread would be busy for ever, and this would never come to its end.
+    #[test]
+    fn intervals_of_a_nanosecond_are_counted_but_not_followed() {
+        let clock = TimerClock::Passing(SleepClock::Monotonic, Offset::default());
+        let timer = SignalTimer::new(Weak::new(), clock, Notice::Silent);
+        let nanosecond = Duration::from_nanos(1);
+        timer.set(nanosecond, nanosecond, false).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        let armed = lock(&timer.state).armed;
+        assert!(armed.is_some());
+        let before = timer.set(Duration::from_secs(100), Duration::ZERO, false).unwrap();
+        assert_eq!(before.interval, nanosecond.into());
+        assert!((99..=100).contains(&timer.left().value.seconds));
     }
 }
