@@ -2,7 +2,10 @@
 
 mod support;
 
+use std::os::fd::{AsFd, AsRawFd};
+
 use quark_host::filter::kernel::confine;
+use quark_host::landlock::{Access, restrict};
 use quark_host::platform::Event;
 use support::{DATA, Guest, World, anonymous};
 
@@ -57,4 +60,91 @@ fn inside() {
     });
     assert_eq!(guest.run(), Event::Interrupted);
     other.join().unwrap();
+}
+
+/// What somebody might ask of the host who runs code of their own in the kernel process.
+#[test]
+fn a_kernel_that_is_taken_over_reaches_nothing() {
+    support::alone("a_kernel_that_is_taken_over_reaches_nothing", taken_over);
+}
+
+const FILE: &std::ffi::CStr = c"/etc/passwd";
+
+/// A kernel process keeps directories of its containers; the host's files are not among them.
+fn taken_over() {
+    let kept = rustix::fs::open("/usr", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+    let root = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+    rustix::thread::set_no_new_privs(true).unwrap();
+    restrict(&[(kept.as_fd(), true, Access::Read)]).unwrap();
+    confine(true).unwrap();
+    // By the one way to open that the filter leaves; Landlock refuses. (openat2's struct open_how: flags, mode, resolve.)
+    let how = [0u64; 3];
+    let open =
+        |path: &std::ffi::CStr| call(libc::SYS_openat2, [root.as_raw_fd() as i64, path.as_ptr() as i64, how.as_ptr() as i64, 24, 0, 0]);
+    for path in [c"/etc/shadow", FILE, c"/proc/self/mem", c"/proc/1/environ", c"/dev/kmsg", c"/sys/kernel/notes", c"usr/../etc/passwd"] {
+        assert_eq!(open(path), Err(libc::EACCES), "{path:?}");
+    }
+    assert!(open(c"/usr/bin").is_ok(), "what is given must stay");
+    for (name, number, arguments) in attempts() {
+        let answer = call(number, arguments);
+        assert!(matches!(answer, Err(libc::ENOSYS | libc::EACCES)), "{name}: {answer:?}");
+    }
+}
+
+type Attempt = (&'static str, i64, [i64; 6]);
+
+fn attempts() -> Vec<Attempt> {
+    let (path, here) = (FILE.as_ptr() as i64, i64::from(libc::AT_FDCWD));
+    let shell = c"/bin/sh".as_ptr() as i64;
+    let mut all: Vec<Attempt> = vec![
+        ("open", libc::SYS_open, [path, 0, 0, 0, 0, 0]),
+        ("openat", libc::SYS_openat, [here, path, 0, 0, 0, 0]),
+        ("execve", libc::SYS_execve, [shell, 0, 0, 0, 0, 0]),
+        ("execveat", libc::SYS_execveat, [here, shell, 0, 0, 0, 0]),
+        ("fork", libc::SYS_fork, [0; 6]),
+        ("clone", libc::SYS_clone, [i64::from(libc::SIGCHLD), 0, 0, 0, 0, 0]),
+        ("clone3", libc::SYS_clone3, [0; 6]),
+        ("ptrace", libc::SYS_ptrace, [i64::from(libc::PTRACE_ATTACH), 1, 0, 0, 0, 0]),
+        ("mount", libc::SYS_mount, [path, path, 0, libc::MS_BIND as i64, 0, 0]),
+        ("umount2", libc::SYS_umount2, [path, 0, 0, 0, 0, 0]),
+        ("pivot_root", libc::SYS_pivot_root, [path, path, 0, 0, 0, 0]),
+        ("chroot", libc::SYS_chroot, [path, 0, 0, 0, 0, 0]),
+        ("move_mount", libc::SYS_move_mount, [here, path, here, path, 0, 0]),
+        ("open_tree", libc::SYS_open_tree, [here, path, 1, 0, 0, 0]),
+        ("fsopen", libc::SYS_fsopen, [path, 0, 0, 0, 0, 0]),
+        ("unshare", libc::SYS_unshare, [i64::from(libc::CLONE_NEWUSER), 0, 0, 0, 0, 0]),
+        ("setns", libc::SYS_setns, [0; 6]),
+        ("setuid", libc::SYS_setuid, [0; 6]),
+        ("capset", libc::SYS_capset, [0; 6]),
+        ("bpf", libc::SYS_bpf, [0; 6]),
+        ("perf_event_open", libc::SYS_perf_event_open, [0; 6]),
+        ("userfaultfd", libc::SYS_userfaultfd, [0; 6]),
+        ("io_uring_setup", libc::SYS_io_uring_setup, [8, 0, 0, 0, 0, 0]),
+        ("keyctl", libc::SYS_keyctl, [0; 6]),
+        ("init_module", libc::SYS_init_module, [0; 6]),
+        ("kexec_load", libc::SYS_kexec_load, [0; 6]),
+        ("open_by_handle_at", libc::SYS_open_by_handle_at, [0; 6]),
+        ("pidfd_open", libc::SYS_pidfd_open, [1, 0, 0, 0, 0, 0]),
+        ("pidfd_getfd", libc::SYS_pidfd_getfd, [0; 6]),
+        ("kcmp", libc::SYS_kcmp, [1, 1, 0, 0, 0, 0]),
+        ("prlimit64", libc::SYS_prlimit64, [0; 6]),
+        ("seccomp", libc::SYS_seccomp, [0; 6]),
+        ("reboot", libc::SYS_reboot, [0; 6]),
+        ("memory that runs", libc::SYS_mmap, [0, 4096, 7, 0x22, -1, 0]),
+        ("a device", libc::SYS_mknodat, [here, path, i64::from(libc::S_IFBLK), 0x800, 0, 0]),
+        ("TIOCSTI", libc::SYS_ioctl, [0, libc::TIOCSTI as i64, path, 0, 0, 0]),
+    ];
+    let families = [libc::AF_UNIX, libc::AF_PACKET, libc::AF_ALG, libc::AF_VSOCK, libc::AF_KEY, libc::AF_XDP, libc::AF_RDS, libc::AF_TIPC];
+    all.extend(families.map(|family| ("a family of sockets", libc::SYS_socket, [i64::from(family), 3, 0, 0, 0, 0])));
+    all.extend([libc::AF_INET, libc::AF_INET6].map(|family| ("a raw socket", libc::SYS_socket, [i64::from(family), 3, 6, 0, 0, 0])));
+    all.extend([6, 9, 12, 15].map(|protocol| ("netlink", libc::SYS_socket, [i64::from(libc::AF_NETLINK), 3, protocol, 0, 0, 0])));
+    all
+}
+
+fn call(number: i64, [a, b, c, d, e, f]: [i64; 6]) -> Result<i64, i32> {
+    // SAFETY: the attempts' pointers are null or constant strings, and none of them writes to memory.
+    match unsafe { libc::syscall(number, a, b, c, d, e, f) } {
+        -1 => Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)),
+        answer => Ok(answer),
+    }
 }
