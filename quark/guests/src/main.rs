@@ -1,4 +1,4 @@
-//! Small programs for tests of the sandbox: `guests NAME…` runs cases, `guests --list` names them, `guests bench NAME…` measures.
+//! Small programs for tests of the sandbox: `guests NAME…` runs cases, `guests --list` names them, `guests bench NAME…` measures, `guests attack …` attacks.
 //!
 //! Unsafe is allowed throughout: these programs make system calls as applications do, wrong ones too.
 
@@ -12,6 +12,7 @@
     clippy::type_complexity
 )]
 
+mod attacks;
 mod bench;
 mod cases;
 mod runner;
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
+        ["attack", rest @ ..] if attacks::main(rest) => ExitCode::SUCCESS,
+        ["attack", ..] => fail("usage: guests attack PATH SECRET PID SOCKET [NAME…]"),
         ["bench", rest @ ..] => bench::main(rest),
         ["helper", rest @ ..] => cases::helpers::main(rest),
         [] => fail("usage: guests NAME… | guests --list | guests bench NAME… (a NAME that ends with :: is all of an area)"),

@@ -24,12 +24,17 @@ export interface ContainerOptions {
   /** The guests' static binary; is `/guests` in the container. */
   readonly guests: string
   readonly args: readonly string[]
+  /** Folders of the host by where the container sees them. */
+  readonly volumes?: ReadonlyMap<string, { readonly folder: string; readonly readOnly: boolean }>
+  /** Working directory, `/` unless said. */
+  readonly cwd?: string
   /** The container and what it runs are killed after this. */
   readonly timeoutMs: number
 }
 
 /** Runs the guests in a container of an OCI runtime, with namespaces of its own and all file systems that containers have. Needs root. */
-export async function runContainer({ runtime, guests, args, timeoutMs }: ContainerOptions): Promise<ContainerRun> {
+export async function runContainer(options: ContainerOptions): Promise<ContainerRun> {
+  const { runtime, guests, timeoutMs } = options
   const bundle = mkdtempSync(join(tmpdir(), 'guests-'))
   const rootfs = join(bundle, 'rootfs')
   const id = bundle.slice(bundle.lastIndexOf('/') + 1)
@@ -39,7 +44,7 @@ export async function runContainer({ runtime, guests, args, timeoutMs }: Contain
     copyFileSync(guests, join(rootfs, 'guests'))
     chmodSync(join(rootfs, 'guests'), 0o755)
     chmodSync(bundle, 0o755)
-    writeFileSync(join(bundle, 'config.json'), JSON.stringify(containerConfig(['/guests', ...args])))
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify(containerConfig(options)))
     const run = await execute(runtime, [...root, 'run', '--bundle', bundle, id], timeoutMs)
     if (run.status === undefined) await execute(runtime, [...root, 'delete', '--force', id], 10_000)
     return run
@@ -48,7 +53,7 @@ export async function runContainer({ runtime, guests, args, timeoutMs }: Contain
   }
 }
 
-function containerConfig(args: readonly string[]): object {
+function containerConfig({ args, volumes, cwd = '/' }: ContainerOptions): object {
   const mount = (destination: string, type: string, ...options: string[]): object => ({
     destination,
     type,
@@ -60,9 +65,9 @@ function containerConfig(args: readonly string[]): object {
     hostname: 'guests',
     process: {
       user: { uid: 0, gid: 0 },
-      args,
+      args: ['/guests', ...args],
       env: ['PATH=/'],
-      cwd: '/',
+      cwd,
       capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
       rlimits: [{ type: 'RLIMIT_NOFILE', hard: 1024, soft: 1024 }],
     },
@@ -75,6 +80,12 @@ function containerConfig(args: readonly string[]): object {
       mount('/dev/mqueue', 'mqueue', 'nosuid', 'noexec', 'nodev'),
       mount('/sys', 'sysfs', 'nosuid', 'noexec', 'nodev', 'ro'),
       mount('/tmp', 'tmpfs', 'mode=1777'),
+      ...[...(volumes ?? [])].map(([destination, { folder, readOnly }]) => ({
+        destination,
+        type: 'bind',
+        source: folder,
+        options: ['rbind', readOnly ? 'ro' : 'rw'],
+      })),
     ],
     linux: { namespaces: ['pid', 'network', 'ipc', 'uts', 'mount'].map((type) => ({ type })) },
   }
