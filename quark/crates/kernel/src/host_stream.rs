@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use quark_host::socket;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::ReadWriteFlags;
-use rustix::net::{RecvFlags, SendFlags};
 
 use crate::call::Call;
 use crate::file::{File, MapSource};
@@ -105,7 +105,7 @@ impl HostStream {
                 rustix::io::read(&self.fd, to)
             }
             Kind::Pipe => rustix::io::preadv2(&self.fd, &mut [IoSliceMut::new(to)], u64::MAX, ReadWriteFlags::NOWAIT),
-            Kind::Socket => rustix::net::recv(&self.fd, to, RecvFlags::DONTWAIT).map(|(read, _)| read),
+            Kind::Socket => socket::receive(self.fd.as_fd(), to, 0).map(|got| got.length),
             Kind::Other => self.read_ready(to),
         }
     }
@@ -124,7 +124,7 @@ impl HostStream {
                 rustix::io::write(&self.fd, from)
             }
             Kind::Pipe => rustix::io::pwritev2(&self.fd, &[IoSlice::new(from)], u64::MAX, ReadWriteFlags::NOWAIT),
-            Kind::Socket => rustix::net::send(&self.fd, from, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+            Kind::Socket => socket::send(self.fd.as_fd(), from, &[], &[], 0),
             Kind::Other => self.write_ready(from),
         }
     }

@@ -34,7 +34,6 @@ const PLAIN: &[i64] = &[
     libc::SYS_restart_syscall,
     libc::SYS_getrandom,
     libc::SYS_clock_gettime,
-    libc::SYS_clock_getres,
     libc::SYS_clock_nanosleep,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
@@ -52,9 +51,6 @@ const PLAIN: &[i64] = &[
     libc::SYS_fallocate,
     libc::SYS_recvmsg,
     libc::SYS_sendmsg,
-    // Standard streams that are sockets.
-    libc::SYS_recvfrom,
-    libc::SYS_sendto,
 ];
 
 /// Files, by descriptors of their directories alone.
@@ -206,9 +202,9 @@ mod tests {
     }
 
     #[test]
-    fn lets_pass_few_calls_and_none_of_the_dangerous() {
+    fn lets_pass_at_most_eighty_calls_and_none_of_the_dangerous() {
         let numbers: BTreeSet<u32> = rules().iter().map(|rule| rule.number).collect();
-        assert!(numbers.len() <= 92, "{}", numbers.len());
+        assert!(numbers.len() <= 80, "{}", numbers.len());
         let dangerous = [
             libc::SYS_execve,
             libc::SYS_execveat,

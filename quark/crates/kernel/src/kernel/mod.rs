@@ -43,6 +43,7 @@ impl Kernel {
     pub fn boot() -> Result<Arc<Kernel>> {
         // Threads learn from their own events that their stub has ended.
         let platform = Platform::start(Box::new(|_| {}))?;
+        crate::time::clock::learn();
         patching::set_fast_entry(platform.fast_entry());
         Ok(Arc::new(Kernel {
             platform,
