@@ -58,6 +58,12 @@ const PREREQUISITES: readonly Prerequisite[] = [
 const TEST_PREREQUISITES: readonly Prerequisite[] = [
   { what: 'curl', debianPackage: 'curl', present: () => hasProgram('curl') },
   { what: 'ethtool', debianPackage: 'ethtool', present: () => hasProgram('ethtool') },
+  { what: 'gcc', debianPackage: 'gcc', present: () => hasProgram('gcc') },
+  { what: 'git', debianPackage: 'git', present: () => hasProgram('git') },
+  { what: 'nginx', debianPackage: 'nginx-light', present: () => hasProgram('nginx') },
+  { what: 'python3', debianPackage: 'python3', present: () => existsSync('/usr/bin/python3') },
+  { what: 'redis-server', debianPackage: 'redis-server', present: () => hasProgram('redis-server') },
+  { what: 'sqlite3', debianPackage: 'sqlite3', present: () => hasProgram('sqlite3') },
   { what: 'etcd', debianPackage: 'etcd-server', present: () => hasProgram('etcd') },
   { what: 'musl-gcc', debianPackage: 'musl-tools', present: () => hasProgram('musl-gcc') },
   { what: 'qemu-system-x86_64', debianPackage: 'qemu-system-x86', present: () => hasProgram('qemu-system-x86_64') },
@@ -66,7 +72,11 @@ const TEST_PREREQUISITES: readonly Prerequisite[] = [
 ]
 
 /** Services that a package would start, though only its program is wanted here. */
-const UNWANTED_SERVICES: Readonly<Record<string, string>> = { 'etcd-server': 'etcd.service' }
+const UNWANTED_SERVICES: Readonly<Record<string, string>> = {
+  'etcd-server': 'etcd.service',
+  'nginx-light': 'nginx.service',
+  'redis-server': 'redis-server.service',
+}
 
 const run = promisify(execFile)
 

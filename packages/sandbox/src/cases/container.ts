@@ -8,6 +8,10 @@ const CAPABILITIES =
   'AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT'
     .split(' ')
     .map((name) => `CAP_${name}`)
+const ROOT_ENV = [
+  'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin',
+  'HOME=/nonexistent',
+]
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024
 
 /** How a container of the guests ended. */
@@ -53,8 +57,39 @@ export async function runContainer(options: ContainerOptions): Promise<Container
   }
 }
 
-function containerConfig({ args, volumes, cwd = '/' }: ContainerOptions): object {
-  const mount = (destination: string, type: string, ...options: string[]): object => ({
+/**
+ * Runs a command in a container whose root is this machine's, with `folder` as its working directory, or without a runtime just so. What it writes, it
+ * writes to this machine. Needs root.
+ */
+export async function runOnRoot(options: {
+  /** An OCI runtime; undefined: none. */
+  readonly runtime: string | undefined
+  readonly args: readonly string[]
+  readonly folder: string
+  readonly timeoutMs: number
+}): Promise<ContainerRun> {
+  const { runtime, args, folder, timeoutMs } = options
+  if (runtime === undefined) {
+    return execute('env', ['-i', '-C', folder, ...ROOT_ENV, `TMPDIR=${folder}`, ...args], timeoutMs)
+  }
+  const bundle = mkdtempSync(join(tmpdir(), 'bundle-'))
+  const id = bundle.slice(bundle.lastIndexOf('/') + 1)
+  const root = ['--root', join(bundle, 'state')]
+  try {
+    const config = containerConfig({ args: [] })
+    const mounts = config.mounts.filter(({ destination }) => destination !== '/tmp')
+    const process = { ...config.process, args, cwd: folder, env: [...ROOT_ENV, `TMPDIR=${folder}`] }
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify({ ...config, root: { path: '/' }, mounts, process }))
+    const run = await execute('unshare', ['-m', runtime, ...root, 'run', '--bundle', bundle, id], timeoutMs)
+    if (run.status === undefined) await execute(runtime, [...root, 'delete', '--force', id], 10_000)
+    return run
+  } finally {
+    rmSync(bundle, { recursive: true, force: true })
+  }
+}
+
+function containerConfig({ args, volumes, cwd = '/' }: Pick<ContainerOptions, 'args' | 'volumes' | 'cwd'>) {
+  const mount = (destination: string, type: string, ...options: string[]) => ({
     destination,
     type,
     source: type,
