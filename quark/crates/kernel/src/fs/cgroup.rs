@@ -83,7 +83,7 @@ fn processor_time(task: &Arc<Task>) -> String {
 /// A cgroup2 file system.
 pub fn file_system() -> Arc<PseudoFileSystem> {
     let device = super::next_device();
-    let about = |number, mode| About { device, number, mode, owner: (0, 0) };
+    let about = |number, mode| About { device, number, mode, owner: (0, 0), strict: true };
     let mut root = Fixed::default();
     for (number, (name, make)) in (2..).zip(FILES) {
         let read = move || Ok(make(&current().ok_or(Errno::SRCH)?).into_bytes());

@@ -16,7 +16,7 @@ struct Maker {
 
 impl Maker {
     fn about(&self, mode: u32) -> About {
-        About { device: self.device, number: self.next.fetch_add(1, Ordering::Relaxed), mode, owner: (0, 0) }
+        About { device: self.device, number: self.next.fetch_add(1, Ordering::Relaxed), mode, owner: (0, 0), strict: true }
     }
 
     fn directory(&self, folder: impl Folder + 'static) -> Arc<Pseudo> {

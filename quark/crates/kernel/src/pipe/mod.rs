@@ -271,6 +271,16 @@ impl Drop for PipeEnd {
 }
 
 impl File for PipeEnd {
+    /// By `/proc/self/fd/N`: another end of the same pipe. Both sides have been there, so nobody is waited for.
+    fn reopen(&self, flags: u32) -> Result<Option<Arc<dyn File>>> {
+        let access = flags as i32 & libc::O_ACCMODE;
+        let (readable, writable) = (access != libc::O_WRONLY, access != libc::O_RDONLY);
+        self.pipe.state().open(readable, writable);
+        let mut end = PipeEnd::new(&self.pipe, readable, writable, flags as i32 & libc::O_DIRECT != 0);
+        end.inode = self.inode.clone();
+        Ok(Some(Arc::new(end)))
+    }
+
     fn read(&self, to: &mut [u8], _: u64) -> Result<usize> {
         if !self.readable {
             return Err(Errno::BADF);

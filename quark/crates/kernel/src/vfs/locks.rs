@@ -132,12 +132,9 @@ pub fn set(task: &Task, file: &Arc<OpenFile>, owner: Owner, kind: Option<Kind>, 
         None => return Ok(()),
         Some(queue) => queue,
     };
-    // One registration after another: the first attempt noted that we wait.
+    start_waiting(key, owner);
     let answer = task.block_on(&queue, Events::all(), None, || match attempt(key, owner, kind, range, waits) {
-        Ok(Some(_)) => {
-            stop_waiting(key, owner);
-            None
-        }
+        Ok(Some(_)) => None,
         Ok(None) => Some(Ok(())),
         Err(error) => Some(Err(error)),
     });
@@ -171,10 +168,14 @@ fn attempt(key: Key, owner: Owner, kind: Option<Kind>, range: Range, waits: bool
         }
         table.waits.insert(me, other);
     }
-    if let Some(locks) = table.files.get_mut(&at) {
+    Ok(Some(queue))
+}
+
+/// From now on the file's queue stays.
+fn start_waiting(key: Key, owner: Owner) {
+    if let Some(locks) = lock(&TABLE).files.get_mut(&(key, owner.is_flock())) {
         locks.waiting += 1;
     }
-    Ok(Some(queue))
 }
 
 fn stop_waiting(key: Key, owner: Owner) {

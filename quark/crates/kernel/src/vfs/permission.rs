@@ -1,6 +1,6 @@
 //! Who may do what with a file: `path_resolution(7)`, `capabilities(7)`.
 
-use super::inode::{Inode, kind};
+use super::inode::{Attributes, Inode, kind};
 use crate::task::Credentials;
 use crate::{Errno, Result};
 
@@ -72,6 +72,16 @@ pub fn check_sticky(directory: &dyn Inode, victim: &dyn Inode, credentials: &Cre
     }
     let (_, victim_uid, _) = victim.permissions()?;
     if owns(credentials, victim_uid) { Ok(()) } else { Err(Errno::PERM) }
+}
+
+/// A file was written to: without CAP_FSETID a set-user-ID or set-group-ID program loses that.
+pub fn drop_privileges(inode: &dyn Inode, credentials: &Credentials) -> Result<()> {
+    let (mode, _, _) = inode.permissions()?;
+    let now = crate::fs::memory::without_privileges(mode & 0o7777);
+    if mode & kind::MASK != kind::REGULAR || now == mode & 0o7777 || credentials.capable(capability::FSETID) {
+        return Ok(());
+    }
+    inode.set_attributes(&Attributes { mode: Some(now), ..Attributes::default() })
 }
 
 /// Owner and permissions of something new in a directory: the group and S_ISGID are inherited from a directory that has S_ISGID, and

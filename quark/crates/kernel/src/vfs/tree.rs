@@ -135,7 +135,7 @@ impl Tree<'_> {
     /// Makes a mount point, or one in memory where the file system below can't be written to: a mount on it keeps the name.
     fn make(&self, path: &[u8], node: NewNode<'_>, mode: u32) -> Result<Place> {
         match names::make(&self.walker, &self.root, path, node.clone(), mode) {
-            Err(Errno::ROFS | Errno::PERM | Errno::ACCESS) => {
+            Err(Errno::ROFS | Errno::PERM | Errno::ACCESS | Errno::NOENT) => {
                 let (parent, name, _) = self.walker.walk(&self.root, path, Last::Name)?.named(Errno::EXIST)?;
                 let memory = tmpfs("tmpfs", None, 0o755, (0, 0))?;
                 let inode: Arc<dyn Inode> = match node {

@@ -23,7 +23,9 @@ pub struct HostFile {
 impl HostFile {
     /// An open file of `node`.
     pub fn new(node: Arc<HostNode>, file: OwnedFd) -> HostFile {
-        HostFile { file: Arc::new(file), inode: node.clone(), node }
+        let file = Arc::new(file);
+        node.opened(&file);
+        HostFile { file, inode: node.clone(), node }
     }
 }
 

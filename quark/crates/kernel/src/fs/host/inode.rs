@@ -176,13 +176,22 @@ impl Inode for HostNode {
     }
 
     fn create_unnamed(&self, mode: u32, owner: (u32, u32)) -> Result<Arc<dyn Inode>> {
-        let _ = (mode, owner);
-        Err(Errno::OPNOTSUPP)
+        let node = self.unnamed(mode)?;
+        let file = node.handle()?;
+        if (node.seen().uid, node.seen().gid) != owner {
+            change_owner(&file, Some(owner.0), Some(owner.1))?;
+        }
+        rustix::fs::fchmod(&*file, Mode::from_raw_mode(mode & 0o7777))?;
+        node.stat()?;
+        Ok(node)
     }
 
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<()> {
         let target = HostNode::of(target)?;
-        let (from, old) = target.place()?;
+        let Ok((from, old)) = target.place() else {
+            // A file that never had a name, by its descriptor: Linux 6.10 lets who opened it do so.
+            return rustix::fs::linkat(&*target.handle()?, c"", &*self.directory()?, single(name)?, AtFlags::EMPTY_PATH);
+        };
         rustix::fs::linkat(&*from.directory()?, &*old, &*self.directory()?, single(name)?, AtFlags::empty())
     }
 

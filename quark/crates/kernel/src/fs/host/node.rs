@@ -27,6 +27,8 @@ pub struct HostNode {
     /// Directories only (and the root): open, O_PATH. A root is never closed.
     handle: Mutex<Option<Arc<OwnedFd>>>,
     used: AtomicBool,
+    /// The file as it was opened last, while somebody has it open.
+    open: Mutex<Weak<OwnedFd>>,
 }
 
 #[derive(Clone)]
@@ -63,6 +65,7 @@ impl HostNode {
             seen: Mutex::new(to_stat(told, &devices)),
             handle: Mutex::new(handle),
             used: AtomicBool::new(true),
+            open: Mutex::default(),
             devices,
         })
     }
@@ -180,16 +183,33 @@ impl HostNode {
         let location = lock(&self.location).clone();
         let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
         match location {
-            Some(at) => self.open_in(at.directory.directory()?.as_ref(), &at.name, flags),
-            None if self.kind == kind::DIRECTORY => self.open_in(self.directory()?.as_ref(), b".", flags),
-            None => self.again(flags),
+            _ if self.kind == kind::DIRECTORY => self.open_in(self.directory()?.as_ref(), b".", flags),
+            Some(at) => match self.open_in(at.directory.directory()?.as_ref(), &at.name, flags) {
+                // Its name is gone or another's: somebody may have it open.
+                Err(error @ (Errno::NOENT | Errno::STALE)) => self.again(lock(&self.open).upgrade().ok_or(error)?.as_ref(), flags),
+                file => file,
+            },
+            None => self.again(self.directory()?.as_ref(), flags),
         }
     }
 
-    /// A root that is a file can't be opened by a name: its descriptor is what there is.
-    fn again(&self, flags: OFlags) -> Result<OwnedFd> {
-        let handle = self.directory()?;
-        let has = rustix::fs::fcntl_getfl(handle.as_ref())?;
+    /// Somebody has it open, so that it can be opened once more after its name is gone.
+    pub fn opened(&self, file: &Arc<OwnedFd>) {
+        *lock(&self.open) = Arc::downgrade(file);
+    }
+
+    /// A new file without a name in this directory.
+    pub fn unnamed(&self, mode: u32) -> Result<Arc<HostNode>> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        let file = rustix::fs::openat2(self.directory()?.as_ref(), c".", flags, mode, CONFINED)?;
+        let told = rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, STATX)?;
+        Ok(HostNode::new(&told, self.devices.clone(), None, Some(Arc::new(file))))
+    }
+
+    /// What can't be opened by a name: a descriptor is what there is of it.
+    fn again(&self, handle: &OwnedFd, flags: OFlags) -> Result<OwnedFd> {
+        let has = rustix::fs::fcntl_getfl(handle)?;
         if has.contains(OFlags::PATH) {
             return Err(Errno::ACCESS);
         }
@@ -198,7 +218,7 @@ impl HostNode {
         if access != OFlags::RDWR && access != wanted {
             return Err(Errno::ACCESS);
         }
-        rustix::io::fcntl_dupfd_cloexec(handle.as_ref(), 3)
+        rustix::io::fcntl_dupfd_cloexec(handle, 3)
     }
 
     fn open_in(&self, directory: &OwnedFd, name: &[u8], flags: OFlags) -> Result<OwnedFd> {

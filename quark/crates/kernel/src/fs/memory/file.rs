@@ -55,14 +55,14 @@ impl File for MemoryFile {
     fn write(&self, from: &[u8], offset: u64) -> Result<usize> {
         self.node.pin();
         let count = self.data()?.write(from, offset, &self.node.shared.quota)?;
-        self.node.written();
+        self.node.modified();
         Ok(count)
     }
 
     fn append(&self, from: &[u8]) -> Result<(usize, u64)> {
         self.node.pin();
         let answer = self.data()?.append(from, &self.node.shared.quota)?;
-        self.node.written();
+        self.node.modified();
         Ok(answer)
     }
 
@@ -77,14 +77,14 @@ impl File for MemoryFile {
     fn truncate(&self, size: u64) -> Result<()> {
         self.node.pin();
         self.data()?.truncate(size, &self.node.shared.quota)?;
-        self.node.written();
+        self.node.modified();
         Ok(())
     }
 
     fn allocate(&self, mode: u32, offset: u64, length: u64) -> Result<()> {
         self.node.pin();
         self.data()?.allocate(mode, offset, length, &self.node.shared.quota)?;
-        self.node.written();
+        self.node.modified();
         Ok(())
     }
 

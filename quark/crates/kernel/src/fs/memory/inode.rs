@@ -104,7 +104,7 @@ impl Inode for Node {
         self.pin();
         if let Some(size) = change.size {
             self.data().ok_or(Errno::INVAL)?.truncate(size, &self.shared.quota)?;
-            self.written();
+            self.modified();
         }
         self.change(|meta| {
             meta.mode = change.mode.map_or(meta.mode, |mode| mode & 0o7777);

@@ -175,14 +175,6 @@ impl Node {
         self.change(|meta| meta.modified = now());
     }
 
-    /// It was written to: set-user-ID and set-group-ID programs lose that.
-    pub(super) fn written(&self) {
-        self.change(|meta| {
-            meta.modified = now();
-            meta.mode = without_privileges(meta.mode);
-        });
-    }
-
     /// It was read: the time is noted if it's older than the last change or a day (`relatime`).
     pub(super) fn accessed(&self) {
         const DAY: i64 = 24 * 3600;

@@ -64,7 +64,8 @@ impl Folder for Descriptors {
         let fd = super::parse_id(name).ok_or(Errno::NOENT)?;
         let open = self.open(fd)?;
         let owner = self.subject.task()?.credentials();
-        let mut about = About { device: self.subject.device, number: self.number(fd), mode: 0o444, owner: (owner.euid, owner.egid) };
+        let mut about =
+            About { device: self.subject.device, number: self.number(fd), mode: 0o444, owner: (owner.euid, owner.egid), strict: false };
         let descriptors = Descriptors { subject: self.subject.clone(), information: self.information };
         if self.information {
             return Ok(Pseudo::new(about, Body::Text(Box::new(move || descriptors.describe(fd)))));
@@ -136,7 +137,7 @@ impl Folder for Namespaces {
     fn child(&self, name: &[u8]) -> Result<Arc<Pseudo>> {
         let found = NAMESPACES.iter().zip(0..).find(|((other, _, _), _)| other.as_bytes() == name);
         let ((_, namespace, number), index) = found.ok_or(Errno::NOENT)?;
-        let about = About { device: self.subject.device, number: self.number(index), mode: 0o777, owner: (0, 0) };
+        let about = About { device: self.subject.device, number: self.number(index), mode: 0o777, owner: (0, 0), strict: false };
         let text = format!("{namespace}:[{number}]").into_bytes();
         let body = Body::Magic(Box::new(move || Ok(text.clone())), Box::new(|| Err(Errno::ACCESS)));
         Ok(Pseudo::new(about, body))
@@ -168,7 +169,7 @@ pub(super) fn net(device: u64, base: u64) -> Fixed {
     ];
     let mut tables = Fixed::default();
     for ((name, text), number) in TABLES.iter().zip(0xd0..) {
-        let about = About { device, number: base + number, mode: 0o444, owner: (0, 0) };
+        let about = About { device, number: base + number, mode: 0o444, owner: (0, 0), strict: false };
         tables = tables.with(name, Pseudo::new(about, Body::Text(Box::new(|| Ok(text.as_bytes().to_vec())))));
     }
     tables

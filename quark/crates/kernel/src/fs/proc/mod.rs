@@ -43,13 +43,13 @@ const SYSCTL: u64 = 0x300;
 pub fn file_system() -> Arc<PseudoFileSystem> {
     let device = super::next_device();
     let root = Root { device, sysctl: sysctl::root(device, SYSCTL) };
-    let about = About { device, number: 1, mode: 0o555, owner: (0, 0) };
+    let about = About { device, number: 1, mode: 0o555, owner: (0, 0), strict: false };
     PseudoFileSystem::new("proc", MAGIC, Pseudo::new(about, Body::Folder(Box::new(root))))
 }
 
 impl Root {
     fn about(&self, number: u64, mode: u32) -> About {
-        About { device: self.device, number, mode, owner: (0, 0) }
+        About { device: self.device, number, mode, owner: (0, 0), strict: false }
     }
 }
 

@@ -200,7 +200,7 @@ impl Branch {
     fn grow(self, device: u64, next: &mut u64) -> Arc<Pseudo> {
         let mut about = |mode| {
             *next += 1;
-            About { device, number: *next - 1, mode, owner: (0, 0) }
+            About { device, number: *next - 1, mode, owner: (0, 0), strict: false }
         };
         let own = about(0o555);
         let mut folder = Fixed::default();

@@ -11,8 +11,9 @@ pub use open_file::place_of;
 use super::now;
 use crate::file::File;
 use crate::task::Credentials;
-use crate::vfs::inode::{Inode, Stat, kind};
+use crate::vfs::inode::{Inode, NewNode, Stat, kind};
 use crate::vfs::mount::{FileSystem, FileSystemStat};
+use crate::vfs::open::flags as open;
 use crate::vfs::place::Place;
 use crate::{Errno, Result};
 
@@ -89,6 +90,8 @@ pub struct About {
     /// Permissions.
     pub mode: u32,
     pub owner: (u32, u32),
+    /// As sysfs and cgroups are: not even root opens for writing what nobody may write.
+    pub strict: bool,
 }
 
 /// What a made-up file is.
@@ -161,6 +164,11 @@ impl Inode for Pseudo {
         false
     }
 
+    /// What there is, is there; other names can't be.
+    fn create(&self, _: &[u8], _: NewNode<'_>, _: u32, _: (u32, u32)) -> Result<Arc<dyn Inode>> {
+        Err(if self.about.strict { Errno::PERM } else { Errno::NOENT })
+    }
+
     fn is(&self, other: &dyn Inode) -> bool {
         let other = other.as_any().downcast_ref::<Pseudo>();
         other.is_some_and(|other| (other.about.number, other.kind()) == (self.about.number, self.kind()))
@@ -177,7 +185,11 @@ impl Inode for Pseudo {
         if let Body::Magic(_, place) = &self.body { Some(place()) } else { None }
     }
 
-    fn open(self: Arc<Self>, _: u32, _: &Credentials) -> Result<Arc<dyn File>> {
+    fn open(self: Arc<Self>, flags: u32, _: &Credentials) -> Result<Arc<dyn File>> {
+        let writes = flags & open::ACCESS != open::READ_ONLY;
+        if self.about.strict && writes && self.about.mode & 0o222 == 0 {
+            return Err(Errno::ACCESS);
+        }
         file::open(self)
     }
 

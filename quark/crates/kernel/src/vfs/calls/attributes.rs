@@ -62,7 +62,7 @@ fn fchmod(call: &mut Call<'_>) -> Result<u64> {
 }
 
 fn chmod(credentials: &Credentials, target: &Target, mode: u32) -> Result<u64> {
-    let inode = target.inode(Errno::INVAL)?;
+    let inode = target.inode(Errno::OPNOTSUPP)?;
     let stat = inode.stat()?;
     target.writable()?;
     if !owns(credentials, stat.uid) {
@@ -115,7 +115,7 @@ fn plan_chown(credentials: &Credentials, stat: &Stat, (uid, gid): (u32, u32)) ->
 }
 
 fn chown(credentials: &Credentials, target: &Target, owner: (u32, u32)) -> Result<u64> {
-    let inode = target.inode(Errno::INVAL)?;
+    let inode = target.inode(Errno::OPNOTSUPP)?;
     target.writable()?;
     let change = plan_chown(credentials, &inode.stat()?, owner)?;
     inode.set_attributes(&change)?;
@@ -196,6 +196,9 @@ fn times_at(call: &mut Call<'_>, directory: i32, path: u64, flags: i32, stamps: 
         if flags & libc::AT_SYMLINK_NOFOLLOW != 0 {
             return Err(Errno::INVAL);
         }
+        if directory == libc::AT_FDCWD {
+            return Err(Errno::FAULT);
+        }
         let target = Target::File(call.task.files().get(directory)?);
         return set_times(&call.task.credentials(), &target, stamps);
     }
@@ -250,6 +253,7 @@ fn truncate(call: &mut Call<'_>) -> Result<u64> {
     Writing::check((stat.device, stat.inode))?;
     check_size(call, size)?;
     inode.set_attributes(&Attributes { size: Some(size), ..Attributes::default() })?;
+    permission::drop_privileges(inode.as_ref(), at.credentials())?;
     tell(&Target::Place(place.clone()), mask::MODIFY);
     Ok(0)
 }
@@ -260,6 +264,9 @@ fn ftruncate(call: &mut Call<'_>) -> Result<u64> {
     file.writable().map_err(|_| Errno::INVAL)?;
     check_size(call, size)?;
     file.file.truncate(size)?;
+    if let Some(inode) = file.file.inode() {
+        permission::drop_privileges(inode.as_ref(), &call.task.credentials())?;
+    }
     tell(&Target::File(file), mask::MODIFY);
     Ok(0)
 }

@@ -12,6 +12,7 @@ use crate::task::lock;
 use crate::vfs::inode::kind;
 use crate::vfs::notify::{self, mask};
 use crate::vfs::open::{OpenFile, flags};
+use crate::vfs::permission;
 use crate::wait::Events;
 use crate::{Errno, Result};
 
@@ -73,6 +74,8 @@ struct Request {
     offset: Option<u64>,
     /// RWF_*.
     how: u32,
+    /// One of the calls with an `iovec`.
+    pieces: bool,
 }
 
 type Ask = fn(&mut Call<'_>) -> Result<Request>;
@@ -80,7 +83,7 @@ type Ask = fn(&mut Call<'_>) -> Result<Request>;
 impl Request {
     fn plain(call: &mut Call<'_>) -> Result<Request> {
         let file = call.task.files().get(call.int(0))?;
-        Ok(Request { file, vectors: Vectors::one(call.arg(1), call.arg(2))?, offset: None, how: 0 })
+        Ok(Request { file, vectors: Vectors::one(call.arg(1), call.arg(2))?, offset: None, how: 0, pieces: false })
     }
 
     fn at(call: &mut Call<'_>) -> Result<Request> {
@@ -97,7 +100,7 @@ impl Request {
 
     fn vectors(call: &mut Call<'_>) -> Result<Request> {
         let file = call.task.files().get(call.int(0))?;
-        Ok(Request { file, vectors: Vectors::read(call, call.arg(1), call.arg(2) & 0xffff_ffff)?, offset: None, how: 0 })
+        Ok(Request { file, vectors: Vectors::read(call, call.arg(1), call.arg(2) & 0xffff_ffff)?, offset: None, how: 0, pieces: true })
     }
 
     fn vectors_at(call: &mut Call<'_>) -> Result<Request> {
@@ -119,6 +122,11 @@ impl Request {
         let own = call.arg(3) as i64 == -1;
         let request = if own { Request::vectors(call)? } else { Request::vectors_at(call)? };
         Ok(Request { how, ..request })
+    }
+
+    /// Pieces without a byte: the file isn't even asked.
+    fn is_empty(&self) -> bool {
+        self.pieces && self.vectors.total == 0
     }
 
     fn waits(&self) -> bool {
@@ -163,6 +171,9 @@ pub(super) fn output_vectors(call: &mut Call<'_>) -> Result<u64> {
 fn input(call: &mut Call<'_>, ask: Ask) -> Result<u64> {
     let request = ask(call)?;
     request.file.readable()?;
+    if request.is_empty() {
+        return Ok(0);
+    }
     let open = request.file.clone();
     let answer = if !open.file.seekable() {
         input_from(call, &request, &mut 0)
@@ -191,8 +202,7 @@ fn input_from(call: &mut Call<'_>, request: &Request, offset: &mut u64) -> Resul
         let want = usize::try_from(total - done).unwrap_or(STEP).min(STEP);
         let step = with_buffer(want, |buffer| {
             let count = patiently(call, file, request.waits(), Events::IN, || file.file.read(buffer, *offset))?;
-            request.vectors.scatter(call, done, buffer.get(..count).unwrap_or_default())?;
-            Ok(count)
+            request.vectors.scatter(call, done, buffer.get(..count).unwrap_or_default())
         });
         let count = match step {
             Ok(count) => count,
@@ -210,6 +220,9 @@ fn input_from(call: &mut Call<'_>, request: &Request, offset: &mut u64) -> Resul
 fn output(call: &mut Call<'_>, ask: Ask) -> Result<u64> {
     let request = ask(call)?;
     request.file.writable()?;
+    if request.is_empty() {
+        return Ok(0);
+    }
     let open = request.file.clone();
     let limit = size_limit(call, &request)?;
     let answer = if !open.file.seekable() {
@@ -223,6 +236,9 @@ fn output(call: &mut Call<'_>, ask: Ask) -> Result<u64> {
         signal::send_to_task(call.task, libc::SIGPIPE, Origin::Kernel);
     }
     tell(&open, &answer, mask::MODIFY);
+    if let (Ok(1..), Some(inode)) = (&answer, open.file.inode()) {
+        permission::drop_privileges(inode.as_ref(), &call.task.credentials())?;
+    }
     let syncs = request.how & (how::SYNC | how::DATA_SYNC) != 0;
     if syncs && answer.is_ok() {
         open.file.sync(request.how & how::SYNC == 0)?;
@@ -260,8 +276,12 @@ fn output_to(call: &mut Call<'_>, request: &Request, offset: &mut u64, limit: Op
         let want = usize::try_from(total - done).unwrap_or(STEP).min(STEP);
         let step = within(call, request, appends, *offset, limit, want).and_then(|allowed| {
             with_buffer(allowed, |buffer| {
-                request.vectors.gather(call, done, buffer)?;
-                output_step(call, request, buffer, offset, appends).map(|count| (count, allowed))
+                let there = request.vectors.gather(call, done, buffer)?;
+                if there < buffer.len() && !file.file.seekable() {
+                    return Err(Errno::FAULT);
+                }
+                let from = buffer.get(..there).unwrap_or_default();
+                output_step(call, request, from, offset, appends).map(|count| (count, allowed))
             })
         });
         let (count, allowed) = match step {

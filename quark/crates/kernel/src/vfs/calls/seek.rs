@@ -3,6 +3,7 @@
 use crate::call::Call;
 use crate::dispatch::Calls;
 use crate::task::lock;
+use crate::vfs::inode::kind;
 use crate::{Errno, Result};
 
 pub const CALLS: Calls = &[(libc::SYS_lseek, lseek)];
@@ -13,7 +14,13 @@ fn lseek(call: &mut Call<'_>) -> Result<u64> {
     if !file.file.seekable() {
         return Err(Errno::SPIPE);
     }
+    // `/dev/null` and its kind have a position that is always 0.
+    let device = file.place.as_ref().is_some_and(|place| place.dentry.kind() == kind::CHARACTER);
     let mut offset = lock(&file.offset);
+    if device {
+        *offset = 0;
+        return Ok(0);
+    }
     let to = match whence {
         libc::SEEK_SET => 0_i64.checked_add(by),
         libc::SEEK_CUR => (*offset as i64).checked_add(by),

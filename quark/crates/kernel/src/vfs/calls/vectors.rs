@@ -60,15 +60,36 @@ impl Vectors {
         Ok(Vectors { first: Piece { address: 0, length: 0 }, rest: pieces, total })
     }
 
-    /// Writes `from` to the guest, from `skip` bytes into the pieces on.
-    pub fn scatter(&self, call: &mut Call<'_>, skip: u64, from: &[u8]) -> Result<()> {
-        self.each(skip, from.len(), |address, start, end| call.write(address, from.get(start..end).ok_or(Errno::FAULT)?))
+    /// Writes `from` to the guest, from `skip` bytes into the pieces on. How much could be written, at least a byte: EFAULT.
+    pub fn scatter(&self, call: &mut Call<'_>, skip: u64, from: &[u8]) -> Result<usize> {
+        self.copy(skip, from.len(), |address, start, end| call.write(address, from.get(start..end).ok_or(Errno::FAULT)?))
     }
 
-    /// Reads `to` from the guest, from `skip` bytes into the pieces on.
-    pub fn gather(&self, call: &mut Call<'_>, skip: u64, to: &mut [u8]) -> Result<()> {
+    /// Reads `to` from the guest, from `skip` bytes into the pieces on. How much could be read, at least a byte: EFAULT.
+    pub fn gather(&self, call: &mut Call<'_>, skip: u64, to: &mut [u8]) -> Result<usize> {
         let length = to.len();
-        self.each(skip, length, |address, start, end| call.read(address, to.get_mut(start..end).ok_or(Errno::FAULT)?))
+        self.copy(skip, length, |address, start, end| call.read(address, to.get_mut(start..end).ok_or(Errno::FAULT)?))
+    }
+
+    /// Copies all at once, and after a fault once more page by page up to the one that faults.
+    fn copy(&self, skip: u64, length: usize, mut act: impl FnMut(u64, usize, usize) -> Result<()>) -> Result<usize> {
+        match self.each(skip, length, &mut act) {
+            Err(Errno::FAULT) => {}
+            answer => return answer.map(|()| length),
+        }
+        let mut copied = 0;
+        let pages = self.each(skip, length, |address, start, end| {
+            let mut at = start;
+            while at < end {
+                let page = 4096 - ((address + (at - start) as u64) & 4095) as usize;
+                let next = end.min(at + page);
+                act(address + (at - start) as u64, at, next)?;
+                copied = next;
+                at = next;
+            }
+            Ok(())
+        });
+        if copied > 0 { Ok(copied) } else { pages.map(|()| length) }
     }
 
     /// Calls `act` with each guest address and the part of a buffer of `length` bytes that belongs to it.
