@@ -196,9 +196,6 @@ fn times_at(call: &mut Call<'_>, directory: i32, path: u64, flags: i32, stamps: 
         if flags & libc::AT_SYMLINK_NOFOLLOW != 0 {
             return Err(Errno::INVAL);
         }
-        if directory == libc::AT_FDCWD {
-            return Err(Errno::FAULT);
-        }
         let target = Target::File(call.task.files().get(directory)?);
         return set_times(&call.task.credentials(), &target, stamps);
     }
