@@ -1,11 +1,19 @@
 /** The quark runtime against runc and gVisor's runsc in the same run, and against no container at all where that says something. */
 import type { Bench, BenchContext, BenchResult } from './harness/bench.ts'
+import { measureCalls } from './sandbox/calls.ts'
+import { measureDensity } from './sandbox/density.ts'
+import { measureMemory } from './sandbox/memory.ts'
+import { measurePrograms } from './sandbox/programs.ts'
 import { findRuntimes, type Runtime } from './sandbox/runtimes.ts'
 import { measureStart } from './sandbox/start.ts'
 
 const PARTS: Readonly<Record<string, (context: BenchContext, runtimes: readonly Runtime[]) => Promise<BenchResult[]>>> =
   {
     start: measureStart,
+    memory: measureMemory,
+    calls: measureCalls,
+    apps: measurePrograms,
+    density: measureDensity,
   }
 
 export const bench: Bench = {

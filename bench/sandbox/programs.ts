@@ -1,0 +1,111 @@
+import { accessSync, copyFileSync, mkdirSync, readlinkSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import type { BenchContext, BenchResult } from '../harness/bench.ts'
+import { median } from '../harness/measure.ts'
+import { compareOutcomes, measureInTurn, type Candidate, type Figures } from './compare.ts'
+import { NATIVELY, runCommand, runContainer } from './run.ts'
+import { writeBundle, type Runtime } from './runtimes.ts'
+
+const TIMEOUT_MS = 180_000
+/** What a quick run does of a full one. */
+const QUICK = 0.02
+const SCRIPTS = join(import.meta.dirname, 'programs')
+
+interface Program {
+  readonly command: string
+  readonly script: string
+  /** How much of it is done. */
+  readonly count: number
+  readonly package: string
+  /** Figures that the script prints: their metric and unit. */
+  readonly figures: Readonly<Record<string, readonly [metric: string, unit: string]>>
+}
+
+const PROGRAMS: readonly Program[] = [
+  {
+    command: '/bin/sh',
+    script: 'redis.sh',
+    count: 100_000,
+    package: 'redis-server redis-tools',
+    figures: {
+      GET: ['redis GET, 20 clients', 'requests/s'],
+      SET: ['redis SET, 20 clients', 'requests/s'],
+    },
+  },
+  {
+    command: '/usr/bin/python3',
+    script: 'sqlite.py',
+    count: 20_000,
+    package: 'python3',
+    figures: { inserts: ['SQLite inserts', 'rows/s'], selects: ['SQLite selects', 'rows/s'] },
+  },
+  {
+    command: '/usr/bin/node',
+    script: 'http.mjs',
+    count: 20_000,
+    package: 'nodejs',
+    figures: { requests: ['Node HTTP, 16 at once', 'requests/s'] },
+  },
+  {
+    command: '/usr/bin/python3',
+    script: 'loop.py',
+    count: 10_000_000,
+    package: 'python3',
+    figures: { ms: ['Python loop', 'ms'] },
+  },
+]
+
+/** Programs of the host's /usr in a sandbox, client and server both, which measure themselves. */
+export async function measurePrograms(context: BenchContext, runtimes: readonly Runtime[]): Promise<BenchResult[]> {
+  const results: BenchResult[] = []
+  for (const program of PROGRAMS) {
+    context.log(`apps: ${program.script}`)
+    requireInstalled(program)
+    const candidates = programCandidates({ context, program, runtimes })
+    const outcomes = await measureInTurn(context.quick ? 1 : context.rounds, candidates, context.log)
+    for (const [figure, [metric, unit]] of Object.entries(program.figures))
+      results.push(...compareOutcomes(outcomes, { metric, unit, figure, reduce: median }))
+  }
+  return results
+}
+
+function requireInstalled(program: Program): void {
+  const files = program.script === 'redis.sh' ? ['/usr/bin/redis-server', '/usr/bin/redis-benchmark'] : [program.command]
+  for (const file of files) {
+    try {
+      accessSync(file)
+    } catch (cause) {
+      throw new Error(`Cannot find ${file}: apt-get install ${program.package}`, { cause })
+    }
+  }
+}
+
+function programCandidates(options: {
+  readonly context: BenchContext
+  readonly program: Program
+  readonly runtimes: readonly Runtime[]
+}): Candidate[] {
+  const { context, program, runtimes } = options
+  const count = String(Math.round(program.count * (context.quick ? QUICK : 1)))
+  const fill = (rootfs: string): void => {
+    for (const link of ['bin', 'sbin', 'lib', 'lib64']) symlinkSync(readlinkSync(`/${link}`), join(rootfs, link))
+    mkdirSync(join(rootfs, 'programs'))
+    copyFileSync(join(SCRIPTS, program.script), join(rootfs, 'programs', program.script))
+  }
+  const args = [program.command, `/programs/${program.script}`, count]
+  const bundle = writeBundle(context.directory, { args, fill, shared: ['/usr'] })
+  const contained = runtimes.map((runtime) => ({
+    name: runtime.name,
+    measure: async () => readFigures((await runContainer(runtime, { bundle, timeoutMs: TIMEOUT_MS })).output, program),
+  }))
+  const direct = [...NATIVELY, program.command, join(SCRIPTS, program.script), count]
+  const native = async (): Promise<Figures> => readFigures((await runCommand(direct, TIMEOUT_MS)).output, program)
+  return [...contained, { name: 'native', measure: native }]
+}
+
+function readFigures(output: string, { figures }: Program): Figures {
+  const printed = JSON.parse(output) as Record<string, unknown>
+  const missing = Object.keys(figures).find((name) => typeof printed[name] !== 'number')
+  if (missing !== undefined) throw new Error(`it did not print "${missing}": ${output}`)
+  return printed as Figures
+}
