@@ -65,6 +65,7 @@ export function compareOutcomes(outcomes: ReadonlyMap<string, Outcome>, compared
   const peers = [...outcomes.keys()].filter((name) => name !== 'quark')
   return peers.map((peer) => {
     const peerValue = valueOf(peer)
+    if (value !== undefined && peerValue === 0) return { ...benchResult({ metric, unit, value }), peer, peerValue }
     if (value !== undefined && peerValue !== undefined)
       return benchResult({ metric, unit, value, peer: { name: peer, value: peerValue }, target: targets?.[peer] })
     const failure = [...failureOf('quark'), ...failureOf(peer)].join('; ')

@@ -6,7 +6,7 @@ import { compareOutcomes, measureInTurn, type Candidate, type Figures } from './
 import { NATIVELY, runCommand, runContainer } from './run.ts'
 import { writeBundle, type Runtime } from './runtimes.ts'
 
-const TIMEOUT_MS = 180_000
+const TIMEOUT_MS = 60_000
 /** What a quick run does of a full one. */
 const QUICK = 0.02
 const SCRIPTS = join(import.meta.dirname, 'programs')
@@ -70,7 +70,8 @@ export async function measurePrograms(context: BenchContext, runtimes: readonly 
 }
 
 function requireInstalled(program: Program): void {
-  const files = program.script === 'redis.sh' ? ['/usr/bin/redis-server', '/usr/bin/redis-benchmark'] : [program.command]
+  const files =
+    program.script === 'redis.sh' ? ['/usr/bin/redis-server', '/usr/bin/redis-benchmark'] : [program.command]
   for (const file of files) {
     try {
       accessSync(file)

@@ -34,7 +34,13 @@ export function runCommand(command: readonly string[], timeoutMs: number): Promi
       late = true
       killGroup(child.pid)
     }, timeoutMs)
-    child.on('exit', () => (ms = performance.now() - start))
+    child.on('exit', () => {
+      ms = performance.now() - start
+      if (!late) return
+      // What it left running has its output open: `close` would wait for that.
+      child.stdout.destroy()
+      child.stderr.destroy()
+    })
     child.on('error', (error) => {
       clearTimeout(timer)
       reject(error)
