@@ -8,8 +8,9 @@ const SAID_MAX = 300
 
 /** Before a command: namespaces like a container's, a loopback and a tmpfs at /tmp, but nothing between the program and the host's kernel. */
 export const NATIVELY: readonly string[] = [
-  ...['unshare', '--mount', '--net', '--pid', '--fork', '--kill-child', '--propagation', 'private', '--mount-proc'],
-  ...['sh', '-c', 'ip link set lo up && mount -t tmpfs tmpfs /tmp && cd /tmp && "$@"', 'sh'],
+  ...'unshare --mount --net --pid --fork --kill-child --propagation private --mount-proc sh -c'.split(' '),
+  'ip link set lo up && mount -t tmpfs tmpfs /tmp && cd /tmp && "$@"',
+  'sh',
 ]
 
 export interface CommandRun {
