@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use crate::client::Connection;
 use crate::config::IdMapping;
 use crate::error::{Context, Error, Result};
+use crate::follow::block_signals;
 use crate::log;
 use crate::messages::{Answer, Boot, Network, Order};
 use crate::plan::Isolation;
@@ -142,6 +143,8 @@ pub fn stand_in(connection: Connection, terminal: Option<OwnedFd>, cgroups: &[Fi
     let null = null()?;
     let output = terminal.as_ref().map_or(null.as_fd(), OwnedFd::as_fd);
     let socket = connection.into_socket();
+    // Inherited: a signal that comes before it can pass it on waits for it.
+    let _blocked = block_signals()?;
     let spawned = start(&[c"quark-wait-for", c"wait-for"], [socket.as_fd(), output, null.as_fd()], Namespaces::default(), cgroups)?;
     Ok(spawned.pid)
 }

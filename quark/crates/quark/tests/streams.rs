@@ -94,19 +94,8 @@ fn an_exec_can_have_a_terminal() {
     bed.create("x", &[]).must();
     bed.must(&["start", "x"]);
     let listener = UnixListener::bind(bed.path("console")).expect("bind");
-    let arguments = [
-        "exec",
-        "-t",
-        "-d",
-        "--pid-file",
-        &bed.path("pid"),
-        "--console-socket",
-        &bed.path("console"),
-        "x",
-        "/bin/sh",
-        "-c",
-        "tty; cat",
-    ];
+    let arguments =
+        ["exec", "-t", "-d", "--pid-file", &bed.path("pid"), "--console-socket", &bed.path("console"), "x", "/bin/sh", "-c", "tty; cat"];
     bed.must(&arguments);
     let mut master = master(&listener);
     expect(&mut master, "/dev/pts/0");

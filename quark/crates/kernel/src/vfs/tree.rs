@@ -138,11 +138,14 @@ impl Tree<'_> {
             Err(Errno::ROFS | Errno::PERM | Errno::ACCESS | Errno::NOENT) => {
                 let (parent, name, _) = self.walker.walk(&self.root, path, Last::Name)?.named(Errno::EXIST)?;
                 let memory = tmpfs("tmpfs", None, 0o755, (0, 0))?;
-                let inode: Arc<dyn Inode> = match node {
-                    NewNode::Directory => memory.node().clone(),
-                    node => memory.node().create(&name, node, mode, (0, 0))?,
-                };
-                Ok(parent.with(parent.dentry.hook(&name, Some(inode), true)?))
+                if !matches!(node, NewNode::Directory) {
+                    let inode = memory.node().create(&name, node, mode, (0, 0))?;
+                    return Ok(parent.with(parent.dentry.hook(&name, Some(inode), true)?));
+                }
+                // A directory is mounted, to stay while further mount points are made in it.
+                let place = parent.with(parent.dentry.hook(&name, Some(memory.node().clone()), true)?);
+                Mount::attach(&Mount::whole(memory, b"tmpfs", MountFlags::READ_ONLY)?, &place)?;
+                Ok(place.top())
             }
             made => made,
         }
