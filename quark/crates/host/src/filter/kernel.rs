@@ -16,6 +16,8 @@ const X32: u32 = 0x4000_0000;
 /// What every guest needs, with whatever arguments: memory, threads, clocks, waiting.
 const PLAIN: &[i64] = &[
     libc::SYS_munmap,
+    // Without it the C library takes ENOSYS for an address.
+    libc::SYS_brk,
     libc::SYS_madvise,
     libc::SYS_futex,
     libc::SYS_exit,
@@ -25,7 +27,6 @@ const PLAIN: &[i64] = &[
     libc::SYS_kill,
     libc::SYS_waitid,
     libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigaction,
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_rseq,
