@@ -86,6 +86,7 @@ fn end_process(process: &Arc<Process>, last_status: Option<WaitStatus>) {
     }
     let status = final_status(process, last_status);
     let mut news = News::default();
+    let telling = process.container.pids.telling();
     {
         let mut table = process.container.pids.table();
         process.signals.lock().exit = Some(status);
@@ -98,6 +99,7 @@ fn end_process(process: &Arc<Process>, last_status: Option<WaitStatus>) {
     for (receiver, signal, origin) in news.signals {
         send_to_process(&receiver, signal, origin);
     }
+    drop(telling);
     if let Some(terminal) = news.terminal {
         terminal.released();
     }

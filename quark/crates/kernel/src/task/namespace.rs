@@ -17,6 +17,8 @@ const RESERVED: i32 = 300;
 /// A pid namespace.
 pub struct PidNamespace {
     table: Mutex<Table>,
+    /// Held while an end is told to those concerned.
+    telling: Mutex<()>,
     /// Notified when a process has ended.
     pub changed: WaitQueue,
 }
@@ -49,12 +51,18 @@ impl PidNamespace {
             last: 0,
             limit,
         };
-        Arc::new(PidNamespace { table: Mutex::new(table), changed: WaitQueue::default() })
+        Arc::new(PidNamespace { table: Mutex::new(table), telling: Mutex::default(), changed: WaitQueue::default() })
     }
 
     /// Locks it.
     pub fn table(&self) -> MutexGuard<'_, Table> {
         lock(&self.table)
+    }
+
+    /// Held while a process' end is entered and its signals are sent, and while somebody looks for ends: who has waited for a child has its SIGCHLD.
+    /// Before the table in the lock order.
+    pub fn telling(&self) -> MutexGuard<'_, ()> {
+        lock(&self.telling)
     }
 
     /// A living thread.

@@ -122,6 +122,7 @@ fn waitid_target(call: &mut Call<'_>, options: Options) -> Result<(Which, Option
 
 /// A pidfd opened with PIDFD_NONBLOCK: EAGAIN where others wait.
 fn wait_non_blocking(call: &Call<'_>, which: Which, options: Options) -> Result<(Which, Options)> {
+    let _told = call.task.process.container.pids.telling();
     let mut table = call.task.process.container.pids.table();
     match look(&mut table, &call.task.process, which, options | Options::NOWAIT)? {
         Some(_) => Ok((which, options)),
@@ -132,7 +133,10 @@ fn wait_non_blocking(call: &Call<'_>, which: Which, options: Options) -> Result<
 /// Waits for a child; `None` for WNOHANG. ECHILD if there is none to wait for.
 fn wait(call: &Call<'_>, which: Which, options: Options) -> Result<Option<Found>> {
     let process = &call.task.process;
-    let look = || look(&mut process.container.pids.table(), process, which, options).transpose();
+    let look = || {
+        let _told = process.container.pids.telling();
+        look(&mut process.container.pids.table(), process, which, options).transpose()
+    };
     if options.contains(Options::NOHANG) {
         return look().transpose();
     }
