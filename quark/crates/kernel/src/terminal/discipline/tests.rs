@@ -44,9 +44,13 @@ impl Host {
         host_termios::tcsetattr(&self.slave, OptionalActions::Now, &host).unwrap();
     }
 
-    /// Gives the host time to deal with what was typed: its work runs behind.
+    /// Has the host deal with what was typed: its work runs behind. A look at a terminal that has nothing to read does it at once; what is behind
+    /// a line that nobody has read yet needs time.
     fn settle(&self) {
-        std::thread::sleep(Duration::from_millis(2));
+        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut asked = [rustix::event::PollFd::new(&self.slave, rustix::event::PollFlags::IN)];
+        let ready = rustix::event::poll(&mut asked, Some(&now)).unwrap();
+        std::thread::sleep(Duration::from_millis(if ready > 0 { 20 } else { 2 }));
     }
 
     /// Waits for `ready`, but not for ever.
