@@ -1,6 +1,6 @@
 //! The kernel process' own filter, the second wall: what somebody could ask of the host who has taken the kernel over.
 //!
-//! Nothing here opens a path outside of what Landlock leaves, starts a program, makes memory executable, reaches another family of
+//! Nothing here opens a path outside of the mount namespace, starts a program, makes memory executable, reaches another family of
 //! sockets, or changes who the process is. A call that isn't here answers ENOSYS rather than ending the pod: newer C libraries try
 //! calls that are new to us and manage without, and so they do without a few that only make things nicer (names of threads, robust lists).
 

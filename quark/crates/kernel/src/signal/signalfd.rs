@@ -10,7 +10,7 @@ use super::set::SignalSet;
 use crate::call::Call;
 use crate::dispatch::Calls;
 use crate::file::File;
-use crate::task::current::current;
+use crate::task::current;
 use crate::task::{Task, lock};
 use crate::wait::{Events, WaitQueue};
 use crate::{Errno, Result};

@@ -2,7 +2,6 @@
 
 pub mod clone;
 pub mod credentials;
-pub mod current;
 pub mod execute;
 pub mod exit;
 pub mod family;

@@ -57,7 +57,6 @@ struct Half {
 
 impl Half {
     fn run(mut self) {
-        super::current::enter(&self.task);
         while self.step().is_continue() {}
         exit::end(&self.task, self.context);
     }

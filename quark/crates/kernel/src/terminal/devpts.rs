@@ -9,7 +9,7 @@ use rustix::fs::makedev;
 use super::file::{ProgramSide, ScreenSide};
 use super::tty::Terminal;
 use crate::file::File;
-use crate::task::current::current;
+use crate::task::current;
 use crate::task::{Credentials, lock};
 use crate::vfs::inode::{Attributes, DirectoryEntry, Inode, Stat, TimeStamp, kind};
 use crate::vfs::mount::{FileSystem, FileSystemStat};

@@ -12,7 +12,7 @@ use super::tty::Terminal;
 use crate::call::Call;
 use crate::file::File;
 use crate::task::Task;
-use crate::task::current::current;
+use crate::task::current;
 use crate::vfs::inode::{Inode, Stat};
 use crate::wait::{Events, WaitQueue};
 use crate::{Errno, Result};

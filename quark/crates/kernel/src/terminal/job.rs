@@ -6,7 +6,7 @@ use super::tty::{Control, Terminal};
 use crate::call::restart;
 use crate::signal::action::IGNORE;
 use crate::signal::{Origin, send_to_group};
-use crate::task::current::current;
+use crate::task::current;
 use crate::task::session::Session;
 use crate::task::{Process, Task};
 use crate::{Errno, Result};
