@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, constants, existsSync, globSync } from 'node:fs'
 import { release } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -56,6 +56,11 @@ const PREREQUISITES: readonly Prerequisite[] = [
 
 /** What the tests need beside that. */
 const TEST_PREREQUISITES: readonly Prerequisite[] = [
+  {
+    what: "clang's fuzzer and address checks",
+    debianPackage: 'libclang-rt-dev',
+    present: () => globSync('/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a').length > 0,
+  },
   { what: 'curl', debianPackage: 'curl', present: () => hasProgram('curl') },
   { what: 'ethtool', debianPackage: 'ethtool', present: () => hasProgram('ethtool') },
   { what: 'gcc', debianPackage: 'gcc', present: () => hasProgram('gcc') },

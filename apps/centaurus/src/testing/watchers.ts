@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn, type ChildProcess } from 'node:child_process'
+import { dirname } from 'node:path'
 import { configmaps, type ConfigMap } from '@centaurus/api/core/v1'
 import { kubectlPath } from '@centaurus/apiserver/testing/kubectl'
 import { silentLogger, systemClock, systemRandom } from '@centaurus/base'
@@ -83,7 +84,9 @@ export async function followByInformer(what: string, client: Client): Promise<Fo
 export async function followByKubectl(what: string, kubeconfig: string): Promise<Follower> {
   const line = '{.type} {.object.metadata.name}{"\\n"}'
   const args = ['get', 'configmaps', '-n', NAMESPACE, '--watch', '--output-watch-events', '-o', `jsonpath=${line}`]
-  const child: ChildProcess = spawn(kubectlPath(35), args, { env: { KUBECONFIG: kubeconfig, HOME: '/nonexistent' } })
+  const child: ChildProcess = spawn(kubectlPath(35), args, {
+    env: { KUBECONFIG: kubeconfig, HOME: dirname(kubeconfig) },
+  })
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
   let text = ''
   let complaint = ''

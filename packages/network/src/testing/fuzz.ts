@@ -90,7 +90,7 @@ async function buildFuzzer(name: FuzzerName): Promise<string> {
     const { stderr = '', code } = cause as { stderr?: string; code?: unknown }
     const missing = code === 'ENOENT' || stderr.includes('libclang_rt')
     const why = missing
-      ? 'install the Debian packages clang and libclang-rt-14-dev'
+      ? 'install the Debian packages clang and libclang-rt-dev'
       : stderr.split('\n').slice(0, 20).join('\n')
     throw new Error(`Cannot build the fuzzer ${name}: ${why}`, { cause })
   }
