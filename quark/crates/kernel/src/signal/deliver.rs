@@ -1,7 +1,7 @@
 //! What becomes of a pending signal, and of the call that it interrupted: decisions only, the kernel half acts on them.
 
 use super::action::{Action, ActionFlags, IGNORE};
-use super::info::Signal;
+use super::info::{Origin, Signal};
 use super::set::{DefaultAction, SignalSet, default_action};
 use crate::call::restart;
 use crate::task::family::INIT;
@@ -66,7 +66,7 @@ pub fn mask_in_handler(blocked: SignalSet, signal: i32, action: &Action) -> Sign
 impl Task {
     /// Takes the next signal that the thread does not block, and decides. A handler with SA_RESETHAND is reset.
     pub(crate) fn take_signal(&self) -> Option<(Signal, Delivery)> {
-        let signal = self.next_unblocked()?;
+        let signal = self.take_pending(|blocked| SignalSet::ALL.without(blocked))?;
         let actions = self.process.signals.actions();
         let mut actions = lock(&actions);
         let action = actions.get(signal.number);
@@ -77,11 +77,18 @@ impl Task {
         Some((signal, delivery))
     }
 
-    fn next_unblocked(&self) -> Option<Signal> {
-        let mut shared = self.process.signals.lock();
-        let mut own = self.signals.lock();
-        let wanted = SignalSet::ALL.without(own.blocked);
-        own.pending.take(wanted).or_else(|| shared.pending.take(wanted))
+    /// Takes a pending signal out of what is `wanted`, given the thread's mask; the thread's own first. A timer's is told how late it is.
+    pub(crate) fn take_pending(&self, wanted: impl FnOnce(SignalSet) -> SignalSet) -> Option<Signal> {
+        let mut signal = {
+            let mut shared = self.process.signals.lock();
+            let mut own = self.signals.lock();
+            let wanted = wanted(own.blocked);
+            own.pending.take(wanted).or_else(|| shared.pending.take(wanted))?
+        };
+        if let Origin::Timer { id, overrun, .. } = &mut signal.origin {
+            *overrun = self.process.timers.take(*id).unwrap_or(*overrun);
+        }
+        Some(signal)
     }
 
     /// Sets the mask; SIGKILL and SIGSTOP can't be blocked. What is unblocked by it is delivered before the thread goes on.

@@ -141,14 +141,14 @@ pub fn rt_sigtimedwait(call: &mut Call<'_>) -> Result<u64> {
     let task = call.task;
     task.signals.lock().awaited = wanted;
     let taken = loop {
-        if let Some(signal) = task.signals.take(&task.process.signals, wanted) {
+        if let Some(signal) = task.take_pending(|_| wanted) {
             break Ok(signal);
         }
         if task.interrupted() {
             break Err(Errno::INTR);
         }
         if !task.parker.park(deadline) {
-            break task.signals.take(&task.process.signals, wanted).ok_or(Errno::AGAIN);
+            break task.take_pending(|_| wanted).ok_or(Errno::AGAIN);
         }
     };
     task.signals.lock().awaited = SignalSet::EMPTY;

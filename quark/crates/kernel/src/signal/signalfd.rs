@@ -77,7 +77,7 @@ impl SignalFd {
     }
 
     fn take(&self, task: &Task) -> Option<Signal> {
-        task.signals.take(&task.process.signals, self.wanted())
+        task.take_pending(|_| self.wanted())
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::action::{Action, Actions};
-use super::info::Signal;
 use super::queue::Queue;
 use super::set::SignalSet;
 use crate::task::lock;
@@ -117,13 +116,6 @@ impl TaskSignals {
     pub fn pending(&self, process: &ProcessSignals) -> SignalSet {
         let shared = process.lock();
         self.lock().pending.pending().or(shared.pending.pending())
-    }
-
-    /// Takes a pending signal out of `wanted`, the thread's own first (signalfd, `sigtimedwait`).
-    pub fn take(&self, process: &ProcessSignals, wanted: SignalSet) -> Option<Signal> {
-        let mut shared = process.lock();
-        let mut own = self.lock();
-        own.pending.take(wanted).or_else(|| shared.pending.take(wanted))
     }
 }
 

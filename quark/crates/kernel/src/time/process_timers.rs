@@ -60,6 +60,11 @@ impl ProcessTimers {
         Ok(place.get_or_insert_with(|| SignalTimer::new(Arc::downgrade(process), clock, Notice::Plain(signal))).clone())
     }
 
+    /// The signal of a timer of `timer_create` was taken: how many overruns it stands for, see [`SignalTimer::take`].
+    pub fn take(&self, id: i32) -> Option<i32> {
+        self.find(id).ok()?.take()
+    }
+
     fn find(&self, id: i32) -> Result<Arc<SignalTimer>> {
         lock(&self.others).get(&id).cloned().ok_or(Errno::INVAL)
     }

@@ -63,9 +63,9 @@ pub struct SignalTimer {
 struct State {
     schedule: Schedule,
     armed: Option<Armed>,
-    /// Expiries since the last signal was queued that found it still pending.
-    overruns: u64,
-    /// The same of the signal before, which is the last one taken while the newest is pending.
+    /// Of a signal that was queued and not taken yet: how many expiries it stands for, less one.
+    queued: Option<u64>,
+    /// The same of the last signal that was taken.
     taken: u64,
 }
 
@@ -97,7 +97,7 @@ impl SignalTimer {
         };
         let mut state = lock(&self.state);
         state.schedule = Schedule { next: (!value.is_zero()).then_some(at), interval };
-        state.overruns = 0;
+        (state.queued, state.taken) = (None, 0);
         self.rearm(&mut state, Duration::ZERO)?;
         Ok(before)
     }
@@ -115,9 +115,18 @@ impl SignalTimer {
 
     /// How many expiries the last signal that was taken stands for, less one (`timer_getoverrun`).
     pub fn overruns(&self) -> i32 {
-        let pending = self.process.upgrade().is_some_and(|process| self.is_pending(&process));
-        let state = lock(&self.state);
-        i32::try_from(if pending { state.taken } else { state.overruns }).unwrap_or(i32::MAX)
+        i32::try_from(lock(&self.state).taken).unwrap_or(i32::MAX)
+    }
+
+    /// Its signal was taken: it stands for all expiries until now, and the next one is timely again. Answers its overruns (`si_overrun`);
+    /// `None` if it was set since it was queued, or is not the timer that queued it.
+    pub fn take(&self) -> Option<i32> {
+        let mut state = lock(&self.state);
+        let queued = state.queued.take()?;
+        state.taken = queued.saturating_add(state.schedule.advance(self.now()));
+        // It can only fail where the thread of the timers doesn't run yet.
+        let _ = self.rearm(&mut state, PACE);
+        Some(i32::try_from(state.taken).unwrap_or(i32::MAX))
     }
 
     /// Whether the newest signal has not been taken yet.
@@ -163,14 +172,14 @@ impl SignalTimer {
             Notice::Valued { signal, id, value, thread } => {
                 let pending = self.is_pending(process);
                 let mut state = lock(&self.state);
+                // One that is not pending either was ignored, as on Linux its expiries count for the next, or is just being taken.
+                let queued = state.queued.map_or(expired.saturating_sub(1), |queued| queued.saturating_add(expired));
+                state.queued = Some(queued);
+                drop(state);
                 if pending {
-                    state.overruns = state.overruns.saturating_add(expired);
                     return;
                 }
-                state.taken = state.overruns;
-                state.overruns = expired.saturating_sub(1);
-                let overrun = i32::try_from(state.overruns).unwrap_or(i32::MAX);
-                drop(state);
+                let overrun = i32::try_from(queued).unwrap_or(i32::MAX);
                 let origin = Origin::Timer { id: *id, overrun, value: *value };
                 match thread.as_ref().map(Weak::upgrade) {
                     None => send_to_process(process, *signal, origin),
@@ -209,6 +218,20 @@ impl Drop for SignalTimer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_taken_signal_stands_for_all_expiries_until_then() {
+        let clock = TimerClock::Passing(SleepClock::Monotonic, Offset::default());
+        let timer = SignalTimer::new(Weak::new(), clock, Notice::Silent);
+        let (start, interval) = (now(SleepClock::Monotonic), Duration::from_secs(1000));
+        let schedule = Schedule { next: start.checked_sub(interval * 7), interval };
+        *lock(&timer.state) = State { schedule, queued: Some(2), ..State::default() };
+        assert_eq!(timer.overruns(), 0);
+        assert_eq!(timer.take(), Some(10));
+        assert_eq!(timer.overruns(), 10);
+        assert_eq!(timer.take(), None);
+        assert!(timer.left().value.seconds > 900);
+    }
 
     /// The timers' thread would be busy for ever, and this would never come to its end.
     #[test]
