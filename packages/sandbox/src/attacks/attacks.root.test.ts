@@ -11,7 +11,7 @@ import { parseTranscript } from '../cases/transcript.ts'
 import { startCanaries, type Canaries } from './canaries.ts'
 
 const ALL_MS = 240_000
-const ATTACKS_MIN = 35
+const ATTACKS_MIN = 45
 
 /**
  * Attacks that are known from other runtimes, on canaries. Of these, runc with the same configuration opens AF_PACKET, AF_VSOCK, AF_XDP and raw sockets,

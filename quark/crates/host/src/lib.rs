@@ -9,4 +9,5 @@ pub mod landlock;
 pub mod platform;
 pub mod process;
 pub mod processor;
+pub mod procfs;
 pub mod socket;

@@ -11,8 +11,9 @@ use crate::wait::{Events, WaitQueue};
 use crate::{Errno, Result};
 
 /// Where the pages of a mapping come from.
+#[derive(Clone)]
 pub struct MapSource {
-    /// A file of the host, or a memfd.
+    /// A file of the host, or a memfd, open for no more than the guest may: its stub process gets it and can keep it.
     pub file: Arc<OwnedFd>,
     /// Added to the guest's offset.
     pub offset: u64,

@@ -9,6 +9,7 @@ mod exhaustion;
 mod paths;
 mod reach;
 mod sockets;
+mod stub;
 
 use crate::trace::errno_name;
 use std::fmt::Display;
@@ -52,7 +53,7 @@ impl Canaries {
 }
 
 fn all() -> impl Iterator<Item = &'static Attack> {
-    [paths::ATTACKS, calls::ATTACKS, reach::ATTACKS, sockets::ATTACKS, exhaustion::ATTACKS].into_iter().flatten()
+    [paths::ATTACKS, calls::ATTACKS, reach::ATTACKS, sockets::ATTACKS, exhaustion::ATTACKS, stub::ATTACKS].into_iter().flatten()
 }
 
 /// Runs the named attacks, or all; each prints as a case does. False when a name or the canaries are wrong.

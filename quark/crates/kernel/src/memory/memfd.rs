@@ -1,14 +1,12 @@
 //! `memfd_create(2)`: a file without a name. It is a memfd of the host, which keeps its seals.
 
 use std::any::Any;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{
-    FallocateFlags, MemfdFlags, SealFlags, SeekFrom, fallocate, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create, seek,
-};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, SeekFrom, fallocate, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, seek};
 use rustix::io::{pread, pwrite};
 
+use super::pages::Pages;
 use crate::call::Call;
 use crate::file::{File, MapSource};
 use crate::vfs::inode::{Stat, TimeStamp, kind};
@@ -24,7 +22,7 @@ const KNOWN: u32 = 1 | 2 | 8 | 16;
 
 /// A file of memory.
 pub struct MemoryFile {
-    file: Arc<OwnedFd>,
+    pages: Pages,
     name: Vec<u8>,
     mode: u32,
     owner: (u32, u32),
@@ -44,14 +42,10 @@ pub fn create(call: &mut Call<'_>) -> Result<u64> {
     let no_exec = wanted & 8 != 0;
     let sealing = if no_exec || wanted & 2 != 0 { MemfdFlags::ALLOW_SEALING } else { MemfdFlags::empty() };
     let executable = if no_exec { MemfdFlags::NOEXEC_SEAL } else { MemfdFlags::empty() };
-    let file = memfd_create("memfd", MemfdFlags::CLOEXEC | sealing | executable)?;
+    let pages = Pages::new("memfd", sealing | executable)?;
     let credentials = call.task.credentials();
-    let file = Arc::new(MemoryFile {
-        file: Arc::new(file),
-        name,
-        mode: if no_exec { 0o666 } else { 0o777 },
-        owner: (credentials.fsuid, credentials.fsgid),
-    });
+    let file =
+        Arc::new(MemoryFile { pages, name, mode: if no_exec { 0o666 } else { 0o777 }, owner: (credentials.fsuid, credentials.fsgid) });
     let open = OpenFile::anonymous(file, flags::READ_WRITE | flags::LARGE_FILE);
     let limit = call.task.process.limit(libc::RLIMIT_NOFILE);
     let fd = call.task.files().install(open, 0, wanted & 1 != 0, limit)?;
@@ -60,11 +54,11 @@ pub fn create(call: &mut Call<'_>) -> Result<u64> {
 
 impl File for MemoryFile {
     fn read(&self, to: &mut [u8], offset: u64) -> Result<usize> {
-        pread(&*self.file, to, offset)
+        pread(&self.pages, to, offset)
     }
 
     fn write(&self, from: &[u8], offset: u64) -> Result<usize> {
-        pwrite(&*self.file, from, offset)
+        pwrite(&self.pages, from, offset)
     }
 
     fn seekable(&self) -> bool {
@@ -72,7 +66,7 @@ impl File for MemoryFile {
     }
 
     fn stat(&self) -> Result<Stat> {
-        let of = fstat(&*self.file)?;
+        let of = fstat(&self.pages)?;
         let time = |seconds, nanoseconds: u64| TimeStamp { seconds, nanoseconds: nanoseconds as u32 };
         Ok(Stat {
             device: 1,
@@ -93,11 +87,11 @@ impl File for MemoryFile {
     }
 
     fn truncate(&self, size: u64) -> Result<()> {
-        ftruncate(&*self.file, size)
+        ftruncate(&self.pages, size)
     }
 
     fn allocate(&self, mode: u32, offset: u64, length: u64) -> Result<()> {
-        fallocate(&*self.file, FallocateFlags::from_bits_retain(mode), offset, length)
+        fallocate(&self.pages, FallocateFlags::from_bits_retain(mode), offset, length)
     }
 
     fn sync(&self, _: bool) -> Result<()> {
@@ -105,19 +99,19 @@ impl File for MemoryFile {
     }
 
     fn seek_data(&self, offset: u64, hole: bool) -> Result<u64> {
-        seek(&*self.file, if hole { SeekFrom::Hole(offset) } else { SeekFrom::Data(offset) })
+        seek(&self.pages, if hole { SeekFrom::Hole(offset) } else { SeekFrom::Data(offset) })
     }
 
-    fn map(&self, _: bool) -> Result<MapSource> {
-        Ok(MapSource { file: self.file.clone(), offset: 0 })
+    fn map(&self, write: bool) -> Result<MapSource> {
+        self.pages.map(write)
     }
 
     fn control(&self, command: i32, argument: u64) -> Result<u64> {
         match command {
-            libc::F_GET_SEALS => Ok(u64::from(fcntl_get_seals(&*self.file)?.bits())),
+            libc::F_GET_SEALS => Ok(u64::from(fcntl_get_seals(&self.pages)?.bits())),
             libc::F_ADD_SEALS => {
                 let seals = u32::try_from(argument).map_err(|_| Errno::INVAL)?;
-                fcntl_add_seals(&*self.file, SealFlags::from_bits_retain(seals))?;
+                fcntl_add_seals(&self.pages, SealFlags::from_bits_retain(seals))?;
                 Ok(0)
             }
             _ => Err(Errno::INVAL),

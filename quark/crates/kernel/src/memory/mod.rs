@@ -13,6 +13,7 @@ mod host;
 mod install;
 pub mod map;
 mod memfd;
+pub mod pages;
 mod patch;
 mod peers;
 mod place;

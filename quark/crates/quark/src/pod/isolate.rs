@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use quark_host::process::{MountRestrictions, Namespaces, restrict_mount, unshare};
+use quark_host::procfs;
 use rustix::fs::CWD;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::process::{Gid, Resource, Rlimit, Uid};
@@ -24,6 +25,7 @@ pub fn isolate(boot: &Boot, network: Option<OwnedFd>, terminal: Option<OwnedFd>,
     let empty = Namespaces { mount: true, ipc: true, uts: true, cgroup: true, ..Namespaces::default() };
     unshare(empty).context(|| "leave the host's namespaces")?;
     empty_root(&boot.mount_point).context(|| format!("replace the host's files by an empty file system on \"{}\"", boot.mount_point))?;
+    procfs::mount().context(|| "mount the processes of this pod, for ourselves alone")?;
     if boot.user_namespace {
         unshare(Namespaces { user: true, ..Namespaces::default() }).context(|| "make a user namespace")?;
         wire::send(socket, &Answer::MapIds, &[]).context(|| "ask for ids")?;

@@ -11,6 +11,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags, SeekFrom};
 use super::quota::{Quota, pages};
 use crate::file::MapSource;
 use crate::fs::host::HostNode;
+use crate::memory::pages::Pages;
 use crate::{Errno, Result};
 
 /// Files of up to so many bytes are kept on the heap.
@@ -27,7 +28,7 @@ enum State {
     Lower(u64),
     Heap(Vec<u8>),
     Memfd {
-        file: Arc<OwnedFd>,
+        file: Pages,
         size: u64,
         /// What the quota was charged.
         charged: u64,
@@ -143,7 +144,7 @@ impl Data {
         let mut state = self.own(quota, u64::MAX)?;
         state.move_to_memfd()?;
         match &*state {
-            State::Memfd { file, .. } => Ok(MapSource { file: file.clone(), offset: 0 }),
+            State::Memfd { file, .. } => file.map(write),
             _ => Err(Errno::NODEV),
         }
     }
@@ -214,11 +215,11 @@ fn copy(lower: &Arc<HostNode>, size: u64) -> Result<State> {
         at += count as u64;
     }
     rustix::fs::ftruncate(&file, size)?;
-    Ok(State::Memfd { file: Arc::new(file), size, charged: pages(size) })
+    Ok(State::Memfd { file, size, charged: pages(size) })
 }
 
-fn memfd() -> Result<OwnedFd> {
-    rustix::fs::memfd_create(c"quark", MemfdFlags::CLOEXEC)
+fn memfd() -> Result<Pages> {
+    Pages::new("quark", MemfdFlags::empty())
 }
 
 impl State {
@@ -311,7 +312,7 @@ impl State {
             done += rustix::io::pwrite(&file, rest, done as u64)?;
         }
         let size = bytes.len() as u64;
-        *self = State::Memfd { file: Arc::new(file), size, charged: pages(size) };
+        *self = State::Memfd { file, size, charged: pages(size) };
         Ok(())
     }
 

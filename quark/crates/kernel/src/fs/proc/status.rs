@@ -94,9 +94,9 @@ pub(super) fn statm(subject: &Subject) -> Result<Vec<u8>> {
     }
     let usage = lock(&subject.process.memory).usage();
     let pages = |bytes: u64| bytes / 4096;
-    let text = pages(usage.executable);
-    Ok(format!("{} {} {text} {text} 0 {} 0\n", pages(usage.total), pages(resident(&subject.process)), pages(usage.data + usage.stack))
-        .into_bytes())
+    let resident = resident(&subject.process);
+    let numbers = [usage.total, resident.total, resident.shared, usage.executable, 0, usage.data + usage.stack, 0];
+    Ok(format!("{}\n", numbers.map(|bytes| pages(bytes).to_string()).join(" ")).into_bytes())
 }
 
 /// R, S, T or Z, of the thread or the process.
@@ -159,7 +159,7 @@ pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
         format!("{} {}", details.children_time.user_ticks(), details.children_time.system_ticks()),
         format!("{} {nice} {} 0", 20 + nice, process.threads().len().max(1)),
         format!("{}", details.started / 10_000_000),
-        format!("{} {} {limit}", usage.total, resident(process) / 4096),
+        format!("{} {} {limit}", usage.total, resident(process).total / 4096),
         format!("{} {} {} 0 0", address(image.code.0), address(image.code.1), address(image.stack)),
         format!("{pending} {blocked} {ignored} {caught}"),
         // wchan, nswap, cnswap, exit signal, processor, real-time priority, policy, delays, guest times.
@@ -230,10 +230,10 @@ fn memory(subject: &Subject) -> String {
         ("VmSize", usage.total),
         ("VmLck", usage.locked),
         ("VmPin", 0),
-        ("VmHWM", resident),
-        ("VmRSS", resident),
-        ("RssAnon", usage.data + usage.stack),
-        ("RssFile", usage.executable + usage.libraries),
+        ("VmHWM", resident.total),
+        ("VmRSS", resident.total),
+        ("RssAnon", resident.total.saturating_sub(resident.shared)),
+        ("RssFile", resident.shared),
         ("RssShmem", 0),
         ("VmData", usage.data),
         ("VmStk", usage.stack),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use quark_host::procfs::Resident;
+
 use super::Make;
 use crate::Result;
 use crate::system::{RELEASE, VERSION};
@@ -43,17 +45,16 @@ fn host_memory() -> (u64, u64) {
     (host.totalram as u64 * unit, host.freeram as u64 * unit)
 }
 
-/// What a process may have in memory at most: what it has mapped and may write, and programs' text. The host tells no more of a stub process.
-pub(super) fn resident(process: &Process) -> u64 {
-    let memory = lock(&process.memory).clone();
-    let usage = memory.usage();
-    usage.data + usage.stack + usage.executable + usage.libraries
+/// What a process has in memory, which its stub process has; nothing once that has ended.
+pub(super) fn resident(process: &Process) -> Resident {
+    let pid = lock(&process.memory).space.pid();
+    quark_host::procfs::resident(pid).unwrap_or_default()
 }
 
-/// What a container uses of its memory, at most: its processes' and its file systems'. Bytes.
+/// What a container uses of its memory: its processes' and its file systems'. Bytes; what several processes share counts for each.
 pub fn memory_in_use(task: &Arc<Task>) -> u64 {
     let container = &task.process.container;
-    let processes: u64 = container.processes().iter().map(|process| resident(process)).sum();
+    let processes: u64 = container.processes().iter().map(|process| resident(process).total).sum();
     let all = processes + crate::vfs::tree::memory_used(&container.root);
     container.limits.memory.map_or(all, |limit| all.min(limit))
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, ftruncate};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::super::area::{Backing, Flags, ObjectKind, PAGE, Protection};
+use super::super::pages::Pages;
 use super::super::place::{Fixed, MapRequest, Zone, is_aligned, page_up};
 use super::super::{Allowance, Memory};
 use super::{SEGMENTS, Segment, add, now};
@@ -51,10 +52,10 @@ pub fn shmget(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::NOMEM);
     }
     let length = page_up(size).filter(|length| *length <= i64::MAX as u64).ok_or(Errno::NOMEM)?;
-    let file = memfd_create("sysv", MemfdFlags::CLOEXEC).map_err(|_| Errno::NOMEM)?;
-    ftruncate(&file, length).map_err(|_| Errno::NOMEM)?;
+    let pages = Pages::new("sysv", MemfdFlags::empty()).map_err(|_| Errno::NOMEM)?;
+    ftruncate(&pages, length).map_err(|_| Errno::NOMEM)?;
     let owner = IpcOwner::new(key, &credentials, flags as u32);
-    Ok(add(owner, size, file, call.task.process.pid, SHMMNI)? as u64)
+    Ok(add(owner, size, pages, call.task.process.pid, SHMMNI)? as u64)
 }
 
 /// `man 2 shmat`
@@ -71,6 +72,7 @@ pub fn shmat(call: &mut Call<'_>) -> Result<u64> {
     protection.set(Protection::EXEC, execute);
     let mut of = Flags::SHARED;
     of.set(Flags::NEVER_WRITE, read_only);
+    let source = segment.pages.map(!read_only)?;
     let request = MapRequest {
         address,
         length: segment.size,
@@ -78,7 +80,7 @@ pub fn shmat(call: &mut Call<'_>) -> Result<u64> {
         zone: Zone::Any,
         protection,
         flags: of,
-        backing: Backing::Object(segment.attach(Some(call.task.process.pid)), 0),
+        backing: Backing::Object(segment.attach(Some(call.task.process.pid), Some(source)), 0),
     };
     let answer = call.task.memory().map(call.context, &Allowance::of(call.task), request, false);
     // What is there already is EINVAL here, unlike mmap.

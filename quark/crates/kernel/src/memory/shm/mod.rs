@@ -5,13 +5,13 @@
 mod calls;
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) use calls::{shmat, shmctl, shmdt, shmget};
 
 use super::area::{Object, ObjectKind};
+use super::pages::Pages;
 use crate::Result;
 use crate::file::MapSource;
 use crate::ipc::{IpcOwner, IpcTable, PRIVATE};
@@ -23,7 +23,7 @@ static SEGMENTS: Mutex<IpcTable<Arc<Segment>>> = Mutex::new(IpcTable::new());
 pub struct Segment {
     /// As the guest gave it.
     size: u64,
-    file: Arc<OwnedFd>,
+    pages: Pages,
     state: Mutex<State>,
 }
 
@@ -53,14 +53,13 @@ fn now() -> i64 {
 }
 
 impl Segment {
-    fn attach(self: &Arc<Self>, pid: Option<i32>) -> Arc<Object> {
+    fn attach(self: &Arc<Self>, pid: Option<i32>, source: Option<MapSource>) -> Arc<Object> {
         let mut state = lock(&self.state);
         state.attached += 1;
         if let Some(pid) = pid {
             state.attached_at = now();
             state.last = pid;
         }
-        let source = Some(MapSource { file: self.file.clone(), offset: 0 });
         let kind = ObjectKind::Segment(Attachment { segment: self.clone() });
         Arc::new(Object { source, kind, identity: (4, state.id as u64) })
     }
@@ -106,12 +105,12 @@ impl Reattached {
         let ObjectKind::Segment(attachment) = &object.kind else {
             return object.clone();
         };
-        self.known.entry(Arc::as_ptr(object)).or_insert_with(|| attachment.segment.attach(None)).clone()
+        self.known.entry(Arc::as_ptr(object)).or_insert_with(|| attachment.segment.attach(None, object.source.clone())).clone()
     }
 }
 
 /// Adds a segment: its id.
-fn add(owner: IpcOwner, size: u64, file: OwnedFd, maker: i32, limit: usize) -> Result<i32> {
+fn add(owner: IpcOwner, size: u64, pages: Pages, maker: i32, limit: usize) -> Result<i32> {
     let state = State {
         id: 0,
         owner,
@@ -124,7 +123,7 @@ fn add(owner: IpcOwner, size: u64, file: OwnedFd, maker: i32, limit: usize) -> R
         detached_at: 0,
         changed_at: now(),
     };
-    let segment = Arc::new(Segment { size, file: Arc::new(file), state: Mutex::new(state) });
+    let segment = Arc::new(Segment { size, pages, state: Mutex::new(state) });
     let mut table = lock(&SEGMENTS);
     let id = table.add(limit, segment.clone())?;
     lock(&segment.state).id = id;
