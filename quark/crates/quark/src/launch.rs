@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use quark_host::process::{Namespaces, Spawn, Spawned, spawn};
+use quark_host::process::{Cgroups, Namespaces, Spawn, Spawned, spawn};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
+use crate::cgroup::Entrances;
 use crate::client::Connection;
 use crate::config::IdMapping;
 use crate::error::{Context, Error, Result};
@@ -29,7 +30,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Starts the kernel of a pod whose first container is in `entry`, in the cgroups behind `cgroups`. It goes on by itself until it is [`Kernel::ready`].
-    pub fn start(entry: &Entry, id: &str, isolation: Isolation, cgroups: &[File], terminal: Option<BorrowedFd<'_>>) -> Result<Kernel> {
+    pub fn start(entry: &Entry, id: &str, isolation: Isolation, cgroups: &Entrances, terminal: Option<BorrowedFd<'_>>) -> Result<Kernel> {
         let listener = UnixListener::bind(entry.short_path("control.sock")).context(|| "make the control socket")?;
         let (ours, theirs) = UnixStream::pair().context(|| "make a socket")?;
         let null = null()?;
@@ -139,7 +140,7 @@ fn render_map(mappings: &[IdMapping]) -> String {
 }
 
 /// Starts a process that ends like the one that `connection` waits for. `terminal`: whose sizes it passes on. Returns its id.
-pub fn stand_in(connection: Connection, terminal: Option<OwnedFd>, cgroups: &[File]) -> Result<i32> {
+pub fn stand_in(connection: Connection, terminal: Option<OwnedFd>, cgroups: &Entrances) -> Result<i32> {
     let null = null()?;
     let output = terminal.as_ref().map_or(null.as_fd(), OwnedFd::as_fd);
     let socket = connection.into_socket();
@@ -149,10 +150,11 @@ pub fn stand_in(connection: Connection, terminal: Option<OwnedFd>, cgroups: &[Fi
     Ok(spawned.pid)
 }
 
-fn start(arguments: &[&std::ffi::CStr], stdio: [BorrowedFd<'_>; 3], namespaces: Namespaces, cgroups: &[File]) -> Result<Spawned> {
+fn start(arguments: &[&std::ffi::CStr], stdio: [BorrowedFd<'_>; 3], namespaces: Namespaces, cgroups: &Entrances) -> Result<Spawned> {
     let program = File::open("/proc/self/exe").context(|| "open our own program")?;
-    let cgroups: Vec<BorrowedFd<'_>> = cgroups.iter().map(File::as_fd).collect();
-    let result = spawn(&Spawn { program: program.as_fd(), arguments, environment: &[], stdio, namespaces, cgroups: &cgroups });
+    let tasks: Vec<BorrowedFd<'_>> = cgroups.tasks.iter().map(File::as_fd).collect();
+    let cgroups = Cgroups { unified: cgroups.unified.as_ref().map(File::as_fd), tasks: &tasks };
+    let result = spawn(&Spawn { program: program.as_fd(), arguments, environment: &[], stdio, namespaces, cgroups });
     match result {
         Err(rustix::io::Errno::PERM) => Err(Error::new("Cannot start the pod's kernel: quark must run as root, with CAP_SYS_ADMIN")),
         result => result.context(|| "start the pod's kernel"),

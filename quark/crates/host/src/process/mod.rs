@@ -4,7 +4,7 @@ mod signals;
 mod spawn;
 
 pub use signals::{SignalReport, Signals};
-pub use spawn::{Namespaces, Spawn, Spawned, spawn};
+pub use spawn::{Cgroups, Namespaces, Spawn, Spawned, spawn};
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 

@@ -47,8 +47,18 @@ pub struct Spawn<'a> {
     pub stdio: [BorrowedFd<'a>; 3],
     /// What it gets for itself.
     pub namespaces: Namespaces,
-    /// `cgroup.procs` (or v1's `tasks`) files of the cgroups that it joins before its program runs.
-    pub cgroups: &'a [BorrowedFd<'a>],
+    /// The cgroups that it is in from its start.
+    pub cgroups: Cgroups<'a>,
+}
+
+/// Cgroups that a process can start in without a wait: to move one by `cgroup.procs`, the host waits until all its processors have passed through
+/// its scheduler (`cgroup_threadgroup_rwsem`), some 10 ms.
+#[derive(Clone, Copy, Default)]
+pub struct Cgroups<'a> {
+    /// Version 2's directory (CLONE_INTO_CGROUP).
+    pub unified: Option<BorrowedFd<'a>>,
+    /// Version 1's `tasks` files, open for writing: a thread that moves itself alone needs not wait.
+    pub tasks: &'a [BorrowedFd<'a>],
 }
 
 /// A started process.
@@ -65,7 +75,10 @@ pub const NO_CGROUP: i32 = 125;
 /// The exit code of a child that could not run its program.
 pub const NO_PROGRAM: i32 = 127;
 
-/// The layout of the host's `struct clone_args`, its first version (64 bytes).
+/// `libc` has it too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// The layout of the host's `struct clone_args`, its third version (88 bytes).
 #[repr(C)]
 #[derive(Default)]
 struct CloneArguments {
@@ -77,10 +90,13 @@ struct CloneArguments {
     stack: u64,
     stack_size: u64,
     tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
 }
 
-/// Starts a process, a child of the caller.
-/// A child that can't join its cgroups or run its program ends with exit code 125 or 127.
+/// Starts a process, a child of the caller. Fails if it can't start in version 2's cgroup.
+/// A child that can't join version 1's or run its program ends with exit code 125 or 127.
 pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, Errno> {
     let pointers = |strings: &[&CStr]| -> Vec<*const libc::c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
@@ -88,12 +104,16 @@ pub fn spawn(spawn: &Spawn<'_>) -> Result<Spawned, Errno> {
     let arguments = pointers(spawn.arguments);
     let environment = pointers(spawn.environment);
     let mut pidfd: RawFd = -1;
-    let clone = CloneArguments {
+    let mut clone = CloneArguments {
         flags: (spawn.namespaces.bits() | libc::CLONE_PIDFD) as u32 as u64,
         pidfd: &raw mut pidfd as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArguments::default()
     };
+    if let Some(cgroup) = spawn.cgroups.unified {
+        clone.flags |= CLONE_INTO_CGROUP;
+        clone.cgroup = cgroup.as_raw_fd() as u64;
+    }
     // SAFETY: without CLONE_VM the child has its own copy of everything, like after fork. Another thread's locks may be held in that
     // copy, but the child makes only raw system calls, which take none, until it runs another program or ends.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const clone, size_of::<CloneArguments>()) };
@@ -112,7 +132,7 @@ fn child(spawn: &Spawn<'_>, arguments: &[*const libc::c_char], environment: &[*c
     // SAFETY: raw system calls on descriptors and strings that the parent's borrow keeps valid. Copies above 2 first: a
     // descriptor among 0..3 may be the source of another.
     unsafe {
-        for cgroup in spawn.cgroups {
+        for cgroup in spawn.cgroups.tasks {
             if libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1 {
                 libc::_exit(NO_CGROUP);
             }
@@ -143,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    fn run(arguments: &[&CStr], namespaces: Namespaces) -> (String, i32) {
+    fn run(arguments: &[&CStr], namespaces: Namespaces, cgroups: Cgroups<'_>) -> (String, i32) {
         let program = File::open("/bin/sh").expect("shell");
         let null = File::open("/dev/null").expect("null");
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
@@ -153,7 +173,7 @@ mod tests {
             environment: &[c"A=b"],
             stdio: [null.as_fd(), writer.as_fd(), writer.as_fd()],
             namespaces,
-            cgroups: &[],
+            cgroups,
         })
         .expect("spawn");
         drop(writer);
@@ -165,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_child_runs_with_its_arguments_environment_and_descriptors_only() {
-        let (output, code) = run(&[c"sh", c"-c", c"echo $A $1; ls /proc/self/fd | wc -l; exit 7", c"x", c"y"], Namespaces::default());
+        let (output, code) =
+            run(&[c"sh", c"-c", c"echo $A $1; ls /proc/self/fd | wc -l; exit 7", c"x", c"y"], Namespaces::default(), Cgroups::default());
         // 0, 1, 2 and the directory that ls reads.
         assert_eq!((output.as_str(), code), ("b y\n4\n", 7));
     }
@@ -175,7 +196,33 @@ mod tests {
         if !rustix::process::geteuid().is_root() {
             return;
         }
-        let (output, code) = run(&[c"sh", c"-c", c"echo $$"], Namespaces { pid: true, ..Namespaces::default() });
+        let (output, code) = run(&[c"sh", c"-c", c"echo $$"], Namespaces { pid: true, ..Namespaces::default() }, Cgroups::default());
         assert_eq!((output.as_str(), code), ("1\n", 0));
+    }
+    /// Where a cgroup file system is mounted, of the type and with the option.
+    fn mounted(kind: &str, option: &str) -> Option<String> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
+        let mut lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let found = lines.find(|fields| fields.get(2) == Some(&kind) && fields.get(3).is_some_and(|options| options.ends_with(option)))?;
+        found.get(1).map(|place| (*place).to_owned())
+    }
+
+    #[test]
+    fn a_child_starts_in_its_cgroups() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let name = format!("quark-spawn-{}", std::process::id());
+        let made: Vec<_> = [mounted("cgroup2", ""), mounted("cgroup", "pids")]
+            .map(|mount| mount.map(|mount| format!("{mount}/{name}")).filter(|path| std::fs::create_dir(path).is_ok()))
+            .into();
+        let unified = made[0].as_ref().map(|path| File::open(path).expect("directory"));
+        let tasks = made[1].as_ref().map(|path| File::options().write(true).open(format!("{path}/tasks")).expect("tasks"));
+        let tasks: Vec<BorrowedFd<'_>> = tasks.iter().map(File::as_fd).collect();
+        let cgroups = Cgroups { unified: unified.as_ref().map(File::as_fd), tasks: &tasks };
+        let (output, code) = run(&[c"sh", c"-c", c"cat /proc/self/cgroup"], Namespaces::default(), cgroups);
+        made.iter().flatten().for_each(|path| std::fs::remove_dir(path).expect("remove"));
+        assert_eq!(code, 0);
+        assert_eq!(output.matches(&name).count(), made.iter().flatten().count(), "{output}");
     }
 }

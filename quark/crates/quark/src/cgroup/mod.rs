@@ -29,8 +29,17 @@ const REMOVE_PAUSE: Duration = Duration::from_millis(10);
 pub struct Applied {
     /// Directories, by controller.
     pub directories: BTreeMap<String, String>,
-    /// `cgroup.procs` of each, open for the first process to join by writing `0`.
-    pub entrances: Vec<File>,
+    /// How processes get into them.
+    pub entrances: Entrances,
+}
+
+/// What a process needs to start in cgroups: see [`quark_host::process::Cgroups`].
+#[derive(Debug, Default)]
+pub struct Entrances {
+    /// Version 2's directory.
+    pub unified: Option<File>,
+    /// Version 1's `tasks`.
+    pub tasks: Vec<File>,
 }
 
 /// Makes a plan's directories and writes its limits. A directory that can't be made (read-only or no cgroups) is only logged; a limit that can't be written is an error.
@@ -49,15 +58,31 @@ pub fn apply(plan: &Plan) -> Result<Applied> {
             return Err(error);
         }
     }
-    for directory in applied.directories.values() {
-        let path = Path::new(directory).join("cgroup.procs");
-        applied.entrances.push(File::options().write(true).open(&path).context(|| format!("open \"{}\"", path.display()))?);
+    for (controller, directory) in &applied.directories {
+        applied.entrances.add(controller, Path::new(directory))?;
     }
     for note in &plan.notes {
         log::warn(note);
     }
     log::debug(&describe(&applied.directories));
     Ok(applied)
+}
+
+impl Entrances {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.unified.is_none() && self.tasks.is_empty()
+    }
+
+    fn add(&mut self, controller: &str, directory: &Path) -> Result<()> {
+        if controller == "unified" {
+            self.unified = Some(File::open(directory).context(|| format!("open \"{}\"", directory.display()))?);
+        } else {
+            let path = directory.join("tasks");
+            self.tasks.push(File::options().write(true).open(&path).context(|| format!("open \"{}\"", path.display()))?);
+        }
+        Ok(())
+    }
 }
 
 fn describe(directories: &BTreeMap<String, String>) -> String {

@@ -1,11 +1,10 @@
 //! `quark create`.
 
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::cgroup;
+use crate::cgroup::{self, Entrances};
 use crate::cli::Parsed;
 use crate::client::Connection;
 use crate::config::{Process, Spec};
@@ -177,7 +176,7 @@ impl Creation<'_> {
         write_pid(parsed, process.pid)
     }
 
-    fn cgroups(&mut self, bundle: &Bundle, systemd: bool) -> Result<Vec<File>> {
+    fn cgroups(&mut self, bundle: &Bundle, systemd: bool) -> Result<Entrances> {
         let linux = bundle.spec.linux();
         let path = match (linux.cgroups_path.as_str(), systemd) {
             ("", false) => self.state.id.clone(),
@@ -215,7 +214,7 @@ impl Creation<'_> {
         container: NewContainer,
         sources: &[plan::HostSource],
         streams: &Streams,
-        cgroups: &[File],
+        cgroups: &Entrances,
     ) -> Result<()> {
         let entry = self.entry()?;
         let kernel = Kernel::start(entry, &self.state.id, plan::isolation(&bundle.spec), cgroups, streams.terminal())?;
@@ -244,7 +243,7 @@ impl Creation<'_> {
         container: NewContainer,
         sources: &[plan::HostSource],
         streams: &Streams,
-        cgroups: &[File],
+        cgroups: &Entrances,
     ) -> Result<()> {
         let state = sandbox.state()?;
         self.state.sandbox.clone_from(&state.sandbox);

@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use super::create::{Streams, duplicate, write_pid};
+use crate::cgroup::Entrances;
 use crate::cli::Parsed;
 use crate::client::Connection;
 use crate::config::{Capabilities, Process, capability, read_limited, validate_process};
@@ -63,7 +64,7 @@ fn detach(
     start(&connection, id, new, files)?;
     streams.send_master(parsed)?;
     let terminal = streams.terminal().map(duplicate).transpose()?;
-    let pid = stand_in(connection, terminal, &[])?;
+    let pid = stand_in(connection, terminal, &Entrances::default())?;
     write_pid(parsed, pid)?;
     Ok(0)
 }
