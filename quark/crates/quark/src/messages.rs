@@ -136,6 +136,10 @@ pub struct NewMount {
 pub enum NewSource {
     /// The next descriptor.
     Host,
+    /// A regular file: the next descriptor reads it, and the one behind that writes it, too.
+    HostFile {
+        writable: bool,
+    },
     /// The next descriptor, under a layer in memory.
     Overlay,
     Tmpfs {

@@ -1,21 +1,77 @@
 //! Opens what containers see of the host's files, as mounts that are nobody else's: from one of them there is no way up, no symbolic link is
 //! followed by the host in it, and it has no devices.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use quark_host::process::{MountRestrictions, restrict_mount};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
 use crate::error::{Context, Error, Result};
 use crate::log;
+use crate::messages::{NewContainer, NewSource};
 use crate::plan::HostSource;
 
-/// Opens the sources of a container's mounts, in order. `bundle` is what relative paths start from.
-pub fn open_all(sources: &[HostSource], bundle: &Path) -> Result<Vec<OwnedFd>> {
-    sources.iter().map(|source| open(source, bundle)).collect()
+/// The sources of a container's mounts, in order.
+pub struct Sources(Vec<Opened>);
+
+enum Opened {
+    /// O_PATH: a directory, or something that guests can look at only.
+    Place(OwnedFd),
+    /// A regular file, which no name in a directory leads to: opened for reading, and for both unless it is read-only.
+    File { reader: OwnedFd, writer: Option<OwnedFd> },
+}
+
+/// Opens the sources of a container's mounts. `bundle` is what relative paths start from.
+pub fn open_all(sources: &[HostSource], bundle: &Path) -> Result<Sources> {
+    let opened = sources.iter().map(|source| reopen(open(source, bundle)?, source));
+    Ok(Sources(opened.collect::<Result<_>>()?))
+}
+
+impl Sources {
+    /// The container with mounts that say which descriptors are theirs.
+    pub fn tell(&self, mut container: NewContainer) -> NewContainer {
+        let from_host = container.mounts.iter_mut().filter(|mount| matches!(mount.source, NewSource::Host | NewSource::Overlay));
+        for (mount, opened) in from_host.zip(&self.0) {
+            if let Opened::File { writer, .. } = opened {
+                mount.source = NewSource::HostFile { writable: writer.is_some() };
+            }
+        }
+        container
+    }
+
+    /// All descriptors, as a message has them.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.0
+            .iter()
+            .flat_map(|opened| match opened {
+                Opened::Place(place) => [Some(place.as_fd()), None],
+                Opened::File { reader, writer } => [Some(reader.as_fd()), writer.as_ref().map(AsFd::as_fd)],
+            })
+            .flatten()
+    }
+}
+
+/// Opens a regular file for what guests may do with it: the pod's kernel has neither a name for it nor /proc.
+fn reopen(mount: OwnedFd, source: &HostSource) -> Result<Opened> {
+    let what = || format!("mount \"{}\"", source.path);
+    let told = rustix::fs::fstat(&mount).context(what)?;
+    if FileType::from_raw_mode(told.st_mode) != FileType::RegularFile {
+        return Ok(Opened::Place(mount));
+    }
+    let path = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    let open = |access: OFlags| rustix::fs::open(&path, access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+    let reader = open(OFlags::RDONLY).context(what)?;
+    let writer = match source.read_only {
+        true => None,
+        false => open(OFlags::RDWR)
+            // On a read-only file system, or a program that runs.
+            .inspect_err(|error| log::info(&format!("Nothing can be written to \"{}\": {error}", source.path)))
+            .ok(),
+    };
+    Ok(Opened::File { reader, writer })
 }
 
 fn open(source: &HostSource, bundle: &Path) -> Result<OwnedFd> {

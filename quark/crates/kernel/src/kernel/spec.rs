@@ -8,8 +8,15 @@ use crate::task::{Credentials, Limit};
 /// What a mount in a container shows.
 #[derive(Debug)]
 pub enum MountSource {
-    /// A directory or file of the host, written through.
+    /// A directory of the host, written through; of anything else attributes alone are seen.
     Host(OwnedFd),
+    /// A regular file of the host, opened for reading, and for both reading and writing if guests may write to it.
+    HostFile {
+        /// What those get who only read: stubs that map the file hold it.
+        reader: OwnedFd,
+        /// What the others get.
+        writer: Option<OwnedFd>,
+    },
     /// A directory of the host under an upper layer in memory: writes are kept until the container ends.
     Overlay(OwnedFd),
     /// An empty file system in memory; size in bytes, root's permissions.

@@ -88,6 +88,7 @@ fn mount(source: MountSource, flags: MountFlags) -> Result<Arc<Mount>> {
 fn file_system(source: MountSource) -> Result<Arc<dyn FileSystem>> {
     Ok(match source {
         MountSource::Host(root) => HostFileSystem::new(root)?,
+        MountSource::HostFile { reader, writer } => HostFileSystem::of_file(reader, writer)?,
         MountSource::Overlay(lower) => MemoryFileSystem::overlay(lower)?,
         MountSource::Tmpfs { size, mode, uid, gid } => tmpfs("tmpfs", size, mode, (uid, gid))?,
         MountSource::Proc => crate::fs::proc::file_system(),

@@ -42,6 +42,10 @@ pub fn container(new: &NewContainer, descriptors: &mut Descriptors) -> Result<Co
 fn mount(new: &NewMount, descriptors: &mut Descriptors) -> Result<MountSpec> {
     let source = match new.source {
         NewSource::Host => MountSource::Host(descriptors.next()?),
+        NewSource::HostFile { writable } => {
+            let reader = descriptors.next()?;
+            MountSource::HostFile { reader, writer: if writable { Some(descriptors.next()?) } else { None } }
+        }
         NewSource::Overlay => MountSource::Overlay(descriptors.next()?),
         NewSource::Tmpfs { size, mode, uid, gid } => MountSource::Tmpfs { size, mode, uid, gid },
         NewSource::Proc => MountSource::Proc,

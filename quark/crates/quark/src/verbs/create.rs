@@ -231,8 +231,8 @@ impl Creation<'_> {
             self.create_hooks()?;
         }
         let mounts = early.map_or_else(|| sources::open_all(sources, &bundle.path), Ok)?;
-        let files: Vec<BorrowedFd<'_>> = mounts.iter().map(OwnedFd::as_fd).chain(streams.files()).collect();
-        kernel.create(&Order::Create(Box::new(container)), &files)?;
+        let files: Vec<BorrowedFd<'_>> = mounts.descriptors().chain(streams.files()).collect();
+        kernel.create(&Order::Create(Box::new(mounts.tell(container))), &files)?;
         kernel.keep();
         Ok(())
     }
@@ -258,8 +258,8 @@ impl Creation<'_> {
         self.create_hooks()?;
         self.state.process = None;
         let mounts = sources::open_all(sources, Path::new(&bundle))?;
-        let files: Vec<BorrowedFd<'_>> = mounts.iter().map(OwnedFd::as_fd).chain(streams.files()).collect();
-        connection.tell(&Order::Create(Box::new(container)), &files)?;
+        let files: Vec<BorrowedFd<'_>> = mounts.descriptors().chain(streams.files()).collect();
+        connection.tell(&Order::Create(Box::new(mounts.tell(container))), &files)?;
         waiter.send(&Order::Wait { id: self.state.id.clone(), tied: true }, &[])?;
         let terminal = streams.terminal().map(duplicate).transpose()?;
         self.state.process = ProcessId::of(stand_in(waiter, terminal, cgroups)?);

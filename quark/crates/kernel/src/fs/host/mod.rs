@@ -49,7 +49,12 @@ impl Devices {
 impl HostFileSystem {
     /// Shows what `root` refers to: a directory (O_PATH is enough), or a file (opened for what guests shall do with it).
     pub fn new(root: OwnedFd) -> Result<Arc<HostFileSystem>> {
-        Ok(Arc::new(HostFileSystem { root: HostNode::root(root)? }))
+        HostFileSystem::of_file(root, None)
+    }
+
+    /// Shows one file. Who only reads it gets `reader`; who writes gets `writer`, which does both, or EACCES without one.
+    pub fn of_file(reader: OwnedFd, writer: Option<OwnedFd>) -> Result<Arc<HostFileSystem>> {
+        Ok(Arc::new(HostFileSystem { root: HostNode::root(reader, writer)? }))
     }
 
     /// The root, for file systems on top.

@@ -26,6 +26,8 @@ pub struct HostNode {
     seen: Mutex<Stat>,
     /// Directories only (and the root): open, O_PATH. A root is never closed.
     handle: Mutex<Option<Arc<OwnedFd>>>,
+    /// A root that is a file: opened for writing, too, while `handle` only reads.
+    writer: Option<OwnedFd>,
     used: AtomicBool,
     /// The file as it was opened last, while somebody has it open.
     open: Mutex<Weak<OwnedFd>>,
@@ -37,33 +39,41 @@ struct Location {
     name: Arc<[u8]>,
 }
 
+/// What of a file is open from the start.
+#[derive(Default)]
+struct Handles {
+    path: Option<Arc<OwnedFd>>,
+    writer: Option<OwnedFd>,
+}
+
 const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME);
 const CONFINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 impl HostNode {
-    /// The root of a host file system.
-    pub fn root(handle: OwnedFd) -> Result<Arc<HostNode>> {
+    /// The root of a host file system; `writer` of one that is a file.
+    pub fn root(handle: OwnedFd, writer: Option<OwnedFd>) -> Result<Arc<HostNode>> {
         let told = rustix::fs::statx(&handle, c"", AtFlags::EMPTY_PATH, STATX)?;
         let devices = Devices { device: crate::fs::next_device(), host_device: identity(&told).0, others: Mutex::default() };
         let devices = Arc::new(devices);
-        Ok(HostNode::new(&told, devices, None, Some(Arc::new(handle))))
+        Ok(HostNode::new(&told, devices, None, Handles { path: Some(Arc::new(handle)), writer }))
     }
 
     /// The child of a name: ENOENT, ENOTDIR.
     pub fn child(&self, name: &[u8]) -> Result<Arc<HostNode>> {
         let told = self.look(name)?;
         let location = Location { directory: self.this()?, name: Arc::from(name) };
-        Ok(HostNode::new(&told, self.devices.clone(), Some(location), None))
+        Ok(HostNode::new(&told, self.devices.clone(), Some(location), Handles::default()))
     }
 
-    fn new(told: &Statx, devices: Arc<Devices>, location: Option<Location>, handle: Option<Arc<OwnedFd>>) -> Arc<HostNode> {
+    fn new(told: &Statx, devices: Arc<Devices>, location: Option<Location>, handles: Handles) -> Arc<HostNode> {
         Arc::new_cyclic(|this| HostNode {
             identity: identity(told),
             kind: u32::from(told.stx_mode) & kind::MASK,
             this: this.clone(),
             location: Mutex::new(location),
             seen: Mutex::new(to_stat(told, &devices)),
-            handle: Mutex::new(handle),
+            handle: Mutex::new(handles.path),
+            writer: handles.writer,
             used: AtomicBool::new(true),
             open: Mutex::default(),
             devices,
@@ -189,7 +199,10 @@ impl HostNode {
                 Err(error @ (Errno::NOENT | Errno::STALE)) => self.again(lock(&self.open).upgrade().ok_or(error)?.as_ref(), flags),
                 file => file,
             },
-            None => self.again(self.directory()?.as_ref(), flags),
+            None => match self.writer.as_ref().filter(|_| flags & OFlags::RWMODE != OFlags::RDONLY) {
+                Some(writer) => self.again(writer, flags),
+                None => self.again(self.directory()?.as_ref(), flags),
+            },
         }
     }
 
@@ -204,7 +217,7 @@ impl HostNode {
         let mode = Mode::from_raw_mode(mode & 0o7777);
         let file = rustix::fs::openat2(self.directory()?.as_ref(), c".", flags, mode, CONFINED)?;
         let told = rustix::fs::statx(&file, c"", AtFlags::EMPTY_PATH, STATX)?;
-        Ok(HostNode::new(&told, self.devices.clone(), None, Some(Arc::new(file))))
+        Ok(HostNode::new(&told, self.devices.clone(), None, Handles { path: Some(Arc::new(file)), writer: None }))
     }
 
     /// What can't be opened by a name: a descriptor is what there is of it.

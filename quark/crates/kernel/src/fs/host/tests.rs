@@ -81,6 +81,15 @@ fn a_file_is_mounted_with_what_it_was_opened_for() {
     let file = world.root.inode().unwrap().clone();
     assert!(file.clone().open(flags::READ_ONLY, &world.user).is_ok());
     assert_eq!(file.open(flags::WRITE_ONLY, &world.user).err(), Some(Errno::ACCESS));
+    let both = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    let world = World::new(HostFileSystem::of_file(std::fs::File::open(&path).unwrap().into(), Some(both.into())).unwrap());
+    let file = world.root.inode().unwrap().clone();
+    assert_eq!(file.clone().open(flags::WRITE_ONLY, &world.user).unwrap().write(b"r", 2), Ok(1));
+    // Who may only read holds nothing of the host's that writes.
+    let read = file.open(flags::READ_ONLY, &world.user).unwrap().map(false).unwrap();
+    let access = rustix::fs::fcntl_getfl(&read.file).unwrap() & rustix::fs::OFlags::RWMODE;
+    assert_eq!(access, rustix::fs::OFlags::RDONLY);
+    assert_eq!(std::fs::read(&path).unwrap(), b"tert");
 }
 
 #[test]
