@@ -1,6 +1,6 @@
-import { execFile, spawn } from 'node:child_process'
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { homedir, userInfo } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { QuarkBuildError } from './quark-build-error.ts'
@@ -9,6 +9,10 @@ import { QuarkBuildError } from './quark-build-error.ts'
 export const QUARK_SOURCES = join(import.meta.dirname, '../../../quark')
 /** Lines of cargo's output that an error quotes. */
 const OUTPUT_LINES_MAX = 30
+/** What a cargo may take to say its version: one of rustup's may want to fetch a compiler first. */
+const ANSWER_TIMEOUT_MS = 30_000
+/** What ends a build, with its compilers. */
+const STOPPING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const OFFLINE =
   /Could not resolve host|failed to (?:download|fetch)|network failure|Could(?:n't| not) connect|Temporary failure in name resolution|Unable to update registry/i
 
@@ -26,26 +30,56 @@ export function requiredRust(): string {
   return found
 }
 
+export interface FindCargoOptions {
+  readonly answerTimeoutMs?: number
+}
+
 /** The first cargo on PATH, in rustup's folder or the system's that is new enough. */
-export async function findCargo(env: NodeJS.ProcessEnv = process.env): Promise<Cargo> {
+export async function findCargo(
+  env: NodeJS.ProcessEnv = process.env,
+  { answerTimeoutMs = ANSWER_TIMEOUT_MS }: FindCargoOptions = {},
+): Promise<Cargo> {
   const needed = requiredRust()
-  const home = env['CARGO_HOME'] ?? join(env['HOME'] ?? homedir(), '.cargo')
+  const cargoEnv = withRustHomes(env)
+  const home = cargoEnv['CARGO_HOME'] ?? join(env['HOME'] ?? homedir(), '.cargo')
   const folders = [...(env['PATH'] ?? '').split(delimiter), join(home, 'bin'), '/usr/bin', '/usr/local/bin']
   let why = `cargo is not installed; Rust ${needed} or newer is needed (https://rustup.rs, or Debian's packages rustc-web and cargo-web)`
   for (const path of new Set(folders.filter((folder) => folder !== '').map((folder) => join(folder, 'cargo')))) {
     if (!existsSync(path)) continue
-    const version = await versionOf(path)
+    const { version, problem } = await askVersion(path, { env: cargoEnv, timeout: answerTimeoutMs })
     if (version !== undefined && isAtLeast(version, needed)) return { path, version }
-    why = `${path} is ${version === undefined ? 'no cargo that answers' : `of Rust ${version}`}; Rust ${needed} or newer is needed (rustup update, or Debian's packages rustc-web and cargo-web)`
+    why = `${path} is ${problem ?? `of Rust ${version}`}; Rust ${needed} or newer is needed (rustup update, or Debian's packages rustc-web and cargo-web)`
   }
   return { path: undefined, why }
 }
 
-async function versionOf(cargo: string): Promise<string | undefined> {
+/** rustup and cargo keep compilers and crates below HOME. Where that is not the user's own and has none, those of the user's own are used. */
+function withRustHomes(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const found: NodeJS.ProcessEnv = {}
+  for (const [name, folder, content] of [
+    ['RUSTUP_HOME', '.rustup', 'toolchains'],
+    ['CARGO_HOME', '.cargo', 'registry'],
+  ] as const) {
+    const own = join(userInfo().homedir, folder)
+    const has = (home: string): boolean => existsSync(join(home, content))
+    if (env[name] === undefined && !has(join(env['HOME'] ?? homedir(), folder)) && has(own)) found[name] = own
+  }
+  return { ...env, ...found }
+}
+
+async function askVersion(
+  cargo: string,
+  options: { readonly env: NodeJS.ProcessEnv; readonly timeout: number },
+): Promise<{ version?: string; problem?: string }> {
   try {
-    return /^cargo (\d+\.\d+\.\d+)/.exec((await run(cargo, ['--version'])).stdout)?.[1]
-  } catch {
-    return undefined
+    const { stdout } = await run(cargo, ['--version'], { ...options, killSignal: 'SIGKILL' })
+    const version = /^cargo (\d+\.\d+\.\d+)/.exec(stdout)?.[1]
+    return version === undefined ? { problem: 'no cargo that answers' } : { version }
+  } catch (error) {
+    const { killed, stderr } = error as { readonly killed?: boolean; readonly stderr?: string }
+    if (killed === true) return { problem: `no cargo that answers within ${options.timeout / 1_000} s` }
+    const said = stderr?.split('\n').find((line) => line !== '')
+    return { problem: `no cargo that answers${said === undefined ? '' : ` (${said})`}` }
   }
 }
 
@@ -102,14 +136,18 @@ export interface RunCargoOptions {
   readonly report: (line: string) => void
 }
 
-/** Runs cargo in the runtime's workspace; throws {@link QuarkBuildError} with the end of its output when it fails. */
+/**
+ * Runs cargo in the runtime's workspace; throws {@link QuarkBuildError} with the end of its output when it fails. A signal to this process ends cargo
+ * and its compilers, and then this too.
+ */
 export async function runCargo(args: readonly string[], options: RunCargoOptions): Promise<void> {
   const env = {
-    ...process.env,
+    ...withRustHomes(process.env),
     CARGO_TERM_COLOR: 'never',
     ...(options.targetDir === undefined ? {} : { CARGO_TARGET_DIR: options.targetDir }),
   }
-  const child = spawn(options.cargo, args, { cwd: QUARK_SOURCES, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  // Detached is a process group of its own, for a signal to reach the compilers too.
+  const child = spawn(options.cargo, args, { cwd: QUARK_SOURCES, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const last: string[] = []
   const see = (line: string): void => {
     last.push(line)
@@ -117,13 +155,28 @@ export async function runCargo(args: readonly string[], options: RunCargoOptions
     options.report(line)
   }
   for (const stream of [child.stdout, child.stderr]) readLines(stream, see)
-  const code = await new Promise<number>((resolve, reject) => {
-    child.on('error', (cause) =>
-      reject(new QuarkBuildError(`Cannot start ${options.cargo}: ${cause.message}`, { cause })),
-    )
-    child.on('close', (status) => resolve(status ?? 1))
-  })
+  const { code, stoppedBy } = await endOf(child, options.cargo)
+  if (stoppedBy !== undefined) throw new QuarkBuildError(`cargo ${args.join(' ')} was stopped by ${stoppedBy}`)
   if (code !== 0) throw new QuarkBuildError(explain(args, last.join('\n')))
+}
+
+/** How a child that leads a process group ends, and by which signal to this process, if it was one. */
+async function endOf(child: ChildProcess, cargo: string): Promise<{ code: number; stoppedBy?: NodeJS.Signals }> {
+  let stoppedBy: NodeJS.Signals | undefined
+  const stop = (signal: NodeJS.Signals): void => {
+    stoppedBy = signal
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, 'SIGTERM')
+  }
+  for (const signal of STOPPING) process.on(signal, stop)
+  try {
+    const code = await new Promise<number>((resolve, reject) => {
+      child.on('error', (cause) => reject(new QuarkBuildError(`Cannot start ${cargo}: ${cause.message}`, { cause })))
+      child.on('close', (status) => resolve(status ?? 1))
+    })
+    return stoppedBy === undefined ? { code } : { code, stoppedBy }
+  } finally {
+    for (const signal of STOPPING) process.off(signal, stop)
+  }
 }
 
 function explain(args: readonly string[], output: string): string {
