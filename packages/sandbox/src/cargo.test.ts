@@ -69,7 +69,9 @@ describe('cargo', () => {
     const cargo = writeProgram('long', 'sleep 1000 & echo compiler $!; wait')
     const build = `import { runCargo } from '${join(import.meta.dirname, 'cargo.ts')}'
       await runCargo(['build'], { cargo: '${cargo}', report: console.log }).catch((error) => console.log(error.message))`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', build], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, ['--input-type=module', '-e', build], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
     let compiler: string | undefined
     let said = ''
     for await (const chunk of child.stdout.setEncoding('utf8')) {

@@ -147,7 +147,12 @@ export async function runCargo(args: readonly string[], options: RunCargoOptions
     ...(options.targetDir === undefined ? {} : { CARGO_TARGET_DIR: options.targetDir }),
   }
   // Detached is a process group of its own, for a signal to reach the compilers too.
-  const child = spawn(options.cargo, args, { cwd: QUARK_SOURCES, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(options.cargo, args, {
+    cwd: QUARK_SOURCES,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
   const last: string[] = []
   const see = (line: string): void => {
     last.push(line)
@@ -165,7 +170,8 @@ async function endOf(child: ChildProcess, cargo: string): Promise<{ code: number
   let stoppedBy: NodeJS.Signals | undefined
   const stop = (signal: NodeJS.Signals): void => {
     stoppedBy = signal
-    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, 'SIGTERM')
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+      process.kill(-child.pid, 'SIGTERM')
   }
   for (const signal of STOPPING) process.on(signal, stop)
   try {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { globSync, readFileSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { Container, Pod, PodSpec } from '@centaurus/api/core/v1'
@@ -14,18 +14,45 @@ const SERVE = shell(
   'trap exit TERM; mkdir -p /tmp/www; echo hello > /tmp/www/index.html; httpd -p 8080 -h /tmp/www; while :; do sleep 0.2; done',
 )
 
+const NGINX = `
+daemon off;
+worker_processes 2;
+user root;
+error_log stderr;
+pid /tmp/nginx.pid;
+events { worker_connections 64; }
+http {
+  access_log /dev/stdout;
+  client_body_temp_path /tmp/body;
+  proxy_temp_path /tmp/proxy;
+  fastcgi_temp_path /tmp/fastcgi;
+  uwsgi_temp_path /tmp/uwsgi;
+  scgi_temp_path /tmp/scgi;
+  server { listen 8080; root /site; }
+}
+`
+
+/** The host's process that is a pod's kernel: containerd keeps its id beside the configuration of the pod's first container. */
+function kernelOf(home: string, name: string): number {
+  const bundles = globSync(join(home, 'containerd/state/io.containerd.runtime.v2.task/k8s.io/*/config.json'))
+  const found = bundles.filter((path) => {
+    const { annotations } = JSON.parse(readFileSync(path, 'utf8')) as { annotations?: Record<string, string> }
+    return (
+      annotations?.['io.kubernetes.cri.container-type'] === 'sandbox' &&
+      annotations['io.kubernetes.cri.sandbox-name'] === name
+    )
+  })
+  assert.equal(found.length, 1)
+  return Number(readFileSync(join(found[0]!, '../init.pid'), 'utf8'))
+}
+
 describe('pods in the sandbox', { skip: whyNoRoot(), concurrency: 3 }, () => {
   let cluster: TestCluster
 
   before(async () => {
     cluster = await TestCluster.create('sandbox')
     await cluster.up()
-    // rustup keeps its compilers in the home of the user, which the cluster's commands do not have
-    const install = await cluster.centaurus(['sandbox', 'install'], {
-      env: { HOME: process.env['HOME'] },
-      timeoutMs: INSTALL_TIMEOUT_MS,
-    })
-    assert.equal(install.code, 0, install.stderr)
+    await cluster.mustCentaurus(['sandbox', 'install'], { timeoutMs: INSTALL_TIMEOUT_MS })
   })
   after(() => cluster?.remove())
 
@@ -84,6 +111,9 @@ describe('pods in the sandbox', { skip: whyNoRoot(), concurrency: 3 }, () => {
 
   it('have their environment, volumes and rights', async () => {
     const data = { colour: 'blue' }
+    const shared = join(cluster.home, 'shared')
+    await mkdir(shared, { mode: 0o755 })
+    await writeFile(join(shared, 'from-host'), 'host\n')
     await cluster.apply(
       { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings' }, data },
       { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keys' }, stringData: { token: 's3cret' } },
@@ -107,12 +137,11 @@ describe('pods in the sandbox', { skip: whyNoRoot(), concurrency: 3 }, () => {
             { name: 'keys', secret: { secretName: 'keys' } },
             { name: 'empty', emptyDir: {} },
             { name: 'memory', emptyDir: { medium: 'Memory', sizeLimit: '8Mi' } },
-            { name: 'host', hostPath: { path: cluster.home, type: 'Directory' } },
+            { name: 'host', hostPath: { path: shared, type: 'Directory' } },
           ],
         },
       ),
     )
-    await writeFile(join(cluster.home, 'from-host'), 'host\n')
     await ready('furnished')
     const seen = await cluster.exec(
       'furnished',
@@ -158,9 +187,9 @@ describe('pods in the sandbox', { skip: whyNoRoot(), concurrency: 3 }, () => {
     )
     await Promise.all([ready('web'), ready('caller')])
     const service = await cluster.kubectl('get service web -o jsonpath={.spec.clusterIP}')
-    const call = `wget -T 2 -qO- http://${service}/`
+    const call = `timeout 5 wget -qO- http://${service}/`
     await waitFor('the Service', async () => (await cluster.exec('caller', call).catch(() => '')) === 'hello\n')
-    assert.equal(await cluster.exec('web', `wget -T 2 -qO- http://${await address('web')}:8080/`), 'hello\n')
+    assert.equal(await cluster.exec('web', `timeout 5 wget -qO- http://${await address('web')}:8080/`), 'hello\n')
     assert.match(
       await cluster.exec('web', 'nslookup web.default.svc.cluster.local.'),
       new RegExp(service.replaceAll('.', '\\.')),
@@ -177,11 +206,60 @@ describe('pods in the sandbox', { skip: whyNoRoot(), concurrency: 3 }, () => {
       metadata: { name: 'closed' },
       spec: { podSelector: { matchLabels: { app: 'web' } }, policyTypes: ['Ingress'] },
     })
-    const direct = `wget -T 1 -qO- http://${await address('web')}:8080/`
+    const direct = `timeout 1 wget -qO- http://${await address('web')}:8080/`
     await waitFor(
       'the policy',
       async () => (await cluster.tryKubectl(['exec', 'caller', '--', 'sh', '-c', direct])).code !== 0,
     )
+  })
+
+  it('serve by an nginx of the host, with files of a ConfigMap, to many at once', async () => {
+    const files = { 'nginx.conf': NGINX, 'page.html': 'from nginx\n' }
+    const usr = (mountPath: string, subPath = '') => ({ name: 'usr', mountPath, subPath, readOnly: true })
+    await cluster.apply(
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'site' }, data: files },
+      sandboxed(
+        'nginx',
+        {
+          command: ['/usr/sbin/nginx', '-c', '/site/nginx.conf'],
+          readinessProbe: { httpGet: { path: '/page.html', port: 8080 }, periodSeconds: 1 },
+          livenessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1, failureThreshold: 10 },
+          volumeMounts: [{ name: 'site', mountPath: '/site' }, usr('/usr'), usr('/lib', 'lib'), usr('/lib64', 'lib64')],
+        },
+        {
+          volumes: [
+            { name: 'site', configMap: { name: 'site' } },
+            { name: 'usr', hostPath: { path: '/usr', type: 'Directory' } },
+          ],
+        },
+      ),
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'nginx' },
+        spec: { selector: { app: 'nginx' }, ports: [{ port: 80, targetPort: 8080 }] },
+      },
+    )
+    await ready('nginx')
+    const url = `http://${await cluster.kubectl('get service nginx -o jsonpath={.spec.clusterIP}')}/page.html`
+    const fetch = (...args: string[]): Promise<string> => cluster.inNetwork(['curl', '-sS', '-m', '20', ...args])
+    await waitFor('the Service', async () => (await fetch(url).catch(() => '')) === files['page.html'])
+    const many = await fetch('--parallel', '--parallel-max', '20', ...Array<string>(200).fill(url))
+    assert.equal(many, files['page.html'].repeat(200))
+    assert.match(await cluster.kubectl('logs nginx'), /"GET \/page.html HTTP\/1.1" 200 11/)
+  })
+
+  it('start anew when their kernel process is killed', async () => {
+    await cluster.apply(sandboxed('shot'))
+    await ready('shot')
+    await cluster.exec('shot', 'touch /tmp/before')
+    const killed = kernelOf(cluster.home, 'shot')
+    process.kill(killed, 'SIGKILL')
+    const restarts = 'get pod shot -o jsonpath={.status.containerStatuses[0].restartCount}'
+    await cluster.eventually(restarts, (count) => Number(count) >= 1)
+    await ready('shot')
+    assert.notEqual(kernelOf(cluster.home, 'shot'), killed)
+    assert.equal(await cluster.exec('shot', 'ls /tmp'), '')
   })
 
   it('end on TERM, and are killed when the grace period is over', async () => {
