@@ -44,19 +44,37 @@ fn master(listener: &UnixListener) -> File {
     File::from(files.expect("a descriptor"))
 }
 
-/// Reads until the text has come.
-fn expect(master: &mut File, text: &str) {
-    let mut seen = String::new();
-    let mut buffer = [0; 1024];
-    wait_until(text, || {
-        let mut files = [rustix::event::PollFd::new(&*master, rustix::event::PollFlags::IN)];
-        let soon = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-        if rustix::event::poll(&mut files, Some(&soon)).expect("poll") > 0 {
-            let length = master.read(&mut buffer).unwrap_or(0);
-            seen.push_str(&String::from_utf8_lossy(buffer.get(..length).expect("length")));
-        }
-        seen.contains(text)
-    });
+/// The host's side of a terminal.
+struct Console {
+    master: File,
+    /// What has come and was not expected yet.
+    seen: String,
+}
+
+impl Console {
+    fn accept(listener: &UnixListener) -> Console {
+        Console { master: master(listener), seen: String::new() }
+    }
+
+    fn write(&mut self, text: &[u8]) {
+        self.master.write_all(text).expect("write");
+    }
+
+    /// Reads until the text has come; what is behind it is for the next.
+    fn expect(&mut self, text: &str) {
+        let mut buffer = [0; 1024];
+        wait_until(text, || {
+            let mut files = [rustix::event::PollFd::new(&self.master, rustix::event::PollFlags::IN)];
+            let soon = rustix::event::Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+            if rustix::event::poll(&mut files, Some(&soon)).expect("poll") > 0 {
+                let length = self.master.read(&mut buffer).unwrap_or(0);
+                self.seen.push_str(&String::from_utf8_lossy(buffer.get(..length).expect("length")));
+            }
+            let Some((_, rest)) = self.seen.split_once(text) else { return false };
+            self.seen = rest.to_owned();
+            true
+        });
+    }
 }
 
 #[test]
@@ -69,22 +87,22 @@ fn a_terminal_goes_to_the_console_socket() {
     });
     let listener = UnixListener::bind(bed.path("console")).expect("bind");
     bed.create("x", &["--console-socket", &bed.path("console")]).must();
-    let mut master = master(&listener);
+    let mut console = Console::accept(&listener);
     bed.must(&["start", "x"]);
-    expect(&mut master, "> ");
-    master.write_all(b"stty size; tty=$(echo $((1+1)))done; echo $tty\r").expect("write");
-    expect(&mut master, "33 77");
-    expect(&mut master, "2done");
+    console.expect("> ");
+    console.write(b"stty size; tty=$(echo $((1+1)))done; echo $tty\r");
+    console.expect("33 77");
+    console.expect("2done");
     let size = rustix::termios::Winsize { ws_row: 50, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
-    rustix::termios::tcsetwinsize(&master, size).expect("resize");
+    rustix::termios::tcsetwinsize(&console.master, size).expect("resize");
     std::thread::sleep(std::time::Duration::from_millis(50));
-    master.write_all(b"stty size\r").expect("write");
-    expect(&mut master, "50 100");
-    master.write_all(b"sleep 1000\r").expect("write");
+    console.write(b"stty size\r");
+    console.expect("50 100");
+    console.write(b"sleep 1000\r");
     std::thread::sleep(std::time::Duration::from_millis(200));
-    master.write_all(b"\x03echo inter$((1+1))\r").expect("write");
-    expect(&mut master, "inter2");
-    master.write_all(b"exit 5\r").expect("write");
+    console.write(b"\x03echo inter$((1+1))\r");
+    console.expect("inter2");
+    console.write(b"exit 5\r");
     bed.await_status("x", "stopped");
 }
 
@@ -97,11 +115,11 @@ fn an_exec_can_have_a_terminal() {
     let arguments =
         ["exec", "-t", "-d", "--pid-file", &bed.path("pid"), "--console-socket", &bed.path("console"), "x", "/bin/sh", "-c", "tty; cat"];
     bed.must(&arguments);
-    let mut master = master(&listener);
-    expect(&mut master, "/dev/pts/0");
-    master.write_all(b"echoed\r").expect("write");
-    expect(&mut master, "echoed\r\nechoed");
-    master.write_all(b"\x04").expect("write");
+    let mut console = Console::accept(&listener);
+    console.expect("/dev/pts/0");
+    console.write(b"echoed\r");
+    console.expect("echoed\r\nechoed");
+    console.write(b"\x04");
     let pid = read(bed.path("pid")).parse().expect("pid");
     wait_until("its end", || !common::lives(pid));
 }
