@@ -16,6 +16,8 @@ const MODULES: &[Calls] = &[
     crate::eventfd::CALLS,
     crate::memory::CALLS,
     crate::futex::CALLS,
+    crate::ipc::message::CALLS,
+    crate::ipc::semaphore::CALLS,
     crate::pipe::CALLS,
     crate::poll::POLL_CALLS,
     crate::poll::SELECT_CALLS,

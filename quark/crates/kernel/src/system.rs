@@ -254,6 +254,9 @@ fn unshare(call: &mut Call<'_>) -> Result<u64> {
         drop(files);
         drop(before);
     }
+    if flags & CLONE_SYSVSEM != 0 {
+        crate::ipc::semaphore::leave_undo_list(call.task);
+    }
     Ok(0)
 }
 

@@ -11,10 +11,14 @@ pub const CASES: &[Case] = &[
     case!(semaphore_undo),
     case!(semaphore_errors),
     case!(semaphores_removed),
+    case!(semaphore_lists),
+    case!(semaphore_threads),
     case!(messages),
     case!(message_kinds),
     case!(message_waits),
     case!(message_errors),
+    case!(message_lists),
+    case!(message_copies),
     case!(queues),
     case!(queue_priorities),
     case!(queue_waits),
@@ -115,6 +119,62 @@ fn semaphores_removed(t: &Trace) {
     t.show("ended", wait_for(child));
 }
 
+/// A line of a table of /proc, by its id, without what differs from run to run.
+fn listed(t: &Trace, what: &str, file: &str, id: i64, fields: std::ops::Range<usize>) {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    t.show(what, text.lines().next().unwrap_or_default());
+    let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(&id.to_string()));
+    let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+    t.show(what, format!("{:?}", words.get(fields)));
+}
+
+fn semaphore_lists(t: &Trace) {
+    let id = sys!(SYS_semget, 4545, 2, IPC_CREAT | 0o640);
+    listed(t, "listed", "/proc/sysvipc/sem", id, 2..8);
+    let mut state: semid_ds = zeroed();
+    let highest = sys!(SYS_semctl, 0, 0, IPC_INFO, [0i32; 10].as_mut_ptr());
+    t.ok("highest", highest);
+    t.show("by slot", sys!(SYS_semctl, highest, 0, 18, &raw mut state) == id);
+    t.show("state", format!("{} {:o}", state.sem_nsems, state.sem_perm.mode));
+    t.call("no slot", sys!(SYS_semctl, 99, 0, 18, &raw mut state));
+    let mut info = [0i32; 10];
+    t.ok("usage", sys!(SYS_semctl, 0, 0, 19, info.as_mut_ptr()));
+    t.show("usage", format!("{} {}", info[7], info[9]));
+    state.sem_perm.mode = 0o777;
+    state.sem_perm.uid = 1000;
+    t.call("change", sys!(SYS_semctl, id, 0, IPC_SET, &raw const state));
+    t.call("stat", sys!(SYS_semctl, id, 0, IPC_STAT, &raw mut state));
+    t.show("state", format!("{} {} {:o}", state.sem_perm.uid, state.sem_perm.cuid, state.sem_perm.mode));
+    t.call("values", sys!(SYS_semctl, id, 0, SETALL, [40_000u16, 0].as_ptr()));
+    t.call("remove", sys!(SYS_semctl, id, 0, IPC_RMID, 0));
+    listed(t, "gone", "/proc/sysvipc/sem", id, 2..8);
+}
+
+/// Threads of a process share what is undone: the end of one undoes nothing.
+fn semaphore_threads(t: &Trace) {
+    let id = sys!(SYS_semget, IPC_PRIVATE, 1, 0o600);
+    let end = in_child(|| {
+        let thread = std::thread::spawn(move || operate(id, &[op(0, 3, SEM_UNDO)]));
+        t.call("thread", thread.join().unwrap_or(-2));
+        t.call("kept", sys!(SYS_semctl, id, 0, GETVAL, 0));
+        let child = in_child(|| t.call("not its own", operate(id, &[op(0, 1, 0)])));
+        t.show("child", child);
+    });
+    t.show("child", end);
+    t.call("undone", sys!(SYS_semctl, id, 0, GETVAL, 0));
+    let child = spawn(|| {
+        operate(id, &[op(0, 1, SEM_UNDO)]);
+        sys!(SYS_pause);
+    });
+    while sys!(SYS_semctl, id, 0, GETVAL, 0) < 2 {
+        sleep_ms(1);
+    }
+    sys!(SYS_kill, child, SIGKILL);
+    t.show("killed", wait_for(child));
+    t.call("undone", sys!(SYS_semctl, id, 0, GETVAL, 0));
+    sys!(SYS_semctl, id, 0, IPC_RMID, 0);
+}
+
 #[repr(C)]
 struct Message {
     kind: i64,
@@ -202,6 +262,47 @@ fn message_errors(t: &Trace) {
     sys!(SYS_msgctl, id, IPC_RMID, 0);
     t.call("gone", send(id, 1, b"x", 0));
     t.call("command", sys!(SYS_msgctl, id, 99, 0));
+}
+
+fn message_lists(t: &Trace) {
+    let id = sys!(SYS_msgget, 4646, IPC_CREAT | 0o640);
+    send(id, 1, b"hello", 0);
+    listed(t, "listed", "/proc/sysvipc/msg", id, 2..5);
+    listed(t, "owners", "/proc/sysvipc/msg", id, 7..11);
+    let mut state: msqid_ds = zeroed();
+    let highest = sys!(SYS_msgctl, 0, IPC_INFO, [0i32; 8].as_mut_ptr());
+    t.ok("highest", highest);
+    t.show("by slot", sys!(SYS_msgctl, highest, 11, &raw mut state) == id);
+    t.show("sender", i64::from(state.msg_lspid) == sys!(SYS_getpid));
+    let mut info = [0i32; 8];
+    t.ok("usage", sys!(SYS_msgctl, 0, 12, info.as_mut_ptr()));
+    t.show("usage", format!("{info:?}"));
+    state.msg_qbytes = 7;
+    state.msg_perm.mode = 0o600;
+    t.call("change", sys!(SYS_msgctl, id, IPC_SET, &raw const state));
+    t.call("full", send(id, 1, b"hello", IPC_NOWAIT));
+    t.call("fits", send(id, 1, b"hi", IPC_NOWAIT));
+    state.msg_qbytes = 100_000;
+    t.call("more", sys!(SYS_msgctl, id, IPC_SET, &raw const state));
+    let child = spawn(|| t.call("waits", send(id, 1, b"hello", 0)));
+    sleep_ms(40);
+    receive(t, "room", id, 0, 16, 0);
+    t.show("child", wait_for(child));
+    t.call("remove", sys!(SYS_msgctl, id, IPC_RMID, 0));
+}
+
+fn message_copies(t: &Trace) {
+    let id = sys!(SYS_msgget, IPC_PRIVATE, 0o600);
+    for text in [b"one", b"two"] {
+        send(id, 1, text, 0);
+    }
+    receive(t, "copy", id, 1, 16, MSG_COPY | IPC_NOWAIT);
+    receive(t, "again", id, 1, 16, MSG_COPY | IPC_NOWAIT);
+    receive(t, "beyond", id, 2, 16, MSG_COPY | IPC_NOWAIT);
+    receive(t, "waiting", id, 1, 16, MSG_COPY);
+    receive(t, "except", id, 1, 16, MSG_COPY | MSG_EXCEPT | IPC_NOWAIT);
+    receive(t, "first", id, 0, 16, 0);
+    sys!(SYS_msgctl, id, IPC_RMID, 0);
 }
 
 fn open(name: &std::ffi::CStr, flags: i32, most: i64, size: i64) -> i64 {

@@ -12,6 +12,7 @@ use super::pidfd::PidFile;
 use super::process::NewProcess;
 use super::{NewTask, Own, Process, Scheduling, Task, lock, run};
 use crate::call::{Call, restart};
+use crate::ipc::semaphore::undo_list;
 use crate::memory::Memory;
 use crate::signal::set::HIGHEST;
 use crate::signal::state::SS_AUTODISARM;
@@ -330,6 +331,9 @@ fn prepare(call: &mut Call<'_>, request: &Request, tid: i32, memory: &Arc<Memory
         own: child_own(parent, request),
     });
     child.seccomp.set(parent.seccomp.mode());
+    if flags.contains(Flags::SYSVSEM) {
+        *lock(&child.semaphore_undo) = Some(undo_list(parent));
+    }
     inherit_signals(parent, &child, flags);
     if flags.contains(Flags::PIDFD) {
         let file = OpenFile::anonymous(Arc::new(PidFile::of(&child.process)), libc::O_RDWR as u32);

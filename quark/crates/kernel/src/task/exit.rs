@@ -10,6 +10,7 @@ use super::session::ControllingTerminal;
 use super::status::WaitStatus;
 use super::{Process, Task, lock, stop};
 use crate::call::Call;
+use crate::ipc::semaphore::leave_undo_list;
 use crate::memory::Memory;
 use crate::signal::action::{Action, ActionFlags, IGNORE};
 use crate::signal::info::{Origin, SI_KERNEL};
@@ -45,6 +46,7 @@ pub fn exit_group(call: &mut Call<'_>) -> Result<u64> {
 pub(crate) fn end(task: &Arc<Task>, mut context: Context) {
     let process = &task.process;
     futex::thread_ends(task, &mut context);
+    leave_undo_list(task);
     *lock(&task.interrupter) = None;
     let own = lock(&task.own).clone();
     if task.tid() == process.pid && own.exit_status.is_some() {

@@ -29,6 +29,7 @@ use quark_host::platform::{Fault, Interrupter};
 use crate::Result;
 use crate::call::{Call, restart};
 use crate::file::File;
+use crate::ipc::semaphore::UndoList;
 use crate::kernel::Kernel;
 use crate::memory::Memory;
 use crate::seccomp::Seccomp;
@@ -87,6 +88,8 @@ pub struct Task {
     pub restart: Mutex<Option<RestartBlock>>,
     /// What it may call.
     pub seccomp: Seccomp,
+    /// What its System V semaphores are given back when it ends; shared after CLONE_SYSVSEM.
+    pub semaphore_undo: Mutex<Option<Arc<UndoList>>>,
     /// What else is only its own.
     pub own: Mutex<Own>,
     /// The host thread of its kernel half, for its processor time; 0 before it runs.
@@ -168,6 +171,7 @@ impl Task {
             name: Mutex::new(new.name),
             restart: Mutex::default(),
             seccomp: Seccomp::default(),
+            semaphore_undo: Mutex::default(),
             own: Mutex::new(new.own),
             half: AtomicI32::new(0),
             // What came before it was known to others is found out at its first step.

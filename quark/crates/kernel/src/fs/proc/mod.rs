@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use system::{memory_in_use, processors};
 
-use super::pseudo::{About, Body, Folder, Pseudo, PseudoFileSystem};
+use super::pseudo::{About, Body, Fixed, Folder, Pseudo, PseudoFileSystem};
 use crate::task::{Task, current};
 use crate::vfs::inode::kind;
 use crate::{Errno, Result};
@@ -32,19 +32,35 @@ fn asker() -> Result<Arc<Task>> {
 struct Root {
     device: u64,
     sysctl: Arc<Pseudo>,
+    sysvipc: Arc<Pseudo>,
 }
 
 /// Inode numbers of the root's files start here.
 const FILES: u64 = 0x100;
 const LINKS: u64 = 0x200;
+const SYSVIPC: u64 = 0x280;
 const SYSCTL: u64 = 0x300;
 
 /// A procfs.
 pub fn file_system() -> Arc<PseudoFileSystem> {
     let device = super::next_device();
-    let root = Root { device, sysctl: sysctl::root(device, SYSCTL) };
+    let root = Root { device, sysctl: sysctl::root(device, SYSCTL), sysvipc: sysvipc(device) };
     let about = About { device, number: 1, mode: 0o555, owner: (0, 0), strict: false };
     PseudoFileSystem::new("proc", MAGIC, Pseudo::new(about, Body::Folder(Box::new(root))))
+}
+
+/// `/proc/sysvipc`: the objects of `man 7 sysvipc`.
+fn sysvipc(device: u64) -> Arc<Pseudo> {
+    let listings: [(&str, Make); 3] = [
+        ("msg", |_| Ok(crate::ipc::message::listing())),
+        ("sem", |_| Ok(crate::ipc::semaphore::listing())),
+        ("shm", |_| Ok(crate::memory::shm::listing())),
+    ];
+    let about = |number, mode| About { device, number, mode, owner: (0, 0), strict: false };
+    let folder = (SYSVIPC + 1..).zip(listings).fold(Fixed::default(), |folder, (number, (name, make))| {
+        folder.with(name, Pseudo::new(about(number, 0o444), Body::Text(Box::new(move || make(&asker()?)))))
+    });
+    Pseudo::new(about(SYSVIPC, 0o555), Body::Folder(Box::new(folder)))
 }
 
 impl Root {
@@ -72,6 +88,7 @@ impl Folder for Root {
             names.push((name.as_bytes().to_vec(), number, kind::SYMLINK));
         }
         names.push((b"sys".to_vec(), SYSCTL, kind::DIRECTORY));
+        names.push((b"sysvipc".to_vec(), SYSVIPC, kind::DIRECTORY));
         for process in task.process.container.pids.processes() {
             names.push((process.pid.to_string().into_bytes(), process::number(&process), kind::DIRECTORY));
         }
@@ -82,8 +99,10 @@ impl Folder for Root {
         if name.first().is_some_and(u8::is_ascii_digit) {
             return process::directory(self.device, &asker()?, parse_id(name).ok_or(Errno::NOENT)?);
         }
-        if name == b"sys" {
-            return Ok(self.sysctl.clone());
+        match name {
+            b"sys" => return Ok(self.sysctl.clone()),
+            b"sysvipc" => return Ok(self.sysvipc.clone()),
+            _ => {}
         }
         if let Some((number, (_, make))) = (FILES..).zip(system::FILES).find(|(_, (other, _))| other.as_bytes() == name) {
             return Ok(Pseudo::new(self.about(number, 0o444), Body::Text(Box::new(move || make(&asker()?)))));

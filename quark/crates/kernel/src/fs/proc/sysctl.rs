@@ -54,7 +54,7 @@ const VALUES: &[(&str, &str)] = &[
     ("kernel/random/poolsize", "256"),
     ("kernel/randomize_va_space", "2"),
     ("kernel/sched_autogroup_enabled", "0"),
-    ("kernel/sem", "32000\t1024000000\t500\t32000"),
+    ("kernel/sem", "32000\t1024000\t500\t32000"),
     ("kernel/shm_rmid_forced", "0"),
     ("kernel/shmall", "18446744073692774399"),
     ("kernel/shmmax", "18446744073692774399"),

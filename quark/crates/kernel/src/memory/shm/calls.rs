@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, ftruncate};
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{Immutable, IntoBytes};
 
 use super::super::area::{Backing, Flags, ObjectKind, PAGE, Protection};
 use super::super::pages::Pages;
 use super::super::place::{Fixed, MapRequest, Zone, is_aligned, page_up};
 use super::super::{Allowance, Memory};
-use super::{SEGMENTS, Segment, add, now};
+use super::{SEGMENTS, Segment, add};
 use crate::call::Call;
-use crate::ipc::{IpcOwner, IpcPermissions, PRIVATE};
+use crate::ipc::{IpcChange, IpcOwner, IpcPermissions, now};
 use crate::task::lock;
 use crate::{Errno, Result};
 
@@ -31,19 +31,9 @@ const CAP_IPC_LOCK: u32 = 14;
 pub fn shmget(call: &mut Call<'_>) -> Result<u64> {
     let (key, size, flags) = (call.int(0), call.arg(1), call.int(2));
     let credentials = call.task.credentials();
-    if key != PRIVATE {
-        let table = lock(&SEGMENTS);
-        let known = table.iter().find(|(_, segment)| lock(&segment.state).owner.key == key);
-        if let Some((id, segment)) = known {
-            if flags & libc::IPC_CREAT != 0 && flags & libc::IPC_EXCL != 0 {
-                return Err(Errno::EXIST);
-            }
-            lock(&segment.state).owner.check(&credentials, flags as u32 & 0o777)?;
-            return if size > segment.size { Err(Errno::INVAL) } else { Ok(id as u64) };
-        }
-        if flags & libc::IPC_CREAT == 0 {
-            return Err(Errno::NOENT);
-        }
+    let known = lock(&SEGMENTS).find(key, flags, &credentials, |segment| lock(&segment.state).owner.clone(), |known| size <= known.size)?;
+    if let Some(id) = known {
+        return Ok(id as u64);
     }
     if size == 0 || size > SHMMAX {
         return Err(Errno::INVAL);
@@ -145,18 +135,6 @@ struct Description {
     unused: [u64; 2],
 }
 
-/// What IPC_SET reads: the start of `struct shmid64_ds`.
-#[derive(Clone, Copy, FromBytes, IntoBytes)]
-#[repr(C)]
-struct Change {
-    key: i32,
-    uid: u32,
-    gid: u32,
-    maker_uid: u32,
-    maker_gid: u32,
-    mode: u32,
-}
-
 impl Segment {
     fn describe(&self) -> Description {
         let state = lock(&self.state);
@@ -225,16 +203,10 @@ fn status(call: &mut Call<'_>, id: i32, command: i32, to: u64) -> Result<u64> {
 }
 
 fn change(call: &mut Call<'_>, id: i32, from: u64) -> Result<u64> {
-    let change: Change = call.read_value(from)?;
+    let change: IpcChange = call.read_value(from)?;
     let segment = lock(&SEGMENTS).get(id)?.clone();
     let mut state = lock(&segment.state);
-    state.owner.check_control(&call.task.credentials())?;
-    if change.uid == u32::MAX || change.gid == u32::MAX {
-        return Err(Errno::INVAL);
-    }
-    state.owner.uid = change.uid;
-    state.owner.gid = change.gid;
-    state.owner.mode = change.mode & 0o777;
+    state.owner.change(&call.task.credentials(), &change)?;
     state.changed_at = now();
     Ok(0)
 }

@@ -6,7 +6,6 @@ mod calls;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) use calls::{shmat, shmctl, shmdt, shmget};
 
@@ -14,7 +13,7 @@ use super::area::{Object, ObjectKind};
 use super::pages::Pages;
 use crate::Result;
 use crate::file::MapSource;
-use crate::ipc::{IpcOwner, IpcTable, PRIVATE};
+use crate::ipc::{IpcOwner, IpcTable, PRIVATE, now};
 use crate::task::lock;
 
 static SEGMENTS: Mutex<IpcTable<Arc<Segment>>> = Mutex::new(IpcTable::new());
@@ -45,11 +44,6 @@ struct State {
 /// One attachment of a segment to a process' memory; the segment counts those.
 pub struct Attachment {
     segment: Arc<Segment>,
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 impl Segment {
@@ -107,6 +101,23 @@ impl Reattached {
         };
         self.known.entry(Arc::as_ptr(object)).or_insert_with(|| attachment.segment.attach(None, object.source.clone())).clone()
     }
+}
+
+/// `/proc/sysvipc/shm`.
+pub fn listing() -> Vec<u8> {
+    let mut text = String::from(concat!(
+        "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid",
+        "      atime      dtime      ctime                   rss                  swap\n"
+    ));
+    for (id, segment) in lock(&SEGMENTS).iter() {
+        let state = lock(&segment.state);
+        let owner = &state.owner;
+        text += &format!("{:10} {id:10}  {:4o} {:21}", owner.key, owner.mode, segment.size);
+        text += &format!(" {:5} {:5}  {:5}", state.maker, state.last, state.attached);
+        text += &format!(" {:5} {:5} {:5} {:5}", owner.uid, owner.gid, owner.maker_uid, owner.maker_gid);
+        text += &format!(" {:10} {:10} {:10} {:21} {:21}\n", state.attached_at, state.detached_at, state.changed_at, 0, 0);
+    }
+    text.into_bytes()
 }
 
 /// Adds a segment: its id.

@@ -1,6 +1,13 @@
-//! What the three kinds of System V objects have in common (`man 7 sysvipc`): owners, and tables of ids and keys.
+//! Semaphores and messages of System V (`man 7 sysvipc`), and what they have in common with its shared memory: owners, and tables of ids and
+//! keys. They are the pod's, and there is one kernel a pod.
 
-use zerocopy::{Immutable, IntoBytes};
+pub mod message;
+pub mod semaphore;
+pub mod sleeper;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::task::Credentials;
 use crate::{Errno, Result};
@@ -46,6 +53,24 @@ pub struct IpcPermissions {
     pub unused: [u64; 2],
 }
 
+/// The start of a `struct ipc64_perm`, which is what IPC_SET looks at.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct IpcChange {
+    pub key: i32,
+    pub uid: u32,
+    pub gid: u32,
+    pub maker_uid: u32,
+    pub maker_gid: u32,
+    pub mode: u32,
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
 impl IpcOwner {
     /// A new object's: `mode` is the flags of the call that makes it.
     pub fn new(key: i32, credentials: &Credentials, mode: u32) -> IpcOwner {
@@ -72,6 +97,16 @@ impl IpcOwner {
     pub fn check_control(&self, credentials: &Credentials) -> Result<()> {
         let owns = credentials.euid == self.uid || credentials.euid == self.maker_uid;
         if owns || credentials.capable(CAP_SYS_ADMIN) { Ok(()) } else { Err(Errno::PERM) }
+    }
+
+    /// IPC_SET: EPERM, EINVAL for ids that are none.
+    pub fn change(&mut self, credentials: &Credentials, change: &IpcChange) -> Result<()> {
+        self.check_control(credentials)?;
+        if change.uid == u32::MAX || change.gid == u32::MAX {
+            return Err(Errno::INVAL);
+        }
+        (self.uid, self.gid, self.mode) = (change.uid, change.gid, change.mode & 0o777);
+        Ok(())
     }
 
     /// As C programs see it.
@@ -129,6 +164,30 @@ impl<T> IpcTable<T> {
     pub fn at(&self, slot: i32) -> Option<(i32, &T)> {
         let slot = usize::try_from(slot).ok()?;
         self.slots.get(slot)?.as_ref().map(|(id, object)| (*id, object))
+    }
+
+    /// What `semget(2)` and its kin find under a key: the id of an object that is there, `None` if one is to be made. `owner` tells whose an
+    /// object is, `fits` whether it is as large as asked for. EEXIST, ENOENT, EINVAL, EACCES.
+    pub fn find(
+        &self,
+        key: i32,
+        flags: i32,
+        credentials: &Credentials,
+        owner: impl Fn(&T) -> IpcOwner,
+        fits: impl FnOnce(&T) -> bool,
+    ) -> Result<Option<i32>> {
+        let known = self.iter().map(|(id, object)| (id, object, owner(object))).find(|(_, _, owner)| key != PRIVATE && owner.key == key);
+        let Some((id, object, owner)) = known else {
+            return if key == PRIVATE || flags & libc::IPC_CREAT != 0 { Ok(None) } else { Err(Errno::NOENT) };
+        };
+        if flags & libc::IPC_CREAT != 0 && flags & libc::IPC_EXCL != 0 {
+            return Err(Errno::EXIST);
+        }
+        if !fits(object) {
+            return Err(Errno::INVAL);
+        }
+        owner.check(credentials, flags as u32 & 0o777)?;
+        Ok(Some(id))
     }
 
     /// Removes an object.
