@@ -1,4 +1,5 @@
-//! Small programs for tests of the sandbox: `guests NAME…` runs cases, `guests --list` names them, `guests bench NAME…` measures, `guests attack …` attacks.
+//! Small programs for tests of the sandbox: `guests NAME…` runs cases, `guests --list` names them, `guests bench NAME…` measures, `guests attack …` attacks,
+//! `guests fuzz …` makes random system calls, `guests takeover …` has a kernel process make host calls.
 //!
 //! Unsafe is allowed throughout: these programs make system calls as applications do, wrong ones too.
 
@@ -15,8 +16,10 @@
 mod attacks;
 mod bench;
 mod cases;
+mod fuzz;
 mod runner;
 mod support;
+mod takeover;
 mod trace;
 
 use std::process::ExitCode;
@@ -34,6 +37,12 @@ fn main() -> ExitCode {
         }
         ["attack", rest @ ..] if attacks::main(rest) => ExitCode::SUCCESS,
         ["attack", ..] => fail("usage: guests attack PATH SECRET PID SOCKET [NAME…]"),
+        ["keep", secret] => attacks::neighbour::keep(secret),
+        ["takeover", rest @ ..] if takeover::main(rest) => ExitCode::SUCCESS,
+        ["fuzz", seed, rounds] => match (seed.parse(), rounds.parse()) {
+            (Ok(seed), Ok(rounds)) if fuzz::main(seed, rounds) => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        },
         ["bench", rest @ ..] => bench::main(rest),
         ["helper", rest @ ..] => cases::helpers::main(rest),
         [] => fail("usage: guests NAME… | guests --list | guests bench NAME… (a NAME that ends with :: is all of an area)"),

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Volumes } from '../cases/container.ts'
 
 const SETTINGS = [
   '/proc/sys/kernel/core_pattern',
@@ -18,7 +19,7 @@ const SETTINGS = [
 export interface Canaries {
   /** For `guests attack`: PATH SECRET PID SOCKET. */
   readonly args: readonly string[]
-  readonly volumes: ReadonlyMap<string, { readonly folder: string; readonly readOnly: boolean }>
+  readonly volumes: Volumes
   /** What has been reached or changed since the start; empty when nothing has. */
   check(): string[]
   stop(): void

@@ -22,14 +22,16 @@ export interface ContainerRun {
   readonly status: number | undefined
 }
 
+/** Folders of the host by where a container sees them. */
+export type Volumes = ReadonlyMap<string, { readonly folder: string; readonly readOnly: boolean }>
+
 export interface ContainerOptions {
   /** An OCI runtime: a path, or a name on PATH. */
   readonly runtime: string
   /** The guests' static binary; is `/guests` in the container. */
   readonly guests: string
   readonly args: readonly string[]
-  /** Folders of the host by where the container sees them. */
-  readonly volumes?: ReadonlyMap<string, { readonly folder: string; readonly readOnly: boolean }>
+  readonly volumes?: Volumes
   /** Working directory, `/` unless said. */
   readonly cwd?: string
   /** The container and what it runs are killed after this. */
@@ -88,7 +90,8 @@ export async function runOnRoot(options: {
   }
 }
 
-function containerConfig({ args, volumes, cwd = '/' }: Pick<ContainerOptions, 'args' | 'volumes' | 'cwd'>) {
+/** A configuration with all that containers have. */
+export function containerConfig({ args, volumes, cwd = '/' }: Pick<ContainerOptions, 'args' | 'volumes' | 'cwd'>) {
   const mount = (destination: string, type: string, ...options: string[]) => ({
     destination,
     type,
@@ -126,7 +129,8 @@ function containerConfig({ args, volumes, cwd = '/' }: Pick<ContainerOptions, 'a
   }
 }
 
-function execute(command: string, args: readonly string[], timeoutMs: number): Promise<ContainerRun> {
+/** Runs a command to its end; it and what it started are killed after `timeoutMs`. */
+export function execute(command: string, args: readonly string[], timeoutMs: number): Promise<ContainerRun> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   const chunks: Buffer[] = []
   let bytes = 0

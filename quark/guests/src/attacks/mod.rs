@@ -6,6 +6,7 @@
 
 mod calls;
 mod exhaustion;
+pub mod neighbour;
 mod paths;
 mod reach;
 mod sockets;
@@ -53,7 +54,9 @@ impl Canaries {
 }
 
 fn all() -> impl Iterator<Item = &'static Attack> {
-    [paths::ATTACKS, calls::ATTACKS, reach::ATTACKS, sockets::ATTACKS, exhaustion::ATTACKS, stub::ATTACKS].into_iter().flatten()
+    [paths::ATTACKS, calls::ATTACKS, reach::ATTACKS, sockets::ATTACKS, exhaustion::ATTACKS, neighbour::ATTACKS, stub::ATTACKS]
+        .into_iter()
+        .flatten()
 }
 
 /// Runs the named attacks, or all; each prints as a case does. False when a name or the canaries are wrong.

@@ -2,9 +2,9 @@
 //! the stub is given for a moment, and writes over the pages that it shares with the kernel. Fails where there is no stub, as on Linux.
 
 use super::{Attack, Canaries, c, say};
-use crate::support::{in_child, now_ms, sleep_ms, spawn, until, wait_for};
+use crate::support::{in_child, sleep_ms, spawn, until, wait_for};
 use crate::sys;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 pub const ATTACKS: &[Attack] = &[
     ("kept_descriptors", kept_descriptors),
@@ -61,40 +61,49 @@ fn kept_descriptors(a: &Canaries) {
     a.must("the file is as it was", std::fs::read("kept").is_ok_and(|bytes| bytes == marker));
 }
 
-/// Descriptors below are those that a stub has and is given; kept ones go from there on.
-const OWN: u64 = 6;
-const KEPT: u64 = 64;
+/// What the thief saw: whether it has a descriptor, and what came of mapping it for writing, and of making a mapping of it writable.
+type Loot = [AtomicI64; 3];
 
-/// One thread duplicates all descriptors that the stub may have for a moment, as this one maps until one was kept.
+/// One thread takes the descriptor off the stub's socket before the other, which maps, gets it. That one waits for it in vain, so both are a
+/// process of their own.
 fn keep(a: &Canaries, what: &str, map: impl Fn() -> i64) {
-    let gadget = gadget();
-    let stop = AtomicBool::new(false);
-    let mut kept = None;
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                for fd in 1..OWN {
-                    host(gadget, libc::SYS_dup2, [fd, KEPT + fd, 0, 0, 0, 0]);
-                }
-            }
-        });
-        let end = now_ms() + 4_000;
-        while kept.is_none() && now_ms() < end {
+    let loot = sys!(SYS_mmap, 0, 4_096, 3, libc::MAP_SHARED | libc::MAP_ANONYMOUS, -1, 0) as *const Loot;
+    // SAFETY: a page of its own, of zeros.
+    let loot = unsafe { &*loot };
+    let child = spawn(|| {
+        std::thread::spawn(|| steal(gadget(), loot));
+        sleep_ms(20);
+        loop {
             let address = map();
-            if address > 0 {
-                sys!(SYS_munmap, address, 4_096);
-            }
-            kept = (KEPT..KEPT + OWN).find(|fd| try_map(gadget, *fd, libc::PROT_READ, libc::MAP_SHARED) > 0);
+            sys!(SYS_munmap, address, 4_096);
         }
-        stop.store(true, Ordering::Relaxed);
     });
-    let Some(fd) = kept else { return a.must(format!("{what}: a descriptor was kept"), false) };
-    let written = try_map(gadget, fd, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-    a.must(format!("{what}: kept, and not mapped for writing: {written}"), written == -i64::from(libc::EACCES));
-    let page = try_map(gadget, fd, libc::PROT_READ, libc::MAP_SHARED);
-    let protected = host(gadget, libc::SYS_mprotect, [page as u64, 4_096, 3, 0, 0, 0]);
+    let stolen = until(|| loot[0].load(Ordering::Acquire) == 1);
+    // Its end, for which the kernel gives a process some time, is not waited for.
+    sys!(SYS_kill, child, libc::SIGKILL);
+    let [_, written, protected] = loot.each_ref().map(|word| word.load(Ordering::Relaxed));
+    a.must(format!("{what}: a descriptor was kept"), stolen);
+    a.must(format!("{what}: it is not mapped for writing: {written}"), written == -i64::from(libc::EACCES));
     a.must(format!("{what}: nor made writable: {protected}"), protected == -i64::from(libc::EACCES));
-    (KEPT..KEPT + OWN).for_each(|fd| assert!(host(gadget, libc::SYS_close, [fd, 0, 0, 0, 0, 0]) <= 0));
+}
+
+/// The stub's socket, on which it gets files.
+const SOCKET: u64 = 0;
+
+fn steal(gadget: u64, loot: &Loot) {
+    let (mut byte, mut control) = (0u8, [0u64; 4]);
+    let vector = [&raw mut byte as u64, 1];
+    let fd = loop {
+        let message = [0, 0, vector.as_ptr() as u64, 1, control.as_mut_ptr() as u64, 32, 0];
+        // The length of a `cmsghdr` with one descriptor is 20.
+        if host(gadget, libc::SYS_recvmsg, [SOCKET, message.as_ptr() as u64, 0, 0, 0, 0]) > 0 && control[0] >= 20 {
+            break control[2] & 0xffff_ffff;
+        }
+    };
+    loot[1].store(try_map(gadget, fd, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED), Ordering::Relaxed);
+    let page = try_map(gadget, fd, libc::PROT_READ, libc::MAP_SHARED);
+    loot[2].store(host(gadget, libc::SYS_mprotect, [page as u64, 4_096, 3, 0, 0, 0]), Ordering::Relaxed);
+    loot[0].store(1, Ordering::Release);
 }
 
 fn try_map(gadget: u64, fd: u64, protection: i32, flags: i32) -> i64 {

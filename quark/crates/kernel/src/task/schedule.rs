@@ -266,7 +266,7 @@ pub fn getcpu(call: &mut Call<'_>) -> Result<u64> {
 
 /// `ioprio_get(2)`: of a process (1), group (2) or user (3), the highest.
 pub fn ioprio_get(call: &mut Call<'_>) -> Result<u64> {
-    let threads = chosen(call, call.int(0) - 1, call.int(1))?;
+    let threads = chosen(call, call.int(0).wrapping_sub(1), call.int(1))?;
     Ok(threads.iter().map(|task| lock(&task.own).scheduling.io_priority).min().unwrap_or(0) as u64)
 }
 
@@ -286,7 +286,7 @@ pub fn ioprio_set(call: &mut Call<'_>) -> Result<u64> {
     if class == 1 && !call.task.credentials().capable(21) && !call.task.credentials().capable(CAP_SYS_NICE) {
         return Err(Errno::PERM);
     }
-    for task in chosen(call, call.int(0) - 1, call.int(1))? {
+    for task in chosen(call, call.int(0).wrapping_sub(1), call.int(1))? {
         may_change(call, &task)?;
         lock(&task.own).scheduling.io_priority = value;
     }
