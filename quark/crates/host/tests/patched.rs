@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use quark_host::platform::{Event, HostCall, Registers};
-use quark_patch::{Arena, Code, Entry, Kind, Patches, plan_text};
+use quark_patch::{Arena, Code, Kind, Patches, plan_text};
 use support::{CODE, DATA, Guest, World, anonymous};
 
 std::arch::global_asm!(
     r#"
-    .globl patched_calls, patched_calls_end, patched_loop, patched_loop_end, patched_vectors, patched_vectors_end, patched_bases, patched_bases_end, patched_tail, patched_tail_end
+    .globl patched_calls, patched_calls_end, patched_loop, patched_loop_end, patched_ready, patched_ready_end, patched_vectors, patched_vectors_end, patched_bases, patched_bases_end, patched_tail, patched_tail_end
 patched_calls:
     mov rdi, 0x1111111111111111
     mov rsi, 0x2222222222222222
@@ -80,6 +80,26 @@ patched_loop:
 9:  ud2
 patched_loop_end:
 
+// Calls for ever, and sees that nothing changes but RAX.
+patched_ready:
+    mov rbx, rsp
+    mov r8, 88
+2:  mov [rsp - 8], rbx
+    mov eax, 39
+    syscall
+    mov rcx, 0
+    cmp eax, 4711
+    jne 9f
+    cmp [rsp - 8], rbx
+    jne 9f
+    cmp rsp, rbx
+    jne 9f
+    cmp r8, 88
+    jne 9f
+    jmp 2b
+9:  ud2
+patched_ready_end:
+
 patched_vectors:
     vmovdqu ymm5, [rdi]
     mov eax, 39
@@ -128,7 +148,7 @@ impl Patched {
         for (_, plan) in plan_text(Code { address: CODE, bytes: code }, None) {
             let Ok(site) = plan else { continue };
             let free = [0x1_0000..CODE, end..DATA];
-            let placed = arena.place(&site, Entry { fast, answers: &[] }, &free).unwrap();
+            let placed = arena.place(&site, fast, &free).unwrap();
             if let Some(page) = placed.new_page {
                 guest.context.call(&[anonymous(page, 4096), protect(page, 4096, true)]).unwrap();
             }
@@ -337,4 +357,60 @@ fn who_lands_on_an_overwritten_instruction_goes_on_in_the_trampoline() {
     assert_eq!(patched.guest.registers.rip, behind);
     assert_eq!(patched.run(), Event::Syscall);
     assert_eq!((patched.guest.registers.rax, patched.guest.registers.rbx & 0xff), (40, 1));
+}
+
+#[test]
+fn published_answers_are_given_without_the_kernel() {
+    let world = World::start();
+    let mut patched = Patched::new(&world, guest_code!(patched_loop, patched_loop_end));
+    let publisher = patched.guest.context.interrupter();
+    for round in 1..5 {
+        assert_eq!(patched.run(), Event::Syscall);
+        assert_eq!(patched.guest.registers.rdi, round);
+        patched.guest.registers.rax = round;
+    }
+    // The guest checks that its fifth call answers 5, and its sixth not.
+    publisher.publish(39, Some(5));
+    publisher.publish(38, Some(6));
+    assert!(matches!(patched.run(), Event::Fault(fault) if fault.signal == libc::SIGILL));
+    assert_eq!((patched.guest.registers.rbx, patched.guest.registers.rax), (6, 5));
+    for answer in [None, Some(u32::MAX)] {
+        publisher.publish(39, answer);
+        patched.guest.registers.rip = CODE;
+        assert_eq!(patched.run(), Event::Syscall);
+        assert_eq!(patched.guest.registers.rdi, 1);
+    }
+    publisher.publish(39, Some(2));
+    patched.guest.registers.rax = 1;
+    let registers = Registers { rip: CODE, ..patched.guest.registers };
+    let (space, context) = patched.guest.context.fork().unwrap();
+    let guest = Guest { space, context, registers };
+    let mut child = Patched { guest, patches: patched.patches.clone(), kinds: vec![] };
+    assert_eq!(child.run(), Event::Syscall, "a forked process has none of its parent's");
+}
+
+#[test]
+fn interrupts_leave_answers_as_they_are() {
+    let world = World::start();
+    let mut patched = Patched::new(&world, guest_code!(patched_ready, patched_ready_end));
+    let interrupter = patched.guest.context.interrupter();
+    interrupter.publish(39, Some(4711));
+    let mut interrupts = 0;
+    let end = CODE + guest_code!(patched_ready, patched_ready_end).len() as u64;
+    while interrupts < 2_000 {
+        let other = interrupter.clone();
+        let waker = std::thread::spawn(move || other.interrupt());
+        match patched.run() {
+            Event::Syscall => {
+                assert_eq!(patched.guest.registers.rax, 39, "an interrupted call asks");
+                patched.guest.registers.rax = 4711;
+            }
+            Event::Interrupted => {
+                interrupts += 1;
+                assert!((CODE..end).contains(&patched.guest.registers.rip));
+            }
+            event => panic!("{event:?} at {:#x}", patched.guest.registers.rip),
+        }
+        waker.join().unwrap();
+    }
 }

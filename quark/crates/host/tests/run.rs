@@ -10,7 +10,7 @@ use support::{CODE, DATA, STACK_TOP, World, anonymous};
 
 std::arch::global_asm!(
     r#"
-    .globl two_calls, two_calls_end, faults, faults_end, spin, spin_end, vectors, vectors_end, bases, bases_end, odd_calls, odd_calls_end, aligned, aligned_end, steps, steps_end, load_word, load_word_end, counter, counter_end
+    .globl two_calls, two_calls_end, faults, faults_end, spin, spin_end, vectors, vectors_end, bases, bases_end, odd_calls, odd_calls_end, aligned, aligned_end, steps, steps_end, counter, counter_end
 two_calls:
     mov rax, 0x1234567812345678
     mov rdi, 1
@@ -85,11 +85,6 @@ steps:
     syscall
     nop
 steps_end:
-
-load_word:
-    mov rax, [rdi]
-    syscall
-load_word_end:
 
 counter:
     lock inc qword ptr [rdi]
@@ -458,23 +453,6 @@ fn host_calls_stop_at_the_first_error_and_refuse_what_would_kill() {
     fn guest_end() -> u64 {
         0x7fff_0000_0000
     }
-}
-
-#[test]
-fn published_words_are_read_without_the_kernel() {
-    let world = World::start();
-    let mut guest = world.guest(guest_code!(load_word, load_word_end));
-    guest.registers.rdi = world.platform.published(3);
-    assert_eq!(guest.run_to_call(), u64::MAX);
-    guest.space.publish(3, 4711);
-    guest.space.publish(4, 1);
-    guest.space.publish(usize::MAX, 1);
-    guest.registers.rip = CODE;
-    assert_eq!(guest.run_to_call(), 4711);
-    let (space, context) = guest.context.fork().unwrap();
-    let mut child = support::Guest { space, context, registers: guest.registers };
-    child.registers.rip = CODE;
-    assert_eq!(child.run_to_call(), u64::MAX);
 }
 
 #[test]

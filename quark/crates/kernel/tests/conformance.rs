@@ -105,3 +105,8 @@ fn memory() {
 fn exec() {
     compare("exec", &[]);
 }
+
+#[test]
+fn answers() {
+    compare("answers", &[]);
+}

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use quark_patch::{Arena, Code, Entry, plan_text};
+use quark_patch::{Arena, Code, plan_text};
 
 fn main() {
     let verbose = std::env::var_os("VERBOSE").is_some();
@@ -28,7 +28,7 @@ fn main() {
                         atomic += usize::from(site.atomic_word().is_some());
                         *table.entry(format!("{:?}", site.kind())).or_default() += 1;
                         let free = [0x1_0000..0x40_0000, 0x4000_0000..0x7fff_ffff_0000];
-                        placed += usize::from(arena.place(&site, Entry { fast: 0, answers: &[] }, &free).is_ok());
+                        placed += usize::from(arena.place(&site, 0, &free).is_ok());
                     }
                     Err(reason) => {
                         *table.entry(format!("{reason:?}")).or_default() += 1;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::jump::{self, REFUSED};
-use crate::{Entry, Patch, Site, Unpatchable};
+use crate::{Patch, Site, Unpatchable};
 
 /// Bytes of a page.
 pub const PAGE: u64 = 4096;
@@ -37,16 +37,16 @@ pub struct Placement {
 }
 
 impl Arena {
-    /// Takes room for a site's trampoline, in a page that it has or in one of the `free` ranges (page aligned, ascending, of
+    /// Takes room for a site's trampoline to `fast`, in a page that it has or in one of the `free` ranges (page aligned, ascending, of
     /// addresses that neither the guest nor anybody else uses).
-    pub fn place(&mut self, site: &Site, entry: Entry<'_>, free: &[Range<u64>]) -> Result<Placement, Unpatchable> {
+    pub fn place(&mut self, site: &Site, fast: u64, free: &[Range<u64>]) -> Result<Placement, Unpatchable> {
         let length = site.trampoline_max();
         let known = self.pages.iter().find_map(|page| page.fit(site, length));
         let (at, new_page) = match known {
             Some(at) => (at, None),
             None => self.grow(site, length, free).ok_or(Unpatchable::NoSlot)?,
         };
-        let patch = site.build(at, entry)?;
+        let patch = site.build(at, fast)?;
         if let Some(address) = new_page {
             self.pages.push(Page { address, used: [false; SLOTS] });
         }

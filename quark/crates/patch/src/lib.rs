@@ -31,4 +31,4 @@ pub use jump::REFUSED;
 pub use patches::Patches;
 pub use site::{Kind, Site, Unpatchable};
 pub use survey::{plan_text, survey};
-pub use trampoline::{Answer, Entry, Patch};
+pub use trampoline::Patch;

@@ -18,8 +18,6 @@ pub struct Site {
     pub(crate) after: Vec<Instruction>,
     /// The first five bytes of the window as they are.
     pub original: [u8; JUMP as usize],
-    /// What `rax` is at the `syscall`, if an instruction of the window says it.
-    pub number: Option<u32>,
 }
 
 /// What a window is made of; for reports.

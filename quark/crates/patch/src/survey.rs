@@ -8,7 +8,7 @@ use iced_x86::{Code as Opcode, FlowControl, Instruction, Mnemonic};
 use crate::decode::{self, Code};
 use crate::jump::JUMP;
 use crate::liveness::live_behind;
-use crate::site::{Moved, Site, Unpatchable, moved, writes};
+use crate::site::{Site, Unpatchable};
 
 /// Before a `syscall`, at most so many instructions are moved.
 const BEFORE_MAX: usize = 5;
@@ -92,7 +92,7 @@ fn complete(code: Code<'_>, syscall: u64, before: Vec<Instruction>, after: &[Ins
     if minimal(&before, syscall) {
         let original = code.at(start, JUMP as usize)?.try_into().ok()?;
         let after = after.iter().take(count).copied().collect();
-        return Some(Site { syscall, number: number(&before), before, after, original });
+        return Some(Site { syscall, before, after, original });
     }
     None
 }
@@ -130,13 +130,4 @@ fn movable_behind(code: Code<'_>, syscall: u64) -> Vec<Instruction> {
         break;
     }
     list
-}
-
-/// The system call's number, if the instructions set it to a constant.
-fn number(before: &[Instruction]) -> Option<u32> {
-    let last = before.iter().rev().find(|it| writes(it, iced_x86::Register::RAX))?;
-    match moved(last)? {
-        Moved::Constant(value) => u32::try_from(value).ok(),
-        Moved::Register(_) => None,
-    }
 }

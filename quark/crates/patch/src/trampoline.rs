@@ -7,25 +7,6 @@ use iced_x86::{Encoder, Instruction};
 use crate::jump::{self, JUMP};
 use crate::{Site, Unpatchable};
 
-/// Where trampolines lead.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
-    /// The absolute address of the stub's fast entry. It is jumped to with all registers as at the `syscall`, but `rcx`, which has the
-    /// address to come back to, and `r11`, which is free. Nothing is on the stack, and the red zone is in use.
-    pub fast: u64,
-    /// Calls whose answer lies ready.
-    pub answers: &'a [Answer],
-}
-
-/// A system call without arguments whose result the kernel keeps in a word that the guest can read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The call's number.
-    pub number: u32,
-    /// The address of an aligned `i64`: the result, or negative if the kernel has to be asked.
-    pub address: u64,
-}
-
 /// One site with its trampoline's place chosen: what to write where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patch {
@@ -74,22 +55,21 @@ impl Site {
     /// A bound of the trampoline's length.
     pub fn trampoline_max(&self) -> usize {
         let moved = self.before.len() + self.after.len();
-        16 * moved + 7 + 14 + 5 + 26
+        16 * moved + 7 + 14 + 5
     }
 
-    /// Makes the trampoline for address `at`; `Unpatchable::NoSlot` if the jump to there does not reach, or isn't safe to land in.
-    pub fn build(&self, at: u64, entry: Entry<'_>) -> Result<Patch, Unpatchable> {
+    /// Makes the trampoline for address `at`, which leads to `fast`, the absolute address of the stub's fast entry: that is jumped to with all
+    /// registers as at the `syscall`, but `rcx`, which has the address to come back to, and `r11`, which is free. Nothing is on the stack, and the
+    /// red zone is in use. `Unpatchable::NoSlot` if the jump to there does not reach, or isn't safe to land in.
+    pub fn build(&self, at: u64, fast: u64) -> Result<Patch, Unpatchable> {
         let bytes = jump::safe(self, at).ok_or(Unpatchable::NoSlot)?;
         let mut writer = Writer { at, code: Vec::new(), back: Vec::new() };
         for instruction in &self.before {
             writer.moved(instruction)?;
         }
-        if let Some(answer) = entry.answers.iter().find(|it| Some(it.number) == self.number && self.after.is_empty()) {
-            writer.answer(answer, self.syscall, self.behind())?;
-        }
         // If the instruction behind the `syscall` has moved, too, the call returns to here.
         let tail = !self.after.is_empty();
-        writer.call(self.syscall, (!tail).then_some(self.behind()), entry.fast)?;
+        writer.call(self.syscall, (!tail).then_some(self.behind()), fast)?;
         if tail {
             for instruction in &self.after {
                 writer.moved(instruction)?;
@@ -152,17 +132,6 @@ impl Writer {
         let [a, b, c, d] = self.reach(JUMP, target)?;
         self.put(original, &[0xe9, a, b, c, d]);
         Ok(())
-    }
-
-    /// Loads a ready answer and goes back behind the `syscall`; falls through if there is none.
-    fn answer(&mut self, answer: &Answer, syscall: u64, behind: u64) -> Result<(), Unpatchable> {
-        let [a, b, c, d, e, f, g, h] = answer.address.to_le_bytes();
-        self.put(syscall, &[0x49, 0xbb, a, b, c, d, e, f, g, h]); // movabs $address, %r11
-        self.put(syscall, &[0x4d, 0x8b, 0x1b]); // mov (%r11), %r11
-        self.put(syscall, &[0x4d, 0x85, 0xdb]); // test %r11, %r11
-        self.put(syscall, &[0x78, 0x08]); // js over the next two
-        self.put(syscall, &[0x4c, 0x89, 0xd8]); // mov %r11, %rax
-        self.jump(behind, behind)
     }
 
     /// `rcx` = where to come back to, and off to the stub. Without `behind` that is the code that follows here.

@@ -2,7 +2,7 @@
 
 use std::slice::from_ref;
 
-use quark_patch::{Answer, Arena, Code, Entry, PAGE, Patches, Site, Unpatchable, survey};
+use quark_patch::{Arena, Code, PAGE, Patches, Site, Unpatchable, survey};
 
 const BASE: u64 = 0x7f00_0000_0000;
 const FREE: std::ops::Range<u64> = BASE - 0x10_0000..BASE;
@@ -32,14 +32,14 @@ fn behind() -> Site {
     site(&[0xe8, 0, 0, 0, 0], &[0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff, 0x73, 0x01])
 }
 
-const PLAIN: Entry<'_> = Entry { fast: 0x1234, answers: &[] };
+const FAST: u64 = 0x1234;
 
 #[test]
 fn trampolines_share_pages_and_do_not_overlap() {
     let mut arena = Arena::default();
     let mut taken: Vec<std::ops::Range<u64>> = Vec::new();
     for _ in 0..300 {
-        let placed = arena.place(&getpid(), PLAIN, from_ref(&FREE)).unwrap();
+        let placed = arena.place(&getpid(), FAST, from_ref(&FREE)).unwrap();
         let code = placed.patch.code();
         assert!(FREE.start <= code.start && code.end <= FREE.end);
         assert_eq!(code.start & !(PAGE - 1), (code.end - 1) & !(PAGE - 1), "within a page");
@@ -52,43 +52,27 @@ fn trampolines_share_pages_and_do_not_overlap() {
 #[test]
 fn room_that_is_given_back_is_used_again() {
     let mut arena = Arena::default();
-    let first = arena.place(&getpid(), PLAIN, from_ref(&FREE)).unwrap();
+    let first = arena.place(&getpid(), FAST, from_ref(&FREE)).unwrap();
     assert!(first.new_page.is_some());
     arena.release(&first.patch);
-    let second = arena.place(&getpid(), PLAIN, from_ref(&FREE)).unwrap();
+    let second = arena.place(&getpid(), FAST, from_ref(&FREE)).unwrap();
     assert_eq!((second.patch.at, second.new_page), (first.patch.at, None));
 }
 
 #[test]
 fn memory_out_of_reach_is_of_no_use() {
     let far = [BASE - 0x1_0000_0000..BASE - 0x9000_0000, BASE + 0x9000_0000..BASE + 0xa000_0000];
-    assert_eq!(Arena::default().place(&getpid(), PLAIN, &far), Err(Unpatchable::NoSlot));
-    assert_eq!(Arena::default().place(&getpid(), PLAIN, &[]), Err(Unpatchable::NoSlot));
+    assert_eq!(Arena::default().place(&getpid(), FAST, &far), Err(Unpatchable::NoSlot));
+    assert_eq!(Arena::default().place(&getpid(), FAST, &[]), Err(Unpatchable::NoSlot));
     let edge = BASE - 0x7fff_e000..BASE - 0x7fff_d000;
-    assert!(Arena::default().place(&getpid(), PLAIN, from_ref(&edge)).is_ok());
-}
-
-#[test]
-fn a_ready_answer_is_loaded_only_where_the_number_is_certain() {
-    let answers = [Answer { number: 39, address: 0x7fff_0000_0010 }];
-    let entry = Entry { fast: 0x1234, answers: &answers };
-    let mut arena = Arena::default();
-    let ready = arena.place(&getpid(), entry, from_ref(&FREE)).unwrap().patch;
-    let plain = arena.place(&site(&[0xb8, 40, 0, 0, 0], &[]), entry, from_ref(&FREE)).unwrap().patch;
-    let address = 0x7fff_0000_0010u64.to_le_bytes();
-    assert!(ready.trampoline.windows(8).any(|it| it == address));
-    assert!(!plain.trampoline.windows(8).any(|it| it == address));
-    // Until the answer is in rax the call can be made again; then it has been made.
-    let originals: Vec<u64> = ready.back.iter().map(|(_, original)| *original).collect();
-    let (start, call, done) = (ready.site - 5, ready.site, ready.site + 2);
-    assert_eq!(originals, [start, call, call, call, call, call, done, call, call]);
+    assert!(Arena::default().place(&getpid(), FAST, from_ref(&edge)).is_ok());
 }
 
 #[test]
 fn addresses_translate_to_and_fro() {
     let mut arena = Arena::default();
     let mut patches = Patches::default();
-    let patch = arena.place(&behind(), PLAIN, from_ref(&FREE)).unwrap().patch;
+    let patch = arena.place(&behind(), FAST, from_ref(&FREE)).unwrap().patch;
     patches.insert(patch.clone());
     let back = patch.site + 2;
     let tail = patches.resume(back);
@@ -113,7 +97,7 @@ fn addresses_translate_to_and_fro() {
 fn a_debugger_is_shown_what_was_there() {
     let (bytes, syscall) = code(&[0xb8, 39, 0, 0, 0], &[]);
     let site = survey(Code { address: BASE, bytes: &bytes }, syscall).unwrap();
-    let patch = Arena::default().place(&site, PLAIN, from_ref(&FREE)).unwrap().patch;
+    let patch = Arena::default().place(&site, FAST, from_ref(&FREE)).unwrap().patch;
     let mut patched = bytes.clone();
     let from = (patch.overwritten.start - BASE) as usize;
     patched[from..from + 5].copy_from_slice(&patch.bytes);
@@ -128,7 +112,7 @@ fn a_debugger_is_shown_what_was_there() {
 
 #[test]
 fn patches_are_found_by_what_they_touch() {
-    let patch = Arena::default().place(&getpid(), PLAIN, from_ref(&FREE)).unwrap().patch;
+    let patch = Arena::default().place(&getpid(), FAST, from_ref(&FREE)).unwrap().patch;
     let mut patches = Patches::default();
     patches.insert(patch.clone());
     let start = patch.overwritten.start;

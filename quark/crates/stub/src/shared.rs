@@ -21,11 +21,6 @@ pub const WINDOW: u64 = 0x1000;
 /// Bytes that pass through a slot's window at once.
 pub const WINDOW_BYTES: u64 = SLOT_BYTES - WINDOW;
 
-/// The last slot is no thread's: its page holds words that the guest's own code may read, answers of the kernel that it need not ask for.
-pub const PUBLISHED: u64 = SLOTS - 1;
-/// How many 64-bit words.
-pub const PUBLISHED_WORDS: usize = 64;
-
 /// The private signal stacks, one a slot.
 pub const STACKS: u64 = 0x7fff_8000_0000;
 /// Enough for two signal frames with all the vector state there is (12 KiB with AMX), aligned by its size.
@@ -100,6 +95,9 @@ pub const OPERATION_STORE: u64 = 3;
 /// Operations that fit into a slot.
 pub const OPERATIONS: usize = 48;
 
+/// Words of [`Slot::ready`]; a call's is the one with the low bits of its number.
+pub const READY: usize = 32;
+
 /// The segment whose limit tells the processor, for the host's own vDSO.
 pub const PROCESSOR_SEGMENT: u32 = 0x7b;
 /// The processor's number in it. Above is the node's.
@@ -169,6 +167,8 @@ pub struct Slot {
     pub registers: [AtomicU64; 20],
     /// Signal, code, address, error, trap number, CR2.
     pub fault: [AtomicU64; 6],
+    /// Calls that the fast entry need not hand over: the number in the lower half of a word, one more than the answer in the upper one.
+    pub ready: [AtomicU64; READY],
     /// Of [`COMMAND_CALLS`].
     pub operations: [Operation; OPERATIONS],
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::nursery::Nursery;
 use super::process::{Process, Seat};
 use super::reaper::Family;
-use super::shared::{CONTROL, FAST_ENTRY, GUEST_END, PUBLISHED, PUBLISHED_WORDS, SLOT_BYTES};
+use super::shared::{FAST_ENTRY, GUEST_END, READY};
 use super::{Event, HostCall, Registers, StubExit, memory, reaper};
 
 /// What the sandbox's stubs come from. One a kernel process. When it is dropped, no more come; those that are there go on.
@@ -32,7 +32,7 @@ pub struct Context {
     pub(super) fast: Cell<Option<Registers>>,
 }
 
-/// Stops a guest thread that runs, from any thread of the kernel process.
+/// Stops a guest thread that runs, and tells it what it need not ask, from any thread of the kernel process.
 #[derive(Clone)]
 pub struct Interrupter {
     process: Arc<Process>,
@@ -74,11 +74,6 @@ impl Platform {
         (capabilities2 & HWCAP2_FSGSBASE != 0).then_some(FAST_ENTRY)
     }
 
-    /// The guest address of published word `index`: see [`AddressSpace::publish`]. The same in all processes.
-    pub fn published(&self, index: usize) -> u64 {
-        CONTROL + PUBLISHED * SLOT_BYTES + 8 * (index % PUBLISHED_WORDS) as u64
-    }
-
     /// An empty address space with one thread in it, from a few that are kept ready. The thread has stopped, as if at an event.
     pub fn blank(&self) -> Result<(Arc<AddressSpace>, Context), Errno> {
         let context = self.nursery.take()?;
@@ -106,14 +101,6 @@ impl AddressSpace {
     /// The pid of the stub process in the sandbox's pid namespace.
     pub fn pid(&self) -> i32 {
         self.process.pid
-    }
-
-    /// Sets a word, of 64, that the guest's patched calls may read instead of asking the kernel: `getpid` and its like. All are -1 in a new
-    /// process, a forked one too. The guest can overwrite them, and then deceives itself.
-    pub fn publish(&self, index: usize, value: i64) {
-        if let Some(word) = self.process.control.published().get(index) {
-            word.store(value, Relaxed);
-        }
     }
 
     /// Kills the stub process. All contexts in it answer [`Event::Died`].
@@ -195,6 +182,16 @@ impl Interrupter {
         let pending = self.seat.interrupted.swap(true, SeqCst);
         if !pending && self.seat.running.load(SeqCst) {
             self.process.signal(&self.seat);
+        }
+    }
+
+    /// Has the thread's calls `number` by [`Platform::fast_entry`] answered on the spot, with 32 bits that are not all ones, or not any more.
+    /// Numbers that are the same modulo 32 are in each other's place. A new thread has no answers, a forked one neither. The guest can overwrite
+    /// them, and then deceives itself.
+    pub fn publish(&self, number: u32, answer: Option<u32>) {
+        let word = answer.and_then(|answer| answer.checked_add(1)).map_or(0, |answer| u64::from(answer) << 32 | u64::from(number));
+        if let Some(place) = self.process.slot(&self.seat).ready.get(number as usize % READY) {
+            place.store(word, SeqCst);
         }
     }
 }

@@ -2,14 +2,12 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering::Relaxed;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::shared::{PUBLISHED, PUBLISHED_WORDS, SLOT_BYTES, SLOTS, Slot, WINDOW, WINDOW_BYTES};
+use super::shared::{SLOT_BYTES, SLOTS, Slot, WINDOW, WINDOW_BYTES};
 
 const BYTES: u64 = SLOTS * SLOT_BYTES;
 
@@ -41,21 +39,13 @@ impl Control {
             )?
         };
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        let control = Control { base };
-        control.published().iter().for_each(|word| word.store(-1, Relaxed));
-        Ok((control, file))
+        Ok((Control { base }, file))
     }
 
     /// Slot `index`, which is the last one if there are fewer.
     pub(super) fn slot(&self, index: u64) -> &Slot {
         // SAFETY: within the mapping, which lives as long as the borrow; made of atomic integers, for which all bits are values.
         unsafe { self.base.add((index.min(SLOTS - 1) * SLOT_BYTES) as usize).cast::<Slot>().as_ref() }
-    }
-
-    /// The published words.
-    pub(super) fn published(&self) -> &[AtomicI64; PUBLISHED_WORDS] {
-        // SAFETY: within the mapping, which lives as long as the borrow; aligned, and all bits are values.
-        unsafe { self.base.add((PUBLISHED * SLOT_BYTES) as usize).cast::<[AtomicI64; PUBLISHED_WORDS]>().as_ref() }
     }
 
     /// Copies `bytes` into the window of slot `index`, at `offset`.

@@ -11,7 +11,7 @@ use rustix::thread::futex;
 
 use super::control::Control;
 use super::patience::Patience;
-use super::shared::{PUBLISHED, Slot, TURN_KERNEL, TURN_STUB, processor};
+use super::shared::{SLOTS, Slot, TURN_KERNEL, TURN_STUB, processor};
 
 /// One a stub process.
 pub(super) struct Process {
@@ -152,11 +152,12 @@ impl Process {
                 seats.next - 1
             }
         };
-        if index >= PUBLISHED {
-            seats.next = PUBLISHED;
+        if index >= SLOTS {
+            seats.next = SLOTS;
             return Err(Errno::AGAIN);
         }
         let seat = Arc::new(Seat::new(index, 0));
+        self.slot(&seat).ready.iter().for_each(|word| word.store(0, Relaxed));
         seats.taken.push(seat.clone());
         Ok(seat)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use quark_host::platform::{Context, HostCall, Registers};
-use quark_patch::{Arena, Code, Entry, Patch, Patches, Site, Unpatchable, survey};
+use quark_patch::{Arena, Code, Patch, Patches, Site, Unpatchable, survey};
 
 use super::area::{Area, Backing, Flags, ObjectKind, PAGE, Protection};
 use super::map::Map;
@@ -211,7 +211,7 @@ impl State {
     fn place_trampoline(&mut self, site: &Site, area: &Area, fast: u64) -> Result<quark_patch::Placement, Unpatchable> {
         let full = self.patching.arena.pages().count() >= PAGES;
         let free = if full { Vec::new() } else { zone(&self.map, self.base, area.start) };
-        self.patching.arena.place(site, Entry { fast, answers: &[] }, &free)
+        self.patching.arena.place(site, fast, &free)
     }
 }
 

@@ -54,6 +54,7 @@ fn set_strict(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::INVAL);
     }
     seccomp.set(Mode::Strict);
+    call.task.publish();
     Ok(0)
 }
 
@@ -96,6 +97,7 @@ fn set_filter(call: &mut Call<'_>, flags: u64, address: u64) -> Result<u64> {
         return set_for_all(call, filter, flags & FLAG_TSYNC_ESRCH != 0);
     }
     call.task.seccomp.set(Mode::Filter(filter));
+    call.task.publish();
     Ok(0)
 }
 
@@ -113,6 +115,7 @@ fn set_for_all(call: &Call<'_>, filter: Arc<Filter>, esrch: bool) -> Result<u64>
     let no_new_privileges = call.task.credentials().no_new_privileges;
     for task in &threads {
         task.seccomp.set(Mode::Filter(filter.clone()));
+        task.publish();
         if no_new_privileges && !task.credentials().no_new_privileges {
             let mut who = (*task.credentials()).clone();
             who.no_new_privileges = true;

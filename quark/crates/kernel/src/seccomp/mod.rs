@@ -81,9 +81,14 @@ impl Seccomp {
         self.on.store(on, Ordering::Release);
     }
 
+    /// Whether calls are judged at all.
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::Acquire)
+    }
+
     /// Judges a call.
     pub fn judge(&self, number: u32, instruction_pointer: u64, args: [u64; 6]) -> Verdict {
-        if !self.on.load(Ordering::Acquire) {
+        if !self.is_on() {
             return Verdict::Allow;
         }
         match self.mode() {

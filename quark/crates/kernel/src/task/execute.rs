@@ -61,6 +61,7 @@ fn replace(call: &mut Call<'_>, loaded: Loaded) -> Result<u64> {
         // Whatever clone asked for, the parent of a program gets SIGCHLD.
         member.exit_signal = libc::SIGCHLD;
     }
+    task.publish();
     *call.registers = loaded.registers;
     // An interrupt of the old thread may have been lost with it.
     task.want_attention();

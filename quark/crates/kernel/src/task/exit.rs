@@ -191,6 +191,7 @@ fn orphan_children(process: &Arc<Process>, table: &mut Table, news: &mut News) {
         let Some(child) = table.processes.get(&orphan).cloned() else {
             continue;
         };
+        table.publish_all(&child);
         if let Some(signal) = child.parent_death_signal() {
             news.signals.push((child.clone(), signal, Origin::User { code: SI_KERNEL, pid: process.pid, uid: 0, value: 0 }));
         }

@@ -132,13 +132,19 @@ fn setpgid(call: &mut Call<'_>) -> Result<u64> {
     if group < 0 {
         return Err(Errno::INVAL);
     }
-    call.task.process.container.pids.table().family.set_group(caller, pid, group)?;
+    let mut table = call.task.process.container.pids.table();
+    table.family.set_group(caller, pid, group)?;
+    if let Some(process) = table.processes.get(&pid) {
+        table.publish_all(process);
+    }
     Ok(0)
 }
 
 fn setsid(call: &mut Call<'_>) -> Result<u64> {
     let pid = call.task.process.pid;
-    call.task.process.container.pids.table().new_session(pid)?;
+    let mut table = call.task.process.container.pids.table();
+    table.new_session(pid)?;
+    table.publish_all(&call.task.process);
     Ok(pid as u64)
 }
 
@@ -179,6 +185,7 @@ pub(crate) fn set_credentials(task: &Task, new: Credentials) {
     let changed = place.euid != new.euid || place.egid != new.egid || place.fsuid != new.fsuid || place.fsgid != new.fsgid;
     *place = Arc::new(new);
     drop(place);
+    task.publish();
     if changed {
         lock(&task.process.details).dumpable = 0;
         lock(&task.own).parent_death_signal = 0;

@@ -1,5 +1,6 @@
 //! Guest threads and processes.
 
+mod answers;
 pub mod clone;
 pub mod credentials;
 pub mod execute;

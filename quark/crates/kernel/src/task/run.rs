@@ -57,6 +57,7 @@ struct Half {
 
 impl Half {
     fn run(mut self) {
+        self.task.publish();
         while self.step().is_continue() {}
         exit::end(&self.task, self.context);
     }
