@@ -17,6 +17,7 @@ const MODULES: &[Calls] = &[
     crate::memory::CALLS,
     crate::futex::CALLS,
     crate::ipc::message::CALLS,
+    crate::ipc::mqueue::CALLS,
     crate::ipc::semaphore::CALLS,
     crate::pipe::CALLS,
     crate::poll::POLL_CALLS,

@@ -24,6 +24,9 @@ pub const CASES: &[Case] = &[
     case!(queue_waits),
     case!(queue_notifies),
     case!(queue_errors),
+    case!(queue_files),
+    case!(queue_owners),
+    case!(queue_threads_told),
 ];
 
 fn operate(id: i64, operations: &[sembuf]) -> i64 {
@@ -396,4 +399,89 @@ fn queue_errors(t: &Trace) {
     t.call("read-only", sys!(SYS_mq_timedsend, reader, b"x".as_ptr(), 1, 0, 0));
     t.call("unlink", sys!(SYS_mq_unlink, c"guests".as_ptr()));
     t.call("unlink again", sys!(SYS_mq_unlink, c"guests".as_ptr()));
+}
+
+fn queue_files(t: &Trace) {
+    let fd = open(c"guests", O_CREAT | O_RDWR, 4, 16);
+    sys!(SYS_mq_timedsend, fd, b"hello".as_ptr(), 5, 0, 0);
+    let names = std::fs::read_dir("/dev/mqueue").map(|all| all.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>());
+    t.show("names", format!("{names:?}"));
+    t.show("text", std::fs::read_to_string("/dev/mqueue/guests").unwrap_or_default().escape_debug());
+    let mut stat: stat = zeroed();
+    t.call("stat", sys!(SYS_fstat, fd, &raw mut stat));
+    t.show("stat", format!("{:o} {} {}", stat.st_mode, stat.st_size, stat.st_nlink));
+    t.show("link", std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap_or_default().display());
+    t.call("flags", sys!(SYS_fcntl, fd, F_GETFD, 0));
+    t.call("access", sys!(SYS_fcntl, fd, F_GETFL, 0));
+    let other = sys!(SYS_open, c"/dev/mqueue/guests".as_ptr(), O_RDWR, 0);
+    let mut buffer = [0u8; 16];
+    t.call("receive", sys!(SYS_mq_timedreceive, other, buffer.as_mut_ptr(), 16, 0, 0));
+    t.call("write", sys!(SYS_write, fd, b"x".as_ptr(), 1));
+    t.call("make", sys!(SYS_open, c"/dev/mqueue/new".as_ptr(), O_RDWR | O_CREAT, 0o640));
+    t.call("folder", sys!(SYS_mkdir, c"/dev/mqueue/folder".as_ptr(), 0o755));
+    let made = open(c"new", O_RDWR | O_NONBLOCK, 0, 0);
+    let mut attributes = [0i64; 8];
+    sys!(SYS_mq_getsetattr, made, 0, attributes.as_mut_ptr());
+    t.show("attributes", format!("{:?}", &attributes[..4]));
+    t.call("change", sys!(SYS_mq_getsetattr, made, [1i64, 0, 0, 0, 0, 0, 0, 0].as_ptr(), 0));
+    t.call("unlink", sys!(SYS_unlink, c"/dev/mqueue/new".as_ptr()));
+    t.call("unlink", sys!(SYS_mq_unlink, c"guests".as_ptr()));
+    let mut state: statfs = zeroed();
+    t.call("statfs", sys!(SYS_statfs, c"/dev/mqueue".as_ptr(), &raw mut state));
+    t.show("type", format!("{:x}", state.f_type));
+}
+
+fn queue_owners(t: &Trace) {
+    let limit = rlimit { rlim_cur: 20_000, rlim_max: 20_000 };
+    open(c"guests", O_CREAT | O_RDWR, 4, 16);
+    let end = in_child(|| {
+        sys!(SYS_setrlimit, RLIMIT_MSGQUEUE, &raw const limit);
+        sys!(SYS_setuid, 1000);
+        t.call("another", open(c"guests", O_RDWR, 0, 0));
+        t.call("another unlinks", sys!(SYS_mq_unlink, c"guests".as_ptr()));
+        t.ok("own", open(c"own", O_CREAT | O_RDWR, 10, 1024));
+        t.call("too much", open(c"more", O_CREAT | O_RDWR, 10, 1024));
+        t.call("longer", open(c"more", O_CREAT | O_RDWR, 11, 1));
+        t.call("larger", open(c"more", O_CREAT | O_RDWR, 1, 8193));
+        t.call("own unlinked", sys!(SYS_mq_unlink, c"own".as_ptr()));
+    });
+    t.show("child", end);
+    t.call("both", open(c"guests", 3, 0, 0));
+    t.call("dots", open(c"..", O_RDWR, 0, 0));
+    t.call("empty", open(c"", O_RDWR, 0, 0));
+    t.call("bad name", sys!(SYS_mq_open, 8, O_RDWR, 0, 0));
+    t.call("bad attributes", sys!(SYS_mq_open, c"new".as_ptr(), O_RDWR | O_CREAT, 0o600, 8));
+    sys!(SYS_mq_unlink, c"guests".as_ptr());
+}
+
+/// What the C library does for SIGEV_THREAD: it waits for a cookie at a netlink socket.
+fn queue_threads_told(t: &Trace) {
+    let fd = open(c"guests", O_CREAT | O_RDWR, 4, 16);
+    let socket = sys!(SYS_socket, AF_NETLINK, SOCK_RAW, 0);
+    let cookie = *b"0123456789abcdef0123456789abcdef";
+    let mut event: sigevent = zeroed();
+    event.sigev_notify = SIGEV_THREAD;
+    event.sigev_signo = socket as i32;
+    event.sigev_value = sigval { sival_ptr: cookie.as_ptr().cast_mut().cast() };
+    t.call("ask", sys!(SYS_mq_notify, fd, &raw const event));
+    sys!(SYS_mq_timedsend, fd, b"x".as_ptr(), 1, 0, 0);
+    let mut told = [0u8; 64];
+    t.call("told", sys!(SYS_read, socket, told.as_mut_ptr(), 64));
+    t.bytes("cookie", &told[..32]);
+    t.call("again", sys!(SYS_mq_notify, fd, &raw const event));
+    t.call("taken back", sys!(SYS_mq_notify, fd, 0));
+    t.call("told", sys!(SYS_read, socket, told.as_mut_ptr(), 64));
+    t.bytes("cookie", &told[..32]);
+    event.sigev_signo = fd as i32;
+    t.call("no socket", sys!(SYS_mq_notify, fd, &raw const event));
+    event.sigev_notify = 99;
+    t.call("no way", sys!(SYS_mq_notify, fd, &raw const event));
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = 99;
+    t.call("no signal", sys!(SYS_mq_notify, fd, &raw const event));
+    event.sigev_notify = SIGEV_NONE;
+    let end = in_child(|| t.call("child", sys!(SYS_mq_notify, fd, &raw const event)));
+    t.show("child", end);
+    t.call("free again", sys!(SYS_mq_notify, fd, &raw const event));
+    sys!(SYS_mq_unlink, c"guests".as_ptr());
 }

@@ -1,7 +1,8 @@
-//! Semaphores and messages of System V (`man 7 sysvipc`), and what they have in common with its shared memory: owners, and tables of ids and
+//! Message queues of POSIX, semaphores and messages of System V (`man 7 sysvipc`), and what those have in common with its shared memory: owners, and tables of ids and
 //! keys. They are the pod's, and there is one kernel a pod.
 
 pub mod message;
+pub mod mqueue;
 pub mod semaphore;
 pub mod sleeper;
 

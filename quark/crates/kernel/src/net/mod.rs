@@ -6,7 +6,7 @@ mod interfaces;
 pub mod message;
 mod node;
 mod options;
-mod route;
+pub mod route;
 pub mod socket;
 mod transfer;
 pub mod unix;

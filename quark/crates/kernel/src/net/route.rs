@@ -89,6 +89,12 @@ impl RouteSocket {
         Ok(Arc::new(RouteSocket { port, kind, answers: Mutex::default(), queue: WaitQueue::default() }))
     }
 
+    /// Has the guest receive these bytes (`mq_notify`).
+    pub fn deliver(&self, bytes: Vec<u8>) {
+        lock(&self.answers).push_back(bytes);
+        self.queue.notify(Events::IN | Events::RDNORM);
+    }
+
     fn serve(&self, request: Request) {
         let errno = match body(request.kind) {
             Some(length) if request.flags & NLM_F_DUMP != 0 => match self.dump(request, length) {

@@ -97,6 +97,15 @@ impl OpenFile {
         self.flags() & flags::NON_BLOCKING != 0
     }
 
+    /// Sets O_NONBLOCK, or clears it.
+    pub fn set_non_blocking(&self, on: bool) {
+        if on {
+            self.flags.fetch_or(flags::NON_BLOCKING, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flags::NON_BLOCKING, Ordering::Relaxed);
+        }
+    }
+
     /// Whether it is O_PATH: a place only.
     pub fn is_path(&self) -> bool {
         self.flags() & flags::PATH != 0

@@ -96,7 +96,7 @@ fn file_system(source: MountSource) -> Result<Arc<dyn FileSystem>> {
         MountSource::Cgroup => crate::fs::cgroup::file_system(),
         MountSource::Dev => crate::fs::dev::file_system()?,
         MountSource::DevPts => crate::terminal::devpts::DevPts::new(),
-        MountSource::Mqueue => tmpfs("mqueue", Some(0), 0o1777, (0, 0))?,
+        MountSource::Mqueue => Arc::new(crate::ipc::mqueue::MqueueFileSystem),
     })
 }
 
