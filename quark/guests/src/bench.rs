@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
+use crate::cases::sockets::{connect, listener, pair, set, socket};
 use crate::support::{close, file, pipe, spawn, wait_for, write};
 use crate::sys;
 use libc::*;
@@ -27,6 +28,10 @@ const BENCHES: &[Bench] = &[
     Bench { name: "create_unlink", run: create_unlink },
     Bench { name: "pipe_within", run: pipe_within },
     Bench { name: "pipe_ping_pong", run: pipe_ping_pong },
+    Bench { name: "tcp_within", run: tcp_within },
+    Bench { name: "tcp_ping_pong", run: tcp_ping_pong },
+    Bench { name: "tcp_stream_64k", run: tcp_stream_64k },
+    Bench { name: "tcp_connect", run: tcp_connect },
     Bench { name: "futex_ping_pong", run: futex_ping_pong },
     Bench { name: "map_4k", run: map_4k },
     Bench { name: "map_1m", run: map_1m },
@@ -175,6 +180,76 @@ fn pipe_ping_pong(count: u64) {
     }
     wait_for(child);
     [there, to, back, from].into_iter().for_each(close);
+}
+
+/// On the loopback, in one thread.
+fn tcp_within(count: u64) {
+    let (one, other) = tcp_pair();
+    let mut byte = [0u8; 1];
+    for _ in 0..count {
+        write(one, b"x");
+        sys!(SYS_read, other, byte.as_mut_ptr(), 1);
+    }
+    close(one);
+    close(other);
+}
+
+/// One byte there and back between two processes.
+fn tcp_ping_pong(count: u64) {
+    let (one, other) = tcp_pair();
+    set(one as i64, IPPROTO_TCP, TCP_NODELAY, 1);
+    set(other as i64, IPPROTO_TCP, TCP_NODELAY, 1);
+    let mut byte = [0u8; 1];
+    let child = spawn(|| {
+        let mut byte = [0u8; 1];
+        for _ in 0..count {
+            sys!(SYS_read, other, byte.as_mut_ptr(), 1);
+            write(other, b"x");
+        }
+    });
+    for _ in 0..count {
+        write(one, b"x");
+        sys!(SYS_read, one, byte.as_mut_ptr(), 1);
+    }
+    wait_for(child);
+    close(one);
+    close(other);
+}
+
+/// As many blocks of 64 KiB from one process to another.
+fn tcp_stream_64k(count: u64) {
+    let (one, other) = tcp_pair();
+    let block = vec![1u8; 65_536];
+    let child = spawn(|| {
+        close(other);
+        (0..count).for_each(|_| _ = write(one, &block));
+    });
+    close(one);
+    let mut buffer = vec![0u8; 65_536];
+    while sys!(SYS_read, other, buffer.as_mut_ptr(), buffer.len()) > 0 {}
+    wait_for(child);
+    close(other);
+}
+
+fn tcp_pair() -> (c_int, c_int) {
+    let (one, other) = pair();
+    (one as c_int, other as c_int)
+}
+
+/// Connect, accept and close both ends.
+fn tcp_connect(count: u64) {
+    let (server, port) = listener();
+    for _ in 0..count {
+        let client = socket(SOCK_STREAM);
+        connect(client, port);
+        let accepted = sys!(SYS_accept, server, 0, 0);
+        // A reset: no port is kept for a minute.
+        let linger = linger { l_onoff: 1, l_linger: 0 };
+        sys!(SYS_setsockopt, client, SOL_SOCKET, SO_LINGER, &raw const linger, 8);
+        close(client as c_int);
+        close(accepted as c_int);
+    }
+    close(server as c_int);
 }
 
 /// Gives the turn to the other of two threads, and waits until it is back.

@@ -39,7 +39,12 @@ pub struct Watched {
 impl Watched {
     /// A descriptor of our own.
     pub fn new(fd: OwnedFd) -> Watched {
-        Watched { fd: Arc::new(fd), queue: Arc::default(), token: OnceLock::new() }
+        Watched::sharing(fd, Arc::default())
+    }
+
+    /// A descriptor whose queue others notify too.
+    pub fn sharing(fd: OwnedFd, queue: Arc<WaitQueue>) -> Watched {
+        Watched { fd: Arc::new(fd), queue, token: OnceLock::new() }
     }
 
     /// The descriptor, to be kept by others too.

@@ -9,6 +9,7 @@ pub mod folders;
 pub mod helpers;
 pub mod ipc;
 pub mod links;
+pub mod loopback;
 pub mod memory;
 pub mod metadata;
 pub mod pipes;
@@ -34,6 +35,7 @@ pub const AREAS: &[(&str, &[Case])] = &[
     ("folders", folders::CASES),
     ("ipc", ipc::CASES),
     ("links", links::CASES),
+    ("loopback", loopback::CASES),
     ("memory", memory::CASES),
     ("metadata", metadata::CASES),
     ("pipes", pipes::CASES),

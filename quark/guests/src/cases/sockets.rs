@@ -34,9 +34,9 @@ pub const CASES: &[Case] = &[
     case!(message_errors),
 ];
 
-const LOOPBACK: u32 = 0x7f00_0001;
+pub const LOOPBACK: u32 = 0x7f00_0001;
 
-fn address(ip: u32, port: u16) -> sockaddr_in {
+pub fn address(ip: u32, port: u16) -> sockaddr_in {
     let mut address: sockaddr_in = zeroed();
     address.sin_family = AF_INET as u16;
     address.sin_addr.s_addr = ip.to_be();
@@ -44,29 +44,29 @@ fn address(ip: u32, port: u16) -> sockaddr_in {
     address
 }
 
-fn socket(kind: i32) -> i64 {
+pub fn socket(kind: i32) -> i64 {
     sys!(SYS_socket, AF_INET, kind, 0)
 }
 
-fn bind(fd: i64, ip: u32, port: u16) -> i64 {
+pub fn bind(fd: i64, ip: u32, port: u16) -> i64 {
     let address = address(ip, port);
     sys!(SYS_bind, fd, &raw const address, 16)
 }
 
-fn connect(fd: i64, port: u16) -> i64 {
+pub fn connect(fd: i64, port: u16) -> i64 {
     let address = address(LOOPBACK, port);
     sys!(SYS_connect, fd, &raw const address, 16)
 }
 
 /// Port and address of a socket's own side.
-fn name_of(fd: i64) -> (u32, u16) {
+pub fn name_of(fd: i64) -> (u32, u16) {
     let (mut name, mut length) = (address(0, 0), 16u32);
     sys!(SYS_getsockname, fd, &raw mut name, &raw mut length);
     (u32::from_be(name.sin_addr.s_addr), u16::from_be(name.sin_port))
 }
 
 /// A listening socket, and its port.
-fn listener() -> (i64, u16) {
+pub fn listener() -> (i64, u16) {
     let fd = socket(SOCK_STREAM);
     bind(fd, LOOPBACK, 0);
     sys!(SYS_listen, fd, 64);
@@ -74,7 +74,7 @@ fn listener() -> (i64, u16) {
 }
 
 /// Two connected sockets.
-fn pair() -> (i64, i64) {
+pub fn pair() -> (i64, i64) {
     let (server, port) = listener();
     let client = socket(SOCK_STREAM);
     connect(client, port);
@@ -83,11 +83,11 @@ fn pair() -> (i64, i64) {
     (client, accepted)
 }
 
-fn set(fd: i64, level: i32, name: i32, value: i32) -> i64 {
+pub fn set(fd: i64, level: i32, name: i32, value: i32) -> i64 {
     sys!(SYS_setsockopt, fd, level, name, &raw const value, 4)
 }
 
-fn get(fd: i64, level: i32, name: i32) -> String {
+pub fn get(fd: i64, level: i32, name: i32) -> String {
     let (mut value, mut length) = (0i32, 4u32);
     let got = sys!(SYS_getsockopt, fd, level, name, &raw mut value, &raw mut length);
     if got == -1 { errno_name() } else { value.to_string() }

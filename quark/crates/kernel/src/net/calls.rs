@@ -7,6 +7,7 @@ use super::host::{HostSocket, allowed};
 use super::node;
 use super::route::RouteSocket;
 use super::socket::{Endpoint, Socket};
+use super::tcp::TcpSocket;
 use super::unix::UnixSocket;
 use super::{NAMES, transfer};
 use crate::call::{Call, restart};
@@ -143,7 +144,10 @@ fn socket(call: &mut Call<'_>) -> Result<u64> {
     let (domain, protocol) = (call.int(0), call.int(2));
     let kind = kind_of(call.int(1))?;
     let endpoint: Arc<dyn Endpoint> = match domain {
-        libc::AF_INET | libc::AF_INET6 => HostSocket::new(domain, kind, allowed(domain, kind, protocol)?)?,
+        libc::AF_INET | libc::AF_INET6 => match allowed(domain, kind, protocol)? {
+            libc::IPPROTO_TCP => TcpSocket::new(domain)?,
+            protocol => HostSocket::new(domain, kind, protocol)?,
+        },
         libc::AF_UNIX => UnixSocket::new(unix_kind(kind, protocol)?, NAMES.clone(), node::sender(call.task)),
         libc::AF_NETLINK => RouteSocket::new(kind, protocol)?,
         libc::AF_PACKET => return Err(Errno::PERM),

@@ -1,9 +1,9 @@
-//! Internet sockets: sockets of the host in the pod's network namespace.
+//! Sockets of the host in the pod's network namespace: UDP, ICMP echo, and TCP that leaves the pod.
 //!
 //! The guest chooses among a few kinds; packets, raw sockets and every other family of the host stay out of reach.
 
 use std::any::Any;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -52,11 +52,29 @@ impl HostSocket {
     /// A new socket of an [`allowed`] kind.
     pub fn new(domain: i32, kind: i32, protocol: i32) -> Result<Arc<HostSocket>> {
         let socket = host::socket(domain, kind, protocol)?;
-        HostSocket::from(socket, (domain, kind, protocol))
+        Ok(Arc::new(HostSocket::sharing(socket, (domain, kind, protocol), Arc::default())))
     }
 
-    fn from(socket: OwnedFd, kind: (i32, i32, i32)) -> Result<Arc<HostSocket>> {
-        Ok(Arc::new(HostSocket { socket: Watched::new(socket), kind, connecting: AtomicBool::new(false) }))
+    /// A socket of the host that shares its queue with something else.
+    pub fn sharing(socket: OwnedFd, kind: (i32, i32, i32), queue: Arc<WaitQueue>) -> HostSocket {
+        HostSocket { socket: Watched::sharing(socket, queue), kind, connecting: AtomicBool::new(false) }
+    }
+
+    /// Takes a connection, which gets a queue: it and its peer's address.
+    pub fn accept_sharing(&self, queue: &Arc<WaitQueue>) -> Result<(HostSocket, Vec<u8>)> {
+        let (socket, address) = host::accept(self.socket.as_fd())?;
+        Ok((HostSocket::sharing(socket, self.kind, queue.clone()), address))
+    }
+
+    /// Whether it is connected, or about to be.
+    pub fn in_use(&self) -> bool {
+        self.connecting.load(Ordering::Relaxed) || host::peer(self.socket.as_fd()).is_ok()
+    }
+}
+
+impl AsFd for HostSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -89,8 +107,8 @@ impl Endpoint for HostSocket {
     }
 
     fn accept(&self) -> Result<(Arc<dyn Endpoint>, Vec<u8>)> {
-        let (socket, address) = host::accept(self.socket.as_fd())?;
-        Ok((HostSocket::from(socket, self.kind)?, address))
+        let (socket, address) = self.accept_sharing(&Arc::default())?;
+        Ok((Arc::new(socket), address))
     }
 
     fn send(&self, _: Option<&Arc<Task>>, message: &Outgoing<'_>) -> Result<usize> {

@@ -1,4 +1,4 @@
-//! Sockets. Internet sockets are the host's, in the pod's network namespace; unix sockets are ours; of netlink, what tells the addresses.
+//! Sockets. Internet sockets are the host's, in the pod's network namespace, but for TCP of the pod to itself; unix sockets are ours; of netlink, what tells the addresses.
 
 mod calls;
 mod host;
@@ -8,6 +8,7 @@ mod node;
 mod options;
 pub mod route;
 pub mod socket;
+mod tcp;
 mod transfer;
 pub mod unix;
 
