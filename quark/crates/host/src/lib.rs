@@ -10,4 +10,5 @@ pub mod platform;
 pub mod process;
 pub mod processor;
 pub mod procfs;
+pub mod ring;
 pub mod socket;

@@ -1,0 +1,14 @@
+//! TCP between sandboxes without TCP of each: many streams over one [`Transport`] that two nodes keep open.
+//!
+//! [`frame`] is what is said, [`session`] decides (pure: frames in, events out, credit a stream), [`Transport`] carries bytes, and [`link`] runs a
+//! session over a transport. A stream that a dying transport takes with it is reset: nothing is lost without being told.
+
+#![forbid(unsafe_code)]
+
+pub mod frame;
+pub mod link;
+pub mod session;
+pub mod transport;
+
+pub use link::{Accept, Link, StreamIn, StreamOut};
+pub use transport::{Memory, Tcp, Transport};
