@@ -3,7 +3,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import type { Container, Pod, PodSpec } from '@centaurus/api/core/v1'
+import type { Container, ContainerStatus, Pod, PodSpec } from '@centaurus/api/core/v1'
 import { TestCluster, whyNoRoot } from './lib/cluster.ts'
 import { IMAGE, pod, shell } from './lib/manifests.ts'
 import { waitFor } from './lib/processes.ts'
@@ -260,6 +260,48 @@ describe('pods in the sandbox', { skip: whyNoRoot(), concurrency: 3 }, () => {
     await ready('shot')
     assert.notEqual(kernelOf(cluster.home, 'shot'), killed)
     assert.equal(await cluster.exec('shot', 'ls /tmp'), '')
+  })
+
+  it('limit and count each container by itself', async () => {
+    const limits = (resources: Record<string, string>) => ({ resources: { limits: resources } })
+    const calm = 'trap exit TERM; (head -c 12000000 /dev/zero; sleep 1000) | tail -c 11000000 > /dev/null & wait'
+    await cluster.apply(
+      sandboxed(
+        'limited',
+        {
+          command: shell('trap exit TERM; until [ -e /tmp/eat ]; do sleep 0.2; done; exec tail /dev/zero'),
+          ...limits({ memory: '24Mi' }),
+        },
+        {
+          restartPolicy: 'Never',
+          containers: [
+            { name: 'calm', image: IMAGE, command: shell(calm), ...limits({ memory: '100Mi' }) },
+            {
+              name: 'busy',
+              image: IMAGE,
+              command: shell('trap exit TERM; while :; do :; done'),
+              ...limits({ cpu: '50m' }),
+            },
+          ],
+        },
+      ),
+    )
+    await ready('limited')
+    const used = (top: string, name: string): number[] =>
+      (new RegExp(`${name} +(\\d+)m +(\\d+)Mi`).exec(top) ?? []).slice(1).map(Number)
+    await cluster.eventually('top pod limited --containers', (top) => {
+      const [[calmCpu = 0, calmMemory = 0], [busyCpu = 0]] = [used(top, 'calm'), used(top, 'busy')]
+      return busyCpu > calmCpu && calmMemory >= 10
+    })
+    await cluster.exec('limited -c main', 'touch /tmp/eat')
+    const state = async (name: string): Promise<ContainerStatus> =>
+      (await cluster.json<Pod>('get pod limited')).status!.containerStatuses!.find((one) => one.name === name)!
+    await waitFor('the end', async () => (await state('main')).state?.terminated?.reason === 'OOMKilled')
+    for (const name of ['calm', 'busy']) assert.ok((await state(name)).state?.running, name)
+    assert.equal(await cluster.exec('limited -c calm', 'echo lives'), 'lives\n')
+    const id = (await state('busy')).containerID!.replace('containerd://', '')
+    const [cpu] = globSync(`/sys/fs/cgroup/{,cpu/}k8s.io/${id}/cpu.stat`)
+    await waitFor('the limit', async () => /nr_throttled [1-9]/.test(readFileSync(cpu!, 'utf8')))
   })
 
   it('end on TERM, and are killed when the grace period is over', async () => {

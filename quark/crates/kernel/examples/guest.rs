@@ -19,6 +19,7 @@ fn main() {
     let mount = |target: &str, source| MountSpec { target: target.into(), source, flags: 0 };
     let spec = ContainerSpec {
         id: "guest".into(),
+        cgroups: None,
         mounts: vec![mount("/", MountSource::Host(root))],
         masked: vec![],
         read_only: vec![],

@@ -38,6 +38,7 @@ fn run(root: Vec<u8>, arguments: Vec<Vec<u8>>) -> Result<Exit, String> {
     let kernel = Kernel::boot().map_err(words("boot"))?;
     let spec = ContainerSpec {
         id: "run".into(),
+        cgroups: None,
         mounts: vec![
             mount("/", MountSource::Host(directory)),
             mount("/proc", MountSource::Proc),

@@ -42,6 +42,7 @@ fn boot() -> Arc<Kernel> {
     let kernel = Kernel::boot().unwrap();
     let spec = ContainerSpec {
         id: "test".into(),
+        cgroups: None,
         mounts: vec![MountSpec { target: b"/".to_vec(), source: MountSource::Host(root), flags: 0 }],
         masked: Vec::new(),
         read_only: Vec::new(),

@@ -16,6 +16,7 @@ fn container(id: &str, share: Option<&str>) -> ContainerSpec {
     let root = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
     ContainerSpec {
         id: id.into(),
+        cgroups: None,
         mounts: vec![MountSpec { target: b"/".to_vec(), source: MountSource::Host(root), flags: 0 }],
         masked: Vec::new(),
         read_only: Vec::new(),

@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use quark_host::process::{Cgroups, Namespaces, Spawn, Spawned, spawn};
+use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::cgroup::Entrances;
@@ -146,7 +147,11 @@ pub fn stand_in(connection: Connection, terminal: Option<OwnedFd>, cgroups: &Ent
     let socket = connection.into_socket();
     // Inherited: a signal that comes before it can pass it on waits for it.
     let _blocked = block_signals()?;
+    let (started, until_exec) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
     let spawned = start(&[c"quark-wait-for", c"wait-for"], [socket.as_fd(), output, null.as_fd()], Namespaces::default(), cgroups)?;
+    drop(until_exec);
+    // Its program runs, so that it is in its cgroups: whoever is told its id looks for them by it.
+    let _ = rustix::io::read(&started, &mut [0; 1]);
     Ok(spawned.pid)
 }
 

@@ -106,6 +106,8 @@ pub enum Network {
 #[allow(missing_docs)]
 pub struct NewContainer {
     pub id: String,
+    /// If it has cgroups of its own: how many descriptors there are of `cgroup.procs`, and of `tasks`, before all others.
+    pub cgroups: Option<(usize, usize)>,
     pub mounts: Vec<NewMount>,
     pub masked: Vec<String>,
     pub read_only: Vec<String>,

@@ -113,6 +113,7 @@ pub fn container(id: &str, spec: &Spec, rootfs: &str, process: &Process) -> Cont
     let quota = positive(cpu.quota).map(|quota| quota * 1000 / cpu.period.filter(|period| *period > 0).unwrap_or(100_000));
     let container = NewContainer {
         id: id.to_owned(),
+        cgroups: None,
         mounts: plan.mounts,
         masked: linux.masked_paths.clone(),
         read_only: linux.readonly_paths.clone(),

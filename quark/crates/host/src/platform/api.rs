@@ -1,6 +1,7 @@
 //! The signatures that the kernel uses. Bodies come from the platform's owner.
 
 use std::cell::Cell;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -12,7 +13,8 @@ use super::reaper::Family;
 use super::shared::{FAST_ENTRY, GUEST_END, READY};
 use super::{Event, HostCall, Registers, StubExit, memory, reaper};
 
-/// What the sandbox's stubs come from. One a kernel process. When it is dropped, no more come; those that are there go on.
+/// What the sandbox's stubs come from: one a kernel process, and those for containers that have cgroups of their own ([`Platform::within`]). When it
+/// is dropped, no more come; those that are there go on.
 pub struct Platform {
     nursery: Arc<Nursery>,
     vdso: u64,
@@ -59,6 +61,12 @@ impl Platform {
         let (family, (process, seat)) = reaper::start(ended)?;
         let vdso = process.slot(&seat).operand.load(Relaxed);
         Ok(Platform { nursery: Nursery::start(Context::new(process, seat, family))?, vdso })
+    }
+
+    /// Another one of the same kernel process, whose stubs are in cgroups: `entrances` are their `cgroup.procs` files, opened for writing by somebody who
+    /// may move processes there.
+    pub fn within(&self, entrances: Vec<OwnedFd>) -> Result<Platform, Errno> {
+        Ok(Platform { nursery: self.nursery.within(entrances)?, vdso: self.vdso })
     }
 
     /// Where guests may map memory.

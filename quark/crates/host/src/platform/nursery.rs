@@ -1,6 +1,7 @@
 //! What is made before it is asked for: empty stub processes, as a program's start need not wait for a fork, and what the kernel needs for a
 //! forked one.
 
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
@@ -8,7 +9,6 @@ use rustix::io::Errno;
 use super::api::Context;
 use super::birth::Cradle;
 use super::process::lock;
-use super::reaper::Family;
 
 /// Blank processes. Each takes some 100 KiB of the host's memory while it waits.
 const BLANKS: usize = 2;
@@ -20,6 +20,8 @@ const CRADLES: usize = 2;
 pub(super) struct Stock {
     shelf: Mutex<Shelf>,
     changed: Condvar,
+    /// Cradles are for all: those of containers are on the family's shelf.
+    only_blanks: bool,
 }
 
 #[derive(Default)]
@@ -55,7 +57,7 @@ impl Stock {
             if shelf.closed {
                 return None;
             }
-            if shelf.cradles.len() < CRADLES {
+            if !self.only_blanks && shelf.cradles.len() < CRADLES {
                 return Some(Want::Cradle);
             }
             if shelf.blanks.len() < BLANKS {
@@ -81,18 +83,48 @@ impl Stock {
     }
 }
 
-/// The first stub, and who makes copies of it.
+/// A first stub, and who makes copies of it.
 pub(super) struct Nursery {
     /// Runs no guest code, so that it can be trusted.
     first: Mutex<Context>,
-    family: Arc<Family>,
+    stock: Arc<Stock>,
+    /// Where another first one comes from, if the host kills this one for want of memory in its cgroup.
+    origin: Option<Origin>,
+}
+
+/// Whose copy a first stub is, and the cgroups that it was put into.
+struct Origin {
+    nursery: Arc<Nursery>,
+    entrances: Vec<OwnedFd>,
+}
+
+impl Origin {
+    fn first(&self) -> Result<Context, Errno> {
+        let first = self.nursery.take()?;
+        let pid = first.space().pid().to_string();
+        for entrance in &self.entrances {
+            rustix::io::write(entrance, pid.as_bytes())?;
+        }
+        Ok(first)
+    }
 }
 
 impl Nursery {
     /// Starts the thread that fills the shelf, which ends with [`Nursery::close`].
     pub(super) fn start(first: Context) -> Result<Arc<Nursery>, Errno> {
-        let family = first.family.clone();
-        let nursery = Arc::new(Nursery { first: Mutex::new(first), family });
+        let stock = first.family.stock.clone();
+        Nursery { first: Mutex::new(first), stock, origin: None }.run()
+    }
+
+    /// One whose stubs are in the cgroups behind `entrances`: `cgroup.procs` files that somebody has opened for writing who may move processes there.
+    pub(super) fn within(self: &Arc<Self>, entrances: Vec<OwnedFd>) -> Result<Arc<Nursery>, Errno> {
+        let origin = Origin { nursery: self.clone(), entrances };
+        let stock = Arc::new(Stock { only_blanks: true, ..Stock::default() });
+        Nursery { first: Mutex::new(origin.first()?), stock, origin: Some(origin) }.run()
+    }
+
+    fn run(self) -> Result<Arc<Nursery>, Errno> {
+        let nursery = Arc::new(self);
         let filler = nursery.clone();
         let thread = std::thread::Builder::new().name("nursery".into()).spawn(move || filler.fill());
         thread.map(|_| nursery).map_err(|_| Errno::AGAIN)
@@ -100,18 +132,26 @@ impl Nursery {
 
     /// A ready blank, or one that is made now.
     pub(super) fn take(&self) -> Result<Context, Errno> {
-        while let Some(blank) = self.family.stock.take_blank() {
+        while let Some(blank) = self.stock.take_blank() {
             // The host may have killed it, for want of memory.
             if !blank.space().process.is_dead() {
                 return Ok(blank);
             }
         }
-        lock(&self.first).fork_process()
+        self.make()
+    }
+
+    fn make(&self) -> Result<Context, Errno> {
+        let mut first = lock(&self.first);
+        if let Some(origin) = self.origin.as_ref().filter(|_| first.space().process.is_dead()) {
+            *first = origin.first()?;
+        }
+        first.fork_process()
     }
 
     /// Ends the blanks and their maker.
     pub(super) fn close(&self) {
-        let stock = &self.family.stock;
+        let stock = &self.stock;
         let (blanks, cradles) = {
             let mut shelf = lock(&stock.shelf);
             shelf.closed = true;
@@ -122,11 +162,11 @@ impl Nursery {
     }
 
     fn fill(&self) {
-        let stock = &self.family.stock;
+        let stock = &self.stock;
         while let Some(want) = stock.wait_wanted() {
             match want {
                 Want::Cradle => stock.put(Cradle::new(), |shelf, cradle| shelf.cradles.push(cradle)),
-                Want::Blank => stock.put(lock(&self.first).fork_process(), |shelf, blank| shelf.blanks.push(blank)),
+                Want::Blank => stock.put(self.make(), |shelf, blank| shelf.blanks.push(blank)),
             }
         }
     }

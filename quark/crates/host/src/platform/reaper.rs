@@ -19,7 +19,7 @@ type First = (Arc<Process>, Arc<Seat>);
 pub(super) struct Family {
     processes: Mutex<HashMap<i32, Arc<Process>>>,
     ended: Ended,
-    pub(super) stock: Stock,
+    pub(super) stock: Arc<Stock>,
 }
 
 impl Family {
@@ -49,7 +49,7 @@ impl Family {
 
 /// Starts the reaper, and the first stub process.
 pub(super) fn start(ended: Ended) -> Result<(Arc<Family>, First), Errno> {
-    let family = Arc::new(Family { processes: Mutex::new(HashMap::new()), ended, stock: Stock::default() });
+    let family = Arc::new(Family { processes: Mutex::new(HashMap::new()), ended, stock: Arc::default() });
     let (tell, told) = channel();
     let reaper = family.clone();
     std::thread::Builder::new().name("reaper".into()).spawn(move || run(&reaper, &tell)).map_err(|_| Errno::AGAIN)?;

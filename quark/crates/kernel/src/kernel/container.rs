@@ -1,10 +1,13 @@
 //! A container: its own root, mounts and process ids.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::DeviceSpec;
+use quark_host::platform::Platform;
+
 use super::spec::{ContainerSpec, Exit, HostLimits, ProcessInfo, Usage};
+use super::{DeviceSpec, Kernel};
 use crate::signal::state::Job;
 use crate::task::namespace::PidNamespace;
 use crate::task::status::WaitStatus;
@@ -31,6 +34,10 @@ pub struct Container {
     pub sysctl: BTreeMap<String, String>,
     /// Device nodes beyond the default ones.
     pub devices: Vec<DeviceSpec>,
+    /// Where its stubs come from, if it has cgroups of its own.
+    platform: Option<Platform>,
+    /// Those that its kernel halves join.
+    cgroups: Vec<OwnedFd>,
     /// Its first process.
     init: OnceLock<i32>,
     /// What `Kernel::start` started and `Kernel::wait` didn't wait for yet.
@@ -39,9 +46,13 @@ pub struct Container {
 
 impl Container {
     /// Makes it, with its mounts.
-    pub(super) fn new(spec: ContainerSpec, pids: Option<Arc<PidNamespace>>) -> Result<Arc<Container>> {
+    pub(super) fn new(spec: ContainerSpec, pids: Option<Arc<PidNamespace>>, platform: &Platform) -> Result<Arc<Container>> {
         let additions = Additions { masked: &spec.masked, read_only: &spec.read_only, devices: &spec.devices };
         let root = tree::build(spec.mounts, additions).map_err(|error| error.error)?;
+        let (platform, cgroups) = match spec.cgroups {
+            None => (None, Vec::new()),
+            Some(cgroups) => (Some(platform.within(cgroups.processes)?), cgroups.threads),
+        };
         let limit = spec.limits.pids.unwrap_or(THREADS_MAX).min(THREADS_MAX);
         Ok(Arc::new(Container {
             id: spec.id,
@@ -50,9 +61,24 @@ impl Container {
             limits: spec.limits,
             sysctl: spec.sysctl.into_iter().collect(),
             devices: spec.devices,
+            platform,
+            cgroups,
             init: OnceLock::new(),
             started: Mutex::default(),
         }))
+    }
+
+    /// Where its stubs come from.
+    pub fn platform<'a>(&'a self, kernel: &'a Kernel) -> &'a Platform {
+        self.platform.as_ref().unwrap_or(&kernel.platform)
+    }
+
+    /// Has the host limit and count the calling thread's processor time, and that of all threads which it starts, as the container's.
+    pub(super) fn enter_cgroups(&self) {
+        for threads in &self.cgroups {
+            // Without it the time counts as the pod's first container's.
+            let _ = rustix::io::write(threads, b"0");
+        }
     }
 
     /// Its first process' id, once there is one.

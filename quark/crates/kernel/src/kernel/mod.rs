@@ -13,7 +13,7 @@ use quark_host::platform::Platform;
 
 pub use container::Container;
 pub use reaper::Reaper;
-pub use spec::{ContainerSpec, DeviceSpec, Exit, HostLimits, MountSource, MountSpec, ProcessInfo, ProcessSpec, Stdio, Usage};
+pub use spec::{Cgroups, ContainerSpec, DeviceSpec, Exit, HostLimits, MountSource, MountSpec, ProcessInfo, ProcessSpec, Stdio, Usage};
 
 use crate::futex::table::Table as Futexes;
 use crate::signal::Origin;
@@ -76,7 +76,7 @@ impl Kernel {
             let domain = if spec.domain_name.is_empty() { b"(none)".to_vec() } else { spec.domain_name.clone() };
             *lock(&self.names) = Names { host: spec.hostname.clone(), domain };
         }
-        let container = Container::new(spec, shared)?;
+        let container = Container::new(spec, shared, &self.platform)?;
         containers.insert(container.id.clone(), container.clone());
         Ok(container)
     }

@@ -55,11 +55,22 @@ pub struct MountSpec {
     pub flags: u64,
 }
 
+/// Files that move into cgroups whose processes' or threads' ids are written to them, opened by somebody who may.
+#[derive(Debug, Default)]
+pub struct Cgroups {
+    /// `cgroup.procs` of all.
+    pub processes: Vec<OwnedFd>,
+    /// Version 1's `tasks` of those that limit and count processor time.
+    pub threads: Vec<OwnedFd>,
+}
+
 /// A container to be.
 #[derive(Debug)]
 pub struct ContainerSpec {
     /// As the command knows it.
     pub id: String,
+    /// Its own cgroups, if it has others than the kernel process.
+    pub cgroups: Option<Cgroups>,
     /// The root first.
     pub mounts: Vec<MountSpec>,
     /// `linux.maskedPaths`.

@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
+use quark_host::platform::Platform;
+
 use super::spec::{ProcessSpec, Stdio};
 use super::{Container, Kernel};
 use crate::exec::{Loaded, Request, load, open_program};
@@ -27,7 +29,7 @@ impl Kernel {
         let container = self.container(container).map_err(|_| format!("container {container}: not found"))?;
         let limits = merged(&spec.limits);
         let fs = place(&container, &spec)?;
-        let loaded = self.load(&fs, &spec, &limits)?;
+        let loaded = load_program(container.platform(self), &fs, &spec, &limits)?;
         let mut terminal = None;
         let stdio = match spec.stdio {
             Stdio::Files(fds) => Streams::Files(fds.into()),
@@ -47,25 +49,6 @@ impl Kernel {
     /// Nanoseconds since it booted.
     pub fn now(&self) -> u64 {
         u64::try_from(self.uptime().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    fn load(&self, fs: &FsContext, spec: &ProcessSpec, limits: &[Limit; 16]) -> Result<Loaded, String> {
-        let name = spec.arguments.first().ok_or("no arguments: name a program")?;
-        let words = |error: Errno| format!("exec {}: {error}", String::from_utf8_lossy(name));
-        let (filename, program) = find(fs, spec, name).map_err(words)?;
-        load(Request {
-            platform: &self.platform,
-            fs,
-            credentials: &spec.credentials,
-            limits,
-            personality: 0,
-            program,
-            filename,
-            filename_vanishes: false,
-            arguments: spec.arguments.clone(),
-            environment: spec.environment.clone(),
-        })
-        .map_err(words)
     }
 
     fn run(self: &Arc<Self>, container: &Arc<Container>, loaded: Loaded, prepared: Prepared) -> Result<i32> {
@@ -99,7 +82,8 @@ impl Kernel {
         if let Some(terminal) = &prepared.terminal {
             job::give(&process, terminal);
         }
-        if let Err(error) = run::start(task, loaded.context, loaded.registers) {
+        let entering = container.clone();
+        if let Err(error) = run::start(task, loaded.context, loaded.registers, move || entering.enter_cgroups()) {
             container.forget(pid);
             lock(&process.threads).clear();
             let mut table = container.pids.table();
@@ -109,6 +93,25 @@ impl Kernel {
         }
         Ok(pid)
     }
+}
+
+fn load_program(platform: &Platform, fs: &FsContext, spec: &ProcessSpec, limits: &[Limit; 16]) -> Result<Loaded, String> {
+    let name = spec.arguments.first().ok_or("no arguments: name a program")?;
+    let words = |error: Errno| format!("exec {}: {error}", String::from_utf8_lossy(name));
+    let (filename, program) = find(fs, spec, name).map_err(words)?;
+    load(Request {
+        platform,
+        fs,
+        credentials: &spec.credentials,
+        limits,
+        personality: 0,
+        program,
+        filename,
+        filename_vanishes: false,
+        arguments: spec.arguments.clone(),
+        environment: spec.environment.clone(),
+    })
+    .map_err(words)
 }
 
 /// What a process has besides its program.

@@ -267,7 +267,7 @@ fn make_child(call: &mut Call<'_>, request: &Request, vfork: Option<Arc<VforkDon
         }
     };
     register(call.task, &child, request);
-    if let Err(error) = run::start(child.clone(), context, registers) {
+    if let Err(error) = run::start(child.clone(), context, registers, || ()) {
         unregister(&child);
         return Err(error);
     }

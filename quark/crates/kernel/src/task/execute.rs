@@ -13,7 +13,8 @@ use crate::{Errno, Result, futex};
 pub fn execve(call: &mut Call<'_>) -> Result<u64> {
     let personality = lock(&call.task.process.details).personality;
     let kernel = call.task.kernel().clone();
-    let loaded = read_execve(call, &kernel.platform, personality)?;
+    let container = call.task.process.container.clone();
+    let loaded = read_execve(call, container.platform(&kernel), personality)?;
     replace(call, loaded)
 }
 
@@ -21,7 +22,8 @@ pub fn execve(call: &mut Call<'_>) -> Result<u64> {
 pub fn execveat(call: &mut Call<'_>) -> Result<u64> {
     let personality = lock(&call.task.process.details).personality;
     let kernel = call.task.kernel().clone();
-    let loaded = read_execveat(call, &kernel.platform, personality)?;
+    let container = call.task.process.container.clone();
+    let loaded = read_execveat(call, container.platform(&kernel), personality)?;
     replace(call, loaded)
 }
 

@@ -28,10 +28,11 @@ const STACK: usize = 256 << 10;
 const SYSCALL_LENGTH: u64 = 2;
 
 /// Starts a thread's kernel half; EAGAIN if the host gives no thread.
-pub fn start(task: Arc<Task>, context: Context, registers: Registers) -> Result<()> {
+pub fn start(task: Arc<Task>, context: Context, registers: Registers, first: impl FnOnce() + Send + 'static) -> Result<()> {
     *lock(&task.interrupter) = Some(context.interrupter());
     let name = format!("guest {}", task.tid());
     let half = move || {
+        first();
         task.half.store(rustix::thread::gettid().as_raw_nonzero().get(), std::sync::atomic::Ordering::Relaxed);
         super::set_current(Some(task.clone()));
         Half { task, context, registers, broken: None, view: View::default() }.run();

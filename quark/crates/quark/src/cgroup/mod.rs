@@ -1,7 +1,8 @@
 //! Limits by the host's cgroups: version 1, version 2, both at once (hybrid), or none. Where limits go is decided by [`plan`], without effects.
 //!
-//! A pod's kernel and the processes that run its guests are in the cgroup of the pod's first container. Device rules have no effect
-//! on guests and are not applied: no guest reaches a device of the host.
+//! A pod's kernel is in the cgroups of the pod's first container. The processes that run guests are in those of their containers, and so are, in
+//! version 1 and as far as processor time goes, the kernel's threads that work for them. Device rules have no effect on guests and are not applied:
+//! no guest reaches a device of the host.
 
 mod layout;
 mod plan;
@@ -11,9 +12,10 @@ pub use layout::{Layout, systemd_path};
 pub use plan::{Plan, Write, plan, unlimited_changes};
 pub use stats::stats;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +42,36 @@ pub struct Entrances {
     pub unified: Option<File>,
     /// Version 1's `tasks`.
     pub tasks: Vec<File>,
+}
+
+/// Files to which the ids are written of what is to move into cgroups that are there (`0`: the writing thread's).
+#[derive(Debug)]
+pub struct Transfers {
+    /// For processes, while they have one thread.
+    pub processes: Vec<File>,
+    /// For threads: version 1's, of what limits and counts processor time.
+    pub threads: Vec<File>,
+}
+
+impl Transfers {
+    /// Into directories by controller.
+    pub fn open(directories: &BTreeMap<String, String>) -> Result<Transfers> {
+        let open = |controller: &str, directory: &str| {
+            let path = Path::new(directory).join(if controller == "unified" { "cgroup.procs" } else { "tasks" });
+            File::options().write(true).open(&path).context(|| format!("open \"{}\"", path.display()))
+        };
+        let processor = ["cpu", "cpuacct", "cpuset"];
+        let of_threads = directories.iter().filter(|(controller, _)| processor.contains(&controller.as_str()));
+        Ok(Transfers {
+            processes: directories.iter().map(|(controller, directory)| open(controller, directory)).collect::<Result<_>>()?,
+            threads: of_threads.map(|(controller, directory)| open(controller, directory)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// All, as a message has them.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.processes.iter().chain(&self.threads).map(File::as_fd)
+    }
 }
 
 /// Makes a plan's directories and writes its limits. A directory that can't be made (read-only or no cgroups) is only logged; a limit that can't be written is an error.
@@ -69,11 +101,6 @@ pub fn apply(plan: &Plan) -> Result<Applied> {
 }
 
 impl Entrances {
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.unified.is_none() && self.tasks.is_empty()
-    }
-
     fn add(&mut self, controller: &str, directory: &Path) -> Result<()> {
         if controller == "unified" {
             self.unified = Some(File::open(directory).context(|| format!("open \"{}\"", directory.display()))?);
@@ -179,12 +206,26 @@ fn remove_one(directory: &Path) -> std::io::Result<()> {
     fs::remove_dir(directory)
 }
 
+/// The processes in directories that are a container's own.
+fn members(directories: &BTreeMap<String, String>) -> BTreeSet<i32> {
+    let lists = directories.values().filter_map(|directory| fs::read_to_string(Path::new(directory).join("cgroup.procs")).ok());
+    lists.flat_map(|list| list.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>()).collect()
+}
+
+/// Sets `oom_score_adj` of all that is there, from which what comes later inherits it.
+pub fn score(directories: &BTreeMap<String, String>, score: i32) -> std::io::Result<()> {
+    for pid in members(directories) {
+        match fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            written => written?,
+        }
+    }
+    Ok(())
+}
+
 /// Kills every process in directories that are a container's own.
 pub fn kill(directories: &BTreeMap<String, String>) {
-    for directory in directories.values() {
-        let processes = fs::read_to_string(Path::new(directory).join("cgroup.procs")).unwrap_or_default();
-        for pid in processes.lines().filter_map(|line| rustix::process::Pid::from_raw(line.parse().ok()?)) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
+    for pid in members(directories).into_iter().filter_map(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }

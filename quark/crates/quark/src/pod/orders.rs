@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use quark_kernel::kernel::{ContainerSpec, DeviceSpec, HostLimits, MountSource, MountSpec, ProcessSpec, Stdio};
+use quark_kernel::kernel::{Cgroups, ContainerSpec, DeviceSpec, HostLimits, MountSource, MountSpec, ProcessSpec, Stdio};
 use quark_kernel::task::{Credentials, Limit};
 
 use crate::error::{Error, Result};
@@ -25,8 +25,10 @@ impl Descriptors {
 /// A container without its process.
 pub fn container(new: &NewContainer, descriptors: &mut Descriptors) -> Result<ContainerSpec> {
     let bytes = |texts: &[String]| texts.iter().map(|text| text.clone().into_bytes()).collect();
+    let cgroups = new.cgroups.map(|counts| cgroups(counts, descriptors)).transpose()?;
     Ok(ContainerSpec {
         id: new.id.clone(),
+        cgroups,
         mounts: new.mounts.iter().map(|new| mount(new, descriptors)).collect::<Result<_>>()?,
         masked: bytes(&new.masked),
         read_only: bytes(&new.read_only),
@@ -37,6 +39,11 @@ pub fn container(new: &NewContainer, descriptors: &mut Descriptors) -> Result<Co
         share_pids_with: new.share_pids_with.clone(),
         limits: HostLimits { memory: new.memory_limit, processor: new.processor_limit, pids: new.pids_limit },
     })
+}
+
+fn cgroups((processes, threads): (usize, usize), descriptors: &mut Descriptors) -> Result<Cgroups> {
+    let mut take = |count: usize| (0..count).map(|_| descriptors.next()).collect::<Result<_>>();
+    Ok(Cgroups { processes: take(processes)?, threads: take(threads)? })
 }
 
 fn mount(new: &NewMount, descriptors: &mut Descriptors) -> Result<MountSpec> {

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::cgroup::{self, Entrances};
+use crate::cgroup::{self, Entrances, Transfers};
 use crate::cli::Parsed;
 use crate::client::Connection;
 use crate::config::{Process, Spec};
@@ -19,6 +19,8 @@ use crate::sources;
 use crate::state::{Phase, ProcessId, State};
 use crate::store::{Entry, Store};
 
+/// Processes of ours in a container's cgroups: those that stubs are copies of, a few that are ready, and what stands for its first process.
+const OUR_PROCESSES: i64 = 8;
 /// How much a file descriptor may be preserved, at most.
 const PRESERVED_MAX: u32 = 1024;
 
@@ -161,11 +163,12 @@ struct Creation<'a> {
 
 impl Creation<'_> {
     fn make(&mut self, bundle: &Bundle, streams: &Streams, parsed: &Parsed) -> Result<()> {
-        let cgroups = self.cgroups(bundle, parsed.has("systemd-cgroup"))?;
+        let sandbox = self.sandbox(&bundle.spec)?;
+        let cgroups = self.cgroups(bundle, parsed.has("systemd-cgroup"), sandbox.is_some())?;
         let planned = plan::container(&self.state.id, &bundle.spec, &bundle.rootfs, &bundle.process);
         let mut container = planned.container;
         container.process.inherited = streams.preserved();
-        match self.sandbox(&bundle.spec)? {
+        match sandbox {
             Some(sandbox) => self.in_sandbox(&sandbox, container, &planned.sources, streams, &cgroups)?,
             None => self.on_its_own(bundle, container, &planned.sources, streams, &cgroups)?,
         }
@@ -176,7 +179,7 @@ impl Creation<'_> {
         write_pid(parsed, process.pid)
     }
 
-    fn cgroups(&mut self, bundle: &Bundle, systemd: bool) -> Result<Entrances> {
+    fn cgroups(&mut self, bundle: &Bundle, systemd: bool, in_sandbox: bool) -> Result<Entrances> {
         let linux = bundle.spec.linux();
         let path = match (linux.cgroups_path.as_str(), systemd) {
             ("", false) => self.state.id.clone(),
@@ -184,7 +187,12 @@ impl Creation<'_> {
             (path, false) => path.to_owned(),
             (path, true) => cgroup::systemd_path(path)?,
         };
-        let plan = cgroup::plan(&cgroup::Layout::of_host(), &path, &linux.resources.clone().unwrap_or_default());
+        let mut resources = linux.resources.clone().unwrap_or_default();
+        if let Some(limit) = resources.pids.as_mut().and_then(|pids| pids.limit.as_mut()).filter(|limit| in_sandbox && **limit > 0) {
+            // The pod's kernel counts guests' threads; the host's limit is for those that the kernel does not know.
+            *limit = limit.saturating_add(OUR_PROCESSES);
+        }
+        let plan = cgroup::plan(&cgroup::Layout::of_host(), &path, &resources);
         // Remembered before they are made: should we be killed in between, `delete` removes them.
         self.state.cgroups = plan.directories.iter().map(|(controller, path)| (controller.clone(), path.display().to_string())).collect();
         self.save()?;
@@ -240,7 +248,7 @@ impl Creation<'_> {
     fn in_sandbox(
         &mut self,
         sandbox: &Entry,
-        container: NewContainer,
+        mut container: NewContainer,
         sources: &[plan::HostSource],
         streams: &Streams,
         cgroups: &Entrances,
@@ -248,9 +256,6 @@ impl Creation<'_> {
         let state = sandbox.state()?;
         self.state.sandbox.clone_from(&state.sandbox);
         self.state.kernel = state.kernel;
-        if !cgroups.is_empty() {
-            log::info("The pod's kernel runs this container: the limits of its first container hold for it");
-        }
         let waiter = Connection::open(sandbox)?;
         let connection = Connection::open(sandbox)?;
         let bundle = PathBuf::from(&self.state.bundle);
@@ -258,11 +263,17 @@ impl Creation<'_> {
         self.create_hooks()?;
         self.state.process = None;
         let mounts = sources::open_all(sources, Path::new(&bundle))?;
-        let files: Vec<BorrowedFd<'_>> = mounts.descriptors().chain(streams.files()).collect();
+        let transfers = Transfers::open(&self.state.cgroups)?;
+        let counts = (transfers.processes.len(), transfers.threads.len());
+        container.cgroups = Some(counts).filter(|(processes, _)| *processes > 0);
+        let files: Vec<BorrowedFd<'_>> = transfers.descriptors().chain(mounts.descriptors()).chain(streams.files()).collect();
         connection.tell(&Order::Create(Box::new(mounts.tell(container))), &files)?;
         waiter.send(&Order::Wait { id: self.state.id.clone(), tied: true }, &[])?;
         let terminal = streams.terminal().map(duplicate).transpose()?;
         self.state.process = ProcessId::of(stand_in(waiter, terminal, cgroups)?);
+        if let Some(score) = self.state.template.oom_score_adj {
+            warn_unscored(cgroup::score(&self.state.cgroups, score));
+        }
         Ok(())
     }
 
@@ -298,10 +309,14 @@ pub fn report(state: &State, busy: bool) -> Result<Vec<u8>> {
     serde_json::to_vec(&state.report(busy)).context(|| "write the container's state")
 }
 
-/// The host's out-of-memory killer takes the pod as a whole.
+/// Its stubs inherit it.
 fn score(pid: i32, score: Option<i32>) {
     let Some(score) = score else { return };
-    if let Err(error) = std::fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()) {
+    warn_unscored(std::fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()));
+}
+
+fn warn_unscored(scored: std::io::Result<()>) {
+    if let Err(error) = scored {
         log::warn(&format!("`process.oomScoreAdj` is not set: {error}"));
     }
 }
