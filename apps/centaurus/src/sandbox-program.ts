@@ -19,5 +19,5 @@ The runtime is built from source, once; that takes a minute or two and needs Rus
 
 Examples:
   ./centaurus sandbox install
-  ./centaurus kubectl run hello --image localhost/centaurus/busybox:1 --overrides '{"spec":{"runtimeClassName":"quark"}}' -- dmesg
+  ./centaurus kubectl run hello --image localhost/centaurus/busybox:1 --restart Never --overrides '{"spec":{"runtimeClassName":"quark"}}' -- uname -a
   quark run --bundle DIR ID               or without a cluster: it is an OCI runtime`

@@ -42,6 +42,8 @@ export function formatContainerdConfig(options: ContainerdConfigOptions): string
   const runtimes = Object.entries({ runc: 'runc', ...options.runtimes }).flatMap(([handler, binary]) => [
     `[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${quote(handler)}]`,
     'runtime_type = "io.containerd.runc.v2"',
+    // A handler's own annotations of pods reach its binary.
+    ...(handler === 'runc' ? [] : [`pod_annotations = [${quote(`${handler}.centaurus.dev/*`)}]`]),
     `[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${quote(handler)}.options]`,
     `BinaryName = ${quote(binary)}`,
   ])
