@@ -155,6 +155,24 @@ pub fn stand_in(connection: Connection, terminal: Option<OwnedFd>, cgroups: &Ent
     Ok(spawned.pid)
 }
 
+/// A user namespace that nobody is in, with these ids, to map the owners of a mount's files by.
+pub fn user_namespace(users: &[IdMapping], groups: &[IdMapping]) -> Result<File> {
+    let what = || "make a user namespace for ids of a mount";
+    let (ours, theirs) = UnixStream::pair().context(what)?;
+    let null = null()?;
+    let namespaces = Namespaces { user: true, ..Namespaces::default() };
+    // It waits for us, and ends when nobody is there any more.
+    let spawned = start(&[c"quark-ids", c"wait-for"], [theirs.as_fd(), null.as_fd(), null.as_fd()], namespaces, &Entrances::default())?;
+    drop(theirs);
+    let path = |file: &str| format!("/proc/{}/{file}", spawned.pid);
+    let made = std::fs::write(path("uid_map"), render_map(users))
+        .and_then(|()| std::fs::write(path("gid_map"), render_map(groups)))
+        .and_then(|()| File::open(path("ns/user")));
+    drop(ours);
+    let _ = waitpid(Pid::from_raw(spawned.pid), WaitOptions::empty());
+    made.context(what)
+}
+
 fn start(arguments: &[&std::ffi::CStr], stdio: [BorrowedFd<'_>; 3], namespaces: Namespaces, cgroups: &Entrances) -> Result<Spawned> {
     let program = File::open("/proc/self/exe").context(|| "open our own program")?;
     let tasks: Vec<BorrowedFd<'_>> = cgroups.tasks.iter().map(File::as_fd).collect();

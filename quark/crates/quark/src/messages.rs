@@ -15,8 +15,9 @@ pub enum Order {
     IdsMapped,
     /// Comes with the mounts' directories, the process' standard streams, and its further descriptors. Answers `Done`.
     Create(Box<NewContainer>),
-    /// Runs the first process of a container. Answers `Done`.
-    Start { id: String, before: Vec<NewProcess> },
+    /// Runs the first process of a container, and before that, one after the other, what must succeed first. Comes with the standard streams of
+    /// those. Answers `Done`.
+    Start { id: String, before: Vec<NewHook> },
     /// Runs another one; descriptors as in `Create`. Answers `Started`, later `Ended`. The process is killed when the connection closes, if `tied`.
     Exec { id: String, process: NewProcess, tied: bool },
     /// Answers `Ended` once the container's first process has ended. `tied` as in `Exec`.
@@ -193,6 +194,15 @@ pub struct NewProcess {
     pub terminal: bool,
     /// Descriptors behind the standard streams.
     pub inherited: usize,
+}
+
+/// A process that runs before a container's first one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct NewHook {
+    pub process: NewProcess,
+    /// Seconds, after which it is killed and has failed.
+    pub timeout: Option<u64>,
 }
 
 /// One line of `ps`.

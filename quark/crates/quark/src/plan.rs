@@ -1,7 +1,7 @@
 //! From config.json to what our kernel is told. Pure: nothing is opened here.
 
-use crate::config::{Device, IdMapping, Linux, Mount, Process, Spec, capability, limit_index, parse_options};
-use crate::messages::{ALL_IDS, Network, NewContainer, NewDevice, NewMount, NewProcess, NewSource};
+use crate::config::{Device, Hook, IdMap, IdMapping, Linux, Mount, Process, Spec, capability, limit_index, parse_options};
+use crate::messages::{ALL_IDS, Network, NewContainer, NewDevice, NewHook, NewMount, NewProcess, NewSource};
 
 /// Keeps a container's changes to its root in memory, so that they are gone with it: `memory` or `host` (the default).
 pub const ROOT_ANNOTATION: &str = "quark.centaurus.dev/rootfs-changes";
@@ -20,6 +20,17 @@ pub struct HostSource {
     pub read_only: bool,
     /// The host refuses to map code.
     pub no_execution: bool,
+    /// Whom files belong to there, users and groups: by ids of the file system as `container_id`.
+    pub ids: Option<MountIds>,
+}
+
+/// How a mount shows the owners of its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountIds {
+    pub users: Vec<IdMapping>,
+    pub groups: Vec<IdMapping>,
+    /// Mounts below it too.
+    pub recursive: bool,
 }
 
 /// A planned container.
@@ -99,7 +110,7 @@ fn sysctl_path(name: &str) -> String {
 /// Plans a container. `rootfs` is absolute.
 pub fn container(id: &str, spec: &Spec, rootfs: &str, process: &Process) -> ContainerPlan {
     let linux = spec.linux();
-    let mut plan = Mounts::default();
+    let mut plan = Mounts { users: linux.uid_mappings.clone(), groups: linux.gid_mappings.clone(), ..Mounts::default() };
     plan.root(spec, rootfs);
     if !spec.mounts.iter().any(|mount| clean(&mount.destination) == "/dev") {
         plan.push("/dev", NewSource::Dev, libc::MS_NOSUID);
@@ -130,6 +141,14 @@ pub fn container(id: &str, spec: &Spec, rootfs: &str, process: &Process) -> Cont
     ContainerPlan { container, sources: plan.sources }
 }
 
+/// A startContainer hook: a process with the rights of the container's own, and nothing of its environment, arguments, terminal and descriptors.
+pub fn hook(of: &Process, hook: &Hook) -> NewHook {
+    let args = std::iter::once(&hook.path).chain(hook.args.iter().skip(1)).cloned().collect();
+    let process = Process { args, env: hook.env.clone(), terminal: false, ..of.clone() };
+    let timeout = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok());
+    NewHook { process: self::process(&process), timeout }
+}
+
 /// A pid namespace of the pod to join is the sandbox's: nobody else's can be.
 fn share_pids_with(spec: &Spec, linux: &Linux) -> Option<String> {
     let joins = linux.namespace("pid").is_some_and(|namespace| !namespace.path.is_empty());
@@ -140,6 +159,9 @@ fn share_pids_with(spec: &Spec, linux: &Linux) -> Option<String> {
 struct Mounts {
     mounts: Vec<NewMount>,
     sources: Vec<HostSource>,
+    /// The ids of the container's user namespace, if it has one.
+    users: Vec<IdMapping>,
+    groups: Vec<IdMapping>,
 }
 
 impl Mounts {
@@ -151,8 +173,22 @@ impl Mounts {
         let read_only = spec.root.as_ref().is_some_and(|root| root.readonly);
         let in_memory = spec.annotations.get(ROOT_ANNOTATION).is_some_and(|value| value == "memory");
         let flags = if read_only { libc::MS_RDONLY } else { 0 };
-        self.sources.push(HostSource { path: rootfs.to_owned(), recursive: true, read_only: read_only || in_memory, no_execution: false });
+        self.sources.push(HostSource {
+            path: rootfs.to_owned(),
+            recursive: true,
+            read_only: read_only || in_memory,
+            no_execution: false,
+            ids: None,
+        });
         self.push("/", if in_memory { NewSource::Overlay } else { NewSource::Host }, flags);
+    }
+
+    /// A mount's own mappings, or those of the pod's user namespace.
+    fn ids(&self, mount: &Mount, option: Option<IdMap>) -> Option<MountIds> {
+        let own = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+        let (users, groups) = if own { (&mount.uid_mappings, &mount.gid_mappings) } else { (&self.users, &self.groups) };
+        let wanted = (own || option.is_some()) && !(users.is_empty() && groups.is_empty());
+        wanted.then(|| MountIds { users: users.clone(), groups: groups.clone(), recursive: option == Some(IdMap::Recursive) })
     }
 
     fn mount(&mut self, mount: &Mount) {
@@ -163,6 +199,7 @@ impl Mounts {
                 recursive: options.recursive,
                 read_only: options.flags & libc::MS_RDONLY != 0,
                 no_execution: options.flags & libc::MS_NOEXEC != 0,
+                ids: self.ids(mount, options.id_map),
             });
             return self.push(&mount.destination, NewSource::Host, options.flags);
         }

@@ -4,12 +4,13 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use quark_host::process::{MountRestrictions, restrict_mount};
+use quark_host::process::{MountRestrictions, map_mount_ids, restrict_mount};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
 use crate::error::{Context, Error, Result};
+use crate::launch::user_namespace;
 use crate::log;
 use crate::messages::{NewContainer, NewSource};
 use crate::plan::HostSource;
@@ -89,6 +90,11 @@ fn open(source: &HostSource, bundle: &Path) -> Result<OwnedFd> {
         mount => mount.context(what)?,
     };
     restrict(&mount, source).context(what)?;
+    if let Some(ids) = &source.ids {
+        let namespace = user_namespace(&ids.users, &ids.groups).context(what)?;
+        let words = || format!("map ids of the mount \"{}\", which its file system may not be able to", path.display());
+        map_mount_ids(&mount, &namespace, ids.recursive).context(words)?;
+    }
     Ok(mount)
 }
 

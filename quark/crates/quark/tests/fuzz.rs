@@ -79,7 +79,19 @@ fn places(value: &Value, at: String, to: &mut Vec<String>) {
 
 /// Values that nobody expects; none names a directory of this machine that something could be written to.
 fn odd(random: &mut Random) -> Value {
-    let texts = ["", "x", "..", "relative/x", "/nonexistent/y", "\u{0}", "/proc/self/fd/0", "/proc/self/root/nonexistent", "-1", "ü\u{202e}\n", "%s%n"];
+    let texts = [
+        "",
+        "x",
+        "..",
+        "relative/x",
+        "/nonexistent/y",
+        "\u{0}",
+        "/proc/self/fd/0",
+        "/proc/self/root/nonexistent",
+        "-1",
+        "ü\u{202e}\n",
+        "%s%n",
+    ];
     match random.below(8) {
         0 => Value::Null,
         1 => json!(random.of(&[true, false])),
@@ -110,7 +122,9 @@ fn change(config: &mut Value, random: &mut Random) {
         }
     }
     // Mount points are made below the root, which must stay ours.
-    if config["root"]["path"] != json!("rootfs") && random.below(4) > 0 || config["root"]["path"].as_str().is_some_and(|path| path.contains("..")) {
+    if config["root"]["path"] != json!("rootfs") && random.below(4) > 0
+        || config["root"]["path"].as_str().is_some_and(|path| path.contains(".."))
+    {
         config["root"] = json!({ "path": "rootfs" });
     }
 }
@@ -264,7 +278,12 @@ fn commands_live_with_a_kernel_that_lies() {
     for _ in rounds(6) {
         for command in commands {
             let said = bed.quark(command);
-            assert!(said.code.is_some_and(|code| code != 101) && !said.err.contains("panicked"), "{command:?}: {:?} {}", said.code, said.err);
+            assert!(
+                said.code.is_some_and(|code| code != 101) && !said.err.contains("panicked"),
+                "{command:?}: {:?} {}",
+                said.code,
+                said.err
+            );
         }
     }
     bed.must(&["delete", "--force", "x"]);
@@ -272,7 +291,8 @@ fn commands_live_with_a_kernel_that_lies() {
 }
 
 fn answer(random: &mut Random) -> Vec<u8> {
-    let process = json!({ "pid": -1, "parent": i32::MIN, "uid": u32::MAX, "threads": 0, "state": "\u{0}", "command": "\u{1b}[2J", "host_pid": 0 });
+    let process =
+        json!({ "pid": -1, "parent": i32::MIN, "uid": u32::MAX, "threads": 0, "state": "\u{0}", "command": "\u{1b}[2J", "host_pid": 0 });
     let usage = json!({ "processes": u64::MAX, "threads": u64::MAX, "user_ns": u64::MAX, "system_ns": u64::MAX, "memory_in_file_systems": u64::MAX });
     let answers = [
         json!("MapIds"),

@@ -62,9 +62,20 @@ pub fn restrict_mount(mount: impl AsFd, restrictions: MountRestrictions) -> Resu
     if restrictions.no_execution {
         set |= libc::MOUNT_ATTR_NOEXEC;
     }
-    let attributes = [set, 0, libc::MS_PRIVATE, 0];
+    set_attributes(mount, [set, 0, libc::MS_PRIVATE, 0], restrictions.recursive)
+}
+
+/// Has a mount that nobody else has show files' owners as the ids that they are given in `user_namespace`, and those below it too if `recursive`.
+/// EINVAL if its file system, or this host before Linux 5.12, can't.
+pub fn map_mount_ids(mount: impl AsFd, user_namespace: impl AsFd, recursive: bool) -> Result<(), Errno> {
+    let namespace = user_namespace.as_fd().as_raw_fd() as u64;
+    set_attributes(mount, [libc::MOUNT_ATTR_IDMAP, 0, 0, namespace], recursive)
+}
+
+/// `mount_setattr(2)`: attributes to set and to clear, the propagation, and a user namespace.
+fn set_attributes(mount: impl AsFd, attributes: [u64; 4], recursive: bool) -> Result<(), Errno> {
     let mut flags = libc::AT_EMPTY_PATH;
-    if restrictions.recursive {
+    if recursive {
         flags |= libc::AT_RECURSIVE;
     }
     // SAFETY: the structure has the layout of struct mount_attr (four 64-bit words) and outlives the call, as does the path.

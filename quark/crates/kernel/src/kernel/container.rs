@@ -86,9 +86,11 @@ impl Container {
         self.init.get().copied()
     }
 
-    pub(super) fn has_started(&self, process: &Arc<Process>) {
-        // The first one stays.
-        let _ = self.init.set(process.pid);
+    /// The first that `may_be_init` is it.
+    pub(super) fn has_started(&self, process: &Arc<Process>, may_be_init: bool) {
+        if may_be_init {
+            let _ = self.init.set(process.pid);
+        }
         lock(&self.started).insert(process.pid, process.clone());
     }
 

@@ -26,6 +26,15 @@ impl Kernel {
     /// Starts a process in a container: the first is its init (pid 1), the others are as by `exec`. What it fails of is told in words:
     /// "exec /bin/x: no such file or directory".
     pub fn start(self: &Arc<Self>, container: &str, spec: ProcessSpec) -> Result<i32, String> {
+        self.start_as(container, spec, false)
+    }
+
+    /// Starts a process in a container that has none yet, and that isn't its init: what has to be done there before.
+    pub fn start_before(self: &Arc<Self>, container: &str, spec: ProcessSpec) -> Result<i32, String> {
+        self.start_as(container, spec, true)
+    }
+
+    fn start_as(self: &Arc<Self>, container: &str, spec: ProcessSpec, before: bool) -> Result<i32, String> {
         let container = self.container(container).map_err(|_| format!("container {container}: not found"))?;
         let limits = merged(&spec.limits);
         let fs = place(&container, &spec)?;
@@ -42,7 +51,7 @@ impl Kernel {
         };
         let files = descriptors(stdio, spec.inherited, &limits).map_err(|error| format!("standard files: {error}"))?;
         let details = Details { dumpable: 1, oom_score_adjust: spec.oom_score_adjust, started: self.now(), ..Details::default() };
-        let prepared = Prepared { fs, files, limits, details, terminal };
+        let prepared = Prepared { fs, files, limits, details, terminal, before };
         self.run(&container, loaded, prepared).map_err(|error| format!("start: {error}"))
     }
 
@@ -53,7 +62,11 @@ impl Kernel {
 
     fn run(self: &Arc<Self>, container: &Arc<Container>, loaded: Loaded, prepared: Prepared) -> Result<i32> {
         let mut table = container.pids.table();
-        let pid = table.allocate()?;
+        let pid = match container.init() {
+            Some(_) => table.allocate()?,
+            None if prepared.before => table.allocate_before_init()?,
+            None => table.allocate_init()?,
+        };
         let process = Process::new(NewProcess {
             pid,
             container: container.clone(),
@@ -77,7 +90,7 @@ impl Kernel {
         let member = Member { executed: true, ..Member::new(0, pid, pid, libc::SIGCHLD) };
         table.add_process(&process, member);
         table.add_task(&task);
-        container.has_started(&process);
+        container.has_started(&process, !prepared.before);
         drop(table);
         if let Some(terminal) = &prepared.terminal {
             job::give(&process, terminal);
@@ -121,6 +134,8 @@ struct Prepared {
     limits: [Limit; 16],
     details: Details,
     terminal: Option<Arc<Terminal>>,
+    /// Whether it runs before the container's init.
+    before: bool,
 }
 
 /// The defaults, and what the configuration says.

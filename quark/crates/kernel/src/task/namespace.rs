@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::family::{Family, Member};
+use super::family::{Family, INIT, Member};
 use super::session::Session;
 use super::{Process, Task, lock};
 use crate::wait::WaitQueue;
@@ -112,6 +112,21 @@ impl Table {
         Err(Errno::AGAIN)
     }
 
+    /// As [`Table::allocate`], for a container's first process: init's number if nobody has it.
+    pub fn allocate_init(&mut self) -> Result<i32> {
+        if self.tasks.contains_key(&INIT) || self.family.taken(INIT) || !self.reserved.insert(INIT) {
+            return self.allocate();
+        }
+        self.last = self.last.max(INIT);
+        Ok(INIT)
+    }
+
+    /// As [`Table::allocate`], for a process that runs before init: init's number stays free.
+    pub fn allocate_before_init(&mut self) -> Result<i32> {
+        self.last = self.last.max(INIT);
+        self.allocate()
+    }
+
     /// Gives a number back that no thread came to have.
     pub fn release(&mut self, tid: i32) {
         self.reserved.remove(&tid);
@@ -177,8 +192,9 @@ mod tests {
     fn ids_count_up_and_wrap_above_the_reserved_ones() {
         let namespace = PidNamespace::new(10);
         let mut table = namespace.table();
-        assert_eq!(table.allocate(), Ok(1));
-        assert_eq!(table.allocate(), Ok(2));
+        assert_eq!(table.allocate_before_init(), Ok(2));
+        assert_eq!(table.allocate_init(), Ok(1));
+        assert_eq!(table.allocate_init(), Ok(3));
         table.last = PID_MAX;
         assert_eq!(table.allocate(), Ok(RESERVED));
         table.family.add(RESERVED + 1, Member::new(0, 1, 1, 0));

@@ -9,7 +9,7 @@ mod process;
 mod validate;
 
 pub use linux::{Cpu, Device, IdMapping, Linux, Memory, Resources};
-pub use mounts::{flag_names, parse_options};
+pub use mounts::{IdMap, flag_names, parse_options};
 pub use names::{CAPABILITIES, capability, limit_index, signal_number};
 pub use process::{Capabilities, Process};
 pub use validate::{Findings, validate, validate_process};

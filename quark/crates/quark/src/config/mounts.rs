@@ -2,6 +2,15 @@
 
 use libc::c_ulong;
 
+/// Of what the owners are mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdMap {
+    /// Of the mount.
+    Mount,
+    /// Of those below it too.
+    Recursive,
+}
+
 /// What a mount's options say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountOptions {
@@ -15,6 +24,8 @@ pub struct MountOptions {
     pub recursive_read_only: bool,
     /// Copy what is at the destination into the new tmpfs.
     pub copy_up: bool,
+    /// `idmap` or `ridmap`: owners of files are shown by id mappings.
+    pub id_map: Option<IdMap>,
     /// Options of the file system itself, such as `size=64m`.
     pub data: Vec<String>,
 }
@@ -54,7 +65,7 @@ const NOSYMFOLLOW: c_ulong = 256;
 const PROPAGATION: [&str; 8] = ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"];
 
 /// Options without meaning here: tmpfs' copy of what is below is done by `tmpcopyup`, the rest is of the host's mount machinery.
-const IGNORED: [&str; 7] = ["defaults", "loud", "iversion", "noiversion", "lazytime", "nolazytime", "idmap"];
+const IGNORED: [&str; 6] = ["defaults", "loud", "iversion", "noiversion", "lazytime", "nolazytime"];
 
 /// Reads options; those that it doesn't know are data of the file system.
 pub fn parse_options(options: &[String]) -> MountOptions {
@@ -69,6 +80,8 @@ fn parse_option(parsed: &mut MountOptions, option: &str) {
     match option {
         "bind" => parsed.bind = true,
         "rbind" => (parsed.bind, parsed.recursive) = (true, true),
+        "idmap" => parsed.id_map = Some(IdMap::Mount),
+        "ridmap" => parsed.id_map = Some(IdMap::Recursive),
         "tmpcopyup" => parsed.copy_up = true,
         "rro" => (parsed.recursive, parsed.recursive_read_only) = (true, true),
         "rrw" => parsed.recursive_read_only = false,

@@ -201,8 +201,14 @@ fn mount_into(findings: &mut Findings, field: &str, mount: &Mount) {
             format!("is \"{}\", which our kernel doesn't have: mount it on the host and use a bind mount", mount.kind),
         );
     }
-    if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-        findings.refuse(format!("{field}.uidMappings"), "is not supported: use an idmapped mount of the host as the source");
+    if !bind && !(mount.uid_mappings.is_empty() && mount.gid_mappings.is_empty()) {
+        findings.refuse(format!("{field}.uidMappings"), "may only be set for bind mounts");
+    }
+    if mount.uid_mappings.is_empty() != mount.gid_mappings.is_empty() {
+        findings.refuse(format!("{field}.uidMappings"), "and `gidMappings` must be set both, or none of them");
+    }
+    for (name, mappings) in [("uidMappings", &mount.uid_mappings), ("gidMappings", &mount.gid_mappings)] {
+        mappings_into(findings, &format!("{field}.{name}"), mappings, true);
     }
 }
 
@@ -422,7 +428,7 @@ mod tests {
             (
                 "/mounts/-",
                 json!({ "destination": "/x", "type": "bind", "source": "/", "uidMappings": [{ "containerID": 0, "hostID": 1, "size": 1 }] }),
-                "`mounts[2].uidMappings` is not supported",
+                "`mounts[2].uidMappings` and `gidMappings` must be set both",
             ),
             ("/hooks/prestart", json!([{ "path": "x" }]), "`hooks.prestart[0].path` must be absolute, not \"x\""),
             ("/hooks/poststart", json!([{ "path": "/x", "timeout": 0 }]), "`hooks.poststart[0].timeout` must be above 0"),

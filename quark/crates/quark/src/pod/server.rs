@@ -14,7 +14,7 @@ use quark_kernel::kernel::{Exit, Kernel, ProcessSpec};
 use super::orders::{self, Descriptors};
 use crate::error::{Context, Error, Result};
 use crate::log;
-use crate::messages::{Answer, End, GuestProcess, GuestUsage, NewContainer, NewProcess, Order};
+use crate::messages::{Answer, End, GuestProcess, GuestUsage, NewContainer, NewHook, NewProcess, Order};
 use crate::wire::{self, WireError};
 
 /// The stack of our threads, bytes.
@@ -157,7 +157,7 @@ impl Pod {
         let host = |result: Result<(), Errno>, what: &'static str| done(result.context(|| what));
         let answer = match order {
             Order::Create(new) => done(self.create(&new, descriptors)),
-            Order::Start { id, before } => done(self.start(&id, &before)),
+            Order::Start { id, before } => done(self.start(&id, &before, descriptors)),
             Order::Signal { id, signal, all } => self.answer_signal(&id, signal, all),
             Order::Processes { id } => self.processes(&id),
             Order::Usage { id } => self.usage(&id),
@@ -180,14 +180,14 @@ impl Pod {
         Ok(())
     }
 
-    fn start(&self, id: &str, before: &[NewProcess]) -> Result<()> {
+    fn start(self: &Arc<Pod>, id: &str, before: &[NewHook], descriptors: Vec<OwnedFd>) -> Result<()> {
         let spec = match self.lock().stages.get_mut(id) {
             Some(Stage::Created(spec)) => spec.take(),
             Some(_) => return Err(Error::new(format!("container \"{id}\" has been started already"))),
             None => return Err(Error::no_container(id)),
         };
         let spec = spec.ok_or_else(|| Error::new(format!("container \"{id}\" is being started already")))?;
-        let started = self.run_hooks(id, before).and_then(|()| self.kernel.start(id, *spec).map_err(Error::new));
+        let started = self.run_hooks(id, before, descriptors).and_then(|()| self.kernel.start(id, *spec).map_err(Error::new));
         let stage = match &started {
             Ok(pid) => Stage::Running(*pid),
             Err(_) => Stage::Ended(End::Code(NOT_RUN)),
@@ -197,15 +197,42 @@ impl Pod {
         started.map(drop)
     }
 
-    /// startContainer hooks run inside, before the container's program. They would be its first process, which our kernel
-    /// doesn't replace: refused until it does.
-    fn run_hooks(&self, id: &str, before: &[NewProcess]) -> Result<()> {
-        match before.first() {
-            None => Ok(()),
-            Some(hook) => Err(Error::new(format!(
-                "container \"{id}\" has the startContainer hook {:?}, which quark can't run yet: use createContainer or poststart",
-                hook.arguments
-            ))),
+    /// startContainer hooks, which run inside, before the container's program.
+    fn run_hooks(self: &Arc<Pod>, id: &str, before: &[NewHook], descriptors: Vec<OwnedFd>) -> Result<()> {
+        let mut descriptors = Descriptors::new(descriptors);
+        for hook in before {
+            let spec = orders::process(&hook.process, &mut descriptors)?;
+            let name = hook.process.arguments.first().cloned().unwrap_or_default();
+            self.run_hook(id, spec, hook.timeout).context(|| format!("run the startContainer hook \"{name}\""))?;
+        }
+        Ok(())
+    }
+
+    fn run_hook(self: &Arc<Pod>, id: &str, spec: ProcessSpec, timeout: Option<u64>) -> Result<()> {
+        let pid = self.kernel.start_before(id, spec).map_err(Error::new)?;
+        let (tell, told) = std::sync::mpsc::channel();
+        spawn("hook", {
+            let (pod, id) = (self.clone(), id.to_owned());
+            move || {
+                // Nobody listens any more to a hook that took too long.
+                let _ = tell.send(pod.kernel.wait(&id, pid).ok().map(end_of_exit));
+            }
+        })?;
+        let end = match timeout.map(Duration::from_secs) {
+            None => told.recv().ok().flatten(),
+            Some(limit) => match told.recv_timeout(limit) {
+                Ok(end) => end,
+                Err(_) => {
+                    let _ = self.kernel.signal(id, Some(pid), libc::SIGKILL);
+                    return Err(Error::new(format!("it took longer than {} s", limit.as_secs())));
+                }
+            },
+        };
+        match end {
+            Some(End::Code(0)) => Ok(()),
+            Some(End::Code(code)) => Err(Error::new(format!("exit status: {code}"))),
+            Some(End::Signal(signal)) => Err(Error::new(format!("signal: {signal}"))),
+            None => Err(Error::new("the container was removed meanwhile")),
         }
     }
 

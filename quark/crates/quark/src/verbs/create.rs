@@ -181,6 +181,9 @@ impl Creation<'_> {
 
     fn cgroups(&mut self, bundle: &Bundle, systemd: bool, in_sandbox: bool) -> Result<Entrances> {
         let linux = bundle.spec.linux();
+        if systemd {
+            log::warn("systemd isn't told of the container's cgroup, which is where it would be: if it changes the slice, limits may go");
+        }
         let path = match (linux.cgroups_path.as_str(), systemd) {
             ("", false) => self.state.id.clone(),
             ("", true) => cgroup::systemd_path(&format!(":quark:{}", self.state.id))?,

@@ -21,7 +21,7 @@ pub fn features() -> Result<()> {
             "apparmor": { "enabled": false },
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false },
-            "mountExtensions": { "idmap": { "enabled": false } },
+            "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": false }
         },
         "annotations": { "dev.centaurus.quark.kernel": "own" },

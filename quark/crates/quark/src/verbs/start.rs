@@ -1,11 +1,33 @@
 //! `quark start`.
 
-use crate::error::{Error, Result};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::client::Connection;
+use crate::error::{Context, Error, Result};
 use crate::hooks;
+use crate::log;
 use crate::messages::Order;
 use crate::plan;
 use crate::state::Phase;
 use crate::store::Store;
+
+/// What a pipe takes without a reader.
+const PIPE_BYTES: usize = 64 << 10;
+
+/// What a hook in the container has for standard streams: the container's state, and nothing for what it says.
+fn hook_streams(state: &[u8]) -> Result<[OwnedFd; 3]> {
+    let what = || "give a hook the container's state";
+    let (input, mut to) = std::io::pipe().context(what)?;
+    if state.len() <= PIPE_BYTES {
+        to.write_all(state).context(what)?;
+    } else {
+        log::warn("A startContainer hook is not told the container's state, which is too long");
+    }
+    let null = File::options().write(true).open("/dev/null").context(|| "open /dev/null")?;
+    Ok([input.into(), null.try_clone().context(what)?.into(), null.into()])
+}
 
 /// Runs a created container's program. A failed poststart hook stops it, as runc does.
 pub fn start(store: &Store, id: &str) -> Result<()> {
@@ -16,14 +38,13 @@ pub fn start(store: &Store, id: &str) -> Result<()> {
         "stopped" => return Err(Error::new(format!("cannot start container \"{id}\": it has stopped"))),
         status => return Err(Error::new(format!("cannot start container \"{id}\": it is {status}, not created"))),
     }
-    let before = state.hooks.start_container.iter().map(|hook| {
-        let mut process = state.template.clone();
-        process.args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
-        process.env.clone_from(&hook.env);
-        plan::process(&process)
-    });
-    let before = before.collect();
-    super::connect(store, &state)?.tell(&Order::Start { id: id.to_owned(), before }, &[])?;
+    let before = state.hooks.start_container.iter().map(|hook| plan::hook(&state.template, hook)).collect::<Vec<_>>();
+    let told = super::create::report(&state, false)?;
+    let streams = before.iter().map(|_| hook_streams(&told)).collect::<Result<Vec<_>>>()?;
+    let streams: Vec<_> = streams.iter().flatten().map(AsFd::as_fd).collect();
+    // Hooks take as long as they take.
+    let kernel = Connection::from_socket(super::connect(store, &state)?.into_socket());
+    kernel.tell(&Order::Start { id: id.to_owned(), before }, &streams)?;
     state.phase = Phase::Running;
     entry.save(&state)?;
     let report = super::create::report(&state, false)?;
