@@ -108,3 +108,33 @@ fn a_mount_of_a_pod_with_ids_of_its_own_is_as_if_they_were_the_hosts() {
     let made = fs::metadata(folder.0.join("new")).expect("new");
     assert_eq!((made.uid(), made.gid()), (0, 0));
 }
+
+/// CVE-2021-30465 and its like: what a container's image has as links is followed in the container alone.
+#[test]
+fn places_of_mounts_lead_nowhere_on_the_host() {
+    let folder = Folder::new("outside");
+    let bed = Bed::new("cat /evil/made/in 2>/dev/null; ls /other/ 2>/dev/null; cat /evil/file 2>/dev/null; echo done");
+    let up = format!("../../../../../..{}", folder.0.display());
+    for (name, target) in [("evil", folder.0.display().to_string()), ("other", up)] {
+        std::os::unix::fs::symlink(target, bed.rootfs().join(name)).expect("link");
+    }
+    bed.change(|config| {
+        config["root"]["readonly"] = json!(false);
+        for place in ["/evil/made", "/other/made", "/evil/../../../made", "/proc/self/cwd/made"] {
+            let mount = json!({ "destination": place, "type": "tmpfs", "source": "t" });
+            config["mounts"].as_array_mut().expect("mounts").push(mount);
+        }
+        config["linux"]["maskedPaths"] = json!(["/evil/file", "/other/file"]);
+        config["linux"]["readonlyPaths"] = json!(["/evil"]);
+        config["process"]["cwd"] = json!("/");
+    });
+    let created = bed.create("x", &[]);
+    if created.code == Some(0) {
+        bed.must(&["start", "x"]);
+        bed.await_status("x", "stopped");
+        assert_eq!(bed.output(), "done\n");
+    }
+    let names: Vec<_> = fs::read_dir(&folder.0).expect("folder").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(names, ["file"]);
+    assert_eq!(read(folder.0.join("file")), "x");
+}
