@@ -116,7 +116,7 @@ fn change(config: &mut Value, random: &mut Random) {
             (0, found) => *found = copied,
             (1, Value::Array(items)) if !items.is_empty() => *items = items.iter().cycle().take(items.len() * 40).cloned().collect(),
             (2, Value::Object(fields)) => fields.retain(|_, _| random.below(3) > 0),
-            (3, Value::String(text)) => text.extend(["/../..", "\u{0}", "💥", "="][random.below(4)].chars()),
+            (3, Value::String(text)) => text.push_str(random.of(&["/../..", "\u{0}", "💥", "="])),
             (4, Value::Number(number)) => *number = odd_number(random),
             (_, found) => *found = value,
         }

@@ -201,7 +201,8 @@ fn mount_into(findings: &mut Findings, field: &str, mount: &Mount) {
             format!("is \"{}\", which our kernel doesn't have: mount it on the host and use a bind mount", mount.kind),
         );
     }
-    if !bind && !(mount.uid_mappings.is_empty() && mount.gid_mappings.is_empty()) {
+    let mapped = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+    if mapped && !bind {
         findings.refuse(format!("{field}.uidMappings"), "may only be set for bind mounts");
     }
     if mount.uid_mappings.is_empty() != mount.gid_mappings.is_empty() {
