@@ -51,6 +51,11 @@ pub fn resident(pid: i32) -> Result<Resident, Errno> {
     parse(text.get(..length).unwrap_or_default()).ok_or(Errno::IO)
 }
 
+/// `/proc/PID/pagemap`. ESRCH, ENOENT.
+pub(crate) fn page_map(pid: i32) -> Result<OwnedFd, Errno> {
+    open(&format!("{pid}/pagemap"))
+}
+
 /// `size resident shared …`, in pages.
 fn parse(text: &[u8]) -> Option<Resident> {
     let mut numbers = std::str::from_utf8(text).ok()?.split_whitespace().skip(1).map(|word| word.parse::<u64>().ok());

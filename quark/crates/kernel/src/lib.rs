@@ -12,6 +12,7 @@ pub mod exec;
 pub mod file;
 pub mod fs;
 pub mod futex;
+pub mod hibernate;
 pub mod host_stream;
 pub mod ipc;
 pub mod kernel;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use rustix::thread::futex;
 use rustix::time::Timespec;
 
+use crate::hibernate::Hibernation;
 use crate::{Errno, Result};
 
 bitflags! {
@@ -176,6 +177,10 @@ pub struct Parker {
     state: AtomicU32,
     /// An eventfd, made when it first sleeps on a descriptor of the host.
     bell: OnceLock<OwnedFd>,
+    /// What its owner, a guest thread's kernel half, comes by behind each sleep.
+    gate: OnceLock<Arc<Hibernation>>,
+    /// Its time was over, and it sleeps on.
+    held: AtomicBool,
 }
 
 /// Nobody sleeps, no wake is kept.
@@ -190,7 +195,12 @@ const ASLEEP_ON_FD: u32 = 3;
 impl Parker {
     /// A parker that nobody has woken.
     pub const fn new() -> Parker {
-        Parker { state: AtomicU32::new(IDLE), bell: OnceLock::new() }
+        Parker { state: AtomicU32::new(IDLE), bell: OnceLock::new(), gate: OnceLock::new(), held: AtomicBool::new(false) }
+    }
+
+    /// A kernel half's, in a pod that may sleep.
+    pub fn behind(gate: Arc<Hibernation>) -> Parker {
+        Parker { gate: gate.into(), ..Parker::new() }
     }
 
     /// Sleeps until somebody wakes it or the deadline passes; false for the deadline. May return early for an old wake: callers check and sleep again.
@@ -211,16 +221,25 @@ impl Parker {
     /// Like [`Parker::park`], but also ends when a descriptor of the host is ready for `interest` or has failed. EMFILE and ENOMEM if the host
     /// gives us no eventfd.
     pub fn park_on(&self, fd: BorrowedFd<'_>, interest: Events, deadline: Option<Instant>) -> Result<bool> {
+        let ready = self.sleep_on(fd, interest, deadline)?;
+        self.pass(ready);
+        Ok(ready)
+    }
+
+    fn sleep_on(&self, fd: BorrowedFd<'_>, interest: Events, deadline: Option<Instant>) -> Result<bool> {
         let bell = self.bell()?;
-        if self.state.swap(ASLEEP_ON_FD, Ordering::AcqRel) == WOKEN {
-            self.state.store(IDLE, Ordering::Release);
+        if self.state.swap(ASLEEP_ON_FD, Ordering::SeqCst) == WOKEN {
+            self.state.swap(IDLE, Ordering::SeqCst);
             return Ok(true);
         }
         let asked = PollFlags::from_bits_truncate(interest.bits() as u16);
         let mut polled = [PollFd::from_borrowed_fd(fd, asked), PollFd::new(bell, PollFlags::IN)];
         let left = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
-        let ready = rustix::event::poll(&mut polled, left.as_ref());
-        let woken = self.state.swap(IDLE, Ordering::AcqRel) == WOKEN;
+        let mut ready = rustix::event::poll(&mut polled, left.as_ref());
+        if ready == Ok(0) && self.holds() {
+            ready = rustix::event::poll(&mut polled, None);
+        }
+        let woken = self.state.swap(IDLE, Ordering::SeqCst) == WOKEN;
         if polled.iter().skip(1).any(|polled| !polled.revents().is_empty()) {
             let _ = rustix::io::read(bell, &mut [0; 8][..]);
         }
@@ -237,30 +256,64 @@ impl Parker {
     }
 
     fn sleep(&self, wait: impl Fn(&AtomicU32) -> Result<()>) -> bool {
-        if self.state.swap(ASLEEP, Ordering::AcqRel) == WOKEN {
-            self.state.store(IDLE, Ordering::Release);
+        let woken = self.sleep_once(wait);
+        self.pass(woken);
+        woken
+    }
+
+    /// All is ordered against the gate: who finds this asleep behind a closed gate knows that it comes by there before it does anything.
+    fn sleep_once(&self, wait: impl Fn(&AtomicU32) -> Result<()>) -> bool {
+        if self.state.swap(ASLEEP, Ordering::SeqCst) == WOKEN {
+            self.state.swap(IDLE, Ordering::SeqCst);
             return true;
         }
+        let mut held = false;
         loop {
-            let waited = wait(&self.state);
+            let waited = if held { futex::wait(&self.state, futex::Flags::PRIVATE, ASLEEP, None) } else { wait(&self.state) };
             if waited == Err(Errno::TIMEDOUT) {
+                held = self.holds();
+                if held {
+                    continue;
+                }
                 // A wake that came at the same moment counts.
-                return self.state.swap(IDLE, Ordering::AcqRel) == WOKEN;
+                return self.state.swap(IDLE, Ordering::SeqCst) == WOKEN;
             }
-            if self.state.compare_exchange(WOKEN, IDLE, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if self.state.compare_exchange(WOKEN, IDLE, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
                 return true;
             }
         }
     }
 
+    fn pass(&self, woken: bool) {
+        if let Some(gate) = self.gate.get() {
+            gate.pass(woken);
+        }
+    }
+
+    /// Whether to sleep on though the time is over. [`Parker::release`] ends that.
+    fn holds(&self) -> bool {
+        let Some(gate) = self.gate.get().filter(|gate| gate.holds_timers()) else {
+            return false;
+        };
+        self.held.store(true, Ordering::SeqCst);
+        gate.holds_timers()
+    }
+
+    /// Ends a sleep whose time was over long ago.
+    pub fn release(&self) {
+        if self.held.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
     /// Whether its owner sleeps now.
     pub fn asleep(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == ASLEEP
+        matches!(self.state.load(Ordering::SeqCst), ASLEEP | ASLEEP_ON_FD)
     }
 
     /// Ends the sleep, or the next one. True if somebody slept.
     pub fn wake(&self) -> bool {
-        match self.state.swap(WOKEN, Ordering::AcqRel) {
+        match self.state.swap(WOKEN, Ordering::SeqCst) {
             ASLEEP => {
                 let _ = futex::wake(&self.state, futex::Flags::PRIVATE, 1);
                 true

@@ -34,6 +34,12 @@ pub enum Order {
     Pause,
     /// Answers `Done`.
     Resume,
+    /// Comes with a file that nobody else has: the pod's memory goes there. Answers `Done`, once it has.
+    Hibernate { hold_timers: bool },
+    /// Answers `Done`, once the pod's memory is back.
+    Wake,
+    /// Answers `Asleep`.
+    Asleep,
     /// Forgets a container, whose processes are killed. Answers `Done`.
     Remove { id: String },
 }
@@ -52,6 +58,8 @@ pub enum Answer {
     Ended(End),
     Processes(Vec<GuestProcess>),
     Usage(GuestUsage),
+    /// Whether the pod's memory is in a file.
+    Asleep(bool),
 }
 
 /// How a process ended.
@@ -121,6 +129,16 @@ pub struct NewContainer {
     pub processor_limit: Option<u64>,
     pub pids_limit: Option<u64>,
     pub process: NewProcess,
+    /// One more descriptor comes, behind the process' own: the file for [`Order::Hibernate`].
+    pub hibernation: Option<NewHibernation>,
+}
+
+/// When a pod goes to sleep by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct NewHibernation {
+    pub after_ms: u64,
+    pub hold_timers: bool,
 }
 
 /// One mount.

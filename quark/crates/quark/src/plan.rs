@@ -1,10 +1,21 @@
 //! From config.json to what our kernel is told. Pure: nothing is opened here.
 
 use crate::config::{Device, Hook, IdMap, IdMapping, Linux, Mount, Process, Spec, capability, limit_index, parse_options};
-use crate::messages::{ALL_IDS, Network, NewContainer, NewDevice, NewHook, NewMount, NewProcess, NewSource};
+use crate::duration::parse_duration;
+use crate::error::{Error, Result};
+use crate::messages::{ALL_IDS, Network, NewContainer, NewDevice, NewHibernation, NewHook, NewMount, NewProcess, NewSource};
 
 /// Keeps a container's changes to its root in memory, so that they are gone with it: `memory` or `host` (the default).
-pub const ROOT_ANNOTATION: &str = "quark.centaurus.dev/rootfs-changes";
+pub const ROOT_ANNOTATION: &str = "quark.centaurus.io/rootfs-changes";
+
+/// Of a pod: after how long without any event its memory goes to a file (`500ms`, `30s`, `10m`, `1h`).
+pub const HIBERNATE_AFTER_ANNOTATION: &str = "quark.centaurus.io/hibernate-after";
+
+/// What a wait's end in time does to a pod that sleeps: `wake` (the default) or `hold`.
+pub const HIBERNATE_TIMERS_ANNOTATION: &str = "quark.centaurus.io/hibernate-timers";
+
+/// What `quark state` says of a pod that sleeps.
+pub const HIBERNATED_ANNOTATION: &str = "quark.centaurus.io/hibernated";
 
 /// Default size and mode of what containers get for `/dev/shm` and other tmpfs mounts without options.
 const TMPFS_MODE: u32 = 0o1777;
@@ -107,6 +118,24 @@ fn sysctl_path(name: &str) -> String {
     name.chars().map(swap).collect()
 }
 
+/// When the pod goes to sleep by itself, as its first container's annotations say. An error for what can't be read.
+pub fn hibernation(spec: &Spec) -> Result<Option<NewHibernation>> {
+    let hold_timers = match spec.annotations.get(HIBERNATE_TIMERS_ANNOTATION).map(String::as_str) {
+        None | Some("wake") => false,
+        Some("hold") => true,
+        Some(other) => {
+            return Err(Error::new(format!("The annotation {HIBERNATE_TIMERS_ANNOTATION} must be wake or hold, not \"{other}\"")));
+        }
+    };
+    let Some(text) = spec.annotations.get(HIBERNATE_AFTER_ANNOTATION) else {
+        return Ok(None);
+    };
+    let after = parse_duration(text);
+    let after = after
+        .ok_or_else(|| Error::new(format!("The annotation {HIBERNATE_AFTER_ANNOTATION} must be a time such as 30s, not \"{text}\"")))?;
+    Ok(Some(NewHibernation { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), hold_timers }))
+}
+
 /// Plans a container. `rootfs` is absolute.
 pub fn container(id: &str, spec: &Spec, rootfs: &str, process: &Process) -> ContainerPlan {
     let linux = spec.linux();
@@ -137,6 +166,7 @@ pub fn container(id: &str, spec: &Spec, rootfs: &str, process: &Process) -> Cont
         processor_limit: quota,
         pids_limit: positive(resources.pids.and_then(|pids| pids.limit)),
         process: self::process(process),
+        hibernation: None,
     };
     ContainerPlan { container, sources: plan.sources }
 }
@@ -349,6 +379,18 @@ mod tests {
         let sources: Vec<_> = plan.container.mounts.iter().map(|mount| mount.source.clone()).collect();
         assert_eq!(sources, [NewSource::Overlay, NewSource::Dev]);
         assert!(plan.sources.iter().all(|source| source.read_only));
+    }
+
+    #[test]
+    fn pods_sleep_as_their_annotations_say() {
+        let of = |annotations: Value| hibernation(&spec(json!({ "annotations": annotations }))).map_err(|error| error.to_string());
+        assert_eq!(of(json!({})), Ok(None));
+        assert_eq!(of(json!({ HIBERNATE_TIMERS_ANNOTATION: "hold" })), Ok(None));
+        let after = |text, timers| of(json!({ HIBERNATE_AFTER_ANNOTATION: text, HIBERNATE_TIMERS_ANNOTATION: timers }));
+        assert_eq!(after("30s", "wake"), Ok(Some(NewHibernation { after_ms: 30_000, hold_timers: false })));
+        assert_eq!(after("500ms", "hold"), Ok(Some(NewHibernation { after_ms: 500, hold_timers: true })));
+        assert!(after("soon", "wake").is_err_and(|error| error.contains("soon")));
+        assert!(after("30s", "never").is_err_and(|error| error.contains("never")));
     }
 
     #[test]

@@ -108,8 +108,10 @@ const CLONE_THREAD: i32 = libc::CLONE_VM
     | libc::CLONE_PARENT_SETTID
     | libc::CLONE_CHILD_CLEARTID;
 
-/// `ioctl(2)` requests: how much waits to be read, a console's settings and size, facts about network interfaces.
+/// `ioctl(2)` requests: which pages of a process are its own, how much waits to be read, a console's settings and size, facts about network
+/// interfaces.
 const REQUESTS: &[u64] = &[
+    crate::pagemap::PAGEMAP_SCAN,
     libc::FIONREAD,
     libc::TIOCOUTQ,
     libc::TCGETS,

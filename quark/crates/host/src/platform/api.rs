@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Instant;
 
 use rustix::io::Errno;
 
@@ -16,7 +17,7 @@ use super::{Event, HostCall, Registers, StubExit, memory, reaper};
 /// What the sandbox's stubs come from: one a kernel process, and those for containers that have cgroups of their own ([`Platform::within`]). When it
 /// is dropped, no more come; those that are there go on.
 pub struct Platform {
-    nursery: Arc<Nursery>,
+    pub(super) nursery: Arc<Nursery>,
     vdso: u64,
 }
 
@@ -32,6 +33,8 @@ pub struct Context {
     pub(super) family: Arc<Family>,
     /// The registers of a system call that has come by the fast entry, while nothing else was asked of the thread since.
     pub(super) fast: Cell<Option<Registers>>,
+    /// Until when a stub may take to do what it is told; guests' own threads have all the time.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// Stops a guest thread that runs, and tells it what it need not ask, from any thread of the kernel process.
@@ -108,7 +111,7 @@ impl AddressSpace {
 
     /// The pid of the stub process in the sandbox's pid namespace.
     pub fn pid(&self) -> i32 {
-        self.process.pid
+        self.process.pid()
     }
 
     /// Kills the stub process. All contexts in it answer [`Event::Died`].

@@ -22,7 +22,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a process needs before it is there.
 pub(super) struct Cradle {
-    control: Control,
+    control: Arc<Control>,
     control_file: OwnedFd,
     socket: OwnedFd,
     stub_socket: OwnedFd,
@@ -34,6 +34,15 @@ impl Cradle {
     /// For a process whose first thread is on slot 0.
     pub(super) fn new() -> Result<Cradle, Errno> {
         let (control, control_file) = Control::create()?;
+        Cradle::with(Arc::new(control), control_file)
+    }
+
+    /// For the next stub of a process whose last one has ended.
+    pub(super) fn again(process: &Process) -> Result<Cradle, Errno> {
+        Cradle::with(process.control.clone(), process.control.renew()?)
+    }
+
+    fn with(control: Arc<Control>, control_file: OwnedFd) -> Result<Cradle, Errno> {
         let (socket, stub_socket) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let mut random = [0u8; 16];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
@@ -61,19 +70,23 @@ impl Cradle {
     /// Waits until the process `pid`, as somebody says, has stopped for the first time, and takes it into the family. EAGAIN if there is no
     /// such child, or if it does not have this cradle's pages.
     pub(super) fn adopt(self, pid: i32, parent: Option<&Process>, family: &Family) -> Result<(Arc<Process>, Arc<Seat>), Errno> {
-        if let Err(errno) = self.wait_ready(pid, parent) {
-            self.abandon();
-            return Err(errno);
+        self.wait_ready(pid, parent).inspect_err(|_| self.abandon())?;
+        let Cradle { control, socket, nonce, index, .. } = self;
+        let (process, seat) = Process::new(pid, control, socket, index);
+        if family.register(&process, |process| has_pages(process, index, nonce)) { Ok((process, seat)) } else { Err(Errno::AGAIN) }
+    }
+
+    /// Like [`Cradle::adopt`], for the process that the cradle was made for ([`Cradle::again`]).
+    pub(super) fn adopt_again(self, pid: i32, process: &Arc<Process>, family: &Family) -> Result<(), Errno> {
+        self.wait_ready(pid, None).inspect_err(|_| self.abandon())?;
+        let Cradle { socket, nonce, index, .. } = self;
+        process.become_alive(pid, socket);
+        if family.register(process, |process| has_pages(process, index, nonce)) {
+            return Ok(());
         }
-        let nonce = self.nonce;
-        let address = CONTROL + self.index * SLOT_BYTES + std::mem::offset_of!(Slot, nonce) as u64;
-        let (process, seat) = Process::new(pid, self.control, self.socket, self.index);
-        let verify = |process: &Process| {
-            let mut seen = [0u8; 16];
-            let expected = u128::from(nonce[0]) | u128::from(nonce[1]) << 64;
-            is_child(pid) && memory::read_any(process, address, &mut seen).is_ok() && u128::from_ne_bytes(seen) == expected
-        };
-        if family.register(&process, verify) { Ok((process, seat)) } else { Err(Errno::AGAIN) }
+        process.bury();
+        process.dismiss();
+        Err(Errno::AGAIN)
     }
 
     fn wait_ready(&self, pid: i32, parent: Option<&Process>) -> Result<(), Errno> {
@@ -160,6 +173,14 @@ impl Cradle {
     }
 }
 
+/// Whether a process is a living child of ours whose slot `index` has the secret word.
+fn has_pages(process: &Process, index: u64, nonce: [u64; 2]) -> bool {
+    let address = CONTROL + index * SLOT_BYTES + std::mem::offset_of!(Slot, nonce) as u64;
+    let mut seen = [0u8; 16];
+    let expected = u128::from(nonce[0]) | u128::from(nonce[1]) << 64;
+    is_child(process.pid()) && memory::read_any(process, address, &mut seen).is_ok() && u128::from_ne_bytes(seen) == expected
+}
+
 /// Ignored signals and the mask outlive an exec.
 ///
 /// # Safety
@@ -187,7 +208,7 @@ pub(super) fn is_child(pid: i32) -> bool {
     unsafe { libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), options) == 0 && info.assume_init().si_pid() == 0 }
 }
 
-pub(super) fn last_error() -> Errno {
+pub(crate) fn last_error() -> Errno {
     Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use rustix::io::Errno;
 
 use super::api::{AddressSpace, Context};
-use super::birth::send_files;
+use super::birth::{Cradle, send_files};
 use super::process::{Departure, Process, Seat, lock};
 use super::reaper::Family;
 use super::shared::*;
@@ -17,7 +17,7 @@ use super::{Event, Fault, HostCall, Registers, calls, extended, memory, window};
 impl Context {
     pub(super) fn new(process: Arc<Process>, seat: Arc<Seat>, family: Arc<Family>) -> Context {
         seat.thread.store(process.slot(&seat).thread.load(Relaxed) as i32, Relaxed);
-        Context { space: Arc::new(AddressSpace { process }), seat, family, fast: Cell::new(None) }
+        Context { space: Arc::new(AddressSpace { process }), seat, family, fast: Cell::new(None), deadline: None }
     }
 
     fn process(&self) -> &Process {
@@ -36,7 +36,7 @@ impl Context {
     }
 
     fn wait(&self) -> Result<(), Errno> {
-        self.seat.wait(self.process(), self.slot())
+        self.seat.wait(self.process(), self.slot(), self.deadline)
     }
 
     /// Has the stub execute `command`; what came of it, by its own word.
@@ -141,7 +141,7 @@ impl Context {
         Ok(result)
     }
 
-    fn make_batch(&mut self, batch: &[calls::Encoded<'_>]) -> Result<u64, Errno> {
+    pub(super) fn make_batch(&mut self, batch: &[calls::Encoded<'_>]) -> Result<u64, Errno> {
         let slot = self.slot();
         batch.iter().enumerate().for_each(|(index, operation)| operation.store(slot, index));
         slot.count.store(batch.len() as u32, Relaxed);
@@ -149,9 +149,9 @@ impl Context {
         if files.is_empty() {
             return self.command(COMMAND_CALLS);
         }
-        let _order = lock(&self.process().files);
+        let socket = lock(&self.process().socket);
         for file in files {
-            send_files(&self.process().socket, &[file])?;
+            send_files(&socket, &[file])?;
         }
         self.command(COMMAND_CALLS)
     }
@@ -159,34 +159,42 @@ impl Context {
     /// Forks the process; the new one's first thread is on the slot of the same number.
     pub(super) fn fork_process(&mut self) -> Result<Context, Errno> {
         let cradle = self.family.stock.take_cradle()?.at(self.seat.index);
-        let cloned = {
-            let _order = lock(&self.process().files);
-            send_files(&self.process().socket, &cradle.files())?;
-            self.command(COMMAND_FORK)
-        };
-        // It may have been cloned all the same.
-        let pid = cloned.inspect_err(|_| cradle.abandon())?;
-        let pid = i32::try_from(pid).unwrap_or(0);
+        let pid = self.fork_into(&cradle)?;
         let (process, seat) = cradle.adopt(pid, Some(self.process()), &self.family)?;
         Ok(Context::new(process, seat, self.family.clone()))
     }
 
+    /// Forks the process into `cradle`; the pid, as the stub says.
+    pub(super) fn fork_into(&mut self, cradle: &Cradle) -> Result<i32, Errno> {
+        let cloned = {
+            let socket = lock(&self.process().socket);
+            send_files(&socket, &cradle.files())?;
+            self.command(COMMAND_FORK)
+        };
+        // It may have been cloned all the same.
+        let pid = cloned.inspect_err(|_| cradle.abandon())?;
+        Ok(i32::try_from(pid).unwrap_or(0))
+    }
+
     pub(super) fn start_thread(&mut self) -> Result<Context, Errno> {
+        let seat = self.process().take_seat()?;
+        self.start_on(&seat).inspect_err(|_| self.process().return_seat(&seat))?;
+        Ok(Context { space: self.space.clone(), seat, family: self.family.clone(), fast: Cell::new(None), deadline: None })
+    }
+
+    /// Starts a thread on the slot of `seat`.
+    pub(super) fn start_on(&mut self, seat: &Seat) -> Result<(), Errno> {
         let process = self.process();
-        let seat = process.take_seat()?;
-        let slot = process.slot(&seat);
+        let slot = process.slot(seat);
         slot.command.store(COMMAND_RESUME, SeqCst);
         slot.turn.store(TURN_STUB, SeqCst);
         // Until the thread says otherwise, and so that nobody takes the slot.
         slot.thread.store(u32::MAX, SeqCst);
         self.slot().operand.store(seat.index, Relaxed);
-        let started = self.command(COMMAND_THREAD).and_then(|_| seat.wait(process, slot));
-        if let Err(errno) = started {
-            process.return_seat(&seat);
-            return Err(errno);
-        }
+        self.command(COMMAND_THREAD)?;
+        seat.wait(process, slot, self.deadline)?;
         seat.thread.store(slot.thread.load(Relaxed) as i32, Relaxed);
-        Ok(Context { space: self.space.clone(), seat, family: self.family.clone(), fast: Cell::new(None) })
+        Ok(())
     }
 
     pub(super) fn read_memory(&mut self, address: u64, to: &mut [u8]) -> Result<(), Errno> {

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::shared::{SLOT_BYTES, SLOTS, Slot, WINDOW, WINDOW_BYTES};
 
@@ -24,22 +24,28 @@ unsafe impl Sync for Control {}
 impl Control {
     /// A new control file, and its mapping.
     pub(super) fn create() -> Result<(Control, OwnedFd), Errno> {
-        let file = memfd_create("quark-control", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        ftruncate(&file, BYTES)?;
-        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let file = control_file()?;
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
         // SAFETY: the host chooses where; nothing else is there.
-        let base = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                BYTES as usize,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED | MapFlags::NORESERVE,
-                file.as_fd(),
-                0,
-            )?
-        };
+        let base = unsafe { mmap(std::ptr::null_mut(), BYTES as usize, ProtFlags::READ | ProtFlags::WRITE, flags, file.as_fd(), 0)? };
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
         Ok((Control { base }, file))
+    }
+
+    /// A new control file in place of the one before, which nobody uses any more: all zero.
+    pub(super) fn renew(&self) -> Result<OwnedFd, Errno> {
+        let file = control_file()?;
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED;
+        // SAFETY: replaces the value's own mapping by one of the same size. Whoever has a reference to what is in it finds other values
+        // there, as they may come from the stub at any time.
+        unsafe { mmap(self.base.as_ptr().cast(), BYTES as usize, ProtFlags::READ | ProtFlags::WRITE, flags, file.as_fd(), 0)? };
+        Ok(file)
+    }
+
+    /// Gives the host back the memory of all slots.
+    pub(super) fn forget(&self) {
+        // SAFETY: the value's own mapping, whose pages are zero from here on.
+        let _ = unsafe { madvise(self.base.as_ptr().cast(), BYTES as usize, Advice::LinuxRemove) };
     }
 
     /// Slot `index`, which is the last one if there are fewer.
@@ -73,6 +79,14 @@ impl Control {
         // SAFETY: within the mapping.
         unsafe { self.base.add((index.min(SLOTS - 1) * SLOT_BYTES + WINDOW + offset) as usize) }
     }
+}
+
+/// A file for [`Control`], whose size nobody can change.
+fn control_file() -> Result<OwnedFd, Errno> {
+    let file = memfd_create("quark-control", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    ftruncate(&file, BYTES)?;
+    fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file)
 }
 
 impl Drop for Control {

@@ -34,7 +34,7 @@ pub(super) fn read_any(process: &Process, address: u64, to: &mut [u8]) -> Result
     let local = libc::iovec { iov_base: to.as_mut_ptr().cast(), iov_len: to.len() };
     let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: to.len() };
     // SAFETY: writes to `to` only.
-    let copied = unsafe { libc::process_vm_readv(process.pid, &local, 1, &remote, 1, 0) };
+    let copied = unsafe { libc::process_vm_readv(process.pid(), &local, 1, &remote, 1, 0) };
     complete(copied, to.len())
 }
 
@@ -47,8 +47,32 @@ pub(super) fn write_any(process: &Process, address: u64, from: &[u8]) -> Result<
     let local = libc::iovec { iov_base: from.as_ptr().cast_mut().cast(), iov_len: from.len() };
     let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: from.len() };
     // SAFETY: reads `from` only; writes to another process.
-    let copied = unsafe { libc::process_vm_writev(process.pid, &local, 1, &remote, 1, 0) };
+    let copied = unsafe { libc::process_vm_writev(process.pid(), &local, 1, &remote, 1, 0) };
     complete(copied, from.len())
+}
+
+/// Writes `from` to several places of guest memory, in order, each an address and how many bytes.
+pub(super) fn scatter(process: &Process, places: &[(u64, usize)], from: &[u8]) -> Result<(), Errno> {
+    // IOV_MAX
+    const VECTORS: usize = 1024;
+    let _held = process.hold_pid().map_err(|_| Errno::FAULT)?;
+    let mut rest = from;
+    for places in places.chunks(VECTORS) {
+        let mut length = 0usize;
+        let mut remote = Vec::with_capacity(places.len());
+        for (address, bytes) in places {
+            check(*address, *bytes)?;
+            length = length.checked_add(*bytes).ok_or(Errno::FAULT)?;
+            remote.push(libc::iovec { iov_base: *address as *mut libc::c_void, iov_len: *bytes });
+        }
+        let (now, later) = rest.split_at_checked(length).ok_or(Errno::FAULT)?;
+        let local = libc::iovec { iov_base: now.as_ptr().cast_mut().cast(), iov_len: length };
+        // SAFETY: reads `now` only; writes to another process.
+        let copied = unsafe { libc::process_vm_writev(process.pid(), &local, 1, remote.as_ptr(), remote.len() as u64, 0) };
+        complete(copied, length)?;
+        rest = later;
+    }
+    Ok(())
 }
 
 fn complete(copied: isize, wanted: usize) -> Result<(), Errno> {

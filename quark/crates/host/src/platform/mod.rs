@@ -11,6 +11,7 @@ mod calls;
 mod context;
 mod control;
 mod extended;
+mod hibernate;
 mod image;
 pub(crate) mod limits;
 mod memory;
@@ -24,5 +25,8 @@ mod shared;
 mod types;
 mod window;
 
+pub(crate) use birth::last_error;
+
 pub use api::{AddressSpace, Context, Interrupter, Layout, Platform};
+pub use hibernate::Threads;
 pub use types::{Event, Fault, HostCall, Registers, StubExit};

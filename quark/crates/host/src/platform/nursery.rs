@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::api::Context;
 use super::birth::Cradle;
 use super::process::lock;
+use super::reaper::Family;
 
 /// Blank processes. Each takes some 100 KiB of the host's memory while it waits.
 const BLANKS: usize = 2;
@@ -29,6 +30,8 @@ struct Shelf {
     blanks: Vec<Context>,
     cradles: Vec<Cradle>,
     closed: bool,
+    /// Nothing is to be made ahead.
+    idle: bool,
 }
 
 /// What the shelf is short of.
@@ -57,10 +60,10 @@ impl Stock {
             if shelf.closed {
                 return None;
             }
-            if !self.only_blanks && shelf.cradles.len() < CRADLES {
+            if !shelf.idle && !self.only_blanks && shelf.cradles.len() < CRADLES {
                 return Some(Want::Cradle);
             }
-            if shelf.blanks.len() < BLANKS {
+            if !shelf.idle && shelf.blanks.len() < BLANKS {
                 return Some(Want::Blank);
             }
             shelf = self.wait(shelf);
@@ -75,7 +78,7 @@ impl Stock {
     fn put<T>(&self, made: Result<T, Errno>, place: impl FnOnce(&mut Shelf, T)) {
         let mut shelf = lock(&self.shelf);
         match made {
-            Ok(thing) if !shelf.closed => place(&mut shelf, thing),
+            Ok(thing) if !shelf.closed && !shelf.idle => place(&mut shelf, thing),
             Ok(_) => {}
             Err(_) if !shelf.closed => drop(self.wait(shelf)),
             Err(_) => {}
@@ -142,23 +145,50 @@ impl Nursery {
     }
 
     fn make(&self) -> Result<Context, Errno> {
+        self.living_first()?.fork_process()
+    }
+
+    fn living_first(&self) -> Result<MutexGuard<'_, Context>, Errno> {
         let mut first = lock(&self.first);
         if let Some(origin) = self.origin.as_ref().filter(|_| first.space().process.is_dead()) {
             *first = origin.first()?;
         }
-        first.fork_process()
+        Ok(first)
     }
 
     /// Ends the blanks and their maker.
     pub(super) fn close(&self) {
+        self.clear(|shelf| shelf.closed = true);
+    }
+
+    /// Keeps the shelf full, or empty.
+    pub(super) fn keep_ready(&self, ready: bool) {
+        if ready {
+            lock(&self.stock.shelf).idle = false;
+            self.stock.changed.notify_one();
+        } else {
+            self.clear(|shelf| shelf.idle = true);
+        }
+    }
+
+    fn clear(&self, change: impl FnOnce(&mut Shelf)) {
         let stock = &self.stock;
         let (blanks, cradles) = {
             let mut shelf = lock(&stock.shelf);
-            shelf.closed = true;
+            change(&mut shelf);
             (std::mem::take(&mut shelf.blanks), std::mem::take(&mut shelf.cradles))
         };
         stock.changed.notify_one();
         drop((blanks, cradles));
+    }
+
+    /// Forks the first stub into `cradle`; the pid, as it says.
+    pub(super) fn fork_into(&self, cradle: &Cradle) -> Result<i32, Errno> {
+        self.living_first()?.fork_into(cradle)
+    }
+
+    pub(super) fn family(&self) -> Arc<Family> {
+        lock(&self.first).family.clone()
     }
 
     fn fill(&self) {

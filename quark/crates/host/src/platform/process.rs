@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicI32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,16 +16,16 @@ use super::shared::{SLOTS, Slot, TURN_KERNEL, TURN_STUB, processor};
 
 /// One a stub process.
 pub(super) struct Process {
-    /// In the kernel's pid namespace.
-    pub(super) pid: i32,
-    pub(super) control: Control,
-    /// The kernel's end.
-    pub(super) socket: OwnedFd,
-    /// Held while files are on their way, so that threads don't receive each other's.
-    pub(super) files: Mutex<()>,
+    /// In the kernel's pid namespace; of the last one, while it has no stub.
+    pid: AtomicI32,
+    pub(super) control: Arc<Control>,
+    /// The kernel's end of what files go through; locked while they are on their way, so that threads don't receive each other's.
+    pub(super) socket: Mutex<OwnedFd>,
     seats: Mutex<Seats>,
     /// Set before the host may give the pid to another process.
     dead: AtomicBool,
+    /// Set when those who waited for it know.
+    dismissed: AtomicBool,
     /// Whoever uses the pid holds it; the reaper takes it to write before the pid is free again.
     reaped: RwLock<bool>,
 }
@@ -60,7 +61,7 @@ struct Seats {
 pub(super) enum Departure {
     /// The process ends with it.
     Last,
-    /// It is the first one: the host can't reach the memory of a process without it.
+    /// It is the first one: the host can't reach the memory of a process without it. Or the seat was nobody's.
     Stay,
     /// The thread ends.
     Leave,
@@ -72,19 +73,34 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Process {
     /// A process whose first thread is on slot `first`.
-    pub(super) fn new(pid: i32, control: Control, socket: OwnedFd, first: u64) -> (Arc<Process>, Arc<Seat>) {
+    pub(super) fn new(pid: i32, control: Arc<Control>, socket: OwnedFd, first: u64) -> (Arc<Process>, Arc<Seat>) {
         let seat = Arc::new(Seat::new(first, pid));
         let seats = Seats { taken: vec![seat.clone()], left: Vec::new(), next: 0, first };
         let process = Process {
-            pid,
+            pid: AtomicI32::new(pid),
             control,
-            socket,
-            files: Mutex::new(()),
+            socket: Mutex::new(socket),
             seats: Mutex::new(seats),
             dead: AtomicBool::new(false),
+            dismissed: AtomicBool::new(false),
             reaped: RwLock::new(false),
         };
         (Arc::new(process), seat)
+    }
+
+    /// See the field.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid.load(Relaxed)
+    }
+
+    /// Has a stub again, `pid`, in place of the one that has ended.
+    pub(super) fn become_alive(&self, pid: i32, socket: OwnedFd) {
+        let mut reaped = self.reaped.write().unwrap_or_else(PoisonError::into_inner);
+        *lock(&self.socket) = socket;
+        self.pid.store(pid, Relaxed);
+        self.dead.store(false, SeqCst);
+        self.dismissed.store(false, SeqCst);
+        *reaped = false;
     }
 
     pub(super) fn slot(&self, seat: &Seat) -> &Slot {
@@ -104,7 +120,7 @@ impl Process {
 
     /// Kills it, if it still is.
     pub(super) fn kill(&self) {
-        if let (Ok(_held), Some(pid)) = (self.hold_pid(), Pid::from_raw(self.pid)) {
+        if let (Ok(_held), Some(pid)) = (self.hold_pid(), Pid::from_raw(self.pid())) {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
@@ -113,7 +129,7 @@ impl Process {
     pub(super) fn signal(&self, seat: &Seat) {
         if let Ok(_held) = self.hold_pid() {
             // SAFETY: a host call without pointers.
-            unsafe { libc::syscall(libc::SYS_tgkill, self.pid, seat.thread.load(Relaxed), super::shared::INTERRUPT) };
+            unsafe { libc::syscall(libc::SYS_tgkill, self.pid(), seat.thread.load(Relaxed), super::shared::INTERRUPT) };
         }
     }
 
@@ -121,6 +137,13 @@ impl Process {
     pub(super) fn bury(&self) {
         self.dead.store(true, SeqCst);
         *self.reaped.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Waits until it has ended, and nobody looks after it any more.
+    pub(super) fn wait_dismissed(&self) {
+        while !self.dismissed.load(SeqCst) {
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
     }
 
     /// Wakes all kernel halves that wait for it, to see that it is dead.
@@ -136,6 +159,19 @@ impl Process {
                 std::thread::sleep(std::time::Duration::from_micros(100));
             }
         }
+        self.dismissed.store(true, SeqCst);
+    }
+
+    /// The seats of all threads.
+    pub(super) fn taken(&self) -> Vec<Arc<Seat>> {
+        lock(&self.seats).taken.clone()
+    }
+
+    /// The seats for a new stub, whose first thread is on slot 0: those of all threads, which are to be started again.
+    pub(super) fn restart_seats(&self) -> Vec<Arc<Seat>> {
+        let mut seats = lock(&self.seats);
+        seats.restart();
+        seats.taken.clone()
     }
 
     /// A seat for another thread, EAGAIN if there are too many.
@@ -171,7 +207,11 @@ impl Process {
     /// Gives a seat back; what the thread has to do.
     pub(super) fn leave_seat(&self, seat: &Seat) -> Departure {
         let mut seats = lock(&self.seats);
-        seats.taken.retain(|other| other.index != seat.index);
+        let before = seats.taken.len();
+        seats.taken.retain(|other| !std::ptr::eq(&**other, seat));
+        if seats.taken.len() == before {
+            return Departure::Stay;
+        }
         if seats.taken.is_empty() {
             return Departure::Last;
         }
@@ -183,8 +223,21 @@ impl Process {
     }
 }
 
+impl Seats {
+    /// For a stub whose first thread is on slot 0.
+    fn restart(&mut self) {
+        self.next = self.next.max(self.first + 1);
+        if self.first != 0 && !self.taken.iter().any(|seat| seat.index == self.first) {
+            self.left.push(self.first);
+        }
+        self.left.retain(|index| *index != 0);
+        self.first = 0;
+    }
+}
+
 impl Seat {
-    fn new(index: u64, thread: i32) -> Seat {
+    /// A seat on slot `index`, which a thread may hold already: for the kernel's own commands to it.
+    pub(super) fn new(index: u64, thread: i32) -> Seat {
         Seat {
             index,
             thread: AtomicI32::new(thread),
@@ -208,8 +261,8 @@ impl Seat {
         }
     }
 
-    /// Waits until it is the kernel's turn on `slot`; ESRCH if the process is dead.
-    pub(super) fn wait(&self, process: &Process, slot: &Slot) -> Result<(), Errno> {
+    /// Waits until it is the kernel's turn on `slot`; ESRCH if the process is dead, ETIMEDOUT.
+    pub(super) fn wait(&self, process: &Process, slot: &Slot, deadline: Option<Instant>) -> Result<(), Errno> {
         let apart = slot.stub_processor.load(Relaxed) != processor();
         self.patience.look(apart, || slot.turn.load(Acquire) == TURN_KERNEL);
         let mut slept = false;
@@ -222,11 +275,16 @@ impl Seat {
                 self.patience.gets(slept);
                 return Ok(());
             }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(Errno::TIMEDOUT);
+            }
+            let left = left.map(|left| futex::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
             slept = true;
             self.waiting.store(true, SeqCst);
             slot.kernel_sleeps.store(1, SeqCst);
             if !process.is_dead() {
-                let _ = futex::wait(&slot.turn, futex::Flags::empty(), turn, None);
+                let _ = futex::wait(&slot.turn, futex::Flags::empty(), turn, left.as_ref());
             }
             slot.kernel_sleeps.store(0, Relaxed);
             self.waiting.store(false, SeqCst);

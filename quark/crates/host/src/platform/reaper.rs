@@ -26,10 +26,10 @@ impl Family {
     /// Adds `process` if `verify` says so while no child can be reaped.
     pub(super) fn register(&self, process: &Arc<Process>, verify: impl FnOnce(&Process) -> bool) -> bool {
         let mut processes = lock(&self.processes);
-        if processes.contains_key(&process.pid) || !verify(process) {
+        if processes.contains_key(&process.pid()) || !verify(process) {
             return false;
         }
-        processes.insert(process.pid, process.clone());
+        processes.insert(process.pid(), process.clone());
         true
     }
 

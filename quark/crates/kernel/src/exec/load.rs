@@ -170,7 +170,7 @@ fn object(file: &Arc<OpenFile>) -> Result<Arc<Object>> {
     let source: MapSource = file.file.map(false).map_err(|_| Errno::NOEXEC)?;
     let stat = file.file.stat()?;
     let identity = (stat.device, stat.inode);
-    Ok(Arc::new(Object { source: Some(source), kind: ObjectKind::File(file.clone()), identity }))
+    Ok(Arc::new(Object { source, kind: ObjectKind::File(file.clone()), identity }))
 }
 
 /// Maps everything in the fresh stub process, and writes its stack.

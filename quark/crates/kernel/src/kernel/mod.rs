@@ -16,6 +16,7 @@ pub use reaper::Reaper;
 pub use spec::{Cgroups, ContainerSpec, DeviceSpec, Exit, HostLimits, MountSource, MountSpec, ProcessInfo, ProcessSpec, Stdio, Usage};
 
 use crate::futex::table::Table as Futexes;
+use crate::hibernate::Hibernation;
 use crate::signal::Origin;
 use crate::signal::send::{begin_stop, queue_to_process};
 use crate::system::Names;
@@ -34,6 +35,8 @@ pub struct Kernel {
     /// Kills stubs that don't obey.
     pub reaper: Reaper,
     pub(crate) pause_gate: PauseGate,
+    /// Whether the pod sleeps.
+    pub hibernation: Arc<Hibernation>,
     containers: Mutex<BTreeMap<String, Arc<Container>>>,
     started: Instant,
 }
@@ -45,15 +48,18 @@ impl Kernel {
         let platform = Platform::start(Box::new(|_| {}))?;
         crate::time::clock::learn();
         patching::set_fast_entry(platform.fast_entry());
-        Ok(Arc::new(Kernel {
+        let kernel = Arc::new(Kernel {
             platform,
             names: Mutex::default(),
             futexes: Futexes::default(),
             reaper: Reaper::start()?,
             pause_gate: PauseGate::default(),
             containers: Mutex::default(),
+            hibernation: Arc::default(),
             started: Instant::now(),
-        }))
+        });
+        kernel.hibernation.belongs_to(&kernel);
+        Ok(kernel)
     }
 
     /// How long it has been running.

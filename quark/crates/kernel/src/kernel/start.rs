@@ -35,6 +35,7 @@ impl Kernel {
     }
 
     fn start_as(self: &Arc<Self>, container: &str, spec: ProcessSpec, before: bool) -> Result<i32, String> {
+        self.hibernation.wake();
         let container = self.container(container).map_err(|_| format!("container {container}: not found"))?;
         let limits = merged(&spec.limits);
         let fs = place(&container, &spec)?;

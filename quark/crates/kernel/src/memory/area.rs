@@ -66,8 +66,8 @@ bitflags! {
 
 /// What is mapped, as far as it is not private memory without a file. Kept while a mapping of it exists.
 pub struct Object {
-    /// What the host maps; `None` for [`ObjectKind::Anonymous`], which the host shares between parent and child by itself.
-    pub source: Option<MapSource>,
+    /// What the host maps.
+    pub source: MapSource,
     /// The guest's file.
     pub kind: ObjectKind,
     /// Device and inode number that `/proc/self/maps` tells.

@@ -20,7 +20,8 @@ pub fn map_call<'a>(area: &'a Area, text: Option<&'a MapSource>, populate: bool)
     }
     let file = match &area.backing {
         Backing::Object(object, offset) => {
-            text.or(object.source.as_ref()).map(|source| (source.file.as_fd(), source.offset.wrapping_add(*offset)))
+            let source = text.unwrap_or(&object.source);
+            Some((source.file.as_fd(), source.offset.wrapping_add(*offset)))
         }
         Backing::Anonymous | Backing::Host(_) => None,
     };

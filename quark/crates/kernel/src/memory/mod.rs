@@ -18,6 +18,7 @@ mod patch;
 mod peers;
 mod place;
 mod remap;
+mod save;
 pub mod shm;
 
 use std::sync::atomic::AtomicU64;
@@ -31,6 +32,7 @@ pub use calls::CALLS;
 use map::Map;
 pub use place::{Fixed, MapRequest, Zone};
 pub use remap::RemapRequest;
+pub(crate) use save::Saved;
 
 use crate::exec::busy::Running;
 use crate::task::lock;
@@ -152,9 +154,7 @@ impl Memory {
         if !area.flags.contains(Flags::SHARED) {
             return Ok(None);
         }
-        // Objects without an inode are shared between relatives only, which have the same object.
-        let identity = if object.identity == (0, 0) { (u64::MAX, Arc::as_ptr(object) as u64) } else { object.identity };
-        Ok(Some((identity, offset.wrapping_add(address - area.start))))
+        Ok(Some((object.identity, offset.wrapping_add(address - area.start))))
     }
 
     /// Copies the memory for a child process (`fork`): its map, and its stub process with the one thread that continues there.

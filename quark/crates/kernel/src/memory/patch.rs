@@ -43,6 +43,13 @@ impl Patching {
         Patching { arena: self.arena.clone(), patches: self.patches.clone(), generation: Arc::new(generation.into()) }
     }
 
+    /// The pages of trampolines, as they are mapped.
+    pub(super) fn areas(&self) -> impl Iterator<Item = Area> {
+        let protection = Protection::READ | Protection::EXEC;
+        let area = move |start| Area { start, end: start + PAGE, protection, flags: Flags::empty(), backing: Backing::Anonymous };
+        self.arena.pages().map(area)
+    }
+
     /// Changes the patches, and has all threads look.
     fn change(&mut self, change: impl FnOnce(&mut Patches)) {
         change(Arc::make_mut(&mut self.patches));

@@ -160,6 +160,7 @@ pub struct NewTask {
 impl Task {
     /// A thread that does not run yet.
     pub fn new(new: NewTask) -> Arc<Task> {
+        let parker = Arc::new(Parker::behind(new.process.kernel.hibernation.clone()));
         Arc::new(Task {
             tid: AtomicI32::new(new.tid),
             process: new.process,
@@ -167,7 +168,7 @@ impl Task {
             files: Mutex::new(new.files),
             fs: Mutex::new(new.fs),
             signals: TaskSignals::default(),
-            parker: Arc::default(),
+            parker,
             interrupter: Mutex::default(),
             name: Mutex::new(new.name),
             restart: Mutex::default(),

@@ -17,6 +17,7 @@ const fn short(letter: char, flag: Flag) -> Flag {
 /// Flags that stand before the verb, or behind it.
 pub const GLOBAL: &[Flag] = &[
     takes("root", "DIRECTORY", "Where containers' state is kept (default /run/quark)"),
+    takes("disk", "DIRECTORY", "Where the memory of pods that sleep is kept, on a disk (default /var/lib/quark)"),
     takes("log", "FILE", "Where to append log lines (default: nowhere)"),
     takes("log-format", "text|json", "How log lines look (default text)"),
     switch("debug", "Log what is ignored and why, too"),
@@ -143,6 +144,18 @@ pub const VERBS: &[Verb] = &[
     ),
     verb("pause", "ID", "Stop all processes of a container's pod where they are", &[]),
     verb("resume", "ID", "Let them go on", &[]),
+    Verb {
+        details: "All threads of the pod must wait for something. Its memory is in a file then, and its processes have none; the kernel holds \
+                  its sockets, files and timers, and the first event that one of its threads waits for wakes it. If that fails, the pod \
+                  runs on as before. With --timers hold, waits that only end in time (poll, futex, nanosleep) don't wake it.",
+        ..verb(
+            "hibernate",
+            "ID",
+            "Put the memory of a container's pod into a file, until something happens",
+            &[takes("timers", "wake|hold", "Whether the end of a wait in time wakes it (default wake)")],
+        )
+    },
+    verb("wake", "ID", "Take the memory of a container's pod back", &[]),
     verb(
         "update",
         "ID",

@@ -17,7 +17,8 @@ impl Descriptors {
         Descriptors(descriptors.into_iter())
     }
 
-    fn next(&mut self) -> Result<OwnedFd> {
+    /// The next one.
+    pub fn next(&mut self) -> Result<OwnedFd> {
         self.0.next().ok_or_else(|| Error::new("an order lacks a descriptor"))
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use quark_host::process::Signals;
 use quark_kernel::Errno;
+use quark_kernel::hibernate::Timeouts;
 use quark_kernel::kernel::{Exit, Kernel, ProcessSpec};
 
 use super::orders::{self, Descriptors};
@@ -22,6 +23,9 @@ const STACK_BYTES: usize = 256 << 10;
 
 /// How long the end of the pod waits for those who are to be told of an end.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long a pod that is to hibernate may take until all of its threads wait.
+const REST: Duration = Duration::from_secs(2);
 
 /// The exit code of a container whose program could not be run, as a shell has it.
 const NOT_RUN: u8 = 127;
@@ -163,6 +167,12 @@ impl Pod {
             Order::Usage { id } => self.usage(&id),
             Order::Pause => host(self.kernel.pause(), "pause the pod"),
             Order::Resume => host(self.kernel.resume(), "resume the pod"),
+            Order::Hibernate { hold_timers } => done(self.hibernate(descriptors, hold_timers)),
+            Order::Wake => {
+                self.kernel.hibernation.wake();
+                Ok(Answer::Done)
+            }
+            Order::Asleep => Ok(Answer::Asleep(self.kernel.hibernation.asleep())),
             Order::Remove { id } => done(self.remove(&id)),
             Order::Boot(_) | Order::IdsMapped | Order::Exec { .. } | Order::Wait { .. } | Order::Resized { .. } => {
                 Err(Error::new("this order can't come now"))
@@ -175,9 +185,29 @@ impl Pod {
         let mut descriptors = Descriptors::new(descriptors);
         let spec = orders::container(new, &mut descriptors)?;
         let process = orders::process(&new.process, &mut descriptors)?;
+        let sleep = new.hibernation.map(|when| Ok::<_, Error>((when, descriptors.next()?))).transpose()?;
         self.kernel.create_container(spec).context(|| format!("make container \"{}\"", new.id))?;
+        if let Some((when, file)) = sleep {
+            let after = Duration::from_millis(when.after_ms);
+            self.kernel.hibernation.when_idle(file, after, timeouts(when.hold_timers)).context(|| "watch for the pod to be idle")?;
+        }
         self.lock().stages.insert(new.id.clone(), Stage::Created(Some(Box::new(process))));
         Ok(())
+    }
+
+    /// Threads that are just busy have a little time to come to rest.
+    fn hibernate(&self, descriptors: Vec<OwnedFd>, hold_timers: bool) -> Result<()> {
+        let file = Arc::new(Descriptors::new(descriptors).next()?);
+        let deadline = Instant::now() + REST;
+        loop {
+            match self.kernel.hibernation.hibernate(file.clone(), timeouts(hold_timers)) {
+                Err(Errno::BUSY | Errno::AGAIN) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(5)),
+                Err(Errno::BUSY | Errno::AGAIN) => {
+                    return Err(Error::new("Cannot hibernate: one of the pod's threads runs; all must wait"));
+                }
+                done => return done.context(|| "write the pod's memory"),
+            }
+        }
     }
 
     fn start(self: &Arc<Pod>, id: &str, before: &[NewHook], descriptors: Vec<OwnedFd>) -> Result<()> {
@@ -318,6 +348,8 @@ impl Pod {
     }
 
     fn processes(&self, id: &str) -> Result<Answer> {
+        // Their arguments are in their memory.
+        self.kernel.hibernation.wake();
         let processes = self.kernel.processes(id).context(|| format!("list the processes of \"{id}\""))?;
         let told = processes.into_iter().map(|process| GuestProcess {
             pid: process.pid,
@@ -387,6 +419,10 @@ impl Pod {
     fn lock(&self) -> MutexGuard<'_, Containers> {
         self.containers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn timeouts(hold: bool) -> Timeouts {
+    if hold { Timeouts::Hold } else { Timeouts::Wake }
 }
 
 fn end_of_exit(exit: Exit) -> End {

@@ -1,9 +1,11 @@
 //! `quark create`.
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::hibernate::memory_file;
 use crate::cgroup::{self, Entrances, Transfers};
 use crate::cli::Parsed;
 use crate::client::Connection;
@@ -165,12 +167,17 @@ impl Creation<'_> {
     fn make(&mut self, bundle: &Bundle, streams: &Streams, parsed: &Parsed) -> Result<()> {
         let sandbox = self.sandbox(&bundle.spec)?;
         let cgroups = self.cgroups(bundle, parsed.has("systemd-cgroup"), sandbox.is_some())?;
+        let sleep = plan::hibernation(&bundle.spec)?;
         let planned = plan::container(&self.state.id, &bundle.spec, &bundle.rootfs, &bundle.process);
         let mut container = planned.container;
         container.process.inherited = streams.preserved();
         match sandbox {
             Some(sandbox) => self.in_sandbox(&sandbox, container, &planned.sources, streams, &cgroups)?,
-            None => self.on_its_own(bundle, container, &planned.sources, streams, &cgroups)?,
+            None => {
+                container.hibernation = sleep;
+                let memory = sleep.map(|_| memory_file(parsed)).transpose()?;
+                self.on_its_own(bundle, container, &planned.sources, (streams, memory), &cgroups)?;
+            }
         }
         streams.send_master(parsed)?;
         self.state.phase = Phase::Created;
@@ -224,7 +231,7 @@ impl Creation<'_> {
         bundle: &Bundle,
         container: NewContainer,
         sources: &[plan::HostSource],
-        streams: &Streams,
+        (streams, memory): (&Streams, Option<File>),
         cgroups: &Entrances,
     ) -> Result<()> {
         let entry = self.entry()?;
@@ -242,7 +249,8 @@ impl Creation<'_> {
             self.create_hooks()?;
         }
         let mounts = early.map_or_else(|| sources::open_all(sources, &bundle.path), Ok)?;
-        let files: Vec<BorrowedFd<'_>> = mounts.descriptors().chain(streams.files()).collect();
+        let memory = memory.as_ref().map(File::as_fd);
+        let files: Vec<BorrowedFd<'_>> = mounts.descriptors().chain(streams.files()).chain(memory).collect();
         kernel.create(&Order::Create(Box::new(mounts.tell(container))), &files)?;
         kernel.keep();
         Ok(())

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::config::{CAPABILITIES, flag_names};
 use crate::error::Result;
-use crate::plan::ROOT_ANNOTATION;
+use crate::plan::{HIBERNATE_AFTER_ANNOTATION, HIBERNATE_TIMERS_ANNOTATION, ROOT_ANNOTATION};
 
 /// Prints them.
 pub fn features() -> Result<()> {
@@ -24,7 +24,7 @@ pub fn features() -> Result<()> {
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": false }
         },
-        "annotations": { "dev.centaurus.quark.kernel": "own" },
-        "potentiallyUnsafeConfigAnnotations": [ROOT_ANNOTATION]
+        "annotations": { "quark.centaurus.io/kernel": "own", "quark.centaurus.io/hibernation": "true" },
+        "potentiallyUnsafeConfigAnnotations": [ROOT_ANNOTATION, HIBERNATE_AFTER_ANNOTATION, HIBERNATE_TIMERS_ANNOTATION]
     }))
 }

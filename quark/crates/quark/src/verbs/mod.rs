@@ -5,6 +5,7 @@ mod delete;
 mod events;
 mod exec;
 mod features;
+mod hibernate;
 mod kill;
 mod list;
 mod pause;
@@ -38,6 +39,8 @@ pub fn run(parsed: &Parsed) -> Result<u8> {
         Some("events") => events::events(&store, parsed).map(|()| 0),
         Some("pause") => pause::pause(&store, parsed.operand(0)).map(|()| 0),
         Some("resume") => pause::resume(&store, parsed.operand(0)).map(|()| 0),
+        Some("hibernate") => hibernate::hibernate(&store, parsed).map(|()| 0),
+        Some("wake") => hibernate::wake(&store, parsed.operand(0)).map(|()| 0),
         Some("update") => update::update(&store, parsed).map(|()| 0),
         Some("features") => features::features().map(|()| 0),
         Some("spec") => spec::spec(parsed.value("bundle").unwrap_or(".")).map(|()| 0),

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use rustix::fs::{MemfdFlags, fstat, ftruncate};
+
 use super::super::area::{Backing, Flags, Object, ObjectKind, PAGE, Protection};
+use super::super::pages::Pages;
 use super::super::place::{Fixed, MapRequest, Zone, is_aligned, page_up};
 use super::super::{Allowance, RemapRequest};
 use crate::call::Call;
@@ -61,8 +64,8 @@ pub fn mmap(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::PERM);
     }
     let (backing, more) = match &file {
-        Some(file) => file_backing(file, protection, flags, offset)?,
-        None => anonymous_backing(flags)?,
+        Some(file) => file_backing(file, protection, flags, (offset, length))?,
+        None => anonymous_backing(flags, length)?,
     };
     let request =
         MapRequest { address, length, fixed: fixed(flags), zone: zone(flags), protection, flags: area_flags(flags) | more, backing };
@@ -99,20 +102,25 @@ fn area_flags(flags: i32) -> Flags {
     of
 }
 
-fn anonymous_backing(flags: i32) -> Result<(Backing, Flags)> {
+fn anonymous_backing(flags: i32, length: u64) -> Result<(Backing, Flags)> {
     match flags & libc::MAP_TYPE {
         libc::MAP_PRIVATE => Ok((Backing::Anonymous, Flags::empty())),
-        libc::MAP_SHARED if flags & libc::MAP_GROWSDOWN == 0 => Ok((shared_memory(), Flags::SHARED)),
+        libc::MAP_SHARED if flags & libc::MAP_GROWSDOWN == 0 => Ok((shared_memory(length)?, Flags::SHARED)),
         _ => Err(Errno::INVAL),
     }
 }
 
-fn shared_memory() -> Backing {
-    Backing::Object(Arc::new(Object { source: None, kind: ObjectKind::Anonymous, identity: (1, 1) }), 0)
+/// Shared memory without a name: a memfd, which stays when stubs end.
+fn shared_memory(length: u64) -> Result<Backing> {
+    let pages = Pages::new("shared", MemfdFlags::empty()).map_err(|_| Errno::NOMEM)?;
+    ftruncate(&pages, length).map_err(|_| Errno::NOMEM)?;
+    let inode = fstat(&pages).map_err(|_| Errno::NOMEM)?.st_ino;
+    let source = pages.map(true)?;
+    Ok(Backing::Object(Arc::new(Object { source, kind: ObjectKind::Anonymous, identity: (1, inode) }), 0))
 }
 
 /// What mapping a file comes to: EACCES, EPERM, ENODEV, EOPNOTSUPP, EINVAL.
-fn file_backing(file: &Arc<OpenFile>, protection: Protection, flags: i32, offset: u64) -> Result<(Backing, Flags)> {
+fn file_backing(file: &Arc<OpenFile>, protection: Protection, flags: i32, (offset, length): (u64, u64)) -> Result<(Backing, Flags)> {
     let kind = flags & libc::MAP_TYPE;
     let mode = file.flags.load(Ordering::Relaxed);
     let access = mode as i32 & libc::O_ACCMODE;
@@ -133,13 +141,13 @@ fn file_backing(file: &Arc<OpenFile>, protection: Protection, flags: i32, offset
     }
     let stat = file.file.stat()?;
     if stat.mode & libc::S_IFMT == libc::S_IFCHR && stat.represents == DEV_ZERO {
-        return Ok(if shared { (shared_memory(), Flags::SHARED) } else { (Backing::Anonymous, Flags::empty()) });
+        return Ok(if shared { (shared_memory(length)?, Flags::SHARED) } else { (Backing::Anonymous, Flags::empty()) });
     }
     let source = file.file.map(shared && writable)?;
     if flags & libc::MAP_GROWSDOWN != 0 {
         return Err(Errno::INVAL);
     }
-    let object = Object { source: Some(source), kind: ObjectKind::File(file.clone()), identity: (stat.device, stat.inode) };
+    let object = Object { source, kind: ObjectKind::File(file.clone()), identity: (stat.device, stat.inode) };
     let mut of = Flags::empty();
     of.set(Flags::SHARED, shared);
     of.set(Flags::NEVER_WRITE, shared && !writable);

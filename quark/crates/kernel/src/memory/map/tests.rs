@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use rustix::fs::{MemfdFlags, memfd_create};
+
 use super::super::area::{Area, Backing, Flags, GUARD, Object, ObjectKind, PAGE, Protection};
 use super::{Map, Totals};
+use crate::file::MapSource;
 
 const LOWEST: u64 = 16 * PAGE;
 const PAGES: u64 = 1200;
@@ -37,7 +40,9 @@ fn at(page: u64) -> u64 {
 
 impl Both {
     fn new() -> Both {
-        let object = || Arc::new(Object { source: None, kind: ObjectKind::Anonymous, identity: (0, 0) });
+        let file = || Arc::new(memfd_create(c"object", MemfdFlags::CLOEXEC).expect("a memfd"));
+        let source = || MapSource { file: file(), offset: 0 };
+        let object = || Arc::new(Object { source: source(), kind: ObjectKind::Anonymous, identity: (0, 0) });
         Both { map: Map::new(LOWEST, at(PAGES)), pages: vec![None; PAGES as usize], objects: vec![object(), object()] }
     }
 

@@ -70,7 +70,7 @@ pub fn shmat(call: &mut Call<'_>) -> Result<u64> {
         zone: Zone::Any,
         protection,
         flags: of,
-        backing: Backing::Object(segment.attach(Some(call.task.process.pid), Some(source)), 0),
+        backing: Backing::Object(segment.attach(Some(call.task.process.pid), source), 0),
     };
     let answer = call.task.memory().map(call.context, &Allowance::of(call.task), request, false);
     // What is there already is EINVAL here, unlike mmap.

@@ -47,7 +47,7 @@ pub struct Attachment {
 }
 
 impl Segment {
-    fn attach(self: &Arc<Self>, pid: Option<i32>, source: Option<MapSource>) -> Arc<Object> {
+    fn attach(self: &Arc<Self>, pid: Option<i32>, source: MapSource) -> Arc<Object> {
         let mut state = lock(&self.state);
         state.attached += 1;
         if let Some(pid) = pid {
