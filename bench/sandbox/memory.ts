@@ -94,7 +94,8 @@ async function sampleIdle(unshare: number, count: number): Promise<Figures> {
   }
 }
 
-function treeOf(pid: number): number[] {
+/** A process and all below it. */
+export function treeOf(pid: number): number[] {
   return [pid, ...childrenOf(pid).flatMap((child) => treeOf(child))]
 }
 
@@ -105,7 +106,8 @@ function childrenOf(pid: number): number[] {
   )
 }
 
-function proportionalKib(pid: number): number {
+/** The proportional set size. */
+export function proportionalKib(pid: number): number {
   const found = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))
   if (found === null) throw new Error(`process ${pid} has no memory any more`)
   return Number(found[1])

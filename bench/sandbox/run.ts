@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Runtime } from './runtimes.ts'
 
@@ -22,11 +23,10 @@ export interface CommandRun {
 /** Runs a command to its end. Throws, with what it said, when it fails or takes longer than `timeoutMs`; then its process group is killed. */
 export function runCommand(command: readonly string[], timeoutMs: number): Promise<CommandRun> {
   const [file, ...args] = command
+  const output = openOutput()
   const start = performance.now()
-  const child = spawn(file!, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
-  let output = ''
+  const child = spawn(file!, args, { stdio: ['ignore', output, 'pipe'], detached: true })
   let errors = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
   return new Promise((resolve, reject) => {
     let ms = 0
@@ -39,18 +39,19 @@ export function runCommand(command: readonly string[], timeoutMs: number): Promi
       ms = performance.now() - start
       if (!late) return
       // What it left running has its output open: `close` would wait for that.
-      child.stdout.destroy()
       child.stderr.destroy()
     })
     child.on('error', (error) => {
       clearTimeout(timer)
+      closeSync(output)
       reject(error)
     })
     child.on('close', (code, signal) => {
       clearTimeout(timer)
-      if (code === 0) return resolve({ output, ms })
+      const said = takeOutput(output)
+      if (code === 0) return resolve({ output: said, ms })
       const ending = late ? `it was not done after ${timeoutMs} ms` : `it ended with ${signal ?? `status ${code}`}`
-      reject(new Error(`${ending}: ${`${errors}${output}`.trim().slice(-SAID_MAX)}`))
+      reject(new Error(`${ending}: ${`${errors}${said}`.trim().slice(-SAID_MAX)}`))
     })
   })
 }
@@ -72,6 +73,21 @@ export async function runContainer(
   } finally {
     rmSync(root, { recursive: true, force: true })
   }
+}
+
+/** A file without a name: a pipe of Node's is a socket, to which programs may write in other ways than to what a shell gives them. */
+function openOutput(): number {
+  const directory = mkdtempSync(join(tmpdir(), 'bench-output-'))
+  const file = openSync(join(directory, 'output'), 'w+')
+  rmSync(directory, { recursive: true })
+  return file
+}
+
+function takeOutput(file: number): string {
+  const bytes = Buffer.alloc(fstatSync(file).size)
+  readSync(file, bytes, { position: 0 })
+  closeSync(file)
+  return bytes.toString()
 }
 
 function killGroup(pid: number | undefined): void {

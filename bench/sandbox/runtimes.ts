@@ -45,10 +45,12 @@ export interface BundleOptions {
   readonly fill: (rootfs: string) => void
   /** Folders of the host that are in the container at the same path, read only. */
   readonly shared?: readonly string[]
+  /** A network namespace to join; one of its own unless said. */
+  readonly network?: string
 }
 
 /** Makes a bundle in `directory` and returns its path: root with containerd's capabilities, namespaces of its own, a tmpfs at /tmp. */
-export function writeBundle(directory: string, { args, fill, shared = [] }: BundleOptions): string {
+export function writeBundle(directory: string, { args, fill, shared = [], network }: BundleOptions): string {
   const bundle = mkdtempSync(join(directory, 'bundle-'))
   const rootfs = join(bundle, 'rootfs')
   for (const folder of ['tmp', 'proc', 'dev', 'sys', 'etc', ...shared])
@@ -60,7 +62,7 @@ export function writeBundle(directory: string, { args, fill, shared = [] }: Bund
     source: path,
     options: ['rbind', 'ro'],
   }))
-  writeFileSync(join(bundle, 'config.json'), JSON.stringify(containerConfig(args, binds)))
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(containerConfig({ args, binds, network })))
   return bundle
 }
 
@@ -69,7 +71,12 @@ const CAPABILITIES =
     .split(' ')
     .map((name) => `CAP_${name}`)
 
-function containerConfig(args: readonly string[], binds: readonly object[]): object {
+function containerConfig(options: {
+  readonly args: readonly string[]
+  readonly binds: readonly object[]
+  readonly network: string | undefined
+}): object {
+  const { args, binds, network } = options
   const mount = (destination: string, type: string, ...options: string[]): object => ({
     destination,
     type,
@@ -97,6 +104,11 @@ function containerConfig(args: readonly string[], binds: readonly object[]): obj
       mount('/tmp', 'tmpfs', 'mode=1777'),
       ...binds,
     ],
-    linux: { namespaces: ['pid', 'network', 'ipc', 'uts', 'mount'].map((type) => ({ type })) },
+    linux: {
+      namespaces: [
+        ...['pid', 'ipc', 'uts', 'mount'].map((type) => ({ type })),
+        { type: 'network', ...(network === undefined ? {} : { path: network }) },
+      ],
+    },
   }
 }

@@ -43,7 +43,7 @@ export function formatContainerdConfig(options: ContainerdConfigOptions): string
     `[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${quote(handler)}]`,
     'runtime_type = "io.containerd.runc.v2"',
     // A handler's own annotations of pods reach its binary.
-    ...(handler === 'runc' ? [] : [`pod_annotations = [${quote(`${handler}.centaurus.dev/*`)}]`]),
+    ...(handler === 'runc' ? [] : [`pod_annotations = [${quote(`${handler}.centaurus.io/*`)}]`]),
     `[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.${quote(handler)}.options]`,
     `BinaryName = ${quote(binary)}`,
   ])

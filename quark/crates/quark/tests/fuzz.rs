@@ -36,7 +36,7 @@ fn rounds(default: u64) -> std::ops::Range<u64> {
 fn full(config: &mut Value) {
     config["hostname"] = json!("fuzzed");
     config["domainname"] = json!("example");
-    config["annotations"] = json!({ "quark.centaurus.dev/rootfs-changes": "memory", "a": "b" });
+    config["annotations"] = json!({ "quark.centaurus.io/rootfs-changes": "memory", "a": "b" });
     config["hooks"] = json!({ "createRuntime": [{ "path": "/bin/true", "args": ["true"], "env": ["A=b"], "timeout": 5 }] });
     let bind = json!({ "destination": "/bound", "type": "bind", "source": "rootfs/tmp", "options": ["rbind", "ro", "nosuid"] });
     let memory = json!({ "destination": "/memory", "type": "tmpfs", "source": "t", "options": ["size=1m", "mode=0700", "noexec"] });
