@@ -26,8 +26,9 @@ export function runCommand(command: readonly string[], timeoutMs: number): Promi
   const output = openOutput()
   const start = performance.now()
   const child = spawn(file!, args, { stdio: ['ignore', output, 'pipe'], detached: true })
+  const stderr = child.stderr! // a pipe, as asked
   let errors = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
   return new Promise((resolve, reject) => {
     let ms = 0
     let late = false
@@ -39,7 +40,7 @@ export function runCommand(command: readonly string[], timeoutMs: number): Promi
       ms = performance.now() - start
       if (!late) return
       // What it left running has its output open: `close` would wait for that.
-      child.stderr.destroy()
+      stderr.destroy()
     })
     child.on('error', (error) => {
       clearTimeout(timer)
