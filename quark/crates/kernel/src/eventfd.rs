@@ -69,6 +69,10 @@ impl File for EventFd {
         ready & interest
     }
 
+    fn ignores_position(&self) -> bool {
+        true
+    }
+
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.queue)
     }

@@ -48,6 +48,16 @@ pub trait File: Send + Sync + Any {
         false
     }
 
+    /// Whether `lseek` of it, without a position, answers 0 instead of ESPIPE.
+    fn ignores_position(&self) -> bool {
+        false
+    }
+
+    /// Whether `read` and `write` are anything that it does: vectors of nothing are EINVAL else, not 0.
+    fn moves_bytes(&self) -> bool {
+        true
+    }
+
     /// What it is ready for now, of `interest`, ERR and HUP.
     fn poll(&self, interest: Events) -> Events {
         interest & (Events::IN | Events::OUT | Events::RDNORM | Events::WRNORM)

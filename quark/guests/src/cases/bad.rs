@@ -74,7 +74,7 @@ const BY_DESCRIPTOR: &[(&str, i64, [i64; 5])] = &[
     ("recvmsg", SYS_recvmsg, [0, 0, 0, 0, 0]),
     ("sendmmsg", SYS_sendmmsg, [0, 0, 0, 0, 0]),
     ("recvmmsg", SYS_recvmmsg, [0, 0, 0, 0, 0]),
-    ("epoll_ctl", SYS_epoll_ctl, [EPOLL_CTL_DEL as i64, 0, 0, 0, 0]),
+    ("epoll_ctl", SYS_epoll_ctl, [EPOLL_CTL_DEL as i64, 1, 0, 0, 0]),
     ("epoll_wait", SYS_epoll_wait, [0, 1, 0, 0, 0]),
     ("timerfd_settime", SYS_timerfd_settime, [0, 0, 0, 0, 0]),
     ("timerfd_gettime", SYS_timerfd_gettime, [0, 0, 0, 0, 0]),

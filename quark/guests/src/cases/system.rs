@@ -24,6 +24,9 @@ pub const CASES: &[Case] = &[
     case!(sys_files),
     case!(file_notification),
     case!(io_rings),
+    case!(io_contexts),
+    case!(io_transfers),
+    case!(io_waits),
     case!(handles),
     case!(compare_processes),
     case!(system_log),
@@ -323,6 +326,122 @@ fn io_rings(t: &Trace) {
     t.call("destroy", sys!(SYS_io_destroy, context));
     t.call("destroy again", sys!(SYS_io_destroy, context));
     t.call("ring", sys!(SYS_io_uring_setup, 0, 8));
+}
+
+/// `struct iocb`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Block {
+    data: u64,
+    key: u64,
+    operation: u16,
+    priority: i16,
+    fd: i32,
+    buffer: u64,
+    bytes: u64,
+    offset: i64,
+    reserved: u64,
+    flags: u32,
+    result_fd: i32,
+}
+
+const fn block(operation: u16, fd: i64, buffer: u64, bytes: u64, offset: i64) -> Block {
+    let data = 7 + operation as u64;
+    Block { data, key: 0, operation, priority: 0, fd: fd as i32, buffer, bytes, offset, reserved: 0, flags: 0, result_fd: 0 }
+}
+
+fn submit(context: u64, blocks: &mut [Block]) -> i64 {
+    let pointers: Vec<*mut Block> = blocks.iter_mut().map(|block| &raw mut *block).collect();
+    sys!(SYS_io_submit, context, pointers.len(), pointers.as_ptr())
+}
+
+fn take_events(t: &Trace, what: &str, context: u64, least: i64) {
+    let mut events = [[0i64; 4]; 8];
+    let short = timespec { tv_sec: 0, tv_nsec: 40_000_000 };
+    let got = sys!(SYS_io_getevents, context, least, 8, events.as_mut_ptr(), &raw const short);
+    t.call(what, got);
+    for event in events.iter().take(usize::try_from(got).unwrap_or(0)) {
+        t.show("event", format!("{} {}", event[0], event[2]));
+    }
+}
+
+fn io_contexts(t: &Trace) {
+    let mut context = 0u64;
+    t.call("many", sys!(SYS_io_setup, u32::MAX, &raw mut context));
+    t.call("bad pointer", sys!(SYS_io_setup, 4, 8));
+    t.call("set up", sys!(SYS_io_setup, 4, &raw mut context));
+    t.call("in use", sys!(SYS_io_setup, 4, &raw mut context));
+    t.call("nobody's", sys!(SYS_io_submit, 8, 1, 8));
+    t.call("bad list", sys!(SYS_io_submit, context, 1, 8));
+    t.call("negative", sys!(SYS_io_submit, context, -1, 8));
+    t.call("none", sys!(SYS_io_submit, context, 0, 8));
+    t.call("least", sys!(SYS_io_getevents, context, 2, 1, [0u64; 8].as_mut_ptr(), 0));
+    t.call("nobody's events", sys!(SYS_io_getevents, 8, 0, 1, [0u64; 8].as_mut_ptr(), 0));
+    let end = in_child(|| t.call("child", sys!(SYS_io_destroy, context)));
+    t.show("child", end);
+    t.call("destroy", sys!(SYS_io_destroy, context));
+}
+
+fn io_transfers(t: &Trace) {
+    let mut context = 0u64;
+    sys!(SYS_io_setup, 4, &raw mut context);
+    let fd = sys!(SYS_open, c"a".as_ptr(), O_CREAT | O_RDWR, 0o600);
+    let text = b"hello, world";
+    let mut buffer = [0u8; 16];
+    let pieces = [iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: 5 }];
+    t.call("write", submit(context, &mut [block(1, fd, text.as_ptr() as u64, 12, 0)]));
+    t.call("read", submit(context, &mut [block(0, fd, buffer.as_mut_ptr() as u64, 16, 7), block(2, fd, 0, 0, 0)]));
+    take_events(t, "events", context, 3);
+    t.bytes("bytes", &buffer[..5]);
+    t.call("vectors", submit(context, &mut [block(7, fd, pieces.as_ptr() as u64, 1, 0)]));
+    take_events(t, "events", context, 1);
+    t.bytes("bytes", &buffer[..5]);
+    let null = sys!(SYS_open, c"a".as_ptr(), O_RDONLY, 0);
+    t.call("not for writing", submit(context, &mut [block(1, null, text.as_ptr() as u64, 12, 0)]));
+    t.call("closed", submit(context, &mut [block(0, 99, 0, 0, 0)]));
+    t.call("operation", submit(context, &mut [block(99, fd, 0, 0, 0)]));
+    t.call("second is wrong", submit(context, &mut [block(1, fd, text.as_ptr() as u64, 2, 0), block(99, fd, 0, 0, 0)]));
+    t.call("bad buffer", submit(context, &mut [block(0, fd, 8, 4, 0)]));
+    t.call("position", submit(context, &mut [block(0, fd, buffer.as_mut_ptr() as u64, 4, -1)]));
+    take_events(t, "events", context, 2);
+    take_events(t, "no more", context, 1);
+    let event = sys!(SYS_eventfd2, 0, EFD_NONBLOCK);
+    let told = Block { flags: 1, result_fd: event as i32, ..block(1, fd, text.as_ptr() as u64, 2, 0) };
+    t.call("told", submit(context, &mut [told, told]));
+    let mut count = 0u64;
+    t.call("eventfd", sys!(SYS_read, event, &raw mut count, 8));
+    t.show("count", count);
+    t.call("no eventfd", submit(context, &mut [Block { flags: 1, result_fd: fd as i32, ..told }]));
+    sys!(SYS_io_destroy, context);
+}
+
+fn io_waits(t: &Trace) {
+    let mut context = 0u64;
+    sys!(SYS_io_setup, 4, &raw mut context);
+    let (reader, writer) = crate::support::pipe();
+    let mut poll = [block(5, i64::from(reader), POLLIN as u64, 0, 0)];
+    t.call("poll", submit(context, &mut poll));
+    take_events(t, "nothing", context, 1);
+    let child = crate::support::spawn(|| {
+        crate::support::sleep_ms(30);
+        crate::support::write(writer, b"x");
+    });
+    let mut events = [[0i64; 4]; 4];
+    t.call("readable", sys!(SYS_io_getevents, context, 1, 4, events.as_mut_ptr(), 0));
+    t.show("event", format!("{} {}", events[0][0], events[0][2] & 1));
+    t.show("object", events[0][1] == poll.as_ptr() as i64);
+    t.show("child", crate::support::wait_for(child));
+    t.call("at once", submit(context, &mut poll));
+    take_events(t, "events", context, 1);
+    let mut empty = [block(5, i64::from(crate::support::pipe().0), POLLIN as u64, 0, 0)];
+    t.call("poll", submit(context, &mut empty));
+    t.call("cancel", sys!(SYS_io_cancel, context, empty.as_ptr(), events.as_mut_ptr()));
+    take_events(t, "cancelled", context, 1);
+    t.call("cancel again", sys!(SYS_io_cancel, context, empty.as_ptr(), events.as_mut_ptr()));
+    let file = sys!(SYS_open, c"a".as_ptr(), O_CREAT | O_RDWR, 0o600);
+    t.call("file", submit(context, &mut [block(5, file, POLLIN as u64, 0, 0)]));
+    t.call("offset", submit(context, &mut [block(5, i64::from(reader), POLLIN as u64, 0, 3)]));
+    sys!(SYS_io_destroy, context);
 }
 
 fn handles(t: &Trace) {

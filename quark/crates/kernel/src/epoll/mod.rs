@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, Weak};
 pub use calls::CALLS;
 use item::{Item, Told};
 
+use crate::call::Call;
 use crate::file::File;
 use crate::task::lock;
 use crate::vfs::open::OpenFile;
@@ -188,6 +189,18 @@ impl File for Epoll {
 
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.queue)
+    }
+
+    fn ignores_position(&self) -> bool {
+        true
+    }
+
+    fn moves_bytes(&self) -> bool {
+        false
+    }
+
+    fn ioctl(&self, _: &mut Call<'_>, _: u32, _: u64) -> Result<u64> {
+        Err(Errno::INVAL)
     }
 
     fn name(&self) -> Vec<u8> {

@@ -28,7 +28,7 @@ use quark_host::platform::{AddressSpace, Context, Layout};
 
 pub use allowance::Allowance;
 pub use area::{Area, Backing, Flags, GUARD, Object, ObjectKind, PAGE, Protection};
-pub use calls::CALLS;
+pub use calls::{CALLS, map_page};
 use map::Map;
 pub use place::{Fixed, MapRequest, Zone};
 pub use remap::RemapRequest;
@@ -36,6 +36,7 @@ pub(crate) use save::Saved;
 
 use crate::exec::busy::Running;
 use crate::task::lock;
+use crate::vfs::calls::Contexts;
 use crate::vfs::open::OpenFile;
 use crate::{Errno, Result};
 
@@ -47,6 +48,8 @@ pub struct Memory {
     state: Mutex<State>,
     /// [`patch::Patching`]'s.
     generation: Arc<AtomicU64>,
+    /// Of `io_setup(2)`.
+    pub(crate) contexts: Contexts,
 }
 
 /// What changes together.
@@ -119,7 +122,7 @@ impl Memory {
 
     fn with(space: Arc<AddressSpace>, layout: Layout, state: State) -> Memory {
         let generation = state.patching.generation.clone();
-        Memory { space, layout, state: Mutex::new(state), generation }
+        Memory { space, layout, state: Mutex::new(state), generation, contexts: Contexts::default() }
     }
 
     /// What execve put there.

@@ -103,6 +103,10 @@ impl File for SignalFd {
         if pending.and(self.wanted()).is_empty() { Events::empty() } else { interest & Events::IN }
     }
 
+    fn ignores_position(&self) -> bool {
+        true
+    }
+
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&ARRIVED)
     }

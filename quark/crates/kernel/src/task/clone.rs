@@ -415,6 +415,12 @@ fn register(parent: &Task, child: &Arc<Task>, request: &Request) {
         table.add_process(&child.process, Member::new(of, group, session, exit_signal));
     }
     table.add_task(child);
+    drop(table);
+    let limit = lock(&child.process.limits).get(libc::RLIMIT_CPU as usize).copied();
+    if let Some(limit) = limit.filter(|limit| !request.flags.contains(Flags::THREAD) && limit.soft != u64::MAX) {
+        // It fails only if the host gives us no thread for timers.
+        let _ = child.process.timers.limit(&child.process, limit);
+    }
 }
 
 fn unregister(child: &Arc<Task>) {

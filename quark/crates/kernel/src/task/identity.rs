@@ -27,6 +27,7 @@ pub const CALLS: Calls = &[
     (libc::SYS_pidfd_open, pidfd::pidfd_open),
     (libc::SYS_pidfd_send_signal, pidfd::pidfd_send_signal),
     (libc::SYS_pidfd_getfd, pidfd::pidfd_getfd),
+    (libc::SYS_kcmp, super::compare::kcmp),
     (libc::SYS_getpid, getpid),
     (libc::SYS_gettid, gettid),
     (libc::SYS_getppid, getppid),

@@ -89,6 +89,9 @@ fn access(call: &mut Call<'_>, pid: i32, resource: u32, new: u64, old: u64) -> R
         }
         before
     };
+    if let (libc::RLIMIT_CPU, Some(UserLimit { soft, hard })) = (resource, wanted) {
+        task.process.timers.limit(&task.process, Limit { soft, hard })?;
+    }
     if old != 0 {
         call.write_value(old, &UserLimit { soft: before.soft, hard: before.hard })?;
     }

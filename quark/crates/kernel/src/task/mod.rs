@@ -2,6 +2,7 @@
 
 mod answers;
 pub mod clone;
+pub mod compare;
 pub mod credentials;
 pub mod execute;
 pub mod exit;

@@ -112,6 +112,15 @@ fn set(call: &Call<'_>, task: &Arc<Task>, policy: i32, priority: i32, reset_on_f
         return Err(Errno::PERM);
     }
     let mut own = lock(&task.own);
+    // Who leaves SCHED_IDLE gets more of the processor, as by a lower nice value.
+    let rises = own.scheduling.policy == libc::SCHED_IDLE && policy != libc::SCHED_IDLE;
+    let reach = task.process.limit(libc::RLIMIT_NICE);
+    if rises
+        && i64::from(20 - own.scheduling.nice) > i64::try_from(reach).unwrap_or(i64::MAX)
+        && !call.task.credentials().capable(CAP_SYS_NICE)
+    {
+        return Err(Errno::PERM);
+    }
     (own.scheduling.policy, own.scheduling.priority, own.scheduling.reset_on_fork) = (policy, priority, reset_on_fork);
     Ok(0)
 }

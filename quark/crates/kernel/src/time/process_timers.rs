@@ -12,7 +12,7 @@ use super::value::{TimeSpec, TimeVal, TimerSpec, TimerVal};
 use crate::call::Call;
 use crate::dispatch::Calls;
 use crate::signal::set::is_signal;
-use crate::task::{Process, lock};
+use crate::task::{Limit, Process, lock};
 use crate::{Errno, Result};
 
 /// What this module answers.
@@ -33,6 +33,8 @@ pub struct ProcessTimers {
     /// ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF; made when first asked for.
     intervals: Mutex<[Option<Arc<SignalTimer>>; 3]>,
     others: Mutex<BTreeMap<i32, Arc<SignalTimer>>>,
+    /// SIGXCPU each second from RLIMIT_CPU's soft limit on, SIGKILL at its hard one.
+    limits: Mutex<[Option<Arc<SignalTimer>>; 2]>,
 }
 
 impl ProcessTimers {
@@ -45,6 +47,27 @@ impl ProcessTimers {
     pub fn end(&self) {
         self.execute();
         *lock(&self.intervals) = Default::default();
+        *lock(&self.limits) = Default::default();
+    }
+
+    /// Follows RLIMIT_CPU, seconds of processor time: when it is set, and for who inherits it. EAGAIN.
+    pub fn limit(&self, process: &Arc<Process>, limit: Limit) -> Result<()> {
+        let timer = |seconds: u64, signal: i32| {
+            // 300 years are no limit.
+            let at = Duration::from_secs(Some(seconds).filter(|seconds| *seconds < 10_000_000_000)?.max(1));
+            Some((SignalTimer::new(Arc::downgrade(process), TimerClock::Process, Notice::Plain(signal)), at))
+        };
+        let mut limits = lock(&self.limits);
+        for (place, (seconds, signal)) in limits.iter_mut().zip([(limit.soft, libc::SIGXCPU), (limit.hard, libc::SIGKILL)]) {
+            *place = match timer(seconds, signal) {
+                None => None,
+                Some((timer, at)) => {
+                    timer.set(at, Duration::from_secs(1), true)?;
+                    Some(timer)
+                }
+            };
+        }
+        Ok(())
     }
 
     /// ITIMER_*: EINVAL.

@@ -22,7 +22,7 @@ fn clock_nanosleep(call: &mut Call<'_>) -> Result<u64> {
     let clock = match Clock::parse(call.int(0))? {
         Clock::Wall(clock) => clock,
         // A thread can't wait for its own processor time to pass; that of others isn't waited for either.
-        Clock::Processor { thread: true, .. } => return Err(Errno::INVAL),
+        Clock::Processor { thread: true, .. } if call.int(0) != libc::CLOCK_THREAD_CPUTIME_ID => return Err(Errno::INVAL),
         Clock::Processor { .. } => return Err(Errno::OPNOTSUPP),
     };
     let (sleep_clock, offset) = clock.for_sleep()?;

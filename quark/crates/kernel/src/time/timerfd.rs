@@ -126,6 +126,10 @@ impl File for TimerFd {
         if due { interest & Events::IN } else { Events::empty() }
     }
 
+    fn ignores_position(&self) -> bool {
+        true
+    }
+
     fn queue(&self) -> Option<&WaitQueue> {
         Some(&self.queue)
     }

@@ -73,6 +73,20 @@ pub fn mmap(call: &mut Call<'_>) -> Result<u64> {
     call.task.memory().map(call.context, &allowance, request, populate)
 }
 
+/// Maps a page of zeros where there is room, for what the kernel gives a program without being asked where.
+pub fn map_page(call: &mut Call<'_>) -> Result<u64> {
+    let request = MapRequest {
+        address: 0,
+        length: PAGE,
+        fixed: Fixed::No,
+        zone: Zone::Any,
+        protection: Protection::READ | Protection::WRITE,
+        flags: Flags::empty(),
+        backing: Backing::Anonymous,
+    };
+    call.task.memory().map(call.context, &Allowance::of(call.task), request, false)
+}
+
 fn fixed(flags: i32) -> Fixed {
     if flags & libc::MAP_FIXED_NOREPLACE != 0 {
         Fixed::Keep

@@ -5,6 +5,8 @@ mod lock;
 mod map;
 mod nodes;
 
+pub use map::map_page;
+
 use super::{memfd, peers, shm};
 use crate::dispatch::Calls;
 

@@ -67,8 +67,8 @@ mod how {
 }
 
 /// What one call of the family asks for.
-struct Request {
-    file: Arc<OpenFile>,
+pub(super) struct Request {
+    pub(super) file: Arc<OpenFile>,
     vectors: Vectors,
     /// `None`: the file's own.
     offset: Option<u64>,
@@ -124,6 +124,14 @@ impl Request {
         Ok(Request { how, ..request })
     }
 
+    /// One of `io_submit(2)`: at an offset, which what has no position ignores. EOPNOTSUPP for RWF_* that aren't.
+    pub(super) fn of(file: Arc<OpenFile>, vectors: Vectors, offset: u64, how: u32) -> Result<Request> {
+        if how & !how::ALL != 0 {
+            return Err(Errno::OPNOTSUPP);
+        }
+        Ok(Request { file, vectors, offset: Some(offset), how, pieces: true })
+    }
+
     /// Pieces without a byte: the file isn't even asked.
     fn is_empty(&self) -> bool {
         self.pieces && self.vectors.total == 0
@@ -171,20 +179,61 @@ pub(super) fn output_vectors(call: &mut Call<'_>) -> Result<u64> {
 fn input(call: &mut Call<'_>, ask: Ask) -> Result<u64> {
     let request = ask(call)?;
     request.file.readable()?;
-    if request.is_empty() {
-        return Ok(0);
-    }
-    let open = request.file.clone();
-    let answer = if !open.file.seekable() {
-        input_from(call, &request, &mut 0)
-    } else {
-        match request.offset {
-            Some(mut offset) => input_from(call, &request, &mut offset),
-            None => input_from(call, &request, &mut lock(&open.offset)),
+    request.input(call)
+}
+
+fn output(call: &mut Call<'_>, ask: Ask) -> Result<u64> {
+    let request = ask(call)?;
+    request.file.writable()?;
+    request.output(call)
+}
+
+impl Request {
+    /// Reads, of a file that is open for it.
+    pub(super) fn input(&self, call: &mut Call<'_>) -> Result<u64> {
+        if self.is_empty() {
+            return self.file.file.moves_bytes().then_some(0).ok_or(Errno::INVAL);
         }
-    };
-    tell(&open, &answer, mask::ACCESS);
-    answer
+        let open = self.file.clone();
+        let answer = if !open.file.seekable() {
+            input_from(call, self, &mut 0)
+        } else {
+            match self.offset {
+                Some(mut offset) => input_from(call, self, &mut offset),
+                None => input_from(call, self, &mut lock(&open.offset)),
+            }
+        };
+        tell(&open, &answer, mask::ACCESS);
+        answer
+    }
+
+    /// Writes, of a file that is open for it.
+    pub(super) fn output(&self, call: &mut Call<'_>) -> Result<u64> {
+        if self.is_empty() {
+            return self.file.file.moves_bytes().then_some(0).ok_or(Errno::INVAL);
+        }
+        let open = self.file.clone();
+        let limit = size_limit(call, self)?;
+        let answer = if !open.file.seekable() {
+            output_to(call, self, &mut 0, limit)
+        } else if let Some(mut offset) = self.offset {
+            output_to(call, self, &mut offset, limit)
+        } else {
+            output_to(call, self, &mut lock(&open.offset), limit)
+        };
+        if answer == Err(Errno::PIPE) {
+            signal::send_to_task(call.task, libc::SIGPIPE, Origin::Kernel);
+        }
+        tell(&open, &answer, mask::MODIFY);
+        if let (Ok(1..), Some(inode)) = (&answer, open.file.inode()) {
+            permission::drop_privileges(inode.as_ref(), &call.task.credentials())?;
+        }
+        let syncs = self.how & (how::SYNC | how::DATA_SYNC) != 0;
+        if syncs && answer.is_ok() {
+            open.file.sync(self.how & how::SYNC == 0)?;
+        }
+        answer
+    }
 }
 
 /// Who watches the file is told of what was moved.
@@ -215,35 +264,6 @@ fn input_from(call: &mut Call<'_>, request: &Request, offset: &mut u64) -> Resul
             return Ok(done);
         }
     }
-}
-
-fn output(call: &mut Call<'_>, ask: Ask) -> Result<u64> {
-    let request = ask(call)?;
-    request.file.writable()?;
-    if request.is_empty() {
-        return Ok(0);
-    }
-    let open = request.file.clone();
-    let limit = size_limit(call, &request)?;
-    let answer = if !open.file.seekable() {
-        output_to(call, &request, &mut 0, limit)
-    } else if let Some(mut offset) = request.offset {
-        output_to(call, &request, &mut offset, limit)
-    } else {
-        output_to(call, &request, &mut lock(&open.offset), limit)
-    };
-    if answer == Err(Errno::PIPE) {
-        signal::send_to_task(call.task, libc::SIGPIPE, Origin::Kernel);
-    }
-    tell(&open, &answer, mask::MODIFY);
-    if let (Ok(1..), Some(inode)) = (&answer, open.file.inode()) {
-        permission::drop_privileges(inode.as_ref(), &call.task.credentials())?;
-    }
-    let syncs = request.how & (how::SYNC | how::DATA_SYNC) != 0;
-    if syncs && answer.is_ok() {
-        open.file.sync(request.how & how::SYNC == 0)?;
-    }
-    answer
 }
 
 /// RLIMIT_FSIZE, if it is one and the file is regular.

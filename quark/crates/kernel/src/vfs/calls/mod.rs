@@ -1,5 +1,6 @@
 //! The system calls of files.
 
+mod aio;
 mod at;
 mod attributes;
 mod descriptors;
@@ -21,12 +22,14 @@ mod transfer;
 mod vectors;
 mod working;
 
+pub use aio::Contexts;
 pub use at::{At, Target};
 
 use crate::dispatch::Calls;
 
 /// What this module answers.
 pub const CALLS: &[Calls] = &[
+    aio::CALLS,
     attributes::CALLS,
     descriptors::CALLS,
     directories::CALLS,

@@ -12,7 +12,7 @@ fn lseek(call: &mut Call<'_>) -> Result<u64> {
     let file = call.task.files().get(call.int(0))?;
     let (by, whence) = (call.arg(1) as i64, call.int(2));
     if !file.file.seekable() {
-        return Err(Errno::SPIPE);
+        return if file.file.ignores_position() { Ok(0) } else { Err(Errno::SPIPE) };
     }
     // `/dev/null` and its kind have a position that is always 0.
     let device = file.place.as_ref().is_some_and(|place| place.dentry.kind() == kind::CHARACTER);
