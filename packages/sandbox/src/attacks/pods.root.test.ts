@@ -12,6 +12,7 @@ import { startCanaries, type Canaries } from './canaries.ts'
 
 const ATTACKS_MS = 120_000
 const COMMAND_MS = 20_000
+const MEMORY_BYTES = 64 * 1024 * 1024
 /** Rounds of random calls in the suite; `FUZZ_ROUNDS` has more of them, `FUZZ_SEED` others. */
 const FUZZ_ROUNDS = Number(process.env['FUZZ_ROUNDS'] ?? 150)
 const FUZZ_SEED = Number(process.env['FUZZ_SEED'] ?? 1)
@@ -60,6 +61,14 @@ describe('attacks inside a pod', () => {
     const { results } = parseTranscript(output)
     const bad = [...results].filter(([, { ending }]) => ending !== 'exited 0')
     assert.deepEqual([results.size, bad], [names.length + stubs.length, []])
+    await keeperIsWell()
+  })
+
+  it('that take more than a container may have end in that container', async () => {
+    const resources = { memory: { limit: MEMORY_BYTES, swap: MEMORY_BYTES }, pids: { limit: 100 } }
+    const args = ['attack', ...canaries.args, 'beyond_limits']
+    const output = await pod.runToEnd('greedy', args, ATTACKS_MS, resources)
+    assert(output.includes('limited: true') && output.includes('-- exited 0') && !output.includes('BREACH'), output)
     await keeperIsWell()
   })
 

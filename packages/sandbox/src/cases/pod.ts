@@ -24,14 +24,14 @@ export class Pod {
     chmodSync(this.#folder, 0o755)
   }
 
-  /** Creates and starts a container; the first is the pod's sandbox, on whose kernel the others run. Throws when the runtime refuses. */
-  async start(name: string, args: readonly string[]): Promise<void> {
+  /** Creates and starts a container, with `linux.resources`; the first is the pod's sandbox, on whose kernel the others run. Throws when the runtime refuses. */
+  async start(name: string, args: readonly string[], resources: object = {}): Promise<void> {
     const bundle = join(this.#folder, name)
     const rootfs = join(bundle, 'rootfs')
     for (const folder of ['tmp', 'proc', 'dev', 'sys', 'etc']) mkdirSync(join(rootfs, folder), { recursive: true })
     copyFileSync(this.#options.guests, join(rootfs, 'guests'))
     chmodSync(join(rootfs, 'guests'), 0o755)
-    writeFileSync(join(bundle, 'config.json'), JSON.stringify(this.#config(args)))
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify(this.#config(args, resources)))
     this.#names.push(name)
     const output = join(bundle, 'output')
     const create = ['sh', '-c', 'exec "$@" >"$0" 2>&1', output, this.#options.runtime, ...this.#root()]
@@ -51,8 +51,8 @@ export class Pod {
   }
 
   /** Runs the guests as a container of their own to their end: what they wrote. Throws when they take much longer than `timeoutMs`. */
-  async runToEnd(name: string, args: readonly string[], timeoutMs: number): Promise<string> {
-    await this.start(name, args)
+  async runToEnd(name: string, args: readonly string[], timeoutMs: number, resources: object = {}): Promise<string> {
+    await this.start(name, args, resources)
     for (
       let waited = 0;
       !(await this.#run(['state', this.#id(name)])).output.includes('"stopped"');
@@ -98,7 +98,7 @@ export class Pod {
     rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  #config(args: readonly string[]) {
+  #config(args: readonly string[], resources: object) {
     const first = this.#names.length === 0
     const config = containerConfig({ args, ...(this.#options.volumes && { volumes: this.#options.volumes }) })
     const namespaces = config.linux.namespaces.filter(({ type }) => !this.#hostNetwork || type !== 'network')
@@ -106,7 +106,7 @@ export class Pod {
       'io.kubernetes.cri.container-type': first ? 'sandbox' : 'container',
       'io.kubernetes.cri.sandbox-id': this.#id(this.#names[0] ?? 'none'),
     }
-    return { ...config, linux: { ...config.linux, namespaces }, annotations }
+    return { ...config, linux: { ...config.linux, namespaces, resources }, annotations }
   }
 
   #id(name: string): string {

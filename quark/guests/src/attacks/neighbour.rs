@@ -13,6 +13,7 @@ pub const ATTACKS: &[Attack] = &[
     ("neighbours_processes", neighbours_processes),
     ("neighbours_memory", neighbours_memory),
     ("exhausted_kernel", exhausted_kernel),
+    ("beyond_limits", beyond_limits),
 ];
 
 /// Keeps the secret in files, in memory and in its environment, says `ready`, and that each signal that it gets is a `BREACH`.
@@ -95,6 +96,41 @@ fn neighbours_memory(a: &Canaries) {
     let file = sys!(SYS_open, c"/dev/shm/new".as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600);
     sys!(SYS_fallocate, file, 0, 0, 1 << 20);
     a.must("files are zero", read_some("/dev/shm/new").is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0)));
+}
+
+/// More processes and memory than the container's limits, which are a hundred threads and 64 MiB, as root. Without limits, less than that is tried.
+fn beyond_limits(a: &Canaries) {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let limited = meminfo.lines().next().is_some_and(|total| total.contains(" 65536 kB"));
+    say("limited", limited);
+    if !limited {
+        return;
+    }
+    let bomb = crate::support::in_child(|| {
+        let mut children = 0;
+        sys!(SYS_setsid);
+        while children < 400 {
+            // SAFETY: the children do nothing but wait.
+            match unsafe { libc::fork() } {
+                -1 => break,
+                0 => loop {
+                    sleep_ms(1_000);
+                },
+                _ => children += 1,
+            }
+        }
+        a.must(format!("forks end after {children} with {}", crate::trace::errno_name()), children < 110);
+        sys!(SYS_kill, 0, libc::SIGKILL);
+    });
+    say("the bomb", bomb);
+    for round in 0..3 {
+        let ending = crate::support::in_child(|| {
+            let memory = vec![1u8; 256 << 20];
+            say("too much was had", memory.iter().map(|byte| u64::from(*byte)).sum::<u64>());
+        });
+        a.must(format!("{round}: who takes 256 MiB is {ending}"), ending == "killed by SIGKILL");
+    }
+    a.must("a child still runs", crate::support::in_child(|| ()) == "exited 0");
 }
 
 /// Descriptors, pipes and files in memory until the kernel has no more of them: for this container, not for its neighbour.
