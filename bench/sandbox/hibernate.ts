@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
-import { copyFileSync, mkdirSync, readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { readdirSync, readlinkSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { benchResult, type BenchContext, type BenchResult } from '../harness/bench.ts'
 import { median, percentile } from '../harness/measure.ts'
+import { fillHostRoot } from './host-root.ts'
 import { proportionalKib, treeOf } from './memory.ts'
 import { runCommand } from './run.ts'
 import { writeBundle, type Runtime } from './runtimes.ts'
@@ -12,7 +13,6 @@ import { ask, awaitServer, openNetwork, SERVERS, type Network, type Server } fro
 const CYCLES = 100
 const CYCLES_QUICK = 10
 const TIMEOUT_MS = 60_000
-const SCRIPTS = join(import.meta.dirname, 'programs')
 /** What has been started is at rest after that. */
 const REST_MS = 500
 
@@ -63,7 +63,12 @@ export async function withPod<T>(
   const base = [quark.command, ...quark.flags, '--root', join(directory, 'hibernate'), '--disk', disk]
   const run = async (verb: string, ...args: string[]): Promise<string> =>
     (await runCommand([...base, verb, ...args], TIMEOUT_MS)).output
-  const bundle = writeBundle(directory, { args: server.args, fill, shared: ['/usr'], network: network.path })
+  const bundle = writeBundle(directory, {
+    args: server.args,
+    fill: fillHostRoot,
+    shared: ['/usr'],
+    network: network.path,
+  })
   const start = performance.now()
   const request = [server.request, server.answer] as const
   try {
@@ -84,14 +89,6 @@ export async function withPod<T>(
   } finally {
     await run('delete', '--force', 'pod')
   }
-}
-
-function fill(rootfs: string): void {
-  for (const link of ['bin', 'sbin', 'lib', 'lib64']) symlinkSync(readlinkSync(`/${link}`), join(rootfs, link))
-  writeFileSync(join(rootfs, 'etc/passwd'), 'root:x:0:0::/:/bin/sh\n')
-  writeFileSync(join(rootfs, 'etc/group'), 'root:x:0:\n')
-  mkdirSync(join(rootfs, 'programs'))
-  for (const file of readdirSync(SCRIPTS)) copyFileSync(join(SCRIPTS, file), join(rootfs, 'programs', file))
 }
 
 function detached([file, ...args]: readonly string[]): Promise<void> {
