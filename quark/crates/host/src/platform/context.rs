@@ -230,7 +230,11 @@ impl Context {
         let mut area = vec![0; shape.size];
         memory::read_any(self.process(), address, &mut area)?;
         // It may have changed meanwhile.
-        if extended::shape(&area) == Some(shape) { Ok(area) } else { Err(Errno::INVAL) }
+        if extended::shape(&area) != Some(shape) {
+            return Err(Errno::INVAL);
+        }
+        extended::forget_extension(&mut area);
+        Ok(area)
     }
 
     pub(super) fn write_extended(&mut self, area: &[u8]) -> Result<(), Errno> {

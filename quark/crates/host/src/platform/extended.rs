@@ -68,6 +68,13 @@ fn extended_shape(area: &[u8]) -> Option<Shape> {
     valid.then_some(Shape { size, features: u64_at(area, FEATURES)?, mxcsr_mask: mxcsr_mask(area)? })
 }
 
+/// Takes from an area without XSAVE what Linux says in it all the same: that another word comes behind it. None does, and guests have no room for it.
+pub(super) fn forget_extension(area: &mut [u8]) {
+    if let Some(words) = area.get_mut(MAGIC1_AT..LEGACY).filter(|_| !*HAS_XSAVE) {
+        words.fill(0);
+    }
+}
+
 /// The area for the host to restore: `area` with the host's own bytes of `current`, EINVAL if it would refuse.
 pub(super) fn restorable(area: &[u8], current: &[u8]) -> Result<Vec<u8>, Errno> {
     let host = shape(current).ok_or(Errno::INVAL)?;
