@@ -21,7 +21,8 @@ pub struct Layout {
 pub struct Hierarchy {
     /// Where it is mounted.
     pub mount: PathBuf,
-    /// The cgroup of this process in it, absolute.
+    /// Where relative paths begin, absolute from the mount: version 1's the cgroup of this process; version 2's the one above it, as runc has it,
+    /// for a cgroup of version 2 that has processes passes no controllers on.
     pub own: String,
 }
 
@@ -46,13 +47,15 @@ impl Layout {
                 continue;
             };
             let mount = PathBuf::from(fields.get(4).copied().unwrap_or_default());
+            let root = fields.get(3).copied().unwrap_or("/");
             match kind {
                 "cgroup2" if layout.v2.is_none() => {
-                    layout.v2 = Some(Hierarchy { mount, own: own.get("").cloned().unwrap_or_default() });
+                    let own = below(root, own.get("").map_or("/", String::as_str));
+                    layout.v2 = Some(Hierarchy { mount, own: own.rsplit_once('/').map_or("", |(above, _)| above).to_owned() });
                 }
                 "cgroup" => {
                     for controller in options.split(',').filter_map(controller_of) {
-                        let own = own.get(controller).cloned().unwrap_or_else(|| "/".to_owned());
+                        let own = below(root, own.get(controller).map_or("/", String::as_str)).to_owned();
                         layout.v1.entry(controller.to_owned()).or_insert(Hierarchy { mount: mount.clone(), own });
                     }
                 }
@@ -60,6 +63,14 @@ impl Layout {
             }
         }
         layout
+    }
+}
+
+/// A cgroup's path from a mount that shows those from `root` on, as a container's does that has the host's namespace. One that it doesn't show is its root.
+fn below<'a>(root: &str, own: &'a str) -> &'a str {
+    match own.strip_prefix(root.trim_end_matches('/')) {
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => "/",
     }
 }
 
@@ -156,8 +167,20 @@ mod tests {
         assert_eq!(memory.directory("/pod/x"), Path::new("/sys/fs/cgroup/memory/pod/x"));
         assert_eq!(memory.directory("x"), Path::new("/sys/fs/cgroup/memory/b/c/x"));
         assert_eq!(memory.directory("/../../etc/./x"), Path::new("/sys/fs/cgroup/memory/etc/x"));
-        assert_eq!(layout.v2.map(|v2| v2.directory("x")), Some("/sys/fs/cgroup/unified/e/x".into()));
+        assert_eq!(layout.v2.as_ref().map(|v2| v2.directory("x")), Some("/sys/fs/cgroup/unified/x".into()));
+        assert_eq!(layout.v2.map(|v2| v2.directory("/e/x")), Some("/sys/fs/cgroup/unified/e/x".into()));
         assert_eq!(Layout::parse("25 1 0:22 / / rw - ext4 /dev/vda rw\n", ""), Layout::default());
+    }
+
+    #[test]
+    fn mounts_that_show_a_part_are_understood() {
+        let container = "9 1 0:24 /docker/a /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        let relative = |own: &str| Layout::parse(container, own).v1.get("memory").map(|memory| memory.directory("x"));
+        assert_eq!(relative("4:memory:/docker/a\n"), Some("/sys/fs/cgroup/memory/x".into()));
+        assert_eq!(relative("4:memory:/docker/a/b\n"), Some("/sys/fs/cgroup/memory/b/x".into()));
+        assert_eq!(relative("4:memory:/docker/ab\n"), Some("/sys/fs/cgroup/memory/x".into()));
+        let nested = Layout::parse("9 1 0:24 / /c rw - cgroup2 cgroup2 rw\n", "0::/user.slice/session-1.scope\n");
+        assert_eq!(nested.v2.map(|v2| v2.directory("x")), Some("/c/user.slice/x".into()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod stats;
 
 pub use layout::{Layout, systemd_path};
 pub use plan::{Plan, Write, plan, unlimited_changes};
-pub use stats::stats;
+pub use stats::{memory_kills, stats};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -74,7 +74,8 @@ impl Transfers {
     }
 }
 
-/// Makes a plan's directories and writes its limits. A directory that can't be made (read-only or no cgroups) is only logged; a limit that can't be written is an error.
+/// Makes a plan's directories and writes its limits. A directory that can't be made (read-only or no cgroups), and a controller of version 2 that isn't passed on to it,
+/// are only logged; a limit that can't be written is an error.
 pub fn apply(plan: &Plan) -> Result<Applied> {
     let mut applied = Applied::default();
     for (controller, directory) in &plan.directories {
@@ -133,6 +134,10 @@ pub fn update(plan: &Plan, directories: &BTreeMap<String, String>) -> Result<()>
 fn write_limit(write: &Write) -> Result<()> {
     let written = File::options().write(true).open(&write.file).and_then(|mut file| file.write_all(write.value.as_bytes()));
     match written {
+        Err(error) if error.kind() == ErrorKind::NotFound && write.controller == "unified" => {
+            log::warn(&unlimited(&write.file));
+            Ok(())
+        }
         Err(error) if write.optional => {
             log::warn(&format!("Cannot write \"{}\" to \"{}\": {error}", write.value, write.file.display()));
             Ok(())
@@ -141,13 +146,25 @@ fn write_limit(write: &Write) -> Result<()> {
     }
 }
 
+/// Says why a directory of version 2 lacks the file of a limit.
+fn unlimited(file: &Path) -> String {
+    let [directory, above] = [1, 2].map(|up| file.ancestors().nth(up).unwrap_or(file));
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let controller = name.split('.').next().unwrap_or_default();
+    let processes = fs::read_to_string(above.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty());
+    let why = if processes { "which has processes of its own (move them to a cgroup below)" } else { "which nobody has delegated" };
+    let (directory, above) = (directory.display(), above.display());
+    format!("No limit by \"{name}\": \"{directory}\" has no controller \"{controller}\" from \"{above}\", {why}")
+}
+
 fn make(plan: &Plan, controller: &str, directory: &Path) -> std::io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
+    let new = !directory.is_dir();
+    if new {
+        fs::create_dir_all(directory)?;
     }
-    fs::create_dir_all(directory)?;
     match controller {
-        "cpuset" => inherit_cpuset(plan, directory),
+        "cpuset" if new => inherit_cpuset(plan, directory),
+        // Whoever made the directory may have left this to us.
         "unified" => enable_controllers(plan, directory),
         _ => Ok(()),
     }
@@ -174,10 +191,16 @@ fn enable_controllers(plan: &Plan, directory: &Path) -> std::io::Result<()> {
     let mut above: Vec<&Path> = directory.ancestors().skip(1).take_while(|path| path.starts_with(&root)).collect();
     above.reverse();
     for path in above {
-        let wanted: Vec<String> =
-            fs::read_to_string(path.join("cgroup.controllers"))?.split_whitespace().map(|name| format!("+{name}")).collect();
-        // One at a time: a controller that can't be passed on (processes in an inner directory) must not take the others along.
-        for controller in wanted {
+        // Passing some on would make it a threaded domain, below which no process can be. The host's root, which has no type, may have both.
+        if path.join("cgroup.type").exists() && !fs::read_to_string(path.join("cgroup.procs"))?.is_empty() {
+            log::debug(&format!("\"{}\" has processes of its own and passes no controllers on", path.display()));
+            continue;
+        }
+        let known = fs::read_to_string(path.join("cgroup.controllers"))?;
+        let passed = fs::read_to_string(path.join("cgroup.subtree_control"))?;
+        let wanted = known.split_whitespace().filter(|name| !passed.split_whitespace().any(|other| other == *name));
+        // One at a time: a controller that can't be passed on must not take the others along.
+        for controller in wanted.map(|name| format!("+{name}")) {
             if let Err(error) = fs::write(path.join("cgroup.subtree_control"), &controller) {
                 log::debug(&format!("Cannot pass \"{controller}\" on below \"{}\": {error}", path.display()));
             }

@@ -15,6 +15,13 @@ pub fn stats(directories: &BTreeMap<String, String>) -> Value {
     })
 }
 
+/// How many processes the host has killed because they had reached a limit of memory. Version 1 tells it since Linux 4.13.
+pub fn memory_kills(directories: &BTreeMap<String, String>) -> u64 {
+    let reader = Reader(directories);
+    let file = if directories.contains_key("memory") { ("memory", "memory.oom_control") } else { ("unified", "memory.events") };
+    reader.table(file.0, file.1).get("oom_kill").copied().unwrap_or(0)
+}
+
 struct Reader<'a>(&'a BTreeMap<String, String>);
 
 impl Reader<'_> {
@@ -89,7 +96,9 @@ mod tests {
         ] {
             std::fs::write(directory.join(file), text).expect("write");
         }
+        std::fs::write(directory.join("memory.events"), "max 4\noom 3\noom_kill 2\n").expect("write");
         let directories = BTreeMap::from([("unified".to_owned(), directory.display().to_string())]);
+        assert_eq!((memory_kills(&directories), memory_kills(&BTreeMap::new())), (2, 0));
         let stats = stats(&directories);
         std::fs::remove_dir_all(&directory).expect("remove");
         assert_eq!(stats["memory"]["usage"]["usage"], 4096);

@@ -1,5 +1,7 @@
 //! `quark events`.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::cgroup;
@@ -10,22 +12,41 @@ use crate::messages::{Answer, Order};
 use crate::state::State;
 use crate::store::Store;
 
-/// Prints a line of JSON at once and, unless `--stats` is set, after each interval as long as the container lives.
+/// How often it is looked whether the host has killed for want of memory, and whether the container still lives.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Prints a line of JSON at once and, unless `--stats` is set, after each interval as long as the container lives; and one when the host has killed a
+/// process of its for want of memory, as runc does.
 pub fn events(store: &Store, parsed: &Parsed) -> Result<()> {
     let id = parsed.operand(0);
     let interval = parsed.value("interval").unwrap_or("5s");
     let interval = parse_duration(interval)
         .ok_or_else(|| Error::usage(format!("--interval must be a duration such as 500ms, 5s or 1m30s, not \"{interval}\"")))?;
+    let (_, state) = super::look_up(store, id)?;
+    let mut kills = cgroup::memory_kills(&state.cgroups);
+    let mut due = Instant::now();
     loop {
-        let (_, state) = super::look_up(store, id)?;
+        // Of a container that has ended, too: its cgroups stay until it is deleted.
+        let now = cgroup::memory_kills(&state.cgroups);
+        if now > kills {
+            super::print(&format!("{}\n", json!({ "type": "oom", "id": id })))?;
+            kills = now;
+        }
         if !state.alive() {
             return if parsed.has("stats") { Err(Error::not_running(id)) } else { Ok(()) };
         }
-        super::print(&line(store, &state)?)?;
+        if Instant::now() >= due {
+            due = Instant::now() + interval;
+            match line(store, &state) {
+                // It ended meanwhile.
+                Err(_) if !state.alive() => continue,
+                line => super::print(&line?)?,
+            }
+        }
         if parsed.has("stats") {
             return Ok(());
         }
-        std::thread::sleep(interval);
+        std::thread::sleep(LOOK.min(interval));
     }
 }
 
