@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use quark_host::process::{Cgroups, Namespaces, Spawn, Spawned, spawn};
+use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
@@ -15,6 +16,7 @@ use crate::client::Connection;
 use crate::config::IdMapping;
 use crate::error::{Context, Error, Result};
 use crate::follow::block_signals;
+use crate::host::no_namespace;
 use crate::log;
 use crate::messages::{Answer, Boot, Network, Order};
 use crate::plan::Isolation;
@@ -179,7 +181,9 @@ fn start(arguments: &[&std::ffi::CStr], stdio: [BorrowedFd<'_>; 3], namespaces: 
     let cgroups = Cgroups { unified: cgroups.unified.as_ref().map(File::as_fd), tasks: &tasks };
     let result = spawn(&Spawn { program: program.as_fd(), arguments, environment: &[], stdio, namespaces, cgroups });
     match result {
-        Err(rustix::io::Errno::PERM) => Err(Error::new("Cannot start the pod's kernel: quark must run as root, with CAP_SYS_ADMIN")),
+        Err(error @ (Errno::PERM | Errno::NOSPC | Errno::INVAL | Errno::NOSYS)) if namespaces.pid => {
+            Err(Error::new(no_namespace("pid", error)))
+        }
         result => result.context(|| "start the pod's kernel"),
     }
 }

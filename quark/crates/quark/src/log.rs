@@ -40,7 +40,7 @@ struct Log {
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Opens the log; without a path nothing is logged. Lines below `debug` are left out unless it is set. Once a process.
+/// Opens the log; without a path warnings go to standard error, and nothing else is logged. Lines below `debug` are left out unless it is set. Once a process.
 pub fn open(path: Option<&str>, format: Format, debug: bool) -> Result<()> {
     let file = match path {
         Some(path) => Some(File::options().create(true).append(true).open(path).context(|| format!("open the log \"{path}\""))?),
@@ -71,8 +71,13 @@ pub fn line(level: Level, message: &str) {
     let Some(log) = LOG.get().filter(|log| level >= log.least) else {
         return;
     };
-    if let Some(mut file) = log.file.as_ref() {
-        let _ = file.write_all(render(log.format, level, message, &timestamp(SystemTime::now())).as_bytes());
+    match log.file.as_ref() {
+        Some(mut file) => {
+            let _ = file.write_all(render(log.format, level, message, &timestamp(SystemTime::now())).as_bytes());
+        }
+        // Errors are printed by whoever they stop.
+        None if level == Level::Warning => eprintln!("quark: {message}"),
+        None => {}
     }
 }
 

@@ -1,6 +1,9 @@
 //! `quark`, the OCI runtime: runs each pod on a kernel of its own.
 #![forbid(unsafe_code)]
 
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+compile_error!("quark runs on Linux on x86-64 alone");
+
 mod cgroup;
 mod cli;
 mod client;
@@ -10,6 +13,7 @@ mod duration;
 mod error;
 mod follow;
 mod hooks;
+mod host;
 mod launch;
 mod log;
 mod messages;

@@ -28,7 +28,8 @@ fn configurations_that_cannot_be_run() {
     refused(|config| config["mounts"] = json!("none"), "invalid type: string");
     let missing = json!([{ "destination": "/x", "type": "bind", "source": "/nonexistent/source", "options": ["bind"] }]);
     refused(|config| config["mounts"] = missing, "mount \"/nonexistent/source\": No such file");
-    let namespaces = json!([{ "type": "network", "path": "/nonexistent/ns" }]);
+    refused(|config| config["linux"]["namespaces"] = json!([{ "type": "network" }]), "`linux.namespaces` must have one of type pid");
+    let namespaces = json!([{ "type": "pid" }, { "type": "ipc" }, { "type": "network", "path": "/nonexistent/ns" }]);
     refused(|config| config["linux"]["namespaces"] = namespaces, "open the network namespace \"/nonexistent/ns\"");
     let magic = json!([{ "destination": "/x", "source": "/proc/self/root/etc", "options": ["bind"] }]);
     refused(|config| config["mounts"] = magic, "mount \"/proc/self/root/etc\"");

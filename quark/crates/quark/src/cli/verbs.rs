@@ -18,7 +18,7 @@ const fn short(letter: char, flag: Flag) -> Flag {
 pub const GLOBAL: &[Flag] = &[
     takes("root", "DIRECTORY", "Where containers' state is kept (default /run/quark)"),
     takes("disk", "DIRECTORY", "Where the memory of pods that sleep is kept, on a disk (default /var/lib/quark)"),
-    takes("log", "FILE", "Where to append log lines (default: nowhere)"),
+    takes("log", "FILE", "Where to append log lines (default: warnings to standard error)"),
     takes("log-format", "text|json", "How log lines look (default text)"),
     switch("debug", "Log what is ignored and why, too"),
     switch("systemd-cgroup", "cgroupsPath is SLICE:PREFIX:NAME, as systemd names cgroups"),

@@ -272,6 +272,14 @@ fn namespaces_into(findings: &mut Findings, linux: &Linux) {
             findings.refuse(&field, format!("is the second of type {}", namespace.kind));
         }
     }
+    for (kind, what, of_pods) in [("pid", "processes", "hostPID"), ("ipc", "shared memory and queues", "hostIPC")] {
+        if linux.namespace(kind).is_none() {
+            findings.refuse(
+                "linux.namespaces",
+                format!("must have one of type {kind}: the host's {what} are out of reach ({of_pods}, --{kind}=host)"),
+            );
+        }
+    }
 }
 
 fn mappings_into(findings: &mut Findings, field: &str, mappings: &[IdMapping], user_namespace: bool) {
@@ -359,7 +367,7 @@ mod tests {
                 { "destination": "/data", "type": "bind", "source": "/srv", "options": ["rbind", "ro"] }
             ],
             "hooks": { "poststop": [{ "path": "/bin/true", "timeout": 3 }] },
-            "linux": { "namespaces": [{ "type": "pid" }, { "type": "network", "path": "/run/netns/x" }], "maskedPaths": ["/proc/kcore"] },
+            "linux": { "namespaces": [{ "type": "pid" }, { "type": "ipc" }, { "type": "network", "path": "/run/netns/x" }], "maskedPaths": ["/proc/kcore"] },
             "unheardOf": 1
         })
     }
@@ -433,9 +441,9 @@ mod tests {
             ),
             ("/hooks/prestart", json!([{ "path": "x" }]), "`hooks.prestart[0].path` must be absolute, not \"x\""),
             ("/hooks/poststart", json!([{ "path": "/x", "timeout": 0 }]), "`hooks.poststart[0].timeout` must be above 0"),
-            ("/linux/namespaces/-", json!({ "type": "pid" }), "`linux.namespaces[2]` is the second of type pid"),
-            ("/linux/namespaces/-", json!({ "type": "soul" }), "`linux.namespaces[2]` has a type that Linux doesn't know: \"soul\""),
-            ("/linux/namespaces/-", json!({ "type": "ipc", "path": "x" }), "`linux.namespaces[2]` must have an absolute path"),
+            ("/linux/namespaces/-", json!({ "type": "pid" }), "`linux.namespaces[3]` is the second of type pid"),
+            ("/linux/namespaces/-", json!({ "type": "soul" }), "`linux.namespaces[3]` has a type that Linux doesn't know: \"soul\""),
+            ("/linux/namespaces/-", json!({ "type": "uts", "path": "x" }), "`linux.namespaces[3]` must have an absolute path"),
             (
                 "/linux/uidMappings",
                 json!([{ "containerID": 0, "hostID": 1000, "size": 1 }]),
@@ -468,8 +476,14 @@ mod tests {
     fn a_sysctl_of_the_network_needs_one() {
         let mut config = with("/linux/sysctl", json!({ "net.ipv4.ip_forward": "1", "kernel.shmmax": "5" }));
         assert_eq!(judge(config.clone()).refused, []);
-        config["linux"]["namespaces"] = json!([]);
+        config["linux"]["namespaces"] = json!([{ "type": "pid" }, { "type": "ipc" }]);
         assert!(judge(config).refusal().unwrap_or_default().contains("network namespace of the container's own"));
+    }
+
+    #[test]
+    fn the_hosts_processes_and_memory_are_out_of_reach() {
+        let refusal = judge(with("/linux/namespaces", json!([{ "type": "network" }]))).refusal().unwrap_or_default();
+        assert!(refusal.contains("(hostPID, --pid=host)") && refusal.contains("(hostIPC, --ipc=host)"), "{refusal}");
     }
 
     #[test]

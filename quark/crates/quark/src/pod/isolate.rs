@@ -12,6 +12,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
 
 use super::loopback;
 use crate::error::{Context, Error, Result};
+use crate::host::no_namespace;
 use crate::log;
 use crate::messages::{Answer, Boot, Network, Order};
 use crate::wire;
@@ -23,11 +24,11 @@ pub fn isolate(boot: &Boot, network: Option<OwnedFd>, terminal: Option<OwnedFd>,
     limits();
     join_network(boot, network)?;
     let empty = Namespaces { mount: true, ipc: true, uts: true, cgroup: true, ..Namespaces::default() };
-    unshare(empty).context(|| "leave the host's namespaces")?;
+    leave(empty, "mnt")?;
     empty_root(&boot.mount_point).context(|| format!("replace the host's files by an empty file system on \"{}\"", boot.mount_point))?;
     procfs::mount().context(|| "mount the processes of this pod, for ourselves alone")?;
     if boot.user_namespace {
-        unshare(Namespaces { user: true, ..Namespaces::default() }).context(|| "make a user namespace")?;
+        leave(Namespaces { user: true, ..Namespaces::default() }, "user")?;
         wire::send(socket, &Answer::MapIds, &[]).context(|| "ask for ids")?;
         match wire::receive::<Order>(socket).context(|| "receive ids")? {
             (Order::IdsMapped, _) => {}
@@ -36,6 +37,11 @@ pub fn isolate(boot: &Boot, network: Option<OwnedFd>, terminal: Option<OwnedFd>,
         become_root()?;
     }
     drop_capabilities(boot.user_namespace)
+}
+
+/// `kind` is what an error names.
+fn leave(namespaces: Namespaces, kind: &str) -> Result<()> {
+    unshare(namespaces).map_err(|error| Error::new(no_namespace(kind, error)))
 }
 
 /// A session of its own, so that no terminal of the host signals it but the container's.
@@ -64,7 +70,7 @@ fn join_network(boot: &Boot, network: Option<OwnedFd>) -> Result<()> {
                 .context(|| "join the pod's network namespace")?;
         }
         (Network::New, _) => {
-            unshare(Namespaces { network: true, ..Namespaces::default() }).context(|| "make a network namespace")?;
+            leave(Namespaces { network: true, ..Namespaces::default() }, "net")?;
             loopback::up().context(|| "start the loopback interface")?;
         }
         _ => {}

@@ -59,7 +59,7 @@ fn start(socket: &UnixStream) -> Result<u8> {
         return Err(Error::new("the command that makes the container has ended"));
     }
     // The last wall, before guest code runs: what somebody who has taken this process over could ask of the host.
-    filter::kernel::confine(true).context(|| "filter our own system calls")?;
+    filter::kernel::confine(true).context(|| "filter our own system calls (the host's kernel must have CONFIG_SECCOMP_FILTER)")?;
     server::spawn("signals", {
         let pod = pod.clone();
         move || pod.forward(&signals)

@@ -13,6 +13,7 @@ use crate::config::{Process, Spec};
 use crate::console::Pseudoterminal;
 use crate::error::{Context, Error, Result};
 use crate::hooks;
+use crate::host;
 use crate::launch::{Kernel, stand_in};
 use crate::log;
 use crate::messages::{NewContainer, Order};
@@ -49,6 +50,7 @@ pub fn create(store: &Store, parsed: &Parsed) -> Result<()> {
 
 /// The same; `attached` uses the command's own terminal if there is no console socket.
 pub fn create_with(store: &Store, parsed: &Parsed, attached: bool) -> Result<()> {
+    host::check()?;
     let id = parsed.operand(0);
     let bundle = Bundle::load(parsed)?;
     let streams = Streams::new(parsed, &bundle.process, attached)?;
@@ -67,7 +69,11 @@ impl Bundle {
     fn load(parsed: &Parsed) -> Result<Bundle> {
         let given = parsed.value("bundle").unwrap_or(".");
         let path = std::fs::canonicalize(given).context(|| format!("find the bundle \"{given}\""))?;
-        let (spec, findings) = Spec::load(&path)?;
+        let (mut spec, findings) = Spec::load(&path)?;
+        if spec.hostname.is_empty() && spec.linux().namespace("uts").is_none() {
+            // Without a namespace of its own it has the host's name (hostNetwork, --uts=host).
+            spec.hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        }
         findings.warned.iter().for_each(|finding| log::warn(&finding.to_string()));
         findings.ignored.iter().for_each(|finding| log::debug(&finding.to_string()));
         let root = spec.root.as_ref().map_or("", |root| root.path.as_str());

@@ -11,7 +11,7 @@ pub fn features() -> Result<()> {
     super::print_json(&json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": crate::cli::SPEC_VERSION,
-        "hooks": ["prestart", "createRuntime", "createContainer", "poststart", "poststop"],
+        "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         "mountOptions": flag_names(),
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
