@@ -73,6 +73,8 @@ const TEST_PREREQUISITES: readonly Prerequisite[] = [
   { what: 'musl-gcc', debianPackage: 'musl-tools', present: () => hasProgram('musl-gcc') },
   { what: 'qemu-system-x86_64', debianPackage: 'qemu-system-x86', present: () => hasProgram('qemu-system-x86_64') },
   { what: 'modprobe', debianPackage: 'kmod', present: () => hasProgram('modprobe') },
+  { what: 'podman', debianPackage: 'podman', present: () => hasProgram('podman') },
+  { what: 'conmon', debianPackage: 'conmon', present: () => hasProgram('conmon') },
   { what: 'xz', debianPackage: 'xz-utils', present: () => hasProgram('xz') },
 ]
 
