@@ -52,6 +52,60 @@ int main(void) {
   printf("hello %ld %d\\n", (long)result, WEXITSTATUS(status));
 }
 `
+const MUSL = `
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+extern char **environ;
+static __thread int own = 3;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t ready = PTHREAD_COND_INITIALIZER;
+static int told;
+static void *work(void *given) {
+  own += (int)(long)given;
+  pthread_mutex_lock(&mutex);
+  told += own;
+  pthread_cond_signal(&ready);
+  pthread_mutex_unlock(&mutex);
+  return 0;
+}
+static void rang(union sigval value) { work((void *)(long)value.sival_int); }
+int main(int count, char **words) {
+  if (count > 1) return printf("child %s\\n", words[1]), fflush(stdout), 7;
+  pthread_t threads[4];
+  for (long i = 0; i < 4; i++) pthread_create(&threads[i], 0, work, (void *)i);
+  for (int i = 0; i < 4; i++) pthread_join(threads[i], 0);
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = rang, .sigev_value.sival_int = 10};
+  timer_t timer;
+  struct itimerspec soon = {.it_value.tv_nsec = 1000000};
+  timer_create(CLOCK_MONOTONIC, &event, &timer);
+  timer_settime(timer, 0, &soon, 0);
+  pthread_mutex_lock(&mutex);
+  while (told < 31) pthread_cond_wait(&ready, &mutex);
+  printf("told %d own %d\\n", told, own);
+  void *library = dlopen("/lib/libb.so", RTLD_NOW);
+  int (*twice)(int) = (int (*)(int))dlsym(library, "twice");
+  printf("twice %d\\n", twice(21));
+  pid_t pid;
+  fflush(stdout);
+  int status = posix_spawn(&pid, words[0], 0, 0, (char *[]){words[0], "spawned", 0}, environ);
+  printf("spawn %d\\n", status);
+  waitpid(pid, &status, 0);
+  printf("ended %d\\n", WEXITSTATUS(status));
+  char *text = strdup("none");
+  setenv("NAME", "value", 1);
+  printf("%s %s %s\\n", text, getenv("NAME"), dlopen("/lib/none.so", RTLD_NOW) ? "loaded" : "not loaded");
+  free(text);
+}
+`
+const MUSL_LIBRARY = 'static __thread int calls; int twice(int n) { return calls++, 2 * n; }'
 const GO = `
 package main
 import ("fmt"; "io"; "net"; "os/exec"; "sync"; "time")
@@ -151,6 +205,13 @@ export const APPLICATIONS: readonly Application[] = [
     name: 'gcc and what it makes',
     needs: ['gcc'],
     script: `${here('a.c', C)}gcc -O1 -pthread -o a a.c && ./a && gcc -static -pthread -o b a.c && ./b`,
+  },
+  {
+    name: 'a root of musl, as Alpine has it, with its loader',
+    needs: ['musl-gcc'],
+    script: `${here('a.c', MUSL)}${here('b.c', MUSL_LIBRARY)}mkdir -p root/lib root/bin
+      musl-gcc -O1 -o root/bin/a a.c && musl-gcc -shared -fPIC -o root/lib/libb.so b.c && cp -L /lib/ld-musl-x86_64.so.1 root/lib
+      chroot root /bin/a; echo $?; chroot root /lib/ld-musl-x86_64.so.1 /bin/a argument; echo $?`,
   },
   { name: 'node: HTTP, workers, children', needs: ['node'], script: `${here('a.js', NODE)}node a.js | cat` },
   {

@@ -8,6 +8,7 @@ mod node;
 mod options;
 pub mod route;
 pub mod socket;
+pub mod tables;
 mod tcp;
 mod transfer;
 pub mod unix;
@@ -18,4 +19,9 @@ pub use calls::CALLS;
 use unix::Names;
 
 /// The names of the pod's unix sockets: a kernel process is one pod.
+/// `/proc/net/unix`.
+pub fn unix_listing() -> Vec<u8> {
+    NAMES.listing()
+}
+
 static NAMES: LazyLock<Arc<Names>> = LazyLock::new(Arc::default);

@@ -25,7 +25,8 @@ pub struct RouteSocket {
     queue: WaitQueue,
 }
 
-const HEADER: usize = 16;
+/// Bytes before what a message is about.
+pub(super) const HEADER: usize = 16;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_DUMP: u16 = 0x300;
 /// The highest type of request that Linux 6.12 knows.
@@ -97,7 +98,7 @@ impl RouteSocket {
 
     fn serve(&self, request: Request) {
         let errno = match body(request.kind) {
-            Some(length) if request.flags & NLM_F_DUMP != 0 => match self.dump(request, length) {
+            Some(length) if request.flags & NLM_F_DUMP != 0 => match dump_for(self.port, request, length) {
                 Ok(answers) => {
                     lock(&self.answers).extend(answers);
                     return;
@@ -116,25 +117,29 @@ impl RouteSocket {
             lock(&self.answers).push_back(message(NLMSG_ERROR, 0, request.sequence, self.port, &payload));
         }
     }
+}
 
-    /// Asks the host for everything of a kind.
-    fn dump(&self, request: Request, length: usize) -> Result<Vec<Vec<u8>>> {
-        let socket = host::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
-        let mut payload = vec![0; length];
-        if let Some(family) = payload.first_mut() {
-            *family = request.family;
-        }
-        let asked = message(request.kind, 1 | NLM_F_DUMP, request.sequence, 0, &payload);
-        host::send(socket.as_fd(), &asked, &[], &[], 0)?;
-        let mut answers = Vec::new();
-        let deadline = Instant::now() + Duration::from_secs(2);
-        loop {
-            let piece = receive(&socket, deadline)?;
-            let (piece, done) = readdress(piece, self.port);
-            answers.push(piece);
-            if done {
-                return Ok(answers);
-            }
+/// Asks the host for everything of a kind; the request's fixed part has `length` bytes, its family first.
+pub(super) fn dump(kind: u16, family: u8, length: usize) -> Result<Vec<Vec<u8>>> {
+    dump_for(0, Request { kind, flags: 0, sequence: 1, family }, length)
+}
+
+fn dump_for(port: u32, request: Request, length: usize) -> Result<Vec<Vec<u8>>> {
+    let socket = host::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
+    let mut payload = vec![0; length];
+    if let Some(family) = payload.first_mut() {
+        *family = request.family;
+    }
+    let asked = message(request.kind, 1 | NLM_F_DUMP, request.sequence, 0, &payload);
+    host::send(socket.as_fd(), &asked, &[], &[], 0)?;
+    let mut answers = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let piece = receive(&socket, deadline)?;
+        let (piece, done) = readdress(piece, port);
+        answers.push(piece);
+        if done {
+            return Ok(answers);
         }
     }
 }

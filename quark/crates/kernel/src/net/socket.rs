@@ -77,6 +77,10 @@ pub trait Endpoint: Send + Sync + Any {
     fn ioctl(&self, call: &mut Call<'_>, request: u32, argument: u64) -> Result<u64>;
     /// Domain, type and protocol as given to `socket(2)`.
     fn kind(&self) -> (i32, i32, i32);
+    /// It is a file now, of this inode number.
+    fn numbered(&self, number: u64) {
+        let _ = number;
+    }
     /// The kind behind it.
     fn as_any(&self) -> &dyn Any;
 }
@@ -96,6 +100,7 @@ impl Socket {
     /// A socket of some kind.
     pub fn new(endpoint: Arc<dyn Endpoint>) -> Arc<Socket> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        endpoint.numbered(number);
         Arc::new(Socket { endpoint, number, timeouts: Mutex::default() })
     }
 

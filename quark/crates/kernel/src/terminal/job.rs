@@ -128,7 +128,7 @@ pub fn foreground(task: &Task, terminal: &Terminal) -> Result<i32> {
 
 /// `tcsetpgrp(3)`: ENOTTY, EINVAL, ESRCH, EPERM for a group of another session.
 pub fn set_foreground(task: &Task, terminal: &Terminal, group: i32) -> Result<()> {
-    may_change(task, terminal)?;
+    may_change(task, terminal).map_err(|error| if error == Errno::IO { Errno::NOTTY } else { error })?;
     let session = session_of(task, terminal).ok_or(Errno::NOTTY)?;
     if group < 0 {
         return Err(Errno::INVAL);

@@ -290,8 +290,12 @@ pub(super) fn itself(inode: &dyn Inode, event: u32) {
 }
 
 /// An inode is about to lose its last name: its watches end.
-pub(super) fn gone(identity: Option<Key>) {
-    let Some(key) = identity else { return };
+pub(super) fn gone(last: Option<LastName>) {
+    let Some((key, is_directory)) = last else { return };
+    // What may have several names is told that it lost one.
+    if !is_directory {
+        send(key, mask::ATTRIB, 0, b"");
+    }
     send(key, mask::DELETE_SELF, 0, b"");
     let left: Vec<(Arc<Inotify>, i32)> = lock(&WATCHES)
         .get(&key)
@@ -301,13 +305,16 @@ pub(super) fn gone(identity: Option<Key>) {
     }
 }
 
+/// An inode that loses its last name, and whether it is a directory.
+pub(super) type LastName = (Key, bool);
+
 /// Whom [`gone`] has to be told of, if an unlink takes an inode's last name.
-pub(super) fn last_name(inode: &dyn Inode, is_directory: bool) -> Option<Key> {
+pub(super) fn last_name(inode: &dyn Inode, is_directory: bool) -> Option<LastName> {
     if !watched() {
         return None;
     }
     let stat = inode.stat().ok()?;
-    (is_directory || stat.links <= 1).then_some(key(&stat))
+    (is_directory || stat.links <= 1).then(|| (key(&stat), is_directory))
 }
 
 #[cfg(test)]

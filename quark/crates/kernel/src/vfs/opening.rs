@@ -152,6 +152,7 @@ fn truncate(inode: &dyn Inode, file: &dyn File, how: How) -> Result<()> {
 }
 
 fn opened(file: Arc<dyn File>, how: How, place: Place, writing: Option<Writing>) -> Arc<OpenFile> {
+    super::notify::at(&place, super::notify::mask::OPEN);
     let once = flags::CREATE | flags::EXCLUSIVE | flags::NO_TERMINAL | flags::TRUNCATE | flags::CLOSE_ON_EXEC;
     OpenFile::with_writing(file, how.flags & !once | flags::LARGE_FILE, Some(place), writing)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::process::Subject;
 use crate::fs::pseudo::{About, Body, Fixed, Folder, Pseudo, place_of};
+use crate::net::tables;
 use crate::task::lock;
 use crate::vfs::inode::kind;
 use crate::vfs::open::{OpenFile, flags};
@@ -144,33 +145,34 @@ impl Folder for Namespaces {
     }
 }
 
-/// `/proc/PID/net`: empty tables, until sockets can be listed.
+/// `/proc/PID/net`. Sockets of TCP and UDP are the host's, and are not listed.
 pub(super) fn net(device: u64, base: u64) -> Fixed {
-    const TABLES: &[(&str, &str)] = &[
-        (
-            "dev",
-            "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n",
-        ),
-        ("if_inet6", ""),
-        ("route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"),
-        ("tcp", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"),
-        (
-            "tcp6",
-            "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n",
-        ),
-        ("udp", "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"),
-        (
-            "udp6",
-            "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n",
-        ),
-        ("unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"),
-        ("arp", "IP address       HW type     Flags       HW address            Mask     Device\n"),
-        ("sockstat", "sockets: used 0\n"),
+    let tables: &[(&str, fn() -> Result<Vec<u8>>)] = &[
+        ("dev", tables::dev),
+        ("if_inet6", tables::if_inet6),
+        ("route", tables::route),
+        ("tcp", || Ok(TCP.into())),
+        ("tcp6", || Ok(TCP6.into())),
+        ("udp", || Ok(UDP.into())),
+        ("udp6", || Ok(UDP6.into())),
+        ("unix", || Ok(crate::net::unix_listing())),
+        ("arp", || Ok(ARP.into())),
+        ("sockstat", || Ok(b"sockets: used 0\n".to_vec())),
     ];
-    let mut tables = Fixed::default();
-    for ((name, text), number) in TABLES.iter().zip(0xd0..) {
+    tables.iter().zip(0xd0..).fold(Fixed::default(), |folder, ((name, table), number)| {
         let about = About { device, number: base + number, mode: 0o444, owner: (0, 0), strict: false };
-        tables = tables.with(name, Pseudo::new(about, Body::Text(Box::new(|| Ok(text.as_bytes().to_vec())))));
-    }
-    tables
+        folder.with(name, Pseudo::new(about, Body::Text(Box::new(table))))
+    })
 }
+
+const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+const UDP: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
+const TCP6: &str = concat!(
+    "  sl  local_address                         remote_address                        st tx_queue rx_queue",
+    " tr tm->when retrnsmt   uid  timeout inode\n"
+);
+const UDP6: &str = concat!(
+    "  sl  local_address                         remote_address                        st tx_queue rx_queue",
+    " tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
+);
+const ARP: &str = "IP address       HW type     Flags       HW address            Mask     Device\n";

@@ -321,6 +321,10 @@ impl Endpoint for UnixSocket {
         (libc::AF_UNIX, self.kind, 0)
     }
 
+    fn numbered(&self, number: u64) {
+        self.number.store(number, Ordering::Relaxed);
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

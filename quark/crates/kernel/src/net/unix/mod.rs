@@ -8,7 +8,7 @@ mod names;
 mod packet;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 pub use names::{Name, Names};
@@ -32,6 +32,8 @@ pub struct UnixSocket {
     state: Mutex<State>,
     queue: WaitQueue,
     pass_credentials: AtomicBool,
+    /// Its inode number as a file; 0 while nobody has accepted it.
+    number: AtomicU64,
     /// SO_SNDBUF of this socket: how much a peer may queue for it to send.
     room: AtomicUsize,
 }
@@ -55,6 +57,26 @@ enum Role {
 }
 
 impl UnixSocket {
+    /// As `/proc/net/unix` tells it.
+    fn listed(&self) -> Vec<u8> {
+        let state = lock(&self.state);
+        let (flags, connection) = match state.role {
+            Role::Fresh => (0, 1),
+            Role::Listening { .. } => (0x1_0000, 1),
+            Role::Connected { .. } => (0, 3),
+        };
+        let number = self.number.load(Ordering::Relaxed);
+        let mut line = format!("{:016}: {:08X} {:08X} {flags:08X} {:04X} {connection:02X} {number:5} ", 0, 2, 0, self.kind).into_bytes();
+        match &state.name {
+            Name::Path(path) => line.extend_from_slice(path),
+            // NULs in a name are told as the first one is.
+            Name::Abstract(name) => line.extend([0].iter().chain(name).map(|byte| if *byte == 0 { b'@' } else { *byte })),
+            Name::Unnamed => {}
+        }
+        line.push(b'\n');
+        line
+    }
+
     /// A new socket.
     pub fn new(kind: i32, names: Arc<Names>, creator: Sender) -> Arc<UnixSocket> {
         Arc::new_cyclic(|me| UnixSocket {
@@ -72,6 +94,7 @@ impl UnixSocket {
                 senders: Vec::new(),
             }),
             queue: WaitQueue::default(),
+            number: AtomicU64::new(0),
             pass_credentials: AtomicBool::new(false),
             room: AtomicUsize::new(QUEUE_BYTES),
         })

@@ -101,6 +101,16 @@ impl Names {
         state.nodes.insert(node, Arc::downgrade(socket));
     }
 
+    /// `/proc/net/unix`, of the sockets that have a name of their own.
+    pub fn listing(&self) -> Vec<u8> {
+        let sockets: Vec<Arc<UnixSocket>> = {
+            let state = lock(&self.state);
+            state.abstracts.values().chain(state.nodes.values()).filter_map(Weak::upgrade).collect()
+        };
+        let lines = sockets.iter().flat_map(|socket| socket.listed());
+        b"Num       RefCount Protocol Flags    Type St Inode Path\n".iter().copied().chain(lines).collect()
+    }
+
     /// Who has an abstract name.
     pub fn abstract_socket(&self, name: &[u8]) -> Option<Arc<UnixSocket>> {
         lock(&self.state).abstracts.get(name)?.upgrade()
