@@ -145,9 +145,12 @@ impl Folder for Namespaces {
     }
 }
 
+/// Makes the text of a table.
+type Table = fn() -> Result<Vec<u8>>;
+
 /// `/proc/PID/net`. Sockets of TCP and UDP are the host's, and are not listed.
 pub(super) fn net(device: u64, base: u64) -> Fixed {
-    let tables: &[(&str, fn() -> Result<Vec<u8>>)] = &[
+    let tables: &[(&str, Table)] = &[
         ("dev", tables::dev),
         ("if_inet6", tables::if_inet6),
         ("route", tables::route),
