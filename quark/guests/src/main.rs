@@ -20,6 +20,7 @@ mod fuzz;
 mod runner;
 mod support;
 mod takeover;
+mod talk;
 mod trace;
 
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ fn main() -> ExitCode {
             _ => ExitCode::FAILURE,
         },
         ["bench", rest @ ..] => bench::main(rest),
+        ["echo", port] => talk::echo(port),
+        ["talk", to, what] => talk::talk(to, what),
         ["helper", rest @ ..] => cases::helpers::main(rest),
         [] => fail("usage: guests NAME… | guests --list | guests bench NAME… (a NAME that ends with :: is all of an area)"),
         names => run(names),

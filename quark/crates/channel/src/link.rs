@@ -312,6 +312,11 @@ impl StreamIn {
         came.unwrap_or(Err(Reset))
     }
 
+    /// Breaks the stream, in both directions.
+    pub fn reset(&self) {
+        self.0.reset();
+    }
+
     /// Bytes that were received have gone on: the sender may send as many more.
     pub fn consumed(&self, count: usize) {
         self.0.shared.say(|state| ((), state.session.consumed(self.0.stream, u32::try_from(count).unwrap_or(u32::MAX))));

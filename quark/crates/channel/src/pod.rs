@@ -16,7 +16,10 @@ use crate::frame::{address, bytes_of};
 use crate::port::Bells;
 
 /// Every message is so long.
-pub const BYTES: usize = 48;
+pub const BYTES: usize = 80;
+
+/// The longest name of a pod, bytes: what container runtimes call sandboxes by.
+pub const NAME_MAX: usize = 64;
 
 /// Connections of one pod at most; further ones are the host's.
 pub const CONNECTIONS_MAX: usize = 4096;
@@ -28,8 +31,8 @@ pub const SOCKET: &str = "/run/quark-channel.sock";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Message {
-    /// From the pod, before any guest runs: an address of its own.
-    Own(SocketAddr),
+    /// From the pod, first of all and before any guest runs: which one it is, with zeroes behind. See [`name`].
+    Name([u8; NAME_MAX]),
     /// From the pod: may this be a channel?
     Ask { id: u32, from: SocketAddr, to: SocketAddr },
     /// From the service: it is for the host.
@@ -65,7 +68,7 @@ impl End {
 impl Message {
     fn encode(&self) -> [u8; BYTES] {
         let (kind, id, addresses) = match *self {
-            Message::Own(own) => (0u32, 0, [Some(own), None]),
+            Message::Name(_) => (0u32, 0, [None; 2]),
             Message::Ask { id, from, to } => (1, id, [Some(from), Some(to)]),
             Message::Host { id } => (2, id, [None; 2]),
             Message::Connected { id } => (3, id, [None; 2]),
@@ -78,6 +81,9 @@ impl Message {
         let addresses = addresses.into_iter().flat_map(|address| address.map_or([0; 18], bytes_of));
         let all = kind.to_le_bytes().into_iter().chain(id.to_le_bytes()).chain(addresses);
         bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
+        if let Message::Name(name) = self {
+            bytes.iter_mut().skip(8).zip(name).for_each(|(to, from)| *to = *from);
+        }
         bytes
     }
 
@@ -86,7 +92,7 @@ impl Message {
         let (kind, id) = (word(0)?, word(4)?);
         let at = |start: usize| address(bytes.get(start..start + 18)).ok();
         Some(match kind {
-            0 => Message::Own(at(8)?),
+            0 => Message::Name(bytes.get(8..8 + NAME_MAX)?.try_into().ok()?),
             1 => Message::Ask { id, from: at(8)?, to: at(26)? },
             2 => Message::Host { id },
             3 => Message::Connected { id },
@@ -97,6 +103,13 @@ impl Message {
             _ => return None,
         })
     }
+}
+
+/// A pod's name as [`Message::Name`] has it. None for one that is too long.
+pub fn name(name: &str) -> Option<[u8; NAME_MAX]> {
+    let mut bytes = [0; NAME_MAX];
+    bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+    Some(bytes)
 }
 
 /// Sends a message, with a ring if there is one. EAGAIN if the receiver doesn't read and `flags` say not to wait.
@@ -156,7 +169,7 @@ mod tests {
         let (one, other) = pair();
         let (from, to) = ("10.0.0.1:7".parse().unwrap(), "[fd00::2]:80".parse().unwrap());
         let messages = [
-            Message::Own(from),
+            Message::Name(name("sandbox").unwrap()),
             Message::Ask { id: 2, from, to },
             Message::Host { id: 2 },
             Message::Offer { id: 3, from, to },
@@ -177,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_refused() {
-        for bytes in [vec![9; BYTES], vec![0; 5], vec![0; BYTES + 1]] {
+        for bytes in [vec![9; BYTES], vec![1; 5], vec![1; BYTES + 1]] {
             let (one, other) = pair();
             rustix::io::write(&one, &bytes).unwrap();
             assert_eq!(receive(&other).err(), Some(Errno::BADMSG), "{}", bytes.len());

@@ -105,6 +105,15 @@ pub fn create() -> Result<OwnedFd, Errno> {
     Ok(memory)
 }
 
+/// Breaks the connection from outside, for both ends, which are to be rung.
+pub fn cut(memory: BorrowedFd<'_>) -> Result<(), Errno> {
+    let ring = Ring::open(memory, Side::Client)?;
+    for side in [Side::Client, Side::Server] {
+        ring.direction(side).sent.state.store(RESET, SeqCst);
+    }
+    Ok(())
+}
+
 impl Ring {
     /// Maps one end. EINVAL for memory of another size, or whose size could change while it is used.
     pub fn open(memory: BorrowedFd<'_>, side: Side) -> Result<Ring, Errno> {
@@ -330,6 +339,10 @@ mod tests {
         assert!(other.was_reset() && !other.ended());
         one.end();
         assert!(other.was_reset(), "a reset stays one");
+        let memory = create().unwrap();
+        let ends = [Side::Client, Side::Server].map(|side| Ring::open(memory.as_fd(), side).unwrap());
+        cut(memory.as_fd()).unwrap();
+        assert!(ends.iter().all(Ring::was_reset));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use quark_host::process::{Cgroups, Namespaces, Spawn, Spawned, spawn};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
@@ -54,6 +55,7 @@ impl Kernel {
             }
             _ => None,
         };
+        let channel = network.as_ref().and_then(|_| channel_of_node(&self.isolation.channel));
         let (log_format, debug) = log::settings();
         let boot = Boot {
             id: id.to_owned(),
@@ -62,10 +64,11 @@ impl Kernel {
             sysctl: self.isolation.sysctl.clone(),
             mount_point: entry.path().display().to_string(),
             terminal: terminal.is_some(),
+            channel: channel.is_some(),
             log_format,
             debug,
         };
-        let files = [Some(listener.as_fd()), network.as_ref().map(File::as_fd), terminal];
+        let files = [Some(listener.as_fd()), network.as_ref().map(File::as_fd), terminal, channel.as_ref().map(OwnedFd::as_fd)];
         let files: Vec<BorrowedFd<'_>> = files.into_iter().flatten().collect();
         self.connection.send(&Order::Boot(boot), &files)
     }
@@ -190,6 +193,14 @@ fn start(arguments: &[&std::ffi::CStr], stdio: [BorrowedFd<'_>; 3], namespaces: 
 
 fn null() -> Result<File> {
     File::options().read(true).write(true).open(Path::new("/dev/null")).context(|| "open /dev/null")
+}
+
+/// A connection to the service that gives pods channels, where there is one (`quark channel`).
+fn channel_of_node(path: &str) -> Option<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).ok()?;
+    let address = SocketAddrUnix::new(path).ok()?;
+    rustix::net::connect(&socket, &address).ok()?;
+    Some(socket)
 }
 
 #[cfg(test)]

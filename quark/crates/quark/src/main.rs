@@ -5,6 +5,7 @@
 compile_error!("quark runs on Linux on x86-64 alone");
 
 mod cgroup;
+mod channel;
 mod cli;
 mod client;
 mod config;

@@ -95,6 +95,8 @@ pub struct Boot {
     pub mount_point: String,
     /// Whether a terminal comes too, whose changes of size are the first container's.
     pub terminal: bool,
+    /// Whether a connection to the service of the node comes too (see [`crate::channel`]).
+    pub channel: bool,
     pub log_format: Format,
     pub debug: bool,
 }

@@ -64,6 +64,8 @@ pub struct Isolation {
     pub ids: Option<(Vec<IdMapping>, Vec<IdMapping>)>,
     /// Network sysctls, as paths below `/proc/sys`.
     pub sysctl: Vec<(String, String)>,
+    /// Where the service of the node listens for pods.
+    pub channel: String,
 }
 
 /// The container of the pod on whose kernel this one runs, by the annotations of containerd and CRI-O; `None` for a pod's first container and for single ones.
@@ -90,7 +92,8 @@ pub fn isolation(spec: &Spec) -> Isolation {
     // In a user namespace of its own the kernel could not open ports below 1024 on the host's network.
     let own_user = network != Network::Host || linux.namespace("user").is_some();
     let ids = own_user.then(|| (mapped(&linux.uid_mappings), mapped(&linux.gid_mappings)));
-    Isolation { network, network_path, ids, sysctl: network_sysctl(&linux, network) }
+    let channel = quark_channel::pod::SOCKET.to_owned();
+    Isolation { network, network_path, ids, sysctl: network_sysctl(&linux, network), channel }
 }
 
 /// Our kernel decides who may open low ports and send pings, so that the pod's namespace lets it.

@@ -16,6 +16,7 @@ pub mod unix;
 use std::sync::{Arc, LazyLock};
 
 pub use calls::CALLS;
+pub use tcp::channel;
 use unix::Names;
 
 /// The names of the pod's unix sockets: a kernel process is one pod.

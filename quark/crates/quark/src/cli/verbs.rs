@@ -21,6 +21,7 @@ pub const GLOBAL: &[Flag] = &[
     takes("log", "FILE", "Where to append log lines (default: warnings to standard error)"),
     takes("log-format", "text|json", "How log lines look (default text)"),
     switch("debug", "Log what is ignored and why, too"),
+    takes("channel", "SOCKET", "Where the node's `quark channel` is, if it is anywhere (default /run/quark-channel.sock)"),
     switch("systemd-cgroup", "cgroupsPath is SLICE:PREFIX:NAME, as systemd names cgroups"),
     takes("rootless", "true|false|auto", "Accepted for runc's sake: containers never have rights on the host"),
     takes("criu", "PATH", "Accepted for runc's sake: not used"),
@@ -177,6 +178,21 @@ pub const VERBS: &[Verb] = &[
     Verb { count: (0, 0), ..verb("features", "", "Print as JSON what of the runtime specification is supported", &[]) },
     Verb { count: (0, 0), ..verb("spec", "", "Write a config.json to start from", &[BUNDLE]) },
     verb("wait", "ID", "Wait for a container's end, and exit like its program", &[]),
+    Verb {
+        count: (0, 0),
+        details: "For the control side of a node. Each line of standard input is a plan as JSON: `pods` says by address where the services \
+                  of other nodes' pods listen, `flows` which pods may connect to which ports over a channel. Pods that are made while it \
+                  runs use it. It ends with its standard input.",
+        ..verb(
+            "channel",
+            "",
+            "Give the pods of this node connections past its network",
+            &[
+                takes("listen", "ADDRESS:PORT", "Where the services of other nodes connect to"),
+                takes("socket", "PATH", "Where pods come (default /run/quark-channel.sock)"),
+            ],
+        )
+    },
     Verb { hidden: true, count: (0, 0), ..verb("kernel", "", "The kernel of a pod. Its orders come over standard input", &[]) },
     Verb {
         hidden: true,

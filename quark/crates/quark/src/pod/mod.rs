@@ -21,6 +21,7 @@ use crate::log;
 use crate::messages::{Answer, Boot, Network, Order};
 use crate::wire::{self, WireError};
 use server::Pod;
+pub use server::spawn;
 
 /// Signals that the host sends to this process and that are meant for the container's first one.
 const FORWARDED: [i32; 7] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGWINCH];
@@ -50,9 +51,15 @@ fn start(socket: &UnixStream) -> Result<u8> {
     let listener = UnixListener::from(next(&mut descriptors)?);
     let network = if boot.network == Network::Join { Some(next(&mut descriptors)?) } else { None };
     let terminal = if boot.terminal { Some(next(&mut descriptors)?) } else { None };
+    let channel = if boot.channel { Some(next(&mut descriptors)?) } else { None };
     isolate::isolate(&boot, network, terminal, socket)?;
     restrict_files();
     let kernel = Kernel::boot().context(|| "start the pod's kernel")?;
+    if let Some(channel) = channel
+        && let Err(error) = quark_kernel::net::channel::start(channel, &boot.id)
+    {
+        log::warn(&format!("This pod uses no channels: {error}"));
+    }
     wire::send(socket, &Answer::Ready, &[]).context(|| "answer")?;
     let pod = Arc::new(Pod::new(kernel, &boot.id));
     if !first_container(&pod, socket)? {

@@ -182,7 +182,9 @@ impl Creation<'_> {
             None => {
                 container.hibernation = sleep;
                 let memory = sleep.map(|_| memory_file(parsed)).transpose()?;
-                self.on_its_own(bundle, container, &planned.sources, (streams, memory), &cgroups)?;
+                let mut isolation = plan::isolation(&bundle.spec);
+                isolation.channel = parsed.value("channel").unwrap_or(&isolation.channel).to_owned();
+                self.on_its_own((bundle, isolation), container, &planned.sources, (streams, memory), &cgroups)?;
             }
         }
         streams.send_master(parsed)?;
@@ -234,14 +236,14 @@ impl Creation<'_> {
 
     fn on_its_own(
         &mut self,
-        bundle: &Bundle,
+        (bundle, isolation): (&Bundle, plan::Isolation),
         container: NewContainer,
         sources: &[plan::HostSource],
         (streams, memory): (&Streams, Option<File>),
         cgroups: &Entrances,
     ) -> Result<()> {
         let entry = self.entry()?;
-        let kernel = Kernel::start(entry, &self.state.id, plan::isolation(&bundle.spec), cgroups, streams.terminal())?;
+        let kernel = Kernel::start(entry, &self.state.id, isolation, cgroups, streams.terminal())?;
         score(kernel.pid, bundle.process.oom_score_adj);
         self.state.process = ProcessId::of(kernel.pid);
         self.state.kernel = self.state.process;

@@ -4,9 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::carrier::CLOSE;
 use super::listeners::Backlog;
 use super::options::Options;
-use super::pair::End;
 use super::{Inside, LISTENERS, Role, TcpSocket, address, kind};
 use crate::call::Call;
 use crate::net::options::{Judgement, judge};
@@ -46,16 +46,15 @@ impl TcpSocket {
 
 impl Inside {
     fn connect_again(&self) -> Result<()> {
-        let told = self.end == End::Server || self.wire.told.swap(true, Ordering::Relaxed);
-        if told { Err(Errno::ISCONN) } else { Ok(()) }
+        if self.told.swap(true, Ordering::Relaxed) { Err(Errno::ISCONN) } else { Ok(()) }
     }
 
     fn send(&self, message: &Outgoing<'_>) -> Result<usize> {
-        self.act(|pair, end| pair.send(end, message.data, message.flags & libc::MSG_OOB != 0))
+        self.carrier.send(message.data, message.flags & libc::MSG_OOB != 0)
     }
 
     fn receive(&self, to: &mut [u8], flags: i32) -> Result<Incoming> {
-        let count = self.act(|pair, end| pair.receive(end, to, flags))?;
+        let count = self.carrier.receive(to, flags)?;
         // MSG_TRUNC throws bytes away.
         let filled = if flags & libc::MSG_TRUNC != 0 { 0 } else { count };
         Ok(Incoming { filled, length: count, flags: flags & libc::MSG_OOB, ..Incoming::default() })
@@ -99,7 +98,7 @@ impl Endpoint for TcpSocket {
         match &*role {
             Role::Inside(inside) if !dissolve => return inside.connect_again(),
             Role::Host if !dissolve => {
-                if let Some(inside) = self.connect_inside(address) {
+                if let Some(inside) = self.connect_elsewhere(address) {
                     *role = Role::Inside(inside);
                     drop(role);
                     self.queue.notify(with_bands(Events::OUT));
@@ -147,7 +146,7 @@ impl Endpoint for TcpSocket {
 
     fn shutdown(&self, how: i32) -> Result<()> {
         if let Some(inside) = self.inside() {
-            return inside.act(|pair, end| Ok(((), pair.shutdown(end, how)?)));
+            return inside.carrier.shutdown(how);
         }
         self.host()?.shutdown(how)?;
         if how != libc::SHUT_WR && self.backlog().is_some() {
@@ -166,7 +165,7 @@ impl Endpoint for TcpSocket {
 
     fn peer(&self) -> Result<Vec<u8>> {
         match self.inside() {
-            Some(inside) if lock(&inside.wire.pair).over(inside.end) => Err(Errno::NOTCONN),
+            Some(inside) if inside.carrier.state() == CLOSE => Err(Errno::NOTCONN),
             Some(inside) => Ok(address::form(self.domain, inside.peer)),
             None => self.host()?.peer(),
         }
@@ -183,7 +182,7 @@ impl Endpoint for TcpSocket {
         }
         if let Some(inside) = inside {
             let buffers = lock(&self.options).buffers();
-            lock(&inside.wire.pair).set_buffers(inside.end, buffers);
+            inside.carrier.set_buffers(buffers);
         }
         Ok(())
     }
@@ -193,19 +192,19 @@ impl Endpoint for TcpSocket {
             return self.host()?.option(level, name, room);
         };
         if (level, name) == (libc::SOL_SOCKET, libc::SO_ERROR) {
-            let error = lock(&inside.wire.pair).take_error(inside.end).map_or(0, Errno::raw_os_error);
+            let error = inside.carrier.take_error().map_or(0, Errno::raw_os_error);
             return Ok(error.to_ne_bytes().get(..room.min(4)).unwrap_or_default().to_vec());
         }
         let mut value = self.host()?.option(level, name, room)?;
         if let ((libc::IPPROTO_TCP, libc::TCP_INFO), Some(state)) = ((level, name), value.first_mut()) {
-            *state = lock(&inside.wire.pair).state(inside.end);
+            *state = inside.carrier.state();
         }
         Ok(value)
     }
 
     fn poll(&self, interest: Events) -> Events {
         if let Some(inside) = self.inside() {
-            return lock(&inside.wire.pair).poll(inside.end) & (interest | Events::ERR | Events::HUP);
+            return inside.carrier.poll() & (interest | Events::ERR | Events::HUP);
         }
         if self.backlog().is_some_and(|backlog| backlog.ready()) {
             return with_bands(Events::IN) & interest;
@@ -226,7 +225,7 @@ impl Endpoint for TcpSocket {
             return self.host()?.ioctl(call, request, argument);
         };
         let bytes = match u64::from(request) {
-            libc::FIONREAD => lock(&inside.wire.pair).queued(inside.end) as i32,
+            libc::FIONREAD => inside.carrier.queued() as i32,
             // What was sent has arrived.
             libc::TIOCOUTQ => 0,
             _ => return self.host()?.ioctl(call, request, argument),

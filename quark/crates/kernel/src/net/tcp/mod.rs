@@ -5,10 +5,13 @@
 //! accepted one has a host socket only if it is asked for options.
 
 mod address;
+mod carrier;
+pub mod channel;
 mod endpoint;
 mod listeners;
 mod options;
 mod pair;
+mod ring_end;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
@@ -19,12 +22,11 @@ use quark_host::socket as host;
 
 use super::host::HostSocket;
 use crate::Result;
-use crate::reactor::with_bands;
 use crate::task::lock;
 use crate::wait::WaitQueue;
+use carrier::{Carrier, WireEnd};
 use listeners::{Backlog, Listeners};
 use options::Options;
-use pair::{End, Pair, Told};
 
 /// The pod's: a kernel process is one pod.
 static LISTENERS: LazyLock<Listeners> = LazyLock::new(Listeners::default);
@@ -46,45 +48,14 @@ enum Role {
     Inside(Inside),
 }
 
-/// One end of a connection inside.
+/// One end of a connection that is not the host's.
 #[derive(Clone)]
 struct Inside {
-    wire: Arc<Wire>,
-    end: End,
+    carrier: Arc<dyn Carrier>,
     name: SocketAddr,
     peer: SocketAddr,
-}
-
-/// A connection, and who waits at its ends.
-struct Wire {
-    pair: Mutex<Pair>,
-    client: Arc<WaitQueue>,
-    server: Arc<WaitQueue>,
-    /// The client's `connect` was told that it has succeeded.
-    told: AtomicBool,
-}
-
-impl Wire {
-    fn tell(&self, end: End, told: &Told) {
-        let (own, peer) = match end {
-            End::Client => (&self.client, &self.server),
-            End::Server => (&self.server, &self.client),
-        };
-        for (queue, events) in [(peer, told.peer), (own, told.own)] {
-            if !events.is_empty() {
-                queue.notify(with_bands(events));
-            }
-        }
-    }
-}
-
-impl Inside {
-    /// Does something with the connection, and tells who waits.
-    fn act<T>(&self, act: impl FnOnce(&mut Pair, End) -> Result<(T, Told)>) -> Result<T> {
-        let (answer, told) = act(&mut lock(&self.wire.pair), self.end)?;
-        self.wire.tell(self.end, &told);
-        Ok(answer)
-    }
+    /// `connect` was told that it has succeeded.
+    told: Arc<AtomicBool>,
 }
 
 impl TcpSocket {
@@ -120,26 +91,43 @@ impl TcpSocket {
         }
     }
 
-    /// Connects inside, if one of the pod's own sockets listens there. None: it is for the host.
-    fn connect_inside(&self, address: &[u8]) -> Option<Inside> {
+    /// Connects inside, or over a channel to another pod. None: it is for the host.
+    fn connect_elsewhere(&self, address: &[u8]) -> Option<Inside> {
         let target = address::target(address::parse(self.domain, address)?);
-        let backlog = LISTENERS.find(target)?;
-        let own = lock(&self.options).clone();
-        let host = self.host.get()?;
-        if own.need_the_host() || lock(&backlog.options).need_the_host() || target.is_ipv4() && own.only_six() || host.in_use() {
+        let backlog = LISTENERS.find(target);
+        let channel = !target.ip().is_loopback() && channel::may_ask(target);
+        if backlog.is_none() && !channel {
             return None;
         }
-        let source = address::loopback_source(target.ip()).or_else(|| own_address(target))?;
-        let name = self.reserve(host, source)?;
-        let buffers = (own.buffers(), lock(&backlog.options).buffers());
-        let wire = Arc::new(Wire {
-            pair: Mutex::new(Pair::new(buffers.0, buffers.1)),
-            client: self.queue.clone(),
-            server: Arc::default(),
-            told: false.into(),
-        });
-        let offered = backlog.offer(|| accepted(&wire, &backlog, target, name));
-        offered.then(|| Inside { wire, end: End::Client, name, peer: target })
+        let own = lock(&self.options).clone();
+        let host = self.host.get()?;
+        if own.need_the_host() || target.is_ipv4() && own.only_six() || host.in_use() {
+            return None;
+        }
+        let source = address::loopback_source(target.ip()).or_else(|| source_for(target))?;
+        // Packets to one's own address leave from it.
+        let inside = target.ip().is_loopback() || source == target.ip();
+        let (carrier, name): (Arc<dyn Carrier>, _) = match backlog {
+            Some(backlog) if inside => self.connect_inside(host, &backlog, (source, target))?,
+            // One that listens at any address here has nothing to do with another pod's.
+            _ if !inside && channel => {
+                let name = self.reserve(host, source)?;
+                (channel::ask(name, target, &self.queue)?, name)
+            }
+            _ => return None,
+        };
+        Some(Inside { carrier, name, peer: target, told: Arc::default() })
+    }
+
+    fn connect_inside(&self, host: &HostSocket, backlog: &Backlog, way: (IpAddr, SocketAddr)) -> Option<(Arc<dyn Carrier>, SocketAddr)> {
+        if lock(&backlog.options).need_the_host() {
+            return None;
+        }
+        let name = self.reserve(host, way.0)?;
+        let buffers = (lock(&self.options).buffers(), lock(&backlog.options).buffers());
+        let (client, server, queue) = WireEnd::pair(buffers, self.queue.clone());
+        let offered = backlog.offer(|| accepted(backlog, queue, Arc::new(server), way.1, name));
+        offered.then(|| (Arc::new(client) as Arc<dyn Carrier>, name))
     }
 
     /// The address that the socket connects from, with a port that the host gives nobody else.
@@ -165,19 +153,14 @@ impl TcpSocket {
                 LISTENERS.remove(&backlog);
                 backlog.close();
             }
-            Role::Inside(inside) => {
-                let abort = lock(&self.options).aborts();
-                let told = lock(&inside.wire.pair).close(inside.end, abort);
-                inside.wire.tell(inside.end, &told);
-            }
+            Role::Inside(inside) => inside.carrier.close(lock(&self.options).aborts()),
         }
     }
 
-    /// Resets the connection inside, if it is one's end.
+    /// Resets the connection, if it is one's end.
     fn abort(&self) {
         if let Some(inside) = self.inside() {
-            let told = lock(&inside.wire.pair).close(inside.end, true);
-            inside.wire.tell(inside.end, &told);
+            inside.carrier.close(true);
         }
     }
 }
@@ -195,22 +178,21 @@ fn kind(domain: i32) -> (i32, i32, i32) {
 }
 
 /// The listener's end of a new connection.
-fn accepted(wire: &Arc<Wire>, backlog: &Backlog, target: SocketAddr, from: SocketAddr) -> Arc<TcpSocket> {
-    let inside = Inside { wire: wire.clone(), end: End::Server, name: target, peer: from };
+fn accepted(backlog: &Backlog, queue: Arc<WaitQueue>, carrier: Arc<dyn Carrier>, target: SocketAddr, from: SocketAddr) -> Arc<TcpSocket> {
+    let inside = Inside { carrier, name: target, peer: from, told: Arc::new(AtomicBool::new(true)) };
     Arc::new(TcpSocket {
         domain: backlog.domain,
-        queue: wire.server.clone(),
+        queue,
         host: OnceLock::new(),
         options: Arc::new(Mutex::new(lock(&backlog.options).clone())),
         role: Mutex::new(Role::Inside(inside)),
     })
 }
 
-/// Whether an address is one of the pod's, which is then where a connection to it comes from: packets to one's own address leave from it.
-fn own_address(target: SocketAddr) -> Option<IpAddr> {
+/// The address that packets to another leave from, as the host routes them.
+fn source_for(target: SocketAddr) -> Option<IpAddr> {
     let domain = if target.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let probe = host::socket(domain, libc::SOCK_DGRAM, libc::IPPROTO_UDP).ok()?;
     host::connect(probe.as_fd(), &address::form(domain, target)).ok()?;
-    let source = address::parse(domain, &host::name(probe.as_fd()).ok()?)?.ip();
-    (source == target.ip()).then_some(source)
+    Some(address::parse(domain, &host::name(probe.as_fd()).ok()?)?.ip())
 }

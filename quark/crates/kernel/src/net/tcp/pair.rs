@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::carrier::CLOSE;
 use crate::wait::Events;
 use crate::{Errno, Result};
 
@@ -22,7 +23,6 @@ const KEPT: usize = 256 << 10;
 mod state {
     pub const ESTABLISHED: u8 = 1;
     pub const FIN_WAIT2: u8 = 5;
-    pub const CLOSE: u8 = 7;
     pub const CLOSE_WAIT: u8 = 8;
 }
 
@@ -265,16 +265,11 @@ impl Pair {
         self.side(end).inbox.len()
     }
 
-    /// Whether it is connected no longer: `shutdown` and `getpeername` are ENOTCONN.
-    pub fn over(&self, end: End) -> bool {
-        self.side(end).over()
-    }
-
     /// Its state as `/proc/net/tcp` and TCP_INFO number them.
     pub fn state(&self, end: End) -> u8 {
         let side = self.side(end);
         match (side.over(), side.shut_send, side.ended) {
-            (true, _, _) => state::CLOSE,
+            (true, _, _) => CLOSE,
             (_, true, _) => state::FIN_WAIT2,
             (_, _, true) => state::CLOSE_WAIT,
             _ => state::ESTABLISHED,
