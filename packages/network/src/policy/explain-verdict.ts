@@ -5,6 +5,7 @@ import type { Target } from './peer-truth.ts'
 import type { Direction } from './policy-rule.ts'
 import type { PodFacts, PolicyWorld } from './policy-world.ts'
 import { Program, type NamedPort, type Selection } from './program.ts'
+import type { VerdictList } from './policy-set.ts'
 import type { RuleEntry } from './rule-book.ts'
 
 /** Whether a packet may pass one end's policies. */
@@ -34,12 +35,9 @@ export interface ExplainedVerdict {
 
 /** Decides as the compiled sets do, for one packet, and says why. Pure; costs what is for the pod. */
 export function explainVerdict(world: PolicyWorld, question: VerdictQuestion): ExplainedVerdict {
-  const { direction, pod, peer, packet } = question
-  const selection = world.policies.select(world.viewOf(pod), direction)
-  const target =
-    'address' in peer ? findOutside(world, peer.address) : { ...findPod(world, peer), namedPorts: peer.namedPorts }
-  const namedPorts = direction === 'ingress' ? pod.namedPorts : target.namedPorts
-  const segment = findSegment(new Program(selection, { namedPorts, doubt: 'closed' }).listForTarget(target), packet)
+  const { packet } = question
+  const { selection, list } = judgeBetween(world, question)
+  const segment = findSegment(list, packet)
   const rule = world.rules.describe(segment.rule)
   const all = [...selection.admin, ...selection.policies, ...selection.baseline]
   return {
@@ -49,6 +47,18 @@ export function explainVerdict(world: PolicyWorld, question: VerdictQuestion): E
     policies: all.map(({ policy }) => policy.key),
     reason: describeReason(question, selection, { rule, allowed: segment.allow }),
   }
+}
+
+/** What one end's policies say of all packets of the other. Pure. */
+export function judgeBetween(
+  world: PolicyWorld,
+  { direction, pod, peer }: Pick<VerdictQuestion, 'direction' | 'pod' | 'peer'>,
+): { readonly selection: Selection; readonly list: VerdictList } {
+  const selection = world.policies.select(world.viewOf(pod), direction)
+  const target =
+    'address' in peer ? findOutside(world, peer.address) : { ...findPod(world, peer), namedPorts: peer.namedPorts }
+  const namedPorts = direction === 'ingress' ? pod.namedPorts : target.namedPorts
+  return { selection, list: new Program(selection, { namedPorts, doubt: 'closed' }).listForTarget(target) }
 }
 
 function findPod(world: PolicyWorld, peer: PodFacts): Target {
