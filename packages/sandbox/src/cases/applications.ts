@@ -52,6 +52,18 @@ int main(void) {
   printf("hello %ld %d\\n", (long)result, WEXITSTATUS(status));
 }
 `
+const JAVA = `
+import java.net.NetworkInterface;
+public class A {
+  public static void main(String[] words) throws Exception {
+    Thread thread = new Thread(() -> System.out.println("thread"));
+    thread.start();
+    thread.join();
+    System.out.println(NetworkInterface.getByName("lo").isLoopback());
+    System.out.println(new ProcessBuilder("echo", "child").inheritIO().start().waitFor());
+  }
+}
+`
 const MUSL = `
 #include <dlfcn.h>
 #include <pthread.h>
@@ -214,6 +226,20 @@ export const APPLICATIONS: readonly Application[] = [
       chroot root /bin/a; echo $?; chroot root /lib/ld-musl-x86_64.so.1 /bin/a argument; echo $?`,
   },
   { name: 'node: HTTP, workers, children', needs: ['node'], script: `${here('a.js', NODE)}node a.js | cat` },
+  {
+    name: 'Java: threads, interfaces, children',
+    needs: ['java', 'javac'],
+    script: `${here('A.java', JAVA)}java A.java`,
+  },
+  {
+    name: 'PostgreSQL',
+    needs: ['initdb', 'pg_ctl', 'psql', 'setpriv'],
+    script: `as() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+      mkdir d; chown 65534:65534 d; chmod 711 .. .; as initdb -D $PWD/d -A trust > log || cat log
+      as pg_ctl -D $PWD/d -o "-k $PWD/d -h 127.0.0.1 -p 15432" -l $PWD/d/log -w start | tail -n 1
+      psql -h $PWD/d -p 15432 -U nobody postgres -c 'create table t as select generate_series(1, 1000) a' -c 'select sum(a) from t'
+      as pg_ctl -D $PWD/d -m fast stop | tail -n 1`,
+  },
   {
     name: 'redis',
     needs: ['redis-server', 'redis-cli'],
