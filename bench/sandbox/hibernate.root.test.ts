@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { buildQuark, findCargo, quarkFolder } from '@centaurus/sandbox'
 import { memoryOf, withPod, type Pod } from './hibernate.ts'
+import { treeOf } from './memory.ts'
 import { ask, openNetwork, SERVERS, type Network, type Server } from './servers.ts'
 
 const CYCLES = 25
@@ -50,10 +51,9 @@ async function sleepAndAnswer(pod: Pod, random: (below: number) => number): Prom
     // What it had to do yet, such as to see that a connection was closed, may have woken it.
     const asleep = async (): Promise<boolean> => {
       await pod.quark('hibernate', ...timers, 'pod')
-      return childrenOf(pid) === 1
+      return treeOf(pid).length === 2 && memoryOf(pod).others < awake / 10
     }
     await until(asleep, `only the first stub is left: ${told}`)
-    if (cycle === 0) assert.ok(memoryOf(pod).others < awake / 10, `${memoryOf(pod).others} MiB of ${awake}`)
     await sleep(random(3) * 10)
     switch (random(4)) {
       case 0:
@@ -73,12 +73,6 @@ async function sleepAndAnswer(pod: Pod, random: (below: number) => number): Prom
 
 function hold({ ticks }: Server): readonly string[] {
   return ticks === true ? ['--timers', 'hold'] : []
-}
-
-function childrenOf(pid: number): number {
-  const threads = readdirSync(`/proc/${pid}/task`)
-  const children = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8'))
-  return children.flatMap((line) => line.split(' ').filter(Boolean)).length
 }
 
 async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
