@@ -18,6 +18,7 @@ pub const ATTACKS: &[Attack] = &[
     ("arguments", arguments),
     ("paths", paths),
     ("epoll_nest", epoll_nest),
+    ("files_in_flight", files_in_flight),
 ];
 
 /// Repeats a call until it fails, at most so often; which error ended it.
@@ -178,5 +179,26 @@ fn epoll_nest(a: &Canaries) {
         last = next;
     }
     a.refused("a circle", sys!(SYS_epoll_ctl, first, libc::EPOLL_CTL_ADD, last, &raw mut event));
+    a.must("a child still runs", in_child(|| ()) == "exited 0");
+}
+
+/// Files in the queues of sockets take no descriptor of anybody's: what is in flight has a limit of its own (ETOOMANYREFS).
+fn files_in_flight(a: &Canaries) {
+    let (mut byte, mut control) = (0u8, vec![0u64; 2 + 127]);
+    let file = sys!(SYS_memfd_create, c"m".as_ptr(), 0) as u64;
+    // A header of length, level and type, then 253 descriptors of 32 bits.
+    control[0] = 16 + 253 * 4;
+    control[1] = (libc::SCM_RIGHTS as u64) << 32 | libc::SOL_SOCKET as u64;
+    control[2..].fill(file << 32 | file);
+    let vector = [&raw mut byte as u64, 1];
+    let message = [0, 0, vector.as_ptr() as u64, 1, control.as_ptr() as u64, control[0], 0];
+    let mut sent = 0;
+    for _ in 0..40 {
+        let (from, _to) = crate::support::socket_pair(libc::SOCK_STREAM);
+        while sent < 10_000 && sys!(SYS_sendmsg, from, message.as_ptr(), libc::MSG_DONTWAIT) == 1 {
+            sent += 253;
+        }
+    }
+    a.must(format!("{sent} files are in flight, then {}", errno_name()), (253..2_000).contains(&sent));
     a.must("a child still runs", in_child(|| ()) == "exited 0");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use quark_host::platform::Platform;
@@ -38,6 +39,8 @@ pub struct Container {
     platform: Option<Platform>,
     /// Those that its kernel halves join.
     cgroups: Vec<OwnedFd>,
+    /// Files of its processes that are on their way through unix sockets.
+    pub in_flight: Arc<AtomicUsize>,
     /// Its first process.
     init: OnceLock<i32>,
     /// What `Kernel::start` started and `Kernel::wait` didn't wait for yet.
@@ -64,6 +67,7 @@ impl Container {
             platform,
             cgroups,
             init: OnceLock::new(),
+            in_flight: Arc::default(),
             started: Mutex::default(),
         }))
     }

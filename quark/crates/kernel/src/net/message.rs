@@ -1,6 +1,7 @@
 //! Control messages (`cmsg(3)`), as bytes and as what they mean.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::vfs::open::OpenFile;
 use crate::{Errno, Result};
@@ -23,6 +24,30 @@ pub struct Ancillary {
     pub files: Vec<Arc<OpenFile>>,
     /// SCM_CREDENTIALS.
     pub sender: Option<Sender>,
+    /// Where files in flight are counted: the sending container's count.
+    pub counter: Option<Arc<AtomicUsize>>,
+}
+
+/// Files that are in flight, counted until this is dropped.
+pub struct InFlight {
+    counter: Arc<AtomicUsize>,
+    files: usize,
+}
+
+impl InFlight {
+    /// Those of a message; none if it has no files, or nobody counts them.
+    pub fn of(message: &Ancillary) -> Option<InFlight> {
+        let files = message.files.len();
+        let counter = message.counter.clone().filter(|_| files > 0)?;
+        counter.fetch_add(files, Ordering::Relaxed);
+        Some(InFlight { counter, files })
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(self.files, Ordering::Relaxed);
+    }
 }
 
 /// One control message: level, type, data.

@@ -1,5 +1,7 @@
 //! The system calls that send and receive.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -181,7 +183,23 @@ fn understand(call: &Call<'_>, control: &[u8]) -> Result<Ancillary> {
     if ancillary.files.len() > 253 {
         return Err(Errno::INVAL);
     }
+    if !ancillary.files.is_empty() {
+        ancillary.counter = Some(count_in_flight(call)?);
+    }
     Ok(ancillary)
+}
+
+/// Where the files are counted: ETOOMANYREFS if more than RLIMIT_NOFILE of the container's are in flight already, as Linux has it of a user's. Those
+/// in sockets that are in each other's queues alone never arrive.
+fn count_in_flight(call: &Call<'_>) -> Result<Arc<AtomicUsize>> {
+    let process = &call.task.process;
+    let counter = &process.container.in_flight;
+    let who = call.task.credentials();
+    let many = counter.load(Ordering::Relaxed) as u64 > process.limit(libc::RLIMIT_NOFILE);
+    if many && !who.capable(capability::SYS_RESOURCE) && !who.capable(capability::SYS_ADMIN) {
+        return Err(Errno::TOOMANYREFS);
+    }
+    Ok(counter.clone())
 }
 
 /// Who may say that it is somebody else: with CAP_SYS_ADMIN (pid), CAP_SETUID, CAP_SETGID.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::packet::Packet;
 use super::{Name, Role, UnixSocket};
 use crate::call::Call;
-use crate::net::message::{Ancillary, Sender};
+use crate::net::message::{Ancillary, InFlight, Sender};
 use crate::net::node;
 use crate::net::socket::{Endpoint, Incoming, Outgoing};
 use crate::task::{Task, lock};
@@ -63,9 +63,10 @@ impl UnixSocket {
             return Err(Errno::AGAIN);
         }
         let length = if self.is_stream() { message.data.len().min(free) } else { message.data.len() };
-        let files = Ancillary { files: message.ancillary.files.clone(), sender: None };
+        let files = Ancillary { files: message.ancillary.files.clone(), ..Ancillary::default() };
+        let flight = InFlight::of(&message.ancillary);
         let data = message.data.get(..length).unwrap_or_default().to_vec();
-        state.inbox.push(Packet { data, from, files, sender });
+        state.inbox.push(Packet { data, from, files, flight, sender });
         drop(state);
         to.queue.notify(Events::IN | Events::RDNORM);
         Ok(length)

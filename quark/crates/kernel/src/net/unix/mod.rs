@@ -1,7 +1,7 @@
 //! Unix sockets: streams, datagrams and sequenced packets between processes of the pod, with files and credentials.
 //!
 //! A file in flight is kept by the receiver's queue. Sockets that are in each other's queues and nowhere else stay until the pod
-//! ends; how many files can be in flight is bounded by the bytes that a queue takes.
+//! ends; how many files of a container can be in flight is bounded as Linux bounds a user's (RLIMIT_NOFILE).
 
 mod endpoint;
 mod names;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::super::message::{Ancillary, Sender};
+use super::super::message::{Ancillary, InFlight, Sender};
 use super::super::socket::Incoming;
 use super::Name;
 
@@ -14,6 +14,8 @@ pub struct Packet {
     pub from: Name,
     /// Files and credentials; the credentials are always known here.
     pub files: Ancillary,
+    /// Counts the files.
+    pub flight: Option<InFlight>,
     /// Whether the sender asked to tell who it is.
     pub sender: Sender,
 }
@@ -81,7 +83,7 @@ impl Inbox {
         let first = self.packets.front()?;
         let filled = copy(to, &first.data);
         let length = first.data.len();
-        let files = Ancillary { files: first.files.files.clone(), sender: Some(first.sender) };
+        let files = Ancillary { files: first.files.files.clone(), sender: Some(first.sender), counter: None };
         let incoming = Incoming {
             filled,
             length,
@@ -99,7 +101,7 @@ impl Inbox {
 
     fn take_stream(&mut self, to: &mut [u8], peek: bool) -> Option<Incoming> {
         let sender = self.packets.front()?.sender;
-        let mut incoming = Incoming { ancillary: Ancillary { files: Vec::new(), sender: Some(sender) }, ..Incoming::default() };
+        let mut incoming = Incoming { ancillary: Ancillary { sender: Some(sender), ..Ancillary::default() }, ..Incoming::default() };
         let mut at = 0;
         let mut taken = self.taken;
         while let Some(packet) = self.packets.get_mut(at) {
@@ -111,6 +113,9 @@ impl Inbox {
             }
             if !packet.files.files.is_empty() {
                 incoming.ancillary.files = if peek { packet.files.files.clone() } else { std::mem::take(&mut packet.files.files) };
+                if !peek {
+                    packet.flight = None;
+                }
             }
             let rest = packet.data.get(taken..).unwrap_or_default();
             let copied = copy(to.get_mut(incoming.filled..).unwrap_or_default(), rest);
