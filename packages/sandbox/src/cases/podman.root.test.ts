@@ -38,7 +38,8 @@ describe('podman with quark', { skip }, () => {
   /** Exit code and output of a podman command, however it ends. */
   async function call(...args: string[]): Promise<{ readonly code: number; readonly out: string }> {
     const [command, ...rest] = [...podman, ...args] as [string, ...string[]]
-    return run(command, rest, { timeout: TIMEOUT_MS, killSignal: 'SIGKILL' }).then(
+    // conmon leaves a file named "oom" where it was started
+    return run(command, rest, { cwd: folder, timeout: TIMEOUT_MS, killSignal: 'SIGKILL' }).then(
       ({ stdout }) => ({ code: 0, out: stdout }),
       (error: { code?: number; stdout?: string; stderr?: string }) => ({
         code: error.code ?? -1,
