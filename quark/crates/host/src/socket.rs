@@ -148,6 +148,17 @@ pub fn send(socket: BorrowedFd<'_>, data: &[u8], address: &[u8], control: &[u8],
     answer(unsafe { libc::sendmsg(socket.as_raw_fd(), &header, flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) })
 }
 
+/// Receives bytes without waiting, and nothing else: files that a peer on the host sends along are dropped by the host.
+pub fn receive_bytes(socket: BorrowedFd<'_>, to: &mut [u8], flags: i32) -> Result<usize, Errno> {
+    let mut piece = libc::iovec { iov_base: to.as_mut_ptr().cast(), iov_len: to.len() };
+    // SAFETY: all zeroes is a valid `msghdr`, without room for an address and control messages.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &mut piece;
+    header.msg_iovlen = 1;
+    // SAFETY: the header points to a buffer of the length it tells, which lives until the call returns.
+    answer(unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) })
+}
+
 /// `recvmsg(2)` without waiting.
 pub fn receive(socket: BorrowedFd<'_>, to: &mut [u8], flags: i32) -> Result<Received, Errno> {
     #[repr(align(8))]
@@ -220,6 +231,21 @@ mod tests {
         let got = receive(two.as_fd(), &mut bytes, libc::MSG_TRUNC).unwrap();
         assert_eq!((got.length, &bytes, got.address), (5, b"hel", name(one.as_fd()).unwrap()));
         assert_eq!(got.flags & libc::MSG_TRUNC, libc::MSG_TRUNC);
+    }
+
+    #[test]
+    fn files_that_come_with_bytes_are_dropped() {
+        let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let files = [writer.as_fd()];
+        assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(&files)));
+        rustix::net::sendmsg(&one, &[std::io::IoSlice::new(b"x")], &mut control, rustix::net::SendFlags::empty()).unwrap();
+        drop(writer);
+        assert_eq!(receive_bytes(two.as_fd(), &mut [0; 4], 0), Ok(1));
+        // Nobody has the other end any more.
+        assert_eq!(rustix::io::read(&reader, &mut [0; 1]), Ok(0));
     }
 
     #[test]

@@ -5,20 +5,19 @@ use std::any::Any;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use quark_host::socket;
-use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, SeekFrom};
 use rustix::io::ReadWriteFlags;
 
 use crate::call::Call;
 use crate::file::{File, MapSource};
-use crate::reactor::Watched;
+use crate::net::given;
+use crate::net::socket::Socket;
+use crate::reactor::{self, Watched};
 use crate::task::lock;
 use crate::vfs::inode::{Stat, TimeStamp};
 use crate::vfs::open::OpenFile;
-use crate::wait::{Events, WaitQueue, timespec};
+use crate::wait::{Events, WaitQueue};
 use crate::{Errno, Result};
 
 /// What a descriptor of the host is, as far as reading and writing differ.
@@ -28,8 +27,6 @@ enum Kind {
     Regular,
     /// Knows RWF_NOWAIT.
     Pipe,
-    /// Knows MSG_DONTWAIT.
-    Socket,
     /// Terminals and other devices: asked by `poll` first.
     Other,
 }
@@ -45,17 +42,19 @@ pub struct HostStream {
 /// Opens what a process starts with: one open file for each descriptor, and one for all that are the same regular file, as they share a
 /// position on the host too.
 pub fn open_all(fds: Vec<OwnedFd>) -> Result<Vec<Arc<OpenFile>>> {
-    let mut opened: Vec<(Arc<OpenFile>, Stat)> = Vec::new();
+    /// With the device and inode of a regular file.
+    type Opened = (Arc<OpenFile>, Option<(u64, u64)>);
+    let mut opened: Vec<Opened> = Vec::new();
     for fd in fds {
-        let stream = HostStream::new(fd)?;
-        let stat = stream.stat()?;
-        let regular = stream.kind == Kind::Regular;
-        let same = |(_, other): &&(Arc<OpenFile>, Stat)| regular && (other.device, other.inode) == (stat.device, stat.inode);
-        let file = match opened.iter().find(same) {
+        let stat = rustix::fs::fstat(&fd)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let regular = (kind == FileType::RegularFile).then_some((stat.st_dev, stat.st_ino));
+        let file = match opened.iter().find(|(_, other)| regular.is_some() && *other == regular) {
             Some((file, _)) => file.clone(),
-            None => stream.open()?,
+            None if kind == FileType::Socket => OpenFile::anonymous(Socket::new(given::endpoint(fd)?), libc::O_RDWR as u32),
+            None => HostStream::new(fd)?.open()?,
         };
-        opened.push((file, stat));
+        opened.push((file, regular));
     }
     Ok(opened.into_iter().map(|(file, _)| file).collect())
 }
@@ -67,7 +66,6 @@ impl HostStream {
         let kind = match FileType::from_raw_mode(mode) {
             FileType::RegularFile => Kind::Regular,
             FileType::Fifo => Kind::Pipe,
-            FileType::Socket => Kind::Socket,
             _ => Kind::Other,
         };
         Ok(HostStream { fd: Watched::new(fd), kind, position: Mutex::default() })
@@ -82,21 +80,6 @@ impl HostStream {
         Ok(file)
     }
 
-    /// What the host says that it is ready for, now.
-    fn ready(&self, interest: Events) -> Events {
-        let asked = PollFlags::from_bits_truncate(interest.bits() as u16);
-        let mut polled = [PollFd::new(&self.fd, asked)];
-        match rustix::event::poll(&mut polled, Some(&timespec(Duration::ZERO))) {
-            Ok(_) => Events::from_bits_truncate(polled.map(|polled| u32::from(polled.revents().bits()))[0]),
-            Err(_) => Events::empty(),
-        }
-    }
-
-    /// EAGAIN unless it is ready for one of `events`, has failed or has ended.
-    fn must_be_ready(&self, events: Events) -> Result<()> {
-        if self.ready(events).is_empty() { Err(Errno::AGAIN) } else { Ok(()) }
-    }
-
     fn read_now(&self, to: &mut [u8], offset: u64) -> Result<usize> {
         match self.kind {
             Kind::Regular => {
@@ -105,14 +88,13 @@ impl HostStream {
                 rustix::io::read(&self.fd, to)
             }
             Kind::Pipe => rustix::io::preadv2(&self.fd, &mut [IoSliceMut::new(to)], u64::MAX, ReadWriteFlags::NOWAIT),
-            Kind::Socket => socket::receive(self.fd.as_fd(), to, 0).map(|got| got.length),
             Kind::Other => self.read_ready(to),
         }
     }
 
     /// If somebody else reads it between the question and the read, this waits until there is more.
     fn read_ready(&self, to: &mut [u8]) -> Result<usize> {
-        self.must_be_ready(Events::IN)?;
+        reactor::must_be_ready(self.fd.as_fd(), Events::IN)?;
         rustix::io::read(&self.fd, to)
     }
 
@@ -124,14 +106,13 @@ impl HostStream {
                 rustix::io::write(&self.fd, from)
             }
             Kind::Pipe => rustix::io::pwritev2(&self.fd, &[IoSlice::new(from)], u64::MAX, ReadWriteFlags::NOWAIT),
-            Kind::Socket => socket::send(self.fd.as_fd(), from, &[], &[], 0),
             Kind::Other => self.write_ready(from),
         }
     }
 
     /// PIPE_BUF bytes at most: so much a terminal or a FIFO that is ready takes.
     fn write_ready(&self, from: &[u8]) -> Result<usize> {
-        self.must_be_ready(Events::OUT)?;
+        reactor::must_be_ready(self.fd.as_fd(), Events::OUT)?;
         rustix::io::write(&self.fd, from.get(..4096).unwrap_or(from))
     }
 }
@@ -166,7 +147,7 @@ impl File for HostStream {
     }
 
     fn poll(&self, interest: Events) -> Events {
-        self.ready(interest)
+        reactor::ready(self.fd.as_fd(), interest)
     }
 
     /// Files that the host doesn't watch are always ready.
@@ -221,13 +202,10 @@ impl File for HostStream {
     }
 
     fn name(&self) -> Vec<u8> {
-        let kind = match self.kind {
-            Kind::Pipe => "pipe",
-            Kind::Socket => "socket",
-            Kind::Regular | Kind::Other => return b"/host".to_vec(),
-        };
-        let number = self.stat().map_or(0, |stat| stat.inode);
-        format!("{kind}:[{number}]").into_bytes()
+        if self.kind != Kind::Pipe {
+            return b"/host".to_vec();
+        }
+        format!("pipe:[{}]", self.stat().map_or(0, |stat| stat.inode)).into_bytes()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -264,19 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn sockets_and_devices() {
-        let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
-        let (one, other) = (stream(one.into()), stream(other.into()));
-        assert_eq!(one.read(&mut [0; 4], 0), Err(Errno::AGAIN));
-        assert_eq!(other.write(b"hi", 0), Ok(2));
-        assert_eq!(one.read(&mut [0; 4], 0), Ok(2));
-        drop(other);
-        assert_eq!(one.write(b"x", 0), Err(Errno::PIPE));
+    fn sockets_are_sockets_and_devices_are_read_when_they_are_ready() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let opened = open_all(vec![one.into()]).unwrap();
+        assert!(opened[0].file.as_any().is::<Socket>());
         let null = stream(std::fs::File::options().read(true).write(true).open("/dev/null").unwrap().into());
         assert_eq!(null.read(&mut [0; 4], 0), Ok(0));
         assert_eq!(null.write(&[0; 10_000], 0), Ok(4096));
         assert!(null.queue().is_none());
-        assert_eq!(null.ready(Events::IN | Events::OUT), Events::IN | Events::OUT);
+        assert_eq!(null.poll(Events::IN | Events::OUT), Events::IN | Events::OUT);
     }
 
     #[test]

@@ -8,11 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread;
+use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::task::lock;
-use crate::wait::{Events, WaitQueue};
+use crate::wait::{Events, WaitQueue, timespec};
 use crate::{Errno, Result};
 
 struct Reactor {
@@ -79,6 +81,20 @@ impl Drop for Watched {
             lock(&reactor.queues).remove(&token);
         }
     }
+}
+
+/// What the host says that a descriptor is ready for, now.
+pub fn ready(fd: BorrowedFd<'_>, interest: Events) -> Events {
+    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::from_bits_truncate(interest.bits() as u16))];
+    match poll(&mut polled, Some(&timespec(Duration::ZERO))) {
+        Ok(_) => Events::from_bits_truncate(polled.map(|polled| u32::from(polled.revents().bits()))[0]),
+        Err(_) => Events::empty(),
+    }
+}
+
+/// EAGAIN unless a descriptor is ready for one of `events`, has failed or has ended: for what waits otherwise, as it was given to us blocking.
+pub fn must_be_ready(fd: BorrowedFd<'_>, events: Events) -> Result<()> {
+    if ready(fd, events).is_empty() { Err(Errno::AGAIN) } else { Ok(()) }
 }
 
 impl Reactor {

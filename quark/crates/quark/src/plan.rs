@@ -5,6 +5,8 @@ use crate::duration::parse_duration;
 use crate::error::{Error, Result};
 use crate::messages::{ALL_IDS, Network, NewContainer, NewDevice, NewHibernation, NewHook, NewMount, NewProcess, NewSource};
 
+/// The group of terminals, in every distribution.
+const TTY: u32 = 5;
 /// Keeps a container's changes to its root in memory, so that they are gone with it: `memory` or `host` (the default).
 pub const ROOT_ANNOTATION: &str = "quark.centaurus.io/rootfs-changes";
 
@@ -163,7 +165,7 @@ pub fn container(id: &str, spec: &Spec, rootfs: &str, process: &Process) -> Cont
         hostname: spec.hostname.clone(),
         domain_name: spec.domainname.clone(),
         sysctl: linux.sysctl.iter().map(|(name, value)| (sysctl_path(name).replace('/', "."), value.clone())).collect(),
-        devices: linux.devices.iter().filter_map(device).collect(),
+        devices: linux.devices.iter().filter_map(device).chain(console(process)).collect(),
         share_pids_with: share_pids_with(spec, &linux),
         memory_limit: positive(resources.memory.and_then(|memory| memory.limit)),
         processor_limit: quota,
@@ -180,6 +182,13 @@ pub fn hook(of: &Process, hook: &Hook) -> NewHook {
     let process = Process { args, env: hook.env.clone(), terminal: false, ..of.clone() };
     let timeout = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok());
     NewHook { process: self::process(&process), timeout }
+}
+
+/// The terminal of a container's first process is its console, and the first of its devpts.
+fn console(process: &Process) -> Option<NewDevice> {
+    let number = rustix::fs::makedev(136, 0);
+    let node = NewDevice { path: "/dev/console".into(), mode: libc::S_IFCHR | 0o620, number, uid: process.user.uid, gid: TTY };
+    process.terminal.then_some(node)
 }
 
 /// A pid namespace of the pod to join is the sandbox's: nobody else's can be.

@@ -107,6 +107,39 @@ fn a_terminal_goes_to_the_console_socket() {
 }
 
 #[test]
+fn a_terminal_is_the_console() {
+    let bed = Bed::new("ls -l /dev/console; echo shown > /dev/console; read line < /dev/console; echo got $line");
+    bed.change(|config| config["process"]["terminal"] = json!(true));
+    let listener = UnixListener::bind(bed.path("console")).expect("bind");
+    bed.create("x", &["--console-socket", &bed.path("console")]).must();
+    let mut console = Console::accept(&listener);
+    bed.must(&["start", "x"]);
+    console.expect("crw--w----");
+    console.expect("136,   0");
+    console.expect("shown");
+    console.write(b"typed\r");
+    console.expect("got typed");
+    bed.await_status("x", "stopped");
+}
+
+#[test]
+fn streams_can_be_sockets() {
+    let bed = Bed::new("ls -l /proc/self/fd/1; cat; echo end >&2");
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("pair");
+    let stream = || OwnedFd::from(theirs.try_clone().expect("clone"));
+    let mut command = bed.command(&["run", "--bundle", &bed.path("bundle"), "x"]);
+    command.stdin(stream()).stdout(stream()).stderr(stream());
+    let mut child = command.spawn().expect("start");
+    drop((command, theirs));
+    ours.write_all(b"sent\n").expect("write");
+    ours.shutdown(std::net::Shutdown::Write).expect("end");
+    let mut said = String::new();
+    ours.read_to_string(&mut said).expect("read");
+    assert_eq!(ended(&mut child), Some(0));
+    assert!(said.contains("/proc/self/fd/1 -> socket:[") && said.ends_with("sent\nend\n"), "{said}");
+}
+
+#[test]
 fn an_exec_can_have_a_terminal() {
     let bed = Bed::new("exec sleep 1000");
     bed.create("x", &[]).must();

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quark_host::socket as host;
-use rustix::event::{PollFd, PollFlags, poll};
 
 use super::options::{Judgement, judge};
 use super::socket::{Endpoint, Incoming, Outgoing};
@@ -107,6 +106,7 @@ impl Endpoint for HostSocket {
     }
 
     fn accept(&self) -> Result<(Arc<dyn Endpoint>, Vec<u8>)> {
+        crate::reactor::must_be_ready(self.socket.as_fd(), Events::IN)?;
         let (socket, address) = self.accept_sharing(&Arc::default())?;
         Ok((Arc::new(socket), address))
     }
@@ -160,13 +160,7 @@ impl Endpoint for HostSocket {
     }
 
     fn poll(&self, interest: Events) -> Events {
-        let wanted = PollFlags::from_bits_truncate(interest.bits() as u16);
-        let mut asked = [PollFd::from_borrowed_fd(self.socket.as_fd(), wanted)];
-        if poll(&mut asked, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
-            return Events::empty();
-        }
-        let [answered] = asked;
-        Events::from_bits_truncate(u32::from(answered.revents().bits()))
+        crate::reactor::ready(self.socket.as_fd(), interest)
     }
 
     fn queue(&self) -> &WaitQueue {

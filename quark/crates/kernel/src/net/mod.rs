@@ -1,6 +1,7 @@
 //! Sockets. Internet sockets are the host's, in the pod's network namespace, but for TCP of the pod to itself; unix sockets are ours; of netlink, what tells the addresses.
 
 mod calls;
+pub mod given;
 mod host;
 mod interfaces;
 pub mod message;

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use super::layout::Layout;
 use crate::config::{Cpu, Memory, Resources};
 
+/// Threads and processes of ours that are no guest's; each guest thread has one in the pod's kernel, and one in a stub.
+const OUR_THREADS: i64 = 32;
+
 /// What to do.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -86,7 +89,7 @@ impl Builder<'_> {
             self.cpuset(cpu);
         }
         if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
-            let limit = if limit > 0 { limit.to_string() } else { "max".to_owned() };
+            let limit = if limit > 0 { threads_of(limit).to_string() } else { "max".to_owned() };
             self.either("pids", "pids.max", "pids.max", limit, "the number of processes");
         }
         self.block_io(resources);
@@ -267,6 +270,11 @@ impl Builder<'_> {
     }
 }
 
+/// What the host counts where guests may have `limit` threads. The pod's kernel counts those; the host's limit is for what it does not know of.
+fn threads_of(limit: i64) -> i64 {
+    limit.saturating_mul(2).saturating_add(OUR_THREADS)
+}
+
 /// Version 2's weight (1 to 10000) for version 1's shares (2 to 262144), linear, as Kubernetes and runc convert them.
 fn weight_of_shares(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9_999 / 262_142
@@ -313,7 +321,7 @@ mod tests {
                 "/c/cpu/p/c/cpu.cfs_period_us=100000",
                 "/c/cpu/p/c/cpu.cfs_quota_us=50000",
                 "/c/cpuset/p/c/cpuset.cpus=0-1",
-                "/c/pids/p/c/pids.max=10",
+                "/c/pids/p/c/pids.max=52",
             ]
         );
         assert_eq!(notes, Vec::<String>::new());
@@ -335,7 +343,7 @@ mod tests {
                 "/c/p/c/cpu.weight=39",
                 "/c/p/c/cpu.max=50000 100000",
                 "/c/p/c/cpuset.cpus=0-1",
-                "/c/p/c/pids.max=10",
+                "/c/p/c/pids.max=52",
             ]
         );
     }

@@ -22,8 +22,6 @@ use crate::sources;
 use crate::state::{Phase, ProcessId, State};
 use crate::store::{Entry, Store};
 
-/// Processes of ours in a container's cgroups: those that stubs are copies of, a few that are ready, and what stands for its first process.
-const OUR_PROCESSES: i64 = 8;
 /// How much a file descriptor may be preserved, at most.
 const PRESERVED_MAX: u32 = 1024;
 
@@ -171,13 +169,12 @@ struct Creation<'a> {
 
 impl Creation<'_> {
     fn make(&mut self, bundle: &Bundle, streams: &Streams, parsed: &Parsed) -> Result<()> {
-        let sandbox = self.sandbox(&bundle.spec)?;
-        let cgroups = self.cgroups(bundle, parsed.has("systemd-cgroup"), sandbox.is_some())?;
+        let cgroups = self.cgroups(bundle, parsed.has("systemd-cgroup"))?;
         let sleep = plan::hibernation(&bundle.spec)?;
         let planned = plan::container(&self.state.id, &bundle.spec, &bundle.rootfs, &bundle.process);
         let mut container = planned.container;
         container.process.inherited = streams.preserved();
-        match sandbox {
+        match self.sandbox(&bundle.spec)? {
             Some(sandbox) => self.in_sandbox(&sandbox, container, &planned.sources, streams, &cgroups)?,
             None => {
                 container.hibernation = sleep;
@@ -194,7 +191,7 @@ impl Creation<'_> {
         write_pid(parsed, process.pid)
     }
 
-    fn cgroups(&mut self, bundle: &Bundle, systemd: bool, in_sandbox: bool) -> Result<Entrances> {
+    fn cgroups(&mut self, bundle: &Bundle, systemd: bool) -> Result<Entrances> {
         let linux = bundle.spec.linux();
         if systemd {
             log::warn("systemd isn't told of the container's cgroup, which is where it would be: if it changes the slice, limits may go");
@@ -205,12 +202,7 @@ impl Creation<'_> {
             (path, false) => path.to_owned(),
             (path, true) => cgroup::systemd_path(path)?,
         };
-        let mut resources = linux.resources.clone().unwrap_or_default();
-        if let Some(limit) = resources.pids.as_mut().and_then(|pids| pids.limit.as_mut()).filter(|limit| in_sandbox && **limit > 0) {
-            // The pod's kernel counts guests' threads; the host's limit is for those that the kernel does not know.
-            *limit = limit.saturating_add(OUR_PROCESSES);
-        }
-        let plan = cgroup::plan(&cgroup::Layout::of_host(), &path, &resources);
+        let plan = cgroup::plan(&cgroup::Layout::of_host(), &path, &linux.resources.clone().unwrap_or_default());
         // Remembered before they are made: should we be killed in between, `delete` removes them.
         self.state.cgroups = plan.directories.iter().map(|(controller, path)| (controller.clone(), path.display().to_string())).collect();
         self.save()?;
