@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quark_host::platform::{Context, Registers};
+use quark_host::platform::{Context, OwnCall, Registers};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::file::File;
@@ -40,6 +40,8 @@ pub struct Call<'a> {
     pub number: u32,
     /// `rdi rsi rdx r10 r8 r9` as the guest had them.
     pub args: [u64; 6],
+    /// Set by a call that the thread is to make itself, and then answers the pseudo-errno that decides if a signal comes before it has.
+    pub own: Option<OwnCall>,
 }
 
 /// The longest path or string that Linux takes, its NUL included (PATH_MAX).

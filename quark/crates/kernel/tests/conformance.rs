@@ -43,7 +43,10 @@ fn boot() -> Arc<Kernel> {
     let spec = ContainerSpec {
         id: "test".into(),
         cgroups: None,
-        mounts: vec![MountSpec { target: b"/".to_vec(), source: MountSource::Host(root), flags: 0 }],
+        mounts: vec![
+            MountSpec { target: b"/".to_vec(), source: MountSource::Host(root), flags: 0 },
+            MountSpec { target: b"/proc".to_vec(), source: MountSource::Proc, flags: 0 },
+        ],
         masked: Vec::new(),
         read_only: Vec::new(),
         hostname: b"test".to_vec(),
@@ -110,4 +113,9 @@ fn exec() {
 #[test]
 fn answers() {
     compare("answers", &[]);
+}
+
+#[test]
+fn futexes() {
+    compare("futexes", &[]);
 }

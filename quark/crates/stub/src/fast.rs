@@ -19,6 +19,10 @@ unsafe extern "C" {
     static fast_resume: u8;
     pub static fast_copy_at: u8;
     pub static fast_copy_failed: u8;
+    static fast_own: u8;
+    static fast_call: u8;
+    static fast_called: u8;
+    static fast_answered: u8;
     static fast_convert: u8;
     static fast_end: u8;
 }
@@ -35,7 +39,7 @@ const fn register(index: usize) -> usize {
 global_asm!(
     r#"
     .section .text.fast, "ax"
-    .globl fast_entry, fast_saved, fast_foreign, fast_wait, fast_resume, fast_convert, fast_end
+    .globl fast_entry, fast_saved, fast_own, fast_call, fast_called, fast_answered, fast_foreign, fast_wait, fast_resume, fast_convert, fast_end
     .globl fast_copy_at, fast_copy_failed
 fast_entry:
     rdgsbase r11
@@ -52,10 +56,26 @@ fast_saved:
     cmp eax, [r11 + {rax}]
     jne 11f
     shr rax, 32
-    jz 11f
+    jz 12f
     sub eax, 1
     jmp rcx
-11: mov rsp, [r11 + {stack}]
+    // A futex's call is made here, if it is of a kind that the filter lets pass.
+12: cmp dword ptr [r11 + {rax}], {own}
+    jne 11f
+    mov eax, esi
+    and eax, {futex_kind}
+    cmp eax, {futex_last_0}
+    jbe 13f
+    sub eax, {futex_first_1}
+    cmp eax, {futex_more_1}
+    jbe 13f
+    sub eax, {futex_step_2}
+    cmp eax, {futex_more_2}
+    ja 11f
+13: mov dword ptr [r11 + {event}], {event_own}
+    jmp 14f
+11: mov dword ptr [r11 + {event}], {event_fast}
+14: mov rsp, [r11 + {stack}]
     pushfq
     pop rax
     mov [r11 + {eflags}], rax
@@ -77,7 +97,8 @@ fast_saved:
     mov [r11 + {r13}], r13
     mov [r11 + {r14}], r14
     mov [r11 + {r15}], r15
-    mov dword ptr [r11 + {event}], {event_fast}
+    cmp dword ptr [r11 + {event}], {event_own}
+    je fast_own
     mov eax, {processor_segment}
     lsl eax, eax
     and eax, {processor_mask}
@@ -157,6 +178,36 @@ fast_resume:
     std
 10: mov r8, [r8 + {r8}]
     jmp rcx
+fast_own:
+    mov rbx, r11
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov [rbx + {since}], rax
+    mov rdx, [rbx + {rdx}]
+    mov eax, {own}
+    // All the guest's registers are in the slot, which is at RBX; the call's are in place. So it starts, too, at the kernel's command.
+fast_call:
+    mov dword ptr [rbx + {waits}], 1
+    syscall
+fast_called:
+    mov [rbx + {rax}], rax
+fast_answered:
+    mov dword ptr [rbx + {waits}], 0
+    mov rcx, [rbx + {rip}]
+    mov r11, [rbx + {r11}]
+    mov rdi, [rbx + {rdi}]
+    mov rsi, [rbx + {rsi}]
+    mov rdx, [rbx + {rdx}]
+    mov r10, [rbx + {r10}]
+    mov r8, [rbx + {r8}]
+    mov r9, [rbx + {r9}]
+    mov rsp, [rbx + {stack}]
+    push qword ptr [rbx + {eflags}]
+    popfq
+    mov rsp, [rbx + {rsp}]
+    mov rbx, [rbx + {rbx}]
+    jmp rcx
 fast_convert:
     ud2
 fast_foreign:
@@ -210,6 +261,16 @@ fast_end:
     stub_sleeps = const offset_of!(Slot, stub_sleeps),
     interrupted = const offset_of!(Slot, interrupted),
     event_fast = const EVENT_FAST,
+    event_own = const EVENT_OWN,
+    own = const OWN,
+    since = const offset_of!(Slot, since),
+    waits = const offset_of!(Slot, waits),
+    futex_kind = const !FUTEX_FLAGS as i32,
+    futex_last_0 = const *FUTEXES[0].end(),
+    futex_first_1 = const *FUTEXES[1].start(),
+    futex_more_1 = const *FUTEXES[1].end() - *FUTEXES[1].start(),
+    futex_step_2 = const *FUTEXES[2].start() - *FUTEXES[1].start(),
+    futex_more_2 = const *FUTEXES[2].end() - *FUTEXES[2].start(),
     turn_kernel = const TURN_KERNEL,
     command_return = const COMMAND_RETURN,
     futex = const crate::host::number::FUTEX,
@@ -227,6 +288,8 @@ pub enum Progress {
     Answered,
     /// The kernel has a command for this thread that takes a signal's frame.
     Commanded,
+    /// The thread's own call has not been made, or has not come to its end: the guest's registers are in the slot.
+    Broken,
 }
 
 /// How far the call has come that the signal has interrupted, if one.
@@ -240,6 +303,9 @@ pub fn progress(signal: i32, slot: &Slot, context: &mut SignalContext) -> Progre
         return Progress::None;
     }
     let stopped = signal == INTERRUPT || signal == SIGTRAP;
+    if !before(&raw const fast_own) && before(&raw const fast_convert) {
+        return if stopped { own_progress(slot, context) } else { Progress::None };
+    }
     if stopped && before(&raw const fast_wait) || signal == SIGILL && is(&raw const fast_foreign) {
         let saved = !before(&raw const fast_saved) && before(&raw const fast_wait);
         take_back(slot, context, saved);
@@ -257,6 +323,31 @@ pub fn progress(signal: i32, slot: &Slot, context: &mut SignalContext) -> Progre
         return Progress::Waits;
     }
     if runs_guest(slot) { Progress::Answered } else { Progress::Waits }
+}
+
+/// How far the thread's own call has come. What it has got counts: a futex's wake would be lost.
+fn own_progress(slot: &Slot, context: &SignalContext) -> Progress {
+    const EINTR: i64 = -4;
+    let (at, rax) = (context.registers.rip, context.registers.rax);
+    slot.waits.store(0, Relaxed);
+    let called = at == &raw const fast_called as u64;
+    if at < &raw const fast_called as u64 || called && rax as i64 == EINTR {
+        return Progress::Broken;
+    }
+    if called {
+        slot.registers[10].store(rax, Relaxed);
+    }
+    Progress::Answered
+}
+
+/// Has the thread make its own call when the handler returns: the first of the slot's operations.
+pub fn make_own_call(slot: &Slot, context: &mut SignalContext) {
+    let Operation { number, arguments, .. } = &slot.operations[0];
+    let [rdi, rsi, rdx, r10, r8, r9] = arguments.each_ref().map(|argument| argument.load(Relaxed));
+    let stack = slot.stack.load(Relaxed);
+    let registers = &mut context.registers;
+    registers.set_call(number.load(Relaxed), [rdi, rsi, rdx, r10, r8, r9]);
+    (registers.rip, registers.rbx, registers.rsp) = (&raw const fast_call as u64, &raw const *slot as u64, stack);
 }
 
 /// Whether the kernel's command is to go on with the guest.

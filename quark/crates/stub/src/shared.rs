@@ -55,6 +55,9 @@ pub const COMMAND_ABANDON: u32 = 6;
 /// [`Slot::command`]: after [`EVENT_FAST`], go back with RAX; all other registers are as they were.
 pub const COMMAND_RETURN: u32 = 5;
 
+/// [`Slot::command`]: make the guest's own call in its place, which is the first of [`Slot::operations`], and go on with the guest.
+pub const COMMAND_OWN: u32 = 7;
+
 /// [`Slot::event`]: a new thread or process has come so far.
 pub const EVENT_START: u32 = 0;
 /// [`Slot::event`]: the guest called.
@@ -68,6 +71,11 @@ pub const EVENT_DONE: u32 = 4;
 
 /// [`Slot::event`]: the guest called by the fast entry, and has no signal frame.
 pub const EVENT_FAST: u32 = 5;
+
+/// [`Slot::event`]: the guest's own call was interrupted: as [`EVENT_SYSCALL`], it is to be made again.
+pub const EVENT_BROKEN: u32 = 6;
+/// [`Slot::event`]: the guest's own call is being made. The kernel is not told of it.
+pub const EVENT_OWN: u32 = 7;
 
 /// [`Slot::copy`]: nothing to do.
 pub const COPY_NONE: u32 = 0;
@@ -94,6 +102,13 @@ pub const OPERATION_STORE: u64 = 3;
 
 /// Operations that fit into a slot.
 pub const OPERATIONS: usize = 48;
+
+/// `futex(2)`, the only call that the fast entry may make itself.
+pub const OWN: u32 = 202;
+/// FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME.
+pub const FUTEX_FLAGS: u32 = 128 | 256;
+/// The operations of it that it may make are WAIT and WAKE, REQUEUE to WAKE_OP, and WAIT_BITSET and WAKE_BITSET.
+pub const FUTEXES: [core::ops::RangeInclusive<u32>; 3] = [0..=1, 3..=5, 9..=10];
 
 /// Words of [`Slot::ready`]; a call's is the one with the low bits of its number.
 pub const READY: usize = 32;
@@ -159,6 +174,10 @@ pub struct Slot {
     pub extended: AtomicU64,
     /// The top of the thread's signal stack.
     pub stack: AtomicU64,
+    /// Whether the thread makes a call of its own, and so may sleep.
+    pub waits: AtomicU32,
+    /// When it began, by the processor's clock.
+    pub since: AtomicU64,
     /// Whether [`INTERRUPT`] came while the kernel had the turn, after [`EVENT_FAST`].
     pub interrupted: AtomicU32,
     /// By which the kernel knows a process that it has not seen before.
@@ -167,7 +186,8 @@ pub struct Slot {
     pub registers: [AtomicU64; 20],
     /// Signal, code, address, error, trap number, CR2.
     pub fault: [AtomicU64; 6],
-    /// Calls that the fast entry need not hand over: the number in the lower half of a word, one more than the answer in the upper one.
+    /// Calls that the fast entry need not hand over: the number in the lower half of a word, in the upper one more than the answer, or 0 for a call
+    /// that the thread may make itself ([`OWN`]).
     pub ready: [AtomicU64; READY],
     /// Of [`COMMAND_CALLS`].
     pub operations: [Operation; OPERATIONS],

@@ -26,7 +26,7 @@ pub struct SignalRegisters {
     rdi: u64,
     rsi: u64,
     rbp: u64,
-    rbx: u64,
+    pub rbx: u64,
     rdx: u64,
     pub rax: u64,
     pub rcx: u64,
@@ -38,6 +38,14 @@ pub struct SignalRegisters {
     trap: u64,
     old_mask: u64,
     cr2: u64,
+}
+
+impl SignalRegisters {
+    /// Puts a call's number and arguments where the host looks for them.
+    pub fn set_call(&mut self, number: u64, [rdi, rsi, rdx, r10, r8, r9]: [u64; 6]) {
+        self.rax = number;
+        (self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9) = (rdi, rsi, rdx, r10, r8, r9);
+    }
 }
 
 /// `ucontext_t`, as far as it is of use here.
@@ -100,6 +108,11 @@ pub unsafe extern "C" fn on_signal(signal: i32, info: &SignalInfo, context: &mut
         Progress::Answered => {
             load(slot, context);
             slot.event.store(EVENT_INTERRUPT, Relaxed);
+            save(slot, context);
+        }
+        Progress::Broken => {
+            load(slot, context);
+            slot.event.store(EVENT_BROKEN, Relaxed);
             save(slot, context);
         }
         Progress::None if context.registers.rip == trap as *const () as u64 => slot.event.store(EVENT_START, Relaxed),
@@ -254,15 +267,19 @@ pub fn serve(slot: &'static Slot, context: &mut SignalContext) -> ! {
 /// Like [`serve`], when the kernel has already said what to do.
 fn continue_serving(slot: &'static Slot, context: &mut SignalContext) -> ! {
     slot.extended.store(context.extended, Relaxed);
-    loop {
+    let own = loop {
         match slot.command.load(Relaxed) {
-            COMMAND_RESUME | COMMAND_RETURN => break,
+            COMMAND_RESUME | COMMAND_RETURN => break false,
+            COMMAND_OWN => break true,
             command => crate::commands::execute(command, slot, context),
         }
         slot.extended.store(context.extended, Relaxed);
         hand_over(slot);
-    }
+    };
     load(slot, context);
+    if own {
+        fast::make_own_call(slot, context);
+    }
     // SAFETY: the frame is what the host's kernel made, or a copy.
     unsafe { frame_return(context.frame() as *mut u8) }
 }

@@ -29,9 +29,9 @@ const CLONE_THREAD: i32 = libc::CLONE_VM
 fn rules() -> Vec<Rule> {
     use Condition::{Equal, Masked, Within};
     let mut rules = vec![Rule::any(libc::SYS_rt_sigreturn), Rule::when(libc::SYS_mmap, &[Within(3, limits::MAP_FLAGS as u64)])];
-    // FUTEX_WAIT, WAKE, WAIT_BITSET and WAKE_BITSET, private or not, by either clock.
-    let futex = (libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME) as u32;
-    rules.extend([0, 1, 9, 10].map(|operation| Rule::when(libc::SYS_futex, &[Masked(1, !futex, operation)])));
+    let kind = !(limits::FUTEX_FLAGS as u32);
+    rules.extend(limits::FUTEXES.iter().map(|futex| Rule::when(libc::SYS_futex, &[Masked(1, kind, *futex as u32)])));
+    rules.push(Rule::when(libc::SYS_futex_waitv, &[Masked(2, u32::MAX, 0)]));
     let free = [libc::SYS_munmap, libc::SYS_mprotect, libc::SYS_msync, libc::SYS_recvmsg, libc::SYS_close, libc::SYS_dup2];
     rules.extend(free.map(Rule::any));
     rules.push(Rule::when(libc::SYS_mremap, &[Within(3, limits::REMAP_FLAGS as u64)]));
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(from_text(libc::SYS_mmap, [0, 0, 0, private | libc::MAP_LOCKED as u64, 0, 0]), KILL);
         assert_eq!(from_text(libc::SYS_mmap, [0, 0, 0, private | 1 << 40, 0, 0]), KILL);
         for operation in 0..64u64 {
-            let expected = if [0, 1, 9, 10].contains(&operation) { ALLOW } else { KILL };
+            let expected = if [0, 1, 3, 4, 5, 9, 10].contains(&operation) { ALLOW } else { KILL };
             assert_eq!(from_text(libc::SYS_futex, [0, operation, 0, 0, 0, 0]), expected, "{operation}");
             assert_eq!(from_text(libc::SYS_futex, [0, operation | 128, 0, 0, 0, 0]), expected, "{operation}");
         }

@@ -4,15 +4,15 @@ use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use super::nursery::Nursery;
 use super::process::{Process, Seat};
 use super::reaper::Family;
-use super::shared::{FAST_ENTRY, GUEST_END, READY};
-use super::{Event, HostCall, Registers, StubExit, memory, reaper};
+use super::shared::{FAST_ENTRY, GUEST_END, OWN, READY};
+use super::{Event, HostCall, OwnCall, Registers, StubExit, memory, reaper};
 
 /// What the sandbox's stubs come from: one a kernel process, and those for containers that have cgroups of their own ([`Platform::within`]). When it
 /// is dropped, no more come; those that are there go on.
@@ -35,6 +35,8 @@ pub struct Context {
     pub(super) fast: Cell<Option<Registers>>,
     /// Until when a stub may take to do what it is told; guests' own threads have all the time.
     pub(super) deadline: Option<Instant>,
+    /// How long the thread's own call had lasted when it was interrupted, if that was the last event.
+    pub(super) waited: Cell<Option<Duration>>,
 }
 
 /// Stops a guest thread that runs, and tells it what it need not ask, from any thread of the kernel process.
@@ -127,6 +129,18 @@ impl Context {
         self.run_guest(registers)
     }
 
+    /// Has the thread make `call`, the one that it has stopped at, and go on as by [`Context::run`]. An event that is a system call at the same
+    /// place may be this one again ([`Context::waited`]): it was interrupted, and nothing has come of it. `waited` is how long it has lasted
+    /// before. EINVAL for a futex of another kind.
+    pub fn run_own_call(&mut self, registers: &mut Registers, call: &OwnCall, waited: Duration) -> Result<Event, Errno> {
+        self.make_own_call(registers, call, waited)
+    }
+
+    /// If the last event was a call of the thread's own that was interrupted, how long that had lasted (as the stub says, which can lie).
+    pub fn waited(&self) -> Option<Duration> {
+        self.waited.get()
+    }
+
     /// Makes host calls in the stopped thread's address space, in order, until one fails. Returns the result of the last one that
     /// ran, or its error (which a hostile stub may invent: it tells the shape of the guest's own memory, no more).
     pub fn call(&mut self, calls: &[HostCall<'_>]) -> Result<u64, Errno> {
@@ -201,8 +215,22 @@ impl Interrupter {
     /// them, and then deceives itself.
     pub fn publish(&self, number: u32, answer: Option<u32>) {
         let word = answer.and_then(|answer| answer.checked_add(1)).map_or(0, |answer| u64::from(answer) << 32 | u64::from(number));
+        self.make_ready(number, word);
+    }
+
+    /// Lets the thread make futex calls that come by the fast entry itself, or not any more. A new thread may not.
+    pub fn let_wait(&self, may: bool) {
+        self.make_ready(OWN, if may { u64::from(OWN) } else { 0 });
+    }
+
+    fn make_ready(&self, number: u32, word: u64) {
         if let Some(place) = self.process.slot(&self.seat).ready.get(number as usize % READY) {
             place.store(word, SeqCst);
         }
+    }
+
+    /// Whether the thread makes a call of its own, as the stub says: it probably waits.
+    pub fn waits(&self) -> bool {
+        self.process.slot(&self.seat).waits.load(Relaxed) != 0
     }
 }

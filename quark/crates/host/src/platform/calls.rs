@@ -87,6 +87,17 @@ pub(super) fn encode<'fd>(call: &HostCall<'fd>) -> Result<Encoded<'fd>, Errno> {
     }
 }
 
+/// The operation for a futex's call that the guest's thread makes itself.
+pub(super) fn encode_futex(arguments: [u64; 6]) -> Result<Encoded<'static>, Errno> {
+    let kind = arguments[1] as i32 & !limits::FUTEX_FLAGS;
+    if limits::FUTEXES.contains(&kind) { Encoded::call(libc::SYS_futex, arguments) } else { Err(Errno::INVAL) }
+}
+
+/// The same for a wait for several.
+pub(super) fn encode_futexes(arguments: [u64; 6]) -> Result<Encoded<'static>, Errno> {
+    if arguments[2] as u32 == 0 { Encoded::call(libc::SYS_futex_waitv, arguments) } else { Err(Errno::INVAL) }
+}
+
 fn encode_map<'fd>(
     address: u64,
     length: u64,

@@ -4,20 +4,22 @@ use std::cell::Cell;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::api::{AddressSpace, Context};
 use super::birth::{Cradle, send_files};
+use super::patience::{ticks, ticks_per_us};
 use super::process::{Departure, Process, Seat, lock};
 use super::reaper::Family;
 use super::shared::*;
-use super::{Event, Fault, HostCall, Registers, calls, extended, memory, window};
+use super::{Event, Fault, HostCall, OwnCall, Registers, calls, extended, memory, window};
 
 impl Context {
     pub(super) fn new(process: Arc<Process>, seat: Arc<Seat>, family: Arc<Family>) -> Context {
         seat.thread.store(process.slot(&seat).thread.load(Relaxed) as i32, Relaxed);
-        Context { space: Arc::new(AddressSpace { process }), seat, family, fast: Cell::new(None), deadline: None }
+        Context { space: Arc::new(AddressSpace { process }), seat, family, fast: Cell::new(None), deadline: None, waited: Cell::new(None) }
     }
 
     fn process(&self) -> &Process {
@@ -63,6 +65,7 @@ impl Context {
 
     fn run_once(&mut self, registers: &mut Registers) -> Event {
         let fast = self.fast.take();
+        self.waited.set(None);
         self.seat.running.store(true, SeqCst);
         if self.seat.interrupted.load(SeqCst) {
             self.seat.running.store(false, SeqCst);
@@ -72,16 +75,65 @@ impl Context {
         self.load(registers);
         let answered = fast.is_some_and(|before| registers.only_answers(&before));
         self.go(if answered { COMMAND_RETURN } else { COMMAND_RESUME });
+        self.next_event(registers)
+    }
+
+    /// Waits for what comes of the thread's run.
+    fn next_event(&self, registers: &mut Registers) -> Event {
         let waited = self.wait();
         self.seat.running.store(false, SeqCst);
         if waited.is_err() {
             return Event::Died;
         }
         self.save(registers);
-        if self.slot().event.load(Relaxed) == EVENT_FAST {
-            self.fast.set(Some(*registers));
+        match self.slot().event.load(Relaxed) {
+            EVENT_FAST => self.fast.set(Some(*registers)),
+            EVENT_BROKEN => {
+                // That was what interrupted it.
+                self.seat.interrupted.store(false, SeqCst);
+                let us = ticks().saturating_sub(self.slot().since.load(Relaxed)) / ticks_per_us();
+                self.waited.set(Some(Duration::from_micros(us)));
+            }
+            _ => {}
         }
         self.event()
+    }
+
+    pub(super) fn make_own_call(&mut self, registers: &mut Registers, call: &OwnCall, waited: Duration) -> Result<Event, Errno> {
+        let operation = self.encode_own_call(call)?;
+        self.fast.set(None);
+        self.seat.running.store(true, SeqCst);
+        if self.seat.interrupted.swap(false, SeqCst) {
+            self.seat.running.store(false, SeqCst);
+            self.waited.set(Some(waited));
+            return Ok(Event::Syscall);
+        }
+        self.waited.set(None);
+        self.load(registers);
+        let slot = self.slot();
+        operation.store(slot, 0);
+        let since = ticks().saturating_sub((waited.as_micros() as u64).saturating_mul(ticks_per_us()));
+        slot.since.store(since, Relaxed);
+        self.go(COMMAND_OWN);
+        match self.next_event(registers) {
+            Event::Interrupted if !self.seat.interrupted.swap(false, SeqCst) => Ok(self.run_guest(registers)),
+            event => Ok(event),
+        }
+    }
+
+    fn encode_own_call(&self, call: &OwnCall) -> Result<calls::Encoded<'static>, Errno> {
+        match *call {
+            OwnCall::Futex(arguments) => calls::encode_futex(arguments),
+            OwnCall::FutexWaitMany(arguments) => calls::encode_futexes(arguments),
+            OwnCall::FutexUntil { mut arguments, deadline } => {
+                let [seconds, nanoseconds] = deadline.map(i64::to_ne_bytes);
+                let window = &self.process().control;
+                window.fill_window(self.seat.index, 0, &seconds);
+                window.fill_window(self.seat.index, 8, &nanoseconds);
+                arguments[3] = CONTROL + self.seat.index * SLOT_BYTES + WINDOW;
+                calls::encode_futex(arguments)
+            }
+        }
     }
 
     fn load(&self, registers: &Registers) {
@@ -103,7 +155,7 @@ impl Context {
     fn event(&self) -> Event {
         let slot = self.slot();
         match slot.event.load(Relaxed) {
-            EVENT_SYSCALL | EVENT_FAST => Event::Syscall,
+            EVENT_SYSCALL | EVENT_FAST | EVENT_BROKEN => Event::Syscall,
             EVENT_INTERRUPT => Event::Interrupted,
             EVENT_FAULT => {
                 let [signal, code, address, error, trap, cr2] = slot.fault.each_ref().map(|word| word.load(Relaxed));
@@ -179,7 +231,7 @@ impl Context {
     pub(super) fn start_thread(&mut self) -> Result<Context, Errno> {
         let seat = self.process().take_seat()?;
         self.start_on(&seat).inspect_err(|_| self.process().return_seat(&seat))?;
-        Ok(Context { space: self.space.clone(), seat, family: self.family.clone(), fast: Cell::new(None), deadline: None })
+        Ok(Context { space: self.space.clone(), seat, family: self.family.clone(), fast: Cell::new(None), deadline: None, waited: Cell::new(None) })
     }
 
     /// Starts a thread on the slot of `seat`.

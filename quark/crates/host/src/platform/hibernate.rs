@@ -49,7 +49,7 @@ impl Platform {
     fn on_slot(&self, space: &Arc<AddressSpace>, index: u64) -> Context {
         let deadline = Some(Instant::now() + PATIENCE);
         let seat = Arc::new(Seat::new(index, 0));
-        Context { space: space.clone(), seat, family: self.nursery.family(), fast: Cell::new(None), deadline }
+        Context { space: space.clone(), seat, family: self.nursery.family(), fast: Cell::new(None), deadline, waited: Cell::new(None) }
     }
 
     /// The threads of a process, under the conditions of [`Platform::stand_in`].

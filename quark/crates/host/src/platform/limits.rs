@@ -46,5 +46,19 @@ pub(crate) const ADVICE: &[i32] = &[
 const MADV_GUARD_INSTALL: i32 = 102;
 const MADV_GUARD_REMOVE: i32 = 103;
 
+/// `futex(2)`: kinds that wait, wake and move waiters, without priority inheritance. Those that a browser lets its pages' processes call.
+pub(crate) const FUTEXES: &[i32] = &[
+    libc::FUTEX_WAIT,
+    libc::FUTEX_WAKE,
+    libc::FUTEX_REQUEUE,
+    libc::FUTEX_CMP_REQUEUE,
+    libc::FUTEX_WAKE_OP,
+    libc::FUTEX_WAIT_BITSET,
+    libc::FUTEX_WAKE_BITSET,
+];
+
+/// What may go with them.
+pub(crate) const FUTEX_FLAGS: i32 = libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME;
+
 /// `membarrier(2)`: of the own process only. QUERY, PRIVATE_EXPEDITED, its registration, and the same with SYNC_CORE.
 pub(crate) const BARRIERS: &[i32] = &[0, 1 << 3, 1 << 4, 1 << 5, 1 << 6];

@@ -166,6 +166,23 @@ pub enum HostCall<'fd> {
     },
 }
 
+/// A call of the guest's that its own thread makes on the host, in the guest's place: futexes are the host's. A signal's interrupt ends a wait, and
+/// the call comes to the kernel as if it had not been made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnCall {
+    /// `futex(2)` of a kind without priority inheritance, with these arguments.
+    Futex([u64; 6]),
+    /// FUTEX_WAIT_BITSET until a time of CLOCK_MONOTONIC.
+    FutexUntil {
+        /// All but the time.
+        arguments: [u64; 6],
+        /// Seconds and nanoseconds.
+        deadline: [i64; 2],
+    },
+    /// `futex_waitv(2)`.
+    FutexWaitMany([u64; 6]),
+}
+
 /// How a stub process ended, by the host's wait status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StubExit {

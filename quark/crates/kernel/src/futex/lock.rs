@@ -1,13 +1,13 @@
 //! Locks that the kernel hands from owner to owner: FUTEX_LOCK_PI and its relatives. Nobody's priority is raised (the host schedules
 //! all alike), the rest of the protocol is kept: the word has the owner's thread id, and tells if it died.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use quark_host::platform::Context;
 
 use super::Word;
-use super::table::{LockWaiter, Waiter};
+use super::table::Waiter;
 use crate::call::{Call, restart};
 use crate::task::Task;
 use crate::{Errno, Result};
@@ -69,7 +69,7 @@ fn take_or_queue(call: &mut Call<'_>, word: &Word, wait: bool) -> Result<Option<
     let mut bucket = task.kernel().futexes.bucket(&word.key);
     let mut value = word.value(task)?;
     loop {
-        let waited = bucket.first_locker(&word.key).is_some();
+        let waited = bucket.first(&word.key).is_some();
         let desired = match step(value, tid as u32, waited) {
             Step::Deadlock => return Err(Errno::DEADLK),
             Step::Take(desired) => desired,
@@ -88,8 +88,7 @@ fn take_or_queue(call: &mut Call<'_>, word: &Word, wait: bool) -> Result<Option<
     }
     let owner = (value & TID) as i32;
     task.process.container.pids.task(owner)?;
-    let waits = LockWaiter { tid, address: word.address, owner: Mutex::new(owner) };
-    let waiter = Waiter::new(task, word.key, u32::MAX, Some(waits));
+    let waiter = Waiter::new(task, word.key, word.address, owner);
     bucket.push(&waiter);
     Ok(Some(waiter))
 }
@@ -113,9 +112,9 @@ pub fn owner_died(task: &Task, context: &mut Context, word: &Word) {
 /// Gives the lock to who waits first, or to nobody; `died` is added to the word.
 fn pass_on(task: &Task, context: &mut Context, word: &Word, died: u32) -> Result<()> {
     let mut bucket = task.kernel().futexes.bucket(&word.key);
-    let next = bucket.first_locker(&word.key);
+    let next = bucket.first(&word.key);
     let desired = match &next {
-        Some((waiter, more)) => waiter.lock.as_ref().map_or(0, |waits| waits.tid as u32) | if *more { WAITERS } else { 0 } | died,
+        Some((waiter, more)) => waiter.tid as u32 | if *more { WAITERS } else { 0 } | died,
         None => died,
     };
     let mut value = word.value(task)?;
@@ -130,7 +129,7 @@ fn pass_on(task: &Task, context: &mut Context, word: &Word, died: u32) -> Result
         value = found;
     }
     if let Some((waiter, _)) = next {
-        bucket.hand_over(&word.key, &waiter);
+        bucket.hand_over(&waiter);
     }
     Ok(())
 }

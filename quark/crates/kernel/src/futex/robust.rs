@@ -57,7 +57,7 @@ pub fn thread_ends(task: &Arc<Task>, context: &mut Context) {
     let threads = lock(&task.process.threads).len();
     let watched = threads > 1 || task.process.shares_memory();
     if own.clear_tid != 0 && watched && context.write(own.clear_tid, &[0; 4]).is_ok() {
-        wake_one(task, own.clear_tid);
+        wake_one(context, own.clear_tid);
     }
     let mut own = lock(&task.own);
     (own.robust_list, own.clear_tid) = (0, 0);
@@ -102,7 +102,7 @@ fn mark(task: &Task, context: &mut Context, address: u64, inherits: bool, pendin
     loop {
         // It had unlocked, but not yet woken who waits.
         if pending && !inherits && value & TID == 0 {
-            wake_one(task, address);
+            wake_one(context, address);
             return Ok(());
         }
         let Some(desired) = marked(value, task.tid()) else {
@@ -119,7 +119,7 @@ fn mark(task: &Task, context: &mut Context, address: u64, inherits: bool, pendin
         value = found;
     }
     if !inherits && value & WAITERS != 0 {
-        wake_one(task, address);
+        wake_one(context, address);
     }
     Ok(())
 }

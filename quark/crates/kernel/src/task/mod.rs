@@ -226,9 +226,9 @@ impl Task {
         }
     }
 
-    /// Whether its kernel half sleeps: it waits, and runs nothing.
+    /// Whether it waits, and runs nothing.
     pub fn sleeps(&self) -> bool {
-        self.parker.asleep()
+        self.parker.asleep() || lock(&self.interrupter).as_ref().is_some_and(Interrupter::waits)
     }
 
     /// Makes it end at the next opportunity.

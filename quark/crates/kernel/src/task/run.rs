@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
 
-use quark_host::platform::{Context, Event, Fault, Registers};
+use quark_host::platform::{Context, Event, Fault, OwnCall, Registers};
 use zerocopy::IntoBytes;
 
 use super::status::WaitStatus;
@@ -46,6 +46,8 @@ struct Broken {
     number: u32,
     args: [u64; 6],
     error: Errno,
+    /// It is the thread's to make, and was not interrupted but has not begun.
+    own: Option<OwnCall>,
 }
 
 struct Half {
@@ -64,7 +66,7 @@ impl Half {
     }
 
     fn step(&mut self) -> ControlFlow<()> {
-        while self.task.take_attention() || self.broken.is_some() {
+        while self.task.take_attention() || self.broken.as_ref().is_some_and(|broken| broken.own.is_none()) {
             self.settle()?;
         }
         if !is_user_address(self.registers.rip) {
@@ -89,12 +91,27 @@ impl Half {
         let memory = self.task.memory();
         loop {
             self.view.enter(&memory, &mut self.registers);
-            let event = self.context.run(&mut self.registers);
+            let event = self.run_once();
             let Some(event) = self.view.leave(&memory, &mut self.registers, event) else { continue };
-            if event == Event::Syscall {
+            if event == Event::Syscall && self.context.waited().is_none() {
                 self.view.called(&memory, &mut self.context, &self.registers);
             }
             return event;
+        }
+    }
+
+    /// Runs the thread, from a call that it makes itself if there is one.
+    fn run_once(&mut self) -> Event {
+        let Some(Broken { own: Some(call), .. }) = self.broken.take() else {
+            return self.context.run(&mut self.registers);
+        };
+        let waited = self.context.waited().unwrap_or_default();
+        match self.context.run_own_call(&mut self.registers, &call, waited) {
+            Ok(event) => event,
+            Err(errno) => {
+                self.registers.rax = encode(Err(errno));
+                self.context.run(&mut self.registers)
+            }
         }
     }
 
@@ -131,14 +148,15 @@ impl Half {
 
     /// Makes a call and puts its answer where the guest finds it, or keeps it for the signal that interrupted it.
     fn make(&mut self, number: u32, args: [u64; 6], handler: impl FnOnce(&mut Call<'_>) -> Result<u64>) {
-        let mut call = Call { task: &self.task, context: &mut self.context, registers: &mut self.registers, number, args };
+        let mut call = Call { task: &self.task, context: &mut self.context, registers: &mut self.registers, number, args, own: None };
         let answer = handler(&mut call);
+        let own = call.own;
         if trace::enabled() {
             trace::tell(&self.task, number, &args, &answer);
         }
         match answer {
             Err(error) if is_restart(error) => {
-                self.broken = Some(Broken { number, args, error });
+                self.broken = Some(Broken { number, args, error, own });
                 return;
             }
             Err(Errno::INTR) => {}
@@ -164,7 +182,7 @@ impl Half {
         if self.task.restore_blocked() {
             return ControlFlow::Continue(());
         }
-        if let Some(broken) = self.broken.take() {
+        if let Some(broken) = self.broken.take_if(|broken| broken.own.is_none()) {
             self.again(broken);
         }
         ControlFlow::Continue(())
