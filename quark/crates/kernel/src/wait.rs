@@ -299,7 +299,17 @@ impl Parker {
         gate.holds_timers()
     }
 
-    /// Ends a sleep whose time was over long ago.
+    /// Sleeps while the pod goes to sleep, sleeps and wakes; at most until the deadline, which wakes it. Returns at once in one that is awake.
+    pub fn stand_by(&self, deadline: Option<Instant>) {
+        let Some(gate) = self.gate.get() else { return };
+        self.held.store(true, Ordering::SeqCst);
+        if gate.is_closed() {
+            self.park(deadline);
+        }
+        self.held.store(false, Ordering::SeqCst);
+    }
+
+    /// Ends a sleep whose time was over long ago, or that stands by.
     pub fn release(&self) {
         if self.held.swap(false, Ordering::SeqCst) {
             self.wake();

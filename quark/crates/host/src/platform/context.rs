@@ -231,7 +231,14 @@ impl Context {
     pub(super) fn start_thread(&mut self) -> Result<Context, Errno> {
         let seat = self.process().take_seat()?;
         self.start_on(&seat).inspect_err(|_| self.process().return_seat(&seat))?;
-        Ok(Context { space: self.space.clone(), seat, family: self.family.clone(), fast: Cell::new(None), deadline: None, waited: Cell::new(None) })
+        Ok(Context {
+            space: self.space.clone(),
+            seat,
+            family: self.family.clone(),
+            fast: Cell::new(None),
+            deadline: None,
+            waited: Cell::new(None),
+        })
     }
 
     /// Starts a thread on the slot of `seat`.

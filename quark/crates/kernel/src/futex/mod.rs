@@ -47,7 +47,10 @@ fn futex(call: &mut Call<'_>) -> Result<u64> {
     }
     match command {
         libc::FUTEX_WAIT => return wait(call, operation),
-        libc::FUTEX_WAIT_BITSET => return own(call, waits(call.arg(3))),
+        libc::FUTEX_WAIT_BITSET => {
+            stand_by(call, |call| read_deadline(call, 3, real_time))?;
+            return own(call, waits(call.arg(3)));
+        }
         libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET | libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE | libc::FUTEX_WAKE_OP => {
             return own(call, restart::NO_INTERRUPT);
         }
@@ -74,6 +77,15 @@ fn waits(time: u64) -> Errno {
     if time == 0 { restart::SYS } else { restart::NO_HANDLER }
 }
 
+/// Waits here as long as the pod sleeps, which it does only when all wait here.
+fn stand_by(call: &mut Call<'_>, deadline: impl FnOnce(&mut Call<'_>) -> Result<Option<Instant>>) -> Result<()> {
+    if call.task.kernel().hibernation.is_closed() {
+        let deadline = deadline(call)?;
+        call.task.parker.stand_by(deadline);
+    }
+    Ok(())
+}
+
 /// Has the thread make the call itself, unless a signal has come first.
 fn own(call: &mut Call<'_>, broken: Errno) -> Result<u64> {
     if broken == restart::NO_INTERRUPT || !call.task.interrupted() {
@@ -85,14 +97,16 @@ fn own(call: &mut Call<'_>, broken: Errno) -> Result<u64> {
 /// FUTEX_WAIT. Its time is from the call on, so what it has waited before an interrupt counts.
 fn wait(call: &mut Call<'_>, operation: i32) -> Result<u64> {
     let Some(time) = read_timeout(call, 3)? else {
+        stand_by(call, |_| Ok(None))?;
         return own(call, restart::SYS);
     };
-    if call.task.interrupted() {
-        return Err(restart::NO_HANDLER);
-    }
     let left = time.saturating_sub(call.context.waited().unwrap_or_default());
     let now = clock_gettime(ClockId::Monotonic);
     let deadline = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32).saturating_add(left);
+    stand_by(call, |_| Ok(Instant::now().checked_add(left)))?;
+    if call.task.interrupted() {
+        return Err(restart::NO_HANDLER);
+    }
     let kind = libc::FUTEX_WAIT_BITSET | operation & PRIVATE;
     let [address, _, value, ..] = call.args;
     let arguments = [address, kind as u64, value, 0, 0, u64::from(u32::MAX)];
@@ -105,6 +119,7 @@ fn futex_waitv(call: &mut Call<'_>) -> Result<u64> {
     if call.arg(2) as u32 != 0 {
         return Err(Errno::INVAL);
     }
+    stand_by(call, |call| read_deadline(call, 3, call.int(4) == libc::CLOCK_REALTIME))?;
     if !call.task.interrupted() {
         call.own = Some(OwnCall::FutexWaitMany(call.args));
     }

@@ -15,6 +15,11 @@ const ATTEMPTS: u32 = 50;
 /// How long between.
 const BETWEEN: std::time::Duration = std::time::Duration::from_millis(20);
 
+/// How often it is looked whether threads have come that were called in.
+const CALLS: u32 = 500;
+/// How long between.
+const BETWEEN_CALLS: std::time::Duration = std::time::Duration::from_micros(200);
+
 /// An address space whose threads all wait.
 pub struct Frozen {
     memory: Arc<Memory>,
@@ -22,6 +27,24 @@ pub struct Frozen {
     process: Arc<Process>,
     threads: usize,
     kept: Option<(Threads, Saved)>,
+}
+
+/// Has threads that wait for futexes by themselves wait in the kernel, behind the gate. Returns when they do, or it takes too long.
+pub fn call_in(kernel: &Kernel) {
+    let tasks: Vec<_> =
+        kernel.containers().iter().flat_map(|container| container.processes()).flat_map(|process| process.threads()).collect();
+    // While others do something, the pod does not sleep anyway.
+    if tasks.iter().any(|task| !task.sleeps()) {
+        return;
+    }
+    let outside: Vec<_> = tasks.into_iter().filter(|task| !task.parker.asleep()).collect();
+    outside.iter().for_each(|task| task.call_in());
+    for _ in 0..CALLS {
+        if outside.iter().all(|task| task.parker.asleep()) {
+            break;
+        }
+        std::thread::sleep(BETWEEN_CALLS);
+    }
 }
 
 /// All address spaces of the pod: EBUSY if a thread of one does something, or none has started.

@@ -93,6 +93,11 @@ impl Hibernation {
         }
     }
 
+    /// Whether threads that come back from a wait stop.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.gate.load(Ordering::SeqCst) & CLOSED != 0
+    }
+
     /// Whether a wait whose time is over goes on.
     pub(crate) fn holds_timers(&self) -> bool {
         let both = CLOSED | HOLDS_TIMERS;
@@ -129,6 +134,7 @@ impl Hibernation {
     }
 
     fn freeze(&self, kernel: &Arc<Kernel>, image: &mut Image) -> Result<Vec<Frozen>> {
+        freeze::call_in(kernel);
         let mut frozen = freeze::sleepers(kernel)?;
         let written = freeze::write(kernel, &mut frozen, image);
         let interrupted = self.waiting.load(Ordering::SeqCst) != 0;

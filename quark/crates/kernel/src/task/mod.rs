@@ -226,6 +226,14 @@ impl Task {
         }
     }
 
+    /// Ends its wait for a futex, if its own thread waits. Leaves no wake behind that would end the next wait.
+    pub(crate) fn call_in(&self) {
+        if let Some(interrupter) = lock(&self.interrupter).as_ref().filter(|thread| thread.waits()) {
+            self.attention.store(true, Ordering::SeqCst);
+            interrupter.interrupt();
+        }
+    }
+
     /// Whether it waits, and runs nothing.
     pub fn sleeps(&self) -> bool {
         self.parker.asleep() || lock(&self.interrupter).as_ref().is_some_and(Interrupter::waits)
