@@ -226,10 +226,10 @@ impl Task {
         }
     }
 
-    /// Ends its wait for a futex, if its own thread waits. Leaves no wake behind that would end the next wait.
+    /// Ends its wait for a futex, if its own thread waits. It makes the call again, and looks for no signals,
+    /// which are another's.
     pub(crate) fn call_in(&self) {
         if let Some(interrupter) = lock(&self.interrupter).as_ref().filter(|thread| thread.waits()) {
-            self.attention.store(true, Ordering::SeqCst);
             interrupter.interrupt();
         }
     }
