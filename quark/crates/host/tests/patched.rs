@@ -233,7 +233,8 @@ fn interrupts_neither_lose_nor_repeat_calls() {
     });
     let end = CODE + guest_code!(patched_loop, patched_loop_end).len() as u64;
     let (mut calls, mut interrupts) = (0, 0);
-    while calls < 20_000 {
+    // On a busy machine the storm has to wait for its turn.
+    while calls < 20_000 || interrupts <= 100 {
         match patched.run() {
             Event::Syscall => {
                 calls += 1;
@@ -250,7 +251,6 @@ fn interrupts_neither_lose_nor_repeat_calls() {
     }
     done.store(true, SeqCst);
     storm.join().unwrap();
-    assert!(interrupts > 100, "{interrupts} interrupts");
 }
 
 #[test]

@@ -43,7 +43,6 @@ pub const CALLS: Calls = &[
     (libc::SYS_add_key, NOT_HERE),
     (libc::SYS_request_key, NOT_HERE),
     (libc::SYS_keyctl, NOT_HERE),
-    (libc::SYS_kcmp, NOT_HERE),
 ];
 
 /// What programs ask for to learn that it isn't there: known, so not counted as missing.
