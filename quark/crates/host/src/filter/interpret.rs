@@ -41,6 +41,10 @@ pub(super) fn run(filter: &[Instruction], data: &HostCallData) -> u32 {
                 word &= instruction.operand;
                 continue;
             }
+            0x05 => {
+                at += instruction.operand as usize;
+                continue;
+            }
             0x15 => word == instruction.operand,
             0x35 => word >= instruction.operand,
             0x06 => return instruction.operand,

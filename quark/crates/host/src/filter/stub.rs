@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::assemble::{self, Condition, Instruction, Rule, assemble_rule, compare, load, ret, unless_equal};
+use super::assemble::{self, Condition, Instruction, Rule, assemble, compare, load, ret, unless_equal};
 use crate::platform::limits;
 
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
@@ -64,8 +64,7 @@ pub(crate) fn stub_filter(text: Range<u64>) -> Vec<Instruction> {
         compare(X32, 0, 1),
         ret(TRAP),
     ];
-    filter.extend(rules().iter().flat_map(|rule| assemble_rule(rule, ALLOW)));
-    filter.push(ret(KILL));
+    filter.extend(assemble(&rules(), ALLOW, KILL));
     filter
 }
 
