@@ -5,7 +5,7 @@ pub mod barrier;
 pub mod clock;
 pub mod files;
 pub mod filter;
-pub mod heap;
+pub mod footprint;
 pub mod landlock;
 pub mod pagemap;
 pub mod platform;

@@ -30,6 +30,7 @@ fn stubs_are_made_run_and_reaped_behind_the_filter() {
 fn inside() {
     let world = World::start();
     rustix::thread::set_no_new_privs(true).unwrap();
+    world.platform.ready().unwrap();
     confine(true).unwrap();
     assert!(std::fs::File::open("/etc/passwd").is_err(), "the filter must be there");
     for _ in 0..20 {

@@ -52,7 +52,13 @@ impl Connection {
 
     /// The same for orders whose answer is `Done`.
     pub fn tell(&self, order: &Order, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        match self.ask(order, descriptors)? {
+        self.send(order, descriptors)?;
+        self.done()
+    }
+
+    /// Waits for the answer to an order whose answer is `Done`.
+    pub fn done(&self) -> Result<()> {
+        match self.receive()? {
             Answer::Done => Ok(()),
             answer => Err(Error::new(format!("The pod's kernel answered {answer:?}"))),
         }

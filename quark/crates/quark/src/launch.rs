@@ -1,12 +1,13 @@
 //! Starts our own processes: a pod's kernel, and those that stand for processes in it.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use quark_host::process::{Cgroups, Namespaces, Spawn, Spawned, spawn};
+use quark_host::process::{Cgroups, Fork, Namespaces, Spawn, Spawned, fork, spawn};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::pipe::PipeFlags;
@@ -21,6 +22,7 @@ use crate::host::no_namespace;
 use crate::log;
 use crate::messages::{Answer, Boot, Network, Order};
 use crate::plan::Isolation;
+use crate::pod;
 use crate::store::Entry;
 
 /// A pod's kernel that has been started, and is killed when this is dropped without [`Kernel::keep`].
@@ -29,6 +31,8 @@ pub struct Kernel {
     pub pid: i32,
     connection: Connection,
     isolation: Isolation,
+    mapped: Cell<bool>,
+    ready: Cell<bool>,
     kept: bool,
 }
 
@@ -40,9 +44,22 @@ impl Kernel {
         let null = null()?;
         let output = log::file().unwrap_or(null.as_fd());
         let name = CString::new(format!("quark-kernel {id}")).context(|| "name the kernel")?;
+        let tasks: Vec<BorrowedFd<'_>> = cgroups.tasks.iter().map(File::as_fd).collect();
+        let cgroups = Cgroups { unified: cgroups.unified.as_ref().map(File::as_fd), tasks: &tasks };
         let namespaces = Namespaces { pid: true, ..Namespaces::default() };
-        let spawned = start(&[&name, c"kernel"], [theirs.as_fd(), output, output], namespaces, cgroups)?;
-        let kernel = Kernel { pid: spawned.pid, connection: Connection::from_socket(ours), isolation, kept: false };
+        let forked = fork(&Fork { title: &name, stdio: [theirs.as_fd(), output, output], namespaces, cgroups }, pod::main);
+        let spawned = match forked {
+            Err(error @ (Errno::PERM | Errno::NOSPC | Errno::INVAL | Errno::NOSYS)) => return Err(Error::new(no_namespace("pid", error))),
+            forked => forked.context(|| "start the pod's kernel")?,
+        };
+        let kernel = Kernel {
+            pid: spawned.pid,
+            connection: Connection::from_socket(ours),
+            isolation,
+            mapped: Cell::new(false),
+            ready: Cell::new(false),
+            kept: false,
+        };
         kernel.boot(entry, id, &listener, terminal)?;
         Ok(kernel)
     }
@@ -73,32 +90,58 @@ impl Kernel {
         self.connection.send(&Order::Boot(boot), &files)
     }
 
-    /// Waits until it is ready for its first container.
-    pub fn ready(&self) -> Result<()> {
-        loop {
+    /// Waits until it has its ids, after which it hears orders.
+    fn mapped(&self) -> Result<()> {
+        if self.isolation.ids.is_some() && !self.mapped.get() {
             match self.receive()? {
-                Answer::MapIds => {
-                    self.map_ids()?;
-                    self.connection.send(&Order::IdsMapped, &[])?;
-                }
-                Answer::Ready => return Ok(()),
+                Answer::MapIds => self.map_ids()?,
+                answer => return Err(Error::new(format!("The pod's kernel answered {answer:?} when it started"))),
+            }
+            self.connection.send(&Order::IdsMapped, &[])?;
+        }
+        self.mapped.set(true);
+        Ok(())
+    }
+
+    /// Waits until it has given up all that it gives up: its namespaces are as they will be.
+    pub fn ready(&self) -> Result<()> {
+        self.mapped()?;
+        if !self.ready.get() {
+            match self.receive()? {
+                Answer::Ready => self.ready.set(true),
                 answer => return Err(Error::new(format!("The pod's kernel answered {answer:?} when it started"))),
             }
         }
+        Ok(())
     }
 
-    /// Makes the first container.
+    /// Has it make the first container. It does by itself until it is [`Kernel::created`].
     pub fn create(&self, order: &Order, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        self.connection.send(order, descriptors)?;
+        self.mapped()?;
+        self.connection.send(order, descriptors)
+    }
+
+    /// Waits until the first container is there.
+    pub fn created(&self) -> Result<()> {
+        self.ready()?;
         match self.receive()? {
             Answer::Done => Ok(()),
             answer => Err(Error::new(format!("The pod's kernel answered {answer:?}"))),
         }
     }
 
-    /// Lets it live.
-    pub fn keep(mut self) {
+    /// Where it takes further orders from the command that has started it.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Lets it live after the command. The connection ends with it.
+    pub fn keep(mut self) -> Result<Connection> {
+        let theirs = self.connection.as_fd().try_clone_to_owned().context(|| "duplicate a connection")?;
+        // What it runs may have ended, and it with that.
+        let _ = self.connection.send(&Order::Keep, &[]);
         self.kept = true;
+        Ok(Connection::from_socket(theirs.into()))
     }
 
     fn receive(&self) -> Result<Answer> {
@@ -113,7 +156,6 @@ impl Kernel {
         let (_, status) = waitpid(Pid::from_raw(self.pid), WaitOptions::NOHANG).ok().flatten()?;
         Some(match (status.exit_status(), status.terminating_signal()) {
             (Some(125), _) => "it could not join its cgroups".to_owned(),
-            (Some(127), _) => "its program could not be run".to_owned(),
             (Some(code), _) => format!("exit code {code}"),
             (None, Some(signal)) => format!("signal {signal}"),
             _ => "for an unknown reason".to_owned(),
@@ -183,12 +225,7 @@ fn start(arguments: &[&std::ffi::CStr], stdio: [BorrowedFd<'_>; 3], namespaces: 
     let tasks: Vec<BorrowedFd<'_>> = cgroups.tasks.iter().map(File::as_fd).collect();
     let cgroups = Cgroups { unified: cgroups.unified.as_ref().map(File::as_fd), tasks: &tasks };
     let result = spawn(&Spawn { program: program.as_fd(), arguments, environment: &[], stdio, namespaces, cgroups });
-    match result {
-        Err(error @ (Errno::PERM | Errno::NOSPC | Errno::INVAL | Errno::NOSYS)) if namespaces.pid => {
-            Err(Error::new(no_namespace("pid", error)))
-        }
-        result => result.context(|| "start the pod's kernel"),
-    }
+    result.context(|| "start a process of our own")
 }
 
 fn null() -> Result<File> {

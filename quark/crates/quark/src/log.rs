@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -38,9 +38,13 @@ struct Log {
     least: Level,
 }
 
-static LOG: OnceLock<Log> = OnceLock::new();
+static LOG: Mutex<Option<&'static Log>> = Mutex::new(None);
 
-/// Opens the log; without a path warnings go to standard error, and nothing else is logged. Lines below `debug` are left out unless it is set. Once a process.
+fn current() -> Option<&'static Log> {
+    *LOG.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens the log; without a path warnings go to standard error, and nothing else is logged. Lines below `debug` are left out unless it is set.
 pub fn open(path: Option<&str>, format: Format, debug: bool) -> Result<()> {
     let file = match path {
         Some(path) => Some(File::options().create(true).append(true).open(path).context(|| format!("open the log \"{path}\""))?),
@@ -50,25 +54,26 @@ pub fn open(path: Option<&str>, format: Format, debug: bool) -> Result<()> {
     Ok(())
 }
 
-/// The same with an open file.
+/// The same with an open file. What was logged to before is left alone: a pod's kernel has closed the descriptor.
 pub fn start(file: Option<File>, format: Format, debug: bool) {
     let least = if debug { Level::Debug } else { Level::Info };
-    let _ = LOG.set(Log { file, format, least });
+    let log: &'static Log = Box::leak(Box::new(Log { file, format, least }));
+    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(log);
 }
 
 /// The log's file, for processes that go on logging.
 pub fn file() -> Option<BorrowedFd<'static>> {
-    LOG.get().and_then(|log| log.file.as_ref()).map(AsFd::as_fd)
+    current().and_then(|log| log.file.as_ref()).map(AsFd::as_fd)
 }
 
 /// Its format, and whether it has debug lines.
 pub fn settings() -> (Format, bool) {
-    LOG.get().map_or((Format::Text, false), |log| (log.format, log.least == Level::Debug))
+    current().map_or((Format::Text, false), |log| (log.format, log.least == Level::Debug))
 }
 
 /// Writes a line. A log that can't be written is no reason to fail.
 pub fn line(level: Level, message: &str) {
-    let Some(log) = LOG.get().filter(|log| level >= log.least) else {
+    let Some(log) = current().filter(|log| level >= log.least) else {
         return;
     };
     match log.file.as_ref() {

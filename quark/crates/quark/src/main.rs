@@ -44,11 +44,9 @@ fn main() -> ExitCode {
 
 fn run() -> Result<u8> {
     let parsed = cli::parse(std::env::args_os().skip(1))?;
-    match parsed.verb.map(|verb| verb.name) {
-        // Our own processes: no log file, no help.
-        Some("kernel") => return pod::main(),
-        Some("wait-for") => return follow::main(),
-        _ => {}
+    if parsed.verb.is_some_and(|verb| verb.name == "wait-for") {
+        // Our own process: no log file, no help.
+        return follow::main();
     }
     if let Some(text) = explanation(&parsed) {
         return verbs::print(&text).map(|()| 0);

@@ -15,6 +15,8 @@ pub enum Order {
     IdsMapped,
     /// Comes with the mounts' directories, the process' standard streams, and its further descriptors. Answers `Done`.
     Create(Box<NewContainer>),
+    /// The command that has started the kernel is done, and others know of the container: until then the kernel ends when it goes. No answer.
+    Keep,
     /// Runs the first process of a container, and before that, one after the other, what must succeed first. Comes with the standard streams of
     /// those. Answers `Done`.
     Start { id: String, before: Vec<NewHook> },

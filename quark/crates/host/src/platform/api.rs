@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -18,7 +18,6 @@ use super::{Event, HostCall, OwnCall, Registers, StubExit, memory, reaper};
 /// is dropped, no more come; those that are there go on.
 pub struct Platform {
     pub(super) nursery: Arc<Nursery>,
-    vdso: u64,
 }
 
 /// The memory of one guest process, and the stub process that holds it. Others than its own threads may only read and write it.
@@ -60,23 +59,28 @@ pub struct Layout {
 }
 
 impl Platform {
-    /// Starts the first, empty stub process, from which the others are cloned, and the thread that reaps stubs and calls
-    /// `ended` for each that has. Costs about 2 ms.
+    /// Starts the thread that starts the first, empty stub process, from which the others are cloned, reaps stubs and calls `ended` for each
+    /// that has. Returns before there is a stub, which takes some 1 ms.
     pub fn start(ended: Box<dyn Fn(StubExit) + Send + Sync>) -> Result<Platform, Errno> {
-        let (family, (process, seat)) = reaper::start(ended)?;
-        let vdso = process.slot(&seat).operand.load(Relaxed);
-        Ok(Platform { nursery: Nursery::start(Context::new(process, seat, family))?, vdso })
+        let (family, coming) = reaper::start(ended)?;
+        Ok(Platform { nursery: Nursery::new(family, coming) })
     }
 
     /// Another one of the same kernel process, whose stubs are in cgroups: `entrances` are their `cgroup.procs` files, opened for writing by somebody who
     /// may move processes there.
     pub fn within(&self, entrances: Vec<OwnedFd>) -> Result<Platform, Errno> {
-        Ok(Platform { nursery: self.nursery.within(entrances)?, vdso: self.vdso })
+        Ok(Platform { nursery: self.nursery.within(entrances)? })
     }
 
-    /// Where guests may map memory.
+    /// Waits until stubs are there, or fails if they could not be made. Before that the process must not be confined by its own filter.
+    pub fn ready(&self) -> Result<(), Errno> {
+        self.nursery.ready().map(drop)
+    }
+
+    /// Where guests may map memory. Waits for the first stub.
     pub fn layout(&self) -> Layout {
-        Layout { lowest: 0x1_0000, end: GUEST_END, vdso: self.vdso, reserved: (GUEST_END, GUEST_END) }
+        let vdso = self.nursery.ready().unwrap_or(0);
+        Layout { lowest: 0x1_0000, end: GUEST_END, vdso, reserved: (GUEST_END, GUEST_END) }
     }
 
     /// Where a patched system call jumps to, with the address to return to in `rcx` and all else as at the `syscall` instruction but

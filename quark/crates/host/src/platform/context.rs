@@ -210,7 +210,13 @@ impl Context {
 
     /// Forks the process; the new one's first thread is on the slot of the same number.
     pub(super) fn fork_process(&mut self) -> Result<Context, Errno> {
-        let cradle = self.family.stock.take_cradle()?.at(self.seat.index);
+        let cradle = self.family.stock.take_cradle()?;
+        self.fork_with(cradle)
+    }
+
+    /// The same with a cradle that somebody has.
+    pub(super) fn fork_with(&mut self, cradle: Cradle) -> Result<Context, Errno> {
+        let cradle = cradle.at(self.seat.index);
         let pid = self.fork_into(&cradle)?;
         let (process, seat) = cradle.adopt(pid, Some(self.process()), &self.family)?;
         Ok(Context::new(process, seat, self.family.clone()))

@@ -1,20 +1,25 @@
 //! What is made before it is asked for: empty stub processes, as a program's start need not wait for a fork, and what the kernel needs for a
 //! forked one.
+//!
+//! One blank is there from the start. More come once somebody has asked in vain: most containers run one process.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use rustix::io::Errno;
 
 use super::api::Context;
 use super::birth::Cradle;
 use super::process::lock;
-use super::reaper::Family;
+use super::reaper::{Coming, Family, First};
 
 /// Blank processes. Each takes some 100 KiB of the host's memory while it waits.
 const BLANKS: usize = 2;
 /// Cradles. Each has three descriptors.
 const CRADLES: usize = 2;
+/// The stack of the thread that makes them, bytes.
+const STACK_BYTES: usize = 128 << 10;
 
 /// What is ready.
 #[derive(Default)]
@@ -23,6 +28,7 @@ pub(super) struct Stock {
     changed: Condvar,
     /// Cradles are for all: those of containers are on the family's shelf.
     only_blanks: bool,
+    nursery: OnceLock<Weak<Nursery>>,
 }
 
 #[derive(Default)]
@@ -45,7 +51,13 @@ impl Stock {
     pub(super) fn take_cradle(&self) -> Result<Cradle, Errno> {
         let taken = lock(&self.shelf).cradles.pop();
         self.changed.notify_one();
-        taken.map_or_else(Cradle::new, Ok)
+        if let Some(cradle) = taken {
+            return Ok(cradle);
+        }
+        if let Some(nursery) = self.nursery.get().and_then(Weak::upgrade) {
+            nursery.start_filler();
+        }
+        Cradle::new()
     }
 
     fn take_blank(&self) -> Option<Context> {
@@ -88,9 +100,16 @@ impl Stock {
 
 /// A first stub, and who makes copies of it.
 pub(super) struct Nursery {
-    /// Runs no guest code, so that it can be trusted.
-    first: Mutex<Context>,
+    /// Runs no guest code, so that it can be trusted. None until [`Nursery::ready`].
+    first: Mutex<Option<Context>>,
+    coming: Mutex<Option<Coming>>,
+    /// Where the vDSO is, or why there are no stubs.
+    arrived: OnceLock<Result<u64, Errno>>,
+    /// Whether the next who asks in vain is not the first: then others may follow.
+    asked: AtomicBool,
+    filled: AtomicBool,
     stock: Arc<Stock>,
+    family: Arc<Family>,
     /// Where another first one comes from, if the host kills this one for want of memory in its cgroup.
     origin: Option<Origin>,
 }
@@ -113,47 +132,82 @@ impl Origin {
 }
 
 impl Nursery {
-    /// Starts the thread that fills the shelf, which ends with [`Nursery::close`].
-    pub(super) fn start(first: Context) -> Result<Arc<Nursery>, Errno> {
-        let stock = first.family.stock.clone();
-        Nursery { first: Mutex::new(first), stock, origin: None }.run()
+    /// With the first stub to come, and a blank.
+    pub(super) fn new(family: Arc<Family>, coming: Coming) -> Arc<Nursery> {
+        let nursery = Arc::new(Nursery {
+            first: Mutex::new(None),
+            coming: Mutex::new(Some(coming)),
+            arrived: OnceLock::new(),
+            asked: AtomicBool::new(true),
+            filled: AtomicBool::new(false),
+            stock: family.stock.clone(),
+            family,
+            origin: None,
+        });
+        let _ = nursery.stock.nursery.set(Arc::downgrade(&nursery));
+        nursery
     }
 
     /// One whose stubs are in the cgroups behind `entrances`: `cgroup.procs` files that somebody has opened for writing who may move processes there.
     pub(super) fn within(self: &Arc<Self>, entrances: Vec<OwnedFd>) -> Result<Arc<Nursery>, Errno> {
+        let arrived = OnceLock::from(Ok(self.ready()?));
         let origin = Origin { nursery: self.clone(), entrances };
-        let stock = Arc::new(Stock { only_blanks: true, ..Stock::default() });
-        Nursery { first: Mutex::new(origin.first()?), stock, origin: Some(origin) }.run()
+        Ok(Arc::new(Nursery {
+            first: Mutex::new(Some(origin.first()?)),
+            coming: Mutex::new(None),
+            arrived,
+            asked: AtomicBool::new(false),
+            filled: AtomicBool::new(false),
+            stock: Arc::new(Stock { only_blanks: true, ..Stock::default() }),
+            family: self.family.clone(),
+            origin: Some(origin),
+        }))
     }
 
-    fn run(self) -> Result<Arc<Nursery>, Errno> {
-        let nursery = Arc::new(self);
-        let filler = nursery.clone();
-        let thread = std::thread::Builder::new().name("nursery".into()).spawn(move || filler.fill());
-        thread.map(|_| nursery).map_err(|_| Errno::AGAIN)
+    /// Waits for the first stub, and tells where the vDSO is.
+    pub(super) fn ready(&self) -> Result<u64, Errno> {
+        *self.arrived.get_or_init(|| {
+            let coming = lock(&self.coming).take().ok_or(Errno::IO)?;
+            let First { context, vdso, blank } = coming.recv().map_err(|_| Errno::IO)??;
+            *lock(&self.first) = Some(context);
+            self.stock.put(Ok(blank), |shelf, blank| shelf.blanks.push(blank));
+            Ok(vdso)
+        })
     }
 
     /// A ready blank, or one that is made now.
-    pub(super) fn take(&self) -> Result<Context, Errno> {
+    pub(super) fn take(self: &Arc<Self>) -> Result<Context, Errno> {
+        self.ready()?;
         while let Some(blank) = self.stock.take_blank() {
             // The host may have killed it, for want of memory.
             if !blank.space().process.is_dead() {
                 return Ok(blank);
             }
         }
+        if self.asked.swap(true, SeqCst) {
+            self.start_filler();
+        }
         self.make()
     }
 
     fn make(&self) -> Result<Context, Errno> {
-        self.living_first()?.fork_process()
+        self.with_first(Context::fork_process)
     }
 
-    fn living_first(&self) -> Result<MutexGuard<'_, Context>, Errno> {
+    fn with_first<T>(&self, ask: impl FnOnce(&mut Context) -> Result<T, Errno>) -> Result<T, Errno> {
         let mut first = lock(&self.first);
-        if let Some(origin) = self.origin.as_ref().filter(|_| first.space().process.is_dead()) {
-            *first = origin.first()?;
+        if let Some(origin) = self.origin.as_ref().filter(|_| first.as_ref().is_some_and(|first| first.space().process.is_dead())) {
+            *first = Some(origin.first()?);
         }
-        Ok(first)
+        ask(first.as_mut().ok_or(Errno::IO)?)
+    }
+
+    /// Starts the thread that fills the shelf, unless it runs. It ends with [`Nursery::close`]. Without it all is made when it is asked for.
+    fn start_filler(self: &Arc<Self>) {
+        if !self.filled.swap(true, SeqCst) {
+            let filler = self.clone();
+            let _ = std::thread::Builder::new().name("nursery".into()).stack_size(STACK_BYTES).spawn(move || filler.fill());
+        }
     }
 
     /// Ends the blanks and their maker.
@@ -184,11 +238,11 @@ impl Nursery {
 
     /// Forks the first stub into `cradle`; the pid, as it says.
     pub(super) fn fork_into(&self, cradle: &Cradle) -> Result<i32, Errno> {
-        self.living_first()?.fork_into(cradle)
+        self.with_first(|first| first.fork_into(cradle))
     }
 
     pub(super) fn family(&self) -> Arc<Family> {
-        lock(&self.first).family.clone()
+        self.family.clone()
     }
 
     fn fill(&self) {

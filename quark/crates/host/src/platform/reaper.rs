@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
 
 use super::StubExit;
+use super::api::Context;
 use super::birth::{Cradle, last_error};
 use super::nursery::Stock;
-use super::process::{Process, Seat, lock};
+use super::process::{Process, lock};
 
 type Ended = Box<dyn Fn(StubExit) + Send + Sync>;
-type First = (Arc<Process>, Arc<Seat>);
 
 /// All stub processes.
 pub(super) struct Family {
@@ -47,24 +48,46 @@ impl Family {
     }
 }
 
-/// Starts the reaper, and the first stub process.
-pub(super) fn start(ended: Ended) -> Result<(Arc<Family>, First), Errno> {
+/// What the reaper makes before it reaps.
+pub(super) struct First {
+    /// The first stub's.
+    pub(super) context: Context,
+    /// Where its vDSO is.
+    pub(super) vdso: u64,
+    /// A copy of it: whoever starts a platform runs something soon.
+    pub(super) blank: Context,
+}
+
+/// Where it says that it has, or why not.
+pub(super) type Coming = Receiver<Result<First, Errno>>;
+
+/// Starts the reaper.
+pub(super) fn start(ended: Ended) -> Result<(Arc<Family>, Coming), Errno> {
     let family = Arc::new(Family { processes: Mutex::new(HashMap::new()), ended, stock: Arc::default() });
     let (tell, told) = channel();
     let reaper = family.clone();
     std::thread::Builder::new().name("reaper".into()).spawn(move || run(&reaper, &tell)).map_err(|_| Errno::AGAIN)?;
     super::patience::prepare();
-    let pid_and_cradle = told.recv().map_err(|_| Errno::IO)?;
-    let (pid, cradle) = pid_and_cradle?;
-    let first = cradle.adopt(pid, None, &family)?;
-    Ok((family, first))
+    Ok((family, told))
+}
+
+fn bear(family: &Arc<Family>) -> Result<First, Errno> {
+    let cradle = Cradle::new()?;
+    let pid = cradle.spawn()?;
+    // The host starts the stub's program meanwhile.
+    let next = Cradle::new()?;
+    let (process, seat) = cradle.adopt(pid, None, family)?;
+    let vdso = process.slot(&seat).operand.load(Relaxed);
+    let mut context = Context::new(process, seat, family.clone());
+    let blank = context.fork_with(next)?;
+    Ok(First { context, vdso, blank })
 }
 
 /// The host ends stubs with the *thread* that started the first one, which is why this one does.
-fn run(family: &Family, tell: &Sender<Result<(i32, Cradle), Errno>>) {
-    let spawned = Cradle::new().and_then(|cradle| Ok((cradle.spawn()?, cradle)));
-    let failed = spawned.is_err();
-    if tell.send(spawned).is_err() || failed {
+fn run(family: &Arc<Family>, tell: &Sender<Result<First, Errno>>) {
+    let first = bear(family);
+    let failed = first.is_err();
+    if tell.send(first).is_err() || failed {
         return;
     }
     while let Some(exit) = wait() {

@@ -2,9 +2,10 @@
 
 mod signals;
 mod spawn;
+mod title;
 
 pub use signals::{SignalReport, Signals};
-pub use spawn::{Cgroups, Namespaces, Spawn, Spawned, spawn};
+pub use spawn::{Cgroups, Fork, Namespaces, Spawn, Spawned, fork, spawn};
 
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 

@@ -128,7 +128,7 @@ impl Hibernation {
             self.open(&kernel);
             return outcome;
         }
-        quark_host::heap::trim();
+        quark_host::footprint::trim();
         // What is not written yet takes memory, and could be lost yet.
         rustix::fs::fdatasync(&*file).inspect_err(|_| self.wake())
     }

@@ -42,7 +42,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Starts the kernel: its stub processes, and nothing else. The process must be as locked down as it will be, but for its own seccomp filter.
+    /// Starts the kernel: its stub processes, and nothing else. The process must be as locked down as it will be, but for its own seccomp filter,
+    /// which must wait for [`Platform::ready`].
     pub fn boot() -> Result<Arc<Kernel>> {
         // Threads learn from their own events that their stub has ended.
         let platform = Platform::start(Box::new(|_| {}))?;
@@ -52,7 +53,7 @@ impl Kernel {
             platform,
             names: Mutex::default(),
             futexes: Futexes::default(),
-            reaper: Reaper::start()?,
+            reaper: Reaper::default(),
             pause_gate: PauseGate::default(),
             containers: Mutex::default(),
             hibernation: Arc::default(),

@@ -6,29 +6,37 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::task::{Process, lock};
-use crate::{Errno, Result};
 
 /// How long a process that has to end may take to unwind by itself: robust locks are marked meanwhile.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// The thread that does it. It sleeps unless a process ends by force.
+/// Who does it: a thread that is started for the first process that ends by force, and sleeps unless another does.
+#[derive(Default)]
 pub struct Reaper {
-    dying: std::sync::Mutex<Sender<(Instant, Weak<Process>)>>,
+    dying: std::sync::Mutex<Option<Dying>>,
 }
 
-impl Reaper {
-    pub(super) fn start() -> Result<Reaper> {
-        let (dying, processes) = channel();
-        let spawned = thread::Builder::new().name("reaper".into()).stack_size(128 << 10).spawn(move || reap(&processes));
-        spawned.map_err(|_| Errno::AGAIN)?;
-        Ok(Reaper { dying: std::sync::Mutex::new(dying) })
-    }
+type Dying = Sender<(Instant, Weak<Process>)>;
 
-    /// Sees to it that a process that has to end does.
+impl Reaper {
+    /// Sees to it that a process that has to end does. Without a thread for it the process gets no time.
     pub fn watch(&self, process: &Arc<Process>) {
-        // The other side only goes with the kernel.
-        let _ = lock(&self.dying).send((Instant::now() + GRACE, Arc::downgrade(process)));
+        let mut dying = lock(&self.dying);
+        if dying.is_none() {
+            *dying = start();
+        }
+        match &*dying {
+            // The other side only goes with the kernel.
+            Some(dying) => drop(dying.send((Instant::now() + GRACE, Arc::downgrade(process)))),
+            None => kill(process),
+        }
     }
+}
+
+fn start() -> Option<Dying> {
+    let (dying, processes) = channel();
+    let spawned = thread::Builder::new().name("reaper".into()).stack_size(128 << 10).spawn(move || reap(&processes));
+    spawned.ok().map(|_| dying)
 }
 
 fn reap(processes: &Receiver<(Instant, Weak<Process>)>) {
@@ -39,7 +47,12 @@ fn reap(processes: &Receiver<(Instant, Weak<Process>)>) {
         };
         let exits = process.signals.lock().exit.is_some();
         if exits && !process.has_ended() {
-            lock(&process.memory).space.kill();
+            kill(&process);
         }
     }
+}
+
+fn kill(process: &Process) {
+    let memory = lock(&process.memory).clone();
+    memory.space.kill();
 }

@@ -16,15 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::error::{Context, Result};
 use crate::log;
 
-/// How often and how long removing a cgroup is tried again while its last processes end.
-const REMOVE_TRIES: u32 = 50;
-const REMOVE_PAUSE: Duration = Duration::from_millis(10);
+/// How long removing a cgroup is tried again while its last processes end.
+const REMOVE_WAIT: Duration = Duration::from_millis(500);
+/// Between two tries, at first and at most.
+const REMOVE_PAUSE: Duration = Duration::from_micros(100);
+const REMOVE_PAUSE_MAX: Duration = Duration::from_millis(10);
 
 /// What `apply` did.
 #[derive(Debug, Default)]
@@ -211,22 +213,37 @@ fn enable_controllers(plan: &Plan, directory: &Path) -> std::io::Result<()> {
 
 /// Removes directories, once their processes have ended. What can't be removed is logged.
 pub fn remove(directories: &BTreeMap<String, String>) {
+    remove_all(directories, |_| {});
+}
+
+/// The same, and kills processes that are left in them.
+pub fn destroy(directories: &BTreeMap<String, String>) {
+    remove_all(directories, kill);
+}
+
+fn remove_all(directories: &BTreeMap<String, String>, busy: impl Fn(&Path)) {
     for directory in directories.values() {
-        if let Err(error) = remove_one(&PathBuf::from(directory)) {
+        if let Err(error) = remove_one(Path::new(directory), &busy) {
             log::warn(&format!("Cannot remove the cgroup \"{directory}\": {error}"));
         }
     }
 }
 
-fn remove_one(directory: &Path) -> std::io::Result<()> {
-    for _ in 0..REMOVE_TRIES {
+fn remove_one(directory: &Path, busy: impl Fn(&Path)) -> std::io::Result<()> {
+    let mut pause = REMOVE_PAUSE;
+    let mut waited = Duration::ZERO;
+    loop {
         match fs::remove_dir(directory) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::ResourceBusy => std::thread::sleep(REMOVE_PAUSE),
+            Err(error) if error.kind() == ErrorKind::ResourceBusy && waited < REMOVE_WAIT => {
+                busy(directory);
+                std::thread::sleep(pause);
+                waited += pause;
+                pause = (pause * 2).min(REMOVE_PAUSE_MAX);
+            }
             result => return result,
         }
     }
-    fs::remove_dir(directory)
 }
 
 /// The processes in directories that are a container's own.
@@ -246,9 +263,10 @@ pub fn score(directories: &BTreeMap<String, String>, score: i32) -> std::io::Res
     Ok(())
 }
 
-/// Kills every process in directories that are a container's own.
-pub fn kill(directories: &BTreeMap<String, String>) {
-    for pid in members(directories).into_iter().filter_map(rustix::process::Pid::from_raw) {
+/// Kills every process in a container's own directory.
+fn kill(directory: &Path) {
+    let processes = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    for pid in processes.lines().filter_map(|line| rustix::process::Pid::from_raw(line.parse().ok()?)) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }

@@ -193,7 +193,6 @@ pub const VERBS: &[Verb] = &[
             ],
         )
     },
-    Verb { hidden: true, count: (0, 0), ..verb("kernel", "", "The kernel of a pod. Its orders come over standard input", &[]) },
     Verb {
         hidden: true,
         count: (0, 0),

@@ -1,7 +1,8 @@
-//! The process that is a pod's kernel: `quark kernel`, started by `create`, first in its pid namespace.
+//! The process that is a pod's kernel: a fork of the command that makes the first container, first in its pid namespace.
 //!
 //! It learns what it is from its standard input, gives up what it doesn't need, and ends like the first container's first process.
 
+mod control;
 mod isolate;
 mod loopback;
 mod orders;
@@ -12,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 
 use quark_host::process::Signals;
-use quark_host::{filter, landlock};
+use quark_host::{filter, footprint, landlock};
 use quark_kernel::kernel::Kernel;
 use rustix::io::Errno;
 
@@ -26,23 +27,23 @@ pub use server::spawn;
 /// Signals that the host sends to this process and that are meant for the container's first one.
 const FORWARDED: [i32; 7] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGWINCH];
 
-/// Runs until the first container has ended; the result is the exit code.
-pub fn main() -> Result<u8> {
-    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).context(|| "take orders from standard input")?;
-    let socket = UnixStream::from(socket);
-    start(&socket).or_else(|error| {
+/// Runs until the first container has ended; the result is the exit code. Standard input is where the command gives its orders.
+pub fn main() -> u8 {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).map(UnixStream::from);
+    let Ok(socket) = socket else { return 1 };
+    start(&socket).unwrap_or_else(|error| {
         // Whoever started us tells it; if nobody is there any more, the log has it.
         if wire::send(&socket, &Answer::Failed(error.to_string()), &[]).is_err() {
             log::error(&error.to_string());
         }
-        Ok(1)
+        1
     })
 }
 
 fn start(socket: &UnixStream) -> Result<u8> {
     let (order, descriptors) = wire::receive::<Order>(socket).context(|| "receive the first order")?;
     let Order::Boot(boot) = order else {
-        return Err(Error::new("`quark kernel` is started by `quark create` only"));
+        return Err(Error::new("an order came before this kernel was told what it is"));
     };
     log_to_standard_error(&boot);
     // All threads inherit this: nothing but the reader below sees these signals.
@@ -52,6 +53,7 @@ fn start(socket: &UnixStream) -> Result<u8> {
     let network = if boot.network == Network::Join { Some(next(&mut descriptors)?) } else { None };
     let terminal = if boot.terminal { Some(next(&mut descriptors)?) } else { None };
     let channel = if boot.channel { Some(next(&mut descriptors)?) } else { None };
+    footprint::share_heaps();
     isolate::isolate(&boot, network, terminal, socket)?;
     restrict_files();
     let kernel = Kernel::boot().context(|| "start the pod's kernel")?;
@@ -67,13 +69,10 @@ fn start(socket: &UnixStream) -> Result<u8> {
     }
     // The last wall, before guest code runs: what somebody who has taken this process over could ask of the host.
     filter::kernel::confine(true).context(|| "filter our own system calls (the host's kernel must have CONFIG_SECCOMP_FILTER)")?;
-    server::spawn("signals", {
-        let pod = pod.clone();
-        move || pod.forward(&signals)
-    })?;
+    let command = socket.try_clone().context(|| "duplicate a connection")?;
     server::spawn("control", {
         let pod = pod.clone();
-        move || server::listen(&pod, &listener)
+        move || control::attend(&pod, control::Doors { signals, listener, command })
     })?;
     Ok(pod.first_end().code())
 }
@@ -85,7 +84,10 @@ fn first_container(pod: &Arc<Pod>, socket: &UnixStream) -> Result<bool> {
             Err(WireError::Closed) => return Ok(false),
             received => received.context(|| "receive an order")?,
         };
-        let answer = pod.answer(order, descriptors);
+        let mut answer = pod.answer(order, descriptors);
+        if let Err(error) = pod.ready() {
+            answer = Answer::Failed(error.to_string());
+        }
         let done = matches!(answer, Answer::Done);
         match wire::send(socket, &answer, &[]) {
             Err(WireError::Closed) => return Ok(false),

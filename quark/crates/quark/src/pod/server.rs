@@ -1,13 +1,13 @@
-//! Answers orders: one thread for those who connect, one for each connection, one more for each process that somebody follows.
+//! Answers orders: a thread for each connection, one more for each process that somebody follows.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use quark_host::process::Signals;
+use quark_host::process::SignalReport;
 use quark_kernel::Errno;
 use quark_kernel::hibernate::Timeouts;
 use quark_kernel::kernel::{Exit, Kernel, ProcessSpec};
@@ -77,24 +77,6 @@ pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
     builder.spawn(body).map(drop).context(|| format!("start the thread \"{name}\""))
 }
 
-/// Takes connections, for ever.
-pub fn listen(pod: &Arc<Pod>, listener: &UnixListener) {
-    loop {
-        match listener.accept() {
-            Ok((socket, _)) => {
-                let pod = pod.clone();
-                if let Err(error) = spawn("connection", move || pod.serve(&socket)) {
-                    log::error(&error.to_string());
-                }
-            }
-            Err(error) => {
-                log::error(&format!("Cannot take connections: {error}"));
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-    }
-}
-
 impl Pod {
     /// A pod whose first container will be `first`.
     pub fn new(kernel: Arc<Kernel>, first: &str) -> Pod {
@@ -119,22 +101,47 @@ impl Pod {
         end
     }
 
-    /// Passes signals of the host on to the first container's first process.
-    pub fn forward(&self, signals: &Signals) {
-        while let Ok(report) = signals.read() {
-            let result = match report.signal {
-                libc::SIGWINCH => self.running(&self.first).and_then(|pid| self.kernel.resized(&self.first, pid)),
-                // A hang-up of the terminal is seen by whoever reads from it.
-                libc::SIGHUP if !report.sent => Ok(()),
-                signal => self.signal(&self.first, None, signal),
-            };
-            if let Err(error) = result {
-                log::debug(&format!("Signal {} is lost: {error}", report.signal));
-            }
+    /// Passes a signal of the host on to the first container's first process.
+    pub fn forward(&self, report: SignalReport) {
+        let result = match report.signal {
+            libc::SIGWINCH => self.running(&self.first).and_then(|pid| self.kernel.resized(&self.first, pid)),
+            // A hang-up of the terminal is seen by whoever reads from it.
+            libc::SIGHUP if !report.sent => Ok(()),
+            signal => self.signal(&self.first, None, signal),
+        };
+        if let Err(error) = result {
+            log::debug(&format!("Signal {} is lost: {error}", report.signal));
         }
     }
 
-    fn serve(self: &Arc<Pod>, socket: &UnixStream) {
+    /// Waits until guests can run.
+    pub fn ready(&self) -> Result<()> {
+        self.kernel.platform.ready().context(|| "start the processes that run guests")
+    }
+
+    /// What the command that has made the first container asks. False if it is gone, or asks what it can't.
+    pub fn hear(self: &Arc<Pod>, command: &UnixStream, kept: &mut bool) -> bool {
+        let report = |signal| SignalReport { signal, sent: true };
+        match wire::receive::<Order>(command) {
+            Ok((Order::Keep, _)) => *kept = true,
+            Ok((Order::Signal { signal, .. }, _)) => self.forward(report(signal)),
+            Ok((Order::Resized { .. }, _)) => self.forward(report(libc::SIGWINCH)),
+            Ok((order, descriptors)) => {
+                let _answering = Busy::new(self);
+                return wire::send(command, &self.answer(order, descriptors), &[]).is_ok();
+            }
+            Err(_) => return false,
+        }
+        true
+    }
+
+    /// Ends the pod: nobody will start it, or delete it.
+    pub fn abandon(&self) {
+        let _ = self.signal(&self.first, None, libc::SIGKILL);
+    }
+
+    /// Answers whoever has connected, until they go.
+    pub fn serve(self: &Arc<Pod>, socket: &UnixStream) {
         loop {
             let (order, descriptors) = match wire::receive::<Order>(socket) {
                 Ok(received) => received,
@@ -174,7 +181,7 @@ impl Pod {
             }
             Order::Asleep => Ok(Answer::Asleep(self.kernel.hibernation.asleep())),
             Order::Remove { id } => done(self.remove(&id)),
-            Order::Boot(_) | Order::IdsMapped | Order::Exec { .. } | Order::Wait { .. } | Order::Resized { .. } => {
+            Order::Boot(_) | Order::IdsMapped | Order::Keep | Order::Exec { .. } | Order::Wait { .. } | Order::Resized { .. } => {
                 Err(Error::new("this order can't come now"))
             }
         };

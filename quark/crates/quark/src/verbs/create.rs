@@ -34,7 +34,7 @@ pub struct Streams {
 }
 
 /// A bundle that can be run.
-struct Bundle {
+pub struct Bundle {
     path: PathBuf,
     rootfs: String,
     spec: Spec,
@@ -43,28 +43,12 @@ struct Bundle {
 
 /// Makes a container from the flags.
 pub fn create(store: &Store, parsed: &Parsed) -> Result<()> {
-    create_with(store, parsed, false)
-}
-
-/// The same; `attached` uses the command's own terminal if there is no console socket.
-pub fn create_with(store: &Store, parsed: &Parsed, attached: bool) -> Result<()> {
-    host::check()?;
-    let id = parsed.operand(0);
-    let bundle = Bundle::load(parsed)?;
-    let streams = Streams::new(parsed, &bundle.process, attached)?;
-    let entry = store.create(&bundle.state(id))?;
-    let mut creation = Creation { store, entry: Some(entry), state: bundle.state(id) };
-    match creation.make(&bundle, &streams, parsed) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            creation.undo();
-            Err(error)
-        }
-    }
+    Creation::make(store, parsed, &Bundle::load(parsed)?, false)?.leave(parsed)
 }
 
 impl Bundle {
-    fn load(parsed: &Parsed) -> Result<Bundle> {
+    /// That of the flags.
+    pub fn load(parsed: &Parsed) -> Result<Bundle> {
         let given = parsed.value("bundle").unwrap_or(".");
         let path = std::fs::canonicalize(given).context(|| format!("find the bundle \"{given}\""))?;
         let (mut spec, findings) = Spec::load(&path)?;
@@ -81,6 +65,25 @@ impl Bundle {
         }
         let process = spec.process.clone().unwrap_or_default();
         Ok(Bundle { rootfs: rootfs.display().to_string(), path, spec, process })
+    }
+
+    /// Whether its process wants a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.process.terminal
+    }
+
+    fn cgroups(&self, id: &str, systemd: bool) -> Result<cgroup::Plan> {
+        let linux = self.spec.linux();
+        if systemd {
+            log::warn("systemd isn't told of the container's cgroup, which is where it would be: if it changes the slice, limits may go");
+        }
+        let path = match (linux.cgroups_path.as_str(), systemd) {
+            ("", false) => id.to_owned(),
+            ("", true) => cgroup::systemd_path(&format!(":quark:{id}"))?,
+            (path, false) => path.to_owned(),
+            (path, true) => cgroup::systemd_path(path)?,
+        };
+        Ok(cgroup::plan(&cgroup::Layout::of_host(), &path, &linux.resources.clone().unwrap_or_default()))
     }
 
     fn state(&self, id: &str) -> State {
@@ -161,69 +164,120 @@ pub fn duplicate(file: BorrowedFd<'_>) -> Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(file, 3).context(|| "duplicate a descriptor")
 }
 
-struct Creation<'a> {
+/// A container that is being made. Everything of it is removed again when this is dropped before it is left or started.
+pub struct Creation<'a> {
     store: &'a Store,
     entry: Option<Entry>,
     state: State,
+    /// That of a pod's first container.
+    kernel: Option<Kernel>,
+    done: bool,
 }
 
-impl Creation<'_> {
-    fn make(&mut self, bundle: &Bundle, streams: &Streams, parsed: &Parsed) -> Result<()> {
-        let cgroups = self.cgroups(bundle, parsed.has("systemd-cgroup"))?;
-        let sleep = plan::hibernation(&bundle.spec)?;
+/// A container whose program runs.
+pub struct Started {
+    /// What ends with the program's exit status.
+    pub pid: i32,
+    /// Tells the end, or closes.
+    pub connection: Connection,
+}
+
+impl<'a> Creation<'a> {
+    /// Makes it, but for its program, and for what a kernel of its own does by itself meanwhile. `attached` uses the command's own terminal if there is no console socket.
+    pub fn make(store: &'a Store, parsed: &Parsed, bundle: &Bundle, attached: bool) -> Result<Creation<'a>> {
+        host::check()?;
+        let streams = Streams::new(parsed, &bundle.process, attached)?;
+        let mut state = bundle.state(parsed.operand(0));
+        let sandbox = sandbox(store, &bundle.spec)?;
+        let sleep = plan::hibernation(&bundle.spec)?.filter(|_| sandbox.is_none());
+        let memory = sleep.map(|_| memory_file(parsed)).transpose()?;
+        let limits = bundle.cgroups(&state.id, parsed.has("systemd-cgroup"))?;
+        // Remembered before they are made: should we be killed in between, `delete` removes them.
+        state.cgroups = limits.directories.iter().map(|(controller, path)| (controller.clone(), path.display().to_string())).collect();
+        let entry = store.create(&state)?;
+        let mut creation = Creation { store, entry: Some(entry), state, kernel: None, done: false };
+        let mut isolation = plan::isolation(&bundle.spec);
+        isolation.channel = parsed.value("channel").unwrap_or(&isolation.channel).to_owned();
+        creation.fill((bundle, isolation), &limits, sandbox.as_ref(), (&streams, memory))?;
+        streams.send_master(parsed)?;
+        Ok(creation)
+    }
+
+    fn fill(
+        &mut self,
+        (bundle, isolation): (&Bundle, plan::Isolation),
+        limits: &cgroup::Plan,
+        sandbox: Option<&Entry>,
+        (streams, memory): (&Streams, Option<File>),
+    ) -> Result<()> {
+        let cgroups = self.join(limits)?;
         let planned = plan::container(&self.state.id, &bundle.spec, &bundle.rootfs, &bundle.process);
         let mut container = planned.container;
         container.process.inherited = streams.preserved();
-        match self.sandbox(&bundle.spec)? {
-            Some(sandbox) => self.in_sandbox(&sandbox, container, &planned.sources, streams, &cgroups)?,
+        match sandbox {
+            Some(sandbox) => self.in_sandbox(sandbox, container, &planned.sources, streams, &cgroups),
             None => {
-                container.hibernation = sleep;
-                let memory = sleep.map(|_| memory_file(parsed)).transpose()?;
-                let mut isolation = plan::isolation(&bundle.spec);
-                isolation.channel = parsed.value("channel").unwrap_or(&isolation.channel).to_owned();
-                self.on_its_own((bundle, isolation), container, &planned.sources, (streams, memory), &cgroups)?;
+                container.hibernation = plan::hibernation(&bundle.spec)?;
+                self.on_its_own((bundle, isolation), container, &planned.sources, (streams, memory), &cgroups)
             }
         }
-        streams.send_master(parsed)?;
+    }
+
+    /// Leaves it for a later `start`.
+    pub fn leave(mut self, parsed: &Parsed) -> Result<()> {
+        if let Some(kernel) = &self.kernel {
+            kernel.created()?;
+        }
         self.state.phase = Phase::Created;
         self.save()?;
-        let process = self.state.process.ok_or_else(|| Error::new("the container's process ended at once"))?;
-        write_pid(parsed, process.pid)
+        if let Some(kernel) = self.kernel.take() {
+            kernel.keep()?;
+        }
+        write_pid(parsed, self.pid()?)?;
+        self.done = true;
+        Ok(())
     }
 
-    fn cgroups(&mut self, bundle: &Bundle, systemd: bool) -> Result<Entrances> {
-        let linux = bundle.spec.linux();
-        if systemd {
-            log::warn("systemd isn't told of the container's cgroup, which is where it would be: if it changes the slice, limits may go");
-        }
-        let path = match (linux.cgroups_path.as_str(), systemd) {
-            ("", false) => self.state.id.clone(),
-            ("", true) => cgroup::systemd_path(&format!(":quark:{}", self.state.id))?,
-            (path, false) => path.to_owned(),
-            (path, true) => cgroup::systemd_path(path)?,
+    /// Runs its program.
+    pub fn start(mut self, parsed: &Parsed) -> Result<Started> {
+        let pid = self.pid()?;
+        let connection = match self.kernel.take() {
+            Some(kernel) => {
+                let entry = self.entry.as_ref().ok_or_else(|| Error::no_container(&self.state.id))?;
+                if self.state.hooks.start_container.is_empty() {
+                    super::start::run_first(entry, &mut self.state, kernel.connection(), || kernel.created())?;
+                } else {
+                    // Hooks take as long as they take: others are heard meanwhile.
+                    kernel.created()?;
+                    let other = Connection::from_socket(super::connect(self.store, &self.state)?.into_socket());
+                    super::start::run_first(entry, &mut self.state, &other, || Ok(()))?;
+                }
+                kernel.keep()?
+            }
+            None => self.start_in_sandbox()?,
         };
-        let plan = cgroup::plan(&cgroup::Layout::of_host(), &path, &linux.resources.clone().unwrap_or_default());
-        // Remembered before they are made: should we be killed in between, `delete` removes them.
-        self.state.cgroups = plan.directories.iter().map(|(controller, path)| (controller.clone(), path.display().to_string())).collect();
-        self.save()?;
-        let applied = cgroup::apply(&plan)?;
+        write_pid(parsed, pid)?;
+        self.done = true;
+        Ok(Started { pid, connection })
+    }
+
+    fn start_in_sandbox(&mut self) -> Result<Connection> {
+        let entry = self.entry.as_ref().ok_or_else(|| Error::no_container(&self.state.id))?;
+        let waiter = super::connect(self.store, &self.state)?;
+        waiter.send(&Order::Wait { id: self.state.id.clone(), tied: false }, &[])?;
+        let kernel = super::connect(self.store, &self.state)?;
+        super::start::run_first(entry, &mut self.state, &kernel, || Ok(()))?;
+        Ok(waiter)
+    }
+
+    fn pid(&self) -> Result<i32> {
+        self.state.process.map(|process| process.pid).ok_or_else(|| Error::new("the container's process ended at once"))
+    }
+
+    fn join(&mut self, plan: &cgroup::Plan) -> Result<Entrances> {
+        let applied = cgroup::apply(plan)?;
         self.state.cgroups = applied.directories;
         Ok(applied.entrances)
-    }
-
-    /// The directory of the sandbox whose kernel is to run the container.
-    fn sandbox(&self, spec: &Spec) -> Result<Option<Entry>> {
-        let Some(id) = plan::sandbox(spec) else {
-            return Ok(None);
-        };
-        match self.store.open(id) {
-            Ok(entry) if entry.state()?.alive() => Ok(Some(entry)),
-            Ok(_) => Err(Error::new(format!("The sandbox \"{id}\" of this container has ended"))),
-            Err(_) => {
-                log::info(&format!("The sandbox \"{id}\" is not quark's: the container gets a kernel of its own"));
-                Ok(None)
-            }
-        }
     }
 
     fn on_its_own(
@@ -239,20 +293,20 @@ impl Creation<'_> {
         score(kernel.pid, bundle.process.oom_score_adj);
         self.state.process = ProcessId::of(kernel.pid);
         self.state.kernel = self.state.process;
-        self.save()?;
         let hooks = &self.state.hooks;
         let wanted = !(hooks.prestart.is_empty() && hooks.create_runtime.is_empty() && hooks.create_container.is_empty());
         // Without hooks that may change them, mounts are opened while the kernel starts.
         let early = if wanted { None } else { Some(sources::open_all(sources, &bundle.path)?) };
-        kernel.ready()?;
         if wanted {
+            self.save()?;
+            kernel.ready()?;
             self.create_hooks()?;
         }
         let mounts = early.map_or_else(|| sources::open_all(sources, &bundle.path), Ok)?;
         let memory = memory.as_ref().map(File::as_fd);
         let files: Vec<BorrowedFd<'_>> = mounts.descriptors().chain(streams.files()).chain(memory).collect();
         kernel.create(&Order::Create(Box::new(mounts.tell(container))), &files)?;
-        kernel.keep();
+        self.kernel = Some(kernel);
         Ok(())
     }
 
@@ -305,10 +359,27 @@ impl Creation<'_> {
     fn save(&self) -> Result<()> {
         self.entry()?.save(&self.state)
     }
+}
 
-    /// Leaves nothing behind.
-    fn undo(&mut self) {
-        let Some(entry) = self.entry.take() else { return };
+/// The directory of the sandbox whose kernel is to run the container.
+fn sandbox(store: &Store, spec: &Spec) -> Result<Option<Entry>> {
+    let Some(id) = plan::sandbox(spec) else {
+        return Ok(None);
+    };
+    match store.open(id) {
+        Ok(entry) if entry.state()?.alive() => Ok(Some(entry)),
+        Ok(_) => Err(Error::new(format!("The sandbox \"{id}\" of this container has ended"))),
+        Err(_) => {
+            log::info(&format!("The sandbox \"{id}\" is not quark's: the container gets a kernel of its own"));
+            Ok(None)
+        }
+    }
+}
+
+impl Drop for Creation<'_> {
+    fn drop(&mut self) {
+        let Some(entry) = self.entry.take().filter(|_| !self.done) else { return };
+        self.kernel = None;
         if let Err(error) = super::delete::remove(self.store, entry, &self.state) {
             log::warn(&error.to_string());
         }

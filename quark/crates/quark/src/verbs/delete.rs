@@ -35,11 +35,10 @@ pub fn remove(store: &Store, entry: Entry, state: &State) -> Result<()> {
     }
     super::kill::end(state);
     await_death(state)?;
-    if !state.cgroups.is_empty() {
-        if state.sandbox == state.id {
-            // Stubs of a kernel that is being torn down.
-            cgroup::kill(&state.cgroups);
-        }
+    if state.sandbox == state.id {
+        // Stubs of a kernel that is being torn down may be left.
+        cgroup::destroy(&state.cgroups);
+    } else {
         cgroup::remove(&state.cgroups);
     }
     if state.phase != Phase::Creating {

@@ -10,8 +10,8 @@ use crate::hooks;
 use crate::log;
 use crate::messages::Order;
 use crate::plan;
-use crate::state::Phase;
-use crate::store::Store;
+use crate::state::{Phase, State};
+use crate::store::{Entry, Store};
 
 /// What a pipe takes without a reader.
 const PIPE_BYTES: usize = 64 << 10;
@@ -38,19 +38,25 @@ pub fn start(store: &Store, id: &str) -> Result<()> {
         "stopped" => return Err(Error::new(format!("cannot start container \"{id}\": it has stopped"))),
         status => return Err(Error::new(format!("cannot start container \"{id}\": it is {status}, not created"))),
     }
-    let before = state.hooks.start_container.iter().map(|hook| plan::hook(&state.template, hook)).collect::<Vec<_>>();
-    let told = super::create::report(&state, false)?;
-    let streams = before.iter().map(|_| hook_streams(&told)).collect::<Result<Vec<_>>>()?;
-    let streams: Vec<_> = streams.iter().flatten().map(AsFd::as_fd).collect();
     // Hooks take as long as they take.
     let kernel = Connection::from_socket(super::connect(store, &state)?.into_socket());
-    kernel.tell(&Order::Start { id: id.to_owned(), before }, &streams)?;
+    run_first(&entry, &mut state, &kernel, || Ok(()))
+}
+
+/// Has `kernel` run a created container's program, and remembers that it has. `created` takes the answer to what the kernel was asked before.
+pub fn run_first(entry: &Entry, state: &mut State, kernel: &Connection, created: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = state.hooks.start_container.iter().map(|hook| plan::hook(&state.template, hook)).collect::<Vec<_>>();
+    let told = super::create::report(state, false)?;
+    let streams = before.iter().map(|_| hook_streams(&told)).collect::<Result<Vec<_>>>()?;
+    let streams: Vec<_> = streams.iter().flatten().map(AsFd::as_fd).collect();
+    kernel.send(&Order::Start { id: state.id.clone(), before }, &streams)?;
+    created()?;
+    kernel.done()?;
     state.phase = Phase::Running;
-    entry.save(&state)?;
-    let report = super::create::report(&state, false)?;
+    entry.save(state)?;
+    let report = super::create::report(state, false)?;
     if let Err(error) = hooks::run("poststart", &state.hooks.poststart, &report) {
-        let _ = super::connect(store, &state)
-            .and_then(|kernel| kernel.tell(&Order::Signal { id: id.to_owned(), signal: libc::SIGKILL, all: true }, &[]));
+        let _ = kernel.tell(&Order::Signal { id: state.id.clone(), signal: libc::SIGKILL, all: true }, &[]);
         return Err(error);
     }
     Ok(())
