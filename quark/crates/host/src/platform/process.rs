@@ -267,10 +267,11 @@ impl Seat {
         self.patience.look(apart, || slot.turn.load(Acquire) == TURN_KERNEL);
         let mut slept = false;
         loop {
+            let turn = slot.turn.load(SeqCst);
+            // After the turn is read: who buries the process gives it to the kernel.
             if process.is_dead() {
                 return Err(Errno::SRCH);
             }
-            let turn = slot.turn.load(SeqCst);
             if turn == TURN_KERNEL {
                 self.patience.gets(slept);
                 return Ok(());
