@@ -119,3 +119,12 @@ fn answers() {
 fn futexes() {
     compare("futexes", &[]);
 }
+
+/// Undone patches leave nothing behind; that there were any is told by a line which natively says otherwise.
+#[test]
+fn patches() {
+    compare("patches", &["patched:"]);
+    let scratch = Scratch::new("patched");
+    let (_, ours) = run(&compile("patches", &scratch), &scratch);
+    assert!(ours.lines().any(|line| line == "patched: 1"), "{ours}");
+}

@@ -82,6 +82,7 @@ impl Kernel {
             mount_point: entry.path().display().to_string(),
             terminal: terminal.is_some(),
             channel: channel.is_some(),
+            patching: self.isolation.patching,
             log_format,
             debug,
         };

@@ -99,6 +99,8 @@ pub struct Boot {
     pub terminal: bool,
     /// Whether a connection to the service of the node comes too (see [`crate::channel`]).
     pub channel: bool,
+    /// Whether system calls are patched in the programs' memory.
+    pub patching: bool,
     pub log_format: Format,
     pub debug: bool,
 }

@@ -9,6 +9,8 @@ use crate::messages::{ALL_IDS, Network, NewContainer, NewDevice, NewHibernation,
 const TTY: u32 = 5;
 /// Keeps a container's changes to its root in memory, so that they are gone with it: `memory` or `host` (the default).
 pub const ROOT_ANNOTATION: &str = "quark.centaurus.io/rootfs-changes";
+/// Of a pod's first container: `off` leaves all text in memory as it is in files, and makes system calls ten times as slow.
+pub const PATCHING_ANNOTATION: &str = "quark.centaurus.io/patching";
 
 /// Of a pod: after how long without any event its memory goes to a file (`500ms`, `30s`, `10m`, `1h`).
 pub const HIBERNATE_AFTER_ANNOTATION: &str = "quark.centaurus.io/hibernate-after";
@@ -68,6 +70,8 @@ pub struct Isolation {
     pub sysctl: Vec<(String, String)>,
     /// Where the service of the node listens for pods.
     pub channel: String,
+    /// Whether its programs' system calls are patched in memory.
+    pub patching: bool,
 }
 
 /// The container of the pod on whose kernel this one runs, by the annotations of containerd and CRI-O; `None` for a pod's first container and for single ones.
@@ -95,7 +99,8 @@ pub fn isolation(spec: &Spec) -> Isolation {
     let own_user = network != Network::Host || linux.namespace("user").is_some();
     let ids = own_user.then(|| (mapped(&linux.uid_mappings), mapped(&linux.gid_mappings)));
     let channel = quark_channel::pod::SOCKET.to_owned();
-    Isolation { network, network_path, ids, sysctl: network_sysctl(&linux, network), channel }
+    let patching = spec.annotations.get(PATCHING_ANNOTATION).is_none_or(|value| value != "off");
+    Isolation { network, network_path, ids, sysctl: network_sysctl(&linux, network), channel, patching }
 }
 
 /// Our kernel decides who may open low ports and send pings, so that the pod's namespace lets it.
@@ -383,6 +388,13 @@ mod tests {
         let sources: Vec<_> =
             plan.sources.iter().map(|source| (source.path.as_str(), source.recursive, source.read_only, source.no_execution)).collect();
         assert_eq!(sources, [("/b/rootfs", true, true, false), ("/srv", true, true, true)]);
+    }
+
+    #[test]
+    fn patching_is_turned_off_by_its_annotation_alone() {
+        let patched = |annotations: Value| isolation(&spec(json!({ "annotations": annotations }))).patching;
+        assert!(patched(json!({})) && patched(json!({ PATCHING_ANNOTATION: "on" })) && patched(json!({ ROOT_ANNOTATION: "off" })));
+        assert!(!patched(json!({ PATCHING_ANNOTATION: "off" })));
     }
 
     #[test]

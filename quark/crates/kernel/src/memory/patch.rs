@@ -83,7 +83,7 @@ impl Memory {
     }
 
     /// Puts into `bytes`, which have been read at `address`, what is there without patches.
-    pub fn hide_patches(&self, address: u64, bytes: &mut [u8]) {
+    pub(super) fn hide_patches(&self, address: u64, bytes: &mut [u8]) {
         let patches = lock(&self.state).patching.patches.clone();
         patches.hide(address, bytes);
     }

@@ -95,6 +95,7 @@ fn copy_piece(call: &mut Call<'_>, memory: &Memory, (local, remote): (u64, u64),
         return memory.space.write(remote, &bytes);
     }
     memory.space.read(remote, &mut bytes)?;
+    memory.hide_patches(remote, &mut bytes);
     call.write(local, &bytes)
 }
 

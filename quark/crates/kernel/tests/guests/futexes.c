@@ -57,7 +57,7 @@ static void handle(int flags) {
 }
 
 /* A child's wait and what a signal, or two, make of it. */
-static void interrupted(const char *what, int flags, int operation, const struct timespec *time, int first, int second) {
+static void interrupted(const char *what, int flags, int operation, const struct timespec *time, int first, int second, int again) {
     word *at = shared_words();
     int ends[2];
     pipe(ends);
@@ -66,7 +66,7 @@ static void interrupted(const char *what, int flags, int operation, const struct
         handle(flags);
         write(ends[1], "x", 1);
         long got = futex(at, operation, 0, time, NULL, ~0u);
-        printf("%s: %ld handled %d\n", what, got, handled);
+        printf("%s: %ld handled %d\n", what, got, handled > 0);
         fflush(stdout);
         _exit(0);
     }
@@ -74,12 +74,15 @@ static void interrupted(const char *what, int flags, int operation, const struct
     read(ends[0], &byte, 1);
     until_asleep(pid);
     kill(pid, first);
-    usleep(20000);
-    if (second) kill(pid, second);
-    usleep(20000);
-    /* If it waits still, it is woken. */
-    futex(at, FUTEX_WAKE, 1, NULL, NULL, 0);
-    waitpid(pid, NULL, 0);
+    if (second) {
+        usleep(20000);
+        kill(pid, second);
+    }
+    /* What is made again is woken, as often as it takes. */
+    while (waitpid(pid, NULL, WNOHANG) != pid) {
+        if (again) futex(at, FUTEX_WAKE, 1, NULL, NULL, 0);
+        usleep(500);
+    }
     close(ends[0]);
     close(ends[1]);
 }
@@ -89,14 +92,14 @@ static void signals(void) {
     clock_gettime(CLOCK_MONOTONIC, &far);
     far.tv_sec += 3600;
     struct timespec hour = {3600, 0};
-    interrupted("handler", 0, FUTEX_WAIT, NULL, SIGUSR1, 0);
-    interrupted("restarted", SA_RESTART, FUTEX_WAIT, NULL, SIGUSR1, SIGUSR1);
-    interrupted("with a time", SA_RESTART, FUTEX_WAIT, &hour, SIGUSR1, 0);
-    interrupted("until a time", SA_RESTART, FUTEX_WAIT_BITSET, &far, SIGUSR1, 0);
-    interrupted("ignored", 0, FUTEX_WAIT, NULL, SIGCHLD, SIGUSR1);
-    interrupted("stopped", 0, FUTEX_WAIT, NULL, SIGSTOP, SIGCONT);
-    interrupted("stopped with a time", 0, FUTEX_WAIT, &hour, SIGSTOP, SIGCONT);
-    interrupted("killed", 0, FUTEX_WAIT, NULL, SIGTERM, 0);
+    interrupted("handler", 0, FUTEX_WAIT, NULL, SIGUSR1, 0, 0);
+    interrupted("restarted", SA_RESTART, FUTEX_WAIT, NULL, SIGUSR1, SIGUSR1, 1);
+    interrupted("with a time", SA_RESTART, FUTEX_WAIT, &hour, SIGUSR1, 0, 0);
+    interrupted("until a time", SA_RESTART, FUTEX_WAIT_BITSET, &far, SIGUSR1, 0, 0);
+    interrupted("ignored", 0, FUTEX_WAIT, NULL, SIGCHLD, SIGUSR1, 0);
+    interrupted("stopped", 0, FUTEX_WAIT, NULL, SIGSTOP, SIGCONT, 1);
+    interrupted("stopped with a time", 0, FUTEX_WAIT, &hour, SIGSTOP, SIGCONT, 1);
+    interrupted("killed", 0, FUTEX_WAIT, NULL, SIGTERM, 0, 0);
 }
 
 /* Stops that come again and again don't lengthen a wait. */

@@ -57,6 +57,9 @@ fn start(socket: &UnixStream) -> Result<u8> {
     isolate::isolate(&boot, network, terminal, socket)?;
     restrict_files();
     let kernel = Kernel::boot().context(|| "start the pod's kernel")?;
+    if !boot.patching {
+        quark_kernel::patching::set_fast_entry(None);
+    }
     if let Some(channel) = channel
         && let Err(error) = quark_kernel::net::channel::start(channel, &boot.id)
     {
