@@ -182,9 +182,10 @@ export class PodAttachments {
     await this.#undoAll(planCollection(idle, valid))
   }
 
-  /** Takes away what is left of pods that are gone without a word, and files of addresses that have rested. */
+  /** Takes away what is left of pods that are gone without a word, and files of addresses that have rested; after the sweep by time, if one is under way. */
   async sweep(): Promise<void> {
     const { store, clock, host } = this.#deps
+    await this.#sweeping
     await this.workOffDeletions()
     for (const { device, releasedAtMs } of this.#resting.values()) {
       if (clock.now() - releasedAtMs < ADDRESS_REST_MS) continue
