@@ -18,7 +18,7 @@ const LIMITS = {
   pids: { limit: 50 },
   cpu: { quota: 20_000, period: 100_000, shares: 512 },
 }
-const TOO_MUCH = 'dd if=/dev/zero of=/dev/null bs=100M count=1; echo after $?'
+const TOO_MUCH = 'sh -c "x=aaaaaaaaaaaaaaaa; while true; do x=\\$x\\$x; done"; echo after $?'
 const SMALL = { memory: { limit: 32 * 2 ** 20 } }
 /** For scripts of the guest: `q` is the runtime with a state folder and a log, `await` waits for a container's status. */
 const PRELUDE = `

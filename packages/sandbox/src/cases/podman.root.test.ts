@@ -103,7 +103,7 @@ describe('podman with quark', { skip }, () => {
   it('limits memory', async () => {
     const { out } = await once(
       ['--network', 'none', '--memory', '32m'],
-      'dd if=/dev/zero of=/dev/null bs=100M count=1; echo $?',
+      'sh -c "x=aaaaaaaaaaaaaaaa; while true; do x=\\$x\\$x; done"; echo $?',
     )
     assert.match(out, /137\n$/)
   })

@@ -55,7 +55,7 @@ fn memory_of_one_container_in_a_pod() {
         config["annotations"] = json!({ "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod" });
     });
     let limit = json!({ "memory": { "limit": 12 << 20 }, "cpu": { "quota": 50_000, "period": 100_000 } });
-    start(&bed, "greedy", "/bin/busybox tail /dev/zero; echo ended $?; sleep 1000", &limit);
+    start(&bed, "greedy", "/bin/sh -c 'x=aaaaaaaaaaaaaaaa; while true; do x=$x$x; done'; echo ended $?; sleep 1000", &limit);
     start(&bed, "modest", "echo started; sleep 1000", &limit);
     wait_until("the limit", || bed.output().contains("ended 137"));
     wait_until("the other", || bed.output().contains("started"));
