@@ -106,7 +106,10 @@ impl Endpoint for HostSocket {
     }
 
     fn accept(&self) -> Result<(Arc<dyn Endpoint>, Vec<u8>)> {
-        crate::reactor::must_be_ready(self.socket.as_fd(), Events::IN)?;
+        // What takes no connections says so at once.
+        if self.kind.1 == libc::SOCK_STREAM {
+            crate::reactor::must_be_ready(self.socket.as_fd(), Events::IN)?;
+        }
         let (socket, address) = self.accept_sharing(&Arc::default())?;
         Ok((Arc::new(socket), address))
     }
