@@ -125,6 +125,13 @@ impl Memory {
         Memory { space, layout, state: Mutex::new(state), generation, contexts: Contexts::default() }
     }
 
+    /// Forgets what is mapped, for its processes have ended: who waits for them finds segments detached and files closed.
+    pub(crate) fn let_go(&self) {
+        let mapped = lock(&self.state).map.remove(0, u64::MAX);
+        // What a file's end makes others do happens without the lock.
+        drop(mapped);
+    }
+
     /// What execve put there.
     pub fn image(&self) -> Arc<Image> {
         lock(&self.state).image.clone()

@@ -118,14 +118,18 @@ fn final_status(process: &Process, last: Option<WaitStatus>) -> WaitStatus {
     group.or(lock(&process.details).leader_status).or(last).unwrap_or(WaitStatus::signaled(libc::SIGKILL))
 }
 
-/// Kills the stub process unless another process still runs in it (after vfork).
+/// Kills the stub process, and lets go what is mapped, unless another process still runs in it (after vfork).
 fn release_memory(process: &Arc<Process>) {
     let memory = lock(&process.memory).clone();
-    let table = process.container.pids.table();
-    if !used_by_others(&table, process, &memory) {
+    {
+        let table = process.container.pids.table();
+        if used_by_others(&table, process, &memory) {
+            return;
+        }
         process.keep_stub_time(&memory);
         memory.space.kill();
     }
+    memory.let_go();
 }
 
 /// Whether a living process other than `process` is in this memory.
