@@ -138,7 +138,8 @@ fn stub_calls(a: &Canaries) {
         ("prctl", libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0, 0]),
         ("seccomp", libc::SYS_seccomp, [0; 6]),
         ("setrlimit", libc::SYS_setrlimit, [0; 6]),
-        ("requeue", libc::SYS_futex, [path, libc::FUTEX_CMP_REQUEUE as u64, 0, 0, 0, 0]),
+        ("requeue of priority", libc::SYS_futex, [path, libc::FUTEX_CMP_REQUEUE_PI as u64, 0, 0, 0, 0]),
+        ("wait for it", libc::SYS_futex, [path, libc::FUTEX_WAIT_REQUEUE_PI as u64, 0, 0, 0, 0]),
         ("shared futex of priority", libc::SYS_futex, [path, libc::FUTEX_LOCK_PI as u64, 0, 0, 0, 0]),
     ];
     for (what, number, arguments) in calls {
