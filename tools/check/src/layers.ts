@@ -12,6 +12,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   scheduler: ['base', 'api', 'client'],
   node: ['base', 'api', 'client', 'streams'],
   network: ['base', 'api', 'client'],
+  gpu: ['base', 'api', 'client'],
   partition: ['base', 'api', 'store', 'client', 'apiserver', 'streams'],
   sandbox: ['base'],
   simulation: ['base', 'api', 'store', 'client', 'node', 'streams'],
@@ -29,8 +30,8 @@ const NODE_ONLY_FILES: Readonly<Record<string, string>> = {
 /** Only engines touch a database, only the CRI runtime speaks gRPC, and so on: dependency → folders that may import it. */
 const OWNED_DEPENDENCIES: Readonly<Record<string, readonly string[]>> = {
   lmdb: ['packages/store/src'],
-  '@grpc/grpc-js': ['packages/node/src', 'bench'],
-  koffi: ['packages/network/src/kernel'],
+  '@grpc/grpc-js': ['packages/node/src', 'packages/gpu/src', 'bench'],
+  koffi: ['packages/network/src/kernel', 'packages/gpu/src/sources/nvml'],
   ws: ['packages/streams/src'],
   commander: ['apps/centaurus/src'],
   listr2: ['apps/centaurus/src'],
