@@ -1,6 +1,7 @@
 import type { StorageClass } from '@centaurus/api/storage/v1'
 import type { AdmissionStep } from './admission.ts'
 import { defaultIngressClass, defaultStorageClass } from './default-classes.ts'
+import { gpuRequests } from './gpu.ts'
 import { limitRanger } from './limit-ranger.ts'
 import { namespaceLifecycle } from './namespace-lifecycle.ts'
 import { defaultTolerationSeconds, priority, runtimeClass, taintNodesByCondition } from './pod-defaults.ts'
@@ -37,6 +38,7 @@ export function builtInAdmission(options: AdmissionOptions): readonly AdmissionS
     persistentVolumeClaimResize,
     runtimeClass,
     defaultIngressClass,
+    gpuRequests,
     tenantBoundary, // before the step that asks other partitions for what a Service names
     createServiceAllocation(options),
     // last: nothing may refuse the write after it was charged
