@@ -1,11 +1,6 @@
-export {
-  GpuError,
-  type DeviceProbe,
-  type GpuProcess,
-  type GpuUse,
-  type HostGpu,
-  type HostGpus,
-} from './sources/device-source.ts'
-export { openDeviceSource, type DeviceSource } from './sources/open-device-source.ts'
+export { startGpuDaemon, type GpuDaemon, type GpuDaemonOptions } from './daemon/gpu-daemon.ts'
+export type { DeviceHolder, DeviceStatus, GpuStatus } from './daemon/gpu-status.ts'
+export { SIMULATED_MARK } from './inventory/plan-inventory.ts'
+export { GpuError, type DeviceProbe, type GpuUse } from './sources/device-source.ts'
 export { createNvmlProbe } from './sources/nvml/nvml-probe.ts'
 export { createSimulatedProbe } from './sources/simulated/simulated-probe.ts'

@@ -1,0 +1,103 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { nodes, pods } from '@centaurus/api/core/v1'
+import type { Clock, Logger } from '@centaurus/base'
+import type { Client, InformerFactory } from '@centaurus/client'
+import { ContainerFolders } from '../containers/container-folders.ts'
+import { ContainerKeeper } from '../containers/container-keeper.ts'
+import { startInventoryKeeper } from '../inventory/inventory-keeper.ts'
+import { createDevicePlugin } from '../plugin/device-plugin.ts'
+import { INTERPOSER_IN_CONTAINER, type InterposerFiles } from '../plugin/plan-container.ts'
+import { listHeldDevices } from '../plugin/pod-resources.ts'
+import { startRegistrar } from '../plugin/registrar.ts'
+import type { DeviceProbe } from '../sources/device-source.ts'
+import { openDeviceSource } from '../sources/open-device-source.ts'
+import { describeGpus, type GpuStatus } from './gpu-status.ts'
+import { startLocalServer } from './local-server.ts'
+
+export interface GpuDaemonOptions {
+  readonly nodeName: string
+  readonly probe: DeviceProbe
+  /** As the node's agent: reads and writes its Node, and reads its pods. */
+  readonly client: Client
+  readonly informers: InformerFactory
+  /** Folder for what must outlive the process, on one file system; the containers' folders are in it. */
+  readonly stateDir: string
+  /** The kubelet's, with `device-plugins` and `pod-resources` in it. */
+  readonly kubeletDir: string
+  /** Where people ask. */
+  readonly localSocket: string
+  /** The interposer's library on this host; undefined: parts of GPUs are not given. */
+  readonly interposer: string | undefined
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+export interface GpuDaemon {
+  /** Resolves when the kubelet knows of the plugin. */
+  readonly ready: Promise<void>
+  readStatus(): Promise<GpuStatus>
+  /** Stops serving. Containers go on with what they have. */
+  close(): Promise<void>
+}
+
+/** The socket's name in the kubelet's folder. */
+const PLUGIN_SOCKET = 'centaurus-gpu.sock'
+const PRELOAD_FILE = 'ld.so.preload'
+
+/** Serves this host's GPUs to its kubelet, and tells the API of them. Rejects when the probe can not tell of any, with what to do; all else is waited for. */
+export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaemon> {
+  const { nodeName, probe, client, informers, stateDir, kubeletDir, localSocket, clock, logger } = options
+  const source = await openDeviceSource(probe, { clock, logger })
+  if (source.kind === 'simulated') logger.warn('These GPUs are simulated: nothing computes on them', { node: nodeName })
+  const nodeInformer = informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
+  const podInformer = informers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` })
+  const folders = new ContainerFolders(stateDir)
+  const containers = new ContainerKeeper({ folders, pods: podInformer, client, nodeName, clock, logger })
+  const interposer = prepareInterposer(options)
+  const plugin = createDevicePlugin({ source, containers, interposer, logger })
+  const socketPath = join(kubeletDir, 'device-plugins', PLUGIN_SOCKET)
+  const registrar = startRegistrar({ plugin, socketPath, clock, logger })
+  const inventory = startInventoryKeeper({ source, nodes: nodeInformer, client, nodeName, clock, logger })
+  const readStatus = async (): Promise<GpuStatus> =>
+    describeGpus({
+      node: nodeName,
+      kind: source.kind,
+      gpus: source.gpus,
+      use: await source.readUse().catch(() => []), // its problem is told already
+      pods: podInformer.list(),
+      held: await listHeldDevices(join(kubeletDir, 'pod-resources', 'kubelet.sock')),
+      problems: [
+        source.problem,
+        registrar.problem,
+        inventory.problem,
+        interposer === undefined
+          ? 'There is no interposer here: whole GPUs are given, and no parts of them'
+          : undefined,
+      ],
+    })
+  const local = await startLocalServer(localSocket, readStatus)
+  return {
+    ready: registrar.registered,
+    readStatus,
+    async close() {
+      await local.close()
+      await registrar.close()
+      await inventory.close()
+      containers.close()
+      await source.close()
+    },
+  }
+}
+
+/** The dynamic loader of a container reads the interposer's path out of a file. */
+function prepareInterposer({ interposer, stateDir, logger }: GpuDaemonOptions): InterposerFiles | undefined {
+  if (interposer === undefined) {
+    logger.warn('There is no interposer: parts of GPUs are not given')
+    return undefined
+  }
+  mkdirSync(stateDir, { recursive: true })
+  const preload = join(stateDir, PRELOAD_FILE)
+  writeFileSync(preload, `${INTERPOSER_IN_CONTAINER}\n`)
+  return { library: interposer, preload }
+}
