@@ -5,23 +5,25 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { HeldSockets } from '@centaurus/network'
 import { CLUSTER_DNS } from './cluster-network.ts'
 import type { Home } from './home.ts'
+import { hasGpus } from './host-gpus.ts'
 import { hasOwnNetwork, type Settings } from './settings.ts'
 
 /**
  * Background processes of one cluster, by name; each is this program with an internal command, under a supervisor that starts it
  * again when it is killed.
  */
-export type DaemonName = 'control-plane' | 'node' | 'network' | 'gateway-server'
+export type DaemonName = 'control-plane' | 'node' | 'network' | 'gpu' | 'gateway-server'
 
 /** Those that a home may have. */
-export const DAEMONS: readonly DaemonName[] = ['control-plane', 'node', 'network']
+export const DAEMONS: readonly DaemonName[] = ['control-plane', 'node', 'network', 'gpu']
 
 /** Those that should run with these settings. */
-export function expectedDaemons(settings: Pick<Settings, 'nodes' | 'network'>): DaemonName[] {
+export function expectedDaemons(settings: Pick<Settings, 'nodes' | 'network' | 'simulatedGpus'>): DaemonName[] {
   return [
     'control-plane',
     ...(settings.nodes.type === 'none' ? [] : ['node' as const]),
     ...(hasOwnNetwork(settings) ? ['network' as const] : []),
+    ...(hasGpus(settings) ? ['gpu' as const] : []),
   ]
 }
 
@@ -160,6 +162,7 @@ const NODE_FLAGS: Readonly<Record<DaemonName, readonly string[]>> = {
   'control-plane': [],
   node: [],
   network: ['--max-semi-space-size=2'],
+  gpu: ['--max-semi-space-size=2'],
   'gateway-server': [],
 }
 
@@ -168,6 +171,7 @@ const ARGUMENTS: Readonly<Record<DaemonName, readonly string[]>> = {
   'control-plane': [],
   node: ['run'],
   network: ['run'],
+  gpu: ['run'],
   'gateway-server': [],
 }
 const SUPERVISOR = join(import.meta.dirname, '../supervise.sh')

@@ -44,6 +44,7 @@ image list
 image import /nosuch.tar
 network status
 network drops
+gpu status
 store migrate --to etcd --endpoints https://127.0.0.1:9
 gateway --remove
 down
@@ -55,6 +56,7 @@ nosuch
 up --port x
 up --nodes x
 up --network x
+up --simulated-gpus /nosuch
 up --store x
 up --store etcd
 up --join /nosuch
@@ -66,6 +68,9 @@ network explain a b
 network explain a b 99999
 network explain a b 80 --protocol x
 network drops -o yaml
+gpu status -o yaml
+gpu node
+gpu node --kubeconfig /nosuch
 node kubeconfig N_1
 node bootstrap-kubeconfig --ttl x
 node network

@@ -18,6 +18,8 @@ export interface Home {
   readonly containerdDir: string
   /** What the pod network must not forget: addresses of pods, programs and tables in the kernel. */
   readonly networkDir: string
+  /** Folders by which the GPU plugin and containers speak. */
+  readonly gpuDir: string
   readonly logDir: string
   /** Which processes run. */
   readonly runDir: string
@@ -77,6 +79,7 @@ export function homeAt(dir: string): Home {
     nodeDir: join(dir, 'node'),
     containerdDir: join(dir, 'containerd'),
     networkDir: join(dir, 'network'),
+    gpuDir: join(dir, 'gpu'),
     logDir: join(dir, 'logs'),
     runDir: join(dir, 'run'),
     settings: join(dir, 'settings.json'),

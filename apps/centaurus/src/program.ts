@@ -18,6 +18,7 @@ import {
   type NodesSetting,
 } from './settings.ts'
 import { addGatewayCommands } from './gateway-program.ts'
+import { addGpuCommands } from './gpu-program.ts'
 import { addNetworkCommands } from './network-program.ts'
 import { addNodeCommands } from './node-program.ts'
 import { addPartitionCommands } from './partition-program.ts'
@@ -39,6 +40,7 @@ export function createProgram(): Command {
   addTenantCommands(program)
   addNodeCommands(program)
   addNetworkCommands(program)
+  addGpuCommands(program)
   addSandboxCommands(program)
   addStore(program)
   addImage(program)
@@ -70,6 +72,10 @@ function addCluster(program: Command): void {
       '--network <kind>',
       'of real containers: centaurus (policies, tenants apart, in eBPF) or bridge (default centaurus)',
       parseNetwork,
+    )
+    .option(
+      '--simulated-gpus <file>',
+      'GPUs that the local node pretends to have, as docs/gpu.md says; none: those that it has (default)',
     )
     .option('--listen <address>', 'listen on this address alone')
     .option('--advertise <address>', 'how others reach the API server (default: the address of this machine)')
@@ -130,6 +136,7 @@ interface UpFlags extends StoreOptions {
   readonly port?: number
   readonly nodes?: NodesSetting
   readonly network?: NetworkSetting
+  readonly simulatedGpus?: string
   readonly listen?: string
   readonly advertise?: string
   readonly tenantWebhookNetworks?: readonly string[]

@@ -22,6 +22,11 @@ describe('settings of a cluster', () => {
     }
   })
 
+  it('keep the file of simulated GPUs', () => {
+    writeSettings(home, { ...DEFAULT_SETTINGS, simulatedGpus: '/gpus.yaml' })
+    assert.equal(readSettings(home)?.simulatedGpus, '/gpus.yaml')
+  })
+
   it('name our own network by default, and the bridge where they are older than that', () => {
     assert.equal(hasOwnNetwork(DEFAULT_SETTINGS), true)
     assert.equal(hasOwnNetwork({ ...DEFAULT_SETTINGS, nodes: { type: 'simulated', count: 5 } }), false)

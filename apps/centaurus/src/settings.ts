@@ -44,6 +44,8 @@ export interface Settings {
   readonly tenantWebhookNetworks?: readonly string[] | undefined
   /** Of a local node's pods. */
   readonly network: NetworkSetting
+  /** Absolute path of the file that says which GPUs a local node pretends to have; undefined: those that it has. */
+  readonly simulatedGpus?: string | undefined
 }
 
 const DEFAULT_NETWORK: NetworkSetting = 'centaurus'
@@ -137,7 +139,7 @@ export function readSettings(home: Home): Settings | undefined {
   if (!existsSync(home.settings)) return undefined
   try {
     const raw = JSON.parse(readFileSync(home.settings, 'utf8')) as Record<string, unknown>
-    const { partition, listen, advertise, tenantWebhookNetworks: networks, network } = raw
+    const { partition, listen, advertise, tenantWebhookNetworks: networks, network, simulatedGpus } = raw
     const nodes = parseNodes(String(raw['nodes']))
     return {
       port: parsePort(String(raw['port'])),
@@ -148,6 +150,7 @@ export function readSettings(home: Home): Settings | undefined {
       ...(listen === undefined ? {} : { listen: String(listen) }),
       ...(advertise === undefined ? {} : { advertise: String(advertise) }),
       ...(networks === undefined ? {} : { tenantWebhookNetworks: parseNetworks(String(networks)) }),
+      ...(simulatedGpus === undefined ? {} : { simulatedGpus: String(simulatedGpus) }),
     }
   } catch (cause) {
     throw new UserError(
@@ -176,7 +179,7 @@ function readPartition(raw: Record<string, unknown>): PartitionSettings {
 
 /** Replaces the file in one step. */
 export function writeSettings(home: Home, settings: Settings): void {
-  const { port, nodes, store, partition, listen, advertise, tenantWebhookNetworks, network } = settings
+  const { port, nodes, store, partition, listen, advertise, tenantWebhookNetworks, network, simulatedGpus } = settings
   const raw = {
     port,
     nodes: formatNodes(nodes),
@@ -186,6 +189,7 @@ export function writeSettings(home: Home, settings: Settings): void {
     advertise,
     tenantWebhookNetworks,
     network,
+    simulatedGpus,
   }
   const draft = `${home.settings}.new`
   writeFileSync(draft, `${JSON.stringify(raw, undefined, 2)}\n`)

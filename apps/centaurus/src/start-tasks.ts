@@ -19,6 +19,7 @@ import { UserError } from './user-error.ts'
 const CONTROL_PLANE_TIMEOUT_MS = 60_000
 const NODES_TIMEOUT_MS = 120_000
 const GATEWAY_TIMEOUT_MS = 30_000
+const GPU_TIMEOUT_MS = 60_000
 const POLL_MS = 50
 const REQUEST_TIMEOUT_MS = 2_000
 const LOG_LINES = 15
@@ -46,6 +47,16 @@ export function nodeTask({ home, name }: NamedHome, settings: Pick<Settings, 'no
     helpers,
     title: (helpers.length === 0 ? title : `${title} and the pod network`) + suffix(name),
     waitUntilReady: (since) => waitForNodes(home, { since, expected, helpers }),
+  })
+}
+
+/** Starts the GPU plugin, unless it runs, and waits until the node agent knows of it; for a driver that does not answer only until it has said so. */
+export function gpuTask({ home }: NamedHome, { simulatedGpus }: Pick<Settings, 'simulatedGpus'>): ListrTask {
+  return daemonTask(home, {
+    name: 'gpu',
+    title: simulatedGpus === undefined ? 'Start the GPU plugin' : 'Start the GPU plugin, with simulated GPUs',
+    waitUntilReady: (since) =>
+      waitFor(home, { names: ['gpu'], since, timeoutMs: GPU_TIMEOUT_MS }, async () => isMarkedReady(home, 'gpu')),
   })
 }
 

@@ -32,6 +32,9 @@ export async function stopCluster(home: Home, options: { readonly graceSecondsMa
         if (!(await stopContainers(home, { logger: silentLogger, ...options }))) task.skip('No containers were running')
       },
     },
+    ...all
+      .filter(({ home: own }) => findDaemon(own, 'gpu') !== undefined)
+      .map((each) => stopTask(each, 'gpu', 'GPU plugin')),
     // After the containers: taking a pod off the network needs it.
     ...all.filter(hasNetwork).map((each) => stopTask(each, 'network', 'pod network')),
     ...(hasNetwork({ home, name: '' }) ? [removeTask(home)] : []),

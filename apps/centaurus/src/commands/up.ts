@@ -4,6 +4,7 @@ import { silentLogger } from '@centaurus/base'
 import type { ListrTask } from 'listr2'
 import { findDaemon } from '../daemons.ts'
 import { listGateways, readGatewaySettings } from '../gateway-home.ts'
+import { hasGpus, readSimulatedGpus } from '../host-gpus.ts'
 import { createHome, listHomes, type Home, type NamedHome } from '../home.ts'
 import { applyJoinBundle, readJoinBundle, type JoinBundle } from '../join-bundle.ts'
 import { installPackages, missingPackages, whyNoContainers, whyNoOwnNetwork } from '../prerequisites.ts'
@@ -19,7 +20,7 @@ import {
   type Settings,
 } from '../settings.ts'
 import { offerSandbox, sandboxHandlers } from '../sandbox-runtime.ts'
-import { controlPlaneTask, gatewayTask, nodeTask } from '../start-tasks.ts'
+import { controlPlaneTask, gatewayTask, gpuTask, nodeTask } from '../start-tasks.ts'
 import { describeStore, isSameStore, type StoreSetting } from '../store-setting.ts'
 import { UserError } from '../user-error.ts'
 
@@ -32,6 +33,8 @@ export interface UpOptions {
   readonly advertise?: string | undefined
   readonly tenantWebhookNetworks?: readonly string[] | undefined
   readonly network?: NetworkSetting | undefined
+  /** File, or `none`. */
+  readonly simulatedGpus?: string | undefined
   /** File that `centaurus partition add --join-bundle` wrote. */
   readonly join?: string | undefined
 }
@@ -39,7 +42,7 @@ export interface UpOptions {
 /** Starts whatever of the cluster does not run yet, and waits until it is ready. */
 export async function up(home: Home, options: UpOptions): Promise<void> {
   const bundle = options.join === undefined ? undefined : readJoinBundle(options.join)
-  const settings = decideSettings(home, options, bundle)
+  const settings = decideSettings(home, { ...options, gpus: await readGpus(options) }, bundle)
   if (settings.nodes.type === 'local') refuseWithoutContainers()
   if (hasOwnNetwork(settings)) refuseWithoutOwnNetwork()
   createHome(home)
@@ -54,6 +57,7 @@ export async function up(home: Home, options: UpOptions): Promise<void> {
     ...(isLocal ? [containerTask(home)] : []),
     ...(programs === undefined ? [] : [programs.finish]),
     ...(settings.nodes.type === 'none' ? [] : [nodeTask(own, settings)]),
+    ...(hasGpus(settings) ? [gpuTask(own, settings)] : []),
     ...(isLocal && Object.keys(sandboxHandlers(home)).length > 0 ? [sandboxTask(home)] : []),
     ...furtherTasks(home),
     ...listGateways(home).flatMap((each) => [renewTask(home, each), gatewayTask(each)]),
@@ -62,8 +66,17 @@ export async function up(home: Home, options: UpOptions): Promise<void> {
   process.stdout.write(farewell(home, settings))
 }
 
+interface DecidedOptions extends UpOptions {
+  /** Undefined: the command line does not say. */
+  readonly gpus: { readonly file: string | undefined } | undefined
+}
+
+async function readGpus({ simulatedGpus }: UpOptions): Promise<DecidedOptions['gpus']> {
+  return simulatedGpus === undefined ? undefined : { file: await readSimulatedGpus(simulatedGpus) }
+}
+
 /** Ports, nodes, store and place of a cluster that exists can't be changed under its feet. */
-function decideSettings(home: Home, options: UpOptions, bundle: JoinBundle | undefined): Settings {
+function decideSettings(home: Home, options: DecidedOptions, bundle: JoinBundle | undefined): Settings {
   const last = existsSync(home.dir) ? readSettings(home) : undefined
   if (bundle !== undefined && last !== undefined && last.partition?.name !== bundle.partition.name) {
     throw new UserError(
@@ -76,6 +89,7 @@ function decideSettings(home: Home, options: UpOptions, bundle: JoinBundle | und
   const listen = options.listen ?? last?.listen
   const advertise = options.advertise ?? last?.advertise
   const tenantWebhookNetworks = options.tenantWebhookNetworks ?? last?.tenantWebhookNetworks
+  const simulatedGpus = options.gpus === undefined ? last?.simulatedGpus : options.gpus.file
   const wanted: Settings = {
     port: options.port ?? last?.port ?? defaults.port,
     nodes: options.nodes ?? last?.nodes ?? defaults.nodes,
@@ -85,7 +99,10 @@ function decideSettings(home: Home, options: UpOptions, bundle: JoinBundle | und
     ...(listen === undefined ? {} : { listen }),
     ...(advertise === undefined ? {} : { advertise }),
     ...(tenantWebhookNetworks === undefined ? {} : { tenantWebhookNetworks }),
+    ...(simulatedGpus === undefined ? {} : { simulatedGpus }),
   }
+  if (options.gpus?.file !== undefined && wanted.nodes.type !== 'local')
+    throw new UserError('Cannot simulate GPUs: --simulated-gpus needs --nodes local')
   if (last !== undefined) refuseAnotherStore(home, last.store, wanted.store)
   if (last !== undefined && findDaemon(home, 'control-plane') !== undefined && !isDeepStrictEqual(last, wanted)) {
     throw new UserError(
