@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url'
 import {
   credentials,
   loadPackageDefinition,
-  status as grpcStatus,
   type ClientReadableStream,
   type ServiceError,
 } from '@grpc/grpc-js'
@@ -12,6 +11,7 @@ import { loadSync } from '@grpc/proto-loader'
 import { systemClock } from '@centaurus/base'
 
 import { RuntimeError } from '../runtime/container-runtime.ts'
+import { formatGrpcError } from './grpc-error.ts'
 
 /** What a CRI call may take when the caller says nothing. Source: kubelet's runtimeRequestTimeout default (v1.37). */
 export const CRI_TIMEOUT_MS = 120_000
@@ -100,27 +100,6 @@ function loadServices(): Record<CriService, GrpcClientConstructor> {
   return (loaded as unknown as { runtime: { v1: Record<CriService, GrpcClientConstructor> } }).runtime.v1
 }
 
-/** Keeps Go's rendering of a gRPC error, because people search for it and events show it. */
 function toRuntimeError(error: ServiceError): RuntimeError {
-  const name = CODE_NAMES[error.code] ?? 'Unknown'
-  return new RuntimeError(`rpc error: code = ${name} desc = ${error.details}`, error.code, { cause: error })
-}
-
-const CODE_NAMES: Record<number, string> = {
-  [grpcStatus.CANCELLED]: 'Canceled',
-  [grpcStatus.UNKNOWN]: 'Unknown',
-  [grpcStatus.INVALID_ARGUMENT]: 'InvalidArgument',
-  [grpcStatus.DEADLINE_EXCEEDED]: 'DeadlineExceeded',
-  [grpcStatus.NOT_FOUND]: 'NotFound',
-  [grpcStatus.ALREADY_EXISTS]: 'AlreadyExists',
-  [grpcStatus.PERMISSION_DENIED]: 'PermissionDenied',
-  [grpcStatus.RESOURCE_EXHAUSTED]: 'ResourceExhausted',
-  [grpcStatus.FAILED_PRECONDITION]: 'FailedPrecondition',
-  [grpcStatus.ABORTED]: 'Aborted',
-  [grpcStatus.OUT_OF_RANGE]: 'OutOfRange',
-  [grpcStatus.UNIMPLEMENTED]: 'Unimplemented',
-  [grpcStatus.INTERNAL]: 'Internal',
-  [grpcStatus.UNAVAILABLE]: 'Unavailable',
-  [grpcStatus.DATA_LOSS]: 'DataLoss',
-  [grpcStatus.UNAUTHENTICATED]: 'Unauthenticated',
+  return new RuntimeError(formatGrpcError(error), error.code, { cause: error })
 }
