@@ -61,6 +61,7 @@ up --store x
 up --store etcd
 up --join /nosuch
 up --tenant-webhook-networks x
+up --kubelet-dir x
 logs nosuch
 logs -n x
 image import

@@ -77,6 +77,10 @@ function addCluster(program: Command): void {
       '--simulated-gpus <file>',
       'GPUs that the local node pretends to have, as docs/gpu.md says; none: those that it has (default)',
     )
+    .option(
+      '--kubelet-dir <folder>',
+      'serve device plugins there too, such as /var/lib/kubelet where those of others look; or none (default)',
+    )
     .option('--listen <address>', 'listen on this address alone')
     .option('--advertise <address>', 'how others reach the API server (default: the address of this machine)')
     .option(
@@ -140,6 +144,7 @@ interface UpFlags extends StoreOptions {
   readonly listen?: string
   readonly advertise?: string
   readonly tenantWebhookNetworks?: readonly string[]
+  readonly kubeletDir?: string
   readonly join?: string
 }
 

@@ -20,6 +20,8 @@ describe('settings of a cluster', () => {
       writeSettings(home, { ...DEFAULT_SETTINGS, network })
       assert.deepEqual(readSettings(home), { ...DEFAULT_SETTINGS, network })
     }
+    writeSettings(home, { ...DEFAULT_SETTINGS, kubeletDir: '/var/lib/kubelet' })
+    assert.equal(readSettings(home)?.kubeletDir, '/var/lib/kubelet')
   })
 
   it('keep the file of simulated GPUs', () => {

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { isAbsolute } from 'node:path'
 import type { PartitionRole } from '@centaurus/api/centaurus/v1'
 import type { Home } from './home.ts'
 import { EMBEDDED, parseStoreSetting, type StoreSetting } from './store-setting.ts'
@@ -46,6 +47,8 @@ export interface Settings {
   readonly network: NetworkSetting
   /** Absolute path of the file that says which GPUs a local node pretends to have; undefined: those that it has. */
   readonly simulatedGpus?: string | undefined
+  /** Folder beside the home's own where a local node serves device plugins, `/var/lib/kubelet` for those of others; undefined: none. */
+  readonly kubeletDir?: string | undefined
 }
 
 const DEFAULT_NETWORK: NetworkSetting = 'centaurus'
@@ -78,6 +81,15 @@ export function parseNodes(text: string): NodesSetting {
 export function parseNetwork(text: string): NetworkSetting {
   if (text === 'centaurus' || text === 'bridge') return text
   throw new UserError(`Cannot use --network "${text}": it must be centaurus or bridge`)
+}
+
+/** Reads the absolute path of a folder; `none`: undefined. Throws {@link UserError}. */
+export function parseKubeletDir(text: string): string | undefined {
+  if (text === 'none') return undefined
+  if (isAbsolute(text)) return text
+  throw new UserError(
+    `Cannot use --kubelet-dir "${text}": it must be the absolute path of a folder, such as /var/lib/kubelet, or none`,
+  )
 }
 
 /** Whether this machine's pods are on our own network. */
@@ -139,7 +151,7 @@ export function readSettings(home: Home): Settings | undefined {
   if (!existsSync(home.settings)) return undefined
   try {
     const raw = JSON.parse(readFileSync(home.settings, 'utf8')) as Record<string, unknown>
-    const { partition, listen, advertise, tenantWebhookNetworks: networks, network, simulatedGpus } = raw
+    const { partition, listen, advertise, tenantWebhookNetworks: networks, network, simulatedGpus, kubeletDir } = raw
     const nodes = parseNodes(String(raw['nodes']))
     return {
       port: parsePort(String(raw['port'])),
@@ -151,6 +163,7 @@ export function readSettings(home: Home): Settings | undefined {
       ...(advertise === undefined ? {} : { advertise: String(advertise) }),
       ...(networks === undefined ? {} : { tenantWebhookNetworks: parseNetworks(String(networks)) }),
       ...(simulatedGpus === undefined ? {} : { simulatedGpus: String(simulatedGpus) }),
+      ...(kubeletDir === undefined ? {} : { kubeletDir: parseKubeletDir(String(kubeletDir)) }),
     }
   } catch (cause) {
     throw new UserError(
@@ -179,7 +192,18 @@ function readPartition(raw: Record<string, unknown>): PartitionSettings {
 
 /** Replaces the file in one step. */
 export function writeSettings(home: Home, settings: Settings): void {
-  const { port, nodes, store, partition, listen, advertise, tenantWebhookNetworks, network, simulatedGpus } = settings
+  const {
+    port,
+    nodes,
+    store,
+    partition,
+    listen,
+    advertise,
+    tenantWebhookNetworks,
+    network,
+    simulatedGpus,
+    kubeletDir,
+  } = settings
   const raw = {
     port,
     nodes: formatNodes(nodes),
@@ -190,6 +214,7 @@ export function writeSettings(home: Home, settings: Settings): void {
     tenantWebhookNetworks,
     network,
     simulatedGpus,
+    kubeletDir,
   }
   const draft = `${home.settings}.new`
   writeFileSync(draft, `${JSON.stringify(raw, undefined, 2)}\n`)

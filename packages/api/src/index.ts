@@ -1,5 +1,6 @@
 export type { BehaviorContext, KindBehavior, KubeObject, TableColumn } from './kinds/behavior.ts'
 export { column } from './kinds/shared/table.ts'
+export { isExtendedResource } from './kinds/shared/resource-names.ts'
 export { formatKey, objectKey, parseKey, type ObjectKey, type Stored, type StoredMeta } from './meta/object.ts'
 export { createOpenApi, type OpenApi, type OpenApiOptions } from './openapi/openapi.ts'
 export type { CustomResourceDescription, DefinitionTexts, Descriptions } from './openapi/types.ts'

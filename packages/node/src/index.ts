@@ -18,6 +18,7 @@ export {
   type ContainerdPaths,
 } from './cri/containerd-config.ts'
 export type { Dialer, HostFacts, HostPressure, HttpRequest, NodeHost, PodFiles } from './host/node-host.ts'
+export { DeviceManager, type DeviceManagerOptions } from './devices/device-manager.ts'
 export { createSystemHost } from './host/system-host.ts'
 export {
   ExecTimeoutError,

@@ -8,6 +8,7 @@ import {
   createCriRuntime,
   createDelegatedAccess,
   createNodeAgent,
+  DeviceManager,
   startKubeletServer,
   startServiceProxy,
   type KubeletServerOptions,
@@ -88,9 +89,13 @@ async function runLocal(home: Home, settings: Settings, logger: Logger): Promise
   const proxyClient = createHttpClient({ ...servers, ca, ...proxyIdentity, userAgent: 'kube-proxy' })
   const deps = { client, clock: systemClock, random: systemRandom, logger }
   const informers = createInformerFactory(proxyClient, deps)
+  const { kubeletDir } = settings
+  const furtherDirs = kubeletDir === undefined ? [] : [kubeletDir]
+  const devices = new DeviceManager({ dir: home.nodeDir, furtherDirs, clock: deps.clock, logger })
   const agent = createNodeAgent({
     ...deps,
     runtime,
+    devices,
     config: {
       nodeName,
       hostIps: [primaryAddress()],

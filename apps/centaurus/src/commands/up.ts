@@ -13,6 +13,7 @@ import {
   DEFAULT_SETTINGS,
   formatNodes,
   hasOwnNetwork,
+  parseKubeletDir,
   readSettings,
   writeSettings,
   type NetworkSetting,
@@ -35,6 +36,8 @@ export interface UpOptions {
   readonly network?: NetworkSetting | undefined
   /** File, or `none`. */
   readonly simulatedGpus?: string | undefined
+  /** Absolute path, or `none`. */
+  readonly kubeletDir?: string | undefined
   /** File that `centaurus partition add --join-bundle` wrote. */
   readonly join?: string | undefined
 }
@@ -90,6 +93,7 @@ function decideSettings(home: Home, options: DecidedOptions, bundle: JoinBundle 
   const advertise = options.advertise ?? last?.advertise
   const tenantWebhookNetworks = options.tenantWebhookNetworks ?? last?.tenantWebhookNetworks
   const simulatedGpus = options.gpus === undefined ? last?.simulatedGpus : options.gpus.file
+  const kubeletDir = options.kubeletDir === undefined ? last?.kubeletDir : parseKubeletDir(options.kubeletDir)
   const wanted: Settings = {
     port: options.port ?? last?.port ?? defaults.port,
     nodes: options.nodes ?? last?.nodes ?? defaults.nodes,
@@ -100,6 +104,7 @@ function decideSettings(home: Home, options: DecidedOptions, bundle: JoinBundle 
     ...(advertise === undefined ? {} : { advertise }),
     ...(tenantWebhookNetworks === undefined ? {} : { tenantWebhookNetworks }),
     ...(simulatedGpus === undefined ? {} : { simulatedGpus }),
+    ...(kubeletDir === undefined ? {} : { kubeletDir }),
   }
   if (options.gpus?.file !== undefined && wanted.nodes.type !== 'local')
     throw new UserError('Cannot simulate GPUs: --simulated-gpus needs --nodes local')

@@ -1,5 +1,6 @@
 import type { Container, Pod } from '@centaurus/api/core/v1'
 
+import type { ContainerDevices } from '../devices/container-devices.ts'
 import type { NodeHost } from '../host/node-host.ts'
 import { hashContainer } from '../pod/container-hash.ts'
 import { ContainerConfigError } from '../pod/environment.ts'
@@ -31,6 +32,7 @@ export interface ContainerConfigInput {
   readonly image: RuntimeImage | undefined
   readonly environment: ReadonlyMap<string, string>
   readonly volumes: VolumePaths
+  readonly devices: ContainerDevices
   /** Path of the pod's /etc/hosts; undefined: the container keeps its own. */
   readonly hostsFile: string | undefined
   readonly host: NodeHost
@@ -46,7 +48,9 @@ export async function makeContainerConfig(
   container: Container,
   input: ContainerConfigInput,
 ): Promise<ContainerConfig> {
-  const expand = (text: string): string => expandReferences(text, (name) => input.environment.get(name))
+  const { devices } = input
+  const environment = new Map([...devices.envs, ...input.environment])
+  const expand = (text: string): string => expandReferences(text, (name) => environment.get(name))
   const { name = '', namespace = '', uid = '' } = pod.metadata
   return {
     metadata: { name: container.name, attempt: input.attempt },
@@ -54,9 +58,10 @@ export async function makeContainerConfig(
     command: (container.command ?? []).map(expand),
     args: (container.args ?? []).map(expand),
     workingDir: container.workingDir ?? '',
-    envs: [...input.environment].map(([key, value]) => ({ key, value })),
-    mounts: await makeMounts(pod, container, input),
-    devices: [],
+    envs: [...environment].map(([key, value]) => ({ key, value })),
+    mounts: [...devices.mounts, ...(await makeMounts(pod, container, input))],
+    devices: devices.devices,
+    cdiDevices: devices.cdiDevices,
     labels: {
       [LABEL_CONTAINER_NAME]: container.name,
       [LABEL_POD_NAME]: name,
@@ -64,6 +69,7 @@ export async function makeContainerConfig(
       [LABEL_POD_UID]: uid,
     },
     annotations: {
+      ...devices.annotations,
       [ANNOTATION_HASH]: hashContainer(container),
       [ANNOTATION_RESTART_COUNT]: String(input.attempt),
       [ANNOTATION_ROLE]: roleOf(pod, container),

@@ -10,6 +10,7 @@ import {
   type InformerFactory,
 } from '@centaurus/client'
 
+import type { DeviceManager } from '../devices/device-manager.ts'
 import type { HostUsage, NodeHost } from '../host/node-host.ts'
 import { createSystemHost } from '../host/system-host.ts'
 import { startNodeLease } from '../node/node-lease.ts'
@@ -50,6 +51,8 @@ export interface NodeAgentDeps {
   readonly informers?: InformerFactory | undefined
   /** Default: this machine, below `config.rootDir`. */
   readonly host?: NodeHost | undefined
+  /** Of devices for pods; the agent starts and closes it. Default: there are none. */
+  readonly devices?: DeviceManager | undefined
 }
 
 export interface NodeAgent {
@@ -66,6 +69,7 @@ export interface NodeAgent {
   readonly runtime: ContainerRuntime
   readonly cache: RuntimeCache
   readonly config: NodeAgentConfig
+  readonly devices: DeviceManager | undefined
 }
 
 /** The agent of one node: makes the containers that the API's pods ask for, and tells how they are. */
@@ -77,6 +81,7 @@ class Agent implements NodeAgent {
   readonly config: NodeAgentConfig
   readonly runtime: ContainerRuntime
   readonly cache: RuntimeCache
+  readonly devices: DeviceManager | undefined
   readonly #deps: NodeAgentDeps
   readonly #workers = new Map<string, PodWorker>()
   readonly #informers: InformerFactory
@@ -87,12 +92,15 @@ class Agent implements NodeAgent {
   #reporter: NodeReporter | undefined
   #podDeps: PodDeps | undefined
   #podInformer: Informer<Pod> | undefined
+  /** Whether all pods of the node are known. */
+  #synced = false
   #closed = false
 
   constructor(deps: NodeAgentDeps) {
     const { client, clock, random, logger } = deps
     this.#deps = deps
     this.runtime = deps.runtime
+    this.devices = deps.devices
     this.config = completeConfig(deps.config)
     this.#informers = deps.informers ?? createInformerFactory(client, { clock, random, logger })
     this.#recorder = createEventRecorder({
@@ -142,6 +150,7 @@ class Agent implements NodeAgent {
     const { client, clock, random, logger } = this.#deps
     const host = this.#deps.host ?? (await createSystemHost({ rootDir: this.config.rootDir }))
     await this.cache.start()
+    await this.#startDevices()
     const onReady = (ready: boolean): void => this.#nodeEvent(ready ? 'NodeReady' : 'NodeNotReady', ready)
     const reporter = new NodeReporter({
       client,
@@ -151,6 +160,7 @@ class Agent implements NodeAgent {
       random,
       logger,
       config: this.config,
+      devices: this.devices,
       onReady,
     })
     this.#reporter = reporter
@@ -173,6 +183,7 @@ class Agent implements NodeAgent {
       () => lease.close(),
     )
     await this.#watch()
+    this.#synced = true
     this.#reclaimVolumes(host)
     this.#static.apiIsKnown()
     if (!this.#closed) this.#startChores()
@@ -181,6 +192,7 @@ class Agent implements NodeAgent {
   async close(): Promise<void> {
     this.#closed = true
     this.cache.close()
+    this.devices?.close()
     for (const close of this.#closers) await close()
     await this.#closeWorkers()
     this.#status.close()
@@ -215,6 +227,22 @@ class Agent implements NodeAgent {
         onDelete: (pod) => this.#apiPodGone(pod),
       }),
     )
+  }
+
+  async #startDevices(): Promise<void> {
+    await this.devices?.start({
+      pods: () => this.pods(),
+      holdsDevices: (uid) => this.#holdsDevices(uid),
+      onCapacity: () => this.#reporter?.reportSoon(),
+      onHealth: (uid) => this.#workers.get(uid)?.poke(),
+    })
+  }
+
+  /** Of a pod that nobody knows, containers may run all the same, until they are found to be orphans. */
+  #holdsDevices(uid: string): boolean {
+    const worker = this.#workers.get(uid)
+    if (worker !== undefined) return !worker.over
+    return !this.#synced || this.cache.get(uid).containers.some(({ phase }) => phase === 'running')
   }
 
   #reclaimVolumes({ localVolumes }: NodeHost): void {
@@ -292,6 +320,7 @@ class Agent implements NodeAgent {
       runtime: this.runtime,
       cache: this.cache,
       host,
+      devices: this.devices,
       status: this.#status,
       objects,
       watches,
@@ -324,6 +353,7 @@ class Agent implements NodeAgent {
     return admitPod(pod, {
       node: this.#reporter?.node,
       pressure: this.#reporter?.snapshot?.underPressure ?? new Set(),
+      isDevice: (resource) => this.devices?.manages(resource) === true,
       ...this.#roomBeside(pod),
     })
   }

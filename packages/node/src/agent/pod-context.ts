@@ -2,6 +2,7 @@ import type { Pod, PodStatus, Service } from '@centaurus/api/core/v1'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client, EventInit } from '@centaurus/client'
 
+import type { DeviceManager } from '../devices/device-manager.ts'
 import type { NodeHost } from '../host/node-host.ts'
 import type { Admission } from '../pod/admit-pod.ts'
 import type { WaitingReason } from '../pod/container-status.ts'
@@ -29,6 +30,8 @@ export interface PodDeps {
   readonly runtime: ContainerRuntime
   readonly cache: RuntimeCache
   readonly host: NodeHost
+  /** Undefined: this node has no devices for pods. */
+  readonly devices: DeviceManager | undefined
   readonly status: StatusWriter
   readonly images: ImagePuller
   readonly objects: ObjectCache
@@ -135,6 +138,7 @@ export function reportStatus(
     waiting: memory.waiting,
     runtimeName: deps.node().runtimeName,
     messages: memory.messages,
+    deviceHealth: (container) => deps.devices?.healthOf(pod.metadata.uid ?? '', container) ?? [],
   })
   deps.status.set(pod, status)
   return status

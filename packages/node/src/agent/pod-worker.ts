@@ -88,6 +88,11 @@ export class PodWorker {
     return this.#admitted && !this.#terminated
   }
 
+  /** True when none of its containers runs, nor will. */
+  get over(): boolean {
+    return this.#terminated
+  }
+
   update(pod: Pod): void {
     const old = this.#pod
     this.#desired = pod
@@ -177,7 +182,7 @@ export class PodWorker {
   }
 
   async #step(): Promise<number | undefined> {
-    if (!this.#admitted && !this.#isEnding()) this.#admit()
+    if (!this.#admitted && !this.#isEnding()) await this.#admit()
     const deadline = this.#checkDeadline()
     if (this.#isEnding()) return this.#end()
     const state = this.#deps.cache.get(this.uid)
@@ -212,13 +217,19 @@ export class PodWorker {
   }
 
   /** A pod that has containers was admitted before, by an agent that is gone. */
-  #admit(): void {
+  async #admit(): Promise<void> {
     const started = this.#deps.cache.get(this.uid).sandboxes.length > 0 || this.#pod.status?.startTime !== undefined
     const admission = started ? ({ admit: true } as const) : this.#deps.admit(this.#pod)
     this.#admitted = true
-    if (admission.admit) return
-    this.#deps.recordEvent(this.#pod, { type: 'Warning', reason: admission.reason, message: admission.message })
-    this.#memory.failure = { reason: admission.reason, message: admission.message }
+    if (!admission.admit) return this.#refuse(admission.reason, admission.message)
+    const why = started ? undefined : await this.#deps.devices?.allocate(this.#pod)
+    if (why === undefined) return
+    this.#refuse('UnexpectedAdmissionError', `Pod was rejected: Allocate failed due to ${why}, which is unexpected`)
+  }
+
+  #refuse(reason: string, message: string): void {
+    this.#deps.recordEvent(this.#pod, { type: 'Warning', reason, message })
+    this.#memory.failure = { reason, message, isRejection: true }
   }
 
   /** Returns when the pod's time is up; fails it when it is. */
@@ -261,6 +272,8 @@ export class PodWorker {
     await stopPod(pod, state, { graceSeconds: this.#chooseGrace(), memory: this.#memory }, this.#deps)
     state = await cache.refresh(this.uid)
     this.#refuseRunning(state)
+    // Before the API hears that the pod is over: the next one may come at once.
+    await this.#deps.devices?.release(this.uid)
     await readMessages(state, this.#memory, this.#deps)
     this.#probes.close()
     if (!this.#removed) {

@@ -1,6 +1,8 @@
 import type { Container, Pod, Service } from '@centaurus/api/core/v1'
 import type { Logger } from '@centaurus/base'
 
+import { NO_CONTAINER_DEVICES } from '../devices/container-devices.ts'
+import type { DeviceManager } from '../devices/device-manager.ts'
 import type { NodeHost } from '../host/node-host.ts'
 import type { DownwardContext } from '../pod/downward.ts'
 import { ContainerConfigError, makeEnvironment } from '../pod/environment.ts'
@@ -22,6 +24,7 @@ export interface StartDeps extends HookDeps {
   readonly host: NodeHost
   readonly images: ImagePuller
   readonly objects: ObjectCache
+  readonly devices: DeviceManager | undefined
   readonly services: () => readonly Service[]
   readonly config: NodeAgentConfig
   readonly logger: Logger
@@ -108,6 +111,7 @@ async function makeConfig(
     image: input.image,
     environment: makeEnvironment(pod, container, sources),
     volumes: input.volumes,
+    devices: (await deps.devices?.prepare(pod, container)) ?? NO_CONTAINER_DEVICES,
     hostsFile: input.hostsFile,
     host: deps.host,
     seccompDir: deps.config.seccompDir,

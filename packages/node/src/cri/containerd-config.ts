@@ -59,6 +59,7 @@ export function formatContainerdConfig(options: ContainerdConfigOptions): string
     `sandbox_image = ${quote(options.sandboxImage)}`,
     `restrict_oom_score_adj = ${options.restrictOomScoreAdj}`,
     `disable_apparmor = ${options.disableApparmor}`,
+    'enable_cdi = true', // of 1.7; 1.6 has no devices by the Container Device Interface
     'netns_mounts_under_state_dir = true', // else a killed cluster leaves them in the machine's /run/netns
     'stream_server_address = "127.0.0.1"',
     'stream_server_port = "0"',

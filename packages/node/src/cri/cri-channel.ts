@@ -1,11 +1,6 @@
 import { fileURLToPath } from 'node:url'
 
-import {
-  credentials,
-  loadPackageDefinition,
-  type ClientReadableStream,
-  type ServiceError,
-} from '@grpc/grpc-js'
+import { credentials, loadPackageDefinition, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 
 import { systemClock } from '@centaurus/base'

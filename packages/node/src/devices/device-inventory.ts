@@ -53,8 +53,7 @@ export class DeviceInventory {
       plugin: { type: 'reporting' },
       devices: new Map(devices.map((device) => [device.id, device])),
     })
-    const isChanged = ({ id, healthy }: Device): boolean =>
-      !wasReporting || before.devices.get(id)?.healthy !== healthy
+    const isChanged = ({ id, healthy }: Device): boolean => !wasReporting || before.devices.get(id)?.healthy !== healthy
     const reported = new Set(devices.map(({ id }) => id))
     const gone = [...(before?.devices.keys() ?? [])].filter((id) => !reported.has(id))
     return [...devices.filter(isChanged).map(({ id }) => id), ...gone]

@@ -4,11 +4,12 @@ import type { Clock, Logger, Random, Timer } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 
 import type { NodeAgentConfig } from '../agent/config.ts'
+import type { DeviceManager } from '../devices/device-manager.ts'
 import type { HostFacts, HostPressure, NodeHost } from '../host/node-host.ts'
 import { formatTime } from '../pod/container-status.ts'
 import { observePressure, rememberPressure, type PressureMemory, type PressureType } from '../pod/pressure.ts'
 import type { ContainerRuntime, RuntimeStatus, RuntimeVersion } from '../runtime/container-runtime.ts'
-import { isSameNodeStatus, makeNode, nodeLabels, planNodeStatus } from './node-status.ts'
+import { changedStatus, isSameNodeStatus, makeNode, nodeLabels, planNodeStatus } from './node-status.ts'
 
 export interface NodeReporterOptions {
   readonly client: Client
@@ -18,6 +19,8 @@ export interface NodeReporterOptions {
   readonly random: Random
   readonly logger: Logger
   readonly config: NodeAgentConfig
+  /** Undefined: it has no devices. */
+  readonly devices: DeviceManager | undefined
   /** Readiness changed, or the first report. */
   readonly onReady: (ready: boolean) => void
 }
@@ -49,6 +52,7 @@ export class NodeReporter {
   #reportedAtMs = -Infinity
   #ready: boolean | undefined
   #timer: Timer | undefined
+  #hurried = false
   #closed = false
 
   constructor(options: NodeReporterOptions) {
@@ -80,13 +84,22 @@ export class NodeReporter {
     this.#schedule()
   }
 
+  /** Something changed that should not wait for the next look. */
+  reportSoon(): void {
+    this.#hurried = true
+    if (this.#timer === undefined) return // not registered yet, or just reporting
+    this.#timer.cancel()
+    this.#timer = undefined
+    this.#reportAndSchedule()
+  }
+
   close(): void {
     this.#closed = true
     this.#timer?.cancel()
   }
 
   async #measure(previous: NodeStatus | undefined): Promise<NodeSnapshot> {
-    const { runtime, host, config, clock } = this.#options
+    const { runtime, host, config, clock, devices } = this.#options
     this.#facts ??= await host.facts()
     const [pressure, version, runtimeStatus, images] = await Promise.all([
       host.pressure(),
@@ -104,6 +117,7 @@ export class NodeReporter {
       version,
       runtime: runtimeStatus,
       images,
+      devices: devices?.count(),
       now: formatTime(clock.now()),
     }
     const status = JSON.parse(JSON.stringify(planNodeStatus(input, previous))) as NodeStatus
@@ -143,7 +157,7 @@ export class NodeReporter {
     const isDue = clock.monotonicMs() - this.#reportedAtMs >= config.nodeReportPeriodMs
     if (isDue || !isSameNodeStatus(previous, status)) {
       // Conditions merge by type and addresses are few: a small patch, whatever others keep in the status.
-      const body = { status: changedFields(previous, status) }
+      const body = { status: changedStatus(previous, status) }
       this.#node = await client.patch(
         nodes,
         { name: config.nodeName },
@@ -159,22 +173,22 @@ export class NodeReporter {
   }
 
   #schedule(): void {
-    const { clock, config, random, logger } = this.#options
+    const { clock, config, random } = this.#options
     if (this.#closed) return
+    if (this.#hurried) return this.#reportAndSchedule()
     const jitter = 1 + 0.04 * (random.next() - 0.5) // nodes that started together drift apart
     this.#timer = clock.setTimer(config.nodeStatusPeriodMs * jitter, () => {
-      this.#report()
-        .catch((error: unknown) => (isStatus(error, 'NotFound') ? this.#register() : Promise.reject(error as Error)))
-        .catch((error: unknown) => logger.warn('Could not report Node', { node: config.nodeName, error }))
-        .finally(() => this.#schedule())
+      this.#timer = undefined
+      this.#reportAndSchedule()
     })
   }
-}
 
-function changedFields(previous: NodeStatus | undefined, status: NodeStatus): Partial<NodeStatus> {
-  const old = previous as Record<string, unknown> | undefined
-  const entries = Object.entries(status).filter(
-    ([key, value]) => key === 'conditions' || JSON.stringify(old?.[key]) !== JSON.stringify(value),
-  )
-  return Object.fromEntries(entries) as Partial<NodeStatus>
+  #reportAndSchedule(): void {
+    const { config, logger } = this.#options
+    this.#hurried = false
+    this.#report()
+      .catch((error: unknown) => (isStatus(error, 'NotFound') ? this.#register() : Promise.reject(error as Error)))
+      .catch((error: unknown) => logger.warn('Could not report Node', { node: config.nodeName, error }))
+      .finally(() => this.#schedule())
+  }
 }

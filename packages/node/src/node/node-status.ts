@@ -2,8 +2,10 @@ import { isDeepStrictEqual } from 'node:util'
 
 import { formatQuantity, parseQuantity, quantityOfMillis, quantityOfUnits } from '@centaurus/api'
 import type { ContainerImage, Node, NodeCondition, NodeStatus } from '@centaurus/api/core/v1'
+import { GPU_COMPUTE, GPU_MEMORY } from '@centaurus/api/gpu'
 
 import type { NodeAgentConfig } from '../agent/config.ts'
+import type { DeviceCapacity } from '../devices/device-inventory.ts'
 import type { HostFacts } from '../host/node-host.ts'
 import type { PressureType } from '../pod/pressure.ts'
 import { measure } from '../pod/resources.ts'
@@ -22,6 +24,8 @@ export interface NodeStatusInput {
   readonly version: RuntimeVersion
   readonly runtime: RuntimeStatus
   readonly images: readonly RuntimeImage[]
+  /** Undefined: the node has none. */
+  readonly devices?: DeviceCapacity | undefined
   /** Heartbeat, as the API's time. */
   readonly now: string
 }
@@ -37,6 +41,9 @@ export function nodeCapacity(facts: HostFacts, podsMax: number): Record<string, 
     pods: String(podsMax),
   }
 }
+
+/** Resources whose both lists the plugin of GPUs writes: of a GPU that is ill there is capacity, and nothing to allocate. */
+const WRITTEN_BY_PLUGINS: ReadonlySet<string> = new Set([GPU_MEMORY, GPU_COMPUTE])
 
 /** Capacity less what is kept back and what eviction guards. Source: kubelet cm GetNodeAllocatableReservation, v1.37. */
 export function nodeAllocatable(
@@ -77,14 +84,23 @@ export function nodeLabels(facts: HostFacts, config: NodeAgentConfig): Record<st
 /** Status of the node; condition times carry over from `previous` where nothing changed. Source: kubelet nodestatus/setters.go, v1.37. */
 export function planNodeStatus(input: NodeStatusInput, previous: NodeStatus | undefined): NodeStatus {
   const { config, facts, version, runtime, images } = input
-  const capacity = { ...previous?.capacity, ...nodeCapacity(facts, config.podsMax) }
+  const capacity = {
+    ...previous?.capacity,
+    ...nodeCapacity(facts, config.podsMax),
+    ...countsOf(input.devices?.capacity),
+  }
+  const judged = Object.entries(capacity).filter(([name]) => !WRITTEN_BY_PLUGINS.has(name))
   return {
     addresses: [
       ...config.hostIps.map((address) => ({ type: 'InternalIP', address })),
       { type: 'Hostname', address: config.nodeName },
     ],
     capacity,
-    allocatable: { ...previous?.allocatable, ...nodeAllocatable(capacity, config) },
+    allocatable: {
+      ...previous?.allocatable,
+      ...nodeAllocatable(Object.fromEntries(judged), config),
+      ...countsOf(input.devices?.allocatable),
+    },
     conditions: planNodeConditions(input, previous?.conditions ?? []),
     ...(config.kubeletPort === 0 ? {} : { daemonEndpoints: { kubeletEndpoint: { Port: config.kubeletPort } } }),
     images: listImages(images),
@@ -103,6 +119,10 @@ export function planNodeStatus(input: NodeStatusInput, previous: NodeStatus | un
           })),
         }),
   }
+}
+
+function countsOf(counts: ReadonlyMap<string, number> | undefined): Record<string, string> {
+  return Object.fromEntries([...(counts ?? [])].map(([name, count]) => [name, String(count)]))
 }
 
 interface Judgement {
@@ -185,6 +205,22 @@ function withoutHeartbeats(status: NodeStatus): NodeStatus {
     .map((condition) => ({ ...condition, lastHeartbeatTime: undefined }))
     .toSorted((x, y) => (x.type < y.type ? -1 : 1))
   return { ...status, conditions }
+}
+
+/**
+ * What of `after` the API server does not have yet, as it is written: top-level fields, but of quantities only those that differ, so that what others wrote meanwhile stays.
+ * Conditions always. Pure.
+ */
+export function changedStatus(before: NodeStatus | undefined, after: NodeStatus): Partial<NodeStatus> {
+  const old = before as Record<string, unknown> | undefined
+  const changed = Object.entries(after).filter(
+    ([key, value]) => key === 'conditions' || JSON.stringify(old?.[key]) !== JSON.stringify(value),
+  )
+  const quantities = (['capacity', 'allocatable'] as const).map((key) => [
+    key,
+    Object.fromEntries(Object.entries(after[key] ?? {}).filter(([name, value]) => before?.[key]?.[name] !== value)),
+  ])
+  return { ...Object.fromEntries(changed), ...Object.fromEntries(quantities) }
 }
 
 /** The Node object of a first registration. */

@@ -1,4 +1,6 @@
+import { isExtendedResource } from '@centaurus/api'
 import type { Node, Pod } from '@centaurus/api/core/v1'
+import { GPU_SHARE_RESOURCES } from '@centaurus/api/gpu'
 import { compileRequiredNodes } from '@centaurus/api/scheduling'
 
 import type { PressureType } from './pressure.ts'
@@ -14,6 +16,8 @@ export interface AdmissionInput {
   readonly pressure: ReadonlySet<PressureType>
   /** Pods that were admitted and are not over. */
   readonly others: readonly Pod[]
+  /** Whether devices of a resource are given out one by one, by whoever knows them; default: none are. */
+  readonly isDevice?: ((resource: string) => boolean) | undefined
 }
 
 export type Admission =
@@ -25,12 +29,13 @@ const MEMORY_TAINT = 'node.kubernetes.io/memory-pressure'
 const ADMIT: Admission = { admit: true }
 
 /** Whether the node takes a pod that the scheduler gave it. Source: kubelet lifecycle/predicate.go, v1.37. */
-export function admitPod(pod: Pod, { node, allocatable, others, pressure }: AdmissionInput): Admission {
+export function admitPod(pod: Pod, input: AdmissionInput): Admission {
+  const { node, others, pressure } = input
   return (
     checkPressure(pod, pressure) ??
     checkSelector(pod, node) ??
     checkPorts(pod, others) ??
-    checkResources(pod, allocatable, others) ??
+    checkResources(pod, input) ??
     checkSystem(pod) ??
     ADMIT
   )
@@ -86,8 +91,7 @@ function checkPorts(pod: Pod, others: readonly Pod[]): Admission | undefined {
 
 function checkResources(
   pod: Pod,
-  allocatable: Readonly<Record<string, string>>,
-  others: readonly Pod[],
+  { allocatable, others, isDevice = () => false }: AdmissionInput,
 ): Admission | undefined {
   const podsMax = Number(allocatable['pods'] ?? '110')
   if (others.length + 1 > podsMax) return outOf('pods', { requested: 1, used: others.length, capacity: podsMax })
@@ -95,12 +99,17 @@ function checkResources(
   for (const other of others)
     for (const [name, value] of podRequests(other)) used.set(name, (used.get(name) ?? 0) + value)
   for (const [name, requested] of podRequests(pod)) {
-    if (requested === 0) continue
+    if (requested === 0 || isCountedElsewhere(name, allocatable) || isDevice(name)) continue
     const capacity = allocatable[name] === undefined ? 0 : measure(name, allocatable[name])
     if (requested + (used.get(name) ?? 0) > capacity)
       return outOf(name, { requested, used: used.get(name) ?? 0, capacity })
   }
   return undefined
+}
+
+/** Extended resources that the node does not have are the cluster's; shares of devices are counted by device. Source: removeMissingExtendedResources, v1.37. */
+function isCountedElsewhere(name: string, allocatable: Readonly<Record<string, string>>): boolean {
+  return GPU_SHARE_RESOURCES.has(name) || (allocatable[name] === undefined && isExtendedResource(name))
 }
 
 function outOf(

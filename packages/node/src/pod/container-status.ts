@@ -18,6 +18,8 @@ export interface ContainerStatusContext {
   readonly runtimeName: string
   /** What is known of a container that ended, by id: its termination message. */
   readonly messages: ReadonlyMap<string, string>
+  /** Of the devices that a container has, by its name; default: none has any. */
+  readonly deviceHealth?: ((container: string) => NonNullable<ContainerStatus['allocatedResourcesStatus']>) | undefined
 }
 
 /** Statuses of `containers` in their order. Source: kubelet convertToAPIContainerStatuses, v1.37. */
@@ -36,8 +38,17 @@ export function containerStatuses(
     const after =
       finishedInit(pod, container, state, status, context.isInit) ??
       applyWaiting(pod, container, state, status, context)
-    return withReadiness(after, container, found[0], context)
+    return withReadiness(withDevices(after, context), container, found[0], context)
   })
+}
+
+/** Of main containers alone, as upstream. */
+function withDevices(
+  status: ContainerStatus,
+  { deviceHealth, isInit }: ContainerStatusContext & { readonly isInit: boolean },
+): ContainerStatus {
+  const health = isInit ? [] : (deviceHealth?.(status.name) ?? [])
+  return health.length === 0 ? status : { ...status, allocatedResourcesStatus: health }
 }
 
 function absentStatus(pod: Pod, container: Container, old: ContainerStatus | undefined): ContainerStatus {

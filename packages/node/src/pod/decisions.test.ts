@@ -151,6 +151,24 @@ describe('decisions about a pod', () => {
     assert.equal(reason(makePod(), [makePod(), makePod()]), 'OutOfpods')
   })
 
+  it('counts extended resources of the node, but neither those of the cluster nor what is given out by device', () => {
+    const asking = (name: string): Pod =>
+      makePod({ containers: [{ ...main, resources: { requests: { [name]: '2' } } }] })
+    const isAdmitted = (name: string): boolean =>
+      admitPod(asking(name), {
+        node: undefined,
+        allocatable: { pods: '9', 'example.com/port': '1', 'example.com/thing': '1', 'centaurus.io/gpu-memory': '1' },
+        others: [],
+        pressure: new Set(),
+        isDevice: (resource) => resource === 'example.com/thing',
+      }).admit
+    assert.equal(isAdmitted('example.com/port'), false)
+    assert.equal(isAdmitted('example.com/thing'), true)
+    assert.equal(isAdmitted('example.com/licence'), true)
+    assert.equal(isAdmitted('centaurus.io/gpu-memory'), true)
+    assert.equal(isAdmitted('hugepages-2Mi'), false)
+  })
+
   it('forgets old crashes', () => {
     const old = { delayMs: 300_000, updatedAtMs: 0 }
     assert.deepEqual(decideBackoff(old, 700_000, 700_001), {

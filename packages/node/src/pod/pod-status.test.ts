@@ -41,6 +41,25 @@ describe('podStatus', () => {
     assert.equal(status.observedGeneration, 1)
   })
 
+  it('has a reason and no containers when the pod was not let in', () => {
+    const failure = { reason: 'UnexpectedAdmissionError', message: 'Pod was rejected: …', isRejection: true }
+    const status = podStatus(makePod({ initContainers: [init] }), EMPTY_RUNTIME_STATE, { ...context, failure })
+    const { phase, reason, containerStatuses, initContainerStatuses } = status
+    assert.deepEqual([phase, reason], ['Failed', 'UnexpectedAdmissionError'])
+    assert.deepEqual([containerStatuses, initContainerStatuses], [undefined, undefined])
+  })
+
+  it('tells how the devices of its containers are', () => {
+    const health = [{ name: 'example.com/thing', resources: [{ resourceID: 'a', health: 'Healthy' }] }]
+    const deviceHealth = (container: string) => (container === 'main' ? health : [])
+    const pod = makePod({ containers: [main, { name: 'other', image: 'app:1' }] })
+    const { containerStatuses } = podStatus(pod, makeState([makeContainer(main)]), { ...context, deviceHealth })
+    assert.deepEqual(
+      containerStatuses?.map(({ allocatedResourcesStatus }) => allocatedResourcesStatus),
+      [health, undefined],
+    )
+  })
+
   it('says that it waits for init containers', () => {
     const status = podStatus(makePod({ initContainers: [init] }), makeState([makeContainer(init)]), context)
     assert.equal(status.phase, 'Pending')

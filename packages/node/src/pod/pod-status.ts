@@ -12,6 +12,8 @@ export interface PodFailure {
   readonly message: string
   /** The node needed the room: controllers that replace the pod may not count it as its own failure. */
   readonly isDisruption?: boolean | undefined
+  /** The pod was not let in: it has no containers that could have a status, and kubectl shows the reason. */
+  readonly isRejection?: boolean | undefined
 }
 
 /** A resize that is not done, as a condition tells it. */
@@ -57,10 +59,12 @@ export function podStatus(pod: Pod, state: PodRuntimeState, context: PodStatusCo
     conditions: mergeConditions(previous, planned, { now, generation: pod.metadata.generation }),
     startTime: previous.startTime ?? now,
     qosClass: previous.qosClass ?? podQosClass(pod),
-    containerStatuses: containers,
+    ...(context.failure?.isRejection === true ? {} : { containerStatuses: containers }),
     ...addressesOf(pod, state, context),
   }
   if (pod.metadata.generation !== undefined) status.observedGeneration = pod.metadata.generation
+  if (context.failure?.isRejection === true)
+    return { ...status, reason: context.failure.reason, message: context.failure.message }
   if (initContainers.length > 0) status.initContainerStatuses = initContainers
   if (ephemeral.length > 0) status.ephemeralContainerStatuses = ephemeral.map((entry) => ({ ...entry, ready: false }))
   if (context.failure !== undefined) {

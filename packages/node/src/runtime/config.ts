@@ -70,6 +70,8 @@ export interface ContainerConfig {
     readonly hostPath: string
     readonly permissions: string
   }[]
+  /** Devices that the runtime finds in descriptions of the Container Device Interface. */
+  readonly cdiDevices: readonly { readonly name: string }[]
   readonly labels: Readonly<Record<string, string>>
   readonly annotations: Readonly<Record<string, string>>
   /** Below the sandbox's log directory. */

@@ -1,12 +1,14 @@
 /** One family of the Prometheus text format. */
 export interface Metric {
   readonly name: string
-  readonly type: 'counter' | 'gauge'
+  readonly type: 'counter' | 'gauge' | 'histogram'
   readonly help: string
   readonly samples: readonly Sample[]
 }
 
 export interface Sample {
+  /** After the family's name, of a histogram: `_bucket`, `_sum` or `_count`. */
+  readonly suffix?: string | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
   readonly value: number
   /** When it was measured, ms since the epoch; absent: now. */
@@ -23,10 +25,10 @@ export function formatMetrics(metrics: readonly Metric[]): string {
   return `${lines.join('\n')}\n`
 }
 
-function formatSample(name: string, { labels = {}, value, timeMs }: Sample): string {
+function formatSample(name: string, { suffix = '', labels = {}, value, timeMs }: Sample): string {
   const pairs = Object.entries(labels).map(([key, text]) => `${key}="${escape(text)}"`)
-  const suffix = timeMs === undefined ? '' : ` ${timeMs}`
-  return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}${suffix}`
+  const time = timeMs === undefined ? '' : ` ${timeMs}`
+  return `${name}${suffix}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}${time}`
 }
 
 function escape(text: string): string {

@@ -108,5 +108,6 @@ export function formatAgentMetrics(agents: readonly NodeAgent[]): string {
       help: 'Resident memory size in bytes.',
       samples: [{ value: process.memoryUsage.rss() }],
     },
+    ...agents.flatMap(({ devices }) => devices?.metrics.read() ?? []),
   ])
 }
