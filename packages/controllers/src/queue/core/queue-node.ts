@@ -5,6 +5,12 @@ import type { QueueSettings } from './types.ts'
 import type { Running } from './running.ts'
 
 /**
+ * The past counts so many times as much as the present, in a tree that looks at it. Whoever is served least gets the next workload whole, which is the more above
+ * its part the less its weight is; the past evens that out, the better the more it counts.
+ */
+const PAST_WEIGHT = 4
+
+/**
  * One resource of one queue. `usage` is of all that is admitted or has room kept in the queue and below, without what queues below
  * have from what they do not lend: usage = own + Σ over children of max(0, child.usage − child.guaranteed).
  */
@@ -201,7 +207,7 @@ export function standingOf(node: QueueNode, nowMs: number): number {
   for (const [resource, level] of node.levels) {
     if (level.subtree === 0 && level.usage === 0 && level.past === 0) continue
     const past = halfLifeMs === 0 ? 0 : pastOf(level, { halfLifeMs, nowMs })
-    const above = level.usage - level.subtree + past
+    const above = level.usage - level.subtree + PAST_WEIGHT * past
     standing = Math.max(standing, above / Math.max(1, parent.levels.get(resource)!.subtree))
   }
   if (standing <= 0) return Number.isFinite(standing) ? standing : 0

@@ -115,6 +115,16 @@ export class Queues {
     for (const { victims } of tree.reservations) victims.delete(id)
   }
 
+  /** What an admitted workload uses of its quota; nothing: it is not admitted. */
+  usedBy(id: string): Amounts {
+    return this.#running.get(id)?.amounts ?? new Map()
+  }
+
+  /** Who is first of those that wait in a queue; undefined: nobody waits. */
+  firstOf(queue: string): string | undefined {
+    return this.forest.leaves.get(queue)?.pending.first()?.workloads.peek()?.id
+  }
+
   isRunning(id: string): boolean {
     return this.#running.has(id)
   }
