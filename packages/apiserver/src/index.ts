@@ -26,6 +26,7 @@ export type {
 } from './extension.ts'
 export { customDefinitions, ownDefinitions } from './crd/custom-definition.ts'
 export { createNetworkExtension, type NetworkOptions } from './network/network-extension.ts'
+export { createQueueExtension } from './queue/queue-extension.ts'
 export { createApiServicesExtension } from './crd/api-services.ts'
 export { createCrdExtension, servedCustomResources } from './crd/crd-extension.ts'
 export { createDiscoveryExtension, type DiscoveryOptions } from './discovery/discovery-extension.ts'

@@ -35,6 +35,7 @@ export type { CidrHolder, NodeCidrLedger, NodeCidrSource } from './node-ipam/sou
 export { startNodeObjectCollector } from './node-objects/reconcile.ts'
 export { startPodReadinessController } from './pod-readiness/reconcile.ts'
 export { startPodGarbageCollector } from './pod-garbage-collector/reconcile.ts'
+export { startQueueController, type QueueControllerOptions } from './queue/reconcile.ts'
 export { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 export { startResourceQuotaController, type QuotaRules, type ResourceQuotaDeps } from './resource-quota/reconcile.ts'
 export { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'

@@ -25,6 +25,7 @@ import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts'
 import { startNodeObjectCollector } from './node-objects/reconcile.ts'
 import { startPodReadinessController } from './pod-readiness/reconcile.ts'
 import { startPodGarbageCollector } from './pod-garbage-collector/reconcile.ts'
+import { startQueueController } from './queue/reconcile.ts'
 import { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 import { startResourceQuotaController, type QuotaRules } from './resource-quota/reconcile.ts'
 import { startRootCaPublisher, startServiceAccountController } from './service-account/reconcile.ts'
@@ -91,6 +92,7 @@ const CONTROLLERS = {
   'network-identity-controller': ({ nextIdentityElsewhere, ...deps }) =>
     startNetworkIdentityController(deps, { nextIdentityElsewhere }),
   'subnet-controller': (inputs) => startSubnetController(inputs),
+  'queue-controller': (inputs) => startQueueController(inputs),
   'persistentvolume-binder-controller': startVolumeBindingController,
   'ephemeral-volume-controller': startEphemeralVolumeController,
   'persistentvolumeclaim-protection-controller': startClaimProtectionController,

@@ -6,6 +6,7 @@ import {
   createNetworkExtension,
   createOpenApiExtension,
   createProxyExtension,
+  createQueueExtension,
   createResourceMetricsExtension,
   KUBELET_CLIENT_IDENTITY,
   type ClusterCertificates,
@@ -103,6 +104,7 @@ export function partitionExtensions(options: PartitionExtensionsOptions): Create
     withMembership(name, (membership) =>
       createNetworkExtension({ hostsSystem: isHome, serviceRanges: () => serviceNetworksOf(membership.list()) }),
     ),
+    createQueueExtension(),
     withMembership(name, (membership) => createPolicyStatusExtension({ membership, openLink })),
     createNodePortsExtension(shared.nodePorts),
     withMembership(name, (membership) => createNumbersExtension({ membership, openLink, store, isHome })),

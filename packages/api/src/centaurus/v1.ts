@@ -36,6 +36,30 @@ export {
   type TenantReport,
 } from './policy-status.ts'
 
+export {
+  GANG_ANNOTATION,
+  KUEUE_QUEUE_LABEL,
+  PREEMPTIBLE_ANNOTATION,
+  QUEUE_FINALIZER,
+  QUEUE_GATE,
+  QUEUE_LABEL,
+  QUEUED_FINALIZER,
+  queuedworkloads,
+  queueNameOf,
+  queues,
+  type NodesStatus,
+  type PendingStatus,
+  type QueueAdmission,
+  type QueuedPodSet,
+  type QueuedWorkload,
+  type QueuedWorkloadSpec,
+  type QueuedWorkloadStatus,
+  type Queue,
+  type QueueSpec,
+  type QueueStatus,
+  type QueueUsage,
+} from './queue.ts'
+
 /** What a partition is for: `Tenant` holds what users make, `Resource` holds nodes. One partition may be both. */
 export type PartitionRole = 'Tenant' | 'Resource'
 

@@ -5,6 +5,7 @@ export type ResourceKey = string
 
 export const NAMESPACES: ResourceKey = 'core/namespaces'
 const VPCS: ResourceKey = 'centaurus.io/vpcs'
+const QUEUES: ResourceKey = 'centaurus.io/queues'
 
 /**
  * A place in an object that names another one which the view shows under another name. `path` is of members, `*` stands for each
@@ -67,6 +68,8 @@ const REFERENCES: Readonly<Record<ResourceKey, readonly Reference[]>> = {
   'rbac.authorization.k8s.io/clusterrolebindings': [name('subjects.*.namespace', NAMESPACES), role('roleRef')],
   'networking.k8s.io/ingresses': [name('spec.ingressClassName', 'networking.k8s.io/ingressclasses')],
   'centaurus.io/networkidentities': [name('spec.namespace', NAMESPACES), name('spec.vpc', VPCS)],
+  'centaurus.io/queues': [name('spec.parent', QUEUES)],
+  'centaurus.io/queuedworkloads': [name('spec.queueName', QUEUES)],
   'centaurus.io/subnets': [name('spec.vpc', VPCS)],
   'apiregistration.k8s.io/apiservices': [name('spec.service.namespace', NAMESPACES)],
   'apiextensions.k8s.io/customresourcedefinitions': [

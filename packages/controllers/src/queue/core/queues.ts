@@ -96,6 +96,15 @@ export class Queues {
     this.#free(tree, leaf, amounts)
   }
 
+  /** An admitted workload is told to end, by somebody else than {@link plan}. */
+  leave(id: string): void {
+    const running = this.#running.get(id)
+    if (running === undefined || running.isLeaving) return
+    this.#markLeaving(running)
+    const tree = this.#forest.treeOf(running.leaf)
+    if (tree !== undefined) this.#dirty.add(tree)
+  }
+
   /** An elastic workload has so many pods now. */
   resized(id: string, counts: Counts): void {
     const running = this.#running.get(id)

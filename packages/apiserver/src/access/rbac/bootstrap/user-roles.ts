@@ -69,6 +69,11 @@ export const USER_ROLES: Readonly<Record<string, RoleData>> = {
       'get list watch | policy.networking.k8s.io | clusternetworkpolicies',
     ],
   },
+  // ours: what waits for quota, and why
+  'system:aggregated-queue-reader': {
+    aggregateTo: 'view',
+    rules: ['get list watch | centaurus.io | queues queuedworkloads'],
+  },
   view: {
     aggregates: 'view',
     aggregateTo: 'edit',

@@ -1,0 +1,198 @@
+import {
+  controllerOf,
+  deepEqual,
+  formatKey,
+  formatTime,
+  isDeleting,
+  isStatus,
+  objectKey,
+  parseKey,
+  setCondition,
+  splitQualifiedName,
+  tenantOfViewed,
+  type Stored,
+} from '@centaurus/api'
+import {
+  QUEUE_FINALIZER,
+  queues,
+  type NodesStatus,
+  type PendingStatus,
+  type Queue,
+  type QueuedWorkload,
+  type QueueStatus,
+} from '@centaurus/api/centaurus/v1'
+import type { ReconcileResult } from '@centaurus/client'
+import { explain, positionsOf } from './core/explain.ts'
+import type { QueueNode } from './core/queue-node.ts'
+import { ownedBy } from '../frame/owners.ts'
+import { unschedulableMessage } from './job-owner.ts'
+import { formatAmount } from './requests.ts'
+import { writeStatus, type SyncDeps } from './sync-workload.ts'
+import { stateOf } from './workload-status.ts'
+
+const REPORTS_AT_ONCE = 16
+/** Workloads that are told in one go, before others of the controller get their turn. */
+const REPORTS_MAX = 500
+/** Exact positions, and the step of those beyond. */
+const EXACT_POSITIONS = 100
+const AGAIN_MS = 1_000
+
+/** A queue or a workload as its tenant knows it. */
+export function ownName(id: string): string {
+  if (!id.includes('/')) return splitQualifiedName(id)?.name ?? id
+  const { namespace = '', name } = parseKey(id)
+  return `${splitQualifiedName(namespace)?.name ?? namespace}/${name}`
+}
+
+/** Tells workloads of a tenant why they wait, and why their pods have no node. */
+export async function reportWorkloads(tenant: string, deps: SyncDeps): Promise<ReconcileResult> {
+  const { workloadInformer, tenantOf } = deps
+  const core = tenantOf(tenant).queues
+  const positions = new Map<QueueNode, ReadonlyMap<string, number>>()
+  const positionOf = (id: string): number | undefined => {
+    const leaf = core.forest.queueOfPending.get(id)
+    if (leaf === undefined) return undefined
+    if (!positions.has(leaf)) positions.set(leaf, positionsOf(leaf))
+    return positions.get(leaf)!.get(id)
+  }
+  const stale: { readonly workload: Stored<QueuedWorkload>; readonly status: QueuedWorkload['status'] }[] = []
+  for (const workload of workloadInformer.list()) {
+    if (tenantOfViewed(workload) !== tenant || stale.length >= REPORTS_MAX) continue
+    const { pending: _, nodes: __, ...rest } = workload.status ?? {}
+    const pending = pendingOf(workload, positionOf(objectKey(workload)), deps)
+    const nodes = nodesOf(workload, deps)
+    const status = { ...rest, ...(pending === undefined ? {} : { pending }), ...(nodes === undefined ? {} : { nodes }) }
+    if (!deepEqual(status, workload.status ?? {})) stale.push({ workload, status })
+  }
+  for (let i = 0; i < stale.length; i += REPORTS_AT_ONCE)
+    await Promise.all(
+      stale.slice(i, i + REPORTS_AT_ONCE).map(({ workload, status }) => writeStatus(workload, status!, deps)),
+    )
+  return stale.length >= REPORTS_MAX ? { requeueAfterMs: AGAIN_MS } : undefined
+}
+
+function pendingOf(
+  workload: Stored<QueuedWorkload>,
+  position: number | undefined,
+  { tenantOf }: SyncDeps,
+): PendingStatus | undefined {
+  const state = stateOf(workload)
+  if (state.type === 'inactive') return { reason: 'Inactive', message: 'It is not active: spec.active is false' }
+  if (state.type !== 'waiting') return undefined
+  const core = tenantOf(tenantOfViewed(workload)).queues
+  const found = explain(core, objectKey(workload), { format: formatAmount, nameOf: ownName, position })
+  if (found === undefined) {
+    if (core.isRunning(objectKey(workload))) return workload.status?.pending
+    return { reason: 'BackOff', message: `It was evicted, and waits until ${formatTime(state.atMs)}` }
+  }
+  const { reason, message, lacks, ends } = found
+  return {
+    reason,
+    message,
+    ...(position === undefined ? {} : { position: coarse(position) }),
+    ...(lacks.length === 0
+      ? {}
+      : {
+          lacks: lacks.map(({ queue, resource, needed, available, limit }) => ({
+            queue: ownName(queue),
+            resource,
+            needed: formatAmount(resource, needed),
+            available: formatAmount(resource, available),
+            limit: formatAmount(resource, limit),
+          })),
+        }),
+    ...(ends.length === 0 ? {} : { ends: ends.map(ownName) }),
+  }
+}
+
+/** So that one admission does not have all of a long queue written again. */
+function coarse(position: number): number {
+  return position <= EXACT_POSITIONS ? position : Math.ceil(position / EXACT_POSITIONS) * EXACT_POSITIONS
+}
+
+/** Of an admitted workload: its pods that the scheduler found no node for. */
+function nodesOf(workload: Stored<QueuedWorkload>, { kinds, podInformer }: SyncDeps): NodesStatus | undefined {
+  if (stateOf(workload).type !== 'admitted') return undefined
+  const reference = controllerOf(workload)
+  const kind = kinds.find((each) => each.kind === reference?.kind)
+  const owner = kind?.informer.get(formatKey(workload.metadata.namespace ?? '', reference?.name ?? ''))
+  if (owner === undefined) return undefined
+  const own = kind?.kind === 'Pod' ? [podInformer.get(objectKey(owner))] : ownedBy(podInformer, owner)
+  const messages = own.flatMap((pod) => (pod === undefined ? [] : (unschedulableMessage(pod) ?? [])))
+  const [message] = messages
+  if (message === undefined) return undefined
+  const reasons = parseNodeReasons(message)
+  return { pods: messages.length, message, ...(reasons.length === 0 ? {} : { reasons }) }
+}
+
+/** Of a message such as `0/5 nodes are available: 3 Insufficient cpu, 2 node(s) were unschedulable. preemption: …`. */
+export function parseNodeReasons(message: string): { reason: string; nodes: number }[] {
+  const list = /\d+ nodes are available: (.*?)\.(?: preemption:|$| )/.exec(message)?.[1] ?? ''
+  return list.split(', ').flatMap((part) => {
+    const [, count, reason] = /^(\d+) (.+)$/.exec(part) ?? []
+    return count === undefined || reason === undefined ? [] : [{ reason, nodes: Number(count) }]
+  })
+}
+
+/** Tells a queue what is in it, and lets it go when it is deleted and nothing that it admitted runs. */
+export async function reportQueue(name: string, deps: SyncDeps): Promise<ReconcileResult> {
+  const { queueInformer, tenantOf, client, clock } = deps
+  const queue = queueInformer.get(name)
+  if (queue === undefined) return undefined
+  const { forest } = tenantOf(tenantOfViewed(queue)).queues
+  const node = forest.anyNodes.get(name)
+  const status = statusOf(queue, { node, problem: forest.problems.get(name), nowMs: clock.now() })
+  const isFree = isDeleting(queue) && (node === undefined || (running(node) === 0 && node.children.length === 0))
+  try {
+    if (isFree && queue.metadata.finalizers?.includes(QUEUE_FINALIZER) === true) {
+      const finalizers = queue.metadata.finalizers.filter((finalizer) => finalizer !== QUEUE_FINALIZER)
+      await client.update(queues, { ...queue, metadata: { ...queue.metadata, finalizers } })
+    } else if (!deepEqual(queue.status ?? {}, status)) await client.updateStatus(queues, { ...queue, status })
+  } catch (error) {
+    if (!isStatus(error, 'Conflict') && !isStatus(error, 'NotFound')) throw error // its event comes
+  }
+  if (node?.parent !== undefined) deps.queue.addAfter(`queue ${node.parent.name}`, AGAIN_MS)
+  return undefined
+}
+
+function statusOf(
+  queue: Stored<Queue>,
+  {
+    node,
+    problem,
+    nowMs,
+  }: { readonly node: QueueNode | undefined; readonly problem: string | undefined; readonly nowMs: number },
+): QueueStatus {
+  const levels = node === undefined ? [] : [...node.levels].toSorted(([a], [b]) => (a < b ? -1 : 1))
+  const resources = levels.map(([resource, { subtree, usage, reserved }]) => ({
+    name: resource,
+    nominal: formatAmount(resource, subtree),
+    used: formatAmount(resource, usage - reserved),
+    borrowed: formatAmount(resource, Math.max(0, usage - reserved - subtree)),
+  }))
+  const [reason, message] = activity(queue, node, problem)
+  const status = reason === 'Ready' ? 'True' : 'False'
+  const condition = { type: 'Active', status, reason, message, lastTransitionTime: formatTime(nowMs) }
+  return {
+    pendingWorkloads: node === undefined ? 0 : pendingBelow(node),
+    admittedWorkloads: node === undefined ? 0 : running(node),
+    used: resources.map(({ name, used, nominal }) => `${name} ${used}/${nominal}`).join(', '),
+    resources,
+    conditions: setCondition(queue.status?.conditions, condition, nowMs),
+  }
+}
+
+function activity(queue: Stored<Queue>, node: QueueNode | undefined, problem: string | undefined): [string, string] {
+  if (isDeleting(queue)) return ['Terminating', 'It is deleted when nothing that it admitted runs']
+  if (problem !== undefined) return ['Invalid', `It admits nothing: ${problem}`]
+  if (node?.isStopped === true) return ['Stopped', 'It, or a queue that it is in, has a stopPolicy']
+  return ['Ready', 'It admits workloads']
+}
+
+function pendingBelow(node: QueueNode): number {
+  return node.children.reduce((sum, child) => sum + pendingBelow(child), node.pending.size)
+}
+
+function running(node: QueueNode): number {
+  return node.children.reduce((sum, child) => sum + running(child), node.running.size)
+}
