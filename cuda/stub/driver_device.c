@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 struct world *W;
@@ -72,6 +74,15 @@ static void make_pools(void)
   }
 }
 
+// So that tests can have processes begin at the same virtual time: each STUB_GPU_TOGETHER of them wait for one another.
+static void wait_for_others(void)
+{
+  const char *text = getenv("STUB_GPU_TOGETHER");
+  uint32_t together = text == NULL ? 1 : (uint32_t)strtoul(text, NULL, 10);
+  uint32_t mine = __atomic_add_fetch(&W->inits, 1, __ATOMIC_SEQ_CST), last = (mine + together - 1) / together * together;
+  while (__atomic_load_n(&W->inits, __ATOMIC_SEQ_CST) < last) syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 200000}, NULL);
+}
+
 CU(cuInit, unsigned int flags)
 {
   if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
@@ -79,8 +90,9 @@ CU(cuInit, unsigned int flags)
   if (w == NULL) return CUDA_ERROR_NO_DEVICE;
   world_enter(w, 1000);
   struct process *p = world_process(w);
+  bool first = p != NULL && initialized_pid != (uint32_t)getpid();
   CUresult result = p == NULL ? CUDA_ERROR_UNKNOWN : CUDA_SUCCESS;
-  if (p != NULL && initialized_pid != (uint32_t)getpid()) {
+  if (first) {
     W = w;
     P = p;
     choose_devices();
@@ -89,6 +101,7 @@ CU(cuInit, unsigned int flags)
     else initialized_pid = (uint32_t)getpid();
   }
   world_leave(w);
+  if (first && result == CUDA_SUCCESS) wait_for_others();
   return result;
 }
 

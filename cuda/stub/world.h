@@ -98,6 +98,7 @@ struct world {
   uint32_t is_virtual;
   uint32_t devices_end;
   uint32_t actors_end;
+  uint32_t inits;       // calls of cuInit that began a process's use
   uint64_t now;         // devices are simulated until then
   uint64_t next_sample;
   uint64_t swept_ns;
