@@ -2,6 +2,8 @@ import { outranks, sharedPriority, type MaxPriorityOf, type Stored } from '@cent
 import type { Node } from '@centaurus/api/core/v1'
 import { assert } from '@centaurus/base'
 import { foreignPodsBelow, foreignPriorities, type ForeignPod, type ForeignUse } from './foreign-use.ts'
+import { planGpus } from './gpu/gpu-fit.ts'
+import type { GpuPlan, GpuUse } from './gpu/gpu-table.ts'
 import { NodeTable, type NodeUse } from './node-table.ts'
 import { PodClasses, type PodClass } from './pod-class.ts'
 import type { PodFootprint } from './pod-footprint.ts'
@@ -183,12 +185,37 @@ export class ClusterState {
     this.#changed()
   }
 
-  /** Counts a pod as using a node, which may not be known yet; replaces what was known of the pod. */
-  putPod(uid: string, footprint: PodFootprint, nodeName: string): void {
+  /** Learns from a pod, once, which pods come that ask for GPUs. */
+  observe({ gpu, requests }: PodFootprint): void {
+    if (gpu !== undefined) this.nodes.gpus.typical.observe(gpu, requests)
+  }
+
+  /** Gives a pod devices of a node that it fits on, and counts it there. Undefined: it uses none that are known. */
+  place(uid: string, footprint: PodFootprint, nodeName: string): GpuPlan | undefined {
+    this.removePod(uid)
+    const slot = footprint.gpu === undefined ? undefined : this.slotOf(nodeName)
+    const plan =
+      slot === undefined ? undefined : planGpus(this.nodes.gpus, slot, { footprint, free: this.nodes.freeOf(slot) })
+    this.putPod(uid, footprint, nodeName, plan?.use)
+    return plan
+  }
+
+  /** What a pod uses of GPUs; undefined: none. */
+  gpuUse(uid: string): GpuUse | undefined {
+    return this.nodes.gpus.useOf(uid)
+  }
+
+  /**
+   * Counts a pod as using a node, which may not be known yet; replaces what was known of the pod. `gpus`: its devices; absent: nobody knows which
+   * they are, if it asks for any.
+   */
+  putPod(uid: string, footprint: PodFootprint, nodeName: string, gpus?: GpuUse): void {
     this.removePod(uid)
     const slot = this.nodes.takeSlot(nodeName)
     const placed = this.pods.footprint(footprint.key) ?? this.#addFootprint(footprint)
     this.pods.add(uid, slot, placed)
+    if (footprint.gpu !== undefined)
+      this.nodes.gpus.put(uid, slot, gpus ?? { grants: [], unknown: footprint.gpu.deviceCount })
     this.#countPod(slot, placed, 1)
   }
 
@@ -198,6 +225,7 @@ export class ClusterState {
     const slot = this.pods.slotAt(row)
     const placed = this.pods.footprintAt(row)
     this.pods.remove(row)
+    if (placed.footprint.gpu !== undefined) this.nodes.gpus.remove(uid)
     this.#countPod(slot, placed, -1)
     if (placed.pods === 0) {
       this.pods.removeFootprint(placed)

@@ -1,5 +1,6 @@
 import type { ClusterState } from './cluster-state.ts'
 import { decide, formatFitFailure, type DecideOptions, type FitFailure, type PodVolumes } from './decide.ts'
+import type { GpuPlan } from './gpu/gpu-table.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import { planPreemption, type IsProtected, type PreemptionPlan } from './preempt.ts'
 
@@ -28,6 +29,8 @@ export type GangDecision =
   | {
       readonly type: 'place'
       readonly placed: ReadonlyMap<string, string>
+      /** Devices of those that got any. */
+      readonly gpus: ReadonlyMap<string, GpuPlan>
       readonly refused: ReadonlyMap<string, string>
       readonly nextSlot: number
     }
@@ -38,6 +41,7 @@ export type GangDecision =
 
 interface Attempt {
   readonly placed: Map<string, string>
+  readonly gpus: Map<string, GpuPlan>
   readonly failures: Map<string, FitFailure>
   readonly plans: Map<string, PreemptionPlan>
   nextSlot: number
@@ -49,9 +53,10 @@ interface Attempt {
  */
 export function decideGang(state: ClusterState, members: readonly GangMember[], options: GangOptions): GangDecision {
   const attempt = placeMembers(state, members, { ...options, preempts: false })
-  const { placed, failures, nextSlot } = attempt
+  const { placed, gpus, failures, nextSlot } = attempt
   const reasons = new Map([...failures].map(([uid, failure]) => [uid, formatFitFailure(failure)]))
-  if (options.scheduled + placed.size >= options.minCount) return { type: 'place', placed, refused: reasons, nextSlot }
+  if (options.scheduled + placed.size >= options.minCount)
+    return { type: 'place', placed, gpus, refused: reasons, nextSlot }
   const message = describeShortage(attempt, members.length, options)
   for (const uid of placed.keys()) state.removePod(uid)
   const plans = options.preempts ? state.simulate(() => planGangPreemption(state, members, options)) : undefined
@@ -71,6 +76,7 @@ function describeShortage(
 function placeMembers(state: ClusterState, members: readonly GangMember[], options: GangOptions): Attempt {
   const attempt: Attempt = {
     placed: new Map(),
+    gpus: new Map(),
     failures: new Map(),
     plans: new Map(),
     nextSlot: options.startSlot,
@@ -81,8 +87,7 @@ function placeMembers(state: ClusterState, members: readonly GangMember[], optio
     const decision = decide(state, requirements, { startSlot: attempt.nextSlot, tieBreak, volumes, avoid })
     if (decision.type === 'place') {
       attempt.nextSlot = decision.nextSlot
-      attempt.placed.set(uid, decision.nodeName)
-      state.putPod(uid, requirements.footprint, decision.nodeName)
+      putMember(state, member, { attempt, nodeName: decision.nodeName })
     } else if (!options.preempts || !makeRoom(state, member, { attempt, failure: decision.failure, options })) {
       attempt.failures.set(uid, decision.failure)
       if (options.scheduled + members.length - attempt.failures.size < options.minCount) break
@@ -93,9 +98,10 @@ function placeMembers(state: ClusterState, members: readonly GangMember[], optio
 
 function makeRoom(
   state: ClusterState,
-  { uid, requirements, volumes }: GangMember,
+  member: GangMember,
   { attempt, failure, options }: { attempt: Attempt; failure: FitFailure; options: GangOptions },
 ): boolean {
+  const { uid, requirements, volumes } = member
   const { isProtected, tieBreak } = options
   const slots = failure.resolvable
   const found = planPreemption(state, requirements, { slots, isProtected, volumes, startAt: tieBreak() })
@@ -103,10 +109,19 @@ function makeRoom(
   // The group must not make room for itself at its own cost.
   if (found.victims.some((victim) => attempt.placed.has(victim.uid))) return false
   for (const victim of found.victims) state.removePod(victim.uid)
-  state.putPod(uid, requirements.footprint, found.nodeName)
-  attempt.placed.set(uid, found.nodeName)
+  putMember(state, member, { attempt, nodeName: found.nodeName })
   attempt.plans.set(uid, found)
   return true
+}
+
+function putMember(
+  state: ClusterState,
+  { uid, requirements }: GangMember,
+  { attempt, nodeName }: { readonly attempt: Attempt; readonly nodeName: string },
+): void {
+  attempt.placed.set(uid, nodeName)
+  const gpus = state.place(uid, requirements.footprint, nodeName)
+  if (gpus !== undefined) attempt.gpus.set(uid, gpus)
 }
 
 /** For each member that needs others gone, which; undefined: even that does not help enough of them. Restores `state`. */
@@ -118,7 +133,7 @@ function planGangPreemption(
   const { placed, plans } = placeMembers(state, members, options)
   for (const uid of placed.keys()) state.removePod(uid)
   for (const { victims, nodeName } of plans.values()) {
-    for (const { uid, footprint } of victims) state.putPod(uid, footprint, nodeName)
+    for (const { uid, footprint, gpus } of victims) state.putPod(uid, footprint, nodeName, gpus)
   }
   return options.scheduled + placed.size >= options.minCount && plans.size > 0 ? plans : undefined
 }

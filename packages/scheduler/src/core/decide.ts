@@ -1,6 +1,7 @@
 import type { NodeMatcher } from '@centaurus/api/scheduling'
 import type { ClusterState } from './cluster-state.ts'
 import { grown } from './columns.ts'
+import type { GpuPlan } from './gpu/gpu-table.ts'
 import { checkPodAffinity } from './pod-affinity.ts'
 import type { PodClass } from './pod-class.ts'
 import type { PodRequirements } from './pod-requirements.ts'
@@ -83,6 +84,8 @@ export function decide(state: ClusterState, pod: PodRequirements, options: Decid
 export interface BatchDecision {
   /** Nodes of the first pods, in their order; they are counted there. */
   readonly nodeNames: readonly string[]
+  /** And their devices; undefined of a pod that got none. */
+  readonly gpus: readonly (GpuPlan | undefined)[]
   /** Why none of the others gets a node; undefined: there are no others. */
   readonly failure: FitFailure | undefined
   readonly nextSlot: number
@@ -99,6 +102,7 @@ export function decideBatch(
 ): BatchDecision {
   const podClass = state.classOf(pod)
   const nodeNames: string[] = []
+  const gpus: (GpuPlan | undefined)[] = []
   let { startSlot } = options
   let filters: Filters | undefined
   for (const uid of uids) {
@@ -106,12 +110,12 @@ export function decideBatch(
     if (podClass.dependsOnPods) filters = undefined
     filters ??= prepareFilters(state, podClass, {})
     const decision = decideWith(state, podClass, { ...options, startSlot, filters })
-    if (decision.type === 'refuse') return { nodeNames, failure: decision.failure, nextSlot: startSlot }
+    if (decision.type === 'refuse') return { nodeNames, gpus, failure: decision.failure, nextSlot: startSlot }
     startSlot = decision.nextSlot
-    state.putPod(uid, pod.footprint, decision.nodeName)
+    gpus.push(state.place(uid, pod.footprint, decision.nodeName))
     nodeNames.push(decision.nodeName)
   }
-  return { nodeNames, failure: undefined, nextSlot: startSlot }
+  return { nodeNames, gpus, failure: undefined, nextSlot: startSlot }
 }
 
 function decideWith(
@@ -129,7 +133,8 @@ function decideWith(
     if (isPlain) podClass.failure = { version: state.version, failure, isHopeless: false }
     return { type: 'refuse', failure }
   }
-  const slot = found.count === 1 ? found.slots[0]! : chooseBest(scoreNodes(podClass, found), found, options)
+  const tieBreak = podClass.verdicts.weighsGpus ? takeFirst : options.tieBreak
+  const slot = found.count === 1 ? found.slots[0]! : chooseBest(scoreNodes(podClass, found), found, { tieBreak })
   const { evaluatedNodes, nextSlot } = found
   const nodeName = state.nodes.names[slot]!
   return { type: 'place', nodeName, evaluatedNodes, feasibleNodes: found.count, nextSlot }
@@ -190,7 +195,8 @@ function findFeasible(
 ): Feasible {
   const { nodeNames } = podClass.requirements
   const named = nodeNames?.flatMap((name) => state.slotOf(name) ?? [])
-  const enough = feasibleNodesToFind(named?.length ?? state.nodeCount)
+  const { weighsGpus } = podClass.verdicts
+  const enough = weighsGpus ? state.nodeCount : feasibleNodesToFind(named?.length ?? state.nodeCount)
   scratch = grown(scratch, enough)
   const found = { slots: scratch, count: 0 }
   const checks = [filters.avoid, filters.volumes, filters.spread, filters.affinity].filter((one) => one !== undefined)
@@ -209,7 +215,8 @@ function findFeasible(
     for (const slot of named) collect(slot, slot + 1)
     return { ...found, evaluatedNodes, nextSlot: startSlot }
   }
-  const start = startSlot < state.slotCount ? startSlot : 0
+  // GPUs are filled from one end.
+  const start = startSlot < state.slotCount && !weighsGpus ? startSlot : 0
   let end = collect(start, state.slotCount)
   if (found.count < enough) end = collect(0, start)
   return { ...found, evaluatedNodes, nextSlot: end === state.slotCount ? 0 : end }
@@ -252,8 +259,14 @@ function explain(state: ClusterState, podClass: PodClass, filters: Filters): Fit
   return { nodeCount: state.nodeCount, reasons, resolvable }
 }
 
+const takeFirst = (): number => 0
+
 /** One of those with the highest score, each as likely as the others. */
-function chooseBest(scores: Float64Array, { slots, count }: Slots, { tieBreak }: DecideOptions): number {
+function chooseBest(
+  scores: Float64Array,
+  { slots, count }: Slots,
+  { tieBreak }: Pick<DecideOptions, 'tieBreak'>,
+): number {
   let best = -Infinity
   let ties = 0
   for (let i = 0; i < count; i++) {

@@ -1,6 +1,9 @@
 import type { Stored } from '@centaurus/api'
 import type { Node, Taint } from '@centaurus/api/core/v1'
+import { GPU_DEVICES_ANNOTATION } from '@centaurus/api/gpu'
 import { grown } from './columns.ts'
+import type { FreeResources } from './gpu/gpu-fit.ts'
+import { GpuTable } from './gpu/gpu-table.ts'
 import { HostPorts } from './host-ports.ts'
 import { ImageIndex } from './image-index.ts'
 import { CPU, MEMORY, ResourceIndex, type ResourceVector } from './resources.ts'
@@ -26,6 +29,7 @@ export class NodeTable {
   readonly taintSets = new TaintSets()
   readonly imageIndex = new ImageIndex()
   readonly ports = new HostPorts()
+  readonly gpus = new GpuTable()
   /** By slot; undefined for a free one. */
   readonly names: (string | undefined)[] = []
   /** Undefined unless the node is present. */
@@ -71,6 +75,14 @@ export class NodeTable {
     return this.#requested[column]?.[slot] ?? 0
   }
 
+  /** What is left of processors and memory. */
+  freeOf(slot: number): FreeResources {
+    return {
+      cpuMillicores: this.allocatable(slot, CPU) - this.requested(slot, CPU),
+      memoryBytes: this.allocatable(slot, MEMORY) - this.requested(slot, MEMORY),
+    }
+  }
+
   takeSlot(name: string): number {
     const known = this.#slots.get(name)
     if (known !== undefined) return known
@@ -102,6 +114,7 @@ export class NodeTable {
       taints: node.spec?.taints ?? [],
       images: imagesOf(node),
     })
+    this.gpus.describe(slot, node.metadata.annotations?.[GPU_DEVICES_ANNOTATION])
     const vector = this.resources.toVector(node.status?.allocatable)
     for (let column = 0; column < this.resources.size; column++)
       this.#set(this.#allocatable, column, { slot, value: vector[column] ?? 0 })
@@ -113,6 +126,7 @@ export class NodeTable {
     if (this.present[slot] === 1) this.#presentCount--
     this.present[slot] = 0
     this.unschedulable[slot] = 0
+    this.gpus.describe(slot, undefined)
     this.#setShape(slot, { labels: undefined, taints: [], images: [] })
     for (const column of this.#allocatable) if (column !== undefined && slot < column.length) column[slot] = 0
     this.touch(slot)

@@ -1,6 +1,7 @@
 import type { Toleration } from '@centaurus/api/core/v1'
 import { countIntolerablePreferences, tolerates, toleratesAll } from '@centaurus/api/scheduling'
 import { grown } from './columns.ts'
+import { fitGpus } from './gpu/gpu-fit.ts'
 import type { NodeTable } from './node-table.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import { byNature, FITS, resolvable, type Refusal, type Refusals } from './refusals.ts'
@@ -23,6 +24,8 @@ export interface VerdictArrays {
   seen: Uint32Array
   verdicts: Uint16Array
   scores: Int16Array
+  /** Where some node says which GPUs it has. */
+  gpuScores: Float64Array
   /** Of a class that prefers nodes. */
   preferences: Int32Array
 }
@@ -44,6 +47,7 @@ export function emptyVerdictArrays(): VerdictArrays {
     seen: new Uint32Array(0),
     verdicts: new Uint16Array(0),
     scores: new Int16Array(0),
+    gpuScores: new Float64Array(0),
     preferences: new Int32Array(0),
   }
 }
@@ -64,6 +68,8 @@ export class NodeVerdicts {
   #images = ''
   #verdict = FITS
   #score = 0
+  #gpuScore = 0
+  #mixVersion = 0
   #preference = 0
 
   constructor(nodes: NodeTable, pod: PodRequirements, refusals: Refusals) {
@@ -94,11 +100,15 @@ export class NodeVerdicts {
   prepare(): void {
     const images = this.#describeImages()
     const arrays = this.#arrays
-    if (images !== this.#images) arrays?.seen.fill(0)
+    const { gpus } = this.#nodes
+    const mixVersion = gpus.nodeCount === 0 ? 0 : gpus.typical.mix.version
+    if (images !== this.#images || mixVersion !== this.#mixVersion) arrays?.seen.fill(0)
+    this.#mixVersion = mixVersion
     this.#images = images
     if (arrays === undefined) return
     const { slotCount } = this.#nodes
     if (this.#pod.preferredNodes.length > 0) arrays.preferences = grown(arrays.preferences, slotCount)
+    if (gpus.nodeCount > 0) arrays.gpuScores = grown(arrays.gpuScores, slotCount)
     if (slotCount <= arrays.seen.length) return
     arrays.seen = grown(arrays.seen, slotCount)
     arrays.verdicts = grown(arrays.verdicts, slotCount)
@@ -116,14 +126,22 @@ export class NodeVerdicts {
     return arrays.verdicts[slot]!
   }
 
-  /** Free and balanced resources, and images, of nodes that fit. */
+  /** Free and balanced resources, or GPUs, and images, of nodes that fit. */
   copyScores(totals: Float64Array, { slots, count }: Slots): void {
-    const scores = this.#arrays?.scores
+    const arrays = this.#arrays
+    const hasGpus = this.#nodes.gpus.nodeCount > 0
     for (let i = 0; i < count; i++) {
       const slot = slots[i]!
-      if (scores === undefined) this.#judge(slot)
-      totals[i] = scores === undefined ? this.#score : scores[slot]!
+      if (arrays === undefined) this.#judge(slot)
+      totals[i] = arrays === undefined ? this.#score : arrays.scores[slot]!
+      if (hasGpus) totals[i]! += arrays === undefined ? this.#gpuScore : arrays.gpuScores[slot]!
     }
+  }
+
+  /** Whether GPUs decide: then all nodes are looked at, and the first of equal ones is taken. */
+  get weighsGpus(): boolean {
+    const { gpus, presentCount } = this.#nodes
+    return gpus.nodeCount > 0 && (this.#pod.footprint.gpu !== undefined || gpus.nodeCount * 2 > presentCount)
   }
 
   /** Puts slots from `from` to before `to` that fit into `found`, until it holds `enough`. Returns where it stopped. */
@@ -166,6 +184,7 @@ export class NodeVerdicts {
     arrays.seen[slot] = this.#nodes.versions[slot]!
     arrays.verdicts[slot] = this.#verdict
     arrays.scores[slot] = this.#score
+    if (slot < arrays.gpuScores.length) arrays.gpuScores[slot] = this.#gpuScore
     if (this.#pod.preferredNodes.length > 0) arrays.preferences[slot] = this.#preference
   }
 
@@ -175,14 +194,19 @@ export class NodeVerdicts {
     this.#score = 0
     this.#preference = 0
     if (refusal !== undefined) return
-    const { footprint, images, preferredNodes } = this.#pod
-    this.#score =
-      leastAllocated(this.#nodes, slot, footprint) +
-      balancedAllocation(this.#nodes, slot, footprint) +
-      (this.#images === '' ? 0 : imageLocality(this.#nodes, slot, images))
+    const { images, preferredNodes } = this.#pod
+    this.#score = this.#scoreResources(slot) + (this.#images === '' ? 0 : imageLocality(this.#nodes, slot, images))
     for (const term of preferredNodes) {
       if (term.matches(this.#nodes.labels[slot]!, this.#nodes.names[slot]!)) this.#preference += term.weight
     }
+  }
+
+  /** Where GPUs are scarce goods, what becomes of them counts, and not how evenly pods are spread. */
+  #scoreResources(slot: number): number {
+    const nodes = this.#nodes
+    if (nodes.gpus.at(slot) !== undefined) return 0
+    const { footprint } = this.#pod
+    return leastAllocated(nodes, slot, footprint) + balancedAllocation(nodes, slot, footprint)
   }
 
   /** Checks that look at one node alone, cheapest first; volumes, spreading and pod affinity are checked apart. */
@@ -195,7 +219,7 @@ export class NodeVerdicts {
     if (requiredNodes !== undefined && !requiredNodes.matches(nodes.labels[slot]!, nodes.names[slot]!))
       return NOT_SELECTED
     if (footprint.hostPorts.length > 0 && !nodes.ports.areFree(slot, footprint.hostPorts)) return NO_PORTS
-    return this.#refuseResources(slot)
+    return this.#refuseResources(slot) ?? this.#refuseGpus(slot)
   }
 
   #toleratesTaints(set: number): boolean {
@@ -204,6 +228,20 @@ export class NodeVerdicts {
     if (this.#tolerated[set] === 0)
       this.#tolerated[set] = toleratesAll(this.#pod.tolerations, this.#nodes.taintSets.get(set)) ? 1 : 2
     return this.#tolerated[set] === 1
+  }
+
+  /** Works out the score on the way. */
+  #refuseGpus(slot: number): Refusal | undefined {
+    this.#gpuScore = 0
+    const nodes = this.#nodes
+    const { footprint } = this.#pod
+    if (footprint.gpuError !== undefined)
+      return byNature(`pod asked for GPUs in a way that means nothing: ${footprint.gpuError}`)
+    if (footprint.gpu === undefined && nodes.gpus.at(slot) === undefined) return undefined
+    const fit = fitGpus(nodes.gpus, slot, { footprint, free: nodes.freeOf(slot) })
+    if (fit.type === 'short') return fit.refusal
+    this.#gpuScore = fit.score
+    return undefined
   }
 
   #refuseResources(slot: number): Refusal | undefined {

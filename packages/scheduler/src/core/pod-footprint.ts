@@ -6,6 +6,7 @@ import {
   type NamespaceLabels,
   type WeightedAffinityTerm,
 } from './affinity-terms.ts'
+import { gpuAnnotations, gpuDemandOf, type GpuDemand } from './gpu/gpu-demand.ts'
 import { CPU, MEMORY, PODS, type ResourceIndex, type ResourceVector } from './resources.ts'
 
 /** What a pod is to others once it has a node. Pods of equal footprint share one object. Immutable. */
@@ -19,6 +20,10 @@ export interface PodFootprint {
   readonly identityKey: string
   readonly priority: number
   readonly requests: ResourceVector
+  /** Undefined: it asks for no GPUs, or for what means nothing. */
+  readonly gpu: GpuDemand | undefined
+  /** Why what it asks of GPUs means nothing. */
+  readonly gpuError: string | undefined
   /** Requests for scoring: a container that asks for nothing counts as 100 milli-cores and 200 MiB. */
   readonly scoredCpuMillicores: number
   readonly scoredMemoryBytes: number
@@ -49,7 +54,8 @@ const DEFAULT_REQUESTS = { cpu: '100m', memory: `${200 * 1024 * 1024}` }
 export const NO_SPEC: PodSpec = { containers: [] }
 
 /** The text that decides a footprint. Cost: about a µs. */
-export function footprintKey({ metadata, spec = NO_SPEC }: Readonly<Pod>): string {
+export function footprintKey(pod: Readonly<Pod>): string {
+  const { metadata, spec = NO_SPEC } = pod
   const { affinity } = spec
   return JSON.stringify([
     metadata.namespace,
@@ -63,6 +69,7 @@ export function footprintKey({ metadata, spec = NO_SPEC }: Readonly<Pod>): strin
     affinity?.podAffinity,
     affinity?.podAntiAffinity,
     metadata.deletionTimestamp !== undefined,
+    gpuAnnotations(pod),
   ])
 }
 
@@ -84,6 +91,7 @@ export function compileFootprint(pod: Readonly<Pod>, deps: CompileDeps, key = fo
   const requests = deps.index.requestsOf(spec)
   requests[PODS] = 1
   const scored = scoredRequests(spec)
+  const gpu = gpuDemandOf(pod)
   const identity = { namespace: metadata.namespace ?? '', labels: metadata.labels ?? {} }
   const { affinity, antiAffinity, preferred } = compileTerms(spec.affinity, identity, deps.namespaceLabels)
   return {
@@ -93,6 +101,8 @@ export function compileFootprint(pod: Readonly<Pod>, deps: CompileDeps, key = fo
     identityKey: JSON.stringify([metadata.namespace, sortedEntries(metadata.labels)]),
     priority: spec.priority ?? 0,
     requests,
+    gpu: typeof gpu === 'string' ? undefined : gpu,
+    gpuError: typeof gpu === 'string' ? gpu : undefined,
     scoredCpuMillicores: scored[CPU],
     scoredMemoryBytes: scored[MEMORY],
     hostPorts: hostPortsOf(spec),

@@ -1,5 +1,7 @@
 import type { ClusterState } from './cluster-state.ts'
 import { prepareRefuse, type PodVolumes } from './decide.ts'
+import { planGpus } from './gpu/gpu-fit.ts'
+import type { GpuPlan, GpuUse } from './gpu/gpu-table.ts'
 import type { PodFootprint } from './pod-footprint.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import type { ResourceVector } from './resources.ts'
@@ -10,11 +12,15 @@ export interface PreemptionPlan {
   readonly victims: readonly Victim[]
   /** Pods of other partitions that must go as well, about: which ones the owner of the node decides. */
   readonly foreignVictims: number
+  /** Devices that the pod gets once they are gone; undefined: it uses none that are known. */
+  readonly gpus?: GpuPlan | undefined
 }
 
 export interface Victim {
   readonly uid: string
   readonly footprint: PodFootprint
+  /** What it uses of GPUs; absent: none. */
+  readonly gpus?: GpuUse | undefined
 }
 
 export type IsProtected = (uid: string, footprint: PodFootprint) => boolean
@@ -61,11 +67,12 @@ export function planPreemption(
 function findCandidates(state: ClusterState, pod: PodRequirements, options: PreemptOptions): Candidate[] {
   const candidates: Candidate[] = []
   const { slots, startAt = 0 } = options
-  const isPlain = !state.classOf(pod).dependsOnPods && pod.footprint.hostPorts.length === 0
+  const { hostPorts, gpu } = pod.footprint
+  const isPlain = !state.classOf(pod).dependsOnPods && hostPorts.length === 0 && gpu === undefined
   const first = Math.floor(startAt * slots.length)
   for (let i = 0; i < slots.length && candidates.length < CANDIDATES_MAX; i++) {
     const slot = slots[(first + i) % slots.length]!
-    if (isPlain && !hasEnough(state, pod.footprint, slot)) continue
+    if ((isPlain || gpu !== undefined) && !hasEnough(state, pod.footprint, slot)) continue
     const candidate = selectVictims(state, pod, { ...options, slot, isPlain })
     if (candidate !== undefined) candidates.push(candidate)
   }
@@ -120,13 +127,19 @@ function removablesOn(
   for (let row = state.pods.firstOn(slot); row >= 0; row = state.pods.nextOn(row)) {
     const placed = state.pods.footprintAt(row).footprint
     if (!state.outranks(footprint, placed)) continue
-    const victim = { uid: state.pods.uidAt(row), footprint: placed }
+    const victim = victimAt(state, row)
     const rank = state.rankFor(placed, footprint)
     found.push({ victim, requests: placed.requests, rank, isGuarded: isProtected(victim.uid, placed) })
   }
   for (const { priority, requests } of state.foreignPodsBelow(footprint, slot))
     found.push({ victim: undefined, requests, rank: priority, isGuarded: false })
   return found
+}
+
+function victimAt(state: ClusterState, row: number): Victim {
+  const uid = state.pods.uidAt(row)
+  const { footprint } = state.pods.footprintAt(row)
+  return { uid, footprint, ...(footprint.gpu === undefined ? {} : { gpus: state.gpuUse(uid) }) }
 }
 
 function selectVictims(
@@ -139,12 +152,15 @@ function selectVictims(
   if (lower.length === 0) return undefined
   // Pods that are given back first: the protected and the important ones.
   const order = lower.toSorted((a, b) => Number(b.isGuarded) - Number(a.isGuarded) || b.rank - a.rank)
-  const chosen = isPlain ? chooseByRoom(state, pod, { slot, order }) : chooseByTrial(state, pod, { ...options, order })
-  if (chosen === undefined || chosen.length === 0) return undefined
+  const { chosen, gpus } = isPlain
+    ? { chosen: chooseByRoom(state, pod, { slot, order }), gpus: undefined }
+    : chooseByTrial(state, pod, { ...options, order })
+  if (chosen.length === 0) return undefined
   const victims = chosen.flatMap(({ victim }) => victim ?? [])
   return {
     nodeName: state.nodes.names[slot]!,
     victims,
+    gpus,
     foreignVictims: chosen.length - victims.length,
     highestVictim: Math.max(...chosen.map(({ rank }) => rank)),
     // Shifted so that many low ones never look better than one: as upstream sums from the lowest priority up.
@@ -175,12 +191,12 @@ function chooseByRoom(state: ClusterState, pod: PodRequirements, { slot, order }
   })
 }
 
-/** For any pod: takes them away and gives them back while it still fits. Undefined: it does not fit even without all of them. */
+/** For any pod: takes them away and gives them back while it still fits. None: it does not fit even without all of them. */
 function chooseByTrial(
   state: ClusterState,
   pod: PodRequirements,
   { slot, order, volumes }: Choice & Pick<PreemptOptions, 'volumes'>,
-): Removable[] | undefined {
+): { readonly chosen: readonly Removable[]; readonly gpus: GpuPlan | undefined } {
   const nodeName = state.nodes.names[slot]!
   const take = ({ victim, requests }: Removable): void => {
     if (victim === undefined) state.countForeignPod(slot, requests, -1)
@@ -188,13 +204,13 @@ function chooseByTrial(
   }
   const giveBack = ({ victim, requests }: Removable): void => {
     if (victim === undefined) state.countForeignPod(slot, requests, 1)
-    else state.putPod(victim.uid, victim.footprint, nodeName)
+    else state.putPod(victim.uid, victim.footprint, nodeName, victim.gpus)
   }
   const fitsNow = (): boolean => prepareRefuse(state, pod, volumes)(slot) === undefined
   for (const each of order) take(each)
   if (!fitsNow()) {
     for (const each of order) giveBack(each)
-    return undefined
+    return { chosen: [], gpus: undefined }
   }
   const chosen = order.filter((each) => {
     giveBack(each)
@@ -202,6 +218,24 @@ function chooseByTrial(
     take(each)
     return true
   })
+  const gpus = planGpus(state.nodes.gpus, slot, { footprint: pod.footprint, free: state.nodes.freeOf(slot) })
   for (const each of chosen) giveBack(each)
-  return chosen
+  return { chosen, gpus }
+}
+
+/** The devices that a pod gets on a node once those that are leaving it are gone. Restores `state`. */
+export function planGpusAfterLeaving(
+  state: ClusterState,
+  footprint: PodFootprint,
+  nodeName: string,
+): GpuPlan | undefined {
+  const slot = footprint.gpu === undefined ? undefined : state.slotOf(nodeName)
+  if (slot === undefined) return undefined
+  return state.simulate(() => {
+    const leaving = state.leavingPods(nodeName).map(({ uid }) => victimAt(state, state.pods.rowOf(uid)!))
+    for (const { uid } of leaving) state.removePod(uid)
+    const plan = planGpus(state.nodes.gpus, slot, { footprint, free: state.nodes.freeOf(slot) })
+    for (const { uid, footprint: its, gpus } of leaving) state.putPod(uid, its, nodeName, gpus)
+    return plan
+  })
 }

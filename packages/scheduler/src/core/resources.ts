@@ -1,5 +1,6 @@
-import { podRequests, quantityMilliValue, quantityValue } from '@centaurus/api'
+import { quantityMilliValue, quantityValue } from '@centaurus/api'
 import type { PodSpec } from '@centaurus/api/core/v1'
+import { summedRequests } from '@centaurus/api/gpu'
 
 /** Columns that every cluster has (2 is ephemeral storage); extended resources get further ones as they are met. */
 export const CPU = 0
@@ -59,8 +60,8 @@ export class ResourceIndex {
     return named
   }
 
-  /** What a pod asks of a node; the column of pods stays 0. */
+  /** What a pod asks of a node as sums, so without parts of GPUs; the column of pods stays 0. */
   requestsOf(spec: Readonly<PodSpec>): number[] {
-    return this.vectorOf(podRequests(spec))
+    return this.vectorOf(summedRequests(spec))
   }
 }

@@ -2,6 +2,7 @@ import type { Stored } from '@centaurus/api'
 import type { Pod } from '@centaurus/api/core/v1'
 import type { Client } from '@centaurus/client'
 import type { ClusterState } from '../core/cluster-state.ts'
+import type { GpuPlan } from '../core/gpu/gpu-table.ts'
 import type { HostPort } from '../core/pod-footprint.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
 import { bindPod } from './writes.ts'
@@ -13,6 +14,8 @@ export interface BindItem {
   /** By resource: cpu in milli-cores, everything else in units; `pods` is 1. Resources that the pod does not ask for are absent. */
   readonly requests: Readonly<Record<string, number>>
   readonly ports: readonly HostPort[]
+  /** Devices of the node, by container and together; absent: it gets none that we choose. */
+  readonly gpus?: GpuPlan | undefined
   /** Items of one call that are bound together; absent: by itself. */
   readonly gang?: Gang | undefined
 }
@@ -58,18 +61,19 @@ export function toBindItem(
   {
     requirements,
     nodeName,
+    gpus,
     gang,
-  }: { readonly requirements: PodRequirements; readonly nodeName: string; readonly gang?: Gang | undefined },
+  }: Pick<BindItem, 'nodeName' | 'gpus' | 'gang'> & { readonly requirements: PodRequirements },
 ): BindItem {
   const { requests, hostPorts } = requirements.footprint
-  return { pod, nodeName, requests: resources.toAmounts(requests), ports: hostPorts, gang }
+  return { pod, nodeName, requests: resources.toAmounts(requests), ports: hostPorts, gpus, gang }
 }
 
 /** Writes a Binding for each pod, side by side. */
 export function createClientBinder(client: Client): Binder {
-  const bindOne = async ({ pod, nodeName }: BindItem): Promise<BindResult> => {
+  const bindOne = async (item: BindItem): Promise<BindResult> => {
     try {
-      await bindPod(client, pod, nodeName)
+      await bindPod(client, item)
       return { type: 'bound' }
     } catch (error) {
       return { type: 'failed', error: error instanceof Error ? error : new Error(String(error)) }

@@ -1,5 +1,6 @@
 import { deepEqual, type Stored } from '@centaurus/api'
 import type { Node, Pod } from '@centaurus/api/core/v1'
+import { GPU_CONSTRAINT_ANNOTATIONS, GPU_DEVICES_ANNOTATION } from '@centaurus/api/gpu'
 
 /** Whether a pod of this phase has ended, and uses nothing any more. */
 export function isTerminal(phase: string | undefined): boolean {
@@ -22,7 +23,16 @@ function same(a: unknown, b: unknown): boolean {
 
 /** Whether the scheduler would treat both versions of a pod alike. */
 export function sameScheduling(pod: Stored<Pod>, old: Stored<Pod>): boolean {
-  return same(pod.metadata.labels, old.metadata.labels) && same(pod.spec, old.spec)
+  return (
+    same(pod.metadata.labels, old.metadata.labels) &&
+    same(pod.spec, old.spec) &&
+    sameConstraints(pod.metadata, old.metadata)
+  )
+}
+
+/** Whether annotations of a pod want the same GPUs. */
+function sameConstraints({ annotations: a }: Pod['metadata'], { annotations: b }: Pod['metadata']): boolean {
+  return a === b || GPU_CONSTRAINT_ANNOTATIONS.every((name) => a?.[name] === b?.[name])
 }
 
 /** Whether both versions of a node take the same pods. */
@@ -30,6 +40,7 @@ export function sameCapacity(node: Stored<Node>, old: Stored<Node>): boolean {
   return (
     same(node.spec, old.spec) &&
     same(node.metadata.labels, old.metadata.labels) &&
+    node.metadata.annotations?.[GPU_DEVICES_ANNOTATION] === old.metadata.annotations?.[GPU_DEVICES_ANNOTATION] &&
     same(node.status?.allocatable, old.status?.allocatable) &&
     same(node.status?.images, old.status?.images)
   )

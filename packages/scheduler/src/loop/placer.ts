@@ -3,6 +3,7 @@ import type { Pod } from '@centaurus/api/core/v1'
 import type { Logger } from '@centaurus/base'
 import type { ClusterState } from '../core/cluster-state.ts'
 import type { PodVolumes } from '../core/decide.ts'
+import type { GpuPlan } from '../core/gpu/gpu-table.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
 import type { SchedulingQueue } from '../core/scheduling-queue.ts'
 import type { VolumeBinding } from '../core/volumes.ts'
@@ -26,6 +27,8 @@ export interface ReadyPod {
 export interface PlacedPod extends ReadyPod {
   readonly pod: Stored<Pod>
   readonly nodeName: string
+  /** Absent: it gets no devices that we choose. */
+  readonly gpus?: GpuPlan | undefined
 }
 
 export interface PlacerDeps {
@@ -89,9 +92,9 @@ export class Placer {
   }
 
   /** The pod is counted on the node already. */
-  place(pod: Stored<Pod>, { requirements, volumes }: ReadyPod, nodeName: string): void {
-    const item = toBindItem(this.#deps.state, pod, { requirements, nodeName })
-    const placed = this.#assume(item, volumes)
+  place(member: PlacedPod): void {
+    const item = toBindItem(this.#deps.state, member.pod, member)
+    const placed = this.#assume(item, member.volumes)
     if (placed.bindings.length === 0) this.#bind(item)
     else this.#track(this.#bindAfterVolumes(item, placed))
   }

@@ -6,7 +6,7 @@ import { formatFitFailure, type FitFailure, type PodVolumes } from '../core/deci
 import type { ForeignUseChange } from '../core/foreign-use.ts'
 import type { PodFootprint } from '../core/pod-footprint.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
-import { planPreemption, type PreemptionPlan } from '../core/preempt.ts'
+import { planGpusAfterLeaving, planPreemption, type PreemptionPlan } from '../core/preempt.ts'
 import type { SchedulingQueue } from '../core/scheduling-queue.ts'
 import { toBindItem, type Binder, type PreemptResult } from './binder.ts'
 import type { Caches } from './caches.ts'
@@ -136,13 +136,13 @@ export class Preemptor {
 
   /** Keeps room for the pod where the plan's victims go. */
   nominate(pod: Stored<Pod>, { requirements, plan, message }: Nominated): void {
-    const { state, caches, refuse } = this.#deps
+    const { caches, refuse } = this.#deps
     if (plan === undefined) return refuse(pod, { message })
     const { uid } = pod.metadata
     const { nodeName } = plan
     this.#withdrawUnless(uid, nodeName)
     for (const victim of plan.victims) this.#yield(this.#nominations.podOf(victim.uid))
-    state.putPod(this.#nominations.add(uid, nodeName), requirements.footprint, nodeName)
+    this.#keepRoom(uid, requirements.footprint, plan)
     refuse(pod, { message, nominatedNodeName: nodeName, requirements })
     const victims = plan.victims
       .filter(({ footprint }) => !footprint.isTerminating)
@@ -169,7 +169,14 @@ export class Preemptor {
     if (nodeName === undefined || this.nodeOf(uid) !== undefined || state.placement(uid)?.nodeName === nodeName) return
     const pod = caches.podByUid(uid)
     if (pod === undefined) return
-    state.putPod(this.#nominations.add(uid, nodeName), footprintOf(pod), nodeName)
+    this.#keepRoom(uid, footprintOf(pod), { nodeName })
+  }
+
+  /** Also the devices, which nobody else may take when they become free. */
+  #keepRoom(uid: string, footprint: PodFootprint, { nodeName, gpus }: Pick<PreemptionPlan, 'nodeName' | 'gpus'>): void {
+    const { state } = this.#deps
+    const plan = gpus ?? planGpusAfterLeaving(state, footprint, nodeName)
+    state.putPod(this.#nominations.add(uid, nodeName), footprint, nodeName, plan?.use)
   }
 
   /** The node has room again: gives those that wait for it another try. */

@@ -1,12 +1,14 @@
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
-import type { MaxPriorityOf, Stored } from '@centaurus/api'
+import { deepEqual, type MaxPriorityOf, type Stored } from '@centaurus/api'
 import { nodes, pods, type Node, type Pod } from '@centaurus/api/core/v1'
+import { podMentionsGpu } from '@centaurus/api/gpu'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client, InformerFactory } from '@centaurus/client'
 import { ClusterState } from '../core/cluster-state.ts'
 import type { ForeignUseChange, ForeignUseSource } from '../core/foreign-use.ts'
 import { decideGang } from '../core/decide-gang.ts'
 import { decide, decideBatch, formatFitFailure, prepareRefuse } from '../core/decide.ts'
+import { gpuUseOfPod } from '../core/gpu/gpu-table.ts'
 import { footprintKey } from '../core/pod-footprint.ts'
 import { PodCompiler } from '../core/pod-compiler.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
@@ -135,7 +137,7 @@ class Scheduler implements RunningScheduler {
     })
     this.#removeHandlers = [
       deps.informers.informer(pods).addHandler({
-        onAdd: (pod) => this.#podChanged(pod, undefined),
+        onAdd: (pod) => this.#podAdded(pod),
         onUpdate: (pod, old) => this.#podChanged(pod, old),
         onDelete: (pod) => this.#podGone(pod),
       }),
@@ -263,9 +265,9 @@ class Scheduler implements RunningScheduler {
 
   #place(pod: Stored<Pod>, plan: ReadyPod, nodeName: string): void {
     const { uid } = pod.metadata
-    this.#state.putPod(uid, plan.requirements.footprint, nodeName)
+    const gpus = this.#state.place(uid, plan.requirements.footprint, nodeName)
     this.#preemptor.keep(uid)
-    this.#placer.place(pod, plan, nodeName)
+    this.#placer.place({ ...plan, pod, nodeName, gpus })
   }
 
   /** Nothing but its requirements decides where it goes. */
@@ -291,13 +293,14 @@ class Scheduler implements RunningScheduler {
   /** Many alike in one pass: the same as one after the other. */
   #scheduleRun(run: readonly Stored<Pod>[], plan: ReadyPod): void {
     const { requirements } = plan
-    const { nodeNames, failure, nextSlot } = decideBatch(this.#state, requirements, {
+    const { nodeNames, gpus, failure, nextSlot } = decideBatch(this.#state, requirements, {
       uids: run.map(({ metadata }) => metadata.uid),
       startSlot: this.#startSlot,
       tieBreak: () => this.#deps.random.next(),
     })
     this.#startSlot = nextSlot
-    for (const [i, nodeName] of nodeNames.entries()) this.#placer.place(run[i]!, plan, nodeName)
+    for (const [i, nodeName] of nodeNames.entries())
+      this.#placer.place({ ...plan, pod: run[i]!, nodeName, gpus: gpus[i] })
     const [refused, ...others] = run.slice(nodeNames.length)
     if (refused === undefined || failure === undefined) return
     this.#preemptor.preemptOrRefuse(refused, { requirements, failure, volumes: undefined, nominatedNode: undefined })
@@ -343,7 +346,8 @@ class Scheduler implements RunningScheduler {
     const placed: PlacedPod[] = []
     for (const [uid, { pod, plan }] of ready) {
       const nodeName = decision.type === 'place' ? decision.placed.get(uid) : undefined
-      if (nodeName !== undefined) placed.push({ ...plan, pod, nodeName })
+      const gpus = decision.type === 'place' ? decision.gpus.get(uid) : undefined
+      if (nodeName !== undefined) placed.push({ ...plan, pod, nodeName, gpus })
       else if (decision.type === 'place') this.#refuse(pod, { message: decision.refused.get(uid) ?? '' })
       else if (decision.type === 'refuse') this.#refuse(pod, { message: decision.reasons.get(uid) ?? decision.message })
       else
@@ -392,6 +396,11 @@ class Scheduler implements RunningScheduler {
     }
   }
 
+  #podAdded(pod: Stored<Pod>): void {
+    if (podMentionsGpu(pod)) this.#state.observe(this.#compiler.footprint(pod))
+    this.#podChanged(pod, undefined)
+  }
+
   #podChanged(pod: Stored<Pod>, old: Stored<Pod> | undefined): void {
     const { uid } = pod.metadata
     const nodeName = pod.spec?.nodeName
@@ -404,8 +413,12 @@ class Scheduler implements RunningScheduler {
       const placement = this.#state.placement(uid)
       const shown = this.#preemptor.isLeaving(uid) ? asLeaving(pod) : pod
       const key = footprintKey(shown)
-      if (placement?.nodeName === nodeName && placement.footprint.key === key) return
-      this.#state.putPod(uid, this.#compiler.footprint(shown, key), nodeName)
+      const isCounted = placement?.nodeName === nodeName && placement.footprint.key === key
+      if (isCounted && placement.footprint.gpu === undefined) return
+      const footprint = this.#compiler.footprint(shown, key)
+      const gpus = gpuUseOfPod(pod, footprint)
+      if (isCounted && deepEqual(this.#state.gpuUse(uid), gpus)) return
+      this.#state.putPod(uid, footprint, nodeName, gpus)
       if (placement === undefined) this.#parking.notePlaced()
       else this.#parking.noteNode(nodeName)
       return

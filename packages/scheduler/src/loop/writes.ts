@@ -2,14 +2,24 @@ import { isStatus, type Stored } from '@centaurus/api'
 import { pods, type Binding, type Pod, type PodCondition } from '@centaurus/api/core/v1'
 import type { Status } from '@centaurus/api/meta/v1'
 import type { Client } from '@centaurus/client'
+import { formatGpuAllocation, GPU_ALLOCATION_ANNOTATION } from '@centaurus/api/gpu'
+import type { BindItem } from './binder.ts'
 
-/** Gives the pod its node. Fails with Conflict when it has one. */
-export async function bindPod(client: Client, pod: Stored<Pod>, nodeName: string): Promise<void> {
+/** Gives the pod its node and its devices. Fails with Conflict when it has one. */
+export async function bindPod(
+  client: Client,
+  { pod, nodeName, gpus }: Pick<BindItem, 'pod' | 'nodeName' | 'gpus'>,
+): Promise<void> {
   const { namespace, name, uid } = pod.metadata
   const binding: Binding = {
     apiVersion: 'v1',
     kind: 'Binding',
-    metadata: { name, uid, ...(namespace === undefined ? {} : { namespace }) },
+    metadata: {
+      name,
+      uid,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(gpus && { annotations: { [GPU_ALLOCATION_ANNOTATION]: formatGpuAllocation(gpus.allocation) } }),
+    },
     target: { apiVersion: 'v1', kind: 'Node', name: nodeName },
   }
   await client.createSubresource<Binding, Status>(pods, { namespace, name }, 'binding', binding)

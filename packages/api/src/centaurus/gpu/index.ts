@@ -50,3 +50,5 @@ export {
   type GpuRequest,
   type SaidGpuRequest,
 } from './request.ts'
+export { gpuRolesOf, type GpuRole } from './roles.ts'
+export { gpuUseOf, summedRequests } from './use.ts'

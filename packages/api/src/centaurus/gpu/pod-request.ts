@@ -1,17 +1,13 @@
 import type { Pod } from '../../generated/types/core/v1.ts'
-import { isSidecar } from '../../kinds/pod/resources.ts'
 import { FieldPath, type FieldError } from '../../status/field-error.ts'
 import { GPU_CONSTRAINT_ANNOTATIONS, readGpuConstraints, type GpuConstraints } from './constraints.ts'
 import { gpuRequestOf, mentionsGpu, type GpuRequest } from './request.ts'
+import { gpuRolesOf, type GpuRole } from './roles.ts'
 
 /** GPUs of one container of a pod. */
 export interface ContainerGpuRequest {
   readonly container: string
-  /**
-   * `init` runs alone, beside the sidecars before it, and uses devices that others of the pod will have; `sidecar` and `main` run together
-   * and share nothing.
-   */
-  readonly role: 'init' | 'sidecar' | 'main'
+  readonly role: GpuRole
   readonly request: GpuRequest
 }
 
@@ -47,6 +43,7 @@ export function gpuRequestsOf({ metadata, spec }: PodParts): SaidPodGpuRequests 
   const errors = [...wrong]
   const containers: ContainerGpuRequest[] = []
   const root = new FieldPath('spec')
+  const roleOf = gpuRolesOf(spec ?? { containers: [] })
   for (const field of ['initContainers', 'containers'] as const) {
     for (const [i, container] of (spec?.[field] ?? []).entries()) {
       const said = gpuRequestOf(container, root.child(field).index(i))
@@ -54,8 +51,7 @@ export function gpuRequestsOf({ metadata, spec }: PodParts): SaidPodGpuRequests 
       if (said.request === undefined) continue
       const priority = said.request.priority ?? constraints.priority
       const request = priority === undefined ? said.request : { ...said.request, priority }
-      const role = field === 'containers' ? 'main' : isSidecar(container) ? 'sidecar' : 'init'
-      containers.push({ container: container.name, role, request })
+      containers.push({ container: container.name, role: roleOf(container.name), request })
     }
   }
   const isUsable = errors.length === 0 && containers.length > 0
