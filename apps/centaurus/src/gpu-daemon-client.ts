@@ -28,6 +28,8 @@ function whyNoPlugin(home: Home): string {
     return 'The GPU plugin does not answer: it waits for the driver, or has just begun. See ./centaurus logs gpu'
   const settings = readSettings(home)
   if (settings === undefined) return `There is no cluster in ${home.dir}. Start one with ./centaurus up`
+  if (settings.nodes.type === 'simulated' && settings.simulatedGpus !== undefined)
+    return 'GPUs of simulated nodes are in the API alone: ./centaurus kubectl get nodes -L nvidia.com/gpu.product,nvidia.com/gpu.count'
   if (hasGpus(settings))
     return 'The GPU plugin does not run, or belongs to another user. Start it with ./centaurus up, and see ./centaurus logs gpu'
   return "This machine has no GPUs: NVIDIA's driver is not loaded. Simulate some with ./centaurus down && ./centaurus up --simulated-gpus FILE"

@@ -75,7 +75,7 @@ function addCluster(program: Command): void {
     )
     .option(
       '--simulated-gpus <file>',
-      'GPUs that the local node pretends to have, as docs/gpu.md says; none: those that it has (default)',
+      'GPUs that nodes of this machine pretend to have, as docs/gpu.md says; none: those that it has (default)',
     )
     .option(
       '--kubelet-dir <folder>',

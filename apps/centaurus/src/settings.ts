@@ -45,7 +45,7 @@ export interface Settings {
   readonly tenantWebhookNetworks?: readonly string[] | undefined
   /** Of a local node's pods. */
   readonly network: NetworkSetting
-  /** Absolute path of the file that says which GPUs a local node pretends to have; undefined: those that it has. */
+  /** Absolute path of the file that says which GPUs nodes pretend to have; undefined: a local one those that it has. */
   readonly simulatedGpus?: string | undefined
   /** Folder beside the home's own where a local node serves device plugins, `/var/lib/kubelet` for those of others; undefined: none. */
   readonly kubeletDir?: string | undefined

@@ -101,6 +101,8 @@ GPU   NAMESPACE   POD     CONTAINER   MEMORY      TIME   PRIORITY
     assert.match((await ask()).stderr, /There is no cluster in .*\.\/centaurus up/)
     writeSettings(home, { ...DEFAULT_SETTINGS, simulatedGpus: '/gpus.yaml' })
     assert.match((await ask()).stderr, /plugin does not run.*\.\/centaurus logs gpu/)
+    writeSettings(home, { ...DEFAULT_SETTINGS, nodes: { type: 'simulated', count: 2 }, simulatedGpus: '/gpus.yaml' })
+    assert.match((await ask()).stderr, /kubectl get nodes -L nvidia/)
     registerDaemon(home, 'gpu')
     assert.match((await ask()).stderr, /waits for the driver/)
   })

@@ -53,25 +53,50 @@ interface Running {
 
 async function runSimulated(
   home: Home,
-  { partition, count, logger }: Settings & { readonly count: number; readonly logger: Logger },
+  { partition, count, simulatedGpus, logger }: Settings & { readonly count: number; readonly logger: Logger },
 ): Promise<Running> {
   const { config } = await loadKubeconfig(home.kubeconfig)
   const clients = connectNodes({ ...config, alternatives: otherServers(home, config.server) })
   const client = clients.client()
   await untilApiAnswers(client, 'simulated-0')
+  const namePrefix = partition === undefined ? 'simulated-' : `${partition.name}-simulated-`
   const simulated = await startSimulatedNodes({
     client,
     clientOf: clients.clientOf,
     count,
-    namePrefix: partition === undefined ? undefined : `${partition.name}-simulated-`,
+    namePrefix,
     firstIndex: (partition?.index ?? 0) * SIMULATED_NODES_MAX,
     logger,
     tls: servingTls(readNodeIdentity(home)),
   })
+  const gpus =
+    simulatedGpus === undefined ? undefined : await simulateGpus({ file: simulatedGpus, client, namePrefix, logger })
   return {
     async close() {
+      await gpus?.close()
       await simulated.close()
       await clients.close()
+    },
+  }
+}
+
+interface SimulatedGpus {
+  readonly file: string
+  readonly client: Client
+  /** Of the nodes that are simulated here. */
+  readonly namePrefix: string
+  readonly logger: Logger
+}
+
+async function simulateGpus({ namePrefix, ...of }: SimulatedGpus): Promise<Running> {
+  const { startSimulatedInventory } = await import('@centaurus/gpu')
+  const deps = { ...of, clock: systemClock }
+  const informers = createInformerFactory(of.client, { ...deps, random: systemRandom })
+  const inventory = startSimulatedInventory({ ...deps, informers, isOurs: (name) => name.startsWith(namePrefix) })
+  return {
+    async close() {
+      await inventory.close()
+      await informers.close()
     },
   }
 }

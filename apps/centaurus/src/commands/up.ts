@@ -106,8 +106,10 @@ function decideSettings(home: Home, options: DecidedOptions, bundle: JoinBundle 
     ...(simulatedGpus === undefined ? {} : { simulatedGpus }),
     ...(kubeletDir === undefined ? {} : { kubeletDir }),
   }
-  if (options.gpus?.file !== undefined && wanted.nodes.type !== 'local')
-    throw new UserError('Cannot simulate GPUs: --simulated-gpus needs --nodes local')
+  if (options.gpus?.file !== undefined && wanted.nodes.type === 'none')
+    throw new UserError(
+      'Cannot simulate GPUs without nodes: leave out --simulated-gpus, or name nodes by --nodes local or --nodes simulated:5',
+    )
   if (last !== undefined) refuseAnotherStore(home, last.store, wanted.store)
   if (last !== undefined && findDaemon(home, 'control-plane') !== undefined && !isDeepStrictEqual(last, wanted)) {
     throw new UserError(

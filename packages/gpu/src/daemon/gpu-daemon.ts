@@ -10,6 +10,7 @@ import { createDevicePlugin } from '../plugin/device-plugin.ts'
 import { INTERPOSER_IN_CONTAINER, type InterposerFiles } from '../plugin/plan-container.ts'
 import { listHeldDevices } from '../plugin/pod-resources.ts'
 import { startRegistrar } from '../plugin/registrar.ts'
+import type { NodeGpus } from '../inventory/plan-inventory.ts'
 import type { DeviceProbe } from '../sources/device-source.ts'
 import { openDeviceSource } from '../sources/open-device-source.ts'
 import { describeGpus, type GpuStatus } from './gpu-status.ts'
@@ -58,7 +59,9 @@ export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaem
   const plugin = createDevicePlugin({ source, containers, interposer, logger })
   const socketPath = join(kubeletDir, 'device-plugins', PLUGIN_SOCKET)
   const registrar = startRegistrar({ plugin, socketPath, clock, logger })
-  const inventory = startInventoryKeeper({ source, nodes: nodeInformer, client, nodeName, clock, logger })
+  const gpusOf = (name: string): NodeGpus | undefined => (name === nodeName ? source : undefined)
+  const inventory = startInventoryKeeper({ nodes: nodeInformer, client, gpusOf, clock, logger })
+  source.onChange(() => inventory.follow(nodeName))
   const readStatus = async (): Promise<GpuStatus> =>
     describeGpus({
       node: nodeName,
@@ -70,7 +73,7 @@ export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaem
       problems: [
         source.problem,
         registrar.problem,
-        inventory.problem,
+        inventory.problemOf(nodeName),
         interposer === undefined
           ? 'There is no interposer here: whole GPUs are given, and no parts of them'
           : undefined,

@@ -15,6 +15,7 @@ const FOUR = 'pools: [{name: a, preset: pcie-t4'
 describe('startInventoryKeeper, with the credentials of a node', () => {
   let cluster: TestCluster
   let dir: string
+  let problem: () => string | undefined
   const clock = createManualClock()
   const closers: (() => Promise<void>)[] = []
   before(async () => {
@@ -28,9 +29,11 @@ describe('startInventoryKeeper, with the credentials of a node', () => {
     })
     const informer = cluster.informers.informer(nodes, { fieldSelector: `metadata.name=${NODE_NAME}` })
     const { client } = cluster
-    const deps = { source, nodes: informer, client, nodeName: NODE_NAME, clock, logger: silentLogger }
-    const keeper = startInventoryKeeper(deps)
-    assert.match(keeper.problem ?? '', /n1/)
+    const gpusOf = (name: string) => (name === NODE_NAME ? source : undefined)
+    const keeper = startInventoryKeeper({ nodes: informer, client, gpusOf, clock, logger: silentLogger })
+    source.onChange(() => keeper.follow(NODE_NAME))
+    assert.match(keeper.problemOf(NODE_NAME) ?? '', /Node n1 is not there/)
+    problem = () => keeper.problemOf(NODE_NAME)
     closers.push(
       () => source.close(),
       () => keeper.close(),
@@ -60,6 +63,7 @@ describe('startInventoryKeeper, with the credentials of a node', () => {
     assert.equal(node.metadata.labels?.['nvidia.com/gpu.product'], 'Tesla-T4')
     assert.equal(node.metadata.labels?.['centaurus.io/gpu-simulated'], 'true')
     assert.match(node.metadata.annotations?.['centaurus.io/gpu-devices'] ?? '', /"healthy":true/)
+    await until(() => problem() === undefined)
   })
 
   it('follows the health of devices', async () => {

@@ -1,93 +1,90 @@
 import { nodes, type Node } from '@centaurus/api/core/v1'
-import type { Clock, Logger, Timer } from '@centaurus/base'
-import type { Client, Informer } from '@centaurus/client'
-import type { DeviceSource } from '../sources/open-device-source.ts'
-import { planInventory } from './plan-inventory.ts'
+import type { Clock, Logger } from '@centaurus/base'
+import { createWorkQueue, runController, type Client, type Informer } from '@centaurus/client'
+import { planInventory, type InventoryPlan, type NodeGpus } from './plan-inventory.ts'
 
-/** Between two looks that may write: whatever others do with the Node, it is not written more often. */
-const REST_MS = 1_000
+const BACKOFF_MS_MAX = 10_000
+/** Nodes written at the same time. */
+const WORKERS = 4
 
 export interface InventoryKeeperOptions {
-  readonly source: DeviceSource
-  /** The one Node. */
+  /** Nodes that may have GPUs. */
   readonly nodes: Informer<Node>
-  /** As the node's agent. */
+  /** May write those nodes, as a node's agent may write its own. */
   readonly client: Client
-  readonly nodeName: string
+  /** Undefined: the node is none of ours. */
+  readonly gpusOf: (nodeName: string) => NodeGpus | undefined
   readonly clock: Clock
   readonly logger: Logger
 }
 
 export interface InventoryKeeper {
-  /** Why the Node may not say yet which GPUs there are; undefined: it does. */
-  readonly problem: string | undefined
+  /** The GPUs of a node are others. */
+  follow(nodeName: string): void
+  /** Why a node of ours may not say yet which GPUs there are; undefined: it does. */
+  problemOf(nodeName: string): string | undefined
   close(): Promise<void>
 }
 
-/** Keeps the Node saying which GPUs it has, also after it was made anew, or others changed it. */
+/** Keeps Nodes saying which GPUs they have, also after they were made anew, or others changed them. */
 export function startInventoryKeeper(options: InventoryKeeperOptions): InventoryKeeper {
-  const { source, nodes: informer, nodeName, clock, logger } = options
-  let problem: string | undefined = `Node ${nodeName} has not been looked at yet`
-  let timer: Timer | undefined
-  let turn: Promise<void> | undefined
-  let isStale = false
-  let closed = false
-
-  const look = async (): Promise<void> => {
-    isStale = false
-    try {
-      await writeInventory(options)
-      problem = undefined
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error)
-      if (why !== problem) logger.warn('Could not write the inventory of GPUs', { node: nodeName, error })
-      problem = why
-      isStale = true
-    }
-    timer = clock.setTimer(REST_MS, () => {
-      turn = undefined
-      if (isStale) follow()
-    })
+  const { nodes: informer, gpusOf, clock, logger } = options
+  const queue = createWorkQueue({ clock, backoffMaxMs: BACKOFF_MS_MAX })
+  const failures = new Map<string, string>()
+  const follow = (nodeName: string): void => {
+    if (gpusOf(nodeName) !== undefined) queue.add(nodeName)
   }
-  const follow = (): void => {
-    if (closed) return
-    isStale = true
-    turn ??= look()
-  }
-  const enders = [source.onChange(follow), informer.addHandler({ onAdd: follow, onUpdate: follow, onDelete: follow })]
-  follow()
-  return {
-    get problem() {
-      return problem
+  const onNode = ({ metadata }: Node): void => follow(metadata.name ?? '')
+  const stopFollowing = informer.addHandler({ onAdd: onNode, onUpdate: onNode })
+  const controller = runController({
+    name: 'gpu-inventory',
+    queue,
+    workers: WORKERS,
+    logger,
+    async reconcile(nodeName) {
+      try {
+        await writeInventory(nodeName, options)
+        failures.delete(nodeName)
+      } catch (error) {
+        failures.set(nodeName, error instanceof Error ? error.message : String(error))
+        throw error
+      }
     },
+  })
+  return {
+    follow,
+    problemOf: (nodeName) => describeProblem(planFor(nodeName, options), { nodeName, failure: failures.get(nodeName) }),
     async close() {
-      closed = true
-      for (const end of enders) end()
-      timer?.cancel()
-      await turn
+      stopFollowing()
+      await controller.close()
     },
   }
 }
 
-/** Rejects when the Node is not there, or the API refuses. */
-async function writeInventory({
-  source,
-  nodes: informer,
-  client,
-  nodeName,
-  logger,
-}: InventoryKeeperOptions): Promise<void> {
+/** Undefined: there is no such Node, or it is none of ours. */
+function planFor(
+  nodeName: string,
+  { nodes: informer, gpusOf }: Pick<InventoryKeeperOptions, 'nodes' | 'gpusOf'>,
+): InventoryPlan | undefined {
   const node = informer.get(nodeName)
-  if (node === undefined) throw new Error(`Node ${nodeName} is not there: its agent has not registered it yet`)
-  const { metadata, status } = planInventory({ node, kind: source.kind, gpus: source.gpus })
+  const gpus = gpusOf(nodeName)
+  return node === undefined || gpus === undefined ? undefined : planInventory({ node, ...gpus })
+}
+
+function describeProblem(
+  plan: InventoryPlan | undefined,
+  { nodeName, failure }: { readonly nodeName: string; readonly failure: string | undefined },
+): string | undefined {
+  if (plan === undefined) return `Node ${nodeName} is not there: its agent has not registered it yet`
+  if (plan.metadata === undefined && plan.status === undefined) return undefined
+  return `Node ${nodeName} does not say yet which GPUs it has${failure === undefined ? '' : `: ${failure}`}`
+}
+
+async function writeInventory(nodeName: string, options: InventoryKeeperOptions): Promise<void> {
+  const { client, logger } = options
+  const { metadata, status } = planFor(nodeName, options) ?? {}
   if (metadata !== undefined) await client.patch(nodes, { name: nodeName }, { type: 'merge', body: { metadata } })
   if (status !== undefined)
     await client.patch(nodes, { name: nodeName }, { type: 'merge', body: { status } }, { subresource: 'status' })
-  if (metadata === undefined && status === undefined) return
-  const unhealthy = source.gpus.devices.filter(({ problem }) => problem !== undefined)
-  logger.info('Wrote the inventory of GPUs', {
-    node: nodeName,
-    devices: source.gpus.devices.length,
-    unhealthy: unhealthy.length,
-  })
+  if (metadata !== undefined || status !== undefined) logger.info('Wrote the inventory of GPUs', { node: nodeName })
 }

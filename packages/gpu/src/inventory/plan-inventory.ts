@@ -1,6 +1,6 @@
 import { parseQuantity } from '@centaurus/api'
 import type { Node } from '@centaurus/api/core/v1'
-import { formatGpuInventory, GPU_COMPUTE, GPU_DEVICES_ANNOTATION, GPU_MEMORY } from '@centaurus/api/gpu'
+import { formatGpuInventory, GPU, GPU_COMPUTE, GPU_DEVICES_ANNOTATION, GPU_MEMORY } from '@centaurus/api/gpu'
 import type { DeviceProbe, HostGpus } from '../sources/device-source.ts'
 import { inventoryOf } from './inventory-of.ts'
 
@@ -17,10 +17,16 @@ const DISCOVERY_LABEL = 'nvidia.com/gfd.timestamp'
 const LABEL_LENGTH_MAX = 63
 const COMPUTE_OF_GPU = 100
 
-export interface InventoryInput {
-  readonly node: Pick<Node, 'metadata' | 'status'>
+/** The GPUs of one node. */
+export interface NodeGpus {
   readonly kind: DeviceProbe['kind']
   readonly gpus: HostGpus
+  /** Whether nobody else counts whole ones, as a kubelet does that a plugin serves. */
+  readonly isUncounted?: boolean | undefined
+}
+
+export interface InventoryInput extends NodeGpus {
+  readonly node: Pick<Node, 'metadata' | 'status'>
 }
 
 /** Merge patches; undefined: it is as it must be. */
@@ -43,10 +49,10 @@ type Wanted = Readonly<Record<string, string | null>>
 type Amounts = Readonly<Record<string, string | null>>
 
 /** What must be written so that a Node says which GPUs it has. Nothing of it stays on a node without any. Pure. */
-export function planInventory({ node, kind, gpus }: InventoryInput): InventoryPlan {
+export function planInventory({ node, kind, gpus, isUncounted = false }: InventoryInput): InventoryPlan {
   const labels = differing(wantedLabels(node, kind, gpus), node.metadata.labels)
   const annotations = differing(wantedAnnotations(kind, gpus), node.metadata.annotations)
-  const amounts = wantedAmounts(gpus)
+  const amounts = { ...wantedAmounts(gpus), ...(isUncounted ? wantedCount(gpus) : {}) }
   const capacity = differing(amounts, node.status?.capacity, isSameQuantity)
   const allocatable = differing(amounts, node.status?.allocatable, isSameQuantity)
   const isEmpty = (...parts: readonly Wanted[]): boolean => parts.every((part) => Object.keys(part).length === 0)
@@ -96,6 +102,11 @@ function wantedAmounts({ devices }: HostGpus): Amounts {
     [GPU_MEMORY]: String(healthy.reduce((sum, { memoryMiB }) => sum + memoryMiB, 0)),
     [GPU_COMPUTE]: String(healthy.length * COMPUTE_OF_GPU),
   }
+}
+
+function wantedCount({ devices }: HostGpus): Amounts {
+  const healthy = devices.filter(({ problem }) => problem === undefined)
+  return { [GPU]: devices.length === 0 ? null : String(healthy.length) }
 }
 
 function differing(

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
 import { GPU_DEVICES_MAX, GPU_LINKS } from '@centaurus/api/gpu'
 import { GpuError, type DeviceProbe, type HostGpu, type HostGpus } from '../device-source.ts'
-import { isNodeOf, parsePools, type SimulatedPool } from './parse-pools.ts'
+import { isNodeOf, type SimulatedPool } from './parse-pools.ts'
+import { openPoolsFile } from './pools-file.ts'
 import { linkOf, numaOf } from './presets.ts'
 
 /** In place of a driver's version, wherever one is shown. */
@@ -16,20 +16,10 @@ export function createSimulatedProbe({
   readonly file: string
   readonly nodeName: string
 }): DeviceProbe {
-  let seen: { readonly version: string; readonly gpus: HostGpus } | undefined
+  const pools = openPoolsFile(file)
   return {
     kind: 'simulated',
-    async look() {
-      try {
-        const { ino, size, mtimeMs } = statSync(file)
-        const version = `${ino} ${size} ${mtimeMs}`
-        if (seen?.version !== version)
-          seen = { version, gpus: simulateGpus(parsePools(readFileSync(file, 'utf8')), nodeName) }
-        return seen.gpus
-      } catch (cause) {
-        throw new GpuError(`Cannot simulate GPUs by ${file}: ${(cause as Error).message}`, { cause })
-      }
-    },
+    look: async () => simulateGpus(pools.read(), nodeName),
     readUse: async () => [],
     close: async () => {},
   }
