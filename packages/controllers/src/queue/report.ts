@@ -119,7 +119,8 @@ function nodesOf(workload: Stored<QueuedWorkload>, { kinds, podInformer }: SyncD
   if (owner === undefined) return undefined
   const own = kind?.kind === 'Pod' ? [podInformer.get(objectKey(owner))] : ownedBy(podInformer, owner)
   const messages = own.flatMap((pod) => (pod === undefined ? [] : (unschedulableMessage(pod) ?? [])))
-  const [message] = messages
+  // Of a gang, those for which there would be a node are only told that others have none.
+  const message = messages.find((each) => parseNodeReasons(each).length > 0) ?? messages[0]
   if (message === undefined) return undefined
   const reasons = parseNodeReasons(message)
   return { pods: messages.length, message, ...(reasons.length === 0 ? {} : { reasons }) }
