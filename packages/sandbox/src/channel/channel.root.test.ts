@@ -89,10 +89,30 @@ describe('channels between pods', () => {
     assert.equal(await far.ending, 'talking\nbroken: connection reset')
   })
 
-  it('break, and do not end, when the other node’s service is gone', async () => {
+  it('break, and do not end, when the other node’s service is gone, and come again with it', async () => {
     nodes.plan(ALL)
     const { ending } = await keepTalking('far')
     nodes.kill(2)
     assert.equal(await ending, 'talking\nbroken: connection reset')
+    await nodes.serve(2)
+    await reaches('far')
+  })
+
+  it('come again with their own node’s service, whose pods use the network meanwhile', async () => {
+    const { ending } = await keepTalking('neighbour')
+    nodes.kill(1)
+    assert.equal(await ending, 'talking\nbroken: connection reset')
+    nodes.forward(true)
+    assert.equal(await talk('neighbour', 'hello'), 'hello 0')
+    nodes.forward(false)
+    await nodes.serve(1)
+    await reaches('neighbour')
+    await reaches('far')
+  })
+
+  it('go on while nobody tells the service anything', async () => {
+    nodes.leave(1)
+    await reaches('neighbour')
+    await reaches('far')
   })
 })

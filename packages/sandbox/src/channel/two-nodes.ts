@@ -1,4 +1,5 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   copyFileSync,
@@ -9,6 +10,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -26,13 +28,15 @@ export const PODS = {
 } as const
 export type PodName = keyof typeof PODS
 
-/** From one pod to ports of another, as `quark channel` takes it. */
+/** From one pod to ports of another. */
 export interface Flow {
   readonly from: PodName
   readonly to: PodName
   readonly ports: readonly (readonly [first: number, last: number])[]
 }
 
+const NETWORK = 5
+const identityOf = (name: PodName): number => 300 + Object.keys(PODS).indexOf(name)
 const serviceOf = (node: number): string => `192.168.77.${node}:7788`
 
 /**
@@ -43,6 +47,8 @@ export class TwoNodes {
   readonly #folder = mkdtempSync(join(tmpdir(), 'nodes-'))
   readonly #names = ['node1', 'node2', ...Object.keys(PODS)]
   readonly #services = new Map<number, ChildProcess>()
+  readonly #controls = new Map<number, Socket>()
+  #flows: readonly Flow[] = []
   readonly #containers: string[] = []
   readonly #options: { readonly quark: string; readonly guests: string }
 
@@ -83,36 +89,51 @@ export class TwoNodes {
       this.#in(`node${node}`, `bridge link set dev ${name} isolated ${on ? 'off' : 'on'}`)
   }
 
-  /** Starts a node's service. */
+  /** Starts a node's service, which is told the last plan. */
   async serve(node: number): Promise<void> {
-    const socket = this.#socket(node)
-    const command = [this.#options.quark, 'channel', '--listen', serviceOf(node), '--socket', socket]
-    const child = spawn('ip', ['netns', 'exec', this.#netns(`node${node}`), ...command], {
-      stdio: ['pipe', 'ignore', 'inherit'],
-    })
+    const [socket, control] = [this.#socket(node), join(this.#folder, `control${node}.sock`)]
+    rmSync(control, { force: true })
+    const places = ['--listen', serviceOf(node), '--control', control, '--socket', socket]
+    const command = [this.#options.quark, ...this.#root(), 'channel', ...places]
+    const child = spawn('ip', ['netns', 'exec', this.#netns(`node${node}`), ...command], { stdio: 'inherit' })
     this.#services.set(node, child)
-    await until(`the service of node ${node}`, () => existsSync(socket))
+    await until(`the service of node ${node}`, () => existsSync(control))
+    const connection = connect(control)
+    await once(connection, 'connect')
+    connection.on('error', () => {}).resume()
+    this.#controls.set(node, connection)
+    this.plan(this.#flows)
   }
 
   /** Kills a node's service. */
   kill(node: number): void {
     this.#services.get(node)?.kill('SIGKILL')
     this.#services.delete(node)
+    this.#controls.delete(node)
+  }
+
+  /** Leaves a node's service alone: nobody tells it anything any more. */
+  leave(node: number): void {
+    this.#controls.get(node)?.destroy()
+    this.#controls.delete(node)
   }
 
   /** Tells both services what may be a channel. */
   plan(flows: readonly Flow[]): void {
-    for (const [node, service] of this.#services) {
-      const all = Object.entries(PODS)
-      const local = all
-        .filter(([, pod]) => pod.node === node)
-        .map(([name, { address }]) => [address, this.#id(name)] as const)
-      const pods = all
-        .filter(([, pod]) => pod.node !== node)
-        .map(([, pod]) => [pod.address, serviceOf(pod.node)] as const)
-      const told = flows.map(({ from, to, ports }) => ({ from: PODS[from].address, to: PODS[to].address, ports }))
-      const plan = { local: Object.fromEntries(local), pods: Object.fromEntries(pods), flows: told }
-      service.stdin?.write(`${JSON.stringify(plan)}\n`)
+    this.#flows = flows
+    for (const [node, control] of this.#controls) {
+      const here = Object.entries(PODS).filter(([, pod]) => pod.node === node)
+      const pods = here.map(([name, { address }], set) => {
+        const sender = { network: NETWORK, identity: identityOf(name as PodName), isolated: false }
+        return [address, { sandbox: this.#id(name), ...sender, set }] as const
+      })
+      const sets = here.map(([name]) => ({
+        others: [],
+        peers: flows.filter(({ to }) => to === name).map(({ from, ports }) => ({ identities: [identityOf(from)], ports })),
+      }))
+      const other = 3 - node
+      const nodes = [{ service: serviceOf(other), blocks: [`10.77.${other}.0/24`] }]
+      control.write(`${JSON.stringify({ pods: Object.fromEntries(pods), sets, nodes })}\n`)
     }
   }
 
@@ -157,6 +178,7 @@ export class TwoNodes {
   async stop(): Promise<void> {
     for (const name of this.#containers)
       await execute(this.#options.quark, [...this.#root(), 'delete', '--force', this.#id(name)], COMMAND_MS)
+    for (const control of this.#controls.values()) control.destroy()
     for (const node of this.#services.keys()) this.kill(node)
     for (const name of this.#names) ip(`netns del ${this.#netns(name)}`)
     rmSync(this.#folder, { recursive: true, force: true })

@@ -30,7 +30,25 @@ pub enum Frame {
     End,
     /// The stream is broken.
     Reset,
+    /// Not of a stream: all pods of the sender that may be connected to, in place of those that it has told of before. [`PODS_MAX`] at most.
+    Pods(Vec<PodAt>),
 }
+
+/// A pod of a node, and what policies know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PodAt {
+    /// Where.
+    pub address: IpAddr,
+    /// The network that it is in.
+    pub network: u32,
+    /// Its identity there.
+    pub identity: u32,
+    /// Policies restrict what it sends to pods.
+    pub isolated: bool,
+}
+
+/// Pods that a node may tell of.
+pub const PODS_MAX: usize = 1024;
 
 /// What a header says: the frame's stream, its kind, and how many bytes follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +65,9 @@ pub struct Header {
 pub struct Malformed;
 
 const OPEN_BYTES: usize = 36;
+const POD_BYTES: usize = 27;
+
+const _: () = assert!(PODS_MAX * POD_BYTES <= PAYLOAD_MAX);
 
 impl Header {
     /// Reads a header.
@@ -58,6 +79,7 @@ impl Header {
             3 => (1..=PAYLOAD_MAX).contains(&length),
             4 => length == 4,
             1 | 2 | 5 | 6 => length == 0,
+            7 => length.is_multiple_of(POD_BYTES) && length <= PODS_MAX * POD_BYTES,
             _ => false,
         };
         if possible { Ok(Header { stream: u32::from_le_bytes([s0, s1, s2, s3]), kind, length }) } else { Err(Malformed) }
@@ -72,6 +94,7 @@ impl Header {
             3 => Frame::Data(payload),
             4 => Frame::Credit(u32::from_le_bytes(payload.try_into().map_err(|_| Malformed)?)),
             5 => Frame::End,
+            7 => Frame::Pods(payload.chunks(POD_BYTES).map(PodAt::decode).collect::<Result<_, _>>()?),
             _ => Frame::Reset,
         })
     }
@@ -88,6 +111,7 @@ impl Frame {
             Frame::Credit(count) => (4, count.to_le_bytes().to_vec()),
             Frame::End => (5, Vec::new()),
             Frame::Reset => (6, Vec::new()),
+            Frame::Pods(pods) => (7, pods.iter().take(PODS_MAX).flat_map(PodAt::encode).collect()),
         };
         let payload = if let Frame::Data(data) = self { data } else { &payload };
         let mut bytes = Vec::with_capacity(HEADER + payload.len());
@@ -96,6 +120,24 @@ impl Frame {
         bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         bytes.extend_from_slice(payload);
         bytes
+    }
+}
+
+impl PodAt {
+    fn encode(&self) -> impl Iterator<Item = u8> {
+        let words = [self.network.to_le_bytes(), self.identity.to_le_bytes()];
+        // The port is not used.
+        bytes_of(SocketAddr::new(self.address, 0)).into_iter().chain(words.into_iter().flatten()).chain([u8::from(self.isolated)])
+    }
+
+    fn decode(bytes: &[u8]) -> Result<PodAt, Malformed> {
+        let word = |at: usize| bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes).ok_or(Malformed);
+        let isolated = match bytes.get(26) {
+            Some(0) => false,
+            Some(1) => true,
+            _ => return Err(Malformed),
+        };
+        Ok(PodAt { address: address(bytes.get(..18))?.ip(), network: word(18)?, identity: word(22)?, isolated })
     }
 }
 
@@ -127,9 +169,15 @@ mod tests {
 
     #[test]
     fn frames_are_read_as_they_are_written() {
-        let (from, to) = ("10.0.0.1:65535".parse().unwrap(), "[fd00::1]:80".parse().unwrap());
+        let (from, to): (SocketAddr, SocketAddr) = ("10.0.0.1:65535".parse().unwrap(), "[fd00::1]:80".parse().unwrap());
         let data = Frame::Data(vec![7; PAYLOAD_MAX]);
-        for frame in [Frame::Open { from, to }, Frame::Accepted, Frame::Refused, data, Frame::Credit(9), Frame::End, Frame::Reset] {
+        let pods = [
+            PodAt { address: from.ip(), network: 5, identity: 300, isolated: true },
+            PodAt { address: to.ip(), network: 1, identity: 2, isolated: false },
+        ];
+        let pods = [Frame::Pods(pods.to_vec()), Frame::Pods(Vec::new())];
+        let others = [Frame::Open { from, to }, Frame::Accepted, Frame::Refused, data, Frame::Credit(9), Frame::End, Frame::Reset];
+        for frame in others.into_iter().chain(pods) {
             let bytes = frame.encode(0x0102_0304);
             let header = Header::parse(bytes[..HEADER].try_into().unwrap()).unwrap();
             assert_eq!((header.stream, header.length), (0x0102_0304, bytes.len() - HEADER));
@@ -145,12 +193,26 @@ mod tests {
             bytes[8..].copy_from_slice(&length.to_le_bytes());
             bytes
         };
-        let wrong = [(0, 35), (1, 1), (3, 0), (3, PAYLOAD_MAX as u32 + 1), (3, u32::MAX), (4, 3), (5, 1), (7, 0), (255, 0)];
+        let wrong = [
+            (0, 35),
+            (1, 1),
+            (3, 0),
+            (3, PAYLOAD_MAX as u32 + 1),
+            (3, u32::MAX),
+            (4, 3),
+            (5, 1),
+            (7, 26),
+            (7, 27 * 1025),
+            (8, 0),
+            (255, 0),
+        ];
         for (kind, length) in wrong {
             assert_eq!(Header::parse(header(kind, length)), Err(Malformed), "{kind} {length}");
         }
         let mut reserved = header(5, 0);
         reserved[6] = 1;
         assert_eq!(Header::parse(reserved), Err(Malformed));
+        let pods = Header::parse(header(7, 27)).unwrap();
+        assert_eq!(pods.frame([vec![0; 26], vec![2]].concat()), Err(Malformed));
     }
 }

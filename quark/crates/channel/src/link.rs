@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::frame::{Frame, HEADER, Header, PAYLOAD_MAX};
+use crate::frame::{Frame, HEADER, Header, PAYLOAD_MAX, PodAt};
 use crate::session::{Event, Session};
 use crate::transport::{Halves, Transport};
 
@@ -19,10 +19,13 @@ const QUEUE_BYTES_MAX: usize = 256 << 20;
 
 const STACK_BYTES: usize = 128 << 10;
 
-/// Who is asked whether a stream of the other side has somebody to go to. Must not block: the answer may come later, by the [`Offer`].
+/// Who hears the other side. Must not block.
 pub trait Accept: Send + Sync {
-    /// A stream from `from` to `to` is wanted. Dropping the offer refuses it.
+    /// A stream from `from` to `to` is wanted. Dropping the offer refuses it; the answer may come later.
     fn asked(&self, from: SocketAddr, to: SocketAddr, offer: Offer);
+
+    /// All pods that it has now.
+    fn told(&self, pods: Vec<PodAt>);
 }
 
 /// A link to another node.
@@ -165,6 +168,9 @@ impl Shared {
             lock(&self.state).streams.insert(stream, inbox.clone());
             return accept.asked(from, to, Offer { stream: Some(Stream { shared: self.clone(), stream, inbox }) });
         }
+        if let Event::Pods(pods) = event {
+            return accept.told(pods);
+        }
         let Some(inbox) = inbox else { return };
         inbox.change(|came| match event {
             Event::Opened(_) => came.answer = Some(true),
@@ -172,7 +178,7 @@ impl Shared {
             Event::Data(_, data) => came.data.push_back(data),
             Event::Ended(_) => came.ended = true,
             Event::Reset(_) => came.reset = true,
-            Event::Credit(_) | Event::Nothing | Event::Asked { .. } => {}
+            Event::Credit(_) | Event::Nothing | Event::Asked { .. } | Event::Pods(_) => {}
         });
     }
 }
@@ -185,7 +191,7 @@ impl State {
                 self.streams.get(stream).cloned()
             }
             Event::Refused(stream) | Event::Reset(stream) => self.streams.remove(stream),
-            Event::Asked { .. } | Event::Nothing => None,
+            Event::Asked { .. } | Event::Pods(_) | Event::Nothing => None,
         }
     }
 }
@@ -215,6 +221,11 @@ impl Link {
     /// Whether it has not been cut.
     pub fn alive(&self) -> bool {
         !lock(&self.shared.state).cut
+    }
+
+    /// Tells the other side which pods there are here now.
+    pub fn tell(&self, pods: Vec<PodAt>) {
+        self.shared.say(|_| ((), Some((0, Frame::Pods(pods)))));
     }
 
     /// Ends it: all streams are reset, on both sides.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::frame::Frame;
+use crate::frame::{Frame, PodAt};
 
 /// Bytes of a stream on their way, or waiting for its receiver.
 pub const WINDOW: u32 = 256 << 10;
@@ -63,6 +63,8 @@ pub enum Event {
     Ended(u32),
     /// The stream is broken and forgotten.
     Reset(u32),
+    /// All pods that the other side has now.
+    Pods(Vec<PodAt>),
     /// Nothing to do.
     Nothing,
 }
@@ -182,9 +184,11 @@ impl Session {
 
     /// A frame came: what it means, and what to answer.
     pub fn receive(&mut self, stream: u32, frame: Frame) -> Result<(Event, Answer), Violation> {
-        if let Frame::Open { from, to } = frame {
-            return self.asked(stream, from, to);
-        }
+        let frame = match frame {
+            Frame::Open { from, to } => return self.asked(stream, from, to),
+            Frame::Pods(pods) => return Ok((Event::Pods(pods), None)),
+            frame => frame,
+        };
         let Some(known) = self.streams.get_mut(&stream) else {
             // It may have been reset here a moment ago. Resets are not answered, or two sides would go on for ever.
             let answer = matches!(frame, Frame::Data(_) | Frame::Accepted).then_some((stream, Frame::Reset));

@@ -72,7 +72,7 @@ impl Kernel {
             }
             _ => None,
         };
-        let channel = network.as_ref().and_then(|_| channel_of_node(&self.isolation.channel));
+        let channel = self.isolation.channel.as_deref().and_then(channel_of_node);
         let (log_format, debug) = log::settings();
         let boot = Boot {
             id: id.to_owned(),
@@ -82,6 +82,7 @@ impl Kernel {
             mount_point: entry.path().display().to_string(),
             terminal: terminal.is_some(),
             channel: channel.is_some(),
+            channels: self.isolation.channel.is_some(),
             patching: self.isolation.patching,
             log_format,
             debug,

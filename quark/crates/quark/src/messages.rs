@@ -42,6 +42,8 @@ pub enum Order {
     Wake,
     /// Answers `Asleep`.
     Asleep,
+    /// Comes with a connection to the service of the node, which takes the place of the one before (see [`crate::channel`]). Answers `Done`.
+    Channel,
     /// Forgets a container, whose processes are killed. Answers `Done`.
     Remove { id: String },
 }
@@ -99,6 +101,8 @@ pub struct Boot {
     pub terminal: bool,
     /// Whether a connection to the service of the node comes too (see [`crate::channel`]).
     pub channel: bool,
+    /// Whether the pod takes one later.
+    pub channels: bool,
     /// Whether system calls are patched in the programs' memory.
     pub patching: bool,
     pub log_format: Format,

@@ -12,6 +12,9 @@ pub const ROOT_ANNOTATION: &str = "quark.centaurus.io/rootfs-changes";
 /// Of a pod's first container: `off` leaves all text in memory as it is in files, and makes system calls ten times as slow.
 pub const PATCHING_ANNOTATION: &str = "quark.centaurus.io/patching";
 
+/// Annotation that, if "off", leaves all of a pod's connections to the host's network.
+pub const CHANNELS_ANNOTATION: &str = "quark.centaurus.io/channels";
+
 /// Of a pod: after how long without any event its memory goes to a file (`500ms`, `30s`, `10m`, `1h`).
 pub const HIBERNATE_AFTER_ANNOTATION: &str = "quark.centaurus.io/hibernate-after";
 
@@ -68,8 +71,8 @@ pub struct Isolation {
     pub ids: Option<(Vec<IdMapping>, Vec<IdMapping>)>,
     /// Network sysctls, as paths below `/proc/sys`.
     pub sysctl: Vec<(String, String)>,
-    /// Where the service of the node listens for pods.
-    pub channel: String,
+    /// Where the service of the node listens for pods; none: the pod uses no channels.
+    pub channel: Option<String>,
     /// Whether its programs' system calls are patched in memory.
     pub patching: bool,
 }
@@ -98,8 +101,10 @@ pub fn isolation(spec: &Spec) -> Isolation {
     // In a user namespace of its own the kernel could not open ports below 1024 on the host's network.
     let own_user = network != Network::Host || linux.namespace("user").is_some();
     let ids = own_user.then(|| (mapped(&linux.uid_mappings), mapped(&linux.gid_mappings)));
-    let channel = quark_channel::pod::SOCKET.to_owned();
-    let patching = spec.annotations.get(PATCHING_ANNOTATION).is_none_or(|value| value != "off");
+    let is_on = |annotation: &str| spec.annotations.get(annotation).is_none_or(|value| value != "off");
+    // Only pods with a network of their own have addresses of their own.
+    let channel = (network == Network::Join && is_on(CHANNELS_ANNOTATION)).then(|| quark_channel::pod::SOCKET.to_owned());
+    let patching = is_on(PATCHING_ANNOTATION);
     Isolation { network, network_path, ids, sysctl: network_sysctl(&linux, network), channel, patching }
 }
 
@@ -395,6 +400,18 @@ mod tests {
         let patched = |annotations: Value| isolation(&spec(json!({ "annotations": annotations }))).patching;
         assert!(patched(json!({})) && patched(json!({ PATCHING_ANNOTATION: "on" })) && patched(json!({ ROOT_ANNOTATION: "off" })));
         assert!(!patched(json!({ PATCHING_ANNOTATION: "off" })));
+    }
+
+    #[test]
+    fn channels_are_for_pods_that_join_a_network_and_do_not_decline() {
+        let channel = |path: &str, annotations: Value| {
+            let namespaces = json!([{ "type": "network", "path": path }]);
+            isolation(&spec(json!({ "linux": { "namespaces": namespaces }, "annotations": annotations }))).channel
+        };
+        assert!(channel("/run/netns/a", json!({})).is_some());
+        assert_eq!(channel("", json!({})), None);
+        assert_eq!(channel("/run/netns/a", json!({ CHANNELS_ANNOTATION: "off" })), None);
+        assert_eq!(isolation(&spec(json!({}))).channel, None, "the host's network");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 
 use super::*;
@@ -15,12 +15,27 @@ impl Accept for Taker {
             let _ = lock(&self.0).send((from, incoming, outgoing));
         }
     }
+
+    fn told(&self, _: Vec<PodAt>) {}
 }
 
 struct Nobody;
 
 impl Accept for Nobody {
     fn asked(&self, _: SocketAddr, _: SocketAddr, _: Offer) {}
+
+    fn told(&self, _: Vec<PodAt>) {}
+}
+
+/// Hands on what it is told.
+struct Listener(Mutex<mpsc::Sender<Vec<PodAt>>>);
+
+impl Accept for Listener {
+    fn asked(&self, _: SocketAddr, _: SocketAddr, _: Offer) {}
+
+    fn told(&self, pods: Vec<PodAt>) {
+        let _ = lock(&self.0).send(pods);
+    }
 }
 
 type Taken = mpsc::Receiver<(SocketAddr, StreamIn, StreamOut)>;
@@ -147,6 +162,20 @@ fn a_cut_connection_resets_every_stream_and_ends_none() {
     }
     assert!(!one.alive() && !other.alive());
     assert!(one.open(at("10.0.0.1:7"), at("10.0.0.2:80"), soon()).is_none());
+}
+
+#[test]
+fn what_is_told_of_pods_comes_in_order() {
+    let (one, other) = tcp_pair();
+    let one = Link::start(Box::new(Tcp(one)), true, Arc::new(Nobody)).unwrap();
+    let (sender, told) = mpsc::channel();
+    let _other = Link::start(Box::new(Tcp(other)), false, Arc::new(Listener(Mutex::new(sender)))).unwrap();
+    let pod = |last: u8| PodAt { address: IpAddr::from([10, 0, 0, last]), network: 5, identity: 300, isolated: last == 1 };
+    let news = [vec![pod(1), pod(2)], vec![], vec![pod(2)]];
+    news.iter().for_each(|pods| one.tell(pods.clone()));
+    for pods in news {
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(pods));
+    }
 }
 
 #[test]

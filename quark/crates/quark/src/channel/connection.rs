@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quark_channel::pod::End;
@@ -13,6 +14,17 @@ use crate::error::{Context, Result};
 
 /// Bytes moved at a time between a ring and a link.
 const PIECE: usize = 32 << 10;
+
+/// Connections that there are.
+static LIVE: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that were moved between pods and links, in both directions.
+static CARRIED: AtomicU64 = AtomicU64::new(0);
+
+/// How many connections there are now, and how many bytes were moved between pods and links.
+pub fn counts() -> (u64, u64) {
+    (LIVE.load(Ordering::Relaxed), CARRIED.load(Ordering::Relaxed))
+}
 
 /// One connection. The service keeps it to cut it.
 pub struct Connection {
@@ -33,7 +45,18 @@ enum Way {
 /// The descriptors of the ends of a connection between two pods: the client's and the server's.
 pub type Ends = (End, End);
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Connection {
+    fn new(from: SocketAddr, to: SocketAddr, way: Way) -> Connection {
+        LIVE.fetch_add(1, Ordering::Relaxed);
+        Connection { from, to, way }
+    }
+
     /// Between two pods of the node.
     pub fn here(from: SocketAddr, to: SocketAddr) -> Result<(Connection, Ends)> {
         let what = || "make a ring";
@@ -47,7 +70,7 @@ impl Connection {
         };
         let ends = (end(&client, &server)?, end(&server, &client)?);
         let bells = [twice(&client)?, twice(&server)?];
-        Ok((Connection { from, to, way: Way::Here { memory, bells } }, ends))
+        Ok((Connection::new(from, to, Way::Here { memory, bells }), ends))
     }
 
     /// Between a pod, which has `side` of the ring, and a link.
@@ -61,7 +84,7 @@ impl Connection {
         let ring = Ring::open(memory.as_fd(), other_side).context(what)?;
         let end = End { memory, own: theirs, other: ours.again().context(what)? };
         let port = Arc::new(Port::new(ring, ours, twice, None));
-        Ok(Connection { from, to, way: Way::Away { port, pod: Mutex::new(Some(end)) } })
+        Ok(Connection::new(from, to, Way::Away { port, pod: Mutex::new(Some(end)) }))
     }
 
     /// The pod's end of one that goes away, once.
@@ -93,7 +116,9 @@ impl Connection {
             loop {
                 match to_link.receive(&mut piece) {
                     Ok(0) => return outgoing.end(),
-                    Ok(count) if outgoing.send(piece.get(..count).unwrap_or_default()).is_ok() => {}
+                    Ok(count) if outgoing.send(piece.get(..count).unwrap_or_default()).is_ok() => {
+                        CARRIED.fetch_add(count as u64, Ordering::Relaxed);
+                    }
                     Ok(_) => return to_link.cut(),
                     Err(_) => return outgoing.reset(),
                 }
@@ -103,7 +128,10 @@ impl Connection {
             loop {
                 match incoming.receive() {
                     Ok(None) => return to_pod.end(),
-                    Ok(Some(data)) if to_pod.send(&data).is_ok() => incoming.consumed(data.len()),
+                    Ok(Some(data)) if to_pod.send(&data).is_ok() => {
+                        CARRIED.fetch_add(data.len() as u64, Ordering::Relaxed);
+                        incoming.consumed(data.len());
+                    }
                     Ok(Some(_)) => return incoming.reset(),
                     Err(_) => return to_pod.cut(),
                 }

@@ -6,12 +6,13 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use quark_channel::frame::{PODS_MAX, PodAt};
 use quark_channel::link::Offer;
 use quark_channel::pod::{self, CONNECTIONS_MAX, End, Message};
 use rustix::net::SendFlags;
 
 use super::connection::Connection;
-use super::plan::Plan;
+use super::plan::{Plan, Sender};
 
 /// A pod's kernel.
 pub struct Pod {
@@ -42,8 +43,10 @@ pub enum Offered {
 #[derive(Default)]
 pub struct Registry {
     /// What the control side has said last.
-    pub plan: RwLock<Plan>,
+    plan: RwLock<Plan>,
     pods: Mutex<HashMap<String, Arc<Pod>>>,
+    /// What other nodes have said of their pods, by the node and the pod.
+    elsewhere: RwLock<HashMap<IpAddr, HashMap<IpAddr, Sender>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -115,9 +118,64 @@ impl Pod {
 }
 
 impl Registry {
-    /// Whether a connection may be a channel now.
+    /// Whether a connection may be a channel now, as far as this node decides: the receiver's node has the last word, as with packets.
     pub fn allows(&self, from: IpAddr, to: SocketAddr) -> bool {
-        self.plan.read().unwrap_or_else(PoisonError::into_inner).allows(from, to)
+        self.planned(|plan| {
+            let here = plan.pods.get(&from).map(|pod| pod.sender);
+            let Some(sender) = here.or_else(|| self.elsewhere(plan, from)) else { return false };
+            if plan.pods.contains_key(&to.ip()) {
+                return plan.lets_in(sender, to);
+            }
+            self.elsewhere(plan, to.ip()).is_some_and(|pod| pod.network == sender.network)
+        })
+    }
+
+    /// A pod of another node, if that has told of it and is believed.
+    fn elsewhere(&self, plan: &Plan, pod: IpAddr) -> Option<Sender> {
+        let told = self.elsewhere.read().unwrap_or_else(PoisonError::into_inner);
+        told.get(&plan.node_of(pod)?)?.get(&pod).copied()
+    }
+
+    /// The node of a pod that is not here.
+    pub fn node_of(&self, pod: IpAddr) -> Option<IpAddr> {
+        self.planned(|plan| self.elsewhere(plan, pod).and_then(|_| plan.node_of(pod)))
+    }
+
+    /// Another node says which pods it has now. What is not allowed by that is cut.
+    pub fn told(&self, node: IpAddr, pods: Vec<PodAt>) {
+        let pods = pods.into_iter().map(|pod| (pod.address, pod.into())).collect();
+        self.elsewhere.write().unwrap_or_else(PoisonError::into_inner).insert(node, pods);
+        self.enforce();
+    }
+
+    /// A node has nothing to say any more.
+    pub fn silent(&self, node: IpAddr) {
+        self.elsewhere.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
+    }
+
+    /// What other nodes are to know of this one's pods.
+    pub fn to_tell(&self) -> Vec<PodAt> {
+        let pods = lock(&self.pods);
+        self.planned(|plan| {
+            let ours = plan.pods.iter().filter(|(_, pod)| pods.contains_key(&pod.sandbox));
+            ours.filter_map(|(address, _)| plan.told(*address)).take(PODS_MAX).collect()
+        })
+    }
+
+    /// Whether any pod has come.
+    pub fn has_pods(&self) -> bool {
+        !lock(&self.pods).is_empty()
+    }
+
+    /// Sandboxes of the plan that have not come.
+    pub fn missing(&self) -> Vec<String> {
+        let pods = lock(&self.pods);
+        self.planned(|plan| plan.pods.values().map(|pod| pod.sandbox.clone()).filter(|name| !pods.contains_key(name)).collect())
+    }
+
+    /// How many pods have come.
+    pub fn count(&self) -> usize {
+        lock(&self.pods).len()
     }
 
     /// Asks something of the plan.
@@ -139,7 +197,7 @@ impl Registry {
 
     /// The pod of this node that the plan gives an address.
     pub fn find(&self, address: IpAddr) -> Option<Arc<Pod>> {
-        let name = self.planned(|plan| plan.local.get(&address).cloned())?;
+        let name = self.planned(|plan| plan.pods.get(&address).map(|pod| pod.sandbox.clone()))?;
         lock(&self.pods).get(&name).cloned()
     }
 

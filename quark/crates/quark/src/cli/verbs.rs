@@ -21,7 +21,11 @@ pub const GLOBAL: &[Flag] = &[
     takes("log", "FILE", "Where to append log lines (default: warnings to standard error)"),
     takes("log-format", "text|json", "How log lines look (default text)"),
     switch("debug", "Log what is ignored and why, too"),
-    takes("channel", "SOCKET", "Where the node's `quark channel` is, if it is anywhere (default /run/quark-channel.sock)"),
+    takes(
+        "channel",
+        "SOCKET",
+        "Where the node's `quark channel` is, if it is anywhere (default QUARK_CHANNEL of the environment, or /run/quark-channel.sock)",
+    ),
     switch("systemd-cgroup", "cgroupsPath is SLICE:PREFIX:NAME, as systemd names cgroups"),
     takes("rootless", "true|false|auto", "Accepted for runc's sake: containers never have rights on the host"),
     takes("criu", "PATH", "Accepted for runc's sake: not used"),
@@ -180,15 +184,17 @@ pub const VERBS: &[Verb] = &[
     verb("wait", "ID", "Wait for a container's end, and exit like its program", &[]),
     Verb {
         count: (0, 0),
-        details: "For the control side of a node. Each line of standard input is a plan as JSON: `pods` says by address where the services \
-                  of other nodes' pods listen, `flows` which pods may connect to which ports over a channel. Pods that are made while it \
-                  runs use it. It ends with its standard input.",
+        details: "For the control side of a node, which writes plans as lines of JSON to the control socket: `pods` of this node, `sets` with what \
+                  policies say of who connects to them, `identities` that are known, other `nodes`. Each is answered by a line that tells how many \
+                  pods and connections there are; an empty line asks for that alone. Pods of --root that are in the plan use it, and those that \
+                  are made while it runs. It ends when there is neither a control side nor a pod.",
         ..verb(
             "channel",
             "",
             "Give the pods of this node connections past its network",
             &[
                 takes("listen", "ADDRESS:PORT", "Where the services of other nodes connect to"),
+                takes("control", "PATH", "Where the control side connects to"),
                 takes("socket", "PATH", "Where pods come (default /run/quark-channel.sock)"),
             ],
         )

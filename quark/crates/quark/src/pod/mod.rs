@@ -66,7 +66,7 @@ fn start(socket: &UnixStream) -> Result<u8> {
         log::warn(&format!("This pod uses no channels: {error}"));
     }
     wire::send(socket, &Answer::Ready, &[]).context(|| "answer")?;
-    let pod = Arc::new(Pod::new(kernel, &boot.id));
+    let pod = Arc::new(Pod::new(kernel, &boot.id, boot.channels));
     if !first_container(&pod, socket)? {
         return Err(Error::new("the command that makes the container has ended"));
     }

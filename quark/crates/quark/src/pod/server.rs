@@ -34,6 +34,8 @@ const NOT_RUN: u8 = 127;
 pub struct Pod {
     kernel: Arc<Kernel>,
     first: String,
+    /// Whether its connections may be channels.
+    channels: bool,
     containers: Mutex<Containers>,
     changed: Condvar,
 }
@@ -79,8 +81,8 @@ pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<()> {
 
 impl Pod {
     /// A pod whose first container will be `first`.
-    pub fn new(kernel: Arc<Kernel>, first: &str) -> Pod {
-        Pod { kernel, first: first.to_owned(), containers: Mutex::default(), changed: Condvar::new() }
+    pub fn new(kernel: Arc<Kernel>, first: &str, channels: bool) -> Pod {
+        Pod { kernel, first: first.to_owned(), channels, containers: Mutex::default(), changed: Condvar::new() }
     }
 
     /// Waits for the end of the first container, ends the others, and waits until everybody is told.
@@ -112,6 +114,16 @@ impl Pod {
         if let Err(error) = result {
             log::debug(&format!("Signal {} is lost: {error}", report.signal));
         }
+    }
+
+    fn use_channel(&self, descriptors: Vec<OwnedFd>) -> Result<()> {
+        if !self.channels {
+            return Err(Error::new("this pod uses no channels"));
+        }
+        let Ok([socket]) = <[OwnedFd; 1]>::try_from(descriptors) else {
+            return Err(Error::new("this order comes with one descriptor"));
+        };
+        quark_kernel::net::channel::start(socket, &self.first).context(|| "use channels")
     }
 
     /// Waits until guests can run.
@@ -180,6 +192,7 @@ impl Pod {
                 Ok(Answer::Done)
             }
             Order::Asleep => Ok(Answer::Asleep(self.kernel.hibernation.asleep())),
+            Order::Channel => done(self.use_channel(descriptors)),
             Order::Remove { id } => done(self.remove(&id)),
             Order::Boot(_) | Order::IdsMapped | Order::Keep | Order::Exec { .. } | Order::Wait { .. } | Order::Resized { .. } => {
                 Err(Error::new("this order can't come now"))

@@ -22,6 +22,9 @@ use crate::sources;
 use crate::state::{Phase, ProcessId, State};
 use crate::store::{Entry, Store};
 
+/// How whoever can't give this command flags, as containerd can't, says what `--channel` says.
+const CHANNEL_VARIABLE: &str = "QUARK_CHANNEL";
+
 /// How much a file descriptor may be preserved, at most.
 const PRESERVED_MAX: u32 = 1024;
 
@@ -174,6 +177,10 @@ pub struct Creation<'a> {
     done: bool,
 }
 
+fn channel_socket(parsed: &Parsed) -> Option<String> {
+    parsed.value("channel").map(str::to_owned).or_else(|| std::env::var(CHANNEL_VARIABLE).ok().filter(|path| !path.is_empty()))
+}
+
 /// A container whose program runs.
 pub struct Started {
     /// What ends with the program's exit status.
@@ -197,7 +204,7 @@ impl<'a> Creation<'a> {
         let entry = store.create(&state)?;
         let mut creation = Creation { store, entry: Some(entry), state, kernel: None, done: false };
         let mut isolation = plan::isolation(&bundle.spec);
-        isolation.channel = parsed.value("channel").unwrap_or(&isolation.channel).to_owned();
+        isolation.channel = isolation.channel.map(|usual| channel_socket(parsed).unwrap_or(usual));
         creation.fill((bundle, isolation), &limits, sandbox.as_ref(), (&streams, memory))?;
         streams.send_master(parsed)?;
         Ok(creation)

@@ -44,7 +44,7 @@ pub fn run(parsed: &Parsed) -> Result<u8> {
         Some("update") => update::update(&store, parsed).map(|()| 0),
         Some("features") => features::features().map(|()| 0),
         Some("spec") => spec::spec(parsed.value("bundle").unwrap_or(".")).map(|()| 0),
-        Some("channel") => crate::channel::main(parsed),
+        Some("channel") => crate::channel::main(parsed, store),
         Some("wait") => wait::wait(&store, parsed.operand(0)),
         _ => Err(Error::usage("There is no such command")),
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use quark_channel::pod::{self, End, Message};
@@ -34,13 +34,17 @@ struct Service {
     rings: Mutex<Vec<Weak<RingEnd>>>,
 }
 
-static SERVICE: OnceLock<Service> = OnceLock::new();
+/// The last that came.
+static SERVICE: RwLock<Option<Arc<Service>>> = RwLock::new(None);
 
-/// Takes the connection to the service of the node into use: tells it which pod this is, and listens to it. Before any guest runs. EEXIST if there is
-/// one, ENAMETOOLONG.
+fn service() -> Option<Arc<Service>> {
+    SERVICE.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Takes a connection to the service of the node into use, in place of the one before: tells it which pod this is, and listens to it. ENAMETOOLONG.
 pub fn start(socket: OwnedFd, name: &str) -> Result<()> {
     let name = pod::name(name).ok_or(Errno::NAMETOOLONG)?;
-    let service = Service {
+    let service = Arc::new(Service {
         socket,
         next: AtomicU32::new(2),
         gone: AtomicBool::new(false),
@@ -48,22 +52,23 @@ pub fn start(socket: OwnedFd, name: &str) -> Result<()> {
         answered: Condvar::new(),
         refused: Mutex::default(),
         rings: Mutex::default(),
-    };
+    });
     pod::send(&service.socket, &Message::Name(name), None, SendFlags::empty())?;
-    SERVICE.set(service).map_err(|_| Errno::EXIST)?;
-    let service = SERVICE.get().ok_or(Errno::EXIST)?;
+    let listening = service.clone();
     let thread = std::thread::Builder::new().name("channel".into()).stack_size(128 << 10);
-    thread.spawn(|| service.run()).map(drop).map_err(|_| Errno::AGAIN)
+    thread.spawn(move || listening.run()).map_err(|_| Errno::AGAIN)?;
+    *SERVICE.write().unwrap_or_else(PoisonError::into_inner) = Some(service);
+    Ok(())
 }
 
 /// Whether there is a service to ask for a connection to `to`.
 pub fn may_ask(to: SocketAddr) -> bool {
-    SERVICE.get().is_some_and(|service| !service.gone.load(Ordering::Relaxed) && !service.has_refused(to))
+    service().is_some_and(|service| !service.gone.load(Ordering::Relaxed) && !service.has_refused(to))
 }
 
 /// Asks for a connection: none if it is for the host.
 pub fn ask(from: SocketAddr, to: SocketAddr, queue: &Arc<WaitQueue>) -> Option<Arc<RingEnd>> {
-    let service = SERVICE.get()?;
+    let service = service()?;
     let id = service.next.fetch_add(2, Ordering::Relaxed);
     lock(&service.answers).insert(id, None);
     let asked = service.say(&Message::Ask { id, from, to });
@@ -99,9 +104,10 @@ impl Service {
         }
     }
 
-    fn ring(&'static self, id: u32, end: End, side: Side, queue: &Arc<WaitQueue>) -> Result<Arc<RingEnd>> {
+    fn ring(self: &Arc<Self>, id: u32, end: End, side: Side, queue: &Arc<WaitQueue>) -> Result<Arc<RingEnd>> {
+        let service = self.clone();
         let closed = move || {
-            self.say(&Message::Closed { id });
+            service.say(&Message::Closed { id });
         };
         let ring = RingEnd::new(end, side, queue.clone(), Box::new(closed)).inspect_err(|_| {
             self.say(&Message::Closed { id });
@@ -119,7 +125,7 @@ impl Service {
         Ok(ring)
     }
 
-    fn run(&'static self) {
+    fn run(self: &Arc<Self>) {
         while let Ok(Some((message, end))) = pod::receive(&self.socket) {
             match (message, end) {
                 (Message::Host { id }, None) => self.answer(id, None),
@@ -137,7 +143,7 @@ impl Service {
         rings.iter().filter_map(Weak::upgrade).for_each(|ring| ring.cut());
     }
 
-    fn answer(&'static self, id: u32, end: Option<End>) {
+    fn answer(self: &Arc<Self>, id: u32, end: Option<End>) {
         let mut answers = lock(&self.answers);
         match (answers.get_mut(&id), end) {
             (Some(answer), end) => *answer = Some(end),
@@ -150,7 +156,7 @@ impl Service {
     }
 
     /// Whether one of the pod's sockets listens there and has room.
-    fn offer(&'static self, id: u32, (from, to): (SocketAddr, SocketAddr), end: End) -> bool {
+    fn offer(self: &Arc<Self>, id: u32, (from, to): (SocketAddr, SocketAddr), end: End) -> bool {
         let Some(backlog) = LISTENERS.find(to).filter(|backlog| !lock(&backlog.options).need_the_host()) else {
             return false;
         };
