@@ -16,7 +16,7 @@ import { findDaemon } from './daemons.ts'
 import { POD_BRIDGE } from './host-network.ts'
 import { cniSocket } from './network-daemon-client.ts'
 import { PAUSE_IMAGE } from './node-images.ts'
-import { sandboxHandlers } from './sandbox-runtime.ts'
+import { channelSocket, sandboxHandlers } from './sandbox-runtime.ts'
 import { DEFAULT_SETTINGS, hasOwnNetwork, readSettings } from './settings.ts'
 
 /** Addresses of this node's pods on the bridge. */
@@ -34,6 +34,7 @@ export async function openContainerd(
     logger,
     sandboxImage: PAUSE_IMAGE,
     runtimes: sandboxHandlers(home),
+    environment: { QUARK_CHANNEL: channelSocket(home) },
     network: await preparePodNetwork(home, { hasDaemon: !isStopping || findDaemon(home, 'network') !== undefined }),
   })
 }

@@ -1,6 +1,7 @@
 export { AttachmentStore, readHostAddress } from './cni/attachment-store.ts'
 export { deviceNameOf, GATEWAY_ADDRESS, macOf, type Attachment, type HostPort } from './cni/attachment.ts'
-export { planChannels, type ChannelFlow, type ChannelPlan, type ChannelPod } from './channels/plan-channels.ts'
+export type { ChannelProgram } from './channels/channel-service.ts'
+export { SANDBOX_CLASS, SANDBOX_LABEL } from './channels/gather-channels.ts'
 export { CniError, type CniErrorCode } from './cni/cni-error.ts'
 export { startCniServer, type CniServer, type CniServerOptions } from './cni/cni-server.ts'
 export { PodAttachments, type PodAttachmentsDeps } from './cni/pod-attachments.ts'

@@ -17,6 +17,7 @@ function describe(status: NetworkStatus): string {
     section('Networks', describeNetworks(status)),
     section('Addresses towards the world', describeEgress(status)),
     section(`Classes${describeLink(status)}`, describeClasses(status)),
+    section('Channels between sandboxes', describeChannels(status)),
     section('Other hosts', describeNodes(status)),
     section('Tables', describeTables(status)),
     section('Dropped packets', describeDrops(status)),
@@ -133,6 +134,19 @@ function describeLink({ shaping: { device, mode, bandwidth, problem } }: Network
 function formatBandwidth(bitsPerSecond: number | undefined): string {
   if (bitsPerSecond === undefined) return '-'
   return `${Number((bitsPerSecond / 1e6).toPrecision(4))} Mbit/s`
+}
+
+/** Nothing where there is no sandbox. */
+function describeChannels({ channels }: NetworkStatus): string {
+  if (channels === undefined) return ''
+  const { problem, pods, links, connections, opened, carriedBytes } = channels
+  if (problem !== undefined) return lines([`None. ${problem}`])
+  return lines([
+    `Pods        ${pods}`,
+    `Links       ${links.join(', ') || 'none'}`,
+    `Connections ${connections}, of ${opened} that were made`,
+    `Carried     ${carriedBytes} bytes to and from other hosts`,
+  ])
 }
 
 function describeNodes({ nodes }: NetworkStatus): string {

@@ -13,6 +13,7 @@ import { pinFolder, programsFolder } from '../host-network.ts'
 import { createLogger } from '../logger.ts'
 import { cniSocket, networkSocket } from '../network-daemon-client.ts'
 import { localNodeName, readNodeIdentity } from '../node-identity.ts'
+import { channelProgram, channelSocket } from '../sandbox-runtime.ts'
 import { serviceNetworksOf } from '../service-ranges.ts'
 import { DEFAULT_SETTINGS, readSettings } from '../settings.ts'
 import { untilStopped } from '../signals.ts'
@@ -30,6 +31,7 @@ export async function runNetwork(home: Home): Promise<void> {
     // what a node agent may not read: all tenants' Services and policies
     proxy: { ...servers, ca, cert: proxyCert, key: proxyKey, tenant: ALL_TENANTS },
     runtimeEndpoint: `unix://${containerdPaths(home.containerdDir).socket}`,
+    channelSocket: channelSocket(home),
   })
 }
 
@@ -42,10 +44,13 @@ export interface NetworkHost {
   readonly proxy: HttpClientConfig
   /** Such as `unix:///run/containerd/containerd.sock`. */
   readonly runtimeEndpoint: string
+  /** Where its runtime's sandboxes look for channels. */
+  readonly channelSocket: string
 }
 
 /** Runs the network of a host until told to stop; what it must not forget is in `home`. */
-export async function runNetworkOf(home: Home, { nodeName, node, proxy, runtimeEndpoint }: NetworkHost): Promise<void> {
+export async function runNetworkOf(home: Home, host: NetworkHost): Promise<void> {
+  const { nodeName, node, proxy, runtimeEndpoint } = host
   registerDaemon(home, 'network')
   const logger = createLogger()
   const stopped = untilStopped()
@@ -68,8 +73,9 @@ export async function runNetworkOf(home: Home, { nodeName, node, proxy, runtimeE
     serviceCIDRs: () => (registry.synced ? serviceNetworksOf(registry.list()) : undefined),
     dns: { address: CLUSTER_DNS, domain: CLUSTER_DOMAIN, sockets: inheritedNameSockets() },
     listSandboxes: async () => new Set((await runtime.listSandboxes()).map(({ id }) => id)),
-    openDataplane: (host) =>
-      openHostDataplane(host, {
+    channels: () => channelProgram(home, { socket: host.channelSocket }),
+    openDataplane: (network) =>
+      openHostDataplane(network, {
         bpffs: pinFolder(home),
         objects: programsFolder(home),
         attach: 'auto',

@@ -26,6 +26,8 @@ export interface NodeNetworkOptions {
 
 /** First in the order of names: runtimes use the first one alone. */
 const NETWORK_LIST = '05-centaurus.conflist'
+/** Where the sandbox runtime looks if nothing else is said. */
+const CHANNEL_SOCKET = '/run/quark-channel.sock'
 /** What a kubelet's machine has by other ways. */
 const OF_KUBELET = new Set(['containerd', 'runc', 'busybox-static'])
 
@@ -51,7 +53,8 @@ export async function runNodeNetwork(home: Home, options: NodeNetworkOptions): P
   const file = join(cniConfDir, NETWORK_LIST)
   writeFileSync(`${file}.new`, formatNetworkList())
   renameSync(`${file}.new`, file) // the runtime reads it as soon as it is there
-  await runNetworkOf(home, { nodeName: name, node, proxy, runtimeEndpoint: options.containerRuntimeEndpoint })
+  const { containerRuntimeEndpoint: runtimeEndpoint } = options
+  await runNetworkOf(home, { nodeName: name, node, proxy, runtimeEndpoint, channelSocket: CHANNEL_SOCKET })
 }
 
 async function removeNodeNetwork(home: Home, { cniBinDir, cniConfDir }: NodeNetworkOptions): Promise<void> {

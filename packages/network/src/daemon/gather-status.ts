@@ -1,4 +1,5 @@
 import type { Vpc } from '@centaurus/api/centaurus/v1'
+import type { ChannelKeeper } from '../channels/channel-keeper.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { PodReference } from '../cni/pod-network-source.ts'
 import type { DnsCounters } from '../dns/counters.ts'
@@ -12,7 +13,7 @@ import type { MetricReadings } from './metrics.ts'
 import type { AppliedEndpoint, NetworkState } from './network-state.ts'
 import { nameOfLevel } from '../qos/levels.ts'
 import type { ShapingState } from './shaping-keeper.ts'
-import type { EgressAddressStatus, NetworkStatus, PodStatus, ShapingStatus } from './status.ts'
+import type { ChannelStatus, EgressAddressStatus, NetworkStatus, PodStatus, ShapingStatus } from './status.ts'
 import { ownNameOf, tenantOf, unqualify } from './tenants.ts'
 import { internalAddressOf, podBlocksOf } from './topology.ts'
 
@@ -27,6 +28,7 @@ export interface StatusSources {
   /** What names were asked for; undefined: they are not served yet. */
   readonly dnsCounters: () => DnsCounters | undefined
   readonly shaping: () => ShapingState
+  readonly channels: Pick<ChannelKeeper, 'state' | 'look'>
   readonly lastChange: () => (AppliedChange & { readonly at: string }) | undefined
 }
 
@@ -56,6 +58,7 @@ export function gatherStatus(sources: StatusSources): NetworkStatus {
       .map((each) => ({ name: each.metadata.name, address: internalAddressOf(each), podBlocks: podBlocksOf(each) })),
     services: plan?.tables.frontends.length ?? 0,
     shaping: gatherShaping(sources),
+    channels: gatherChannelStatus(sources),
     skippedServices: plan?.skipped ?? [],
     policyProblems: [...networks.planners.values()].flatMap((planner) => [...planner.problems()]),
     tables: dataplane.readTables(),
@@ -85,6 +88,13 @@ function gatherShaping({ dataplane, shaping }: StatusSources): ShapingStatus {
     return { name: nameOfLevel(level), rate: rates[level], packets, bytes, drops, marks, backlogMs: backlogNs / 1e6 }
   })
   return { device, mode, bandwidth, problem: problem?.message, levels }
+}
+
+function gatherChannelStatus({ channels }: StatusSources): ChannelStatus | undefined {
+  const { state } = channels
+  if (state === undefined) return undefined
+  const { pods = 0, links = [], connections = 0, opened = 0, carried_bytes: carriedBytes = 0 } = state.report ?? {}
+  return { problem: state.problem, pods, links, connections, opened, carriedBytes }
 }
 
 function gatherAttachments({ dataplane, devices }: StatusSources): NetworkStatus['attachments'] {
@@ -141,6 +151,7 @@ export function gatherReadings(sources: StatusSources): MetricReadings {
     levels: dataplane.readLevels().map(({ level, ...counts }) => ({ name: nameOfLevel(level), ...counts })),
     rates: sources.shaping().rates,
     isReady: sources.whyNotReady() === undefined,
+    channels: sources.channels.state?.report,
     dns: sources.dnsCounters(),
   }
 }

@@ -22,6 +22,7 @@ const STATUS: NetworkStatus = {
   nodes: [],
   services: 0,
   shaping: { device: 'eth0', mode: 'edt', bandwidth: 1e9, problem: undefined, levels: [] },
+  channels: undefined,
   skippedServices: [],
   policyProblems: [],
   tables: [],

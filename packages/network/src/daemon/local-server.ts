@@ -5,7 +5,7 @@ import type { NetworkStatus } from './status.ts'
 
 /** What the daemon tells on its socket. */
 export interface LocalServerSources {
-  status(): NetworkStatus
+  status(): NetworkStatus | Promise<NetworkStatus>
   /** Prometheus' text. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>
   readonly drops: DropLog
@@ -47,9 +47,11 @@ function listen(server: Server, path: string): Promise<void> {
 async function answer(sources: LocalServerSources, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://localhost')
   switch (url.pathname) {
-    case '/status':
-      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(sources.status()))
+    case '/status': {
+      const status = JSON.stringify(await sources.status())
+      response.writeHead(200, { 'content-type': 'application/json' }).end(status)
       return
+    }
     case '/metrics': {
       const { contentType, text } = await sources.metrics()
       response.writeHead(200, { 'content-type': contentType }).end(text)

@@ -15,6 +15,7 @@ const NOTHING: MetricReadings = {
   levels: [],
   rates: [],
   isReady: false,
+  channels: undefined,
   dns: undefined,
 }
 

@@ -1,6 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { ChannelReport } from '../channels/channel-service.ts'
 import type { DnsCounters } from '../dns/counters.ts'
 import type { ShaperCounts } from '../dataplane/dataplane.ts'
+import { createChannelMetrics } from './channel-metrics.ts'
 import { createDnsMetrics } from './dns-metrics.ts'
 import { createShapingMetrics } from './shaping-metrics.ts'
 import type { NamedRule } from './drop-log.ts'
@@ -28,6 +30,8 @@ export interface MetricReadings {
   /** By level, bits a second; undefined: not limited. */
   readonly rates: readonly (number | undefined)[]
   readonly isReady: boolean
+  /** Undefined: no service of channels runs. */
+  readonly channels: ChannelReport | undefined
   /** Undefined: names are not served yet. */
   readonly dns: DnsCounters | undefined
 }
@@ -62,6 +66,7 @@ export function createNetworkMetrics(readings: () => MetricReadings): NetworkMet
   const fill = createReadings(registry)
   const fillShaping = createShapingMetrics(registry)
   const fillDns = createDnsMetrics(registry)
+  const fillChannels = createChannelMetrics(registry)
   return {
     observeApplied(change) {
       applied.observe(change.effectiveAfterMs / 1000)
@@ -74,6 +79,7 @@ export function createNetworkMetrics(readings: () => MetricReadings): NetworkMet
       const now = readings()
       fill(now)
       fillShaping(now)
+      fillChannels(now.channels)
       if (now.dns !== undefined) fillDns(now.dns)
       return { contentType: registry.contentType, text: await registry.metrics() }
     },

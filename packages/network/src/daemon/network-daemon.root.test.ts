@@ -45,6 +45,7 @@ class Host {
     const informers = createInformerFactory(this.client)
     this.#informers = informers
     this.#daemon = await startNetworkDaemon({
+      channels: () => undefined,
       nodeName: NODE,
       client: this.client,
       podInformers: informers,

@@ -1,5 +1,9 @@
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { Client, InformerFactory } from '@centaurus/client'
+import { createChannelKeeper, type ChannelKeeper } from '../channels/channel-keeper.ts'
+import type { ChannelProgram } from '../channels/channel-service.ts'
+import { gatherChannels, whyNoChannels } from '../channels/gather-channels.ts'
+import { planChannels } from '../channels/plan-channels.ts'
 import { attachmentsDir, AttachmentStore } from '../cni/attachment-store.ts'
 import { startCniServer } from '../cni/cni-server.ts'
 import { deletionsDir, DeletionSpool } from '../cni/deletion-spool.ts'
@@ -61,6 +65,8 @@ export interface NetworkDaemonOptions {
   }
   /** Ids of the runtime's sandboxes; undefined: it does not say. */
   readonly listSandboxes: () => Promise<ReadonlySet<string> | undefined>
+  /** What carries connections between sandboxes past the network; undefined: the sandbox runtime is not here now. */
+  readonly channels: () => ChannelProgram | undefined
   /** Loads the programs and attaches them to the host's devices; rejects with what to do when this kernel can't. */
   readonly openDataplane: (host: HostNetwork) => Promise<Dataplane>
   readonly clock: Clock
@@ -102,6 +108,7 @@ export async function startNetworkDaemon(options: NetworkDaemonOptions): Promise
     const started = await startOnHost(options, { view, podCIDR, closers, signal: stop.signal })
     problem = started.problem
     while (problem() !== undefined) await clock.sleep(LOOK_MS, { signal: stop.signal })
+    started.serveChannels()
     logger.info('The pod network is ready', { node: nodeName, podCIDR })
   })()
   running.catch(() => {}) // told by `ready`
@@ -137,7 +144,7 @@ interface OnHost {
 async function startOnHost(
   options: NetworkDaemonOptions,
   { view, podCIDR, closers, signal }: OnHost,
-): Promise<{ problem(): string | undefined }> {
+): Promise<{ problem(): string | undefined; serveChannels(): void }> {
   const { clock, random, logger, dns } = options
   const reporter = new PolicyReporter(options)
   closers.push(() => reporter.close())
@@ -164,6 +171,7 @@ async function startOnHost(
       void shaping.followShapers()
     },
     onPlanned: (planned) => reportTenant(reporter, view, planned),
+    onChanged: () => channels.follow(),
     onTopology: () => void keeper.look().then(() => outside.look()),
     onServices({ healthChecks: checks }) {
       void healthChecks.apply(checks)
@@ -177,6 +185,7 @@ async function startOnHost(
   const nodeIP = (): string => keeper.host.nodeIP
   const outside = new OutsideKeeper({ view, networks, nodeIP, logger })
   closers.push(() => outside.close())
+  const channels = keepChannels(options, { closers, view, networks, nodeIP })
   const shaping = shapeUplink(options, { closers, view, dataplane, device: () => keeper.host.uplink?.device })
   const sources: StatusSources = {
     view,
@@ -186,6 +195,7 @@ async function startOnHost(
     rules,
     whyNotReady: () => networks.problem,
     shaping: () => shaping.state,
+    channels,
     dnsCounters: () => dnsCounters,
     lastChange: () => lastChange,
   }
@@ -199,7 +209,27 @@ async function startOnHost(
   networks.start()
   const names = await startServers(options, { closers, attachments, sources, metrics, networks, nodeIP, signal })
   dnsCounters = names.counters
-  return { problem: () => networks.problem }
+  return { problem: () => networks.problem, serveChannels: channels.start }
+}
+
+function keepChannels(
+  { channels, clock, logger }: NetworkDaemonOptions,
+  { closers, view, networks, nodeIP }: Pick<Servers, 'closers' | 'networks' | 'nodeIP'> & Pick<OnHost, 'view'>,
+): ChannelKeeper {
+  const keeper = createChannelKeeper({
+    program: channels,
+    whyNone: () => whyNoChannels(view.ownNode),
+    plan() {
+      const { nodeName, nodes } = view
+      const { applier, localPods } = networks
+      return planChannels(gatherChannels({ nodeName, nodes, networks: applier.networks, localPods }))
+    },
+    nodeIP,
+    clock,
+    logger,
+  })
+  closers.push(() => keeper.close())
+  return keeper
 }
 
 /** Names of the host's devices that programs are at, by ifindex. */
@@ -300,8 +330,8 @@ async function startServers(
   const drops = new DropLog(clock, createDropNames(sources))
   closers.push(sources.dataplane.onDrop((event) => drops.add(event)))
   const local = await startLocalServer(localSocket, {
-    status: () => gatherStatus(sources),
-    metrics: () => metrics.read(),
+    status: () => sources.channels.look().then(() => gatherStatus(sources)),
+    metrics: () => sources.channels.look().then(() => metrics.read()),
     drops,
   })
   closers.push(() => local.close())

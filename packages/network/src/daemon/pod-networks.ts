@@ -26,6 +26,8 @@ export interface PodNetworksDeps {
   readonly onApplied?: ((change: AppliedChange) => void) | undefined
   /** Hears of each tenant whose objects are all in the kernel again, whether or not that took a write; before any other news. */
   readonly onPlanned?: ((planned: PlannedTenant) => void) | undefined
+  /** Hears when something may have changed in the kernel. */
+  readonly onChanged?: (() => void) | undefined
   /** Hears of each change of nodes and their blocks that is in the kernel. */
   readonly onTopology?: (() => void) | undefined
   /** Hears of each plan of Services that is in the kernel. */
@@ -300,6 +302,7 @@ export class PodNetworks {
     const { nodeName, nodes, vpcs, subnets } = this.#deps.view
     this.#applier.applyTopology(planTopology({ nodeName, nodes, vpcs, subnets }))
     this.#topologyDirty = false
+    this.#deps.onChanged?.()
     this.#deps.onTopology?.()
   }
 
@@ -318,6 +321,7 @@ export class PodNetworks {
     this.#dirty.delete(tenant)
     const now = clock.monotonicMs()
     if (plan.againAtMs !== undefined) this.#again(tenant, plan.againAtMs - now)
+    this.#deps.onChanged?.()
     onPlanned?.({ tenant, hasPods: pods.length > 0, effectiveAfterMs: now - (since ?? now) })
     if (since !== undefined && writes > 0) onApplied?.({ tenant, writes, effectiveAfterMs: now - since })
   }

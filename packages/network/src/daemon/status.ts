@@ -17,6 +17,8 @@ export interface NetworkStatus {
   readonly services: number
   /** How what leaves this host is shaped. */
   readonly shaping: ShapingStatus
+  /** How connections of sandboxes go past the network; undefined: not known yet. */
+  readonly channels: ChannelStatus | undefined
   /** Services, or parts of them, that can't be served, with why. */
   readonly skippedServices: readonly { readonly service: string; readonly reason: string }[]
   /** Policies of which something was not understood, and is therefore closed. */
@@ -25,6 +27,21 @@ export interface NetworkStatus {
   readonly drops: Readonly<Record<string, number>>
   /** The last change of policies, identities or labels: from its arrival until packets see it. Undefined: there was none. */
   readonly lastChange: { readonly at: string; readonly effectiveAfterMs: number } | undefined
+}
+
+export interface ChannelStatus {
+  /** Why there are none; undefined: there may be. */
+  readonly problem: string | undefined
+  /** Sandboxes that use them. */
+  readonly pods: number
+  /** Addresses of hosts to which there is a link. */
+  readonly links: readonly string[]
+  /** Connections that there are now. */
+  readonly connections: number
+  /** Connections that were made since the service started. */
+  readonly opened: number
+  /** Bytes to and from other hosts. */
+  readonly carriedBytes: number
 }
 
 export interface ShapingStatus {

@@ -30,6 +30,8 @@ export interface StartContainerdOptions {
   readonly network?: PodNetworkSetup | undefined
   /** Runtime handlers beside `runc`: handler name to binary. */
   readonly runtimes?: Readonly<Record<string, string>> | undefined
+  /** What runtimes find in their environment besides this process' own. */
+  readonly environment?: Readonly<Record<string, string>> | undefined
 }
 
 /** A bridge of the standard CNI plugins, or a plugin of somebody's own in a folder with everything that its network list names. */
@@ -117,7 +119,11 @@ async function launch(binary: string, config: string, options: StartContainerdOp
   await writeFile(paths.config, config)
   const log = await open(paths.log, 'a')
   try {
-    const child = spawn(binary, ['--config', paths.config], { detached: true, stdio: ['ignore', log.fd, log.fd] })
+    const child = spawn(binary, ['--config', paths.config], {
+      detached: true,
+      stdio: ['ignore', log.fd, log.fd],
+      env: { ...process.env, ...options.environment },
+    })
     child.on('error', (error) => options.logger.error('Could not start containerd', { error }))
     child.unref()
     if (child.pid === undefined) throw new Error(`Cannot start containerd: "${binary}" did not start; see ${paths.log}`)

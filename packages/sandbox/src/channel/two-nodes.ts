@@ -129,7 +129,9 @@ export class TwoNodes {
       })
       const sets = here.map(([name]) => ({
         others: [],
-        peers: flows.filter(({ to }) => to === name).map(({ from, ports }) => ({ identities: [identityOf(from)], ports })),
+        peers: flows
+          .filter(({ to }) => to === name)
+          .map(({ from, ports }) => ({ identities: [identityOf(from)], ports })),
       }))
       const other = 3 - node
       const nodes = [{ service: serviceOf(other), blocks: [`10.77.${other}.0/24`] }]
