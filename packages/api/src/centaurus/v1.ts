@@ -1,6 +1,7 @@
 /** Types of our own group, `centaurus.io/v1`: what upstream has no words for. */
 import type { Condition, ObjectMeta } from '../generated/types/meta/v1.ts'
 import type { ResourceType } from '../resource-type.ts'
+import type { GpuGrant } from './gpu/device-id.ts'
 import type { TenantNetwork } from './tenant-network.ts'
 
 export {
@@ -171,8 +172,23 @@ export interface NodeAllocation {
     allocatable: Record<string, string>
     claimed: Record<string, string>
     free: Record<string, string>
+    /** GPUs, of a node that says which it has. */
+    devices?: NodeDevice[] | undefined
     claims: NodeClaim[]
   }
+}
+
+/** A GPU of a node, and what nobody has claimed of it. */
+export interface NodeDevice {
+  uuid: string
+  model: string
+  memoryMiB: number
+  healthy: boolean
+  freeMemoryMiB: number
+  /** Percent. */
+  freeCompute: number
+  /** Somebody has a part, or all of it: it is nobody's whole. */
+  isUsed: boolean
 }
 
 /** Room on a node that a resource partition has given to a pod. */
@@ -183,6 +199,8 @@ export interface NodeClaim {
   namespace: string
   name: string
   requests: Record<string, string>
+  /** Of each device that it has; with neither memory nor compute it is all of it. */
+  devices?: readonly GpuGrant[] | undefined
 }
 
 export const partitions: ResourceType<Partition> = {

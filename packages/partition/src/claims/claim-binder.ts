@@ -9,6 +9,7 @@ import {
   type Stored,
 } from '@centaurus/api'
 import { pods, type Binding, type Pod } from '@centaurus/api/core/v1'
+import { formatGpuAllocation, GPU_ALLOCATION_ANNOTATION, type GpuAllocation } from '@centaurus/api/gpu'
 import type { Clock, Logger } from '@centaurus/base'
 import type { Client } from '@centaurus/client'
 import type { Membership } from '../membership/membership.ts'
@@ -27,6 +28,8 @@ export interface BindingItem {
   readonly nodeName: string
   readonly requests: Amounts
   readonly ports: readonly HostPort[]
+  /** Devices by container, which the pod gets with its node; they are in `requests` as well. */
+  readonly gpus?: { readonly allocation: GpuAllocation } | undefined
   /** Enough items of one call with the same key have room, or none of them is bound. */
   readonly gang?: { readonly key: string; readonly needed: number } | undefined
 }
@@ -305,10 +308,14 @@ class Binder implements ClaimBinder {
   }
 
   /** `unknown`: it may have happened, or may yet. */
-  async #bindOnce({ pod, nodeName, partition }: PlacedItem): Promise<'bound' | 'unknown' | Error> {
+  async #bindOnce({ pod, nodeName, partition, gpus }: PlacedItem): Promise<'bound' | 'unknown' | Error> {
     const { client, epoch } = this.#deps
     const { namespace, name, uid } = pod.metadata
-    const annotations = { [RESOURCE_PARTITION_ANNOTATION]: partition, [EPOCH_ANNOTATION]: String(epoch) }
+    const annotations = {
+      [RESOURCE_PARTITION_ANNOTATION]: partition,
+      [EPOCH_ANNOTATION]: String(epoch),
+      ...(gpus && { [GPU_ALLOCATION_ANNOTATION]: formatGpuAllocation(gpus.allocation) }),
+    }
     const binding: Binding = {
       metadata: { name, namespace, uid, annotations },
       target: { kind: 'Node', name: nodeName },

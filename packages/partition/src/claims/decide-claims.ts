@@ -1,3 +1,4 @@
+import { describeDeviceAmount } from '@centaurus/api/gpu'
 import type { Ledger } from './ledger.ts'
 import {
   NO_PORTS,
@@ -255,7 +256,7 @@ export class LedgerDraft {
       if (amount > held && (used[name] ?? 0) - held + amount > (capacity?.[name] ?? 0)) short.push(name)
     }
     if (short.length > 0) {
-      const message = short.map((name) => (name === 'pods' ? 'Too many pods' : `Insufficient ${name}`)).join(', ')
+      const message = short.map((name) => describeShortage(name, capacity ?? {})).join(', ')
       return this.#refuse(item, `OutOf${short[0]}`, message)
     }
     if (ports.length === 0) return undefined
@@ -290,6 +291,10 @@ export class LedgerDraft {
     }
     return draft
   }
+}
+
+function describeShortage(name: string, capacity: Amounts): string {
+  return name === 'pods' ? 'Too many pods' : `Insufficient ${describeDeviceAmount(name, capacity) ?? name}`
 }
 
 /** What is left of a node's amounts; never below 0. */

@@ -2,8 +2,8 @@ import { badRequest } from '@centaurus/api'
 
 /** Items of one request. A scheduler's batch has 256; more wait for the next. */
 export const CLAIM_ITEMS_MAX = 2_048
-/** Different resources that one claim may ask for. */
-const RESOURCES_MAX = 64
+/** Different resources that one claim may ask for; of a device there are three. */
+const RESOURCES_MAX = 256
 /** Host ports of one claim. */
 const PORTS_MAX = 256
 /** Pods that may be leaving a node at once. */
@@ -11,7 +11,7 @@ const LEAVING_MAX = 1_024
 /** Longest uid, node, tenant, namespace or name. */
 const TEXT_LENGTH_MAX = 253
 
-/** By resource: cpu in milli-cores, everything else in units (bytes, devices; `pods` counts pods). Whole numbers ≥ 0. */
+/** By resource: cpu in milli-cores, everything else in units (bytes, devices; `pods` counts pods); and by GPU (`deviceAmounts`). Whole numbers ≥ 0. */
 export type Amounts = Readonly<Record<string, number>>
 
 /** A port of the host; `ip` 0.0.0.0 collides with every other. */

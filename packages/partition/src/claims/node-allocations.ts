@@ -8,7 +8,15 @@ import {
   type KubeObject,
   type TableColumn,
 } from '@centaurus/api'
-import type { NodeAllocation } from '@centaurus/api/centaurus/v1'
+import type { NodeAllocation, NodeDevice } from '@centaurus/api/centaurus/v1'
+import {
+  GPU_COMPUTE_MAX,
+  GPU_DEVICES_ANNOTATION,
+  isWholeGpu,
+  parseGpuInventory,
+  splitDeviceAmounts,
+  type GpuGrant,
+} from '@centaurus/api/gpu'
 import { nodes, type Node } from '@centaurus/api/core/v1'
 import { customDefinitions, type ObjectReader, type ResourceDefinition, type VirtualPlace } from '@centaurus/apiserver'
 import { freeOf } from './decide-claims.ts'
@@ -47,23 +55,50 @@ function describeNode(ledger: Ledger, node: Readonly<Node>): NodeAllocation {
   const { name = '', uid, creationTimestamp } = node.metadata
   const capacity = ledger.capacity(name) ?? {}
   const { claims, used } = ledger.claims(name)
+  const offered = splitDeviceAmounts(capacity)
+  const given = splitDeviceAmounts(used)
+  const devices = describeDevices(node, given.grants)
   return {
     apiVersion: 'centaurus.io/v1',
     kind: 'NodeAllocation',
     metadata: { name, uid, creationTimestamp },
     status: {
-      allocatable: formatAmounts(capacity),
-      claimed: formatAmounts(used),
-      free: formatAmounts(freeOf(capacity, used)),
-      claims: claims.map((claim) => ({
-        uid: claim.uid,
-        tenant: claim.terms.tenant,
-        partition: claim.terms.partition,
-        namespace: claim.terms.namespace,
-        name: claim.name,
-        requests: formatAmounts(claim.terms.requests),
-      })),
+      allocatable: formatAmounts(offered.others),
+      claimed: formatAmounts(given.others),
+      free: formatAmounts(freeOf(offered.others, given.others)),
+      ...(devices.length === 0 ? {} : { devices }),
+      claims: claims.map((claim) => {
+        const { others, grants } = splitDeviceAmounts(claim.terms.requests)
+        return {
+          uid: claim.uid,
+          tenant: claim.terms.tenant,
+          partition: claim.terms.partition,
+          namespace: claim.terms.namespace,
+          name: claim.name,
+          requests: formatAmounts(others),
+          ...(grants.length === 0 ? {} : { devices: grants }),
+        }
+      }),
     },
+  }
+}
+
+/** Each GPU of the node, and what is left of it. */
+function describeDevices({ metadata }: Readonly<Node>, given: readonly GpuGrant[]): NodeDevice[] {
+  const text = metadata.annotations?.[GPU_DEVICES_ANNOTATION]
+  if (text === undefined) return []
+  const byUuid = new Map(given.map((grant) => [grant.uuid, grant]))
+  try {
+    return parseGpuInventory(text).devices.map(({ uuid, model, memoryMiB, healthy }) => {
+      const grant = byUuid.get(uuid)
+      const isWhole = grant !== undefined && isWholeGpu(grant)
+      const freeMemoryMiB = isWhole ? 0 : Math.max(0, memoryMiB - (grant?.memoryMiB ?? 0))
+      const freeCompute = isWhole ? 0 : Math.max(0, GPU_COMPUTE_MAX - (grant?.compute ?? 0))
+      return { uuid, model, memoryMiB, healthy, freeMemoryMiB, freeCompute, isUsed: grant !== undefined }
+    })
+  } catch (error) {
+    if (error instanceof SyntaxError) return []
+    throw error
   }
 }
 

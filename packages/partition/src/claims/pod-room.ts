@@ -1,11 +1,31 @@
-import { podRequests } from '@centaurus/api'
 import type { Pod, PodSpec } from '@centaurus/api/core/v1'
+import {
+  deviceAmounts,
+  GPU_ALLOCATION_ANNOTATION,
+  gpuRolesOf,
+  gpuUseOf,
+  parseGpuAllocation,
+  podMentionsGpu,
+  summedRequests,
+} from '@centaurus/api/gpu'
 import type { Amounts, HostPort } from './model.ts'
 
-/** What a pod takes of its node. */
-export function roomOf({ spec }: Readonly<Pod>): { readonly requests: Amounts; readonly ports: readonly HostPort[] } {
+/** What a pod takes of its node, its devices included once they are written on it. */
+export function roomOf(pod: Readonly<Pod>): { readonly requests: Amounts; readonly ports: readonly HostPort[] } {
+  const { spec } = pod
   if (spec === undefined) return { requests: { pods: 1 }, ports: [] }
-  return { requests: { ...podRequests(spec), pods: 1 }, ports: hostPortsOf(spec) }
+  return { requests: { ...summedRequests(spec), pods: 1, ...devicesOf(pod, spec) }, ports: hostPortsOf(spec) }
+}
+
+function devicesOf({ metadata }: Readonly<Pod>, spec: Readonly<PodSpec>): Amounts {
+  const text = metadata.annotations?.[GPU_ALLOCATION_ANNOTATION]
+  if (text === undefined || !podMentionsGpu({ metadata, spec })) return {}
+  try {
+    return deviceAmounts(gpuUseOf(parseGpuAllocation(text), gpuRolesOf(spec)))
+  } catch (error) {
+    if (error instanceof SyntaxError) return {}
+    throw error
+  }
 }
 
 /** Source: GetHostPorts, kube-scheduler util/utils.go v1.37: containers and sidecars. */

@@ -1,9 +1,10 @@
 import { outranks, sharedPriority, type MaxPriorityOf, type Stored } from '@centaurus/api'
 import type { Node } from '@centaurus/api/core/v1'
+import { splitDeviceAmounts } from '@centaurus/api/gpu'
 import { assert } from '@centaurus/base'
 import { foreignPodsBelow, foreignPriorities, type ForeignPod, type ForeignUse } from './foreign-use.ts'
 import { planGpus } from './gpu/gpu-fit.ts'
-import type { GpuPlan, GpuUse } from './gpu/gpu-table.ts'
+import { NO_GPUS, type GpuPlan, type GpuUse } from './gpu/gpu-table.ts'
 import { NodeTable, type NodeUse } from './node-table.ts'
 import { PodClasses, type PodClass } from './pod-class.ts'
 import type { PodFootprint } from './pod-footprint.ts'
@@ -11,7 +12,7 @@ import type { PodRequirements } from './pod-requirements.ts'
 import { PodTable, type PlacedFootprint } from './pod-table.ts'
 import { PriorityCounts } from './priority-counts.ts'
 import type { Refusals } from './refusals.ts'
-import { CPU, MEMORY, type ResourceIndex, type ResourceVector } from './resources.ts'
+import { CPU, MEMORY, type ResourceIndex } from './resources.ts'
 import { TermHolders } from './term-holders.ts'
 import { Trackers, type Tracker } from './trackers.ts'
 
@@ -169,8 +170,11 @@ export class ClusterState {
     const before = this.#foreign.get(slot)
     if (before !== undefined) this.#countForeign(slot, before, -1)
     this.#foreign.delete(slot)
+    if (isNothing) this.nodes.gpus.setForeign(slot, NO_GPUS)
     if (!isNothing) {
-      const requests = this.resources.vectorOf(use.requests)
+      const { others, ...gpus } = splitDeviceAmounts(use.requests)
+      const requests = this.resources.vectorOf(others)
+      this.nodes.gpus.setForeign(slot, gpus)
       const after = { requests, scoredCpuMillicores: requests[CPU]!, scoredMemoryBytes: requests[MEMORY]!, use }
       this.#foreign.set(slot, after)
       this.#countForeign(slot, after, 1)
@@ -180,7 +184,8 @@ export class ClusterState {
   }
 
   /** Counts a pod of another partition as gone from its node, or as there again: only within {@link simulate}. */
-  countForeignPod(slot: number, requests: ResourceVector, sign: 1 | -1): void {
+  countForeignPod(slot: number, { requests, gpus }: Pick<ForeignPod, 'requests' | 'gpus'>, sign: 1 | -1): void {
+    this.nodes.gpus.countForeign(slot, gpus, sign)
     this.nodes.count(slot, { requests, scoredCpuMillicores: 0, scoredMemoryBytes: 0 }, sign)
     this.#changed()
   }

@@ -1,7 +1,9 @@
+import { splitDeviceAmounts } from '@centaurus/api/gpu'
+import type { GpuUse } from './gpu/gpu-table.ts'
 import type { HostPort } from './pod-footprint.ts'
 import { PODS, type ResourceIndex, type ResourceVector } from './resources.ts'
 
-/** By resource: cpu in milli-cores, everything else in units; `pods` counts pods. Nothing is used of what is absent. */
+/** By resource: cpu in milli-cores, everything else in units; `pods` counts pods; and by device (`deviceAmounts`). Nothing is used of what is absent. */
 type Amounts = Readonly<Record<string, number>>
 
 /** What pods of other partitions use of one node. */
@@ -31,6 +33,8 @@ export interface ForeignUseSource {
 export interface ForeignPod {
   readonly priority: number
   readonly requests: ResourceVector
+  /** Each device of theirs is one pod's. */
+  readonly gpus: GpuUse
 }
 
 /** Priorities of which a node has pods. */
@@ -46,9 +50,16 @@ export function foreignPodsBelow(
 ): ForeignPod[] {
   return priorities
     .filter(([each]) => each < priority)
-    .flatMap(([each, amounts]) =>
-      splitEvenly(index.vectorOf(amounts)).map((part) => ({ priority: each, requests: part })),
-    )
+    .flatMap(([each, amounts]) => splitPods(amounts, index).map((part) => ({ priority: each, ...part })))
+}
+
+function splitPods(amounts: Amounts, index: ResourceIndex): Omit<ForeignPod, 'priority'>[] {
+  const { others, grants, unknown } = splitDeviceAmounts(amounts)
+  const parts = splitEvenly(index.vectorOf(others))
+  return parts.map((requests, i) => ({
+    requests,
+    gpus: { grants: grants.filter((_, at) => at % parts.length === i), unknown: i === 0 ? unknown : 0 },
+  }))
 }
 
 function splitEvenly(sum: ResourceVector): ResourceVector[] {

@@ -1,7 +1,7 @@
 import type { ClusterState } from './cluster-state.ts'
 import { prepareRefuse, type PodVolumes } from './decide.ts'
 import { planGpus } from './gpu/gpu-fit.ts'
-import type { GpuPlan, GpuUse } from './gpu/gpu-table.ts'
+import { NO_GPUS, type GpuPlan, type GpuUse } from './gpu/gpu-table.ts'
 import type { PodFootprint } from './pod-footprint.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import type { ResourceVector } from './resources.ts'
@@ -112,6 +112,8 @@ interface Removable {
   /** Undefined: it is another partition's. */
   readonly victim: Victim | undefined
   readonly requests: ResourceVector
+  /** Of another partition's. */
+  readonly gpus: GpuUse
   /** Its importance in the eyes of who wants the room. */
   readonly rank: number
   /** A disruption budget wants it to stay. */
@@ -129,10 +131,10 @@ function removablesOn(
     if (!state.outranks(footprint, placed)) continue
     const victim = victimAt(state, row)
     const rank = state.rankFor(placed, footprint)
-    found.push({ victim, requests: placed.requests, rank, isGuarded: isProtected(victim.uid, placed) })
+    found.push({ victim, requests: placed.requests, gpus: NO_GPUS, rank, isGuarded: isProtected(victim.uid, placed) })
   }
-  for (const { priority, requests } of state.foreignPodsBelow(footprint, slot))
-    found.push({ victim: undefined, requests, rank: priority, isGuarded: false })
+  for (const { priority, requests, gpus } of state.foreignPodsBelow(footprint, slot))
+    found.push({ victim: undefined, requests, gpus, rank: priority, isGuarded: false })
   return found
 }
 
@@ -198,12 +200,12 @@ function chooseByTrial(
   { slot, order, volumes }: Choice & Pick<PreemptOptions, 'volumes'>,
 ): { readonly chosen: readonly Removable[]; readonly gpus: GpuPlan | undefined } {
   const nodeName = state.nodes.names[slot]!
-  const take = ({ victim, requests }: Removable): void => {
-    if (victim === undefined) state.countForeignPod(slot, requests, -1)
+  const take = ({ victim, requests, gpus }: Removable): void => {
+    if (victim === undefined) state.countForeignPod(slot, { requests, gpus }, -1)
     else state.removePod(victim.uid)
   }
-  const giveBack = ({ victim, requests }: Removable): void => {
-    if (victim === undefined) state.countForeignPod(slot, requests, 1)
+  const giveBack = ({ victim, requests, gpus }: Removable): void => {
+    if (victim === undefined) state.countForeignPod(slot, { requests, gpus }, 1)
     else state.putPod(victim.uid, victim.footprint, nodeName, victim.gpus)
   }
   const fitsNow = (): boolean => prepareRefuse(state, pod, volumes)(slot) === undefined
@@ -218,9 +220,9 @@ function chooseByTrial(
     take(each)
     return true
   })
-  const gpus = planGpus(state.nodes.gpus, slot, { footprint: pod.footprint, free: state.nodes.freeOf(slot) })
+  const plan = planGpus(state.nodes.gpus, slot, { footprint: pod.footprint, free: state.nodes.freeOf(slot) })
   for (const each of chosen) giveBack(each)
-  return { chosen, gpus }
+  return { chosen, gpus: plan }
 }
 
 /** The devices that a pod gets on a node once those that are leaving it are gone. Restores `state`. */

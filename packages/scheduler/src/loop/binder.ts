@@ -1,5 +1,6 @@
 import type { Stored } from '@centaurus/api'
 import type { Pod } from '@centaurus/api/core/v1'
+import { deviceAmounts } from '@centaurus/api/gpu'
 import type { Client } from '@centaurus/client'
 import type { ClusterState } from '../core/cluster-state.ts'
 import type { GpuPlan } from '../core/gpu/gpu-table.ts'
@@ -11,7 +12,7 @@ import { bindPod } from './writes.ts'
 export interface BindItem {
   readonly pod: Stored<Pod>
   readonly nodeName: string
-  /** By resource: cpu in milli-cores, everything else in units; `pods` is 1. Resources that the pod does not ask for are absent. */
+  /** By resource: cpu in milli-cores, everything else in units; `pods` is 1. Resources that the pod does not ask for are absent. Its devices are in it by `deviceAmounts`. */
   readonly requests: Readonly<Record<string, number>>
   readonly ports: readonly HostPort[]
   /** Devices of the node, by container and together; absent: it gets none that we choose. */
@@ -66,7 +67,8 @@ export function toBindItem(
   }: Pick<BindItem, 'nodeName' | 'gpus' | 'gang'> & { readonly requirements: PodRequirements },
 ): BindItem {
   const { requests, hostPorts } = requirements.footprint
-  return { pod, nodeName, requests: resources.toAmounts(requests), ports: hostPorts, gpus, gang }
+  const devices = gpus === undefined ? {} : deviceAmounts(gpus.use.grants)
+  return { pod, nodeName, requests: { ...resources.toAmounts(requests), ...devices }, ports: hostPorts, gpus, gang }
 }
 
 /** Writes a Binding for each pod, side by side. */

@@ -3,6 +3,7 @@ import type { Pod } from '@centaurus/api/core/v1'
 import type { Clock, Logger, Random, Timer } from '@centaurus/base'
 import type { ClusterState } from '../core/cluster-state.ts'
 import { formatFitFailure, type FitFailure, type PodVolumes } from '../core/decide.ts'
+import type { GpuPlan } from '../core/gpu/gpu-table.ts'
 import type { ForeignUseChange } from '../core/foreign-use.ts'
 import type { PodFootprint } from '../core/pod-footprint.ts'
 import type { PodRequirements } from '../core/pod-requirements.ts'
@@ -142,12 +143,12 @@ export class Preemptor {
     const { nodeName } = plan
     this.#withdrawUnless(uid, nodeName)
     for (const victim of plan.victims) this.#yield(this.#nominations.podOf(victim.uid))
-    this.#keepRoom(uid, requirements.footprint, plan)
+    const gpus = this.#keepRoom(uid, requirements.footprint, plan)
     refuse(pod, { message, nominatedNodeName: nodeName, requirements })
     const victims = plan.victims
       .filter(({ footprint }) => !footprint.isTerminating)
       .flatMap((victim) => caches.podByUid(victim.uid) ?? [])
-    if (this.#deps.binder.preempt !== undefined) this.#ask(pod, { requirements, nodeName, victims })
+    if (this.#deps.binder.preempt !== undefined) this.#ask(pod, { requirements, plan: { ...plan, gpus }, victims })
     else if (plan.foreignVictims === 0) this.#evict(victims, { pod, nodeName })
   }
 
@@ -173,10 +174,15 @@ export class Preemptor {
   }
 
   /** Also the devices, which nobody else may take when they become free. */
-  #keepRoom(uid: string, footprint: PodFootprint, { nodeName, gpus }: Pick<PreemptionPlan, 'nodeName' | 'gpus'>): void {
+  #keepRoom(
+    uid: string,
+    footprint: PodFootprint,
+    { nodeName, gpus }: Pick<PreemptionPlan, 'nodeName' | 'gpus'>,
+  ): GpuPlan | undefined {
     const { state } = this.#deps
     const plan = gpus ?? planGpusAfterLeaving(state, footprint, nodeName)
     state.putPod(this.#nominations.add(uid, nodeName), footprint, nodeName, plan?.use)
+    return plan
   }
 
   /** The node has room again: gives those that wait for it another try. */
@@ -245,9 +251,9 @@ export class Preemptor {
     pod: Stored<Pod>,
     {
       requirements,
-      nodeName,
+      plan: { nodeName, gpus },
       victims,
-    }: { requirements: PodRequirements; nodeName: string; victims: readonly Stored<Pod>[] },
+    }: { requirements: PodRequirements; plan: PreemptionPlan; victims: readonly Stored<Pod>[] },
   ): void {
     const { state, binder, reporter, queue } = this.#deps
     const { uid } = pod.metadata
@@ -259,7 +265,7 @@ export class Preemptor {
     this.#asking.set(uid, asking)
     const ask = async (): Promise<PreemptResult> => {
       try {
-        return await binder.preempt!(toBindItem(state, pod, { requirements, nodeName }), leaving)
+        return await binder.preempt!(toBindItem(state, pod, { requirements, nodeName, gpus }), leaving)
       } catch (error) {
         return { type: 'failed', error: error as Error }
       }

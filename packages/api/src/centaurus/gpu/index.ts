@@ -11,6 +11,13 @@ export {
   type SaidGpuConstraints,
 } from './constraints.ts'
 export {
+  describeDeviceAmount,
+  deviceAmounts,
+  deviceCapacity,
+  splitDeviceAmounts,
+  type SplitAmounts,
+} from './device-amounts.ts'
+export {
   formatGpuDeviceId,
   GPU_COMPUTE_MAX,
   GPU_DEVICES_MAX,

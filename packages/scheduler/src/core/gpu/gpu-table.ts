@@ -25,7 +25,8 @@ export interface GpuPlan {
   readonly use: GpuUse
 }
 
-const NO_USE: GpuUse = { grants: [], unknown: 0 }
+/** Of who uses none. */
+export const NO_GPUS: GpuUse = { grants: [], unknown: 0 }
 
 /** What a pod with such a demand uses once it was given these devices. */
 export function useOf(demand: GpuDemand, allocation: GpuAllocation): GpuUse {
@@ -93,7 +94,7 @@ export class GpuTable {
     if (node === undefined) return
     this.#nodeCount++
     for (const uid of this.#bySlot.get(slot) ?? []) count(node, this.#placed.get(uid)!.use, 1)
-    count(node, this.#foreign.get(slot) ?? NO_USE, 1)
+    count(node, this.#foreign.get(slot) ?? NO_GPUS, 1)
   }
 
   put(uid: string, slot: number, use: GpuUse): void {
@@ -116,10 +117,15 @@ export class GpuTable {
 
   /** What pods of other partitions use; replaces what was said before. */
   setForeign(slot: number, use: GpuUse): void {
-    count(this.#nodes[slot], this.#foreign.get(slot) ?? NO_USE, -1)
+    count(this.#nodes[slot], this.#foreign.get(slot) ?? NO_GPUS, -1)
     if (use.grants.length + use.unknown === 0) this.#foreign.delete(slot)
     else this.#foreign.set(slot, use)
     count(this.#nodes[slot], use, 1)
+  }
+
+  /** Counts a pod of another partition as gone, or as there again. */
+  countForeign(slot: number, use: GpuUse, sign: 1 | -1): void {
+    count(this.#nodes[slot], use, sign)
   }
 
   #read(slot: number, text: string): NodeGpus | undefined {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { GPU, GPU_COMPUTE, GPU_MEMORY, type GpuAllocation } from '@centaurus/api/gpu'
+import { deviceAmounts, GPU, GPU_COMPUTE, GPU_MEMORY, type GpuAllocation, type GpuGrant } from '@centaurus/api/gpu'
 import type { Stored } from '@centaurus/api'
 import type { Node, Pod } from '@centaurus/api/core/v1'
 import { gpuContainer, gpuNode, gpuPod } from '../../testing/gpu-objects.ts'
@@ -156,6 +156,38 @@ describe('why a node has no devices for a pod', () => {
     assert.equal(place(state, gpuPod('b', half)), message('1 node(s) had GPUs used by pods that do not say which ones'))
     state.removePod('pod-a')
     assert.deepEqual(devices(place(state, gpuPod('b', half))), { main: ['n-0'] })
+  })
+})
+
+describe('devices that pods of other partitions use', () => {
+  const use = (...grants: GpuGrant[]) => ({ requests: { cpu: 1_000, pods: 1, ...deviceAmounts(grants) } })
+
+  it('are not given, as long as they use them', () => {
+    const state = cluster(gpuNode('n', { gpus: 2 }))
+    state.setForeignUse('n', use({ uuid: 'n-0' }, { uuid: 'n-1', memoryMiB: 10_000 }))
+    assert.equal(place(state, gpuPod('a', half)), message('1 Insufficient GPU memory on any one device'))
+    assert.deepEqual(devices(place(state, gpuPod('b', { [GPU_MEMORY]: '6000' }))), { main: ['n-1'] })
+    state.setForeignUse('n', use({ uuid: 'n-0', memoryMiB: 1 }))
+    assert.deepEqual(devices(place(state, gpuPod('a', half))), { main: ['n-1'] })
+    state.setForeignUse('n', { requests: {} })
+    assert.deepEqual([...state.nodes.gpus.at(0)!.freeMemory], [16_000, 2_000])
+  })
+
+  it('block what nobody is known to use when it is not said which they are', () => {
+    const state = cluster(gpuNode('n', { gpus: 2 }))
+    state.setForeignUse('n', { requests: { pods: 1, [GPU]: 1 } })
+    assert.equal(place(state, gpuPod('a', half)), message('1 node(s) had GPUs used by pods that do not say which ones'))
+  })
+
+  it('may be taken for a more important pod', () => {
+    const state = new ClusterState({ maxPriorityOf: () => 100 })
+    state.putNode(gpuNode('n', { gpus: 2 }))
+    state.setForeignUse('n', use({ uuid: 'n-0' }, { uuid: 'n-1' }))
+    const vip = compile(state, gpuPod('vip', { [GPU]: '1' }, { priority: 7 }))
+    const plan = planPreemption(state, vip, { slots: [0], isProtected: () => false })
+    assert.equal(plan?.foreignVictims, 1)
+    assert.deepEqual(plan?.gpus?.allocation, { main: [{ uuid: 'n-0' }] })
+    assert.equal(place(state, gpuPod('x', { [GPU]: '1' })), message('1 Insufficient free GPUs'))
   })
 })
 
