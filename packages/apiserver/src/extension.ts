@@ -1,3 +1,4 @@
+import type { Registry } from 'prom-client'
 import type { Clock, Logger, Random } from '@centaurus/base'
 import type { KubeObject } from '@centaurus/api'
 import type { Client } from '@centaurus/client'
@@ -28,6 +29,8 @@ export interface ApiServerCore {
   /** The same inside a tenant. */
   clientOf(tenant: string): Client
   readonly tenants: TenantDirectory
+  /** Served at `/metrics`. */
+  readonly metrics: Registry
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger

@@ -97,7 +97,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const client = (user: UserInfo = SERVER_USER): Client => createInProcessClient(serveDeps, user)
   const clientOf = (tenant: string): Client => client({ ...SERVER_USER, tenant })
   const own = { stored: cache, client: client(), handle: (exchange: Exchange) => handle(exchange) }
-  const core: ApiServerCore = { ...own, registry, registries, reader, tenants, clientOf, clock, random, logger }
+  const mine = { registry, registries, reader, tenants, metrics: metrics.registry }
+  const core: ApiServerCore = { ...own, ...mine, clientOf, clock, random, logger }
   addExtensions(parts, deps.extensions ?? [], core)
   parts.routes.add([
     ...healthRoutes(() => healthChecks(cache, parts)),

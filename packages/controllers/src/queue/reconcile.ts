@@ -18,7 +18,7 @@ import { createJobOwner, unschedulableMessage } from './job-owner.ts'
 import type { OwnerKind } from './owner-kind.ts'
 import { createPodGroupOwner, createPodOwner } from './pod-owner.ts'
 import { reportQueue, reportWorkloads } from './report.ts'
-import { syncOwner, syncWorkload, type SyncDeps } from './sync-workload.ts'
+import { BY_TENANT, syncOwner, syncWorkload, type SyncDeps } from './sync-workload.ts'
 import { TenantQueues } from './tenant-queues.ts'
 
 /** Changes that come together are decided together. */
@@ -42,6 +42,7 @@ export function startQueueController(deps: ControllerDeps, options: QueueControl
   const podInformer = informers.informer(pods)
   const classes = informers.informer(priorityclasses)
   addOwnerIndex(podInformer)
+  workloadInformer.addIndex(BY_TENANT, (workload) => [tenantOfViewed(workload)])
   const kinds: readonly OwnerKind<KubeObject>[] = [
     erased(createJobOwner(informers)),
     erased(createPodGroupOwner(informers)),
@@ -54,7 +55,8 @@ export function startQueueController(deps: ControllerDeps, options: QueueControl
     tenants.set(tenant, known)
     return known
   }
-  const shared = { kinds, classes, workloadInformer, queueInformer, podInformer, tenantOf }
+  const sweeps: SyncDeps['sweeps'] = new Map()
+  const shared = { kinds, classes, workloadInformer, queueInformer, podInformer, tenantOf, sweeps }
   return startReconciler<QueuedWorkload>(deps, {
     name: 'queue-controller',
     informer: workloadInformer,

@@ -22,20 +22,29 @@ import {
   type QueueStatus,
 } from '@centaurus/api/centaurus/v1'
 import type { ReconcileResult } from '@centaurus/client'
-import { explain, positionsOf } from './core/explain.ts'
+import { explain, positionsOf, type KnownReasons } from './core/explain.ts'
 import type { QueueNode } from './core/queue-node.ts'
 import { ownedBy } from '../frame/owners.ts'
 import { unschedulableMessage } from './job-owner.ts'
 import { formatAmount } from './requests.ts'
-import { writeStatus, type SyncDeps } from './sync-workload.ts'
+import { BY_TENANT, writeStatus, type SyncDeps } from './sync-workload.ts'
 import { stateOf } from './workload-status.ts'
 
 const REPORTS_AT_ONCE = 16
-/** Workloads that are told in one go, before others of the controller get their turn. */
-const REPORTS_MAX = 500
+/** Workloads that are looked at in one go, before others of the process get their turn. */
+const LOOKED_MAX = 500
 /** Exact positions, and the step of those beyond. */
 const EXACT_POSITIONS = 100
+/** Between two of these, and between a queue and the one that it is in. */
+const NEXT_MS = 20
 const AGAIN_MS = 1_000
+
+/** One look at all workloads of a tenant. */
+export interface Sweep {
+  readonly ids: readonly string[]
+  readonly positions: Map<QueueNode, ReadonlyMap<string, number>>
+  next: number
+}
 
 /** A queue or a workload as its tenant knows it. */
 export function ownName(id: string): string {
@@ -44,45 +53,59 @@ export function ownName(id: string): string {
   return `${splitQualifiedName(namespace)?.name ?? namespace}/${name}`
 }
 
-/** Tells workloads of a tenant why they wait, and why their pods have no node. */
+/** Tells workloads of a tenant why they wait, and why their pods have no node; a part of them in each call, until all have been looked at. */
 export async function reportWorkloads(tenant: string, deps: SyncDeps): Promise<ReconcileResult> {
-  const { workloadInformer, tenantOf } = deps
-  const core = tenantOf(tenant).queues
-  const positions = new Map<QueueNode, ReadonlyMap<string, number>>()
-  const positionOf = (id: string): number | undefined => {
-    const leaf = core.forest.queueOfPending.get(id)
-    if (leaf === undefined) return undefined
-    if (!positions.has(leaf)) positions.set(leaf, positionsOf(leaf))
-    return positions.get(leaf)!.get(id)
-  }
+  const { workloadInformer, sweeps } = deps
+  const workloads = (): string[] => workloadInformer.byIndex(BY_TENANT, tenant).map(objectKey)
+  const sweep = sweeps.get(tenant) ?? { ids: workloads(), positions: new Map(), next: 0 }
+  sweeps.set(tenant, sweep)
+  const known: KnownReasons = new Map()
   const stale: { readonly workload: Stored<QueuedWorkload>; readonly status: QueuedWorkload['status'] }[] = []
-  for (const workload of workloadInformer.list()) {
-    if (tenantOfViewed(workload) !== tenant || stale.length >= REPORTS_MAX) continue
-    const { pending: _, nodes: __, ...rest } = workload.status ?? {}
-    const pending = pendingOf(workload, positionOf(objectKey(workload)), deps)
-    const nodes = nodesOf(workload, deps)
-    const status = { ...rest, ...(pending === undefined ? {} : { pending }), ...(nodes === undefined ? {} : { nodes }) }
+  for (const id of sweep.ids.slice(sweep.next, sweep.next + LOOKED_MAX)) {
+    const workload = workloadInformer.get(id)
+    if (workload === undefined) continue
+    const status = reportedStatus(workload, { sweep, known, deps })
     if (!deepEqual(status, workload.status ?? {})) stale.push({ workload, status })
   }
+  sweep.next += LOOKED_MAX
   for (let i = 0; i < stale.length; i += REPORTS_AT_ONCE)
     await Promise.all(
       stale.slice(i, i + REPORTS_AT_ONCE).map(({ workload, status }) => writeStatus(workload, status!, deps)),
     )
-  return stale.length >= REPORTS_MAX ? { requeueAfterMs: AGAIN_MS } : undefined
+  if (sweep.next < sweep.ids.length) return { requeueAfterMs: NEXT_MS }
+  sweeps.delete(tenant)
+  return undefined
 }
 
-function pendingOf(
-  workload: Stored<QueuedWorkload>,
-  position: number | undefined,
-  { tenantOf }: SyncDeps,
-): PendingStatus | undefined {
+interface Report {
+  readonly sweep: Sweep
+  readonly known: KnownReasons
+  readonly deps: SyncDeps
+}
+
+function reportedStatus(workload: Stored<QueuedWorkload>, report: Report): QueuedWorkload['status'] {
+  const { pending: _, nodes: __, ...rest } = workload.status ?? {}
+  const pending = pendingOf(workload, report)
+  const nodes = nodesOf(workload, report.deps)
+  return { ...rest, ...(pending === undefined ? {} : { pending }), ...(nodes === undefined ? {} : { nodes }) }
+}
+
+function positionOf(id: string, { positions }: Sweep, leaf: QueueNode | undefined): number | undefined {
+  if (leaf === undefined) return undefined
+  if (!positions.has(leaf)) positions.set(leaf, positionsOf(leaf))
+  return positions.get(leaf)!.get(id)
+}
+
+function pendingOf(workload: Stored<QueuedWorkload>, { sweep, known, deps }: Report): PendingStatus | undefined {
   const state = stateOf(workload)
   if (state.type === 'inactive') return { reason: 'Inactive', message: 'It is not active: spec.active is false' }
   if (state.type !== 'waiting') return undefined
-  const core = tenantOf(tenantOfViewed(workload)).queues
-  const found = explain(core, objectKey(workload), { format: formatAmount, nameOf: ownName, position })
+  const core = deps.tenantOf(tenantOfViewed(workload)).queues
+  const id = objectKey(workload)
+  const position = positionOf(id, sweep, core.forest.queueOfPending.get(id))
+  const found = explain(core, id, { format: formatAmount, nameOf: ownName, position, known })
   if (found === undefined) {
-    if (core.isRunning(objectKey(workload))) return workload.status?.pending
+    if (core.isRunning(id)) return workload.status?.pending
     return { reason: 'BackOff', message: `It was evicted, and waits until ${formatTime(state.atMs)}` }
   }
   const { reason, message, lacks, ends } = found

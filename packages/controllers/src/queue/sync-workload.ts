@@ -28,12 +28,16 @@ import type { PriorityClass } from '@centaurus/api/scheduling/v1'
 import type { Informer, ReconcileResult } from '@centaurus/client'
 import type { ReconcilerContext } from '../frame/controller.ts'
 import type { OwnerKind, WantedWorkload } from './owner-kind.ts'
+import type { Sweep } from './report.ts'
 import type { TenantQueues } from './tenant-queues.ts'
 import { isLeaving, stateOf, withEviction, withFinished, withRelease } from './workload-status.ts'
 
 /** Names of workloads tell whose they are, and end in a part of the owner's uid. */
 const NAME_LENGTH_MAX = 253
 const UID_PART = 5
+
+/** Index of workloads. */
+export const BY_TENANT = 'tenant'
 
 export interface SyncDeps extends ReconcilerContext {
   readonly kinds: readonly OwnerKind<KubeObject>[]
@@ -42,6 +46,8 @@ export interface SyncDeps extends ReconcilerContext {
   readonly queueInformer: Informer<Queue>
   readonly podInformer: Informer<Pod>
   readonly tenantOf: (tenant: string) => TenantQueues
+  /** By tenant, what is under way. */
+  readonly sweeps: Map<string, Sweep>
 }
 
 /** Name of the QueuedWorkload of an owner. */

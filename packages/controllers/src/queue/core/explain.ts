@@ -36,6 +36,9 @@ export interface PendingReason {
   readonly isNext: boolean
 }
 
+/** Reasons that all workloads have that ask for the same in a queue; good as long as nothing changes. */
+export type KnownReasons = Map<Shape, PendingReason>
+
 export interface ExplainOptions {
   /** How an amount of a resource is written, such as 1500 millicores of `cpu` as `1500m`. */
   readonly format: (resource: string, amount: number) => string
@@ -53,11 +56,15 @@ export function positionsOf(leaf: QueueNode): ReadonlyMap<string, number> {
   )
 }
 
-/** Why a workload waits; undefined: it does not. `position` as of {@link positionsOf}. Costs as much as its tree has running workloads. */
+/** Why a workload waits; undefined: it does not. `position` as of {@link positionsOf}. Costs as much as its tree has running workloads, but for what is `known`. */
 export function explain(
   queues: Queues,
   id: string,
-  { position, ...options }: ExplainOptions & { readonly position?: number | undefined },
+  {
+    position,
+    known,
+    ...options
+  }: ExplainOptions & { readonly position?: number | undefined; readonly known?: KnownReasons | undefined },
 ): PendingReason | undefined {
   const homeless = queues.homeless(id)
   const { forest } = queues
@@ -66,7 +73,10 @@ export function explain(
   const shape = leaf?.pending.shapeOf(id)
   const tree = leaf === undefined ? undefined : forest.treeOf(leaf)
   if (leaf === undefined || shape === undefined || tree === undefined) return undefined
-  return { ...explainPending(tree, shape, id, options), position }
+  const found = known?.get(shape) ?? explainPending(tree, shape, id, options)
+  const isOfAll = found.reason === 'InsufficientQuota' || found.reason === 'TooLarge' || found.reason === 'QueueStopped'
+  if (isOfAll && !tree.reservations.some((reservation) => reservation.shape === shape)) known?.set(shape, found)
+  return { ...found, position }
 }
 
 function explainHomeless(queues: Queues, { queue }: Workload, { nameOf }: ExplainOptions): PendingReason {
