@@ -105,7 +105,11 @@ describe('what names a queue', () => {
       spec: { queueName: 'research', podSets },
     })
     const told = (type: string, reason: string) => ({
-      ...{ type, reason, status: 'True', message: '', lastTransitionTime: '2026-01-01T00:00:00Z' },
+      type,
+      reason,
+      status: 'True',
+      message: '',
+      lastTransitionTime: '2026-01-01T00:00:00Z',
     })
     const admission = { queue: 'research', podSets, time: made.metadata.creationTimestamp! }
     const admitted = await test.client.updateStatus(queuedworkloads, {

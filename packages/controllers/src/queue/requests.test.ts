@@ -4,7 +4,7 @@ import type { Container } from '@centaurus/api/core/v1'
 import { formatAmount, queuedRequestsOf, readAmount, readAmounts } from './requests.ts'
 
 function requestsOf(...containers: (Partial<Container> & { init?: boolean })[]): Record<string, string> {
-  const made = containers.map(({ init: _, ...container }, i) => ({ name: `c${i}`, image: 'x', ...container }))
+  const made = containers.map(({ resources = {} }, i) => ({ name: `c${i}`, image: 'x', resources }))
   return queuedRequestsOf(undefined, {
     containers: made.filter((_, i) => containers[i]!.init !== true),
     initContainers: made.filter((_, i) => containers[i]!.init === true),
