@@ -24,6 +24,7 @@ describe('npm run bench', () => {
     assert.match(run('--fast').stderr, /--fast/)
     assert.match(run('sandbox', '--only', 'start,end').stderr, /Cannot find part "end"; there are: start/)
     assert.match(run('qos', '--only', 'rates').stderr, /has no parts/)
+    assert.match(run('gpu-placement').stderr, /replays recorded load: name its folder with --trace PATH/)
   })
 })
 

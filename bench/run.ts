@@ -10,7 +10,7 @@ import { formatTable } from './harness/report.ts'
 const NOT_BENCHES = ['run.ts', 'soak.ts']
 const ROUNDS_DEFAULT = 3
 
-const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--only PART,…] [--quick] [--directory PATH]
+const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--only PART,…] [--quick] [--directory PATH] [--trace PATH]
 
   --list            the benches there are
   --json            one JSON object on the last line of the output
@@ -18,6 +18,7 @@ const USAGE = `Usage: npm run bench -- NAME [--json] [--rounds N] [--only PART,�
   --only PART,…     measure these parts alone, for a bench that has parts
   --quick           try that it works, with a few samples; figures say little
   --directory PATH  put data on the disk that holds PATH (default: the system's temporary directory)
+  --trace PATH      a folder with recorded load, for a bench that replays some
 `
 
 process.exitCode = await main(process.argv.slice(2))
@@ -34,6 +35,8 @@ async function main(args: readonly string[]): Promise<number> {
   const bench = await loadBench(name)
   const parts = chooseParts(bench, options.only)
   if (typeof parts === 'string') return complain(parts)
+  if (bench.needsTrace === true && options.trace === undefined)
+    return complain(`Bench "${name}" replays recorded load: name its folder with --trace PATH`)
   const machine = describeMachine()
   log(`bench ${name} on ${machine}`)
   const results = await runBench(bench, { ...options, parts })
@@ -51,6 +54,7 @@ interface Options {
   readonly quick: boolean
   readonly only: string | undefined
   readonly directory: string
+  readonly trace: string | undefined
 }
 
 /** The options, or what is wrong with them. */
@@ -61,7 +65,12 @@ function readOptions(args: readonly string[]): Options | string {
     help: { type: 'boolean' },
     quick: { type: 'boolean' },
   } as const
-  const texts = { rounds: { type: 'string' }, only: { type: 'string' }, directory: { type: 'string' } } as const
+  const texts = {
+    rounds: { type: 'string' },
+    only: { type: 'string' },
+    directory: { type: 'string' },
+    trace: { type: 'string' },
+  } as const
   try {
     const { values, positionals } = parseArgs({
       args: [...args],
@@ -71,8 +80,8 @@ function readOptions(args: readonly string[]): Options | string {
     const rounds = Number(values.rounds ?? ROUNDS_DEFAULT)
     if (!Number.isInteger(rounds) || rounds < 1) return `--rounds must be a number from 1 on, not "${values.rounds}"`
     if (positionals.length > 1) return `Name one bench, not ${positionals.length}: ${positionals.join(' ')}`
-    const { json = false, list = false, help = false, quick = false, only, directory = tmpdir() } = values
-    return { name: positionals[0], json, list, help, rounds, quick, only, directory }
+    const { json = false, list = false, help = false, quick = false, only, directory = tmpdir(), trace } = values
+    return { name: positionals[0], json, list, help, rounds, quick, only, directory, trace }
   } catch (error) {
     return (error as Error).message
   }
@@ -115,7 +124,8 @@ async function runBench(
 ): Promise<readonly BenchResult[]> {
   const directory = mkdtempSync(join(options.directory, 'centaurus-bench-'))
   try {
-    return await bench.run({ rounds: options.rounds, quick: options.quick, parts: options.parts, directory, log })
+    const { rounds, quick, parts, trace } = options
+    return await bench.run({ rounds, quick, parts, trace, directory, log })
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

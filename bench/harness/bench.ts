@@ -4,6 +4,8 @@ export interface Bench {
   readonly summary: string
   /** What `--only` can choose; absent: it measures everything. */
   readonly parts?: readonly string[]
+  /** It replays recorded load, from the folder that `--trace` names. */
+  readonly needsTrace?: boolean
   /** Measures; several rounds, the peer in turn with ours. Cleans up after itself, also when it throws. */
   run(context: BenchContext): Promise<readonly BenchResult[]>
 }
@@ -15,6 +17,8 @@ export interface BenchContext {
   readonly parts: readonly string[]
   /** Whether to try that everything works rather than to measure: few samples, small loads. */
   readonly quick: boolean
+  /** A folder with recorded load; undefined: none was named. */
+  readonly trace?: string | undefined
   /** An empty directory on the disk that is measured; removed afterwards. */
   readonly directory: string
   /** Progress, on standard error. */
