@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 
 import type { Logger } from '@centaurus/base'
 
-import { formatCheckpoint, parseCheckpoint, type Checkpoint } from './checkpoint.ts'
+import { parseCheckpoint, type Checkpoint } from './checkpoint.ts'
 
 /** Undefined: there is none, or it can't be read; that one is kept beside as `PATH.damaged`. */
 export async function readCheckpoint(path: string, logger: Logger): Promise<Checkpoint | undefined> {
@@ -21,14 +21,14 @@ export async function readCheckpoint(path: string, logger: Logger): Promise<Chec
   }
 }
 
-/** Durable when it resolves: whoever reads the file, after whatever crash, reads this one or a newer one. */
-export async function writeCheckpoint(path: string, checkpoint: Checkpoint): Promise<void> {
+/** Writes the text of a checkpoint. Durable when it resolves: whoever reads the file, after whatever crash, reads this one or a newer one. */
+export async function writeCheckpoint(path: string, text: string): Promise<void> {
   const dir = dirname(path)
   await mkdir(dir, { recursive: true, mode: 0o750 })
   const fresh = `${path}.new`
   const file = await open(fresh, 'w', 0o600)
   try {
-    await file.writeFile(formatCheckpoint(checkpoint))
+    await file.writeFile(text)
     await file.sync()
   } finally {
     await file.close()

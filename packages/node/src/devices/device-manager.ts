@@ -1,10 +1,13 @@
 import { join } from 'node:path'
 
 import type { Container, ContainerStatus, Pod } from '@centaurus/api/core/v1'
+import { podMentionsGpu } from '@centaurus/api/gpu'
 import type { Clock, Logger } from '@centaurus/base'
 
+import { allContainers } from '../pod/resources.ts'
 import { allocatePod, deviceResourcesOf, type AllocateDeps } from './allocate-pod.ts'
 import { AllocationLedger, listedId } from './allocation-ledger.ts'
+import { formatCheckpoint } from './checkpoint.ts'
 import { readCheckpoint, writeCheckpoint } from './checkpoint-file.ts'
 import { combineResponses, NO_CONTAINER_DEVICES, type ContainerDevices } from './container-devices.ts'
 import { DeviceInventory, type Device, type DeviceCapacity } from './device-inventory.ts'
@@ -57,6 +60,8 @@ export class DeviceManager {
   #ledger = new AllocationLedger()
   #hooks: DeviceHooks | undefined
   #servers: SocketServer[] = []
+  /** What the checkpoint's file says. */
+  #written: string | undefined
   /** The end of what changes the ledger and its file: one change at a time. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -214,7 +219,10 @@ export class DeviceManager {
   }
 
   async #allocate(pod: Pod): Promise<void> {
-    await this.#untilPluginsReturn(pod)
+    const containers = allContainers(pod)
+    const resources = containers.flatMap((container) => deviceResourcesOf(pod, container, this.#inventory))
+    if (resources.length === 0 && !podMentionsGpu(pod)) return
+    await this.#untilPluginsReturn(resources)
     const podUid = pod.metadata.uid ?? ''
     await this.#inTurn(async () => {
       this.#forgetEndedPods(podUid)
@@ -254,9 +262,7 @@ export class DeviceManager {
   }
 
   /** Plugins register again within seconds of a restart of the agent; a pod that comes in between is not to fail for that. */
-  async #untilPluginsReturn(pod: Pod): Promise<void> {
-    const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])]
-    const resources = containers.flatMap((container) => deviceResourcesOf(pod, container, this.#inventory))
+  async #untilPluginsReturn(resources: readonly string[]): Promise<void> {
     const endMs = this.#nowMs + RETURN_WAIT_MS
     while (resources.some((resource) => this.#inventory.isExpected(resource)) && this.#nowMs < endMs)
       await this.#options.clock.sleep(RETURN_POLL_MS)
@@ -274,9 +280,12 @@ export class DeviceManager {
     return client
   }
 
-  #write(): Promise<void> {
+  async #write(): Promise<void> {
     const registered = this.#inventory.registered(this.#nowMs)
-    return writeCheckpoint(this.#checkpointPath, { allocations: this.#ledger.all(), registered })
+    const text = formatCheckpoint({ allocations: this.#ledger.all(), registered })
+    if (text === this.#written) return
+    await writeCheckpoint(this.#checkpointPath, text)
+    this.#written = text
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
