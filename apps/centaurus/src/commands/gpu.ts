@@ -1,7 +1,15 @@
-import { systemClock, systemRandom } from '@centaurus/base'
+import { join } from 'node:path'
+import { systemClock, systemRandom, type Logger } from '@centaurus/base'
 import { createInformerFactory } from '@centaurus/client'
 import { createHttpClient, loadKubeconfig, type HttpClientConfig } from '@centaurus/client/http'
-import { createNvmlProbe, createSimulatedProbe, GpuError, startGpuDaemon, type GpuDaemon } from '@centaurus/gpu'
+import {
+  buildInterposer,
+  createNvmlProbe,
+  createSimulatedProbe,
+  GpuError,
+  startGpuDaemon,
+  type GpuDaemon,
+} from '@centaurus/gpu'
 import { apiServersOf } from '../api-servers.ts'
 import { markReady, registerDaemon } from '../daemons.ts'
 import { gpuSocket } from '../gpu-daemon-client.ts'
@@ -59,6 +67,10 @@ interface GpuHost {
   readonly simulatedGpus: string | undefined
 }
 
+interface PreparedHost extends GpuHost {
+  readonly interposer: string | undefined
+}
+
 async function serveGpus(home: Home, host: GpuHost): Promise<void> {
   registerDaemon(home, 'gpu')
   const logger = createLogger()
@@ -67,9 +79,10 @@ async function serveGpus(home: Home, host: GpuHost): Promise<void> {
   const client = createHttpClient({ ...host.api, userAgent: 'centaurus-gpu' })
   const informers = createInformerFactory(client, { clock: systemClock, random: systemRandom, logger })
   const deps = { client, informers, clock: systemClock, logger }
+  const interposer = await findInterposer(home, logger)
   let daemon: GpuDaemon | undefined
   try {
-    daemon = await startOnHost(home, host, { ...deps, signal: stop.signal })
+    daemon = await startOnHost(home, { ...host, interposer }, { ...deps, signal: stop.signal })
     void daemon?.ready.then(() => markReady(home, 'gpu'))
     await stopped
     logger.info('Stopping the GPU plugin; containers go on')
@@ -80,12 +93,22 @@ async function serveGpus(home: Home, host: GpuHost): Promise<void> {
   }
 }
 
+/** Undefined: whole GPUs alone are given. */
+async function findInterposer(home: Home, logger: Logger): Promise<string | undefined> {
+  try {
+    return await buildInterposer(join(home.gpuDir, 'build'))
+  } catch (error) {
+    logger.warn('Could not build the interposer', { error })
+    return undefined
+  }
+}
+
 type DaemonDeps = Pick<Parameters<typeof startGpuDaemon>[0], 'client' | 'informers' | 'clock' | 'logger'>
 
 /** A driver that does not answer may yet; a file that is wrong is for its user to mend. Undefined: told to stop before. */
 async function startOnHost(
   home: Home,
-  host: GpuHost,
+  host: PreparedHost,
   { signal, ...deps }: DaemonDeps & { readonly signal: AbortSignal },
 ): Promise<GpuDaemon | undefined> {
   while (!signal.aborted) {
@@ -104,7 +127,7 @@ async function startOnHost(
 
 async function startOnce(
   home: Home,
-  { nodeName, kubeletDir, simulatedGpus }: GpuHost,
+  { nodeName, kubeletDir, simulatedGpus, interposer }: PreparedHost,
   deps: DaemonDeps,
 ): Promise<GpuDaemon> {
   const probe =
@@ -116,6 +139,6 @@ async function startOnce(
     stateDir: home.gpuDir,
     kubeletDir,
     localSocket: gpuSocket(home),
-    interposer: undefined,
+    interposer,
   })
 }

@@ -36,6 +36,7 @@ describe('startGpuDaemon', () => {
 
   function start(): Promise<GpuDaemon> {
     const file = join(dir, 'gpus.yaml')
+    writeFileSync(join(dir, 'built.so'), 'the library')
     writeFileSync(file, 'pools: [{name: a, preset: pcie-t4, count: 2}]')
     const { client, informers } = cluster
     return startGpuDaemon({
@@ -46,7 +47,7 @@ describe('startGpuDaemon', () => {
       stateDir: join(dir, 'gpu'),
       kubeletDir: dir,
       localSocket: join(dir, 'gpu.sock'),
-      interposer: '/lib/interposer.so',
+      interposer: join(dir, 'built.so'),
       clock: fastClock,
       logger: silentLogger,
     })
@@ -76,6 +77,8 @@ describe('startGpuDaemon', () => {
     connection.close()
     const preload = mounts.find(({ containerPath }) => containerPath === '/etc/ld.so.preload')!
     assert.equal(readFileSync(preload.hostPath, 'utf8'), '/usr/local/lib/centaurus/libcentaurus-gpu.so\n')
+    const library = mounts.find(({ containerPath }) => containerPath.endsWith('/libcentaurus-gpu.so'))!
+    assert.equal(readFileSync(library.hostPath, 'utf8'), 'the library')
     const limits = join(mounts[0]!.hostPath, 'limits')
     const wanted = `${first!.uuid} memoryMiB=1024 compute=25 priority=1\n`
     await until(() => readFileSync(limits, 'utf8') === wanted, 'the priority')

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { nodes, pods } from '@centaurus/api/core/v1'
 import type { Clock, Logger } from '@centaurus/base'
@@ -6,6 +6,7 @@ import type { Client, InformerFactory } from '@centaurus/client'
 import { ContainerFolders } from '../containers/container-folders.ts'
 import { ContainerKeeper } from '../containers/container-keeper.ts'
 import { startInventoryKeeper } from '../inventory/inventory-keeper.ts'
+import { INTERPOSER_FILE } from '../interposer/build-interposer.ts'
 import { createDevicePlugin } from '../plugin/device-plugin.ts'
 import { INTERPOSER_IN_CONTAINER, type InterposerFiles } from '../plugin/plan-container.ts'
 import { listHeldDevices } from '../plugin/pod-resources.ts'
@@ -54,8 +55,8 @@ export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaem
   const nodeInformer = informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` })
   const podInformer = informers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` })
   const folders = new ContainerFolders(stateDir)
-  const containers = new ContainerKeeper({ folders, pods: podInformer, client, nodeName, clock, logger })
   const interposer = prepareInterposer(options)
+  const containers = new ContainerKeeper({ folders, pods: podInformer, client, nodeName, clock, logger })
   const plugin = createDevicePlugin({ source, containers, interposer, logger })
   const socketPath = join(kubeletDir, 'device-plugins', PLUGIN_SOCKET)
   const registrar = startRegistrar({ plugin, socketPath, clock, logger })
@@ -93,7 +94,7 @@ export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaem
   }
 }
 
-/** The dynamic loader of a container reads the interposer's path out of a file. */
+/** Containers that are started again have the same paths mounted, so these stay the same over versions. */
 function prepareInterposer({ interposer, stateDir, logger }: GpuDaemonOptions): InterposerFiles | undefined {
   if (interposer === undefined) {
     logger.warn('There is no interposer: parts of GPUs are not given')
@@ -101,6 +102,9 @@ function prepareInterposer({ interposer, stateDir, logger }: GpuDaemonOptions): 
   }
   mkdirSync(stateDir, { recursive: true })
   const preload = join(stateDir, PRELOAD_FILE)
+  const library = join(stateDir, INTERPOSER_FILE)
   writeFileSync(preload, `${INTERPOSER_IN_CONTAINER}\n`)
-  return { library: interposer, preload }
+  copyFileSync(interposer, `${library}.new`)
+  renameSync(`${library}.new`, library) // containers that run have the one before mapped
+  return { library, preload }
 }

@@ -5,7 +5,8 @@ import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 
 const SOURCES = join(import.meta.dirname, '../../../../cuda')
-const BUILD = join(import.meta.dirname, '../../../../build/cuda')
+/** Where the checkout keeps what it compiled. */
+export const CUDA_BUILD = join(import.meta.dirname, '../../../../build/cuda')
 const FLAGS = ['-std=c11', '-O2', '-g', '-Wall', '-Wextra', '-Werror']
 const LIBRARY = ['-fPIC', '-fvisibility=hidden', '-shared', '-Wl,-Bsymbolic', '-Wl,-z,defs'] as const
 const WORLD = ['stub/world.c', 'stub/simulate.c', 'stub/devices.c']
@@ -26,7 +27,7 @@ export interface BuildCudaOptions {
  * Compiles `cuda/` if no earlier run has: the interposer `libcentaurus-gpu.so`, the stub driver (`libcuda.so.1`, `libnvidia-ml.so.1`,
  * `libvirtual-time.so`) and the programs that tests run. Returns the folder. Throws an Error that says what is missing.
  */
-export async function buildCuda({ compiler = 'clang', outDir = BUILD }: BuildCudaOptions = {}): Promise<string> {
+export async function buildCuda({ compiler = 'clang', outDir = CUDA_BUILD }: BuildCudaOptions = {}): Promise<string> {
   const folder = join(outDir, hashOf(await versionOf(compiler)))
   if (existsSync(folder)) return folder
   mkdirSync(outDir, { recursive: true })

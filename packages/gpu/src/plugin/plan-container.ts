@@ -1,6 +1,7 @@
 /** What a container gets for its GPUs. Pure. */
 import type { GpuGrant } from '@centaurus/api/gpu'
 import { LIMITS_FILE } from '../containers/container-folders.ts'
+import { INTERPOSER_FILE } from '../interposer/build-interposer.ts'
 import type { HostGpu, HostGpus } from '../sources/device-source.ts'
 import type { ContainerResponse, Mount } from './protocol/messages.ts'
 
@@ -11,7 +12,7 @@ export interface InterposerFiles {
   readonly preload: string
 }
 
-export const INTERPOSER_IN_CONTAINER = '/usr/local/lib/centaurus/libcentaurus-gpu.so'
+export const INTERPOSER_IN_CONTAINER = `/usr/local/lib/centaurus/${INTERPOSER_FILE}`
 const PRELOAD_IN_CONTAINER = '/etc/ld.so.preload'
 
 export interface ContainerInput {
