@@ -136,6 +136,8 @@ describe('ContainerKeeper', () => {
     keeper = startKeeper()
     await cluster.setStatus('over', { phase: 'Succeeded' })
     await cluster.deletePod('gone')
+    await until(() => demandsOf('GPU-6').length === 1)
+    assert.ok(existsSync(gone.folder('a')), 'its folder goes when that is certain')
     await until(
       () => !existsSync(over.folder('a')) && !existsSync(gone.folder('a')) && !existsSync(gone.folder('b')),
       5_000,

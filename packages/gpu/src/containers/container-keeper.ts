@@ -42,7 +42,11 @@ export class ContainerKeeper {
   constructor(options: ContainerKeeperOptions) {
     this.#options = options
     const onChange = (): void => this.#followSoon()
-    this.#stopFollowing = options.pods.addHandler({ onAdd: onChange, onUpdate: onChange, onDelete: onChange })
+    this.#stopFollowing = options.pods.addHandler({
+      onAdd: onChange,
+      onUpdate: onChange,
+      onDelete: (pod) => this.#forget(pod),
+    })
     this.#scheduleSweep()
   }
 
@@ -67,6 +71,17 @@ export class ContainerKeeper {
       this.#follow = undefined
       this.#apply()
     })
+  }
+
+  /** The pod's containers have ended: nobody waits for what they wanted. Their folders go later, when that is certain. */
+  #forget(pod: Pod): void {
+    for (const key of sharesOfPods([pod]).keys()) {
+      try {
+        this.#options.folders.setDemand(key, undefined)
+      } catch (error) {
+        this.#options.logger.warn('Could not free what a container wanted', { pod: nameOf(pod), error })
+      }
+    }
   }
 
   /** Brings the folders that there are to what pods say. Safe to run at any time. */
