@@ -29,6 +29,16 @@ export {
 } from './frame/discovery.ts'
 export { startGarbageCollector } from './garbage-collector/reconcile.ts'
 export { startJobController } from './job/reconcile.ts'
+export {
+  fitStepModel,
+  goodput,
+  secondsPerStep,
+  type BatchRule,
+  type Efficiency,
+  type StepModel,
+  type StepObservation,
+} from './training-job/core/goodput.ts'
+export { planWorkers, type ElasticJob, type PlanWorkersOptions } from './training-job/core/plan-workers.ts'
 export { startNamespaceController } from './namespace/reconcile.ts'
 export { startNodeIpam, type NodeIpamDeps } from './node-ipam/reconcile.ts'
 export type { CidrHolder, NodeCidrLedger, NodeCidrSource } from './node-ipam/source.ts'
