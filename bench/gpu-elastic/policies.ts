@@ -132,6 +132,7 @@ export function elastic(random: Random, { restartSeconds }: { readonly restartSe
             remaining: trace.samples - done,
             done,
             restartSeconds,
+            ageSeconds: now - trace.arrivalSeconds,
             settledSeconds: now - changedAt,
             priority: 0,
             isPreemptible: true,

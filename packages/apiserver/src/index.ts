@@ -27,6 +27,7 @@ export type {
 export { customDefinitions, ownDefinitions } from './crd/custom-definition.ts'
 export { createNetworkExtension, type NetworkOptions } from './network/network-extension.ts'
 export { createQueueExtension } from './queue/queue-extension.ts'
+export { createTrainingExtension } from './training/training-extension.ts'
 export { createApiServicesExtension } from './crd/api-services.ts'
 export { createCrdExtension, servedCustomResources } from './crd/crd-extension.ts'
 export { createDiscoveryExtension, type DiscoveryOptions } from './discovery/discovery-extension.ts'

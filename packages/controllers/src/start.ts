@@ -33,6 +33,7 @@ import { startStatefulSetController } from './stateful-set/reconcile.ts'
 import { startTokenSecretController, type TokenSecretDeps } from './token-secret/reconcile.ts'
 import { startSubnetController } from './subnet/reconcile.ts'
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts'
+import { startTrainingJobController } from './training-job/reconcile.ts'
 import { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
 import { startVolumeBindingController } from './volume-binding/reconcile.ts'
 import { startClaimProtectionController, startVolumeProtectionController } from './volume-protection/reconcile.ts'
@@ -93,6 +94,7 @@ const CONTROLLERS = {
     startNetworkIdentityController(deps, { nextIdentityElsewhere }),
   'subnet-controller': (inputs) => startSubnetController(inputs),
   'queue-controller': (inputs) => startQueueController(inputs),
+  'training-job-controller': startTrainingJobController,
   'persistentvolume-binder-controller': startVolumeBindingController,
   'ephemeral-volume-controller': startEphemeralVolumeController,
   'persistentvolumeclaim-protection-controller': startClaimProtectionController,

@@ -60,6 +60,24 @@ export {
   type QueueStatus,
   type QueueUsage,
 } from './queue.ts'
+export {
+  ADMITTED_WORKERS_ANNOTATION,
+  TRAINING_INDEX_LABEL,
+  TRAINING_JOB_LABEL,
+  TRAINING_PORT,
+  TRAINING_ROLE_LABEL,
+  TRAINING_WORLD_LABEL,
+  trainingjobs,
+  trainingreports,
+  type TrainingFramework,
+  type TrainingJob,
+  type TrainingJobSpec,
+  type TrainingJobStatus,
+  type TrainingObservation,
+  type TrainingPhase,
+  type TrainingProgress,
+  type TrainingReport,
+} from './training.ts'
 
 /** What a partition is for: `Tenant` holds what users make, `Resource` holds nodes. One partition may be both. */
 export type PartitionRole = 'Tenant' | 'Resource'

@@ -18,6 +18,7 @@ import { endpointsBehavior, endpointSliceBehavior } from './network/endpoints.ts
 import { ingressBehavior, ingressClassBehavior } from './network/ingress.ts'
 import { ipAddressBehavior, networkPolicyBehavior, serviceCIDRBehavior } from './network/policy.ts'
 import { vpcBehavior } from './network/vpc.ts'
+import { trainingJobBehavior } from './training/behavior.ts'
 import { queueBehavior, queuedWorkloadBehavior } from './queue/behaviors.ts'
 import { nodeBehavior } from './node/behavior.ts'
 import { podBehavior } from './pod/behavior.ts'
@@ -111,6 +112,7 @@ const BEHAVIORS: ReadonlyMap<string, KindBehavior> = new Map([
   ['batch/Job', defineKind(jobBehavior)],
   ['centaurus.io/Queue', defineKind(queueBehavior)],
   ['centaurus.io/QueuedWorkload', defineKind(queuedWorkloadBehavior)],
+  ['centaurus.io/TrainingJob', defineKind(trainingJobBehavior)],
   ['centaurus.io/Vpc', defineKind(vpcBehavior)],
   ['certificates.k8s.io/CertificateSigningRequest', defineKind(certificateSigningRequestBehavior)],
   ['certificates.k8s.io/ClusterTrustBundle', defineKind(clusterTrustBundleBehavior)],

@@ -78,12 +78,12 @@ async function eventually<T>(check: () => Promise<T | undefined | false>): Promi
   }
 }
 
-/** Plays the node agent: makes every pod that is not yet so running and ready. Returns the function that stops it. */
+/** Plays the node agent: makes every pod that is pending running and ready. Returns the function that stops it. */
 export function runPods({ client, informers }: Pick<ControlPlane, 'client' | 'informers'>): () => void {
   const informer = informers.informer(pods)
   let next = 1
   const settle = async (pod: Stored<Pod>): Promise<void> => {
-    if (pod.status?.phase === 'Running') return
+    if (pod.status?.phase !== 'Pending') return
     const now = new Date().toISOString()
     const podIP = `10.1.${Math.floor(next / 250)}.${(next++ % 250) + 1}`
     const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime: now }]

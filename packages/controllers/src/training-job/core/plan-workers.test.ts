@@ -13,6 +13,7 @@ const job = (id: string, rest: Partial<ElasticJob> = {}): ElasticJob => ({
   remaining: 1_000,
   done: 0,
   restartSeconds: 30,
+  ageSeconds: 1_000,
   settledSeconds: 1_000,
   priority: 0,
   isPreemptible: true,

@@ -20,6 +20,8 @@ export interface ElasticJob {
   readonly done: number
   /** Seconds without work that a change of its workers costs. */
   readonly restartSeconds: number
+  /** Seconds since it came. */
+  readonly ageSeconds: number
   /** Seconds since its workers last changed; a job that waits: since it came. */
   readonly settledSeconds: number
   /** Jobs of a higher one get theirs first. */
@@ -40,11 +42,14 @@ const GAIN_MIN = 1.1
 /** A job grows at most once in so many times what a change costs it. */
 const RESTARTS_APART = 4
 /** Between 0 (all jobs progress alike) and 1 (the one that ends first takes all). See the bench gpu-elastic. */
-const HASTE = 0.2
+const HASTE = 0.05
+/** What counts more the longer a job has been there, up to 1 + AGE_WEIGHT times after AGE_SECONDS, so that the last ones to end do so sooner. */
+const AGE_WEIGHT = 3
+const AGE_SECONDS = 4 * 3_600
 
 /**
  * Gives each job a number of workers: 0, or between its minimum and its maximum, together no more than the capacity. By priority; in one priority it makes
- * `Σ (speed / remaining)^HASTE` as large as it can, job by job where one more worker adds most: short ones get through, long ones are not starved, and none
+ * `Σ weight · (speed / remaining)^HASTE` as large as it can, job by job where one more worker adds most: short ones get through, long ones are not starved, and none
  * gets workers that it makes little of. A job that may not be stopped keeps its minimum. Running jobs stay as they are unless it is worth a restart.
  * Cost: O(sizes · log jobs).
  */
@@ -115,7 +120,8 @@ function isWorth({ current, speedAt, restartSeconds, settledSeconds }: ElasticJo
 function stepsOf(job: ElasticJob, pinned: number): Step[] {
   const left = Math.max(job.remaining ?? job.done, Number.MIN_VALUE)
   const sizes = [pinned, ...sizesOf(job).filter((size) => size > pinned)]
-  const values = sizes.map((size) => (size === 0 ? 0 : (job.speedAt(size) / left) ** HASTE))
+  const weight = 1 + AGE_WEIGHT * Math.min(1, job.ageSeconds / AGE_SECONDS)
+  const values = sizes.map((size) => (size === 0 ? 0 : weight * (job.speedAt(size) / left) ** HASTE))
   const steps: Step[] = []
   let from = 0
   while (from < sizes.length - 1) {

@@ -72,7 +72,14 @@ export const USER_ROLES: Readonly<Record<string, RoleData>> = {
   // ours: what waits for quota, and why
   'system:aggregated-queue-reader': {
     aggregateTo: 'view',
-    rules: ['get list watch | centaurus.io | queues queuedworkloads'],
+    rules: ['get list watch | centaurus.io | queues queuedworkloads trainingjobs trainingreports'],
+  },
+  'system:aggregated-training-editor': {
+    aggregateTo: 'edit',
+    rules: [
+      'create update patch delete deletecollection | centaurus.io | trainingjobs',
+      'update patch | centaurus.io | trainingreports',
+    ],
   },
   view: {
     aggregates: 'view',
