@@ -25,6 +25,7 @@ import { startNodeLifecycleController } from './node-lifecycle/reconcile.ts'
 import { startNodeObjectCollector } from './node-objects/reconcile.ts'
 import { startPodReadinessController } from './pod-readiness/reconcile.ts'
 import { startPodGarbageCollector } from './pod-garbage-collector/reconcile.ts'
+import { ofAnyKind } from './queue/owner-kind.ts'
 import { startQueueController } from './queue/reconcile.ts'
 import { startReplicaSetController, startReplicationController } from './replica-set/reconcile.ts'
 import { startResourceQuotaController, type QuotaRules } from './resource-quota/reconcile.ts'
@@ -33,6 +34,7 @@ import { startStatefulSetController } from './stateful-set/reconcile.ts'
 import { startTokenSecretController, type TokenSecretDeps } from './token-secret/reconcile.ts'
 import { startSubnetController } from './subnet/reconcile.ts'
 import { startTaintEvictionController } from './taint-eviction/reconcile.ts'
+import { createTrainingOwner } from './training-job/queue-owner.ts'
 import { startTrainingJobController } from './training-job/reconcile.ts'
 import { startTtlAfterFinishedController } from './ttl-after-finished/reconcile.ts'
 import { startVolumeBindingController } from './volume-binding/reconcile.ts'
@@ -93,7 +95,8 @@ const CONTROLLERS = {
   'network-identity-controller': ({ nextIdentityElsewhere, ...deps }) =>
     startNetworkIdentityController(deps, { nextIdentityElsewhere }),
   'subnet-controller': (inputs) => startSubnetController(inputs),
-  'queue-controller': (inputs) => startQueueController(inputs),
+  'queue-controller': (inputs) =>
+    startQueueController(inputs, { owners: [ofAnyKind(createTrainingOwner(inputs.informers))] }),
   'training-job-controller': startTrainingJobController,
   'persistentvolume-binder-controller': startVolumeBindingController,
   'ephemeral-volume-controller': startEphemeralVolumeController,

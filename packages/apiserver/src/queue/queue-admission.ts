@@ -1,6 +1,6 @@
 import { controllerOf, ORIGIN_ANNOTATION } from '@centaurus/api'
 import { jobs, type Job } from '@centaurus/api/batch/v1'
-import { GANG_ANNOTATION, QUEUE_GATE, queueNameOf } from '@centaurus/api/centaurus/v1'
+import { GANG_ANNOTATION, QUEUE_GATE, queueNameOf, trainingjobs, type TrainingJob } from '@centaurus/api/centaurus/v1'
 import { pods, type Pod } from '@centaurus/api/core/v1'
 import { podgroups } from '@centaurus/api/scheduling/v1beta1'
 import type { AdmissionContext, AdmissionStep, AdmittedWrite } from '../admission/admission.ts'
@@ -10,14 +10,15 @@ import { isWriteTo, refuseAdmission } from '../admission/refuse.ts'
 const QUEUED_OWNERS = new Set(['Job', 'TrainingJob'])
 
 /**
- * What names a queue does not start before it is admitted: a Job is suspended, and a pod has a scheduling gate. Pods of a Job start with it. A
+ * What names a queue does not start before it is admitted: a Job or TrainingJob is suspended, and a pod has a scheduling gate. Pods of a Job start with it. A
  * pod of a PodGroup that names a queue is as one that does.
  */
 export const queuedBegin: AdmissionStep = {
   name: 'QueuedBegin',
-  handles: (write) => write.operation === 'create' && (isWriteTo(write, jobs) || isWriteTo(write, pods)),
+  handles: (write) => write.operation === 'create' && isQueueable(write),
   mutate(write, context) {
     if (isWriteTo(write, jobs)) suspend(write)
+    else if (isWriteTo(write, trainingjobs)) suspendTraining(write)
     else gate(write, context)
   },
 }
@@ -25,17 +26,27 @@ export const queuedBegin: AdmissionStep = {
 /** Where something that runs was counted must not be forgotten. */
 export const queueStays: AdmissionStep = {
   name: 'QueueStays',
-  handles: (write) => write.operation === 'update' && (isWriteTo(write, jobs) || isWriteTo(write, pods)),
+  handles: (write) => write.operation === 'update' && isQueueable(write),
   validate(write) {
     const { draft, old } = write
     if (old === undefined || queueNameOf(draft) === queueNameOf(old)) return
-    const isStarted = isWriteTo(write, jobs)
-      ? (old as Job).spec?.suspend !== true
+    const hasSuspend = !isWriteTo(write, pods)
+    const isStarted = hasSuspend
+      ? (old as Job | TrainingJob).spec?.suspend !== true
       : queueNameOf(old) !== undefined && ((old as Pod).spec?.schedulingGates ?? []).length === 0
     if (!isStarted) return
-    const advice = isWriteTo(write, jobs) ? 'set spec.suspend first' : 'delete the pod, and make it again'
+    const advice = hasSuspend ? 'set spec.suspend first' : 'delete the pod, and make it again'
     throw refuseAdmission(write, `its queue may not change while it runs: ${advice}`)
   },
+}
+
+function isQueueable(write: AdmittedWrite): boolean {
+  return isWriteTo(write, jobs) || isWriteTo(write, trainingjobs) || isWriteTo(write, pods)
+}
+
+function suspendTraining({ draft }: AdmittedWrite): void {
+  const job = draft as unknown as TrainingJob
+  if (queueNameOf(job) !== undefined && job.spec !== undefined) job.spec.suspend = true
 }
 
 function suspend({ draft, generatedName }: AdmittedWrite): void {

@@ -38,3 +38,8 @@ export interface OwnerKind<T extends KubeObject> {
   /** Ends its pods, and lets none start. Pods that nobody makes again are lost with that. */
   stop(owner: Stored<T>, context: ReconcilerContext): Promise<void>
 }
+
+/** Kinds differ in their objects' type alone, of which each sees its own. */
+export function ofAnyKind<T extends KubeObject>(kind: OwnerKind<T>): OwnerKind<KubeObject> {
+  return kind as unknown as OwnerKind<KubeObject>
+}

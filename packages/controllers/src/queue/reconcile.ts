@@ -15,7 +15,7 @@ import { startReconciler, type ControllerDeps } from '../frame/controller.ts'
 import { addOwnerIndex } from '../frame/owners.ts'
 import { applyPlan } from './apply-plan.ts'
 import { createJobOwner, unschedulableMessage } from './job-owner.ts'
-import type { OwnerKind } from './owner-kind.ts'
+import { ofAnyKind, type OwnerKind } from './owner-kind.ts'
 import { createPodGroupOwner, createPodOwner } from './pod-owner.ts'
 import { reportQueue, reportWorkloads } from './report.ts'
 import { BY_TENANT, syncOwner, syncWorkload, type SyncDeps } from './sync-workload.ts'
@@ -44,9 +44,9 @@ export function startQueueController(deps: ControllerDeps, options: QueueControl
   addOwnerIndex(podInformer)
   workloadInformer.addIndex(BY_TENANT, (workload) => [tenantOfViewed(workload)])
   const kinds: readonly OwnerKind<KubeObject>[] = [
-    erased(createJobOwner(informers)),
-    erased(createPodGroupOwner(informers)),
-    erased(createPodOwner(informers)),
+    ofAnyKind(createJobOwner(informers)),
+    ofAnyKind(createPodGroupOwner(informers)),
+    ofAnyKind(createPodOwner(informers)),
     ...(options.owners ?? []),
   ]
   const tenants = new Map<string, TenantQueues>()
@@ -84,11 +84,6 @@ export function startQueueController(deps: ControllerDeps, options: QueueControl
     ],
     reconcile: (key, context) => reconcileKey(key, { ...context, ...shared }),
   })
-}
-
-/** The kinds differ in their objects' type alone, of which each sees its own. */
-function erased<T extends KubeObject>(kind: OwnerKind<T>): OwnerKind<KubeObject> {
-  return kind as unknown as OwnerKind<KubeObject>
 }
 
 function watchKinds(kinds: readonly OwnerKind<KubeObject>[], queue: WorkQueue): (() => void)[] {

@@ -1,6 +1,6 @@
 import type { Amounts } from './amounts.ts'
 import { addUsage, findBlockage, removeUsage, shareOf, type Blockage, type QueueNode } from './queue-node.ts'
-import { amountsOf, leastCounts, leavingAmounts, withoutAmounts, type Running } from './running.ts'
+import { amountsOf, extraOf, leastCounts, leavingAmounts, withoutAmounts, type Running } from './running.ts'
 import type { Tree } from './tree.ts'
 import type { EvictionReason, Workload } from './types.ts'
 
@@ -28,7 +28,7 @@ interface Search {
 
 /** False: no search would find anybody to give way to the first workload of the queue. Costs no more than the tree is deep, and the queue's own. */
 export function mayPreempt(leaf: QueueNode, workload: Workload, amounts: Amounts): boolean {
-  if (ownVictims(leaf, workload).length > 0) return true
+  if (ownVictims(leaf, workload, 'shrinks').length > 0 || ownVictims(leaf, workload, 'ends').length > 0) return true
   if (leaf.settings.reclaim === 'Never') return false
   for (let node: QueueNode | undefined = leaf; node.parent !== undefined; node = node.parent) {
     const most = node.parent.borrowers.peek()
@@ -39,8 +39,8 @@ export function mayPreempt(leaf: QueueNode, workload: Workload, amounts: Amounts
 
 /**
  * Who must give way so that the least of `workload` fits: first elastic workloads' pods above their least, then whole ones. Undefined: not
- * even all who may would do; empty: those who are on their way out will. Of its own queue, as `withinQueue` says, the lowest priority goes
- * first and of these the last admitted. Of others, as long as their queue's side has a larger share than the workload's side will have:
+ * even all who may would do; empty: those who are on their way out will. Of its own queue elastic ones shrink for their equals, and ones end as
+ * `withinQueue` says; the lowest priority goes first and of these the last admitted. Of others, as long as their queue's side has a larger share than the workload's side will have:
  * whoever gave way so can not take it back. Leaves the tree as it is.
  */
 export function planPreemption(tree: Tree, leaf: QueueNode, workload: Workload): readonly Victim[] | undefined {
@@ -93,7 +93,7 @@ function nextVictim(search: Search, blockage: Blockage, how: 'shrinks' | 'ends')
       if (found !== undefined) return { ...found, reason: 'Reclaimed' }
     }
   }
-  const own = ownVictims(leaf, workload).toSorted(compareVictims)
+  const own = ownVictims(leaf, workload, how).toSorted(compareVictims)
   const found = firstPart(own, { search, resource: blockage.resource, how })
   return found === undefined ? undefined : { ...found, reason: 'Preempted' }
 }
@@ -129,12 +129,14 @@ function reclaimable(queue: QueueNode, { leaf, workload }: Search): Running[] {
     .toSorted(compareVictims)
 }
 
-function ownVictims({ settings, running }: QueueNode, workload: Workload): Running[] {
+/** To shrink: all that have more than their least and are no more important. What ends for others is said by `withinQueue`. */
+function ownVictims({ settings, running }: QueueNode, workload: Workload, how: 'shrinks' | 'ends'): Running[] {
   const { withinQueue } = settings
   if (withinQueue === 'Never') return []
   return [...running].filter((one) => {
     if (!mayGiveWay(one)) return false
     const { priority, queuedAtMs } = one.workload
+    if (how === 'shrinks') return priority <= workload.priority && extraOf(one.workload, one.counts) > 0
     if (priority < workload.priority) return true
     return (
       withinQueue === 'LowerOrNewerEqualPriority' && priority === workload.priority && queuedAtMs > workload.queuedAtMs
