@@ -227,7 +227,7 @@ describe('TrainingJobs on a real API server', () => {
       /spec\.workers\.max: .*must be greater than or equal to `workers\.min`/,
     )
     await refused(jobOf('bad', { framework: 'MPI' }), /spec\.launcher: Required value: with framework MPI/)
-    await refused(jobOf(`${'long'.repeat(15)}`), /host names of its workers/)
+    await refused(jobOf('long'.repeat(15)), /host names of its workers/)
     const launcher = { template: { spec: { containers: [{ name: 'run', image: 'busybox' }] } } }
     await refused(jobOf('bad', { launcher }), /spec\.launcher: Forbidden/)
   })

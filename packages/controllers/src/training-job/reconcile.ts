@@ -10,7 +10,7 @@ import { createPodsSlowly, deletePods, timeMs, type PodWriter } from '../frame/p
 import { TrainingCapacity } from './capacity.ts'
 import { isTrainingFinished, planTrainingJob, type TrainingPlan } from './plan.ts'
 import { applyReport } from './progress.ts'
-import { PLAN_MS, takesPart, TrainingSizes } from './sizes.ts'
+import { isPlannedAlike, PLAN_MS, TrainingSizes } from './sizes.ts'
 import { surveyTrainingJob } from './survey.ts'
 import { buildHosts, buildService, isOwnedBy, owned } from './worker-pods.ts'
 
@@ -60,7 +60,7 @@ export function startTrainingJobController(deps: ControllerDeps): RunningControl
       return [
         watchSelf(owners, queue),
         owners.addHandler({
-          onUpdate: (job, old) => void (takesPart(job) !== takesPart(old) && replan()),
+          onUpdate: (job, old) => void (isPlannedAlike(job, old) || replan()),
           onDelete: ({ metadata }) => {
             planner.forget(metadata.uid)
             replan()

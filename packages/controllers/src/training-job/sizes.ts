@@ -47,8 +47,19 @@ interface Candidate {
   readonly elastic: ElasticJob
 }
 
+/** Whether a change of a job leaves all sizes as they are, but for what it reports, which has time. */
+export function isPlannedAlike(job: Stored<TrainingJob>, old: Stored<TrainingJob>): boolean {
+  const admitted = ({ metadata }: TrainingJob): string | undefined =>
+    metadata.annotations?.[ADMITTED_WORKERS_ANNOTATION]
+  return (
+    job.metadata.generation === old.metadata.generation &&
+    admitted(job) === admitted(old) &&
+    takesPart(job) === takesPart(old)
+  )
+}
+
 /** Whether a job gets workers at all. */
-export function takesPart(job: Stored<TrainingJob>): boolean {
+function takesPart(job: Stored<TrainingJob>): boolean {
   return !isTrainingFinished(job) && job.spec.suspend !== true && !isDeleting(job)
 }
 
