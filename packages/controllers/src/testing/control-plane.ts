@@ -8,7 +8,7 @@ import { discoverFrom, type ResourceDiscovery } from '../frame/discovery.ts'
 import type { ControllerDeps } from '../frame/controller.ts'
 
 /** Longer than any state of these tests takes on a busy machine. */
-const WAIT_MS = 10_000
+const WAIT_MS = 30_000
 const POLL_MS = 5
 
 /** A real API server in this process with a memory store, and the controllers that a test names. */
