@@ -18,6 +18,8 @@ const NO_PORTS = resolvable("node(s) didn't have free ports for the requested po
 
 /** Memory that the arrays of one pod class take for each node slot; half as much again for one that prefers nodes. */
 export const VERDICT_BYTES_PER_SLOT = 8
+/** And where some node says which GPUs it has. */
+export const GPU_VERDICT_BYTES_PER_SLOT = 8
 
 /** Memory of a class's verdicts, which another class may take over. */
 export interface VerdictArrays {

@@ -1,6 +1,12 @@
 import type { ClusterState } from './cluster-state.ts'
 import type { FitFailure } from './decide.ts'
-import { emptyVerdictArrays, NodeVerdicts, VERDICT_BYTES_PER_SLOT, type VerdictArrays } from './node-verdicts.ts'
+import {
+  emptyVerdictArrays,
+  GPU_VERDICT_BYTES_PER_SLOT,
+  NodeVerdicts,
+  VERDICT_BYTES_PER_SLOT,
+  type VerdictArrays,
+} from './node-verdicts.ts'
 import { preparePodAffinity, type PodAffinity } from './pod-affinity.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import { Refusals } from './refusals.ts'
@@ -106,7 +112,9 @@ export class PodClasses {
     this.#remembering.delete(chosen)
     this.#remembering.add(chosen)
     if (chosen.verdicts.hasArrays) return
-    const bytes = VERDICT_BYTES_PER_SLOT * Math.max(1, this.#state.slotCount)
+    const { nodes, slotCount } = this.#state
+    const each = VERDICT_BYTES_PER_SLOT + (nodes.gpus.nodeCount > 0 ? GPU_VERDICT_BYTES_PER_SLOT : 0)
+    const bytes = each * Math.max(1, slotCount)
     const max = Math.max(REMEMBERING_MIN, Math.floor(VERDICT_BYTES_MAX / bytes))
     let spare: VerdictArrays | undefined
     while (this.#remembering.size > max) {

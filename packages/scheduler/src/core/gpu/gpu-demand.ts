@@ -20,6 +20,8 @@ export class GpuDemand {
   readonly main: GpuRequest
   /** Whether it asks for nothing but whole GPUs. */
   readonly isWholeOnly: boolean
+  /** Whether it names neither models nor UUIDs. */
+  readonly takesAny: boolean
   /** GPUs that it may be using when nobody knows which. */
   readonly deviceCount: number
   /** Whether any device of a model will do, by model. */
@@ -28,6 +30,8 @@ export class GpuDemand {
   constructor(containers: readonly ContainerGpuRequest[], constraints: GpuConstraints) {
     this.key = JSON.stringify([containers, constraints])
     this.containers = containers
+    const { models, modelsExcluded, uuids, uuidsExcluded } = constraints
+    this.takesAny = [models, modelsExcluded, uuids, uuidsExcluded].every((list) => list.length === 0)
     this.isWholeOnly = containers.every(({ request }) => isWholeRequest(request))
     this.constraints = constraints
     const together = containers.filter(({ role }) => role !== 'init')

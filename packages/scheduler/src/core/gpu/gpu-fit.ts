@@ -8,6 +8,7 @@ import { fragmentation, freeGpus, isAlike } from './fragmentation.ts'
 import { computeOf, memoryOf } from './gpu-demand.ts'
 import { useOf, type GpuPlan, type GpuTable } from './gpu-table.ts'
 import type { NodeGpus } from './node-gpus.ts'
+import type { MixOfPods } from './typical-pods.ts'
 import { weakestLink } from './topology.ts'
 
 /** Score of a GPU that stays of use to the pods that come: as much as a node has that another plugin likes best. */
@@ -43,64 +44,67 @@ const SHORTAGES: Readonly<Record<GpuShortage, Refusal>> = {
   memory: resolvable('Insufficient GPU memory on any one device'),
   compute: resolvable('Insufficient GPU compute on any one device'),
 }
-const NOT_SHARED = byNature('node(s) had no GPUs that can be shared')
+const UNSAID = byNature('node(s) did not say which GPUs they have, which sharing and choosing them needs')
 const UNREADABLE = byNature('node(s) had an inventory of GPUs that cannot be read')
 const FITS_ANYWHERE: GpuFit = { type: 'fits', score: 0 }
 
 // One node is looked at at a time, and nothing is kept: its arrays are used again.
 let scratch: DeviceRoom = { memory: new Float64Array(0), compute: new Float64Array(0) }
 
+export interface Ask {
+  readonly footprint: PodFootprint
+  readonly free: FreeResources
+}
+
 /**
- * Judges one node for a pod. A node that does not say which GPUs it has serves whole ones alone, which are counted as other resources are.
- * Cost: some microseconds where a node has GPUs.
+ * Judges one node for a pod. A node that does not say which GPUs it has serves whole ones alone, any of them, which are counted as other resources
+ * are. Cost: some microseconds where a node has GPUs.
  */
-export function fitGpus(gpus: GpuTable, slot: number, { footprint, free }: Ask): GpuFit {
+export function fitGpus(gpus: GpuTable, slot: number, ask: Ask): GpuFit {
   const node = gpus.at(slot)
-  const { gpu: demand } = footprint
+  const { gpu: demand } = ask.footprint
   if (node === undefined) {
-    if (demand === undefined || demand.isWholeOnly) return FITS_ANYWHERE
-    return { type: 'short', refusal: gpus.isUnreadable(slot) ? UNREADABLE : NOT_SHARED }
+    if (demand === undefined || (demand.isWholeOnly && demand.takesAny)) return FITS_ANYWHERE
+    return { type: 'short', refusal: gpus.isUnreadable(slot) ? UNREADABLE : UNSAID }
   }
   const { mix } = gpus.typical
-  const left = {
-    cpuMillicores: free.cpuMillicores - footprint.requests[CPU]!,
-    memoryBytes: free.memoryBytes - footprint.requests[MEMORY]!,
-  }
-  const wasteOf = (devices: DeviceRoom): number => fragmentation(node, { devices, ...left }, mix)
-  const room = roomOf(node)
+  const { room, wasteOf } = tryOn(node, ask, mix)
   let links = 0
   if (demand !== undefined) {
     const chosen = chooseDevices(node, demand, { room, choose: leastWaste(node, room, wasteOf) })
     if (typeof chosen === 'string') return { type: 'short', refusal: SHORTAGES[chosen] }
     if (demand.constraints.policy === 'topology') links = linksOf(node, chosen)
   }
-  const before = node.fragment(mix.version, free, () =>
-    fragmentation(node, { devices: { memory: node.freeMemory, compute: node.freeCompute }, ...free }, mix),
-  )
+  const before = node.fragment(mix.version, ask.free, () => {
+    const devices = { memory: node.freeMemory, compute: node.freeCompute }
+    return fragmentation(node, { devices, ...ask.free }, mix)
+  })
   const gained = before - wasteOf(room)
   const score = POINTS_PER_GPU * gained - POINTS_PER_FREE_GPU * freeGpus(node, room) + POINTS_FOR_LINKS * links
   return { type: 'fits', score }
 }
 
-export interface Ask {
-  readonly footprint: PodFootprint
-  readonly free: FreeResources
+/** The devices that a pod gets on a node where it fits; undefined: the node does not say which it has, or it does not fit. */
+export function planGpus(gpus: GpuTable, slot: number, ask: Ask): GpuPlan | undefined {
+  const node = gpus.at(slot)
+  const { gpu: demand } = ask.footprint
+  if (node === undefined || demand === undefined) return undefined
+  const { room, wasteOf } = tryOn(node, ask, gpus.typical.mix)
+  const allocation = chooseDevices(node, demand, { room, choose: leastWaste(node, room, wasteOf) })
+  return typeof allocation === 'string' ? undefined : { allocation, use: useOf(demand, allocation) }
 }
 
-/** The devices that a pod gets on a node where it fits; undefined: the node does not say which it has, or it does not fit. */
-export function planGpus(gpus: GpuTable, slot: number, { footprint, free }: Ask): GpuPlan | undefined {
-  const node = gpus.at(slot)
-  const { gpu: demand } = footprint
-  if (node === undefined || demand === undefined) return undefined
-  const { mix } = gpus.typical
+/** Room to take devices out of, and what would be wasted of the node with the pod on it. */
+function tryOn(
+  node: NodeGpus,
+  { footprint, free }: Ask,
+  mix: MixOfPods,
+): { readonly room: DeviceRoom; readonly wasteOf: (devices: DeviceRoom) => number } {
   const left = {
     cpuMillicores: free.cpuMillicores - footprint.requests[CPU]!,
     memoryBytes: free.memoryBytes - footprint.requests[MEMORY]!,
   }
-  const room = roomOf(node)
-  const wasteOf = (devices: DeviceRoom): number => fragmentation(node, { devices, ...left }, mix)
-  const allocation = chooseDevices(node, demand, { room, choose: leastWaste(node, room, wasteOf) })
-  return typeof allocation === 'string' ? undefined : { allocation, use: useOf(demand, allocation) }
+  return { room: roomOf(node), wasteOf: (devices) => fragmentation(node, { devices, ...left }, mix) }
 }
 
 /** Where the least is wasted after; of equal ones the fullest device. */

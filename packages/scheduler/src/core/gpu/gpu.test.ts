@@ -40,6 +40,7 @@ function devices(placed: ReturnType<typeof place>): Record<string, string[]> | s
   return Object.fromEntries(entries.map(([name, grants]) => [name, grants.map(({ uuid }) => uuid)]))
 }
 
+const unsaid = '1 node(s) did not say which GPUs they have, which sharing and choosing them needs'
 const half = { [GPU_MEMORY]: '8000', [GPU_COMPUTE]: '50' }
 const message = (why: string, nodes = 1): string => `0/${nodes} nodes are available: ${why}.`
 
@@ -137,7 +138,10 @@ describe('why a node has no devices for a pod', () => {
     assert.equal(ask({ gpus: 1, devices: [{ healthy: false }] }, {}), message('1 node(s) had unhealthy GPUs'))
     const picky = ask({ gpus: 2, devices: [{ model: 'Tesla T4' }] }, { 'centaurus.io/gpu-models-excluded': 'A100' })
     assert.deepEqual(devices(picky), { main: ['n-0'] })
-    assert.equal(place(cluster(node('plain')), gpuPod('a', half)), message('1 node(s) had no GPUs that can be shared'))
+    assert.equal(place(cluster(node('plain')), gpuPod('a', half)), message(unsaid))
+    const annotations = { 'centaurus.io/gpu-models': 'A100' }
+    const stock = node('stock', { allocatable: { [GPU]: '2' } })
+    assert.equal(place(cluster(stock), gpuPod('a', { [GPU]: '1' }, { annotations })), message(unsaid))
     const broken = gpuNode('n', { gpus: 1 })
     broken.metadata.annotations = { 'centaurus.io/gpu-devices': '{' }
     assert.equal(
