@@ -1,9 +1,13 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Clock, Logger } from '@centaurus/base'
-import type { DeviceProbe, GpuUse, HostGpus } from './device-source.ts'
+import { expectWithin, type Clock, type Logger } from '@centaurus/base'
+import { GpuError, type DeviceProbe, type GpuUse, type HostGpus } from './device-source.ts'
 
 /** How often changes are looked for. */
 const LOOK_MS = 1_000
+/** After so long without an answer no device is healthy: whoever would use them would wait as well. */
+const LOOK_PATIENCE_MS = 30_000
+/** Who asks for the use, or ends the source, does not wait for longer. */
+const ANSWER_PATIENCE_MS = 5_000
 
 /** The GPUs of this host, as they are and as they change. */
 export interface DeviceSource {
@@ -16,8 +20,9 @@ export interface DeviceSource {
   onChange(listener: () => void): () => void
   /** Looks at once, instead of at the next turn, for a caller who can't wait. */
   look(): Promise<void>
+  /** Rejects with `GpuError` when the driver fails, or does not answer within 5 s. */
   readUse(): Promise<readonly GpuUse[]>
-  /** Resolves when the probe is closed. */
+  /** Resolves when the probe is closed, or does not answer within 5 s. */
   close(): Promise<void>
 }
 
@@ -32,21 +37,36 @@ export async function openDeviceSource(
   let problem: string | undefined
   let closed = false
 
+  const become = (now: HostGpus): void => {
+    if (isDeepStrictEqual(now, gpus)) return
+    gpus = now
+    for (const listener of listeners) listener()
+  }
+  const fail = (error: Error): void => {
+    if (error.message !== problem) logger.warn('Could not look at GPUs', { error })
+    problem = error.message
+  }
+  const withPatience = <T>(answer: Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const patience = clock.setTimer(ANSWER_PATIENCE_MS, () => reject(noAnswer(ANSWER_PATIENCE_MS)))
+      answer.then(resolve, reject).finally(() => patience.cancel())
+    })
   const look = (): Promise<void> =>
     inTurn(async () => {
       if (closed) return
+      const patience = expectWithin(clock, LOOK_PATIENCE_MS, () => {
+        fail(noAnswer(LOOK_PATIENCE_MS))
+        become(withProblem(gpus, noAnswer(LOOK_PATIENCE_MS).message))
+      })
       try {
         const now = await probe.look()
         problem = undefined
-        if (isDeepStrictEqual(now, gpus)) return
-        gpus = now
+        become(now)
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error)
-        if (why !== problem) logger.warn('Could not look at GPUs', { error })
-        problem = why
-        return
+        fail(error instanceof Error ? error : new Error(String(error)))
+      } finally {
+        patience.cancel()
       }
-      for (const listener of listeners) listener()
     })
   const schedule = (): void => {
     clock.setTimer(LOOK_MS, () => {
@@ -68,12 +88,22 @@ export async function openDeviceSource(
       return () => listeners.delete(listener)
     },
     look,
-    readUse: () => inTurn(() => probe.readUse()),
+    readUse: () => withPatience(inTurn(() => probe.readUse())),
     close() {
       closed = true
-      return inTurn(() => probe.close())
+      return withPatience(inTurn(() => probe.close())).catch(fail)
     },
   }
+}
+
+function noAnswer(ms: number): GpuError {
+  return new GpuError(
+    `The driver has not answered for ${ms / 1_000} s: see dmesg, and reset the GPU or restart the node`,
+  )
+}
+
+function withProblem({ devices, ...rest }: HostGpus, problem: string): HostGpus {
+  return { ...rest, devices: devices.map((device) => ({ ...device, problem: device.problem ?? problem })) }
 }
 
 /** Runs what it is given one after another. */

@@ -1,10 +1,11 @@
 /*
  * As much of libnvidia-ml as the plugin calls, for tests of the calls themselves: layouts of structures, order of arguments, lost devices.
- * What it answers is in the file STATE, read at each call, a line each: "count N", "lost I", "mig I", "xid I NUMBER", "gone".
+ * What it answers is in the file STATE, read at each call, a line each: "count N", "lost I", "mig I", "xid I NUMBER", "gone", "hang": no call returns.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, DRIVER_NOT_LOADED = 9, TIMEOUT = 10, LOST = 15 };
 enum { DEVICES_MAX = 16 };
@@ -15,7 +16,7 @@ struct rates { unsigned gpu, memory; };
 struct process { unsigned pid; unsigned long long memory; unsigned gpu_instance, compute_instance; };
 struct event { void *device; unsigned long long type, data; unsigned gpu_instance, compute_instance; };
 
-struct state { unsigned count, gone, lost[DEVICES_MAX], mig[DEVICES_MAX], xids, xid_of[DEVICES_MAX], xid[DEVICES_MAX]; };
+struct state { unsigned count, gone, hang, lost[DEVICES_MAX], mig[DEVICES_MAX], xids, xid_of[DEVICES_MAX], xid[DEVICES_MAX]; };
 
 static char devices[DEVICES_MAX];
 static unsigned users, told;
@@ -32,6 +33,7 @@ static struct state read_state(void) {
     if (sscanf(line, "mig %u", &i) == 1 && i < DEVICES_MAX) s.mig[i] = 1;
     if (sscanf(line, "xid %u %u", &i, &n) == 2 && s.xids < DEVICES_MAX) { s.xid_of[s.xids] = i; s.xid[s.xids++] = n; }
     if (!strncmp(line, "gone", 4)) s.gone = 1;
+    if (!strncmp(line, "hang", 4)) s.hang = 1;
   }
   if (file) fclose(file);
   return s;
@@ -39,6 +41,7 @@ static struct state read_state(void) {
 
 static int check(uintptr_t device, unsigned *index) {
   struct state s = read_state();
+  for (; s.hang; s = read_state()) usleep(1000);
   *index = (unsigned)((char *)device - devices);
   if (!users) return UNINITIALIZED;
   if (*index >= s.count) return INVALID;

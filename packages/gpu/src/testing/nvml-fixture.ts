@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { HostFolders } from '../sources/nvml/nvml-devices.ts'
@@ -25,7 +25,10 @@ export function buildNvmlFixture(...state: readonly string[]): NvmlFixture {
   writeFileSync(join(slot, 'numa_node'), '1\n')
   mkdirSync(folders.dev)
   for (const name of ['nvidiactl', 'nvidia-uvm']) writeFileSync(join(folders.dev, name), '')
-  const setState = (...lines: readonly string[]): void => writeFileSync(stateFile, `${lines.join('\n')}\n`)
+  const setState = (...lines: readonly string[]): void => {
+    writeFileSync(`${stateFile}.new`, `${lines.join('\n')}\n`)
+    renameSync(`${stateFile}.new`, stateFile) // calls read it meanwhile
+  }
   setState(...state)
   return { library, folders, setState, remove: () => rmSync(dir, { recursive: true }) }
 }

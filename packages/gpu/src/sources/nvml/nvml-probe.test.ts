@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { afterEach, describe, it } from 'node:test'
+import { createManualClock, silentLogger } from '@centaurus/base'
 import { buildNvmlFixture, type NvmlFixture } from '../../testing/nvml-fixture.ts'
 import { describeSourceContract } from '../../testing/source-contract.ts'
 import { GpuError, type DeviceProbe } from '../device-source.ts'
+import { openDeviceSource } from '../open-device-source.ts'
 import { createNvmlProbe } from './nvml-probe.ts'
 
 describeSourceContract('NVML', () => {
@@ -114,6 +116,30 @@ describe('createNvmlProbe', () => {
     assert.ok((await problemsOf(probe)).every((problem) => /Driver Not Loaded/.test(problem ?? '')))
     fixture.setState('count 2')
     assert.deepEqual(await problemsOf(probe), [undefined, undefined])
+  })
+
+  it('takes all devices for unhealthy while the driver hangs, and keeps nobody waiting', async () => {
+    const fixture = buildNvmlFixture('count 2')
+    const clock = createManualClock()
+    const source = await openDeviceSource(createNvmlProbe(fixture), { clock, logger: silentLogger })
+    closers.push(
+      fixture.remove,
+      () => source.close(),
+      () => fixture.setState('count 2'),
+    )
+    const problems = () => source.gpus.devices.map(({ problem }) => problem)
+    fixture.setState('count 2', 'hang')
+    const look = source.look()
+    const use = assert.rejects(source.readUse(), /has not answered for 5 s/)
+    await clock.advance(0)
+    await clock.advance(30_000)
+    await use
+    assert.ok(problems().every((problem) => /has not answered for 30 s/.test(problem ?? '')))
+    assert.match(source.problem ?? '', /has not answered/)
+    fixture.setState('count 2')
+    await look
+    assert.deepEqual(problems(), [undefined, undefined])
+    assert.equal(source.problem, undefined)
   })
 
   it('rejects when the driver does not begin', async () => {
