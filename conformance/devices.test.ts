@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { Node, Pod } from '@centaurus/api/core/v1'
+import { formatGpuInventory, GPU, GPU_ALLOCATION_ANNOTATION, GPU_DEVICES_ANNOTATION } from '@centaurus/api/gpu'
 import { startDevicePlugin, type TestDevicePlugin } from '@centaurus/node/testing'
 import { TestCluster, whyNoRoot } from './lib/cluster.ts'
 import { pod, shell } from './lib/manifests.ts'
@@ -41,13 +42,15 @@ describe('devices of a plugin', { skip: whyNoRoot() }, () => {
   const ready = (name: string): Promise<string> =>
     cluster.kubectl(`wait --for=condition=Ready pod/${name} --timeout=60s`)
   const get = (name: string): Promise<Pod> => cluster.json<Pod>(`get pod ${name}`)
-  const counts = async (): Promise<string> => {
+  const counts = async (resource: string): Promise<string> => {
     const { items } = await cluster.json<{ items: Node[] }>('get nodes')
     const { capacity, allocatable } = items[0]!.status!
-    return `${capacity?.[THING]}/${allocatable?.[THING]}`
+    return `${capacity?.[resource]}/${allocatable?.[resource]}`
   }
-  const untilCounts = (expected: string): Promise<unknown> =>
-    waitFor(`${expected} things`, async () => (await counts()) === expected, { describe: counts })
+  const untilCounts = (expected: string, resource = THING): Promise<unknown> =>
+    waitFor(`${expected} of ${resource}`, async () => (await counts(resource)) === expected, {
+      describe: () => counts(resource),
+    })
   const crashAgent = async (): Promise<void> => {
     const record = await readFile(join(cluster.home, 'run/node.json'), 'utf8')
     process.kill((JSON.parse(record) as { pid: number }).pid, 'SIGKILL')
@@ -111,6 +114,40 @@ describe('devices of a plugin', { skip: whyNoRoot() }, () => {
     await cluster.kubectl('delete pod two none --wait')
   })
 
+  it('are the GPUs that the binding of a pod names', async () => {
+    const uuids = ['GPU-0', 'GPU-1']
+    const gpus = startDevicePlugin(
+      { resource: GPU, socket: 'gpu.sock', devices: uuids.map((id) => ({ id })) },
+      { dir: join(cluster.home, 'node/device-plugins'), file: join(cluster.home, 'gpu.json') },
+    )
+    try {
+      const { items } = await cluster.json<{ items: Node[] }>('get nodes')
+      const { name } = items[0]!.metadata
+      const inventory = uuids.map((uuid, index) => ({ uuid, index, model: 'A', memoryMiB: 4096, healthy: true }))
+      const annotation = `${GPU_DEVICES_ANNOTATION}=${formatGpuInventory({ devices: inventory })}`
+      await cluster.kubectl(['annotate', 'node', name!, annotation])
+      const limits = { 'centaurus.io/gpu-memory': '1024', 'centaurus.io/gpu-compute': '40' }
+      await cluster.apply(pod('shared', { resources: { limits } }, { schedulerName: 'nobody' }))
+      const allocation = { main: [{ uuid: 'GPU-1', memoryMiB: 1024, compute: 40 }] }
+      const binding = {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name: 'shared', annotations: { [GPU_ALLOCATION_ANNOTATION]: JSON.stringify(allocation) } },
+        target: { apiVersion: 'v1', kind: 'Node', name },
+      }
+      await untilCounts('2/2', GPU)
+      const path = '/api/v1/namespaces/default/pods/shared/binding'
+      await cluster.kubectl(['create', '--raw', path, '-f', '-'], { input: JSON.stringify(binding) })
+      await ready('shared')
+      assert.equal(await cluster.exec('shared', 'echo $THING_IDS'), 'GPU-1::1024::40\n')
+      const { metadata } = await get('shared')
+      const [asked] = gpus.calls().filter(({ method }) => method === 'Allocate')
+      assert.deepEqual([asked?.podUid, asked?.container], [metadata.uid, 'main'])
+    } finally {
+      await gpus.kill()
+    }
+  })
+
   it('come from plugins that look where kubelets are too', async () => {
     const other = startDevicePlugin(
       { resource: 'example.com/other', socket: 'other.sock', devices: [{ id: 'x' }] },
@@ -119,10 +156,7 @@ describe('devices of a plugin', { skip: whyNoRoot() }, () => {
     try {
       const command = shell('echo $THING_IDS of $THING_RESOURCE')
       const limits = { 'example.com/other': '1' }
-      await waitFor('the plugin', async () => {
-        const { items } = await cluster.json<{ items: Node[] }>('get nodes')
-        return items[0]!.status!.allocatable?.['example.com/other'] === '1'
-      })
+      await untilCounts('1/1', 'example.com/other')
       await cluster.apply(pod('other', { command, resources: { limits } }, { restartPolicy: 'Never' }))
       await cluster.kubectl('wait --for=jsonpath={.status.phase}=Succeeded pod/other --timeout=60s')
       assert.equal(await cluster.kubectl('logs other'), 'x of example.com/other\n')

@@ -143,10 +143,14 @@ export class DeviceManager {
 
   /** The pod's containers are over: others may have its devices when this resolves. */
   async release(podUid: string): Promise<void> {
+    const before = this.#ledger.ofPod(podUid)
+    if (before.length === 0) return
     await this.#inTurn(async () => {
-      if (this.#ledger.ofPod(podUid).length === 0) return
       this.#ledger.replacePod(podUid, [])
-      await this.#write()
+      await this.#write().catch((error: unknown) => {
+        this.#ledger.replacePod(podUid, before) // to be tried again
+        throw error
+      })
     })
   }
 

@@ -87,7 +87,7 @@ export class NodeReporter {
   /** Something changed that should not wait for the next look. */
   reportSoon(): void {
     this.#hurried = true
-    if (this.#timer === undefined) return // not registered yet, or just reporting
+    if (this.#closed || this.#timer === undefined) return // closed, not registered yet, or just reporting
     this.#timer.cancel()
     this.#timer = undefined
     this.#reportAndSchedule()
