@@ -44,7 +44,8 @@ struct gpu_process_device {
 };
 
 struct gpu_process {
-  uint32_t pid;                // in the container; 0: free
+  uint32_t pid;                // in the container; 0: free. One that died keeps its slot until another process needs to know: look whether
+                               // host_pid lives
   uint32_t host_pid;           // as NVML knows it; 0: unknown
   uint64_t start_ticks;        // field 22 of /proc/PID/stat, so that a reused pid is seen
   uint64_t reserved[6];

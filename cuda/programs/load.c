@@ -5,6 +5,7 @@
 //   pause=US   and then sleep that long   graph=0      kernels of a graph       blocks=1    of the grid
 //   name=spin  of the kernel              call=kernel  kernel, ex, cooperative, multi, legacy, ptsz
 //   report=MS  print the launches of each such time
+//   at=MS      rename=FROM,TO at that time: new limits
 #include "common.h"
 
 #include <string.h>
@@ -77,6 +78,17 @@ static void capture(int n, uint64_t kernels, unsigned blocks, uint64_t ns)
   CHECK(cuGraphDestroy(graph));
 }
 
+static void rename_at(int argc, char **argv, uint64_t now)
+{
+  static int renamed;
+  char from[256];
+  const char *names = option(argc, argv, "rename", NULL), *comma = names == NULL ? NULL : strchr(names, ',');
+  if (renamed || comma == NULL || now < number(argc, argv, "at", 0) * 1000000) return;
+  snprintf(from, sizeof from, "%.*s", (int)(comma - names), names);
+  renamed = 1;
+  if (rename(from, comma + 1) != 0) perror("rename");
+}
+
 int main(int argc, char **argv)
 {
   uint64_t ns = number(argc, argv, "kernel", 100000), kernels = number(argc, argv, "kernels", UINT64_MAX), length = number(argc, argv, "for", 1000);
@@ -103,7 +115,8 @@ int main(int argc, char **argv)
       CHECK(cuStreamSynchronize(stream));
       if (pause > 0) sleep_ns(pause * 1000);
     }
-    if (report > 0 && now_ns() >= next) {
+    rename_at(argc, argv, now_ns() - began);
+    while (report > 0 && now_ns() >= next) {
       printf("%llu ", (unsigned long long)(done - reported));
       reported = done;
       next += report;

@@ -79,8 +79,9 @@ static void wait_for_others(void)
 {
   const char *text = getenv("STUB_GPU_TOGETHER");
   uint32_t together = text == NULL ? 1 : (uint32_t)strtoul(text, NULL, 10);
-  uint32_t mine = __atomic_add_fetch(&W->inits, 1, __ATOMIC_SEQ_CST), last = (mine + together - 1) / together * together;
-  while (__atomic_load_n(&W->inits, __ATOMIC_SEQ_CST) < last) syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 200000}, NULL);
+  if (together < 2 || together > 16) return;
+  uint32_t *count = &W->inits[together], mine = __atomic_add_fetch(count, 1, __ATOMIC_SEQ_CST), last = (mine + together - 1) / together * together;
+  while (__atomic_load_n(count, __ATOMIC_SEQ_CST) < last) syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 200000}, NULL);
 }
 
 CU(cuInit, unsigned int flags)

@@ -106,6 +106,7 @@ static bool make(struct world *w)
   const char *clock = getenv("STUB_GPU_CLOCK");
   memset(w, 0, offsetof(struct world, processes));
   w->is_virtual = clock != NULL && strcmp(clock, "virtual") == 0;
+  w->is_still = clock != NULL && strcmp(clock, "none") == 0;
   w->now = w->is_virtual ? 1000000000ull : real_ns();
   w->next_sample = w->now + SAMPLE_NS;
   if (!read_devices(w)) return false;

@@ -96,9 +96,10 @@ struct world {
   uint32_t lock;        // pid that holds it
   uint32_t lock_waiters;
   uint32_t is_virtual;
+  uint32_t is_still;    // launches do nothing
   uint32_t devices_end;
   uint32_t actors_end;
-  uint32_t inits;       // calls of cuInit that began a process's use
+  uint32_t inits[17];   // processes that began together, by how many were to
   uint64_t now;         // devices are simulated until then
   uint64_t next_sample;
   uint64_t swept_ns;

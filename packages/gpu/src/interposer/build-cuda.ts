@@ -9,6 +9,16 @@ const SOURCES = join(import.meta.dirname, '../../../../cuda')
 export const CUDA_BUILD = join(import.meta.dirname, '../../../../build/cuda')
 const FLAGS = ['-std=c11', '-O2', '-g', '-Wall', '-Wextra', '-Werror']
 const LIBRARY = ['-fPIC', '-fvisibility=hidden', '-shared', '-Wl,-Bsymbolic', '-Wl,-z,defs'] as const
+/** Without a C library of its own: the program's serves, of whatever version and kind. */
+const INTERPOSER = [
+  '-fPIC',
+  '-fvisibility=hidden',
+  '-shared',
+  '-nostdlib',
+  '-Wl,-Bsymbolic',
+  '-Wl,-z,relro',
+  '-Wl,-soname,libcentaurus-gpu.so',
+]
 const WORLD = ['stub/world.c', 'stub/simulate.c', 'stub/devices.c']
 
 const run = promisify(execFile)
@@ -49,6 +59,7 @@ async function buildAll(compiler: CudaCompiler, folder: string): Promise<void> {
   await compile('libcuda.so.1', [...LIBRARY, ...WORLD, ...driver, '-Wl,-soname,libcuda.so.1'])
   await compile('libnvidia-ml.so.1', [...LIBRARY, ...WORLD, 'stub/nvml.c', '-Wl,-soname,libnvidia-ml.so.1'])
   await compile('libvirtual-time.so', [...LIBRARY, ...WORLD, 'stub/virtual_time.c'])
+  await compile('libcentaurus-gpu.so', [...INTERPOSER, ...globSync('interposer/*.{c,S}', { cwd: SOURCES }).sort()])
   symlinkSync('libcuda.so.1', join(folder, 'libcuda.so'))
   for (const program of globSync('programs/*.c', { cwd: SOURCES }).sort())
     await compile(basename(program, '.c'), [program, `-L${folder}`, ...linksOf(program)])
