@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -106,6 +106,46 @@ describe('podman with quark', { skip }, () => {
       'sh -c "x=aaaaaaaaaaaaaaaa; while true; do x=\\$x\\$x; done"; echo $?',
     )
     assert.match(out, /137\n$/)
+  })
+
+  it('runs the containers of a pod on one kernel', async () => {
+    execFileSync('tar', ['-C', join(folder, 'rootfs'), '-cf', join(folder, 'image.tar'), '.'])
+    const imported = await call('import', join(folder, 'image.tar'), 'localhost/busybox')
+    assert.equal(imported.code, 0, imported.out)
+    const infra = ['--infra-image', 'localhost/busybox', '--infra-command', '/bin/sleep 1000', '--network', 'none']
+    const created = await call('pod', 'create', '--name', 'pod', ...infra, '--hostname', 'podded')
+    assert.equal(created.code, 0, created.out)
+    const script = 'echo shared >/dev/shm/file; sleep 1000'
+    const first = await call('run', '-d', '--pod', 'pod', '--name', 'first', 'localhost/busybox', 'sh', '-c', script)
+    assert.equal(first.code, 0, first.out)
+    const second = await call(
+      'run',
+      '--rm',
+      '--pod',
+      'pod',
+      'localhost/busybox',
+      'sh',
+      '-c',
+      'hostname; cat /dev/shm/file',
+    )
+    assert.deepEqual(second, { code: 0, out: 'podded\nshared\n' })
+    const { out: pid } = await call('inspect', '--format', '{{.State.Pid}}', 'first')
+    assert.equal(readFileSync(`/proc/${pid.trim()}/comm`, 'utf8'), 'quark-wait-for\n')
+    assert.equal((await call('pod', 'rm', '--force', '--time', '0', 'pod')).code, 0)
+  })
+
+  it('runs a container with the processes of another on its kernel', async () => {
+    const alone = ['--network', 'none', '--rootfs', join(folder, 'rootfs')]
+    const first = await call('run', '-d', '--name', 'seen', ...alone, 'sh', '-c', 'sleep 1000 # seen')
+    assert.equal(first.code, 0, first.out)
+    const { out } = await once(['--network', 'none', '--pid', 'container:seen'], 'cat /proc/1/cmdline')
+    assert.match(out, /sleep 1000 # seen/)
+  })
+
+  it('refuses namespaces of others', async () => {
+    const { code, out } = await once(['--network', 'none', '--ipc', `ns:/proc/${process.pid}/ns/ipc`], 'echo runs')
+    assert.notEqual(code, 0)
+    assert.match(out, /is not of a container that quark runs: it can't be joined/)
   })
 
   it('refuses the host’s processes by name', async () => {

@@ -25,7 +25,7 @@ fn main() {
         read_only: vec![],
         hostname: b"guest".to_vec(),
         domain_name: vec![],
-        sysctl: vec![],
+        sysctl: Default::default(),
         devices: vec![],
         share_pids_with: None,
         limits: HostLimits::default(),

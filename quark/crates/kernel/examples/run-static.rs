@@ -2,6 +2,7 @@
 //! With `QUARK_TRACE` in the environment it tells each system call, with `QUARK_UNKNOWN` at the end those that nobody answers.
 //! For trying things out: nothing but the stubs' own filter keeps the guest in.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
@@ -44,18 +45,18 @@ fn run(root: Vec<u8>, arguments: Vec<Vec<u8>>) -> Result<Exit, String> {
             mount("/proc", MountSource::Proc),
             mount("/sys", MountSource::Sys),
             mount("/dev", MountSource::Dev),
-            mount("/dev/shm", MountSource::Tmpfs { size: None, mode: 0o1777, uid: 0, gid: 0 }),
+            mount("/dev/shm", MountSource::Tmpfs { options: Vec::new(), copy_up: false }),
         ],
         masked: Vec::new(),
         read_only: Vec::new(),
         hostname: b"quark".to_vec(),
         domain_name: Vec::new(),
-        sysctl: Vec::new(),
+        sysctl: BTreeMap::new(),
         devices: Vec::new(),
         share_pids_with: None,
         limits: HostLimits::default(),
     };
-    kernel.create_container(spec).map_err(words("create the container"))?;
+    kernel.create_container(spec).map_err(|error| format!("create the container: {error}"))?;
     trace::enable(std::env::var_os("QUARK_TRACE").is_some());
     let pid = kernel.start("run", process(arguments)?)?;
     let exit = kernel.wait("run", pid).map_err(words("wait"));

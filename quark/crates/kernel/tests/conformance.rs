@@ -2,6 +2,7 @@
 //!
 //! They are C (`guests/*.c`), for the machine's `cc`. What may differ is listed, each with its reason.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,7 @@ fn boot() -> Arc<Kernel> {
         read_only: Vec::new(),
         hostname: b"test".to_vec(),
         domain_name: Vec::new(),
-        sysctl: Vec::new(),
+        sysctl: BTreeMap::new(),
         devices: Vec::new(),
         share_pids_with: None,
         limits: HostLimits::default(),

@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 
+use crate::config::{LIMITS, Rlimit};
 use crate::error::{Error, Result};
 
 /// What is looked at before anything is made.
@@ -23,6 +24,36 @@ pub fn check() -> Result<()> {
         memfd_noexec: number("/proc/sys/vm/memfd_noexec"),
     };
     judge(&facts).map_or(Ok(()), |why| Err(Error::new(why)))
+}
+
+/// The limits of this process (`RLIMIT_*`).
+pub fn limits() -> Vec<Rlimit> {
+    use rustix::process::Resource as R;
+    // By number, as the names are.
+    const ALL: [R; 16] = [
+        R::Cpu,
+        R::Fsize,
+        R::Data,
+        R::Stack,
+        R::Core,
+        R::Rss,
+        R::Nproc,
+        R::Nofile,
+        R::Memlock,
+        R::As,
+        R::Locks,
+        R::Sigpending,
+        R::Msgqueue,
+        R::Nice,
+        R::Rtprio,
+        R::Rttime,
+    ];
+    let told = |(kind, resource): (&str, R)| {
+        let limit = rustix::process::getrlimit(resource);
+        let number = |value: Option<u64>| value.unwrap_or(u64::MAX);
+        Rlimit { kind: kind.to_owned(), soft: number(limit.current), hard: number(limit.maximum) }
+    };
+    LIMITS.into_iter().zip(ALL).map(told).collect()
 }
 
 fn judge(facts: &Facts) -> Option<String> {
@@ -60,6 +91,22 @@ pub fn no_namespace(kind: &str, error: Errno) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_limits_have_the_names_of_the_hosts() {
+        let text = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let row = |name: &str| {
+            text.lines().find_map(|line| line.strip_prefix(name)).map(|rest| rest.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        };
+        let limits = limits();
+        for (kind, name) in
+            [("RLIMIT_NOFILE", "Max open files"), ("RLIMIT_STACK", "Max stack size"), ("RLIMIT_MSGQUEUE", "Max msgqueue size")]
+        {
+            let limit = limits.iter().find(|limit| limit.kind == kind).unwrap();
+            let told = [limit.soft, limit.hard].map(|value| if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() });
+            assert_eq!(row(name).unwrap().get(..2), Some(told.as_slice()), "{kind}");
+        }
+    }
 
     #[test]
     fn hosts_that_cannot_run_pods_are_told_what_to_change() {

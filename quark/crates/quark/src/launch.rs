@@ -23,6 +23,7 @@ use crate::log;
 use crate::messages::{Answer, Boot, Network, Order};
 use crate::plan::Isolation;
 use crate::pod;
+use crate::scores::{self, Guests};
 use crate::store::Entry;
 
 /// A pod's kernel that has been started, and is killed when this is dropped without [`Kernel::keep`].
@@ -31,6 +32,8 @@ pub struct Kernel {
     pub pid: i32,
     connection: Connection,
     isolation: Isolation,
+    /// What its guests' processes are to have.
+    score: Cell<Option<Guests>>,
     mapped: Cell<bool>,
     ready: Cell<bool>,
     kept: bool,
@@ -56,6 +59,7 @@ impl Kernel {
             pid: spawned.pid,
             connection: Connection::from_socket(ours),
             isolation,
+            score: Cell::new(None),
             mapped: Cell::new(false),
             ready: Cell::new(false),
             kept: false,
@@ -90,6 +94,11 @@ impl Kernel {
         let files = [Some(listener.as_fd()), network.as_ref().map(File::as_fd), terminal, channel.as_ref().map(OwnedFd::as_fd)];
         let files: Vec<BorrowedFd<'_>> = files.into_iter().flatten().collect();
         self.connection.send(&Order::Boot(boot), &files)
+    }
+
+    /// Sets whom the host's memory killer takes first: see [`scores`]. Before it has guests' processes.
+    pub fn score(&self, asked: Option<i32>, memory: Option<u64>) {
+        scores::warn(scores::spare(self.pid, asked, memory).map(|guests| self.score.set(Some(guests))));
     }
 
     /// Waits until it has its ids, after which it hears orders.
@@ -127,7 +136,11 @@ impl Kernel {
     pub fn created(&self) -> Result<()> {
         self.ready()?;
         match self.receive()? {
-            Answer::Done => Ok(()),
+            Answer::Done => {
+                // They have inherited its own.
+                scores::warn(self.score.get().map_or(Ok(()), |guests| guests.expose(scores::children(self.pid))));
+                Ok(())
+            }
             answer => Err(Error::new(format!("The pod's kernel answered {answer:?}"))),
         }
     }

@@ -174,10 +174,10 @@ pub enum NewSource {
     /// The next descriptor, under a layer in memory.
     Overlay,
     Tmpfs {
-        size: Option<u64>,
-        mode: u32,
-        uid: u32,
-        gid: u32,
+        /// As of `man 5 tmpfs`.
+        options: String,
+        /// With a copy of what is at its place.
+        copy_up: bool,
     },
     Proc,
     Sys,

@@ -21,11 +21,11 @@ pub const HIBERNATE_AFTER_ANNOTATION: &str = "quark.centaurus.io/hibernate-after
 /// What a wait's end in time does to a pod that sleeps: `wake` (the default) or `hold`.
 pub const HIBERNATE_TIMERS_ANNOTATION: &str = "quark.centaurus.io/hibernate-timers";
 
+/// Our kernel decides who may open low ports and send pings, so that the pod's namespace lets it: sysctls by path, and values.
+pub const OPENED: [(&str, &str); 2] = [("net/ipv4/ip_unprivileged_port_start", "0"), ("net/ipv4/ping_group_range", "0 2147483647")];
+
 /// What `quark state` says of a pod that sleeps.
 pub const HIBERNATED_ANNOTATION: &str = "quark.centaurus.io/hibernated";
-
-/// Default size and mode of what containers get for `/dev/shm` and other tmpfs mounts without options.
-const TMPFS_MODE: u32 = 0o1777;
 
 /// A directory or file of the host that a container sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,15 +108,15 @@ pub fn isolation(spec: &Spec) -> Isolation {
     Isolation { network, network_path, ids, sysctl: network_sysctl(&linux, network), channel, patching }
 }
 
-/// Our kernel decides who may open low ports and send pings, so that the pod's namespace lets it.
+/// What the pod's namespace is to have: [`OPENED`], and what is asked for but that.
 fn network_sysctl(linux: &Linux, network: Network) -> Vec<(String, String)> {
     if network == Network::Host {
         return Vec::new();
     }
-    let ours = [("net/ipv4/ip_unprivileged_port_start", "0"), ("net/ipv4/ping_group_range", "0 2147483647")];
     let asked = linux.sysctl.iter().filter(|(name, _)| name.starts_with("net"));
     let asked = asked.map(|(name, value)| (sysctl_path(name), value.clone()));
-    ours.iter().map(|(name, value)| (name.to_string(), value.to_string())).chain(asked).collect()
+    let asked = asked.filter(|(path, _)| OPENED.iter().all(|(name, _)| name != path));
+    OPENED.iter().map(|(name, value)| (name.to_string(), value.to_string())).chain(asked).collect()
 }
 
 /// `net.ipv4.conf.eth0/1.x` and `net/ipv4/conf/eth0.1/x` name the same file: the first separator decides (`man 8 sysctl`).
@@ -174,9 +174,9 @@ pub fn container(id: &str, spec: &Spec, rootfs: &str, process: &Process) -> Cont
         read_only: linux.readonly_paths.clone(),
         hostname: spec.hostname.clone(),
         domain_name: spec.domainname.clone(),
-        sysctl: linux.sysctl.iter().map(|(name, value)| (sysctl_path(name).replace('/', "."), value.clone())).collect(),
+        sysctl: linux.sysctl.iter().map(|(name, value)| (sysctl_path(name), value.clone())).collect(),
         devices: linux.devices.iter().filter_map(device).chain(console(process)).collect(),
-        share_pids_with: share_pids_with(spec, &linux),
+        share_pids_with: None,
         memory_limit: positive(resources.memory.and_then(|memory| memory.limit)),
         processor_limit: quota,
         pids_limit: positive(resources.pids.and_then(|pids| pids.limit)),
@@ -199,12 +199,6 @@ fn console(process: &Process) -> Option<NewDevice> {
     let number = rustix::fs::makedev(136, 0);
     let node = NewDevice { path: "/dev/console".into(), mode: libc::S_IFCHR | 0o620, number, uid: process.user.uid, gid: TTY };
     process.terminal.then_some(node)
-}
-
-/// A pid namespace of the pod to join is the sandbox's: nobody else's can be.
-fn share_pids_with(spec: &Spec, linux: &Linux) -> Option<String> {
-    let joins = linux.namespace("pid").is_some_and(|namespace| !namespace.path.is_empty());
-    sandbox(spec).filter(|_| joins).map(str::to_owned)
 }
 
 #[derive(Default)]
@@ -264,33 +258,10 @@ impl Mounts {
             "devpts" => NewSource::DevPts,
             "mqueue" => NewSource::Mqueue,
             "cgroup" | "cgroup2" => NewSource::Cgroup,
-            _ => tmpfs(&options.data),
+            _ => NewSource::Tmpfs { options: options.data.join(","), copy_up: options.copy_up },
         };
         self.push(&mount.destination, source, options.flags);
     }
-}
-
-/// `size=64m,mode=1777,uid=0,gid=5` (`man 5 tmpfs`).
-fn tmpfs(data: &[String]) -> NewSource {
-    let value = |name: &str| data.iter().rev().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
-    let number = |name: &str| value(name).and_then(|text| text.parse().ok()).unwrap_or(0);
-    NewSource::Tmpfs {
-        size: value("size").and_then(size),
-        mode: value("mode").and_then(|text| u32::from_str_radix(text, 8).ok()).unwrap_or(TMPFS_MODE),
-        uid: number("uid"),
-        gid: number("gid"),
-    }
-}
-
-/// Bytes, with `k`, `m` or `g` behind. A part of the memory (`50%`) is no fixed size: none.
-fn size(text: &str) -> Option<u64> {
-    let (digits, factor) = match text.char_indices().last()? {
-        (at, 'k' | 'K') => (text.get(..at)?, 1 << 10),
-        (at, 'm' | 'M') => (text.get(..at)?, 1 << 20),
-        (at, 'g' | 'G') => (text.get(..at)?, 1 << 30),
-        _ => (text, 1),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// `//a/./b/` is `/a/b`, `a` is `/a`, and `..` never leaves the root.
@@ -373,7 +344,7 @@ mod tests {
             "mounts": [
                 { "destination": "/proc", "type": "proc" },
                 { "destination": "/dev", "type": "tmpfs", "options": ["nosuid", "size=65536k"] },
-                { "destination": "/dev/shm/", "type": "tmpfs", "options": ["size=64m", "mode=1770"] },
+                { "destination": "/dev/shm/", "type": "tmpfs", "options": ["size=64m", "mode=1770", "tmpcopyup"] },
                 { "destination": "etc/../data", "source": "/srv", "options": ["rbind", "ro", "noexec"] },
                 { "destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro"] }
             ]
@@ -385,7 +356,7 @@ mod tests {
                 ("/", NewSource::Host, libc::MS_RDONLY),
                 ("/proc", NewSource::Proc, 0),
                 ("/dev", NewSource::Dev, libc::MS_NOSUID),
-                ("/dev/shm", NewSource::Tmpfs { size: Some(64 << 20), mode: 0o1770, uid: 0, gid: 0 }, 0),
+                ("/dev/shm", NewSource::Tmpfs { options: "size=64m,mode=1770".into(), copy_up: true }, 0),
                 ("/data", NewSource::Host, libc::MS_RDONLY | libc::MS_NOEXEC),
                 ("/sys/fs/cgroup", NewSource::Cgroup, libc::MS_RDONLY),
             ]
@@ -441,10 +412,10 @@ mod tests {
                 "annotations": { "io.kubernetes.cri.container-type": kind, "io.kubernetes.cri.sandbox-id": "pod" },
                 "linux": { "namespaces": [{ "type": "pid", "path": "/proc/7/ns/pid" }] }
             });
-            (sandbox(&spec(config.clone())).map(str::to_owned), planned(config).container.share_pids_with)
+            sandbox(&spec(config)).map(str::to_owned)
         };
-        assert_eq!(cri("sandbox"), (None, None));
-        assert_eq!(cri("container"), (Some("pod".into()), Some("pod".into())));
+        assert_eq!(cri("sandbox"), None);
+        assert_eq!(cri("container"), Some("pod".into()));
         let crio =
             spec(json!({ "annotations": { "io.kubernetes.cri-o.ContainerType": "container", "io.kubernetes.cri-o.SandboxID": "p" } }));
         assert_eq!(sandbox(&crio), Some("p"));
@@ -461,7 +432,7 @@ mod tests {
         assert_eq!((host.network, host.ids, host.sysctl.len()), (Network::Host, None, 0));
         let own = of(json!([{ "type": "network" }]));
         assert_eq!((own.network, own.ids), (Network::New, Some((vec![ALL_IDS], vec![ALL_IDS]))));
-        assert_eq!(own.sysctl.last(), Some(&("net/core/somaxconn".into(), "9".into())));
+        assert_eq!(own.sysctl.get(2..), Some([("net/core/somaxconn".to_owned(), "9".to_owned())].as_slice()));
         let joined = of(json!([{ "type": "network", "path": "/run/netns/a" }]));
         assert_eq!((joined.network, joined.network_path.as_str()), (Network::Join, "/run/netns/a"));
     }
@@ -480,13 +451,9 @@ mod tests {
     }
 
     #[test]
-    fn names_and_sizes_are_read_as_linux_reads_them() {
+    fn names_are_read_as_linux_reads_them() {
         assert_eq!(sysctl_path("net.ipv4.conf.eth0/1.rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
         assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
-        assert_eq!(
-            ["64m", "1k", "7", "2G", "50%", "m", ""].map(size),
-            [Some(64 << 20), Some(1024), Some(7), Some(2 << 30), None, None, None]
-        );
         assert_eq!(["a", "/../x/./y//", ""].map(clean), ["/a", "/x/y", "/"]);
     }
 }

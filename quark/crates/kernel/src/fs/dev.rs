@@ -30,13 +30,12 @@ const LINKS: &[(&str, &str)] = &[
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
-    ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 ];
 
 /// A file system for `/dev`: nodes, links, and directories to mount on. It is a tmpfs, and may be written to.
 pub fn file_system() -> Result<Arc<MemoryFileSystem>> {
-    let options = TmpfsOptions { size: Some(64 << 20), mode: 0o755, ..TmpfsOptions::default() };
+    let options = TmpfsOptions { size: Some(64 << 20), mode: Some(0o755), ..TmpfsOptions::default() };
     let made = MemoryFileSystem::tmpfs("tmpfs", options)?;
     let root = made.node();
     for (name, (major, minor), mode) in NODES {

@@ -1,6 +1,7 @@
 //! Message queues of POSIX, semaphores and messages of System V (`man 7 sysvipc`), and what those have in common with its shared memory: owners, and tables of ids and
 //! keys. They are the pod's, and there is one kernel a pod.
 
+pub mod limits;
 pub mod message;
 pub mod mqueue;
 pub mod semaphore;

@@ -31,8 +31,6 @@ pub struct Container {
     pub root: Arc<Mount>,
     /// What the host limits it to.
     pub limits: HostLimits,
-    /// `linux.sysctl`, by name with dots.
-    pub sysctl: BTreeMap<String, String>,
     /// Device nodes beyond the default ones.
     pub devices: Vec<DeviceSpec>,
     /// Where its stubs come from, if it has cgroups of its own.
@@ -49,12 +47,20 @@ pub struct Container {
 
 impl Container {
     /// Makes it, with its mounts.
-    pub(super) fn new(spec: ContainerSpec, pids: Option<Arc<PidNamespace>>, platform: &Platform) -> Result<Arc<Container>> {
-        let additions = Additions { masked: &spec.masked, read_only: &spec.read_only, devices: &spec.devices };
-        let root = tree::build(spec.mounts, additions).map_err(|error| error.error)?;
+    pub(super) fn new(spec: ContainerSpec, pids: Option<Arc<PidNamespace>>, platform: &Platform) -> Result<Arc<Container>, String> {
+        let additions = Additions {
+            masked: &spec.masked,
+            read_only: &spec.read_only,
+            devices: &spec.devices,
+            sysctl: &spec.sysctl,
+            memory: spec.limits.total_memory(),
+        };
+        let root = tree::build(spec.mounts, additions).map_err(|error| error.to_string())?;
         let (platform, cgroups) = match spec.cgroups {
             None => (None, Vec::new()),
-            Some(cgroups) => (Some(platform.within(cgroups.processes)?), cgroups.threads),
+            Some(cgroups) => {
+                (Some(platform.within(cgroups.processes).map_err(|error| format!("join its cgroups: {error}"))?), cgroups.threads)
+            }
         };
         let limit = spec.limits.pids.unwrap_or(THREADS_MAX).min(THREADS_MAX);
         Ok(Arc::new(Container {
@@ -62,7 +68,6 @@ impl Container {
             pids: pids.unwrap_or_else(|| PidNamespace::new(limit as usize)),
             root,
             limits: spec.limits,
-            sysctl: spec.sysctl.into_iter().collect(),
             devices: spec.devices,
             platform,
             cgroups,

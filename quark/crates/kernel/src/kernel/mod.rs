@@ -1,6 +1,7 @@
 //! What the command drives: one kernel a pod, containers in it, processes in those.
 
 mod container;
+mod directories;
 mod reaper;
 mod spec;
 mod start;
@@ -22,7 +23,7 @@ use crate::signal::send::{begin_stop, queue_to_process};
 use crate::system::Names;
 use crate::task::lock;
 use crate::task::stop::PauseGate;
-use crate::{Errno, Result, patching};
+use crate::{Errno, Result, ipc, patching};
 
 /// The kernel of a pod.
 pub struct Kernel {
@@ -30,6 +31,8 @@ pub struct Kernel {
     pub platform: Platform,
     /// Host name and domain name.
     pub names: Mutex<Names>,
+    /// `linux.sysctl` of all containers, by path below `/proc/sys`: what they set is the pod's, whose containers after the first one name its namespaces.
+    pub sysctl: Mutex<BTreeMap<String, String>>,
     /// Who waits for words of memory.
     pub futexes: Futexes,
     /// Kills stubs that don't obey.
@@ -52,6 +55,7 @@ impl Kernel {
         let kernel = Arc::new(Kernel {
             platform,
             names: Mutex::default(),
+            sysctl: Mutex::default(),
             futexes: Futexes::default(),
             reaper: Reaper::default(),
             pause_gate: PauseGate::default(),
@@ -68,21 +72,30 @@ impl Kernel {
         self.started.elapsed()
     }
 
-    /// Makes a container with its mounts, without a process. EEXIST, ENOENT (the container whose process ids it shares).
-    pub fn create_container(self: &Arc<Self>, spec: ContainerSpec) -> Result<Arc<Container>> {
+    /// Makes a container with its mounts, without a process. What it fails of is told in words: "mount /x: not a directory".
+    pub fn create_container(self: &Arc<Self>, mut spec: ContainerSpec) -> Result<Arc<Container>, String> {
         let mut containers = lock(&self.containers);
         if containers.contains_key(&spec.id) {
-            return Err(Errno::EXIST);
+            return Err("it is there already".to_owned());
         }
         let shared = match &spec.share_pids_with {
-            Some(other) => Some(containers.get(other).ok_or(Errno::NOENT)?.pids.clone()),
+            Some(other) => {
+                Some(containers.get(other).ok_or_else(|| format!("container {other}, whose processes it shares: not found"))?.pids.clone())
+            }
             None => None,
         };
         if containers.is_empty() {
+            let set = spec.sysctl.get("kernel/domainname").map(|name| name.clone().into_bytes());
             // What Linux has where nobody set one.
-            let domain = if spec.domain_name.is_empty() { b"(none)".to_vec() } else { spec.domain_name.clone() };
+            let domain = Some(spec.domain_name.clone()).filter(|name| !name.is_empty()).or(set).unwrap_or_else(|| b"(none)".to_vec());
             *lock(&self.names) = Names { host: spec.hostname.clone(), domain };
         }
+        ipc::limits::configure(&spec.sysctl);
+        spec.sysctl = {
+            let mut all = lock(&self.sysctl);
+            all.extend(spec.sysctl);
+            all.clone()
+        };
         let container = Container::new(spec, shared, &self.platform)?;
         containers.insert(container.id.clone(), container.clone());
         Ok(container)

@@ -1,5 +1,6 @@
 //! What the command asks for.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -19,16 +20,12 @@ pub enum MountSource {
     },
     /// A directory of the host under an upper layer in memory: writes are kept until the container ends.
     Overlay(OwnedFd),
-    /// An empty file system in memory; size in bytes, root's permissions.
+    /// An empty file system in memory.
     Tmpfs {
-        /// `size=`, bytes.
-        size: Option<u64>,
-        /// `mode=`.
-        mode: u32,
-        /// `uid=`.
-        uid: u32,
-        /// `gid=`.
-        gid: u32,
+        /// As of `man 5 tmpfs`: `size=64m,mode=755`.
+        options: Vec<u8>,
+        /// Whether it starts with what is at its place.
+        copy_up: bool,
     },
     /// procfs.
     Proc,
@@ -81,8 +78,8 @@ pub struct ContainerSpec {
     pub hostname: Vec<u8>,
     /// `domainname`.
     pub domain_name: Vec<u8>,
-    /// `linux.sysctl`.
-    pub sysctl: Vec<(String, String)>,
+    /// `linux.sysctl`, by path below `/proc/sys`.
+    pub sysctl: BTreeMap<String, String>,
     /// Device nodes beyond the default ones.
     pub devices: Vec<DeviceSpec>,
     /// Whether it shares the process ids of another container of the pod, by id.
@@ -115,6 +112,15 @@ pub struct HostLimits {
     pub processor: Option<u64>,
     /// Guest threads.
     pub pids: Option<u64>,
+}
+
+impl HostLimits {
+    /// Bytes of memory that there are for the container: the host's, or as many as it may have.
+    pub fn total_memory(&self) -> u64 {
+        let host = rustix::system::sysinfo();
+        let total = (host.totalram as u64).saturating_mul(u64::from(host.mem_unit.max(1)));
+        self.memory.map_or(total, |limit| limit.min(total))
+    }
 }
 
 /// Standard input, output and error of a process.

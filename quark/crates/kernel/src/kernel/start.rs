@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use quark_host::platform::Platform;
 
+use super::directories::{add_home, place};
 use super::spec::{ProcessSpec, Stdio};
 use super::{Container, Kernel};
 use crate::exec::{Loaded, Request, load, open_program};
@@ -16,7 +17,6 @@ use crate::task::{Limit, NewTask, Own, Process, Task, limits, lock, run};
 use crate::terminal::tty::Terminal;
 use crate::terminal::{console, devpts_of, job};
 use crate::vfs::open::{FdTable, FsContext, OpenFile};
-use crate::vfs::path::{Last, Walker};
 use crate::{Errno, Result};
 
 /// What is searched for programs where the environment has no PATH.
@@ -34,11 +34,12 @@ impl Kernel {
         self.start_as(container, spec, true)
     }
 
-    fn start_as(self: &Arc<Self>, container: &str, spec: ProcessSpec, before: bool) -> Result<i32, String> {
+    fn start_as(self: &Arc<Self>, container: &str, mut spec: ProcessSpec, before: bool) -> Result<i32, String> {
         self.hibernation.wake();
         let container = self.container(container).map_err(|_| format!("container {container}: not found"))?;
         let limits = merged(&spec.limits);
         let fs = place(&container, &spec)?;
+        add_home(&fs, &mut spec);
         let loaded = load_program(container.platform(self), &fs, &spec, &limits)?;
         let mut terminal = None;
         let stdio = match spec.stdio {
@@ -112,7 +113,10 @@ impl Kernel {
 fn load_program(platform: &Platform, fs: &FsContext, spec: &ProcessSpec, limits: &[Limit; 16]) -> Result<Loaded, String> {
     let name = spec.arguments.first().ok_or("no arguments: name a program")?;
     let words = |error: Errno| format!("exec {}: {error}", String::from_utf8_lossy(name));
-    let (filename, program) = find(fs, spec, name).map_err(words)?;
+    let (filename, program) = find(fs, spec, name).map_err(|error| match error {
+        Errno::NOENT if !name.contains(&b'/') => format!("exec {}: executable file not found in $PATH", String::from_utf8_lossy(name)),
+        error => words(error),
+    })?;
     load(Request {
         platform,
         fs,
@@ -146,16 +150,6 @@ fn merged(given: &[Option<Limit>; 16]) -> [Limit; 16] {
         *place = limit.unwrap_or(*place);
     }
     merged
-}
-
-fn place(container: &Container, spec: &ProcessSpec) -> Result<FsContext, String> {
-    let root = container.root.place().top();
-    let path = if spec.directory.is_empty() { b"/".as_slice() } else { &spec.directory };
-    let walker = Walker::new(&spec.credentials, root.clone());
-    let found =
-        walker.find(&root, path, Last::Follow).and_then(|place| if place.dentry.is_directory() { Ok(place) } else { Err(Errno::NOTDIR) });
-    let directory = found.map_err(|error| format!("chdir to {}: {error}", String::from_utf8_lossy(path)))?;
-    Ok(FsContext::new(root, directory, spec.umask))
 }
 
 /// The places to look for a program: itself if its name has a slash, else the directories of PATH.

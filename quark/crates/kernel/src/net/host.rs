@@ -13,7 +13,7 @@ use super::options::{Judgement, judge};
 use super::socket::{Endpoint, Incoming, Outgoing};
 use crate::call::Call;
 use crate::reactor::Watched;
-use crate::task::Task;
+use crate::task::{Task, lock};
 use crate::wait::{Events, WaitQueue};
 use crate::{Errno, Result};
 
@@ -41,9 +41,10 @@ pub fn allowed(domain: i32, kind: i32, protocol: i32) -> Result<i32> {
 
 const CAP_NET_BIND_SERVICE: u32 = 10;
 
-/// `net.ipv4.ip_unprivileged_port_start`: ports below need CAP_NET_BIND_SERVICE (`man 7 ip`). What the container's configuration says, or 1024.
+/// `net.ipv4.ip_unprivileged_port_start`: ports below need CAP_NET_BIND_SERVICE (`man 7 ip`). What the pod's configuration says, or 1024.
 fn first_open_port(task: &Task) -> u16 {
-    let configured = task.process.container.sysctl.get("net.ipv4.ip_unprivileged_port_start");
+    let sysctl = lock(&task.kernel().sysctl);
+    let configured = sysctl.get("net/ipv4/ip_unprivileged_port_start");
     configured.and_then(|value| value.trim().parse().ok()).unwrap_or(1024)
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
 
-use quark_host::platform::{Context, Event, Fault, OwnCall, Registers};
+use quark_host::platform::{Context, Event, Fault, HostCall, OwnCall, Registers};
 use zerocopy::IntoBytes;
 
 use super::status::WaitStatus;
@@ -249,12 +249,21 @@ impl Half {
         Ok(())
     }
 
-    /// A handler's frame can't be written: SIGSEGV, which ends the process if it was that one's frame.
+    /// A handler's frame can't be written: SIGSEGV, which ends the process if it was that one's frame. Nothing can be written to one that the host has killed.
     fn bad_stack(&mut self, signal: i32) {
+        if !self.answers() {
+            return begin_exit(&self.task.process, WaitStatus::signaled(libc::SIGKILL));
+        }
         if signal == libc::SIGSEGV {
             return begin_exit(&self.task.process, WaitStatus::signaled(signal));
         }
         self.task.force(libc::SIGSEGV, Origin::Kernel);
+    }
+
+    /// Whether the thread's stub is there.
+    fn answers(&mut self) -> bool {
+        let nothing = HostCall::Advise { address: 0, length: 0, advice: libc::MADV_NORMAL };
+        self.context.call(&[nothing]) != Err(Errno::SRCH)
     }
 
     fn fault(&mut self, fault: Fault) {

@@ -96,7 +96,7 @@ impl FileSystem for DevPts {
     }
 
     fn options(&self) -> String {
-        "gid=5,mode=620,ptmxmode=666".into()
+        ",gid=5,mode=620,ptmxmode=666".into()
     }
 }
 

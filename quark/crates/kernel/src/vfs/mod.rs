@@ -1,6 +1,7 @@
 //! The virtual file system: inodes, names, mounts, descriptors, open files.
 
 pub mod calls;
+mod copy;
 pub mod dentry;
 pub mod descriptors;
 pub mod inode;

@@ -64,7 +64,7 @@ pub trait FileSystem: Send + Sync {
     /// `statfs(2)`.
     fn stat(&self) -> Result<FileSystemStat>;
 
-    /// Its options in `/proc/mounts`, such as `size=64k`.
+    /// Its options in `/proc/mounts`, each behind a comma: `,size=64k`.
     fn options(&self) -> String {
         String::new()
     }

@@ -448,7 +448,7 @@ fn openat2_confines() {
 
 #[test]
 fn permissions_are_asked_on_the_way() {
-    let mut world = World::new(MemoryFileSystem::tmpfs("tmpfs", TmpfsOptions { mode: 0o755, ..TmpfsOptions::default() }).unwrap());
+    let mut world = World::new(MemoryFileSystem::tmpfs("tmpfs", TmpfsOptions { mode: Some(0o755), ..TmpfsOptions::default() }).unwrap());
     world.make("closed", NewNode::Directory, 0o700).unwrap();
     world.make("sticky", NewNode::Directory, 0o1777).unwrap();
     world.write("closed/f", "x");

@@ -1,8 +1,10 @@
 //! From the mounts that a container asks for to its tree.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::copy::copy_below;
 use super::inode::{Inode, NewNode, kind};
 use super::mount::{FileSystem, Mount, MountFlags, SuperBlock};
 use super::names;
@@ -39,6 +41,10 @@ pub struct Additions<'a> {
     pub read_only: &'a [Vec<u8>],
     /// Device nodes.
     pub devices: &'a [DeviceSpec],
+    /// What of `/proc/sys` is as somebody has set it.
+    pub sysctl: &'a BTreeMap<String, String>,
+    /// How much memory the container has, bytes.
+    pub memory: u64,
 }
 
 /// Makes a container's mounts; the first one must be at `/` (EINVAL). Targets are resolved inside of the container, and made if they are missing.
@@ -47,12 +53,12 @@ pub fn build(specs: Vec<MountSpec>, additions: Additions<'_>) -> Result<Arc<Moun
     let first = specs.next().filter(|first| first.target == b"/").ok_or(TreeError { target: b"/".to_vec(), error: Errno::INVAL })?;
     // It becomes read-only when everything else has been made in it.
     let root_flags = MountFlags::from_bits_truncate(first.flags);
-    let root = named(b"/", || mount(first.source, root_flags - MountFlags::READ_ONLY))?;
+    let root = named(b"/", || mount(first.source, root_flags - MountFlags::READ_ONLY, additions.sysctl))?;
     let credentials = Credentials { effective: ALL_CAPABILITIES, ..Credentials::default() };
     let tree = Tree { root: root.place(), walker: Walker::new(&credentials, root.place()) };
     for spec in specs {
         let MountSpec { target, source, flags } = spec;
-        named(&target, || tree.add(&target, mount(source, MountFlags::from_bits_truncate(flags))?))?;
+        named(&target, || tree.add(&target, source, MountFlags::from_bits_truncate(flags), additions))?;
     }
     for device in additions.devices {
         named(&device.path, || tree.add_device(device))?;
@@ -80,18 +86,18 @@ fn absent_is_fine(answer: Result<()>) -> Result<()> {
     }
 }
 
-fn mount(source: MountSource, flags: MountFlags) -> Result<Arc<Mount>> {
-    let file_system = file_system(source)?;
+fn mount(source: MountSource, flags: MountFlags, sysctl: &BTreeMap<String, String>) -> Result<Arc<Mount>> {
+    let file_system = file_system(source, sysctl)?;
     Mount::whole(file_system.clone(), file_system.name().as_bytes(), flags)
 }
 
-fn file_system(source: MountSource) -> Result<Arc<dyn FileSystem>> {
+fn file_system(source: MountSource, sysctl: &BTreeMap<String, String>) -> Result<Arc<dyn FileSystem>> {
     Ok(match source {
         MountSource::Host(root) => HostFileSystem::new(root)?,
         MountSource::HostFile { reader, writer } => HostFileSystem::of_file(reader, writer)?,
         MountSource::Overlay(lower) => MemoryFileSystem::overlay(lower)?,
-        MountSource::Tmpfs { size, mode, uid, gid } => tmpfs("tmpfs", size, mode, (uid, gid))?,
-        MountSource::Proc => crate::fs::proc::file_system(),
+        MountSource::Tmpfs { options, .. } => MemoryFileSystem::tmpfs("tmpfs", TmpfsOptions::parse(&options)?)?,
+        MountSource::Proc => crate::fs::proc::file_system(sysctl),
         MountSource::Sys => crate::fs::sys::file_system(),
         MountSource::Cgroup => crate::fs::cgroup::file_system(),
         MountSource::Dev => crate::fs::dev::file_system()?,
@@ -100,8 +106,19 @@ fn file_system(source: MountSource) -> Result<Arc<dyn FileSystem>> {
     })
 }
 
-pub(super) fn tmpfs(name: &'static str, size: Option<u64>, mode: u32, owner: (u32, u32)) -> Result<Arc<MemoryFileSystem>> {
-    MemoryFileSystem::tmpfs(name, TmpfsOptions { size, mode, owner, ..TmpfsOptions::default() })
+/// A file system that nothing can be written to, once what we make in it is there.
+fn small() -> Result<Arc<MemoryFileSystem>> {
+    MemoryFileSystem::tmpfs("tmpfs", TmpfsOptions { size: Some(0), mode: Some(0o755), ..TmpfsOptions::default() })
+}
+
+/// A single node, to be mounted on a name.
+fn single(node: NewNode<'_>, mode: u32, flags: MountFlags) -> Result<Arc<Mount>> {
+    const NAME: &[u8] = b"node";
+    let memory = small()?;
+    memory.node().create(NAME, node, mode, (0, 0))?;
+    let super_block = SuperBlock::new(memory)?;
+    let node = super_block.root.child(NAME)?;
+    Ok(Mount::new(super_block, node, b"tmpfs", flags))
 }
 
 /// A tree that is being made.
@@ -138,7 +155,7 @@ impl Tree<'_> {
         match names::make(&self.walker, &self.root, path, node.clone(), mode) {
             Err(Errno::ROFS | Errno::PERM | Errno::ACCESS | Errno::NOENT) => {
                 let (parent, name, _) = self.walker.walk(&self.root, path, Last::Name)?.named(Errno::EXIST)?;
-                let memory = tmpfs("tmpfs", None, 0o755, (0, 0))?;
+                let memory = small()?;
                 if !matches!(node, NewNode::Directory) {
                     let inode = memory.node().create(&name, node, mode, (0, 0))?;
                     return Ok(parent.with(parent.dentry.hook(&name, Some(inode), true)?));
@@ -152,12 +169,31 @@ impl Tree<'_> {
         }
     }
 
-    fn add(&self, target: &[u8], child: Arc<Mount>) -> Result<()> {
+    fn add(&self, target: &[u8], source: MountSource, flags: MountFlags, additions: Additions<'_>) -> Result<()> {
+        if let MountSource::Tmpfs { options, copy_up } = source {
+            return self.add_tmpfs(target, TmpfsOptions::parse(&options)?.within(additions.memory), copy_up, flags);
+        }
+        let child = mount(source, flags, additions.sysctl)?;
         let place = if child.root.is_directory() {
             self.ensure(target, NewNode::Directory, 0o755)?
         } else {
             self.ensure(target, NewNode::Regular, 0o644)?
         };
+        Mount::attach(&child, &place)
+    }
+
+    /// It has the permissions of the directory that it is mounted on, unless it is said which (as runc has it), and with `copy_up` all that is in it.
+    fn add_tmpfs(&self, target: &[u8], mut options: TmpfsOptions, copy_up: bool, flags: MountFlags) -> Result<()> {
+        if let Ok(known) = self.find(target) {
+            options.mode = options.mode.or(Some(known.inode()?.stat()?.mode & 0o7777));
+        }
+        let place = self.ensure(target, NewNode::Directory, 0o755)?;
+        let memory = MemoryFileSystem::tmpfs("tmpfs", options)?;
+        let child = Mount::whole(memory, b"tmpfs", flags - MountFlags::READ_ONLY)?;
+        if copy_up {
+            copy_below(&place, &child.place())?;
+        }
+        child.set_flags(flags);
         Mount::attach(&child, &place)
     }
 
@@ -167,15 +203,24 @@ impl Tree<'_> {
             kind::FIFO => NewNode::Fifo,
             _ => NewNode::CharacterDevice(device.number),
         };
-        let place = self.ensure(&device.path, node, device.mode & 0o7777)?;
-        let inode: &Arc<dyn Inode> = place.inode()?;
+        let place = self.ensure(&device.path, node.clone(), device.mode & 0o7777)?;
+        // On a file system of the host there are none.
+        let there = place.inode()?.stat()?;
+        let own = place.mount.root.inode()?.stat()?.device == there.device && there.mode & kind::MASK == device.mode & kind::MASK;
+        let place = if own {
+            place
+        } else {
+            let flags = MountFlags::NO_SETUID | MountFlags::NO_EXECUTION;
+            Mount::attach(&single(node, device.mode & 0o7777, flags)?, &place)?;
+            place.top()
+        };
         let change = super::inode::Attributes {
             mode: Some(device.mode & 0o7777),
             uid: Some(device.uid),
             gid: Some(device.gid),
             ..Default::default()
         };
-        inode.set_attributes(&change)
+        place.inode()?.set_attributes(&change)
     }
 
     /// Mounts a place onto itself, read-only.
@@ -190,15 +235,11 @@ impl Tree<'_> {
     fn mask(&self, path: &[u8]) -> Result<()> {
         let place = self.find(path)?;
         let flags = MountFlags::READ_ONLY | MountFlags::NO_SETUID | MountFlags::NO_EXECUTION;
-        let empty = tmpfs("tmpfs", Some(0), 0o755, (0, 0))?;
         if place.dentry.is_directory() {
-            return Mount::attach(&Mount::whole(empty, b"tmpfs", flags)?, &place);
+            return Mount::attach(&Mount::whole(small()?, b"tmpfs", flags)?, &place);
         }
         let null = NewNode::CharacterDevice(rustix::fs::makedev(1, 3));
-        empty.node().create(b"null", null, 0o666, (0, 0))?;
-        let super_block = SuperBlock::new(empty)?;
-        let node = super_block.root.child(b"null")?;
-        Mount::attach(&Mount::new(super_block, node, b"tmpfs", flags), &place)
+        Mount::attach(&single(null, 0o666, flags)?, &place)
     }
 }
 

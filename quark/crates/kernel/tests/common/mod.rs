@@ -1,6 +1,7 @@
 //! A kernel with the host's root, and scripts in it.
 #![allow(dead_code, missing_docs)]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -22,7 +23,7 @@ pub fn container(id: &str, share: Option<&str>) -> ContainerSpec {
         read_only: Vec::new(),
         hostname: b"pod".to_vec(),
         domain_name: Vec::new(),
-        sysctl: Vec::new(),
+        sysctl: BTreeMap::new(),
         devices: Vec::new(),
         share_pids_with: share.map(str::to_owned),
         limits: HostLimits::default(),

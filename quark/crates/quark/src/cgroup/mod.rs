@@ -247,20 +247,9 @@ fn remove_one(directory: &Path, busy: impl Fn(&Path)) -> std::io::Result<()> {
 }
 
 /// The processes in directories that are a container's own.
-fn members(directories: &BTreeMap<String, String>) -> BTreeSet<i32> {
+pub fn members(directories: &BTreeMap<String, String>) -> BTreeSet<i32> {
     let lists = directories.values().filter_map(|directory| fs::read_to_string(Path::new(directory).join("cgroup.procs")).ok());
     lists.flat_map(|list| list.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>()).collect()
-}
-
-/// Sets `oom_score_adj` of all that is there, from which what comes later inherits it.
-pub fn score(directories: &BTreeMap<String, String>, score: i32) -> std::io::Result<()> {
-    for pid in members(directories) {
-        match fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            written => written?,
-        }
-    }
-    Ok(())
 }
 
 /// Kills every process in a container's own directory.

@@ -275,6 +275,11 @@ fn threads_of(limit: i64) -> i64 {
     limit.saturating_mul(2).saturating_add(OUR_THREADS)
 }
 
+/// The limit of guests' threads of which the host's is `limit`.
+pub fn limit_of_threads(limit: u64) -> u64 {
+    limit.saturating_sub(OUR_THREADS.unsigned_abs()).div_ceil(2)
+}
+
 /// Version 2's weight (1 to 10000) for version 1's shares (2 to 262144), linear, as Kubernetes and runc convert them.
 fn weight_of_shares(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9_999 / 262_142
@@ -295,6 +300,12 @@ mod tests {
             "devices": [{ "allow": false }]
         }))
         .expect("resources")
+    }
+
+    #[test]
+    fn limits_of_threads_are_told_as_they_were_asked_for() {
+        assert_eq!([1, 10, 4096].map(|limit| limit_of_threads(threads_of(limit).unsigned_abs())), [1, 10, 4096]);
+        assert_eq!(limit_of_threads(0), 0);
     }
 
     fn written(layout: &Layout) -> (Vec<String>, Vec<String>) {

@@ -5,13 +5,18 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::plan::limit_of_threads;
+
 /// Reads what there is; sections without a controller are zero.
 pub fn stats(directories: &BTreeMap<String, String>) -> Value {
     let reader = Reader(directories);
     json!({
         "cpu": reader.cpu(),
         "memory": reader.memory(),
-        "pids": { "current": reader.number(&[("pids", "pids.current"), ("unified", "pids.current")]), "limit": reader.number(&[("pids", "pids.max"), ("unified", "pids.max")]) },
+        "pids": {
+            "current": reader.number(&[("pids", "pids.current"), ("unified", "pids.current")]),
+            "limit": limit_of_threads(reader.number(&[("pids", "pids.max"), ("unified", "pids.max")])),
+        },
     })
 }
 
@@ -92,6 +97,7 @@ mod tests {
             ("memory.max", "max\n"),
             ("memory.stat", "anon 1\nfile 2\n"),
             ("pids.current", "3\n"),
+            ("pids.max", "52\n"),
             ("cpu.stat", "usage_usec 5\nuser_usec 4\n"),
         ] {
             std::fs::write(directory.join(file), text).expect("write");
@@ -103,7 +109,7 @@ mod tests {
         std::fs::remove_dir_all(&directory).expect("remove");
         assert_eq!(stats["memory"]["usage"]["usage"], 4096);
         assert_eq!(stats["memory"]["cache"], 2);
-        assert_eq!(stats["pids"]["current"], 3);
+        assert_eq!(stats["pids"], json!({ "current": 3, "limit": 10 }));
         assert_eq!(stats["cpu"]["usage"]["total"], 5000);
     }
 }

@@ -14,7 +14,7 @@ pub fn overview() -> String {
          host's kernel.\n\n\
          Usage: quark [flags] COMMAND [flags] [operands]\n\n\
          Try it, as root:\n\
-         \x20 mkdir -p bundle/rootfs && cp /bin/busybox bundle/rootfs/   (a static program)\n\
+         \x20 mkdir -p bundle/rootfs/bin && cp /bin/busybox bundle/rootfs/bin/sh   (a static program)\n\
          \x20 quark spec --bundle bundle                                  writes bundle/config.json; see process.args in it\n\
          \x20 quark run --bundle bundle first\n\n\
          With containerd: runtime_type = \"io.containerd.runc.v2\", and in its options BinaryName = \"/usr/local/bin/quark\".\n\n\

@@ -101,7 +101,7 @@ pub struct Personality {
     pub flags: Vec<String>,
 }
 
-/// `linux.resources`. Device rules, `network` and `rdma` are not here: guests reach no device of the host, nor its traffic classes.
+/// `linux.resources`. Device rules are not here: guests reach no device of the host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs)]
@@ -116,6 +116,10 @@ pub struct Resources {
     pub block_io: Option<BlockIo>,
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub hugepage_limits: Vec<HugepageLimit>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Value>,
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub rdma: BTreeMap<String, Value>,
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<String, String>,
 }

@@ -9,9 +9,9 @@ mod process;
 mod validate;
 
 pub use linux::{Cpu, Device, IdMapping, Linux, Memory, Resources};
-pub use mounts::{IdMap, flag_names, parse_options};
-pub use names::{CAPABILITIES, capability, limit_index, signal_number};
-pub use process::{Capabilities, Process};
+pub use mounts::{IdMap, option_names, parse_options};
+pub use names::{CAPABILITIES, LIMITS, capability, limit_index, signal_number};
+pub use process::{Capabilities, Process, Rlimit};
 pub use validate::{Findings, validate, validate_process};
 
 use std::collections::BTreeMap;

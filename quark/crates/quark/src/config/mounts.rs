@@ -65,7 +65,7 @@ const NOSYMFOLLOW: c_ulong = 256;
 const PROPAGATION: [&str; 8] = ["private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"];
 
 /// Options without meaning here: tmpfs' copy of what is below is done by `tmpcopyup`, the rest is of the host's mount machinery.
-const IGNORED: [&str; 6] = ["defaults", "loud", "iversion", "noiversion", "lazytime", "nolazytime"];
+const IGNORED: [&str; 8] = ["defaults", "loud", "iversion", "noiversion", "lazytime", "nolazytime", "acl", "noacl"];
 
 /// Reads options; those that it doesn't know are data of the file system.
 pub fn parse_options(options: &[String]) -> MountOptions {
@@ -102,12 +102,28 @@ fn flag(name: &str) -> Option<(u64, bool)> {
     FLAGS.iter().find(|(known, ..)| *known == name).map(|(_, flag, set)| (*flag, *set))
 }
 
-/// Every option with a meaning, for `quark features`.
-pub fn flag_names() -> Vec<&'static str> {
-    let mut names: Vec<&str> =
-        FLAGS.iter().map(|(name, ..)| *name).chain(["bind", "rbind", "rro", "tmpcopyup"]).chain(PROPAGATION).collect();
+/// Every option that is known, for `quark features`; those of the file systems are not among them.
+pub fn option_names() -> Vec<String> {
+    const OTHERS: [&str; 8] = ["bind", "rbind", "idmap", "ridmap", "rro", "rrw", "tmpcopyup", "remount"];
+    // Of all mounts below; the first two are above, and are more than what the rest is.
+    let recursive = FLAGS.iter().map(|(name, ..)| format!("r{name}")).filter(|name| !OTHERS.contains(&name.as_str()));
+    let known = FLAGS.iter().map(|(name, ..)| *name).chain(OTHERS).chain(PROPAGATION).chain(IGNORED);
+    let mut names: Vec<String> = known.map(str::to_owned).chain(recursive).collect();
     names.sort_unstable();
     names
+}
+
+/// How mounts that are made later would be passed on, if that is asked for: `shared`, `rslave` and the like.
+pub fn propagation(options: &[String]) -> Option<&str> {
+    let asked = options.iter().map(String::as_str).filter(|option| PROPAGATION.contains(option));
+    asked.last().filter(|option| option.contains("shared") || option.contains("slave"))
+}
+
+/// The first option of a tmpfs that has none of that name (`man 5 tmpfs`).
+pub fn unknown_to_tmpfs(data: &[String]) -> Option<&str> {
+    const NAMES: [&str; 11] = ["size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "huge", "mpol", "noswap", "inode32", "inode64"];
+    let name = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
+    data.iter().map(String::as_str).find(|option| !NAMES.contains(&name(option).as_str()))
 }
 
 #[cfg(test)]
@@ -129,5 +145,15 @@ mod tests {
         assert!(options("rbind,rro").recursive_read_only);
         assert_eq!(options("rbind,rnosuid").flags, libc::MS_NOSUID);
         assert_eq!(options("ro,rw"), MountOptions::default());
+    }
+
+    #[test]
+    fn what_is_asked_for_in_vain_is_found() {
+        let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(propagation(&list("rbind,rprivate")), None);
+        assert_eq!(propagation(&list("rslave,private")), None);
+        assert_eq!(propagation(&list("private,rshared,ro")), Some("rshared"));
+        assert_eq!(unknown_to_tmpfs(&list("size=5,mode=755,huge=never")), None);
+        assert_eq!(unknown_to_tmpfs(&list("size=5,sized=6")), Some("sized=6"));
     }
 }

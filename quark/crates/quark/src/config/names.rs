@@ -46,7 +46,7 @@ pub const CAPABILITIES: [&str; 41] = [
 ];
 
 /// Limits by number.
-const LIMITS: [&str; 16] = [
+pub const LIMITS: [&str; 16] = [
     "RLIMIT_CPU",
     "RLIMIT_FSIZE",
     "RLIMIT_DATA",

@@ -37,6 +37,16 @@ pub struct Process {
     pub exec_cpu_affinity: Option<serde_json::Value>,
 }
 
+impl Process {
+    /// With the limits of `inherited` where it names none: processes have those of who starts them, as with runc.
+    pub fn limited(mut self, inherited: &[Rlimit]) -> Process {
+        let missing = inherited.iter().filter(|limit| self.rlimits.iter().all(|own| own.kind != limit.kind));
+        let missing: Vec<Rlimit> = missing.cloned().collect();
+        self.rlimits.extend(missing);
+        self
+    }
+}
+
 /// `process.consoleSize`, characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
@@ -85,4 +95,17 @@ pub struct Rlimit {
     pub kind: String,
     pub soft: u64,
     pub hard: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_are_not_named_are_inherited() {
+        let limit = |kind: &str, soft| Rlimit { kind: kind.to_owned(), soft, hard: 9 };
+        let process = Process { rlimits: vec![limit("RLIMIT_NOFILE", 1)], ..Process::default() };
+        let limited = process.limited(&[limit("RLIMIT_NOFILE", 2), limit("RLIMIT_CORE", 3)]);
+        assert_eq!(limited.rlimits, [limit("RLIMIT_NOFILE", 1), limit("RLIMIT_CORE", 3)]);
+    }
 }

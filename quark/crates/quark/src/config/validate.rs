@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::mounts::{propagation, unknown_to_tmpfs};
 use super::{Device, Hook, IdMapping, Linux, Mount, Process, Spec, capability, limit_index, parse_options};
 
 /// What there is to say about a configuration.
@@ -54,6 +55,19 @@ const FILE_SYSTEMS: [&str; 10] = ["bind", "none", "proc", "sysfs", "tmpfs", "dev
 
 const NAMESPACES: [&str; 8] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
 
+/// Sysctls of the pod's own IPC objects and names, besides whole directories (runc's `validateSysctls`).
+const SYSCTLS: [&str; 9] = [
+    "kernel/domainname",
+    "kernel/msgmax",
+    "kernel/msgmnb",
+    "kernel/msgmni",
+    "kernel/sem",
+    "kernel/shmall",
+    "kernel/shmmax",
+    "kernel/shmmni",
+    "kernel/shm_rmid_forced",
+];
+
 const PROPAGATIONS: [&str; 9] = ["", "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"];
 
 /// Judges a whole configuration.
@@ -77,7 +91,7 @@ pub fn validate(spec: &Spec) -> Findings {
     }
     hooks_into(&mut findings, spec);
     if let Some(linux) = &spec.linux {
-        linux_into(&mut findings, linux);
+        linux_into(&mut findings, linux, &spec.domainname);
     }
     findings
 }
@@ -201,6 +215,15 @@ fn mount_into(findings: &mut Findings, field: &str, mount: &Mount) {
             format!("is \"{}\", which our kernel doesn't have: mount it on the host and use a bind mount", mount.kind),
         );
     }
+    if let Some(option) = Some(&options.data).filter(|_| !bind && mount.kind == "tmpfs").and_then(|data| unknown_to_tmpfs(data)) {
+        findings.refuse(format!("{field}.options"), format!("has \"{option}\", which tmpfs doesn't know"));
+    }
+    if let Some(option) = Some(&mount.options).filter(|_| bind).and_then(|options| propagation(options)) {
+        findings.warn(
+            format!("{field}.options"),
+            format!("has \"{option}\", but neither the host nor the container sees mounts that the other makes later"),
+        );
+    }
     let mapped = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
     if mapped && !bind {
         findings.refuse(format!("{field}.uidMappings"), "may only be set for bind mounts");
@@ -238,7 +261,7 @@ fn hooks_into(findings: &mut Findings, spec: &Spec) {
     }
 }
 
-fn linux_into(findings: &mut Findings, linux: &Linux) {
+fn linux_into(findings: &mut Findings, linux: &Linux, domain_name: &str) {
     namespaces_into(findings, linux);
     for (field, mappings) in [("linux.uidMappings", &linux.uid_mappings), ("linux.gidMappings", &linux.gid_mappings)] {
         mappings_into(findings, field, mappings, linux.namespace("user").is_some());
@@ -251,7 +274,7 @@ fn linux_into(findings: &mut Findings, linux: &Linux) {
             findings.refuse(field, format!("must be absolute paths, not \"{path}\""));
         }
     }
-    sysctl_into(findings, linux);
+    sysctl_into(findings, linux, domain_name);
     if !PROPAGATIONS.contains(&linux.rootfs_propagation.as_str()) {
         findings.refuse("linux.rootfsPropagation", format!("is no propagation: \"{}\"", linux.rootfs_propagation));
     }
@@ -309,14 +332,19 @@ fn device_into(findings: &mut Findings, field: &str, device: &Device) {
     }
 }
 
-fn sysctl_into(findings: &mut Findings, linux: &Linux) {
+fn sysctl_into(findings: &mut Findings, linux: &Linux, domain_name: &str) {
     let network = linux.namespace("network").is_some();
     for name in linux.sysctl.keys() {
         let field = format!("linux.sysctl[\"{name}\"]");
         let sane =
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte)) && !name.contains("..");
+        let path = name.replace('.', "/");
         if !sane {
             findings.refuse(field, "is no name of a sysctl");
+        } else if !path.starts_with("net/") && !path.starts_with("fs/mqueue/") && !SYSCTLS.contains(&path.as_str()) {
+            findings.refuse(field, "is not one of the pod's own: those are net.*, fs.mqueue.*, of System V IPC, and kernel.domainname");
+        } else if path == "kernel/domainname" && !domain_name.is_empty() {
+            findings.refuse(field, "may not be set when `domainname` is");
         } else if name.starts_with("net") && !network {
             findings.refuse(field, "may only be set with a network namespace of the container's own");
         }
@@ -332,6 +360,15 @@ fn unsupported_into(findings: &mut Findings, linux: &Linux) {
     }
     if linux.personality.as_ref().is_some_and(|personality| personality.domain != "LINUX" || !personality.flags.is_empty()) {
         findings.refuse("linux.personality", "must be LINUX: guests are 64-bit programs");
+    }
+    let resources = linux.resources.as_ref();
+    for (field, set) in [
+        ("linux.resources.network", resources.is_some_and(|resources| resources.network.is_some())),
+        ("linux.resources.rdma", resources.is_some_and(|resources| !resources.rdma.is_empty())),
+    ] {
+        if set {
+            findings.warn(field, "is not applied");
+        }
     }
     if linux.intel_rdt.is_some() {
         findings.warn("linux.intelRdt", "is not applied");
@@ -455,6 +492,12 @@ mod tests {
             ("/linux/maskedPaths", json!(["proc"]), "`linux.maskedPaths` must be absolute paths, not \"proc\""),
             ("/linux/readonlyPaths", json!(["a"]), "`linux.readonlyPaths` must be absolute"),
             ("/linux/sysctl", json!({ "net/../x": "1" }), "is no name of a sysctl"),
+            ("/linux/sysctl", json!({ "kernel.panic": "1" }), "`linux.sysctl[\"kernel.panic\"]` is not one of the pod's own"),
+            (
+                "/mounts/-",
+                json!({ "destination": "/x", "type": "tmpfs", "options": ["size=5m", "nonsense=1"] }),
+                "`mounts[2].options` has \"nonsense=1\", which tmpfs doesn't know",
+            ),
             ("/linux/rootfsPropagation", json!("loud"), "`linux.rootfsPropagation` is no propagation: \"loud\""),
             ("/linux/timeOffsets", json!({ "boottime": { "secs": 1 } }), "`linux.timeOffsets` is not supported"),
             ("/linux/netDevices", json!({ "eth0": {} }), "`linux.netDevices` is not supported"),
@@ -500,6 +543,10 @@ mod tests {
         assert_eq!(ignored.ignored.len(), 1);
         let warned = judge(with("/process/capabilities/bounding", json!(["CAP_KILL", "CAP_FLY"])));
         assert_eq!(warned.warned.len(), 1, "{warned:?}");
+        let shared = json!({ "destination": "/x", "source": "/x", "options": ["rbind", "rshared"] });
+        assert_eq!(judge(with("/mounts/-", shared)).warned.len(), 1);
+        let classes = json!({ "network": { "classID": 5 }, "rdma": { "mlx5_0": { "hcaHandles": 3 } } });
+        assert_eq!(judge(with("/linux/resources", classes)).warned.len(), 2);
         let warned = judge(with("/mounts/-", json!({ "destination": "tmp", "type": "tmpfs" })));
         assert_eq!((warned.warned.len(), warned.refused.len()), (1, 0));
     }

@@ -35,7 +35,7 @@ pub fn container(new: &NewContainer, descriptors: &mut Descriptors) -> Result<Co
         read_only: bytes(&new.read_only),
         hostname: new.hostname.clone().into_bytes(),
         domain_name: new.domain_name.clone().into_bytes(),
-        sysctl: new.sysctl.clone(),
+        sysctl: new.sysctl.iter().cloned().collect(),
         devices: new.devices.iter().map(device).collect(),
         share_pids_with: new.share_pids_with.clone(),
         limits: HostLimits { memory: new.memory_limit, processor: new.processor_limit, pids: new.pids_limit },
@@ -48,14 +48,14 @@ fn cgroups((processes, threads): (usize, usize), descriptors: &mut Descriptors) 
 }
 
 fn mount(new: &NewMount, descriptors: &mut Descriptors) -> Result<MountSpec> {
-    let source = match new.source {
+    let source = match &new.source {
         NewSource::Host => MountSource::Host(descriptors.next()?),
         NewSource::HostFile { writable } => {
             let reader = descriptors.next()?;
-            MountSource::HostFile { reader, writer: if writable { Some(descriptors.next()?) } else { None } }
+            MountSource::HostFile { reader, writer: if *writable { Some(descriptors.next()?) } else { None } }
         }
         NewSource::Overlay => MountSource::Overlay(descriptors.next()?),
-        NewSource::Tmpfs { size, mode, uid, gid } => MountSource::Tmpfs { size, mode, uid, gid },
+        NewSource::Tmpfs { options, copy_up } => MountSource::Tmpfs { options: options.clone().into_bytes(), copy_up: *copy_up },
         NewSource::Proc => MountSource::Proc,
         NewSource::Sys => MountSource::Sys,
         NewSource::Dev => MountSource::Dev,

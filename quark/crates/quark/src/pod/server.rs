@@ -206,7 +206,8 @@ impl Pod {
         let spec = orders::container(new, &mut descriptors)?;
         let process = orders::process(&new.process, &mut descriptors)?;
         let sleep = new.hibernation.map(|when| Ok::<_, Error>((when, descriptors.next()?))).transpose()?;
-        self.kernel.create_container(spec).context(|| format!("make container \"{}\"", new.id))?;
+        let made = self.kernel.create_container(spec).map_err(Error::new);
+        made.context(|| format!("make container \"{}\"", new.id))?;
         if let Some((when, file)) = sleep {
             let after = Duration::from_millis(when.after_ms);
             self.kernel.hibernation.when_idle(file, after, timeouts(when.hold_timers)).context(|| "watch for the pod to be idle")?;

@@ -17,7 +17,9 @@ use crate::host;
 use crate::launch::{Kernel, stand_in};
 use crate::log;
 use crate::messages::{NewContainer, Order};
+use crate::neighbours;
 use crate::plan;
+use crate::scores;
 use crate::sources;
 use crate::state::{Phase, ProcessId, State};
 use crate::store::{Entry, Store};
@@ -66,7 +68,7 @@ impl Bundle {
         if !rootfs.is_dir() {
             return Err(Error::new(format!("The container's root \"{}\" must be a directory", rootfs.display())));
         }
-        let process = spec.process.clone().unwrap_or_default();
+        let process = spec.process.clone().unwrap_or_default().limited(&host::limits());
         Ok(Bundle { rootfs: rootfs.display().to_string(), path, spec, process })
     }
 
@@ -195,8 +197,8 @@ impl<'a> Creation<'a> {
         host::check()?;
         let streams = Streams::new(parsed, &bundle.process, attached)?;
         let mut state = bundle.state(parsed.operand(0));
-        let sandbox = sandbox(store, &bundle.spec)?;
-        let sleep = plan::hibernation(&bundle.spec)?.filter(|_| sandbox.is_none());
+        let pod = neighbours::find(store, &bundle.spec)?;
+        let sleep = plan::hibernation(&bundle.spec)?.filter(|_| pod.is_none());
         let memory = sleep.map(|_| memory_file(parsed)).transpose()?;
         let limits = bundle.cgroups(&state.id, parsed.has("systemd-cgroup"))?;
         // Remembered before they are made: should we be killed in between, `delete` removes them.
@@ -205,7 +207,7 @@ impl<'a> Creation<'a> {
         let mut creation = Creation { store, entry: Some(entry), state, kernel: None, done: false };
         let mut isolation = plan::isolation(&bundle.spec);
         isolation.channel = isolation.channel.map(|usual| channel_socket(parsed).unwrap_or(usual));
-        creation.fill((bundle, isolation), &limits, sandbox.as_ref(), (&streams, memory))?;
+        creation.fill((bundle, isolation), &limits, pod.as_ref(), (&streams, memory))?;
         streams.send_master(parsed)?;
         Ok(creation)
     }
@@ -214,15 +216,15 @@ impl<'a> Creation<'a> {
         &mut self,
         (bundle, isolation): (&Bundle, plan::Isolation),
         limits: &cgroup::Plan,
-        sandbox: Option<&Entry>,
+        pod: Option<&neighbours::Pod>,
         (streams, memory): (&Streams, Option<File>),
     ) -> Result<()> {
         let cgroups = self.join(limits)?;
         let planned = plan::container(&self.state.id, &bundle.spec, &bundle.rootfs, &bundle.process);
         let mut container = planned.container;
         container.process.inherited = streams.preserved();
-        match sandbox {
-            Some(sandbox) => self.in_sandbox(sandbox, container, &planned.sources, streams, &cgroups),
+        match pod {
+            Some(pod) => self.in_sandbox(pod, container, &planned.sources, streams, &cgroups),
             None => {
                 container.hibernation = plan::hibernation(&bundle.spec)?;
                 self.on_its_own((bundle, isolation), container, &planned.sources, (streams, memory), &cgroups)
@@ -297,7 +299,7 @@ impl<'a> Creation<'a> {
     ) -> Result<()> {
         let entry = self.entry()?;
         let kernel = Kernel::start(entry, &self.state.id, isolation, cgroups, streams.terminal())?;
-        score(kernel.pid, bundle.process.oom_score_adj);
+        kernel.score(bundle.process.oom_score_adj, container.memory_limit);
         self.state.process = ProcessId::of(kernel.pid);
         self.state.kernel = self.state.process;
         let hooks = &self.state.hooks;
@@ -319,12 +321,14 @@ impl<'a> Creation<'a> {
 
     fn in_sandbox(
         &mut self,
-        sandbox: &Entry,
+        pod: &neighbours::Pod,
         mut container: NewContainer,
         sources: &[plan::HostSource],
         streams: &Streams,
         cgroups: &Entrances,
     ) -> Result<()> {
+        let sandbox = &pod.sandbox;
+        container.share_pids_with.clone_from(&pod.pids);
         let state = sandbox.state()?;
         self.state.sandbox.clone_from(&state.sandbox);
         self.state.kernel = state.kernel;
@@ -337,14 +341,17 @@ impl<'a> Creation<'a> {
         let mounts = sources::open_all(sources, Path::new(&bundle))?;
         let transfers = Transfers::open(&self.state.cgroups)?;
         let counts = (transfers.processes.len(), transfers.threads.len());
+        let memory = container.memory_limit;
         container.cgroups = Some(counts).filter(|(processes, _)| *processes > 0);
         let files: Vec<BorrowedFd<'_>> = transfers.descriptors().chain(mounts.descriptors()).chain(streams.files()).collect();
         connection.tell(&Order::Create(Box::new(mounts.tell(container))), &files)?;
         waiter.send(&Order::Wait { id: self.state.id.clone(), tied: true }, &[])?;
         let terminal = streams.terminal().map(duplicate).transpose()?;
         self.state.process = ProcessId::of(stand_in(waiter, terminal, cgroups)?);
-        if let Some(score) = self.state.template.oom_score_adj {
-            warn_unscored(cgroup::score(&self.state.cgroups, score));
+        if let Some(stand_in) = self.state.process {
+            let scored = scores::spare(stand_in.pid, self.state.template.oom_score_adj, memory);
+            let others = cgroup::members(&self.state.cgroups).into_iter().filter(|pid| *pid != stand_in.pid);
+            scores::warn(scored.and_then(|guests| guests.expose(others)));
         }
         Ok(())
     }
@@ -368,21 +375,6 @@ impl<'a> Creation<'a> {
     }
 }
 
-/// The directory of the sandbox whose kernel is to run the container.
-fn sandbox(store: &Store, spec: &Spec) -> Result<Option<Entry>> {
-    let Some(id) = plan::sandbox(spec) else {
-        return Ok(None);
-    };
-    match store.open(id) {
-        Ok(entry) if entry.state()?.alive() => Ok(Some(entry)),
-        Ok(_) => Err(Error::new(format!("The sandbox \"{id}\" of this container has ended"))),
-        Err(_) => {
-            log::info(&format!("The sandbox \"{id}\" is not quark's: the container gets a kernel of its own"));
-            Ok(None)
-        }
-    }
-}
-
 impl Drop for Creation<'_> {
     fn drop(&mut self) {
         let Some(entry) = self.entry.take().filter(|_| !self.done) else { return };
@@ -396,18 +388,6 @@ impl Drop for Creation<'_> {
 /// The state as hooks read it.
 pub fn report(state: &State, busy: bool) -> Result<Vec<u8>> {
     serde_json::to_vec(&state.report(busy)).context(|| "write the container's state")
-}
-
-/// Its stubs inherit it.
-fn score(pid: i32, score: Option<i32>) {
-    let Some(score) = score else { return };
-    warn_unscored(std::fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()));
-}
-
-fn warn_unscored(scored: std::io::Result<()>) {
-    if let Err(error) = scored {
-        log::warn(&format!("`process.oomScoreAdj` is not set: {error}"));
-    }
 }
 
 /// Writes the process id where the flags say. Atomic, as readers poll for the file.

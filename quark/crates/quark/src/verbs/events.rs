@@ -55,6 +55,8 @@ fn line(store: &Store, state: &State) -> Result<String> {
     // What the kernel counts itself is per container, also for those that share a pod's cgroup.
     let kernel = super::connect(store, state)?;
     if let (Ok(Answer::Usage(usage)), Some(data)) = (kernel.ask(&Order::Usage { id: state.id.clone() }, &[]), data.as_object_mut()) {
+        // The host counts ours as well: two for each of the guests', and some.
+        data.insert("pids".to_owned(), json!({ "current": usage.threads, "limit": data.get("pids").and_then(|pids| pids.get("limit")) }));
         data.insert("guest".to_owned(), json!(usage));
     }
     Ok(format!("{}\n", json!({ "type": "stats", "id": state.id, "data": data })))

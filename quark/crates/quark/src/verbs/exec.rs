@@ -101,7 +101,7 @@ fn process(parsed: &Parsed, state: &State) -> Result<Process> {
     findings.warned.iter().for_each(|finding| log::warn(&finding.to_string()));
     match findings.refusal() {
         Some(refusal) => Err(Error::new(format!("The process can't be run: {refusal}"))),
-        None => Ok(process),
+        None => Ok(process.limited(&crate::host::limits())),
     }
 }
 

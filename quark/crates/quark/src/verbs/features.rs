@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::config::{CAPABILITIES, flag_names};
+use crate::config::{CAPABILITIES, option_names};
 use crate::error::Result;
 use crate::plan::{HIBERNATE_AFTER_ANNOTATION, HIBERNATE_TIMERS_ANNOTATION, ROOT_ANNOTATION};
 
@@ -12,7 +12,7 @@ pub fn features() -> Result<()> {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": crate::cli::SPEC_VERSION,
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
-        "mountOptions": flag_names(),
+        "mountOptions": option_names(),
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
             "capabilities": CAPABILITIES.as_slice(),

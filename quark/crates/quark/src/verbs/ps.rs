@@ -34,16 +34,10 @@ pub fn ps(store: &Store, parsed: &Parsed) -> Result<()> {
 /// The host's pids of a kernel's children, by their pids in the pod's namespace.
 fn inner_pids(kernel: i32) -> BTreeMap<i32, i32> {
     let mut pids = BTreeMap::new();
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{kernel}/task")) else {
-        return pids;
-    };
-    for thread in threads.flatten() {
-        let children = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        for pid in children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok()) {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            if let Some(inner) = innermost(&status) {
-                pids.insert(inner, pid);
-            }
+    for pid in crate::scores::children(kernel) {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        if let Some(inner) = innermost(&status) {
+            pids.insert(inner, pid);
         }
     }
     pids

@@ -11,6 +11,24 @@ use serde_json::{Value, json};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
+/// What containers have by default, with Docker and containerd.
+const CAPABILITIES: [&str; 14] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+];
+
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -44,7 +62,13 @@ impl Bed {
             std::os::unix::fs::symlink("busybox", bed.rootfs().join("bin").join(name)).expect("link");
         }
         assert_eq!(bed.quark(&["spec", "--bundle", &bed.path("bundle")]).code, Some(0));
-        bed.change(|config| config["process"]["args"] = json!(["/bin/sh", "-c", script]));
+        bed.change(|config| {
+            config["process"]["args"] = json!(["/bin/sh", "-c", script]);
+            config["process"]["terminal"] = json!(false);
+            config["root"]["readonly"] = json!(false);
+            let capabilities = json!(CAPABILITIES);
+            config["process"]["capabilities"] = json!({ "bounding": capabilities, "effective": capabilities, "permitted": capabilities });
+        });
         bed
     }
 

@@ -9,6 +9,7 @@ mod directory;
 mod file;
 mod inode;
 mod node;
+mod options;
 mod quota;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 pub use node::{Node, without_privileges};
+pub use options::TmpfsOptions;
 
 use super::host::{HostFileSystem, HostNode};
 use crate::task::lock;
@@ -110,34 +112,14 @@ pub struct MemoryFileSystem {
     options: String,
 }
 
-/// What a tmpfs is made with.
-#[derive(Clone, Copy, Debug)]
-pub struct TmpfsOptions {
-    /// The most bytes, if limited.
-    pub size: Option<u64>,
-    /// The most inodes, if limited.
-    pub inodes: Option<u64>,
-    /// The root's permissions.
-    pub mode: u32,
-    /// The root's owner.
-    pub owner: (u32, u32),
-}
-
-impl Default for TmpfsOptions {
-    fn default() -> TmpfsOptions {
-        TmpfsOptions { size: None, inodes: None, mode: 0o1777, owner: (0, 0) }
-    }
-}
-
 impl MemoryFileSystem {
     /// An empty file system, called `name` (`tmpfs`, `devtmpfs`).
     pub fn tmpfs(name: &'static str, options: TmpfsOptions) -> Result<Arc<MemoryFileSystem>> {
-        let quota = Quota::new(options.size.map_or(u64::MAX, quota::pages), options.inodes.unwrap_or(u64::MAX));
+        let bytes = Some(options.most_bytes()).filter(|bytes| *bytes < u64::MAX);
+        let quota = Quota::new(bytes.map_or(u64::MAX, quota::pages), options.inodes.unwrap_or(u64::MAX));
         let shared = Shared::new(quota, 0, 1);
-        let root = Node::new(&shared, &NewNode::Directory, options.mode, options.owner)?;
-        let size = options.size.map(|size| format!(",size={}k", size.div_ceil(1024))).unwrap_or_default();
-        let mode = if options.mode == 0o1777 { String::new() } else { format!(",mode={:o}", options.mode) };
-        Ok(Arc::new(MemoryFileSystem { name, shared, root, below: None, options: format!("{size}{mode}") }))
+        let root = Node::new(&shared, &NewNode::Directory, options.root_mode(), options.owner)?;
+        Ok(Arc::new(MemoryFileSystem { name, shared, root, below: None, options: options.told() }))
     }
 
     /// A file system in memory over a directory of the host, which is never changed.

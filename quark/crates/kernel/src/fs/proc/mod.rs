@@ -9,6 +9,7 @@ mod status;
 mod sysctl;
 mod system;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use system::{memory_in_use, processors};
@@ -41,10 +42,10 @@ const LINKS: u64 = 0x200;
 const SYSVIPC: u64 = 0x280;
 const SYSCTL: u64 = 0x300;
 
-/// A procfs.
-pub fn file_system() -> Arc<PseudoFileSystem> {
+/// A procfs, with a name for each value of `sysctl` (by path below `/proc/sys`).
+pub fn file_system(sysctl: &BTreeMap<String, String>) -> Arc<PseudoFileSystem> {
     let device = super::next_device();
-    let root = Root { device, sysctl: sysctl::root(device, SYSCTL), sysvipc: sysvipc(device) };
+    let root = Root { device, sysctl: sysctl::root(device, SYSCTL, sysctl), sysvipc: sysvipc(device) };
     let about = About { device, number: 1, mode: 0o555, owner: (0, 0), strict: false };
     PseudoFileSystem::new("proc", MAGIC, Pseudo::new(about, Body::Folder(Box::new(root))))
 }

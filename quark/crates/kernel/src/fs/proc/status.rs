@@ -83,7 +83,8 @@ pub(super) fn limits(subject: &Subject) -> Result<Vec<u8>> {
     let told = |limit: u64| if limit == u64::MAX { "unlimited".to_owned() } else { limit.to_string() };
     let mut text = format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
     for ((name, unit), limit) in LIMITS.iter().zip(*lock(&subject.process.limits)) {
-        text.push_str(&format!("{name:<25} {:<20} {:<20} {unit:<10}\n", told(limit.soft), told(limit.hard)));
+        let unit = if unit.is_empty() { String::new() } else { format!("{unit:<10}") };
+        text.push_str(&format!("{name:<25} {:<20} {:<20} {unit}\n", told(limit.soft), told(limit.hard)));
     }
     Ok(text.into_bytes())
 }
@@ -202,7 +203,8 @@ pub(super) fn status(subject: &Subject) -> Result<Vec<u8>> {
 
 fn identity(subject: &Subject, task: &Task) -> String {
     let who = task.credentials();
-    let groups: String = who.groups.iter().map(|group| format!("{group} ")).collect();
+    // With a space behind the last one, also if there is none.
+    let groups = who.groups.iter().map(u32::to_string).collect::<Vec<_>>().join(" ") + " ";
     let process = &subject.process;
     format!(
         "Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t{}\nGroups:\t{groups}\nNStgid:\t{pid}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\n",

@@ -9,7 +9,7 @@ use crate::task::lock;
 use crate::vfs::permission::capability;
 use crate::{Errno, Result};
 
-/// Values that don't change: path under `/proc/sys`, value. A container's `linux.sysctl` goes before.
+/// Values that don't change: path under `/proc/sys`, value. What `linux.sysctl` of the pod says goes before.
 const VALUES: &[(&str, &str)] = &[
     ("fs/aio-max-nr", "65536"),
     ("fs/epoll/max_user_watches", "1048576"),
@@ -122,8 +122,6 @@ struct Value {
     path: String,
     /// As it is unless somebody says otherwise.
     given: Option<&'static str>,
-    /// What the pod's root set.
-    set: Mutex<Option<Vec<u8>>>,
 }
 
 impl Value {
@@ -136,11 +134,10 @@ impl Value {
                 domain => domain,
             }),
             "kernel/random/boot_id" => {
-                let mut set = lock(&self.set);
-                if set.is_none() {
-                    *set = Some(uuid()?.into_bytes());
-                }
-                set.clone().ok_or(Errno::IO)
+                static BOOT: Mutex<Option<String>> = Mutex::new(None);
+                let mut boot = lock(&BOOT);
+                let id = boot.take().map_or_else(uuid, Ok)?;
+                Ok(boot.insert(id).clone().into_bytes())
             }
             _ => Ok(uuid()?.into_bytes()),
         }
@@ -150,11 +147,11 @@ impl Value {
 impl Text for Value {
     fn read(&self) -> Result<Vec<u8>> {
         let asker = asker()?;
-        let configured = asker.process.container.sysctl.get(&self.path.replace('/', "."));
-        let mut text = match (configured, self.given) {
-            (Some(value), _) => value.clone().into_bytes(),
-            (None, Some(value)) => value.as_bytes().to_vec(),
-            (None, None) => self.live()?,
+        let configured = lock(&asker.kernel().sysctl).get(&self.path).cloned();
+        let mut text = match (self.given, configured) {
+            (None, _) => self.live()?,
+            (_, Some(value)) => as_told(&value).into_bytes(),
+            (Some(value), None) => value.as_bytes().to_vec(),
         };
         text.push(b'\n');
         Ok(text)
@@ -179,6 +176,12 @@ impl Text for Value {
     }
 }
 
+/// Numbers with tabs between them, as Linux tells what it was told in any way; all else as it is.
+fn as_told(value: &str) -> String {
+    let words: Vec<&str> = value.split_whitespace().collect();
+    if words.iter().all(|word| word.parse::<i128>().is_ok()) { words.join("\t") } else { value.to_owned() }
+}
+
 /// A directory that is being made.
 #[derive(Default)]
 struct Branch {
@@ -194,7 +197,7 @@ impl Branch {
         for part in parts {
             at = at.branches.entry(part.to_owned()).or_default();
         }
-        at.values.insert(last.to_owned(), (Value { path: path.to_owned(), given, set: Mutex::default() }, writable));
+        at.values.insert(last.to_owned(), (Value { path: path.to_owned(), given }, writable));
     }
 
     fn grow(self, device: u64, next: &mut u64) -> Arc<Pseudo> {
@@ -215,9 +218,12 @@ impl Branch {
     }
 }
 
-/// The directory; its inode numbers start at `first`.
-pub(super) fn root(device: u64, first: u64) -> Arc<Pseudo> {
+/// The directory; its inode numbers start at `first`. `more` are values that somebody has set, by path.
+pub(super) fn root(device: u64, first: u64, more: &BTreeMap<String, String>) -> Arc<Pseudo> {
     let mut root = Branch::default();
+    for path in more.keys() {
+        root.add(path, Some(""), false);
+    }
     for (path, value) in VALUES {
         root.add(path, Some(value), false);
     }

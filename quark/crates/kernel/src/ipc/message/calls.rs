@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::queue::{Message, Queue, Wanted};
-use super::{BYTES_MAX, MessageQueue, QUEUES, QUEUES_MAX, SIZE_MAX, find};
+use super::{MessageQueue, QUEUES, find};
 use crate::call::{Call, restart};
 use crate::dispatch::Calls;
+use crate::ipc::limits::limits;
 use crate::ipc::{IpcChange, IpcOwner, IpcPermissions, now};
 use crate::task::lock;
 use crate::vfs::permission::capability;
@@ -32,7 +33,7 @@ fn msgget(call: &mut Call<'_>) -> Result<u64> {
         return Ok(id as u64);
     }
     let state = Mutex::new(Queue::new(IpcOwner::new(key, &credentials, flags as u32)));
-    table.add(QUEUES_MAX, Arc::new(MessageQueue { state, changed: WaitQueue::new() })).map(|id| id as u64)
+    table.add(limits().queues as usize, Arc::new(MessageQueue { state, changed: WaitQueue::new() })).map(|id| id as u64)
 }
 
 /// Waits for what `ready` answers, which is asked at least once. EINTR by any handler; ENOMSG or EAGAIN is `nowait`'s.
@@ -50,7 +51,7 @@ fn wait<T>(call: &Call<'_>, queue: &MessageQueue, nowait: Option<Errno>, mut rea
 fn msgsnd(call: &mut Call<'_>) -> Result<u64> {
     let (id, from, size, flags) = (call.int(0), call.arg(1), call.arg(2), call.int(3));
     let kind: i64 = call.read_value(from)?;
-    if size > SIZE_MAX || id < 0 || kind < 1 {
+    if size > limits().message_bytes || id < 0 || kind < 1 {
         return Err(Errno::INVAL);
     }
     let text = call.read_values(from.checked_add(8).ok_or(Errno::FAULT)?, size as usize)?;
@@ -129,7 +130,7 @@ fn msgctl(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::INVAL);
     }
     match command {
-        libc::IPC_INFO | MSG_INFO => limits(call, command == MSG_INFO, argument),
+        libc::IPC_INFO | MSG_INFO => told_limits(call, command == MSG_INFO, argument),
         libc::IPC_STAT | MSG_STAT | MSG_STAT_ANY => status(call, id, command, argument),
         libc::IPC_SET => change(call, id, argument),
         libc::IPC_RMID => {
@@ -149,8 +150,10 @@ fn msgctl(call: &mut Call<'_>) -> Result<u64> {
 }
 
 /// `struct msginfo`; answers the highest slot in use.
-fn limits(call: &mut Call<'_>, usage: bool, to: u64) -> Result<u64> {
-    let (mut pool, mut map, mut bytes) = ((QUEUES_MAX as u64 * BYTES_MAX / 1024) as i32, BYTES_MAX as i32, BYTES_MAX as i32);
+fn told_limits(call: &mut Call<'_>, usage: bool, to: u64) -> Result<u64> {
+    let most = limits();
+    let queue = most.queue_bytes as i32;
+    let (mut pool, mut map, mut bytes) = ((most.queues.saturating_mul(most.queue_bytes) / 1024) as i32, queue, queue);
     let table = lock(&QUEUES);
     if usage {
         (pool, map, bytes) = (0, 0, 0);
@@ -163,7 +166,7 @@ fn limits(call: &mut Call<'_>, usage: bool, to: u64) -> Result<u64> {
     }
     let highest = table.highest();
     drop(table);
-    call.write_value(to, &[pool, map, SIZE_MAX as i32, BYTES_MAX as i32, QUEUES_MAX as i32, 16, bytes, 0xffff])?;
+    call.write_value(to, &[pool, map, most.message_bytes as i32, queue, most.queues as i32, 16, bytes, 0xffff])?;
     Ok(highest as u64)
 }
 
@@ -204,7 +207,7 @@ fn change(call: &mut Call<'_>, id: i32, from: u64) -> Result<u64> {
     let credentials = call.task.credentials();
     let mut state = lock(&queue.state);
     state.owner.check_control(&credentials)?;
-    if change.limit > BYTES_MAX && !credentials.capable(capability::SYS_RESOURCE) {
+    if change.limit > limits().queue_bytes && !credentials.capable(capability::SYS_RESOURCE) {
         return Err(Errno::PERM);
     }
     state.owner.change(&credentials, &change.owner)?;

@@ -13,13 +13,6 @@ use crate::task::lock;
 use crate::wait::WaitQueue;
 use queue::Queue;
 
-/// MSGMAX: bytes of a message.
-const SIZE_MAX: u64 = 8192;
-/// MSGMNB: bytes of a queue, unless it is allowed more.
-const BYTES_MAX: u64 = 16384;
-/// MSGMNI: queues.
-const QUEUES_MAX: usize = 32000;
-
 static QUEUES: Mutex<IpcTable<Arc<MessageQueue>>> = Mutex::new(IpcTable::new());
 
 /// A queue, and who waits for a message or for room.

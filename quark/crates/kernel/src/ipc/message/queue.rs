@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::BYTES_MAX;
+use crate::ipc::limits::limits;
 use crate::ipc::{IpcOwner, now};
 use crate::{Errno, Result};
 
@@ -76,7 +76,7 @@ impl Queue {
     pub fn new(owner: IpcOwner) -> Queue {
         Queue {
             owner,
-            limit: BYTES_MAX,
+            limit: limits().queue_bytes,
             last_sender: 0,
             last_receiver: 0,
             sent_at: 0,

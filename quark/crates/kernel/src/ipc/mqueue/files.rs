@@ -13,6 +13,8 @@ use crate::wait::{Events, WaitQueue};
 use crate::{Errno, Result};
 
 const MAGIC: u64 = 0x1980_0202;
+/// What a name adds to the size that the directory is told to have (`DIRENT_SIZE`).
+const ENTRY_SIZE: u64 = 20;
 /// What a queue's size is told as.
 const FILE_SIZE: u64 = 80;
 
@@ -128,7 +130,8 @@ impl Inode for Root {
     fn stat(&self) -> Result<Stat> {
         let time = crate::fs::now();
         let times = Stat { accessed: time, modified: time, changed: time, ..Stat::default() };
-        Ok(Stat { device: *DEVICE, inode: ROOT, mode: kind::DIRECTORY | 0o1777, links: 2, block_size: 4096, ..times })
+        let size = ENTRY_SIZE * (2 + lock(&QUEUES).names.len() as u64);
+        Ok(Stat { device: *DEVICE, inode: ROOT, mode: kind::DIRECTORY | 0o1777, links: 2, size, block_size: 4096, ..times })
     }
 
     fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {

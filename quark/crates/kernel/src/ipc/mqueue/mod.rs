@@ -12,17 +12,16 @@ use std::sync::{Arc, Mutex, Weak};
 pub use calls::CALLS;
 pub use files::MqueueFileSystem;
 
+use crate::ipc::limits::limits;
 use crate::task::{Credentials, Process, lock};
 use crate::vfs::permission::{self, capability};
 use crate::{Errno, Result};
 use queue::Shape;
 
-/// `fs.mqueue.queues_max`.
-const QUEUES_MAX: usize = 256;
-/// `fs.mqueue.msg_max`, and what CAP_SYS_RESOURCE may have.
-const MESSAGES_MAX: (i64, i64) = (10, 65536);
-/// `fs.mqueue.msgsize_max`, and what CAP_SYS_RESOURCE may have.
-const SIZE_MAX: (i64, i64) = (8192, 16 << 20);
+/// Messages of a queue, for CAP_SYS_RESOURCE.
+const MESSAGES_MAX: u64 = 65536;
+/// Bytes of a message, for CAP_SYS_RESOURCE.
+const SIZE_MAX: u64 = 16 << 20;
 /// The longest name.
 const NAME_MAX: usize = 255;
 /// The root's inode number.
@@ -61,7 +60,7 @@ impl Directory {
         static NEXT: AtomicU64 = AtomicU64::new(ROOT + 1);
         let privileged = credentials.capable(capability::SYS_RESOURCE);
         self.all.retain(|queue| queue.strong_count() > 0);
-        if self.all.len() >= QUEUES_MAX && !privileged {
+        if self.all.len() as u64 >= limits().posix_queues && !privileged {
             return Err(Errno::NOSPC);
         }
         shape.check(privileged)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::notice::Notice;
 use super::{MESSAGES_MAX, MessageQueue, SIZE_MAX};
+use crate::ipc::limits::limits;
 use crate::ipc::sleeper::Sleeper;
 use crate::task::lock;
 use crate::vfs::inode::TimeStamp;
@@ -32,16 +33,23 @@ pub struct Shape {
 
 impl Default for Shape {
     fn default() -> Shape {
-        Shape { messages: MESSAGES_MAX.0, size: SIZE_MAX.0 }
+        let most = limits();
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        Shape {
+            messages: number(most.posix_messages_default.min(most.posix_messages)),
+            size: number(most.posix_message_bytes_default.min(most.posix_message_bytes)),
+        }
     }
 }
 
 impl Shape {
     /// EINVAL for what is too large, or nothing.
     pub fn check(self, privileged: bool) -> Result<()> {
-        let most = |(usual, hard): (i64, i64)| if privileged { hard } else { usual };
-        let fits = (1..=most(MESSAGES_MAX)).contains(&self.messages) && (1..=most(SIZE_MAX)).contains(&self.size);
-        if fits { Ok(()) } else { Err(Errno::INVAL) }
+        let most = |usual: u64, hard: u64| if privileged { hard } else { usual.min(hard) };
+        let fits = |number: i64, most: u64| u64::try_from(number).is_ok_and(|number| (1..=most).contains(&number));
+        let limits = limits();
+        let messages = fits(self.messages, most(limits.posix_messages, MESSAGES_MAX));
+        if messages && fits(self.size, most(limits.posix_message_bytes, SIZE_MAX)) { Ok(()) } else { Err(Errno::INVAL) }
     }
 
     /// What counts against RLIMIT_MSGQUEUE: as if it were full, with what Linux keeps of a message and of a priority.

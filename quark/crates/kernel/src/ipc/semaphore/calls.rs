@@ -6,9 +6,10 @@ use std::time::Instant;
 use zerocopy::{Immutable, IntoBytes};
 
 use super::set::{Operation, Request, Set, VALUE_MAX};
-use super::{ALL_MAX, OPERATIONS_MAX, PER_SET_MAX, SETS, SETS_MAX, find, undo_list};
+use super::{SETS, find, undo_list};
 use crate::call::Call;
 use crate::dispatch::Calls;
+use crate::ipc::limits::limits;
 use crate::ipc::sleeper::{Sleeper, Until};
 use crate::ipc::{IpcChange, IpcOwner, IpcPermissions};
 use crate::task::lock;
@@ -28,7 +29,8 @@ const ALTER: u32 = 0o222;
 
 fn semget(call: &mut Call<'_>) -> Result<u64> {
     let (key, count, flags) = (call.int(0), call.int(1), call.int(2));
-    let count = usize::try_from(count).ok().filter(|count| *count <= PER_SET_MAX).ok_or(Errno::INVAL)?;
+    let most = limits();
+    let count = usize::try_from(count).ok().filter(|count| *count as u64 <= most.semaphores_per_set).ok_or(Errno::INVAL)?;
     let credentials = call.task.credentials();
     let mut table = lock(&SETS);
     let known = table.find(key, flags, &credentials, |set| lock(set).owner.clone(), |set| count <= lock(set).len())?;
@@ -38,11 +40,11 @@ fn semget(call: &mut Call<'_>) -> Result<u64> {
     if count == 0 {
         return Err(Errno::INVAL);
     }
-    if table.iter().map(|(_, set)| lock(set).len()).sum::<usize>() + count > ALL_MAX {
+    if table.iter().map(|(_, set)| lock(set).len()).sum::<usize>() + count > most.semaphores as usize {
         return Err(Errno::NOSPC);
     }
     let set = Set::new(IpcOwner::new(key, &credentials, flags as u32), count);
-    table.add(SETS_MAX, Arc::new(Mutex::new(set))).map(|id| id as u64)
+    table.add(most.semaphore_sets as usize, Arc::new(Mutex::new(set))).map(|id| id as u64)
 }
 
 fn semop(call: &mut Call<'_>) -> Result<u64> {
@@ -59,7 +61,7 @@ fn semtimedop(call: &mut Call<'_>) -> Result<u64> {
 
 fn operate(call: &mut Call<'_>, timeout: Option<TimeSpec>) -> Result<u64> {
     let (id, count) = (call.int(0), call.arg(2) as u32);
-    if count > OPERATIONS_MAX {
+    if u64::from(count) > limits().semaphore_operations {
         return Err(Errno::TOOBIG);
     }
     if count == 0 {
@@ -117,7 +119,7 @@ fn semctl(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::INVAL);
     }
     match command {
-        libc::IPC_INFO | SEM_INFO => limits(call, command == SEM_INFO, argument),
+        libc::IPC_INFO | SEM_INFO => told_limits(call, command == SEM_INFO, argument),
         libc::IPC_STAT | SEM_STAT | SEM_STAT_ANY => status(call, id, command, argument),
         libc::GETALL | libc::GETVAL | libc::GETPID | libc::GETNCNT | libc::GETZCNT => get(call, id, number, command, argument),
         libc::SETALL => set_all(call, id, argument),
@@ -143,15 +145,16 @@ fn semctl(call: &mut Call<'_>) -> Result<u64> {
 }
 
 /// `struct seminfo`; answers the highest slot in use.
-fn limits(call: &mut Call<'_>, usage: bool, to: u64) -> Result<u64> {
+fn told_limits(call: &mut Call<'_>, usage: bool, to: u64) -> Result<u64> {
     let (sets, semaphores, highest) = {
         let table = lock(&SETS);
         let semaphores: usize = table.iter().map(|(_, set)| lock(set).len()).sum();
         (table.iter().count() as i32, semaphores as i32, table.highest())
     };
-    let (all, operations) = (ALL_MAX as i32, OPERATIONS_MAX as i32);
+    let most = limits();
+    let (all, operations) = (most.semaphores as i32, most.semaphore_operations as i32);
     let (size, adjust) = if usage { (sets, semaphores) } else { (20, VALUE_MAX) };
-    let info = [all, SETS_MAX as i32, all, all, PER_SET_MAX as i32, operations, operations, size, VALUE_MAX, adjust];
+    let info = [all, most.semaphore_sets as i32, all, all, most.semaphores_per_set as i32, operations, operations, size, VALUE_MAX, adjust];
     call.write_value(to, &info)?;
     Ok(highest as u64)
 }

@@ -16,15 +16,6 @@ use crate::Result;
 use crate::task::{Task, lock};
 use set::Set;
 
-/// SEMMSL: semaphores a set.
-const PER_SET_MAX: usize = 32000;
-/// SEMMNS: semaphores of all sets. Linux allows a thousand times more, which nobody has memory for.
-const ALL_MAX: usize = 1_024_000;
-/// SEMOPM: operations a call.
-const OPERATIONS_MAX: u32 = 500;
-/// SEMMNI: sets.
-const SETS_MAX: usize = 32000;
-
 static SETS: Mutex<IpcTable<Arc<Mutex<Set>>>> = Mutex::new(IpcTable::new());
 
 fn find(id: i32) -> Result<Arc<Mutex<Set>>> {

@@ -11,14 +11,11 @@ use super::super::place::{Fixed, MapRequest, Zone, is_aligned, page_up};
 use super::super::{Allowance, Memory};
 use super::{SEGMENTS, Segment, add};
 use crate::call::Call;
+use crate::ipc::limits::limits;
 use crate::ipc::{IpcChange, IpcOwner, IpcPermissions, now};
 use crate::task::lock;
 use crate::{Errno, Result};
 
-/// SHMMAX and SHMALL (in pages): ULONG_MAX - 2^24, as Linux has them.
-const SHMMAX: u64 = u64::MAX - (1 << 24);
-/// SHMMNI.
-const SHMMNI: usize = 4096;
 const SHM_HUGETLB: i32 = 0o4000;
 const SHM_STAT: i32 = 13;
 const SHM_INFO: i32 = 14;
@@ -35,7 +32,7 @@ pub fn shmget(call: &mut Call<'_>) -> Result<u64> {
     if let Some(id) = known {
         return Ok(id as u64);
     }
-    if size == 0 || size > SHMMAX {
+    if size == 0 || size > limits().segment_bytes {
         return Err(Errno::INVAL);
     }
     if flags & SHM_HUGETLB != 0 {
@@ -45,7 +42,7 @@ pub fn shmget(call: &mut Call<'_>) -> Result<u64> {
     let pages = Pages::new("sysv", MemfdFlags::empty()).map_err(|_| Errno::NOMEM)?;
     ftruncate(&pages, length).map_err(|_| Errno::NOMEM)?;
     let owner = IpcOwner::new(key, &credentials, flags as u32);
-    Ok(add(owner, size, pages, call.task.process.pid, SHMMNI)? as u64)
+    Ok(add(owner, size, pages, call.task.process.pid)? as u64)
 }
 
 /// `man 2 shmat`
@@ -161,7 +158,7 @@ pub fn shmctl(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::INVAL);
     }
     match command {
-        libc::IPC_INFO => limits(call, to),
+        libc::IPC_INFO => told_limits(call, to),
         SHM_INFO => usage(call, to),
         libc::IPC_STAT | SHM_STAT | SHM_STAT_ANY => status(call, id, command, to),
         libc::IPC_SET => change(call, id, to),
@@ -212,8 +209,9 @@ fn change(call: &mut Call<'_>, id: i32, from: u64) -> Result<u64> {
 }
 
 /// `struct shminfo64`; answers the highest slot in use.
-fn limits(call: &mut Call<'_>, to: u64) -> Result<u64> {
-    let info = [SHMMAX, 1, SHMMNI as u64, SHMMNI as u64, SHMMAX, 0, 0, 0, 0];
+fn told_limits(call: &mut Call<'_>, to: u64) -> Result<u64> {
+    let most = limits();
+    let info = [most.segment_bytes, 1, most.segments, most.segments, most.segment_pages, 0, 0, 0, 0];
     call.write_value(to, &info)?;
     Ok(lock(&SEGMENTS).highest() as u64)
 }

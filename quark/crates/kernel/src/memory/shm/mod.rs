@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 
 pub(super) use calls::{shmat, shmctl, shmdt, shmget};
 
-use super::area::{Object, ObjectKind};
+use super::area::{Object, ObjectKind, PAGE};
 use super::pages::Pages;
-use crate::Result;
 use crate::file::MapSource;
+use crate::ipc::limits::limits;
 use crate::ipc::{IpcOwner, IpcTable, PRIVATE, now};
 use crate::task::lock;
+use crate::{Errno, Result};
 
 static SEGMENTS: Mutex<IpcTable<Arc<Segment>>> = Mutex::new(IpcTable::new());
 
@@ -82,7 +83,7 @@ impl Drop for Attachment {
         let mut state = lock(&self.segment.state);
         state.attached -= 1;
         state.detached_at = now();
-        if state.removed && state.attached == 0 {
+        if state.attached == 0 && (state.removed || limits().segments_end_unused != 0) {
             table.remove(state.id);
         }
     }
@@ -120,8 +121,9 @@ pub fn listing() -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Adds a segment: its id.
-fn add(owner: IpcOwner, size: u64, pages: Pages, maker: i32, limit: usize) -> Result<i32> {
+/// Adds a segment: its id. ENOSPC if there are too many, or too large ones.
+fn add(owner: IpcOwner, size: u64, pages: Pages, maker: i32) -> Result<i32> {
+    let most = limits();
     let state = State {
         id: 0,
         owner,
@@ -136,7 +138,11 @@ fn add(owner: IpcOwner, size: u64, pages: Pages, maker: i32, limit: usize) -> Re
     };
     let segment = Arc::new(Segment { size, pages, state: Mutex::new(state) });
     let mut table = lock(&SEGMENTS);
-    let id = table.add(limit, segment.clone())?;
+    let used: u64 = table.iter().map(|(_, segment)| segment.size.div_ceil(PAGE)).sum();
+    if used.saturating_add(size.div_ceil(PAGE)) > most.segment_pages {
+        return Err(Errno::NOSPC);
+    }
+    let id = table.add(most.segments as usize, segment.clone())?;
     lock(&segment.state).id = id;
     Ok(id)
 }

@@ -6,6 +6,7 @@ use super::At;
 use crate::call::Call;
 use crate::dispatch::Calls;
 use crate::fs::memory::{MemoryFileSystem, TmpfsOptions};
+use crate::task::lock;
 use crate::vfs::mount::{FileSystem, Mount, MountFlags};
 use crate::vfs::path::Last;
 use crate::vfs::permission::capability;
@@ -75,7 +76,7 @@ fn mount(call: &mut Call<'_>) -> Result<u64> {
     if request.flags & libc::MS_MOVE != 0 {
         return move_mount(&at, &request, target);
     }
-    let file_system = new_file_system(&request)?;
+    let file_system = new_file_system(call, &request)?;
     let source = if request.source.is_empty() { b"none".to_vec() } else { request.source };
     attach(&at, Mount::whole(file_system, &source, MountFlags::from_bits_truncate(request.flags))?, target)
 }
@@ -128,10 +129,12 @@ fn move_mount(at: &At<'_>, request: &Request, target: Place) -> Result<u64> {
 }
 
 /// EPERM for what would need a device, ENODEV for what isn't known at all.
-fn new_file_system(request: &Request) -> Result<Arc<dyn FileSystem>> {
+fn new_file_system(call: &Call<'_>, request: &Request) -> Result<Arc<dyn FileSystem>> {
     Ok(match request.kind.as_slice() {
-        b"tmpfs" | b"ramfs" => MemoryFileSystem::tmpfs("tmpfs", tmpfs_options(&request.data)?)?,
-        b"proc" => crate::fs::proc::file_system(),
+        b"tmpfs" | b"ramfs" => {
+            MemoryFileSystem::tmpfs("tmpfs", TmpfsOptions::parse(&request.data)?.within(call.task.process.container.limits.total_memory()))?
+        }
+        b"proc" => crate::fs::proc::file_system(&lock(&call.task.kernel().sysctl)),
         b"sysfs" => crate::fs::sys::file_system(),
         b"cgroup2" => crate::fs::cgroup::file_system(),
         b"devpts" | b"mqueue" | b"devtmpfs" | b"overlay" | b"ext4" | b"ext3" | b"ext2" | b"xfs" | b"btrfs" | b"fuse" | b"nfs" => {
@@ -140,51 +143,6 @@ fn new_file_system(request: &Request) -> Result<Arc<dyn FileSystem>> {
         b"" => return Err(Errno::INVAL),
         _ => return Err(Errno::NODEV),
     })
-}
-
-/// `size=`, `nr_blocks=`, `nr_inodes=`, `mode=`, `uid=`, `gid=` of `tmpfs(5)`: EINVAL for others.
-fn tmpfs_options(data: &[u8]) -> Result<TmpfsOptions> {
-    let text = std::str::from_utf8(data).map_err(|_| Errno::INVAL)?;
-    let mut options = TmpfsOptions::default();
-    for option in text.split(',').filter(|option| !option.is_empty()) {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
-        let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::INVAL);
-        match name {
-            "size" => options.size = some(sized(value)?),
-            "nr_blocks" => options.size = some(sized(value)?.saturating_mul(4096)),
-            "nr_inodes" => options.inodes = some(sized(value)?),
-            "mode" => options.mode = number(8)? & 0o7777,
-            "uid" => options.owner.0 = number(10)?,
-            "gid" => options.owner.1 = number(10)?,
-            "noswap" | "inode64" | "inode32" | "huge" | "mpol" => {}
-            _ => return Err(Errno::INVAL),
-        }
-    }
-    Ok(options)
-}
-
-/// 0 is no limit.
-fn some(limit: u64) -> Option<u64> {
-    (limit > 0).then_some(limit)
-}
-
-/// A number with `k`, `m`, `g`, or `%` of the memory.
-fn sized(text: &str) -> Result<u64> {
-    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
-    let number: u64 = digits.parse().map_err(|_| Errno::INVAL)?;
-    let shift = match text.get(digits.len()..).unwrap_or_default() {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        "%" => {
-            let host = rustix::system::sysinfo();
-            let total = (host.totalram as u64).saturating_mul(u64::from(host.mem_unit.max(1)));
-            return Ok(total / 100 * number.min(100));
-        }
-        _ => return Err(Errno::INVAL),
-    };
-    number.checked_mul(1 << shift).ok_or(Errno::INVAL)
 }
 
 fn umount(call: &mut Call<'_>) -> Result<u64> {
@@ -210,19 +168,4 @@ fn umount(call: &mut Call<'_>) -> Result<u64> {
     }
     mount.detach(lazily)?;
     Ok(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tmpfs_options_are_read() {
-        let options = tmpfs_options(b"size=64k,mode=700,uid=5,nr_inodes=1m").unwrap();
-        assert_eq!((options.size, options.mode, options.owner, options.inodes), (Some(65536), 0o700, (5, 0), Some(1 << 20)));
-        assert_eq!(tmpfs_options(b"size=0").unwrap().size, None);
-        for wrong in ["size=x", "size=1t", "nonsense", "mode=9", "uid=-1"] {
-            assert_eq!(tmpfs_options(wrong.as_bytes()).err(), Some(Errno::INVAL), "{wrong}");
-        }
-    }
 }
