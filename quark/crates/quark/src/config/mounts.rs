@@ -115,8 +115,8 @@ pub fn option_names() -> Vec<String> {
 
 /// How mounts that are made later would be passed on, if that is asked for: `shared`, `rslave` and the like.
 pub fn propagation(options: &[String]) -> Option<&str> {
-    let asked = options.iter().map(String::as_str).filter(|option| PROPAGATION.contains(option));
-    asked.last().filter(|option| option.contains("shared") || option.contains("slave"))
+    let mut asked = options.iter().map(String::as_str).filter(|option| PROPAGATION.contains(option));
+    asked.next_back().filter(|option| option.contains("shared") || option.contains("slave"))
 }
 
 /// The first option of a tmpfs that has none of that name (`man 5 tmpfs`).
