@@ -1,6 +1,9 @@
 /** Queues of workloads, as Kueue's performance test shapes them: the core alone in simulated time, and the controller with our API server. */
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { benchResult, type Bench, type BenchContext, type BenchResult } from './harness/bench.ts'
 import { median } from './harness/measure.ts'
+import type { QueueServerFigures } from './harness/queue-server.ts'
 import {
   BASELINE,
   LARGE_SCALE,
@@ -38,11 +41,12 @@ const SIZES: Readonly<Record<string, Size>> = {
 
 export const bench: Bench = {
   summary: 'workloads a second through queues, time to admission, fairness and the longest wait of gangs',
-  parts: [...Object.keys(SIZES), 'fairness', 'starvation'],
+  parts: [...Object.keys(SIZES), 'controller', 'fairness', 'starvation'],
   async run(context) {
     const results: BenchResult[] = []
     for (const [part, size] of Object.entries(SIZES))
       if (context.parts.includes(part)) results.push(...measureSize(context, size))
+    if (context.parts.includes('controller')) results.push(...measureController(context))
     if (context.parts.includes('fairness')) results.push(fairness(context))
     if (context.parts.includes('starvation')) results.push(starvation(context))
     return results
@@ -88,6 +92,36 @@ function measureSize(
       unit: 's',
     }),
     ...admission,
+  ]
+}
+
+const CONTROLLER_JOBS = 5_000
+const MICROS_PER_SECOND = 1_000_000
+
+/** Jobs through the API: created, held back, admitted, started, ended. A process of its own for each round. */
+function measureController(context: BenchContext): BenchResult[] {
+  const count = context.quick ? CONTROLLER_JOBS / 10 : CONTROLLER_JOBS
+  const script = fileURLToPath(new URL('harness/queue-server.ts', import.meta.url))
+  const cpuMicros: number[] = []
+  for (let round = 0; round < (context.quick ? 1 : context.rounds); round++) {
+    context.log(`with the API server, ${count} Jobs, round ${round + 1}`)
+    const output = execFileSync(process.execPath, ['--disable-warning=ExperimentalWarning', script, String(count)], {
+      encoding: 'utf8',
+      env: { ...process.env, NODE_ENV: 'production' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    cpuMicros.push((JSON.parse(output) as QueueServerFigures).cpuMicrosPerWorkload)
+  }
+  const title = `with the API server, ${count} Jobs, 30 queues`
+  const micros = median(cpuMicros)
+  return [
+    benchResult({ metric: `${title}: CPU of both, all threads`, value: micros, unit: 'µs a Job' }),
+    benchResult({
+      metric: `${title}: from creation to the end, a core`,
+      value: MICROS_PER_SECOND / micros,
+      unit: 'Jobs/s',
+      peer: { name: PUBLISHED, value: SIZES['baseline']!.publishedPerSecond },
+    }),
   ]
 }
 

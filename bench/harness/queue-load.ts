@@ -135,7 +135,7 @@ function summarize(times: readonly number[]): { readonly mean: number; readonly 
   return { mean, p99: sorted[Math.floor(sorted.length * 0.99)] ?? 0 }
 }
 
-function settingsOf({ cohorts, queuesPerCohort }: QueueLoad): QueueSettings[] {
+export function settingsOf({ cohorts, queuesPerCohort }: QueueLoad): QueueSettings[] {
   const common = {
     weight: 1,
     strategy: 'BestEffortFIFO',
@@ -157,7 +157,7 @@ function settingsOf({ cohorts, queuesPerCohort }: QueueLoad): QueueSettings[] {
   ]).flat()
 }
 
-function workloadsOf(load: QueueLoad): { id: string; createdMs: number; workload: Workload; kind: LoadClass }[] {
+export function workloadsOf(load: QueueLoad): { id: string; createdMs: number; workload: Workload; kind: LoadClass }[] {
   const queues = settingsOf(load).filter(({ parent }) => parent !== undefined)
   return queues.flatMap(({ name: queue }) =>
     load.classes.flatMap((kind) =>

@@ -23,6 +23,8 @@ import { TenantQueues } from './tenant-queues.ts'
 
 /** Changes that come together are decided together. */
 const PLAN_AFTER_MS = 10
+/** A plan is long when it writes much, and what it let happen is what the next one waits for. */
+const REST_MS_MAX = 20
 /** How often a tenant's workloads are told anew why they wait, and a queue what is in it. */
 const REPORT_AFTER_MS = 1_000
 
@@ -56,9 +58,11 @@ export function startQueueController(deps: ControllerDeps, options: QueueControl
     return known
   }
   const sweeps: SyncDeps['sweeps'] = new Map()
-  const shared = { kinds, classes, workloadInformer, queueInformer, podInformer, tenantOf, sweeps }
+  const fullSweepsMs: SyncDeps['fullSweepsMs'] = new Map()
+  const shared = { kinds, classes, workloadInformer, queueInformer, podInformer, tenantOf, sweeps, fullSweepsMs }
   return startReconciler<QueuedWorkload>(deps, {
     name: 'queue-controller',
+    restMsMax: REST_MS_MAX,
     informer: workloadInformer,
     needs: [queueInformer, podInformer, classes, ...kinds.map(({ informer }) => informer)],
     watch: ({ queue }) => [

@@ -39,9 +39,14 @@ const EXACT_POSITIONS = 100
 const NEXT_MS = 20
 const AGAIN_MS = 1_000
 
+/** Who only moved up is told so this often. */
+const POSITIONS_MS = 10_000
+
 /** One look at all workloads of a tenant. */
 export interface Sweep {
   readonly ids: readonly string[]
+  /** Tells those too of whom nothing but the position has changed. */
+  readonly isFull: boolean
   readonly positions: Map<QueueNode, ReadonlyMap<string, number>>
   next: number
 }
@@ -55,17 +60,15 @@ export function ownName(id: string): string {
 
 /** Tells workloads of a tenant why they wait, and why their pods have no node; a part of them in each call, until all have been looked at. */
 export async function reportWorkloads(tenant: string, deps: SyncDeps): Promise<ReconcileResult> {
-  const { workloadInformer, sweeps } = deps
-  const workloads = (): string[] => workloadInformer.byIndex(BY_TENANT, tenant).map(objectKey)
-  const sweep = sweeps.get(tenant) ?? { ids: workloads(), positions: new Map(), next: 0 }
-  sweeps.set(tenant, sweep)
+  const { workloadInformer } = deps
+  const sweep = sweepOf(tenant, deps)
   const known: KnownReasons = new Map()
   const stale: { readonly workload: Stored<QueuedWorkload>; readonly status: QueuedWorkload['status'] }[] = []
   for (const id of sweep.ids.slice(sweep.next, sweep.next + LOOKED_MAX)) {
     const workload = workloadInformer.get(id)
     if (workload === undefined) continue
     const status = reportedStatus(workload, { sweep, known, deps })
-    if (!deepEqual(status, workload.status ?? {})) stale.push({ workload, status })
+    if (!isTold(workload.status, status, sweep)) stale.push({ workload, status })
   }
   sweep.next += LOOKED_MAX
   for (let i = 0; i < stale.length; i += REPORTS_AT_ONCE)
@@ -73,8 +76,26 @@ export async function reportWorkloads(tenant: string, deps: SyncDeps): Promise<R
       stale.slice(i, i + REPORTS_AT_ONCE).map(({ workload, status }) => writeStatus(workload, status!, deps)),
     )
   if (sweep.next < sweep.ids.length) return { requeueAfterMs: NEXT_MS }
-  sweeps.delete(tenant)
-  return undefined
+  deps.sweeps.delete(tenant)
+  return sweep.isFull ? undefined : { requeueAfterMs: POSITIONS_MS }
+}
+
+function sweepOf(tenant: string, { workloadInformer, sweeps, fullSweepsMs, clock }: SyncDeps): Sweep {
+  const known = sweeps.get(tenant)
+  if (known !== undefined) return known
+  const nowMs = clock.monotonicMs()
+  const isFull = nowMs - (fullSweepsMs.get(tenant) ?? -POSITIONS_MS) >= POSITIONS_MS
+  if (isFull) fullSweepsMs.set(tenant, nowMs)
+  const ids = workloadInformer.byIndex(BY_TENANT, tenant).map(objectKey)
+  const sweep = { ids, isFull, positions: new Map(), next: 0 }
+  sweeps.set(tenant, sweep)
+  return sweep
+}
+
+function isTold(old: QueuedWorkload['status'], now: QueuedWorkload['status'], { isFull }: Sweep): boolean {
+  if (isFull || old?.pending === undefined || now?.pending === undefined) return deepEqual(now, old ?? {})
+  const { position } = old.pending
+  return deepEqual({ ...now, pending: { ...now.pending, position } }, { ...old, pending: { ...old.pending, position } })
 }
 
 interface Report {
@@ -166,7 +187,7 @@ export async function reportQueue(name: string, deps: SyncDeps): Promise<Reconci
   const { forest } = tenantOf(tenantOfViewed(queue)).queues
   const node = forest.anyNodes.get(name)
   const status = statusOf(queue, { node, problem: forest.problems.get(name), nowMs: clock.now() })
-  const isFree = isDeleting(queue) && (node === undefined || (running(node) === 0 && node.children.length === 0))
+  const isFree = isDeleting(queue) && (node === undefined || running(node) === 0)
   try {
     if (isFree && queue.metadata.finalizers?.includes(QUEUE_FINALIZER) === true) {
       const finalizers = queue.metadata.finalizers.filter((finalizer) => finalizer !== QUEUE_FINALIZER)

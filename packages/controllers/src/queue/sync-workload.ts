@@ -48,6 +48,8 @@ export interface SyncDeps extends ReconcilerContext {
   readonly tenantOf: (tenant: string) => TenantQueues
   /** By tenant, what is under way. */
   readonly sweeps: Map<string, Sweep>
+  /** When the last one began that told everything, monotonic ms. */
+  readonly fullSweepsMs: Map<string, number>
 }
 
 /** Name of the QueuedWorkload of an owner. */
