@@ -128,6 +128,14 @@ export interface QueuedWorkloadStatus {
   pending?: PendingStatus | undefined
   /** Why its pods have no node though it was admitted; absent: they have, or nobody knows. */
   nodes?: NodesStatus | undefined
+  /** Its pods were ended to start again on other nodes; it keeps its quota. */
+  move?:
+    | {
+        /** The workload that needs the room in one place, as `namespace/name`. */ for: string
+        time: string
+        isOver: boolean
+      }
+    | undefined
 }
 
 export interface QueueAdmission {

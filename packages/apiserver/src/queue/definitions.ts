@@ -254,6 +254,16 @@ export const queuedWorkloadDefinition = define({
           },
           pending: PENDING,
           nodes: NODES,
+          move: {
+            type: 'object',
+            description: 'Its pods were ended to start again on other nodes; it keeps its quota.',
+            required: ['for', 'time', 'isOver'],
+            properties: {
+              for: { type: 'string', description: 'The workload that needs the room in one place, as namespace/name.' },
+              time: { type: 'string', format: 'date-time' },
+              isOver: { type: 'boolean', description: 'It may start again.' },
+            },
+          },
         },
       },
     },

@@ -39,6 +39,7 @@ export function createJobOwner(informers: InformerFactory): OwnerKind<Job> {
         message: end.message || (isDone ? 'Job finished successfully' : 'Job failed'),
       }
     },
+    podsOf: (job) => ownedBy(podInformer, job),
     isHeld: ({ spec }) => spec?.suspend === true,
     activePods(job) {
       const known = ownedBy(podInformer, job).filter((pod) => !isPodTerminal(pod)).length

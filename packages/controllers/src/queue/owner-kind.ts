@@ -1,5 +1,6 @@
 import type { KubeObject, Stored } from '@centaurus/api'
 import type { QueuedPodSet } from '@centaurus/api/centaurus/v1'
+import type { Pod } from '@centaurus/api/core/v1'
 import type { Informer } from '@centaurus/client'
 import type { ReconcilerContext } from '../frame/controller.ts'
 
@@ -29,6 +30,7 @@ export interface OwnerKind<T extends KubeObject> {
   wantedOf(owner: Stored<T>): WantedWorkload | undefined
   /** Undefined: it goes on. */
   endOf(owner: Stored<T>): OwnerEnd | undefined
+  podsOf(owner: Stored<T>): readonly Stored<Pod>[]
   /** No pod of it starts. */
   isHeld(owner: Stored<T>): boolean
   /** Pods of it that may use something, and at least 1 while more may come. */

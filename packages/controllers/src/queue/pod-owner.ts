@@ -25,6 +25,7 @@ export function createPodOwner(informers: InformerFactory): OwnerKind<Pod> {
     kind: 'Pod',
     informer,
     isRestartable: false,
+    podsOf: (pod) => [pod],
     isHeld: isGated,
     wantedOf(pod) {
       if (pod.spec === undefined || QUEUED_OWNERS.has(controllerOf(pod)?.kind ?? '')) return undefined
@@ -59,6 +60,7 @@ export function createPodGroupOwner(informers: InformerFactory): OwnerKind<PodGr
     kind: 'PodGroup',
     informer,
     isRestartable: false,
+    podsOf,
     isHeld: (group) => aliveOf(group).some(isGated),
     wantedOf(group) {
       const alive = aliveOf(group)

@@ -8,17 +8,19 @@ import {
   type Stored,
 } from '@centaurus/api'
 import { queuedworkloads, queueNameOf, queues, type QueuedWorkload } from '@centaurus/api/centaurus/v1'
-import { pods, type Pod } from '@centaurus/api/core/v1'
+import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
 import { priorityclasses } from '@centaurus/api/scheduling/v1'
 import type { ReconcileResult, RunningController, WorkQueue } from '@centaurus/client'
 import { startReconciler, type ControllerDeps } from '../frame/controller.ts'
 import { addOwnerIndex } from '../frame/owners.ts'
 import { applyPlan } from './apply-plan.ts'
+import { consolidate, CONSOLIDATE_AFTER_MS } from './consolidation.ts'
 import { createJobOwner, unschedulableMessage } from './job-owner.ts'
 import { ofAnyKind, type OwnerKind } from './owner-kind.ts'
 import { createPodGroupOwner, createPodOwner } from './pod-owner.ts'
 import { reportQueue, reportWorkloads } from './report.ts'
-import { BY_TENANT, syncOwner, syncWorkload, type SyncDeps } from './sync-workload.ts'
+import { BY_TENANT, type SyncDeps } from './sync-deps.ts'
+import { syncOwner, syncWorkload } from './sync-workload.ts'
 import { TenantQueues } from './tenant-queues.ts'
 
 /** Changes that come together are decided together. */
@@ -31,6 +33,8 @@ const REPORT_AFTER_MS = 1_000
 export interface QueueControllerOptions {
   /** Further kinds that wait in queues, such as TrainingJobs. */
   readonly owners?: readonly OwnerKind<KubeObject>[] | undefined
+  /** Default {@link CONSOLIDATE_AFTER_MS}. */
+  readonly consolidateAfterMs?: number | undefined
 }
 
 /**
@@ -42,6 +46,8 @@ export function startQueueController(deps: ControllerDeps, options: QueueControl
   const workloadInformer = informers.informer(queuedworkloads)
   const queueInformer = informers.informer(queues)
   const podInformer = informers.informer(pods)
+  const nodeInformer = informers.informer(nodes)
+  const { consolidateAfterMs = CONSOLIDATE_AFTER_MS } = options
   const classes = informers.informer(priorityclasses)
   addOwnerIndex(podInformer)
   workloadInformer.addIndex(BY_TENANT, (workload) => [tenantOfViewed(workload)])
@@ -59,12 +65,23 @@ export function startQueueController(deps: ControllerDeps, options: QueueControl
   }
   const sweeps: SyncDeps['sweeps'] = new Map()
   const fullSweepsMs: SyncDeps['fullSweepsMs'] = new Map()
-  const shared = { kinds, classes, workloadInformer, queueInformer, podInformer, tenantOf, sweeps, fullSweepsMs }
+  const shared = {
+    kinds,
+    classes,
+    workloadInformer,
+    queueInformer,
+    podInformer,
+    tenantOf,
+    sweeps,
+    fullSweepsMs,
+    nodeInformer,
+    consolidateAfterMs,
+  }
   return startReconciler<QueuedWorkload>(deps, {
     name: 'queue-controller',
     restMsMax: REST_MS_MAX,
     informer: workloadInformer,
-    needs: [queueInformer, podInformer, classes, ...kinds.map(({ informer }) => informer)],
+    needs: [queueInformer, podInformer, nodeInformer, classes, ...kinds.map(({ informer }) => informer)],
     watch: ({ queue }) => [
       ...watchKinds(kinds, queue),
       watchPods(shared, queue),
@@ -167,6 +184,8 @@ async function reconcileKey(key: string, deps: SyncDeps): Promise<ReconcileResul
       return reportWorkloads(first, deps)
     case 'queue':
       return reportQueue(first, deps)
+    case 'consolidate':
+      return consolidate(first, deps)
     case 'workload':
       return syncWorkload(first, deps)
     default:

@@ -6,9 +6,7 @@ import {
   isDeleting,
   isStatus,
   objectKey,
-  parseKey,
   setCondition,
-  splitQualifiedName,
   tenantOfViewed,
   type Stored,
 } from '@centaurus/api'
@@ -24,10 +22,9 @@ import {
 import type { ReconcileResult } from '@centaurus/client'
 import { explain, positionsOf, type KnownReasons } from './core/explain.ts'
 import type { QueueNode } from './core/queue-node.ts'
-import { ownedBy } from '../frame/owners.ts'
 import { unschedulableMessage } from './job-owner.ts'
 import { formatAmount } from './requests.ts'
-import { BY_TENANT, writeStatus, type SyncDeps } from './sync-workload.ts'
+import { BY_TENANT, ownName, writeStatus, type Sweep, type SyncDeps } from './sync-deps.ts'
 import { stateOf } from './workload-status.ts'
 
 const REPORTS_AT_ONCE = 16
@@ -42,22 +39,6 @@ const AGAIN_MS = 1_000
 /** Who only moved up is told so this often. */
 const POSITIONS_MS = 10_000
 
-/** One look at all workloads of a tenant. */
-export interface Sweep {
-  readonly ids: readonly string[]
-  /** Tells those too of whom nothing but the position has changed. */
-  readonly isFull: boolean
-  readonly positions: Map<QueueNode, ReadonlyMap<string, number>>
-  next: number
-}
-
-/** A queue or a workload as its tenant knows it. */
-export function ownName(id: string): string {
-  if (!id.includes('/')) return splitQualifiedName(id)?.name ?? id
-  const { namespace = '', name } = parseKey(id)
-  return `${splitQualifiedName(namespace)?.name ?? namespace}/${name}`
-}
-
 /** Tells workloads of a tenant why they wait, and why their pods have no node; a part of them in each call, until all have been looked at. */
 export async function reportWorkloads(tenant: string, deps: SyncDeps): Promise<ReconcileResult> {
   const { workloadInformer } = deps
@@ -68,6 +49,7 @@ export async function reportWorkloads(tenant: string, deps: SyncDeps): Promise<R
     const workload = workloadInformer.get(id)
     if (workload === undefined) continue
     const status = reportedStatus(workload, { sweep, known, deps })
+    if (status?.nodes !== undefined) deps.queue.addAfter(`consolidate ${tenant}`, deps.consolidateAfterMs)
     if (!isTold(workload.status, status, sweep)) stale.push({ workload, status })
   }
   sweep.next += LOOKED_MAX
@@ -155,14 +137,13 @@ function coarse(position: number): number {
 }
 
 /** Of an admitted workload: its pods that the scheduler found no node for. */
-function nodesOf(workload: Stored<QueuedWorkload>, { kinds, podInformer }: SyncDeps): NodesStatus | undefined {
+function nodesOf(workload: Stored<QueuedWorkload>, { kinds }: SyncDeps): NodesStatus | undefined {
   if (stateOf(workload).type !== 'admitted') return undefined
   const reference = controllerOf(workload)
   const kind = kinds.find((each) => each.kind === reference?.kind)
   const owner = kind?.informer.get(formatKey(workload.metadata.namespace ?? '', reference?.name ?? ''))
-  if (owner === undefined) return undefined
-  const own = kind?.kind === 'Pod' ? [podInformer.get(objectKey(owner))] : ownedBy(podInformer, owner)
-  const messages = own.flatMap((pod) => (pod === undefined ? [] : (unschedulableMessage(pod) ?? [])))
+  if (kind === undefined || owner === undefined) return undefined
+  const messages = kind.podsOf(owner).flatMap((pod) => unschedulableMessage(pod) ?? [])
   // Of a gang, those for which there would be a node are only told that others have none.
   const message = messages.find((each) => parseNodeReasons(each).length > 0) ?? messages[0]
   if (message === undefined) return undefined

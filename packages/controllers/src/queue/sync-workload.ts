@@ -7,7 +7,6 @@ import {
   isStatus,
   objectKey,
   ownerReferenceTo,
-  parseKey,
   tenantOfViewed,
   viewedName,
   type KubeObject,
@@ -18,39 +17,19 @@ import {
   QUEUED_FINALIZER,
   queuedworkloads,
   queueNameOf,
-  type Queue,
   type QueuedWorkload,
   type QueuedWorkloadSpec,
-  type QueuedWorkloadStatus,
 } from '@centaurus/api/centaurus/v1'
-import type { Pod } from '@centaurus/api/core/v1'
 import type { PriorityClass } from '@centaurus/api/scheduling/v1'
 import type { Informer, ReconcileResult } from '@centaurus/client'
-import type { ReconcilerContext } from '../frame/controller.ts'
 import type { OwnerKind, WantedWorkload } from './owner-kind.ts'
-import type { Sweep } from './report.ts'
-import type { TenantQueues } from './tenant-queues.ts'
-import { isLeaving, stateOf, withEviction, withFinished, withRelease } from './workload-status.ts'
+import { ignoringConflict, readWorkload, writeStatus, type SyncDeps } from './sync-deps.ts'
+import { endMove } from './consolidation.ts'
+import { isLeaving, isMoving, stateOf, withEviction, withFinished, withRelease } from './workload-status.ts'
 
 /** Names of workloads tell whose they are, and end in a part of the owner's uid. */
 const NAME_LENGTH_MAX = 253
 const UID_PART = 5
-
-/** Index of workloads. */
-export const BY_TENANT = 'tenant'
-
-export interface SyncDeps extends ReconcilerContext {
-  readonly kinds: readonly OwnerKind<KubeObject>[]
-  readonly classes: Informer<PriorityClass>
-  readonly workloadInformer: Informer<QueuedWorkload>
-  readonly queueInformer: Informer<Queue>
-  readonly podInformer: Informer<Pod>
-  readonly tenantOf: (tenant: string) => TenantQueues
-  /** By tenant, what is under way. */
-  readonly sweeps: Map<string, Sweep>
-  /** When the last one began that told everything, monotonic ms. */
-  readonly fullSweepsMs: Map<string, number>
-}
 
 /** Name of the QueuedWorkload of an owner. */
 export function workloadNameOf(kind: string, { metadata }: Stored<KubeObject>): string {
@@ -83,8 +62,7 @@ export async function syncOwner(kindName: string, key: string, deps: SyncDeps): 
   }
   if (wanted !== undefined && (await updateSpec(workload, specOf(owner, queueName, wanted, deps), deps)))
     return undefined
-  await act({ kind, owner, workload }, deps)
-  return undefined
+  return act({ kind, owner, workload }, deps)
 }
 
 /** What is left to do for a workload whatever its owner is: one that is deleted keeps its quota until its owner has stopped. */
@@ -216,40 +194,32 @@ async function act(
     readonly workload: Stored<QueuedWorkload>
   },
   deps: SyncDeps,
-): Promise<void> {
+): Promise<ReconcileResult> {
   const state = stateOf(workload)
-  if (state.type === 'finished') return
-  const isWanted = state.type === 'admitted' && !isLeaving(workload)
+  if (state.type === 'finished') return undefined
+  const isWanted = state.type === 'admitted' && !isLeaving(workload) && !isMoving(workload)
   if (isWanted === kind.isHeld(owner)) {
     // A cache that is behind must not start what was evicted since, nor end what was admitted.
     const current = await readWorkload(objectKey(workload), deps)
-    if (current?.metadata.resourceVersion !== workload.metadata.resourceVersion) return // its event comes
+    if (current?.metadata.resourceVersion !== workload.metadata.resourceVersion) return undefined // its event comes
   }
   if (isWanted) {
     await kind.start(owner, state.counts, deps)
     const total = state.counts.reduce((sum, count) => sum + count, 0)
     if (kind.activePods(owner) <= total)
       deps.tenantOf(tenantOfViewed(workload)).shrunk(objectKey(workload), state.counts)
-    return
+    return undefined
   }
   await kind.stop(owner, deps)
-  if (kind.activePods(owner) > 0) return // their end comes
-  if (isDeleting(workload)) return deps.queue.add(`workload ${objectKey(workload)}`)
-  if (state.type !== 'admitted') return
-  await writeStatus(workload, withRelease(workload, deps.clock.now()), deps)
-}
-
-/** From the server; undefined: gone. */
-export async function readWorkload(
-  id: string,
-  { client }: Pick<SyncDeps, 'client'>,
-): Promise<Stored<QueuedWorkload> | undefined> {
-  try {
-    return await client.get(queuedworkloads, parseKey(id))
-  } catch (error) {
-    if (isStatus(error, 'NotFound')) return undefined
-    throw error
+  if (kind.activePods(owner) > 0) return undefined // their end comes
+  if (isDeleting(workload)) {
+    deps.queue.add(`workload ${objectKey(workload)}`)
+    return undefined
   }
+  if (state.type !== 'admitted') return undefined
+  if (!isLeaving(workload)) return endMove(workload, deps)
+  await writeStatus(workload, withRelease(workload, deps.clock.now()), deps)
+  return undefined
 }
 
 async function removeWorkload({ metadata }: Stored<QueuedWorkload>, { client }: SyncDeps): Promise<void> {
@@ -258,24 +228,5 @@ async function removeWorkload({ metadata }: Stored<QueuedWorkload>, { client }: 
     await client.delete(queuedworkloads, { namespace, name }, { preconditions: { uid } })
   } catch (error) {
     if (!isStatus(error, 'NotFound')) throw error
-  }
-}
-
-/** Nothing when somebody else was quicker: the event comes. */
-export async function writeStatus(
-  workload: Stored<QueuedWorkload>,
-  status: QueuedWorkloadStatus,
-  { client }: Pick<SyncDeps, 'client'>,
-): Promise<Stored<QueuedWorkload> | undefined> {
-  if (deepEqual(workload.status ?? {}, status)) return workload
-  return ignoringConflict(client.updateStatus(queuedworkloads, { ...workload, status }))
-}
-
-async function ignoringConflict<T>(write: Promise<T>): Promise<T | undefined> {
-  try {
-    return await write
-  } catch (error) {
-    if (isStatus(error, 'Conflict') || isStatus(error, 'NotFound')) return undefined
-    throw error
   }
 }

@@ -48,10 +48,15 @@ export function isLeaving(object: Stored<QueuedWorkload>): boolean {
   return object.spec.active === false || isDeleting(object) || isConditionTrue(object.status?.conditions, 'Evicted')
 }
 
+/** Whether one that was admitted is stopped to start again on other nodes. */
+export function isMoving({ status }: Stored<QueuedWorkload>): boolean {
+  return status?.move !== undefined && !status.move.isOver
+}
+
 /** The status of a workload that gets its quota. */
 export function withAdmission(object: Stored<QueuedWorkload>, counts: Counts, nowMs: number): QueuedWorkloadStatus {
   const { spec, status } = object
-  const { pending: _, ...rest } = status ?? {}
+  const { pending: _, move: __, ...rest } = status ?? {}
   const message = `Quota reserved in queue ${spec.queueName}`
   let conditions = set(
     rest.conditions,

@@ -42,6 +42,7 @@ export function createTrainingOwner(informers: InformerFactory): OwnerKind<Train
       if (!isTrainingFinished({ status })) return undefined
       return { reason: status?.phase ?? '', message: status?.message ?? '' }
     },
+    podsOf: (job) => ownedBy(podInformer, job),
     isHeld: ({ spec }) => spec.suspend === true,
     activePods(job) {
       const known = ownedBy(podInformer, job).filter((pod) => !isPodTerminal(pod)).length
