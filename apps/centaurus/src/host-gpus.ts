@@ -9,9 +9,21 @@ const NONE = 'none'
 /** Where NVIDIA's driver shows that it is loaded. */
 const DRIVER_FILES = ['/proc/driver/nvidia/version', '/dev/nvidiactl']
 
+/** Another library that speaks NVML, by its path, in place of the driver's: that of a stub, or of a driver in a place of its own. */
+const NVML_VARIABLE = 'CENTAURUS_NVML'
+
+/** Undefined: the driver's, where the dynamic loader finds it. */
+export function namedNvml(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  const named = env[NVML_VARIABLE] ?? ''
+  return named === '' ? undefined : named
+}
+
 /** Whether a home's local node has GPUs, real ones or simulated. */
 export function hasGpus({ nodes, simulatedGpus }: Pick<Settings, 'nodes' | 'simulatedGpus'>): boolean {
-  return nodes.type === 'local' && (simulatedGpus !== undefined || DRIVER_FILES.some((file) => existsSync(file)))
+  return (
+    nodes.type === 'local' &&
+    (simulatedGpus !== undefined || namedNvml() !== undefined || DRIVER_FILES.some((file) => existsSync(file)))
+  )
 }
 
 /** The absolute path of a file that says which GPUs to simulate, as far as it can be read now; undefined for `none`. Rejects with {@link UserError}. */

@@ -55,6 +55,7 @@ const HELP = `
 Environment:
   CENTAURUS_HOME   folder that holds the cluster (default ~/.centaurus)
   CENTAURUS_DEBUG  1: say where in the program something failed
+  CENTAURUS_NVML   library that speaks NVML, in place of libnvidia-ml.so.1 of NVIDIA's driver (docs/gpu.md)
 
 Examples:
   ./centaurus up                          a cluster with real containers on this machine (root)

@@ -14,6 +14,7 @@ import { apiServersOf } from '../api-servers.ts'
 import { markReady, registerDaemon } from '../daemons.ts'
 import { gpuSocket } from '../gpu-daemon-client.ts'
 import { createHome, type Home } from '../home.ts'
+import { namedNvml } from '../host-gpus.ts'
 import { createLogger } from '../logger.ts'
 import { localNodeName, readNodeIdentity } from '../node-identity.ts'
 import { DEFAULT_SETTINGS, readSettings } from '../settings.ts'
@@ -131,7 +132,9 @@ async function startOnce(
   deps: DaemonDeps,
 ): Promise<GpuDaemon> {
   const probe =
-    simulatedGpus === undefined ? createNvmlProbe() : createSimulatedProbe({ file: simulatedGpus, nodeName })
+    simulatedGpus === undefined
+      ? createNvmlProbe({ library: namedNvml() })
+      : createSimulatedProbe({ file: simulatedGpus, nodeName })
   return startGpuDaemon({
     ...deps,
     nodeName,

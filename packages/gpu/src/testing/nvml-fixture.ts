@@ -24,7 +24,7 @@ export function buildNvmlFixture(...state: readonly string[]): NvmlFixture {
   mkdirSync(slot, { recursive: true })
   writeFileSync(join(slot, 'numa_node'), '1\n')
   mkdirSync(folders.dev)
-  for (const name of ['nvidiactl', 'nvidia-uvm']) writeFileSync(join(folders.dev, name), '')
+  for (const name of ['nvidiactl', 'nvidia-uvm', 'nvidia0', 'nvidia1']) writeFileSync(join(folders.dev, name), '')
   const setState = (...lines: readonly string[]): void => {
     writeFileSync(`${stateFile}.new`, `${lines.join('\n')}\n`)
     renameSync(`${stateFile}.new`, stateFile) // calls read it meanwhile

@@ -98,7 +98,7 @@ async function readDevice(nvml: NvmlLibrary, { handle, index, bus, folders }: De
     ...(multiprocessors === undefined ? {} : { multiprocessors }),
     ...(numa === undefined ? {} : { numa }),
     problem: await readMigProblem(nvml, handle, index),
-    files: [join(folders.dev, `nvidia${minor}`)],
+    files: [join(folders.dev, `nvidia${minor}`)].filter((file) => existsSync(file)),
   }
 }
 
