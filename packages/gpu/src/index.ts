@@ -1,6 +1,6 @@
 export { startGpuDaemon, type GpuDaemon, type GpuDaemonOptions } from './daemon/gpu-daemon.ts'
 export type { DeviceHolder, DeviceStatus, GpuStatus } from './daemon/gpu-status.ts'
-export { buildInterposer } from './interposer/build-interposer.ts'
+export { buildGpuLibraries } from './interposer/gpu-libraries.ts'
 export { startSimulatedInventory, type SimulatedInventoryOptions } from './inventory/simulated-inventory.ts'
 export { SIMULATED_MARK } from './inventory/plan-inventory.ts'
 export { GpuError, type DeviceProbe, type GpuUse } from './sources/device-source.ts'

@@ -3,7 +3,7 @@ import { systemClock, systemRandom, type Logger } from '@centaurus/base'
 import { createInformerFactory } from '@centaurus/client'
 import { createHttpClient, loadKubeconfig, type HttpClientConfig } from '@centaurus/client/http'
 import {
-  buildInterposer,
+  buildGpuLibraries,
   createNvmlProbe,
   createSimulatedProbe,
   GpuError,
@@ -69,7 +69,7 @@ interface GpuHost {
 }
 
 interface PreparedHost extends GpuHost {
-  readonly interposer: string | undefined
+  readonly libraries: string | undefined
 }
 
 async function serveGpus(home: Home, host: GpuHost): Promise<void> {
@@ -80,10 +80,10 @@ async function serveGpus(home: Home, host: GpuHost): Promise<void> {
   const client = createHttpClient({ ...host.api, userAgent: 'centaurus-gpu' })
   const informers = createInformerFactory(client, { clock: systemClock, random: systemRandom, logger })
   const deps = { client, informers, clock: systemClock, logger }
-  const interposer = await findInterposer(home, logger)
+  const libraries = await buildLibraries(home, logger)
   let daemon: GpuDaemon | undefined
   try {
-    daemon = await startOnHost(home, { ...host, interposer }, { ...deps, signal: stop.signal })
+    daemon = await startOnHost(home, { ...host, libraries }, { ...deps, signal: stop.signal })
     void daemon?.ready.then(() => markReady(home, 'gpu'))
     await stopped
     logger.info('Stopping the GPU plugin; containers go on')
@@ -95,11 +95,11 @@ async function serveGpus(home: Home, host: GpuHost): Promise<void> {
 }
 
 /** Undefined: whole GPUs alone are given. */
-async function findInterposer(home: Home, logger: Logger): Promise<string | undefined> {
+async function buildLibraries(home: Home, logger: Logger): Promise<string | undefined> {
   try {
-    return await buildInterposer(join(home.gpuDir, 'build'))
+    return await buildGpuLibraries(join(home.gpuDir, 'build'))
   } catch (error) {
-    logger.warn('Could not build the interposer', { error })
+    logger.warn('Could not build the libraries for containers with parts of GPUs', { error })
     return undefined
   }
 }
@@ -128,7 +128,7 @@ async function startOnHost(
 
 async function startOnce(
   home: Home,
-  { nodeName, kubeletDir, simulatedGpus, interposer }: PreparedHost,
+  { nodeName, kubeletDir, simulatedGpus, libraries }: PreparedHost,
   deps: DaemonDeps,
 ): Promise<GpuDaemon> {
   const probe =
@@ -142,6 +142,6 @@ async function startOnce(
     stateDir: home.gpuDir,
     kubeletDir,
     localSocket: gpuSocket(home),
-    interposer,
+    libraries,
   })
 }

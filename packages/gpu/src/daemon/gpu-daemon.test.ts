@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -36,7 +36,9 @@ describe('startGpuDaemon', () => {
 
   function start(): Promise<GpuDaemon> {
     const file = join(dir, 'gpus.yaml')
-    writeFileSync(join(dir, 'built.so'), 'the library')
+    mkdirSync(join(dir, 'built'), { recursive: true })
+    for (const name of ['libcentaurus-gpu.so', 'libcuda.so.1', 'libnvidia-ml.so.1'])
+      writeFileSync(join(dir, 'built', name), `this is ${name}`)
     writeFileSync(file, 'pools: [{name: a, preset: pcie-t4, count: 2}]')
     const { client, informers } = cluster
     return startGpuDaemon({
@@ -47,7 +49,7 @@ describe('startGpuDaemon', () => {
       stateDir: join(dir, 'gpu'),
       kubeletDir: dir,
       localSocket: join(dir, 'gpu.sock'),
-      interposer: join(dir, 'built.so'),
+      libraries: join(dir, 'built'),
       clock: fastClock,
       logger: silentLogger,
     })
@@ -78,7 +80,10 @@ describe('startGpuDaemon', () => {
     const preload = mounts.find(({ containerPath }) => containerPath === '/etc/ld.so.preload')!
     assert.equal(readFileSync(preload.hostPath, 'utf8'), '/usr/local/lib/centaurus/libcentaurus-gpu.so\n')
     const library = mounts.find(({ containerPath }) => containerPath.endsWith('/libcentaurus-gpu.so'))!
-    assert.equal(readFileSync(library.hostPath, 'utf8'), 'the library')
+    assert.equal(readFileSync(library.hostPath, 'utf8'), 'this is libcentaurus-gpu.so')
+    const driver = mounts.find(({ containerPath }) => containerPath === '/usr/local/nvidia/lib64')!
+    assert.equal(readFileSync(join(driver.hostPath, 'libcuda.so.1'), 'utf8'), 'this is libcuda.so.1')
+    assert.match(readFileSync(join(driver.hostPath, 'devices'), 'utf8'), new RegExp(`^${first!.uuid} memoryMiB=15360 `))
     const limits = join(mounts[0]!.hostPath, 'limits')
     const wanted = `${first!.uuid} memoryMiB=1024 compute=25 priority=1\n`
     await until(() => readFileSync(limits, 'utf8') === wanted, 'the priority')

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { nodes, pods } from '@centaurus/api/core/v1'
 import type { Clock, Logger } from '@centaurus/base'
@@ -6,14 +6,20 @@ import type { Client, InformerFactory } from '@centaurus/client'
 import { ContainerFolders } from '../containers/container-folders.ts'
 import { ContainerKeeper } from '../containers/container-keeper.ts'
 import { startInventoryKeeper } from '../inventory/inventory-keeper.ts'
-import { INTERPOSER_FILE } from '../interposer/build-interposer.ts'
+import { INTERPOSER_FILE, STUB_DRIVER_FILES } from '../interposer/gpu-libraries.ts'
 import { createDevicePlugin } from '../plugin/device-plugin.ts'
-import { INTERPOSER_IN_CONTAINER, type InterposerFiles } from '../plugin/plan-container.ts'
+import {
+  INTERPOSER_IN_CONTAINER,
+  STUB_DEVICES_FILE,
+  type InterposerFiles,
+  type StubDriver,
+} from '../plugin/plan-container.ts'
 import { listHeldDevices } from '../plugin/pod-resources.ts'
 import { startRegistrar } from '../plugin/registrar.ts'
 import type { NodeGpus } from '../inventory/plan-inventory.ts'
 import type { DeviceProbe } from '../sources/device-source.ts'
-import { openDeviceSource } from '../sources/open-device-source.ts'
+import { formatStubDevices } from '../sources/simulated/stub-devices.ts'
+import { openDeviceSource, type DeviceSource } from '../sources/open-device-source.ts'
 import { describeGpus, type GpuStatus } from './gpu-status.ts'
 import { startLocalServer } from './local-server.ts'
 
@@ -29,8 +35,8 @@ export interface GpuDaemonOptions {
   readonly kubeletDir: string
   /** Where people ask. */
   readonly localSocket: string
-  /** The interposer's library on this host; undefined: parts of GPUs are not given. */
-  readonly interposer: string | undefined
+  /** Folder of `buildGpuLibraries`; undefined: parts of GPUs are not given, and no program runs on simulated ones. */
+  readonly libraries: string | undefined
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -56,8 +62,9 @@ export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaem
   const podInformer = informers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` })
   const folders = new ContainerFolders(stateDir)
   const interposer = prepareInterposer(options)
+  const stubDriver = source.kind === 'simulated' ? prepareStubDriver(options, source) : undefined
   const containers = new ContainerKeeper({ folders, pods: podInformer, client, nodeName, clock, logger })
-  const plugin = createDevicePlugin({ source, containers, interposer, logger })
+  const plugin = createDevicePlugin({ source, containers, interposer, stubDriver, logger })
   const socketPath = join(kubeletDir, 'device-plugins', PLUGIN_SOCKET)
   const registrar = startRegistrar({ plugin, socketPath, clock, logger })
   const gpusOf = (name: string): NodeGpus | undefined => (name === nodeName ? source : undefined)
@@ -95,8 +102,9 @@ export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaem
 }
 
 /** Containers that are started again have the same paths mounted, so these stay the same over versions. */
-function prepareInterposer({ interposer, stateDir, logger }: GpuDaemonOptions): InterposerFiles | undefined {
-  if (interposer === undefined) {
+function prepareInterposer({ libraries, stateDir, logger }: GpuDaemonOptions): InterposerFiles | undefined {
+  const built = libraries === undefined ? undefined : join(libraries, INTERPOSER_FILE)
+  if (built === undefined || !existsSync(built)) {
     logger.warn('There is no interposer: parts of GPUs are not given')
     return undefined
   }
@@ -104,7 +112,26 @@ function prepareInterposer({ interposer, stateDir, logger }: GpuDaemonOptions): 
   const preload = join(stateDir, PRELOAD_FILE)
   const library = join(stateDir, INTERPOSER_FILE)
   writeFileSync(preload, `${INTERPOSER_IN_CONTAINER}\n`)
-  copyFileSync(interposer, `${library}.new`)
-  renameSync(`${library}.new`, library) // containers that run have the one before mapped
+  replaceFile(library, (file) => copyFileSync(built, file))
   return { library, preload }
+}
+
+/** A driver for programs in containers, which knows the GPUs as they are and as they change. */
+function prepareStubDriver({ libraries, stateDir }: GpuDaemonOptions, source: DeviceSource): StubDriver | undefined {
+  if (libraries === undefined) return undefined
+  const dir = join(stateDir, 'simulated')
+  mkdirSync(dir, { recursive: true })
+  for (const name of STUB_DRIVER_FILES)
+    replaceFile(join(dir, name), (file) => copyFileSync(join(libraries, name), file))
+  const describe = (): void =>
+    replaceFile(join(dir, STUB_DEVICES_FILE), (file) => writeFileSync(file, formatStubDevices(source.gpus)))
+  describe()
+  source.onChange(describe)
+  return { dir }
+}
+
+/** Containers that run have the file before mapped. */
+function replaceFile(path: string, write: (draft: string) => void): void {
+  write(`${path}.new`)
+  renameSync(`${path}.new`, path)
 }

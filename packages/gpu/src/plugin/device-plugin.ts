@@ -6,7 +6,7 @@ import type { HostGpus } from '../sources/device-source.ts'
 import type { DeviceSource } from '../sources/open-device-source.ts'
 import { readCdiNames } from './cdi-names.ts'
 import { chooseDevices } from './choose-devices.ts'
-import { planContainer, type InterposerFiles } from './plan-container.ts'
+import { planContainer, type InterposerFiles, type StubDriver } from './plan-container.ts'
 import type {
   AllocateRequest,
   AllocateResponse,
@@ -35,6 +35,8 @@ export interface DevicePluginDeps {
   readonly containers: Pick<ContainerKeeper, 'prepare'>
   /** Undefined: this host has no interposer, and parts of GPUs can't be given. */
   readonly interposer: InterposerFiles | undefined
+  /** For containers with simulated GPUs. */
+  readonly stubDriver?: StubDriver | undefined
   readonly logger: Logger
 }
 
@@ -83,11 +85,11 @@ export function prefer({ containerRequests }: PreferredRequest, { devices, links
 function allocate(
   ids: readonly string[],
   owner: ContainerOwner | undefined,
-  { source, containers, interposer, logger }: DevicePluginDeps,
+  { source, containers, interposer, stubDriver, logger }: DevicePluginDeps,
 ): ContainerResponse {
   if (ids.length > GPU_DEVICES_MAX) throw new RangeError(`a container may have at most ${GPU_DEVICES_MAX} GPUs`)
   const grants = ids.map(parseGpuDeviceId)
-  const input = { grants, gpus: source.gpus, cdiNames: readCdiNames(source.gpus) }
+  const input = { grants, gpus: source.gpus, cdiNames: readCdiNames(source.gpus), stubDriver }
   const whole = planContainer({ ...input, limited: undefined }) // also checks that they are there, before anything is made
   const response = hasLimits({ grants })
     ? planContainer({ ...input, limited: limit(grants, owner, { containers, interposer }) })
