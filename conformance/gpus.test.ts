@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { Node } from '@centaurus/api/core/v1'
 import { parseGpuInventory } from '@centaurus/api/gpu'
+import { buildCuda } from '../packages/gpu/src/interposer/build-cuda.ts'
 import { TestCluster, whyNoRoot } from './lib/cluster.ts'
 import { pod, shell } from './lib/manifests.ts'
 import { waitFor } from './lib/processes.ts'
@@ -57,6 +58,29 @@ describe('simulated GPUs', { skip: whyNoRoot() }, () => {
     assert.equal(stdout.split('\n')[0]?.replace(/^Node \S+, /, ''), '4 GPUs, simulated: nothing computes on them')
     for (const uuid of uuids) assert.match(stdout, new RegExp(`whole +${uuid}`))
     assert.match(stdout, /default +two +main +all +all/)
+  })
+
+  it('run programs that call the driver, in their containers', { skip: process.arch !== 'x64' }, async () => {
+    // The program is linked with the host's C library.
+    const mounts = [
+      { name: 'programs', mountPath: '/programs', hostPath: await buildCuda() },
+      { name: 'loader', mountPath: '/lib64', hostPath: '/lib64' },
+      { name: 'libraries', mountPath: '/lib/x86_64-linux-gnu', hostPath: '/lib/x86_64-linux-gnu' },
+    ]
+    await cluster.apply(
+      pod(
+        'computes',
+        {
+          command: ['/programs/load', 'kernels=20', 'kernel=1000000'],
+          volumeMounts: mounts.map(({ name, mountPath }) => ({ name, mountPath, readOnly: true })),
+          ...gpus(1),
+        },
+        { restartPolicy: 'Never', volumes: mounts.map(({ name, hostPath: path }) => ({ name, hostPath: { path } })) },
+      ),
+    )
+    await cluster.kubectl('wait --for=jsonpath={.status.phase}=Succeeded pod/computes --timeout=60s')
+    const { launches } = JSON.parse(await cluster.kubectl('logs computes')) as { launches: number }
+    assert.equal(launches, 20)
   })
 
   it('follow the file: one that is not healthy is not given', async () => {
