@@ -227,6 +227,7 @@ export const FIELDS: readonly Field[] = [
       because: 'runc sets domain names since 1.2',
     },
   },
+  { name: 'hostname: none', change: (config) => void delete config['hostname'], script: 'hostname' },
   {
     name: 'linux.namespaces: no uts',
     change: (config) =>

@@ -57,8 +57,8 @@ impl Bundle {
         let given = parsed.value("bundle").unwrap_or(".");
         let path = std::fs::canonicalize(given).context(|| format!("find the bundle \"{given}\""))?;
         let (mut spec, findings) = Spec::load(&path)?;
-        if spec.hostname.is_empty() && spec.linux().namespace("uts").is_none() {
-            // Without a namespace of its own it has the host's name (hostNetwork, --uts=host).
+        if spec.hostname.is_empty() {
+            // The host's own namespace has its name (hostNetwork, --uts=host), and a new one starts with it.
             spec.hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         }
         findings.warned.iter().for_each(|finding| log::warn(&finding.to_string()));
