@@ -205,6 +205,20 @@ describe('device manager', () => {
     assert.equal(await world.admit(user), undefined)
   })
 
+  it('lets pods end, and others come that need no devices, while a plugin hangs', async () => {
+    const world = await World.create()
+    const plugin = world.plugin()
+    await world.until(2, 2)
+    assert.equal(await world.admit(pod('ending', [container('main', 1)])), undefined)
+    plugin.change({ hangs: true })
+    const stuck = world.admit(pod('stuck', [container('main', 1)]))
+    await waitFor(() => plugin.calls().filter(({ method }) => method === 'Allocate').length === 2)
+    await world.manager.release('uid-of-ending')
+    assert.equal(await world.admit(pod('plain', [{ name: 'main' }])), undefined)
+    await plugin.kill()
+    assert.match((await stuck) ?? '', /^rpc error: code = Unavailable/)
+  })
+
   it('follows health, and tells whose devices it is of', async () => {
     const world = await World.create()
     const plugin = world.plugin()

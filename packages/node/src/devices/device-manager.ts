@@ -62,8 +62,10 @@ export class DeviceManager {
   #servers: SocketServer[] = []
   /** What the checkpoint's file says. */
   #written: string | undefined
-  /** The end of what changes the ledger and its file: one change at a time. */
-  #turn: Promise<unknown> = Promise.resolve()
+  /** The end of the allocation under way: one at a time, so that none counts on what another takes. */
+  #allocating: Promise<unknown> = Promise.resolve()
+  /** The end of the writing under way. */
+  #writing: Promise<void> = Promise.resolve()
 
   constructor(options: DeviceManagerOptions) {
     this.#options = options
@@ -141,17 +143,11 @@ export class DeviceManager {
     return combineResponses(allocations.map(({ response }) => response))
   }
 
-  /** The pod's containers are over: others may have its devices when this resolves. */
+  /** The pod's containers are over: others may have its devices. */
   async release(podUid: string): Promise<void> {
-    const before = this.#ledger.ofPod(podUid)
-    if (before.length === 0) return
-    await this.#inTurn(async () => {
-      this.#ledger.replacePod(podUid, [])
-      await this.#write().catch((error: unknown) => {
-        this.#ledger.replacePod(podUid, before) // to be tried again
-        throw error
-      })
-    })
+    if (this.#ledger.ofPod(podUid).length === 0) return
+    this.#ledger.replacePod(podUid, [])
+    await this.#tryToWrite() // an agent that reads the old file finds that nobody holds them
   }
 
   /** Health of a container's devices, for its status; source: KEP 4680. */
@@ -211,9 +207,7 @@ export class DeviceManager {
       numaNodes: topology?.nodes.map((node) => node.ID) ?? [],
     }))
     this.#tell(resource, this.#inventory.report(resource, devices))
-    this.#inTurn(() => this.#write()).catch((error: unknown) =>
-      this.#options.logger.warn('Could not write checkpoint of devices', { error }),
-    )
+    void this.#tryToWrite()
   }
 
   #tell(resource: string, changed: readonly string[]): void {
@@ -227,18 +221,22 @@ export class DeviceManager {
     const resources = containers.flatMap((container) => deviceResourcesOf(pod, container, this.#inventory))
     if (resources.length === 0 && !podMentionsGpu(pod)) return
     await this.#untilPluginsReturn(resources)
+    const turn = this.#allocating.then(() => this.#allocateNow(pod))
+    this.#allocating = turn.catch(() => {})
+    await turn
+  }
+
+  async #allocateNow(pod: Pod): Promise<void> {
     const podUid = pod.metadata.uid ?? ''
-    await this.#inTurn(async () => {
-      this.#forgetEndedPods(podUid)
-      const before = this.#ledger.ofPod(podUid)
-      try {
-        await allocatePod(pod, this.#allocateDeps())
-        if (this.#ledger.ofPod(podUid) !== before) await this.#write()
-      } catch (error) {
-        this.#ledger.replacePod(podUid, before)
-        throw error
-      }
-    })
+    this.#forgetEndedPods(podUid)
+    const before = this.#ledger.ofPod(podUid)
+    try {
+      await allocatePod(pod, this.#allocateDeps())
+      await this.#write()
+    } catch (error) {
+      this.#ledger.replacePod(podUid, before)
+      throw error
+    }
   }
 
   #allocateDeps(): AllocateDeps {
@@ -284,7 +282,14 @@ export class DeviceManager {
     return client
   }
 
-  async #write(): Promise<void> {
+  /** The file says what is true now, or something newer, when it resolves. */
+  #write(): Promise<void> {
+    const turn = this.#writing.then(() => this.#writeNow())
+    this.#writing = turn.catch(() => {})
+    return turn
+  }
+
+  async #writeNow(): Promise<void> {
     const registered = this.#inventory.registered(this.#nowMs)
     const text = formatCheckpoint({ allocations: this.#ledger.all(), registered })
     if (text === this.#written) return
@@ -292,9 +297,9 @@ export class DeviceManager {
     this.#written = text
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work)
-    this.#turn = turn.catch(() => {})
-    return turn
+  async #tryToWrite(): Promise<void> {
+    await this.#write().catch((error: unknown) =>
+      this.#options.logger.warn('Could not write checkpoint of devices', { error }),
+    )
   }
 }

@@ -95,6 +95,7 @@ const handlers = {
     )
     const { containerRequests } = call.request
     for (const { devicesIds } of containerRequests) note({ method: 'Allocate', ids: devicesIds, podUid, container })
+    if (settings().hangs === true) return
     answerUnary((request: typeof call.request) => ({
       containerResponses: request.containerRequests.map(({ devicesIds }) => allocate(devicesIds)),
     }))(call, done as Parameters<ReturnType<typeof answerUnary>>[1])

@@ -12,6 +12,8 @@ export interface DevicePluginSettings {
   readonly prefersLast?: boolean
   /** What `Allocate` fails with; default: it does not. */
   readonly allocateError?: string | undefined
+  /** Whether `Allocate` is never answered; default: it is. */
+  readonly hangs?: boolean
   /** Folder of the host that containers see as `/things`. */
   readonly mount?: string
   /** Of the API that it says it speaks. */
