@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { gpuUuid, openGpuWorld, type GpuWorld } from './testing/gpu-world.ts'
+import { gpuUuid, openGpuWorld, type GpuWorld } from '../testing/gpu-world.ts'
 
 const MIB = 1024 * 1024
 const OUT_OF_MEMORY = '2'

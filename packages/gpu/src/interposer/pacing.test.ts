@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { gpuUuid, openGpuWorld, type GpuWorld, type ProgramResult } from './testing/gpu-world.ts'
+import { gpuUuid, openGpuWorld, type GpuWorld, type ProgramResult } from '../testing/gpu-world.ts'
 
 const U1 = gpuUuid(1)
 const U2 = gpuUuid(2)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { gpuUuid, openGpuWorld, type GpuWorld } from './testing/gpu-world.ts'
+import { gpuUuid, openGpuWorld, type GpuWorld } from '../testing/gpu-world.ts'
 
 const MIB = 1024 * 1024
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { buildCuda } from '../../interposer/build-cuda.ts'
-import { gpuUuid } from '../../interposer/testing/gpu-world.ts'
+import { gpuUuid } from '../../testing/gpu-world.ts'
 import type { DeviceProbe } from '../device-source.ts'
 import { createNvmlProbe } from './nvml-probe.ts'
 

@@ -2,7 +2,7 @@ import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { linkSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { buildCuda, type CudaCompiler } from '../build-cuda.ts'
+import { buildCuda, type CudaCompiler } from '../interposer/build-cuda.ts'
 
 /** What the stub driver says of itself. Bytes and nanoseconds. */
 export interface WorldReport {
@@ -55,7 +55,7 @@ export interface StartedProgram {
 export interface WorldOptions {
   /** Lines of devices, see cuda/README.md. */
   readonly devices: string
-  readonly clock?: 'virtual' | 'real'
+  readonly clock?: 'virtual' | 'real' | 'none'
   readonly compiler?: CudaCompiler
 }
 
