@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { openGpuWorld } from '../../interposer/testing/gpu-world.ts'
+import { openGpuWorld } from '../../testing/gpu-world.ts'
 import { parsePools } from './parse-pools.ts'
 import { simulateGpus } from './simulated-probe.ts'
 import { formatStubDevices } from './stub-devices.ts'
