@@ -140,7 +140,8 @@ export interface QueuedWorkloadStatus {
 
 export interface QueueAdmission {
   queue: string
-  podSets: { name: string; count: number }[]
+  /** `held`: while it shrinks, the pods for which quota is still counted; absent: `count`. */
+  podSets: { name: string; count: number; held?: number | undefined }[]
   time: string
 }
 

@@ -242,7 +242,11 @@ export const queuedWorkloadDefinition = define({
                 items: {
                   type: 'object',
                   required: ['name', 'count'],
-                  properties: { name: { type: 'string' }, count: COUNT },
+                  properties: {
+                    name: { type: 'string' },
+                    count: COUNT,
+                    held: { ...COUNT, description: 'While it shrinks: the pods for which quota is still counted.' },
+                  },
                 },
               },
             },

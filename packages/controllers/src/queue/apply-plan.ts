@@ -2,7 +2,8 @@ import { isStatus, type Stored } from '@centaurus/api'
 import { queuedworkloads, type QueuedWorkload, type QueuedWorkloadStatus } from '@centaurus/api/centaurus/v1'
 import type { ReconcileResult } from '@centaurus/client'
 import type { Eviction } from './core/types.ts'
-import { ownName, readWorkload, type SyncDeps } from './sync-deps.ts'
+import { ownName } from './own-name.ts'
+import { readWorkload, type SyncDeps } from './sync-deps.ts'
 import { isLeaving, stateOf, withAdmission, withCounts, withEviction } from './workload-status.ts'
 
 const WRITES_AT_ONCE = 32

@@ -19,7 +19,8 @@ import type { Node, Pod } from '@centaurus/api/core/v1'
 import type { ReconcileResult } from '@centaurus/client'
 import { planConsolidation, type ConsolidationNode, type ConsolidationPod, type Movable } from './core/consolidate.ts'
 import { readAmounts } from './requests.ts'
-import { BY_TENANT, ownName, writeStatus, type SyncDeps } from './sync-deps.ts'
+import { ownName } from './own-name.ts'
+import { BY_TENANT, writeStatus, type SyncDeps } from './sync-deps.ts'
 import { isLeaving, isMoving, stateOf } from './workload-status.ts'
 
 /** A workload whose pods have had no node for so long has others moved. */

@@ -24,7 +24,8 @@ import { explain, positionsOf, type KnownReasons } from './core/explain.ts'
 import type { QueueNode } from './core/queue-node.ts'
 import { unschedulableMessage } from './job-owner.ts'
 import { formatAmount } from './requests.ts'
-import { BY_TENANT, ownName, writeStatus, type Sweep, type SyncDeps } from './sync-deps.ts'
+import { ownName } from './own-name.ts'
+import { BY_TENANT, writeStatus, type Sweep, type SyncDeps } from './sync-deps.ts'
 import { stateOf } from './workload-status.ts'
 
 const REPORTS_AT_ONCE = 16

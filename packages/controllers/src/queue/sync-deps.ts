@@ -1,4 +1,4 @@
-import { deepEqual, isStatus, parseKey, splitQualifiedName, type KubeObject, type Stored } from '@centaurus/api'
+import { deepEqual, isStatus, parseKey, type KubeObject, type Stored } from '@centaurus/api'
 import {
   queuedworkloads,
   type Queue,
@@ -38,13 +38,6 @@ export interface Sweep {
   readonly isFull: boolean
   readonly positions: Map<QueueNode, ReadonlyMap<string, number>>
   next: number
-}
-
-/** A queue or a workload as its tenant knows it. */
-export function ownName(id: string): string {
-  if (!id.includes('/')) return splitQualifiedName(id)?.name ?? id
-  const { namespace = '', name } = parseKey(id)
-  return `${splitQualifiedName(namespace)?.name ?? namespace}/${name}`
 }
 
 /** From the server; undefined: gone. */

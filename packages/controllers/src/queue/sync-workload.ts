@@ -25,7 +25,15 @@ import type { Informer, ReconcileResult } from '@centaurus/client'
 import type { OwnerKind, WantedWorkload } from './owner-kind.ts'
 import { ignoringConflict, readWorkload, writeStatus, type SyncDeps } from './sync-deps.ts'
 import { endMove } from './consolidation.ts'
-import { isLeaving, isMoving, stateOf, withEviction, withFinished, withRelease } from './workload-status.ts'
+import {
+  isLeaving,
+  isMoving,
+  stateOf,
+  withEviction,
+  withFinished,
+  withoutHeld,
+  withRelease,
+} from './workload-status.ts'
 
 /** Names of workloads tell whose they are, and end in a part of the owner's uid. */
 const NAME_LENGTH_MAX = 253
@@ -206,8 +214,8 @@ async function act(
   if (isWanted) {
     await kind.start(owner, state.counts, deps)
     const total = state.counts.reduce((sum, count) => sum + count, 0)
-    if (kind.activePods(owner) <= total)
-      deps.tenantOf(tenantOfViewed(workload)).shrunk(objectKey(workload), state.counts)
+    const isShrinking = state.held.some((count, i) => count > (state.counts[i] ?? 0))
+    if (isShrinking && kind.activePods(owner) <= total) await writeStatus(workload, withoutHeld(workload), deps)
     return undefined
   }
   await kind.stop(owner, deps)

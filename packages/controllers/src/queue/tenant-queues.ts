@@ -56,11 +56,6 @@ export class TenantQueues {
     this.queues.remove(id)
   }
 
-  /** Elastic: its pods are no more than it was told to shrink to. */
-  shrunk(id: string, counts: readonly number[]): void {
-    if (this.queues.runningOf(id)?.shrinksTo !== undefined) this.queues.resized(id, counts)
-  }
-
   plan(nowMs: number): QueuePlan {
     return this.queues.plan(nowMs)
   }
@@ -88,7 +83,11 @@ export class TenantQueues {
     const id = objectKey(object)
     const running = this.queues.runningOf(id)
     const isSame = running?.workload.queue === object.spec.queueName
-    if (running === undefined || !isSame) this.queues.restore(workloadOf(object), state)
-    else if (state.isLeaving) this.queues.leave(id)
+    const { counts, held } = state
+    const isShrinking = held.some((count, i) => count > (counts[i] ?? 0))
+    if (running === undefined || !isSame)
+      this.queues.restore(workloadOf(object), { ...state, counts: held, ...(isShrinking ? { shrinksTo: counts } : {}) })
+    else if (running.shrinksTo !== undefined && !isShrinking) this.queues.resized(id, counts)
+    if (state.isLeaving) this.queues.leave(id)
   }
 }

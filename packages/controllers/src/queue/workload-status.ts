@@ -9,6 +9,7 @@ import {
 } from '@centaurus/api'
 import type { QueuedWorkload, QueuedWorkloadStatus } from '@centaurus/api/centaurus/v1'
 import type { Counts } from './core/types.ts'
+import { ownName } from './own-name.ts'
 import type { OwnerEnd } from './owner-kind.ts'
 
 /** A workload that was evicted waits before it is tried again: this, doubled with each eviction. */
@@ -23,18 +24,25 @@ export type WorkloadState =
   | { readonly type: 'waiting'; readonly atMs: number }
   /** Nobody wants it to run now. */
   | { readonly type: 'inactive' }
-  /** Quota is counted for it; `isLeaving`: it is on its way out. */
-  | { readonly type: 'admitted'; readonly counts: Counts; readonly admittedAtMs: number; readonly isLeaving: boolean }
+  /** It may have `counts` pods, and quota is counted for `held` of them, which is more while it shrinks. `isLeaving`: it is on its way out. */
+  | {
+      readonly type: 'admitted'
+      readonly counts: Counts
+      readonly held: Counts
+      readonly admittedAtMs: number
+      readonly isLeaving: boolean
+    }
 
 export function stateOf(object: Stored<QueuedWorkload>): WorkloadState {
   const { spec, status } = object
   const { conditions, admission, requeueState } = status ?? {}
   if (isConditionTrue(conditions, 'Finished')) return { type: 'finished' }
   if (isConditionTrue(conditions, 'QuotaReserved') && admission !== undefined) {
-    const byName = new Map(admission.podSets.map(({ name, count }) => [name, count]))
+    const byName = new Map(admission.podSets.map((set) => [set.name, set]))
     return {
       type: 'admitted',
-      counts: spec.podSets.map(({ name, count }) => byName.get(name) ?? count),
+      counts: spec.podSets.map(({ name, count }) => byName.get(name)?.count ?? count),
+      held: spec.podSets.map(({ name, count }) => byName.get(name)?.held ?? byName.get(name)?.count ?? count),
       admittedAtMs: parseTime(admission.time) ?? 0,
       isLeaving: isLeaving(object),
     }
@@ -57,7 +65,8 @@ export function isMoving({ status }: Stored<QueuedWorkload>): boolean {
 export function withAdmission(object: Stored<QueuedWorkload>, counts: Counts, nowMs: number): QueuedWorkloadStatus {
   const { spec, status } = object
   const { pending: _, move: __, ...rest } = status ?? {}
-  const message = `Quota reserved in queue ${spec.queueName}`
+  const queue = ownName(spec.queueName)
+  const message = `Quota reserved in queue ${queue}`
   let conditions = set(
     rest.conditions,
     { type: 'QuotaReserved', status: 'True', reason: 'QuotaReserved', message },
@@ -71,14 +80,27 @@ export function withAdmission(object: Stored<QueuedWorkload>, counts: Counts, no
   if (findCondition(conditions, 'Evicted') !== undefined)
     conditions = set(conditions, { type: 'Evicted', status: 'False', reason: 'QuotaReserved', message }, nowMs)
   const podSets = spec.podSets.map(({ name }, i) => ({ name, count: counts[i] ?? 0 }))
-  return { ...rest, conditions, admission: { queue: spec.queueName, podSets, time: formatTime(nowMs) } }
+  return { ...rest, conditions, admission: { queue, podSets, time: formatTime(nowMs) } }
 }
 
-/** The status of an admitted workload with other counts. */
+/** The status of an admitted workload that is to have other counts. What it gives up is counted until it has fewer pods: see {@link withoutHeld}. */
 export function withCounts(object: Stored<QueuedWorkload>, counts: Counts): QueuedWorkloadStatus {
   const { spec, status } = object
-  const podSets = spec.podSets.map(({ name }, i) => ({ name, count: counts[i] ?? 0 }))
+  const state = stateOf(object)
+  const podSets = spec.podSets.map(({ name }, i) => {
+    const [count = 0, held = 0] = [counts[i], state.type === 'admitted' ? state.held[i] : 0]
+    return { name, count, ...(held > count ? { held } : {}) }
+  })
   return { ...status, admission: { ...status!.admission!, podSets } }
+}
+
+/** The status of one that has shrunk. */
+export function withoutHeld({ status }: Stored<QueuedWorkload>): QueuedWorkloadStatus {
+  const admission = status!.admission!
+  return {
+    ...status,
+    admission: { ...admission, podSets: admission.podSets.map(({ name, count }) => ({ name, count })) },
+  }
 }
 
 /** The status of one that is told to end; it keeps its quota until its pods are gone. */

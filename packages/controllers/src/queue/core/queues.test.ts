@@ -186,4 +186,14 @@ describe('queues', () => {
     queues.remove('old')
     assert.deepEqual(admitted(queues.plan(2)), ['new'])
   })
+
+  it('count pods of one that shrinks until they are gone, after a restart too', () => {
+    const queues = start(queue('a', { quotas: { gpu: { nominal: 8 } } }))
+    const elastic = workload('elastic', { queue: 'a', count: 8, minCount: 2 })
+    queues.restore(elastic, { counts: [8], admittedAtMs: 0, shrinksTo: [2] })
+    queues.put(workload('next', { queue: 'a', count: 6 }))
+    assert.deepEqual(admitted(queues.plan(1)), [])
+    queues.resized('elastic', [2])
+    assert.deepEqual(admitted(queues.plan(2)), ['next'])
+  })
 })

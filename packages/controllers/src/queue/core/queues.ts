@@ -62,7 +62,12 @@ export class Queues {
   /** One that runs already, as after a restart. Counts whatever its queue has. */
   restore(
     workload: Workload,
-    admitted: { readonly counts: Counts; readonly admittedAtMs: number; readonly isLeaving?: boolean },
+    admitted: {
+      readonly counts: Counts
+      readonly admittedAtMs: number
+      readonly isLeaving?: boolean
+      readonly shrinksTo?: Counts
+    },
   ): void {
     this.remove(workload.id)
     this.#settle()
@@ -75,8 +80,10 @@ export class Queues {
       counts,
       amounts: amountsOf(workload, counts),
       isLeaving: false,
+      shrinksTo: admitted.shrinksTo,
     }
     this.#start(running)
+    if (admitted.shrinksTo !== undefined) this.#forest.treeOf(running.leaf)?.leaving.add(running)
     if (admitted.isLeaving === true) this.#markLeaving(running)
   }
 
