@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -35,6 +35,7 @@ class World {
 
   static async create(): Promise<World> {
     const world = new World(await mkdtemp(join(tmpdir(), 'centaurus-devices-')))
+    made.push(() => rm(world.dir, { recursive: true, force: true }))
     made.push(() => world.manager.close())
     await world.start()
     return world
