@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::call::Call;
 use crate::vfs::inode::{DirectoryEntry, Inode, Stat};
-use crate::wait::{Events, WaitQueue};
+use crate::wait::{Bell, Events, WaitQueue};
 use crate::{Errno, Result};
 
 /// Where the pages of a mapping come from.
@@ -71,6 +71,11 @@ pub trait File: Send + Sync + Any {
     /// The host's descriptor that is ready exactly when this is, if there is one: who waits for this file alone waits on that
     /// ([`crate::task::Task::block_on_file`]), which saves the way through the reactor's thread.
     fn host(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// What rings whenever this may have become ready, if that is how it is told: who waits for this file alone waits on that, as with [`File::host`].
+    fn bell(&self) -> Option<Bell> {
         None
     }
 

@@ -125,6 +125,14 @@ impl WaitQueue {
         woken || exclusive_woken
     }
 
+    /// Tells everybody but one.
+    fn notify_others(&self, key: u64) {
+        let others: Vec<_> = self.lock().iter().filter(|entry| entry.key != key).filter_map(|entry| entry.waiter.upgrade()).collect();
+        others.iter().for_each(|waiter| {
+            waiter.notify(Events::all());
+        });
+    }
+
     /// Who is to be told of `events`, and whether exclusively; forgets dropped waiters. Nobody is told under the lock.
     fn interested(&self, events: Events) -> Vec<(Arc<dyn Waiter>, bool)> {
         let mut told = Vec::new();
@@ -168,6 +176,23 @@ impl<'q> Registration<'q> {
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
         self.queue.remove(self.key);
+    }
+}
+
+/// An eventfd of the host that somebody outside rings, and who else waits for what it means.
+pub struct Bell {
+    /// It never blocks.
+    pub fd: Arc<OwnedFd>,
+    /// Those who don't wait for the descriptor itself are told by the reactor, or by who has taken its ring.
+    pub queue: Arc<WaitQueue>,
+}
+
+impl Bell {
+    /// Takes what was rung, which may be meant for others.
+    pub fn take(&self, key: u64) {
+        if rustix::io::read(&self.fd, &mut [0; 8][..]).is_ok() {
+            self.queue.notify_others(key);
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Opened {
         let limit = self.socket()?.timeout(sending);
         let deadline = limit.map(|limit| Instant::now() + limit);
         let task = call.task.clone();
-        let waited = task.block_on(self.endpoint()?.queue(), events, deadline, || match attempt(call) {
+        let waited = task.block_on_file(self.socket()?, events, deadline, || match attempt(call) {
             Err(Errno::AGAIN) => None,
             answer => Some(answer),
         });

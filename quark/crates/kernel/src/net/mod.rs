@@ -4,6 +4,7 @@ mod calls;
 pub mod given;
 mod host;
 mod interfaces;
+pub mod listing;
 pub mod message;
 mod node;
 mod options;

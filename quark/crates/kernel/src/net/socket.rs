@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::listing;
 use super::message::Ancillary;
 use crate::Result;
 use crate::call::Call;
 use crate::file::File;
 use crate::task::{Task, current, lock};
 use crate::vfs::inode::Stat;
-use crate::wait::{Events, WaitQueue};
+use crate::wait::{Bell, Events, WaitQueue};
 
 /// What to send.
 #[derive(Default)]
@@ -73,6 +74,10 @@ pub trait Endpoint: Send + Sync + Any {
     fn poll(&self, interest: Events) -> Events;
     /// Who waits.
     fn queue(&self) -> &WaitQueue;
+    /// As [`File::bell`].
+    fn bell(&self) -> Option<Bell> {
+        None
+    }
     /// `ioctl(2)`.
     fn ioctl(&self, call: &mut Call<'_>, request: u32, argument: u64) -> Result<u64>;
     /// Domain, type and protocol as given to `socket(2)`.
@@ -101,7 +106,9 @@ impl Socket {
     pub fn new(endpoint: Arc<dyn Endpoint>) -> Arc<Socket> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         endpoint.numbered(number);
-        Arc::new(Socket { endpoint, number, timeouts: Mutex::default() })
+        let socket = Arc::new(Socket { endpoint, number, timeouts: Mutex::default() });
+        listing::add(&socket);
+        socket
     }
 
     /// Its inode number, as `/proc/net/*` and `socket:[N]` tell it.
@@ -139,6 +146,10 @@ impl File for Socket {
 
     fn queue(&self) -> Option<&WaitQueue> {
         Some(self.endpoint.queue())
+    }
+
+    fn bell(&self) -> Option<Bell> {
+        self.endpoint.bell()
     }
 
     fn ioctl(&self, call: &mut Call<'_>, request: u32, argument: u64) -> Result<u64> {

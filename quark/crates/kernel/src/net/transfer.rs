@@ -98,18 +98,20 @@ fn send(call: &mut Call<'_>, opened: &Opened, pieces: &[Piece], outgoing: Outgoi
         return Err(Errno::MSGSIZE);
     }
     let mut ancillary = outgoing.ancillary;
-    let mut sent = 0;
+    let (mut sent, mut bytes, mut done) = (0, Vec::new(), 0);
     let answer = loop {
-        let bytes = gather(call, pieces, sent)?;
+        if done == bytes.len() {
+            (bytes, done) = (gather(call, pieces, sent)?, 0);
+        }
         let message = Outgoing {
-            data: &bytes,
+            data: bytes.get(done..).unwrap_or_default(),
             address: outgoing.address,
             ancillary: std::mem::take(&mut ancillary),
             control: if sent == 0 { outgoing.control } else { &[] },
             flags,
         };
         match opened.wait(call, Events::OUT, flags, |call| endpoint.send(Some(call.task), &message)) {
-            Ok(count) => sent += count,
+            Ok(count) => (sent, done) = (sent + count, done + count),
             Err(_) if sent > 0 => break Ok(sent as u64),
             Err(errno) => break Err(errno),
         }

@@ -22,6 +22,7 @@ pub mod usage;
 pub mod wait;
 
 use std::cell::RefCell;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -37,7 +38,7 @@ use crate::memory::Memory;
 use crate::seccomp::Seccomp;
 use crate::signal::TaskSignals;
 use crate::vfs::open::{FdTable, FsContext};
-use crate::wait::{Events, Parker, WaitQueue, Waiter};
+use crate::wait::{Bell, Events, Parker, WaitQueue, Waiter};
 
 use status::WaitStatus;
 
@@ -307,6 +308,9 @@ impl Task {
         deadline: Option<Instant>,
         mut ready: impl FnMut() -> Option<T>,
     ) -> Result<Option<T>> {
+        if let Some(bell) = file.bell() {
+            return self.block_on_bell(&bell, interest, deadline, ready);
+        }
         let Some(host) = file.host() else {
             return match file.queue() {
                 Some(queue) => self.block_on(queue, interest, deadline, ready),
@@ -324,6 +328,32 @@ impl Task {
                 return Ok(ready());
             }
         }
+    }
+
+    fn block_on_bell<T>(
+        &self,
+        bell: &Bell,
+        interest: Events,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut() -> Option<T>,
+    ) -> Result<Option<T>> {
+        let waiter: Arc<dyn Waiter> = self.parker.clone();
+        let key = bell.queue.register(interest, &waiter);
+        let answer = loop {
+            if let Some(value) = ready() {
+                break Ok(Some(value));
+            }
+            if self.interrupted() {
+                break Err(restart::SYS);
+            }
+            match self.parker.park_on(bell.fd.as_fd(), Events::IN, deadline) {
+                Ok(true) => bell.take(key),
+                Ok(false) => break Ok(ready()),
+                Err(errno) => break Err(errno),
+            }
+        };
+        bell.queue.remove(key);
+        answer
     }
 
     /// Waits like [`Task::block_on`], but only the end of the thread ends it early: then `None`.

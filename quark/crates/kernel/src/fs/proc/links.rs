@@ -148,16 +148,16 @@ impl Folder for Namespaces {
 /// Makes the text of a table.
 type Table = fn() -> Result<Vec<u8>>;
 
-/// `/proc/PID/net`. Sockets of TCP and UDP are the host's, and are not listed.
+/// `/proc/PID/net`.
 pub(super) fn net(device: u64, base: u64) -> Fixed {
     let tables: &[(&str, Table)] = &[
         ("dev", tables::dev),
         ("if_inet6", tables::if_inet6),
         ("route", tables::route),
-        ("tcp", || Ok(TCP.into())),
-        ("tcp6", || Ok(TCP6.into())),
-        ("udp", || Ok(UDP.into())),
-        ("udp6", || Ok(UDP6.into())),
+        ("tcp", || Ok(sockets(TCP, libc::AF_INET, libc::SOCK_STREAM))),
+        ("tcp6", || Ok(sockets(TCP6, libc::AF_INET6, libc::SOCK_STREAM))),
+        ("udp", || Ok(sockets(UDP, libc::AF_INET, libc::SOCK_DGRAM))),
+        ("udp6", || Ok(sockets(UDP6, libc::AF_INET6, libc::SOCK_DGRAM))),
         ("unix", || Ok(crate::net::unix_listing())),
         ("arp", || Ok(ARP.into())),
         ("sockstat", || Ok(b"sockets: used 0\n".to_vec())),
@@ -166,6 +166,10 @@ pub(super) fn net(device: u64, base: u64) -> Fixed {
         let about = About { device, number: base + number, mode: 0o444, owner: (0, 0), strict: false };
         folder.with(name, Pseudo::new(about, Body::Text(Box::new(table))))
     })
+}
+
+fn sockets(heading: &str, domain: i32, kind: i32) -> Vec<u8> {
+    [heading, &crate::net::listing::lines(domain, kind)].concat().into_bytes()
 }
 
 const TCP: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";

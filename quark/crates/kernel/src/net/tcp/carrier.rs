@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::pair::{Buffers, End, Pair, Told};
 use crate::reactor::with_bands;
 use crate::task::lock;
-use crate::wait::{Events, WaitQueue};
+use crate::wait::{Bell, Events, WaitQueue};
 use crate::{Errno, Result};
 
 /// State 7 of `/proc/net/tcp` and TCP_INFO: connected no longer.
@@ -29,6 +29,12 @@ pub trait Carrier: Send + Sync {
     fn queued(&self) -> usize;
     /// Its state as `/proc/net/tcp` and TCP_INFO number them.
     fn state(&self) -> u8;
+    /// What it is rung by from outside, if it is.
+    fn bell(&self) -> Option<Bell> {
+        None
+    }
+    /// Somebody is to be told by the queue: by the reactor, if it is rung from outside.
+    fn watch(&self) {}
     /// SO_RCVBUF or SO_SNDBUF was set.
     fn set_buffers(&self, buffers: Buffers);
 }

@@ -13,7 +13,7 @@ use crate::net::options::{Judgement, judge};
 use crate::net::socket::{Endpoint, Incoming, Outgoing};
 use crate::reactor::with_bands;
 use crate::task::{Task, lock};
-use crate::wait::{Events, WaitQueue};
+use crate::wait::{Bell, Events, WaitQueue};
 use crate::{Errno, Result};
 
 impl TcpSocket {
@@ -213,11 +213,17 @@ impl Endpoint for TcpSocket {
     }
 
     fn queue(&self) -> &WaitQueue {
-        match self.host.get() {
+        match (self.inside(), self.host.get()) {
             // The host has nothing to tell of a connection inside.
-            Some(host) if self.inside().is_none() => host.queue(),
-            _ => &self.queue,
+            (Some(inside), _) => inside.carrier.watch(),
+            (None, Some(host)) => return host.queue(),
+            (None, None) => {}
         }
+        &self.queue
+    }
+
+    fn bell(&self) -> Option<Bell> {
+        self.inside()?.carrier.bell()
     }
 
     fn ioctl(&self, call: &mut Call<'_>, request: u32, argument: u64) -> Result<u64> {

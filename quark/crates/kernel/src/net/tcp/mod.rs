@@ -21,9 +21,11 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use quark_host::socket as host;
 
 use super::host::HostSocket;
+use super::socket::Endpoint;
 use crate::Result;
 use crate::task::lock;
 use crate::wait::WaitQueue;
+pub use carrier::CLOSE;
 use carrier::{Carrier, WireEnd};
 use listeners::{Backlog, Listeners};
 use options::Options;
@@ -171,6 +173,24 @@ impl Drop for TcpSocket {
         let role = std::mem::replace(role, Role::Host);
         self.end(role);
     }
+}
+
+/// State of a TCP socket as `/proc/net/tcp` numbers it, and bytes that wait in it.
+pub fn state(endpoint: &dyn Endpoint) -> Option<(u8, usize)> {
+    let socket: &TcpSocket = endpoint.as_any().downcast_ref()?;
+    if let Some(inside) = socket.inside() {
+        return Some((inside.carrier.state(), inside.carrier.queued()));
+    }
+    let host = socket.host.get()?.as_fd();
+    let state = host::option(host, libc::IPPROTO_TCP, libc::TCP_INFO, 1).ok()?.first().copied()?;
+    Some((state, host::queued(host, false).map_or(0, |count| count.unsigned_abs() as usize)))
+}
+
+/// A socket over one of the host.
+#[cfg(test)]
+pub fn of_host(socket: std::os::fd::OwnedFd, domain: i32) -> Arc<TcpSocket> {
+    let queue = Arc::<WaitQueue>::default();
+    TcpSocket::over(HostSocket::sharing(socket, kind(domain), queue.clone()), domain, queue)
 }
 
 fn kind(domain: i32) -> (i32, i32, i32) {

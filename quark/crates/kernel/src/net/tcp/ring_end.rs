@@ -11,13 +11,13 @@ use super::carrier::{CLOSE, Carrier};
 use super::pair::Buffers;
 use crate::reactor::Watched;
 use crate::task::lock;
-use crate::wait::{Events, WaitQueue};
+use crate::wait::{Bell, Events, WaitQueue};
 use crate::{Errno, Result};
 
 /// One end of a ring.
 pub struct RingEnd {
-    /// Rung by the other end; the reactor tells the socket's queue.
-    _bell: Watched,
+    /// Rung by the other end. Who waits for this end alone hears it himself; the reactor tells the socket's queue once somebody waits there.
+    bell: Watched,
     other: Bells,
     queue: Arc<WaitQueue>,
     state: Mutex<State>,
@@ -71,11 +71,8 @@ impl RingEnd {
     pub fn new(end: End, side: Side, queue: Arc<WaitQueue>, closed: Box<dyn Fn() + Send + Sync>) -> Result<RingEnd> {
         let ring = Ring::open(end.memory.as_fd(), side)?;
         let bell = Watched::sharing(end.own, queue.clone());
-        if !bell.watched() {
-            return Err(Errno::INVAL);
-        }
         let state = State { ring, shut_receive: false, shut_send: false, closed: false, reset: false, error: None };
-        Ok(RingEnd { _bell: bell, other: end.other, queue, state: Mutex::new(state), closed })
+        Ok(RingEnd { bell, other: end.other, queue, state: Mutex::new(state), closed })
     }
 
     /// The service is gone, and with it whatever it carried.
@@ -217,6 +214,14 @@ impl Carrier for RingEnd {
         }
     }
 
+    fn bell(&self) -> Option<Bell> {
+        Some(Bell { fd: self.bell.fd().clone(), queue: self.queue.clone() })
+    }
+
+    fn watch(&self) {
+        self.bell.watched();
+    }
+
     /// A ring's size is fixed.
     fn set_buffers(&self, _: Buffers) {}
 }
@@ -226,3 +231,6 @@ impl Drop for RingEnd {
         self.close(true);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -154,7 +154,7 @@ pub(super) fn patiently(
     if first != Err(Errno::AGAIN) || !waits {
         return first;
     }
-    if file.file.host().is_none() && file.file.queue().is_none() {
+    if file.file.host().is_none() && file.file.bell().is_none() && file.file.queue().is_none() {
         return Err(Errno::AGAIN);
     }
     let patience = file.file.patience(interest.contains(Events::OUT));
