@@ -196,4 +196,14 @@ describe('queues', () => {
     queues.resized('elastic', [2])
     assert.deepEqual(admitted(queues.plan(2)), ['next'])
   })
+
+  it('have nothing to wake up for when who waits can never fit', () => {
+    const queues = start(queue('a', { quotas: { gpu: { nominal: 8 } }, reserveAfterMs: 10 }))
+    queues.put(workload('huge', { queue: 'a', count: 9 }))
+    assert.deepEqual(queues.plan(0), { admit: [], evict: [], resize: [] })
+    queues.put(workload('runs', { queue: 'a', count: 8, priority: -1 }))
+    assert.deepEqual(admitted(queues.plan(100)), ['runs'])
+    assert.deepEqual(admitted(queues.plan(101)), [])
+    assert.equal(queues.plan(102).wakeAtMs, undefined)
+  })
 })

@@ -2,9 +2,10 @@ import type { Amounts } from './amounts.ts'
 import { createForest, type Forest } from './forest.ts'
 import { mayPreempt, planPreemption, type Victim } from './preemption.ts'
 import { addUsage, findBlockage, removeUsage, type Level, type QueueNode } from './queue-node.ts'
-import { canEverFit, findShadowMs, fitsBeside, fitsInTurn } from './reservations.ts'
+import { canEverFit, findShadowMs, fitsBeside, fitsInTurn, reserveAtMs, whoStarves } from './reservations.ts'
 import { amountsOf, extraOf, isElastic, leastCounts, mostCounts, withoutAmounts, type Running } from './running.ts'
 import type { Shape } from './pending-set.ts'
+import { stopWaiting, wait, wakeWaiters } from './waiting.ts'
 import type { Reservation, Tree } from './tree.ts'
 import type { Admission, Counts, Eviction, QueuePlan, QueueSettings, Workload } from './types.ts'
 
@@ -221,7 +222,7 @@ export class Queues {
     if (fitsBeside(tree, shape, this.#nowMs))
       this.#admit(tree, { workload, shape, counts: leastCounts(workload) }, draft)
     else {
-      this.#wait(shape)
+      wait(shape)
       this.#preemptFor(tree, shape, draft)
       tree.refresh(shape.leaf, this.#nowMs)
     }
@@ -324,17 +325,7 @@ export class Queues {
 
   /** Keeps room for who has been first and not fitted for longest, one in a tree. */
   #reserve(tree: Tree): void {
-    if (tree.reservations.some(({ kind }) => kind === 'starving')) return
-    let oldest: QueueNode | undefined
-    for (const leaf of tree.blocked) {
-      const { firstBlocked, settings } = leaf
-      if (firstBlocked === undefined || leaf.isStopped) continue
-      if (firstBlocked.sinceMs + settings.reserveAfterMs > this.#nowMs) continue
-      if (tree.reservations.some(({ workload }) => workload.id === firstBlocked.id)) continue
-      if (!canEverFit(leaf, leaf.pending.first()!.least)) continue
-      if (oldest === undefined || firstBlocked.sinceMs < oldest.firstBlocked!.sinceMs) oldest = leaf
-    }
-    const shape = oldest?.pending.first()
+    const shape = whoStarves(tree, this.#nowMs)
     const workload = shape?.workloads.peek()
     if (shape === undefined || workload === undefined) return
     const shadowMs = findShadowMs(tree, shape)
@@ -409,39 +400,9 @@ export class Queues {
     this.#dirty.add(tree)
   }
 
-  /** Where the shape waits until there may be room. */
-  #wait(shape: Shape): void {
-    const { leaf, least } = shape
-    const blockage = findBlockage(leaf, least)!
-    const { node, resource, need } = blockage
-    const passing: Level[] = []
-    for (let below: QueueNode | undefined = leaf; below !== undefined && below !== node; below = below.parent) {
-      const level = below.levels.get(resource)
-      if (level !== undefined && level.guaranteed > 0) passing.push(level)
-    }
-    const level = node.levels.get(resource)!
-    leaf.pending.block(shape, { level, need, passing })
-    level.waiters.put(shape)
-    for (const each of passing) each.passing.add(shape)
-  }
-
   #free(tree: Tree, leaf: QueueNode, amounts: Amounts, reserved = false): void {
     const touched = new Set<QueueNode>([leaf])
-    const tryAgain = (shape: Shape): void => {
-      stopWaiting(shape)
-      shape.leaf.pending.unblock(shape)
-      touched.add(shape.leaf)
-    }
-    const onLess = (level: Level): void => {
-      const left = level.limit - level.usage + level.reserved
-      for (
-        let shape = level.waiters.peek();
-        shape !== undefined && shape.blocked!.need <= left;
-        shape = level.waiters.peek()
-      )
-        tryAgain(shape)
-      for (const shape of level.passing) tryAgain(shape)
-    }
+    const onLess = (level: Level): void => wakeWaiters(level, touched)
     removeUsage(leaf, amounts, { reserved, nowMs: this.#nowMs, onLess })
     for (const each of touched) tree.refresh(each, this.#nowMs)
     this.#dirty.add(tree)
@@ -467,18 +428,4 @@ export class Queues {
     for (const workload of waiting) this.#place(workload)
     for (const tree of this.#forest.trees) this.#dirty.add(tree)
   }
-}
-
-function stopWaiting(shape: Shape): void {
-  shape.blocked?.level?.waiters.remove(shape)
-  for (const level of shape.blocked?.passing ?? []) level.passing.delete(shape)
-}
-
-/** When room is to be kept for the first one of the tree that waits for it; ∞: never. */
-function reserveAtMs({ blocked, reservations }: Tree): number {
-  if (reservations.some(({ kind }) => kind === 'starving')) return Infinity
-  let atMs = Infinity
-  for (const { firstBlocked, settings, isStopped } of blocked)
-    if (firstBlocked !== undefined && !isStopped) atMs = Math.min(atMs, firstBlocked.sinceMs + settings.reserveAfterMs)
-  return atMs
 }

@@ -54,6 +54,36 @@ export function findShadowMs(tree: Tree, { leaf, least }: Pick<Shape, 'leaf' | '
   return shadowMs
 }
 
+/** Who has been first and has not fitted for longest, long enough to have room kept for it; undefined: nobody, or somebody has. */
+export function whoStarves(tree: Tree, nowMs: number): Shape | undefined {
+  let oldest: QueueNode | undefined
+  for (const leaf of hungry(tree)) {
+    const { sinceMs } = leaf.firstBlocked!
+    if (sinceMs + leaf.settings.reserveAfterMs > nowMs) continue
+    if (oldest === undefined || sinceMs < oldest.firstBlocked!.sinceMs) oldest = leaf
+  }
+  return oldest?.pending.first()
+}
+
+/** When {@link whoStarves} will find the next one; ∞: never. */
+export function reserveAtMs(tree: Tree): number {
+  let atMs = Infinity
+  for (const { firstBlocked, settings } of hungry(tree))
+    atMs = Math.min(atMs, firstBlocked!.sinceMs + settings.reserveAfterMs)
+  return atMs
+}
+
+/** Queues whose first workload does not fit, could, and has no room kept for it; none while there is such room in the tree. */
+function hungry({ blocked, reservations }: Tree): QueueNode[] {
+  if (reservations.some(({ kind }) => kind === 'starving')) return []
+  return [...blocked].filter((leaf) => {
+    const { firstBlocked, isStopped, pending } = leaf
+    if (firstBlocked === undefined || isStopped) return false
+    if (reservations.some(({ workload }) => workload.id === firstBlocked.id)) return false
+    return canEverFit(leaf, pending.first()!.least)
+  })
+}
+
 /** Whether so much would fit if nothing ran. */
 export function canEverFit(leaf: QueueNode, amounts: Amounts): boolean {
   return missingEver(leaf, amounts) === undefined
