@@ -76,6 +76,7 @@ struct own {                   // emptied by fork
   int devices;                 // of the driver
   int8_t index_of[GPU_DEVICES_MAX]; // by ordinal: in the region
   uint64_t charged_ns;         // of all devices
+  uint64_t looked_ns;          // at the limits, by launches that are not paced
   uint64_t longest_ns;         // charged at once, lately
   uint64_t limits_stamp;       // of the file that `paced` is of
   uint64_t reconciled_ns[GPU_DEVICES_MAX];

@@ -1,5 +1,10 @@
 // Launches of kernels and graphs. Where nothing is limited a launch costs a test and a count.
+#define _GNU_SOURCE
 #include "interposer.h"
+
+#include <time.h>
+
+#define LOOK_NS (200 * NS_PER_MS) // whether there are limits of time now
 
 static __thread int counted __attribute__((tls_model("initial-exec"))); // device + 1 of the thread's last launch
 
@@ -21,9 +26,20 @@ static uint64_t key_of(CUfunction function, uint64_t blocks, uint64_t threads)
   return key == 0 ? 1 : key;
 }
 
+static void look_at_limits(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t); // a few nanoseconds
+  uint64_t now = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+  if (now - own->looked_ns < LOOK_NS) return;
+  own->looked_ns = now;
+  read_limits();
+}
+
 static void count_only(void)
 {
   if (!own->attached) return;
+  look_at_limits();
   if (counted == 0) counted = current_device() + 1; // a thread's other devices are counted with its first
   if (counted > 0) count_launch(counted - 1, false);
 }

@@ -90,7 +90,7 @@ void reconcile(unsigned device, bool always)
 
 bool is_ours(uint32_t host_pid)
 {
-  for (uint32_t n = 0; n < region->processes_end; n++)
+  for (uint32_t n = 0; n < region->processes_end && n < GPU_PROCESSES_MAX; n++)
     if (region->processes[n].pid != 0 && region->processes[n].host_pid == host_pid) return true;
   return false;
 }

@@ -152,7 +152,7 @@ void region_unlock(void)
 
 void reap(void)
 {
-  for (uint32_t n = 0; n < region->processes_end; n++) {
+  for (uint32_t n = 0; n < region->processes_end && n < GPU_PROCESSES_MAX; n++) {
     struct gpu_process *p = &region->processes[n];
     if (p->pid != 0 && p != own->slot && process_is_dead(p->pid, p->start_ticks)) memset(p, 0, sizeof *p);
   }

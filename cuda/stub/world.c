@@ -221,6 +221,10 @@ bool world_take(struct world *w, struct process *p, unsigned device, int64_t byt
   }
   p->memory[device] += (uint64_t)bytes;
   uint64_t used = world_used(w, device);
+  if (used > d->peak) {
+    world_sweep(w); // a kernel frees what a process had when it dies, and not when somebody looks
+    used = world_used(w, device);
+  }
   if (used > d->peak) d->peak = used;
   return true;
 }
@@ -263,16 +267,16 @@ static void wake_last(struct world *w, const struct actor *self)
   if (last != NULL && last->waits_turn) futex_wake(&last->wake);
 }
 
-// Is this actor's thread asleep, and in none of our waits? Then nobody knows when it goes on: it is left behind.
+// An actor whose thread is asleep, in none of our waits: nobody knows when it goes on, so it is left behind. One that was killed is forgotten.
 static void leave_behind(struct world *w, struct actor *a)
 {
   char path[64];
   uint64_t start;
-  if (a->waits_turn || a->state != ACTOR_RUNNING) return;
+  if (a->state != ACTOR_RUNNING) return;
   snprintf(path, sizeof path, "/proc/%u/task/%u/stat", a->pid, a->tid);
   char state = task_state(path, &start);
-  if (state == 'S' || state == 'T') a->state = ACTOR_IDLE;
   if (state == 0 || state == 'Z' || state == 'X') world_sweep(w);
+  else if (!a->waits_turn && (state == 'S' || state == 'T')) a->state = ACTOR_IDLE;
 }
 
 // Lets the others go on for a while of real time. Gives the lock away meanwhile.

@@ -111,6 +111,24 @@ describe('the share of a device', () => {
       for (const share of windows.slice(13)) assertNear(share, to, `after, ${windows.join(' ')}`)
     }
   })
+
+  it('begins to be kept when there was no limit before', async () => {
+    const container = world.container(`${U1} memoryMiB=500\n`)
+    const next = world.container(`${U1} compute=20\n`)
+    const args = [
+      'kernel=1000000',
+      'sync=1',
+      'for=2000',
+      'report=100',
+      'at=1000',
+      `rename=${next}/limits,${container}/limits`,
+    ]
+    const { output, errors } = await world.run('load', args, { container })
+    assert.equal(errors, '')
+    const windows = output.split(' ').slice(0, 19).map(Number)
+    for (const share of windows.slice(0, 9)) assert.ok(share >= 99, windows.join(' '))
+    for (const share of windows.slice(14)) assertNear(share, 20, windows.join(' '))
+  })
 })
 
 interface Neighbour {
