@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import type { Job } from '@centaurus/api/batch/v1'
@@ -114,5 +114,30 @@ describe('queues, by kubectl', () => {
     assert.match(stderr, /spec.parent: Invalid value: "q": must be another queue/)
     assert.match(stderr, /nominalQuota: Invalid value: "lots": must be a quantity, such as 8, 500m or 64Gi/)
     assert.match(await cluster.kubectl('explain queue.spec.reserveAfterSeconds'), /has room kept for it/)
+  })
+
+  it('are each tenant’s own, whatever their names', async () => {
+    await cluster.mustCentaurus(['tenant', 'create', 'acme'])
+    const config = join(cluster.home, 'acme.yaml')
+    await writeFile(config, await cluster.mustCentaurus(['tenant', 'kubeconfig', 'acme']))
+    const acme = (args: string, input?: string): Promise<string> =>
+      cluster.kubectl(`--kubeconfig ${config} ${args}`, input === undefined ? {} : { input })
+    for (const example of examples.slice(0, 3)) await acme('apply -f -', example)
+    await waitFor('one of two to wait', async () => {
+      const rows = await acme('get queuedworkloads -o wide')
+      return /job-train-\w+ +vision +False +1 +InsufficientQuota +Needs 6 cpu of queue "research"/.test(rows) && rows
+    })
+    await waitFor('the queues to say so', async () => /vision +research +1 +0 +cpu 0\/4/.test(await acme('get queues')))
+    const running = await acme('get pods --field-selector status.phase=Running -o name')
+    assert.equal(running.trim().split('\n').length, 2)
+    await acme('delete queue speech --wait=false')
+    assert.match(
+      await acme('get queue speech -o jsonpath={.metadata.deletionTimestamp}'),
+      /Z/,
+      'until "listen" has ended',
+    )
+    await acme('delete job listen')
+    await waitFor('the queue to be gone', async () => !/speech/.test(await acme('get queues')))
+    assert.match(await cluster.kubectl('get queues'), /speech/, 'another tenant’s is there')
   })
 })
