@@ -1,7 +1,7 @@
 import type { Toleration } from '@centaurus/api/core/v1'
 import { countIntolerablePreferences, tolerates, toleratesAll } from '@centaurus/api/scheduling'
 import { grown } from './columns.ts'
-import { fitGpus } from './gpu/gpu-fit.ts'
+import { fitGpus, gpuKey } from './gpu/gpu-fit.ts'
 import type { NodeTable } from './node-table.ts'
 import type { PodRequirements } from './pod-requirements.ts'
 import { byNature, FITS, resolvable, type Refusal, type Refusals } from './refusals.ts'
@@ -63,6 +63,7 @@ export class NodeVerdicts {
   readonly #pod: PodRequirements
   readonly #refusals: Refusals
   readonly #toleratesCordon: boolean
+  readonly #gpuKey: string
   /** By set of taints: 0 not looked at, 1 tolerated, 2 not. */
   #tolerated = new Uint8Array(0)
   readonly #short = new Map<number, Refusal>()
@@ -78,6 +79,7 @@ export class NodeVerdicts {
     this.#nodes = nodes
     this.#pod = pod
     this.#refusals = refusals
+    this.#gpuKey = gpuKey(pod.footprint)
     this.#toleratesCordon = pod.tolerations.some((item: Toleration) => tolerates(item, UNSCHEDULABLE_TAINT))
   }
 
@@ -240,7 +242,7 @@ export class NodeVerdicts {
     if (footprint.gpuError !== undefined)
       return byNature(`pod asked for GPUs in a way that means nothing: ${footprint.gpuError}`)
     if (footprint.gpu === undefined && nodes.gpus.at(slot) === undefined) return undefined
-    const fit = fitGpus(nodes.gpus, slot, { footprint, free: nodes.freeOf(slot) })
+    const fit = fitGpus(nodes.gpus, slot, { footprint, key: this.#gpuKey, free: nodes.freeOf(slot) })
     if (fit.type === 'short') return fit.refusal
     this.#gpuScore = fit.score
     return undefined

@@ -25,6 +25,13 @@ export function chooseDevices(
   demand: GpuDemand,
   { room, choose }: { readonly room: DeviceRoom; readonly choose?: ChooseDevice | undefined },
 ): GpuAllocation | GpuShortage {
+  const [only, ...others] = demand.containers
+  if (only !== undefined && others.length === 0 && only.role !== 'init') {
+    const chosen = chooseFor(node, demand, { request: only.request, room, choose })
+    if (typeof chosen === 'string') return chosen
+    for (const i of chosen) take(node, only.request, { i, room })
+    return { [only.container]: chosen.map((i) => grantOf(node, only.request, i)) }
+  }
   const allocation: Record<string, readonly GpuGrant[]> = {}
   const held = { memory: new Float64Array(node.count), compute: new Float64Array(node.count) }
   const isInit = (each: (typeof demand.containers)[number]): boolean => each.role === 'init'

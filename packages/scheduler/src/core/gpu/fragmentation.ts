@@ -16,6 +16,7 @@ const alike = {
   first: new Uint8Array(GPU_DEVICES_MAX),
   devices: new Uint8Array(GPU_DEVICES_MAX),
   left: new Float64Array(GPU_DEVICES_MAX),
+  needs: [] as DeviceNeeds[],
 }
 
 /**
@@ -28,10 +29,9 @@ const alike = {
 export function fragmentation(node: NodeGpus, room: NodeRoom, mix: MixOfPods): number {
   const free = gatherAlike(node, room.devices)
   if (free <= 0) return 0
-  const needs = Array.from({ length: alike.count }, (_, g) => mix.needsOf(node.kinds[alike.first[g]!]!))
+  for (let g = 0; g < alike.count; g++) alike.needs[g] = mix.needsOf(node.kinds[alike.first[g]!]!)
   let wasted = 0
-  for (let pod = 0; pod < mix.size; pod++)
-    wasted += mix.weights[pod]! * Math.max(0, free - usableBy(room, { mix, pod, needs }))
+  for (let pod = 0; pod < mix.size; pod++) wasted += mix.weights[pod]! * Math.max(0, free - usableBy(room, mix, pod))
   return wasted
 }
 
@@ -77,10 +77,7 @@ export function isAlike(
   )
 }
 
-function usableBy(
-  { devices, cpuMillicores, memoryBytes }: NodeRoom,
-  { mix, pod, needs }: { readonly mix: MixOfPods; readonly pod: number; readonly needs: readonly DeviceNeeds[] },
-): number {
+function usableBy({ devices, cpuMillicores, memoryBytes }: NodeRoom, mix: MixOfPods, pod: number): number {
   const cpu = mix.cpuMillicores[pod]!
   const memory = mix.memoryBytes[pod]!
   if (cpu > cpuMillicores || memory > memoryBytes) return 0
@@ -88,7 +85,7 @@ function usableBy(
   let usable = 0
   let pods = 0
   for (let g = 0; g < alike.count; g++) {
-    const need = needs[g]!
+    const need = alike.needs[g]!
     const first = alike.first[g]!
     if (need.memoryMiB[pod]! > devices.memory[first]! || need.compute[pod]! > devices.compute[first]!) continue
     const share = need.shares[pod]!

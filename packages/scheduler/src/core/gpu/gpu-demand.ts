@@ -20,8 +20,11 @@ export class GpuDemand {
   readonly main: GpuRequest
   /** Whether it asks for nothing but whole GPUs. */
   readonly isWholeOnly: boolean
+  /** Equal for pods that ask for as much in the same way, of whichever devices. */
+  readonly shape: string
   /** Whether it names neither models nor UUIDs. */
   readonly takesAny: boolean
+  readonly namesUuids: boolean
   /** GPUs that it may be using when nobody knows which. */
   readonly deviceCount: number
   /** Whether any device of a model will do, by model. */
@@ -31,7 +34,10 @@ export class GpuDemand {
     this.key = JSON.stringify([containers, constraints])
     this.containers = containers
     const { models, modelsExcluded, uuids, uuidsExcluded } = constraints
-    this.takesAny = [models, modelsExcluded, uuids, uuidsExcluded].every((list) => list.length === 0)
+    const parts = containers.map(({ role, request: { priority: _, ...request } }) => [role, request])
+    this.shape = JSON.stringify([parts, constraints.policy])
+    this.namesUuids = uuids.length + uuidsExcluded.length > 0
+    this.takesAny = models.length + modelsExcluded.length === 0 && !this.namesUuids
     this.isWholeOnly = containers.every(({ request }) => isWholeRequest(request))
     this.constraints = constraints
     const together = containers.filter(({ role }) => role !== 'init')

@@ -7,7 +7,7 @@ import { chooseDevices, sharesLeft, type ChooseDevice, type DeviceRoom, type Gpu
 import { fragmentation, freeGpus, isAlike } from './fragmentation.ts'
 import { computeOf, memoryOf } from './gpu-demand.ts'
 import { useOf, type GpuPlan, type GpuTable } from './gpu-table.ts'
-import type { NodeGpus } from './node-gpus.ts'
+import type { Findings, FreeResources, GpuFit, NodeGpus } from './node-gpus.ts'
 import type { MixOfPods } from './typical-pods.ts'
 import { weakestLink } from './topology.ts'
 
@@ -18,20 +18,11 @@ const POINTS_PER_GPU = 100
  * filled first; chance would spread pods and leave no node whole.
  */
 const POINTS_PER_FREE_GPU = 0.2
+/** Of a node so many kinds of pods are remembered while it stays as it is. */
+const FITS_MAX = 256
 /** For the best links that there are, of pods that ask for near devices. */
 const POINTS_FOR_LINKS = 100
 const BEST_LINK = 60
-
-/** What is left on a node besides devices. */
-export interface FreeResources {
-  readonly cpuMillicores: number
-  readonly memoryBytes: number
-}
-
-/** Whether a pod's containers get devices of a node, and how good that is. */
-export type GpuFit =
-  | { readonly type: 'fits'; readonly score: number }
-  | { readonly type: 'short'; readonly refusal: Refusal }
 
 const SHORTAGES: Readonly<Record<GpuShortage, Refusal>> = {
   model: unresolvable('node(s) had no GPU of a model that the pod allows'),
@@ -44,6 +35,9 @@ const SHORTAGES: Readonly<Record<GpuShortage, Refusal>> = {
   memory: resolvable('Insufficient GPU memory on any one device'),
   compute: resolvable('Insufficient GPU compute on any one device'),
 }
+const SHORT = Object.fromEntries(
+  Object.entries(SHORTAGES).map(([why, refusal]) => [why, { type: 'short', refusal }]),
+) as Readonly<Record<GpuShortage, GpuFit>>
 const UNSAID = byNature('node(s) did not say which GPUs they have, which sharing and choosing them needs')
 const UNREADABLE = byNature('node(s) had an inventory of GPUs that cannot be read')
 const FITS_ANYWHERE: GpuFit = { type: 'fits', score: 0 }
@@ -56,11 +50,16 @@ export interface Ask {
   readonly free: FreeResources
 }
 
+/** Equal for pods of which a node that gives them any of its devices thinks the same. */
+export function gpuKey({ requests, gpu }: PodFootprint): string {
+  return `${requests[CPU]} ${requests[MEMORY]} ${gpu?.shape ?? ''}`
+}
+
 /**
- * Judges one node for a pod. A node that does not say which GPUs it has serves whole ones alone, any of them, which are counted as other resources
+ * Judges one node for a pod, whose {@link gpuKey} is `key`. A node that does not say which GPUs it has serves whole ones alone, any of them, which are counted as other resources
  * are. Cost: some microseconds where a node has GPUs.
  */
-export function fitGpus(gpus: GpuTable, slot: number, ask: Ask): GpuFit {
+export function fitGpus(gpus: GpuTable, slot: number, ask: Ask & { readonly key: string }): GpuFit {
   const node = gpus.at(slot)
   const { gpu: demand } = ask.footprint
   if (node === undefined) {
@@ -68,20 +67,41 @@ export function fitGpus(gpus: GpuTable, slot: number, ask: Ask): GpuFit {
     return { type: 'short', refusal: gpus.isUnreadable(slot) ? UNREADABLE : UNSAID }
   }
   const { mix } = gpus.typical
+  const findings = node.findings(mix.version, ask.free)
+  // Whichever models they name, pods that may have all devices of a node are alike to it.
+  if (demand?.takesAny === false) {
+    const allowed = node.models.filter((model) => demand.allowsModel(model)).length
+    if (allowed === 0 && node.count > 0) return SHORT.model
+    if (allowed < node.models.length || demand.namesUuids) return workOutFit(node, ask, { mix, findings })
+  }
+  const known = findings.fits.get(ask.key)
+  if (known !== undefined) return known
+  const fit = workOutFit(node, ask, { mix, findings })
+  if (findings.fits.size < FITS_MAX) findings.fits.set(ask.key, fit)
+  return fit
+}
+
+function workOutFit(
+  node: NodeGpus,
+  ask: Ask,
+  { mix, findings }: { readonly mix: MixOfPods; readonly findings: Findings },
+): GpuFit {
+  const { gpu: demand } = ask.footprint
   const { room, wasteOf } = tryOn(node, ask, mix)
   let links = 0
   if (demand !== undefined) {
     const chosen = chooseDevices(node, demand, { room, choose: leastWaste(node, room, wasteOf) })
-    if (typeof chosen === 'string') return { type: 'short', refusal: SHORTAGES[chosen] }
+    if (typeof chosen === 'string') return SHORT[chosen]
     if (demand.constraints.policy === 'topology') links = linksOf(node, chosen)
   }
-  const before = node.fragment(mix.version, ask.free, () => {
-    const devices = { memory: node.freeMemory, compute: node.freeCompute }
-    return fragmentation(node, { devices, ...ask.free }, mix)
-  })
-  const gained = before - wasteOf(room)
+  findings.waste ??= wasteNow(node, ask.free, mix)
+  const gained = findings.waste - wasteOf(room)
   const score = POINTS_PER_GPU * gained - POINTS_PER_FREE_GPU * freeGpus(node, room) + POINTS_FOR_LINKS * links
   return { type: 'fits', score }
+}
+
+function wasteNow(node: NodeGpus, free: FreeResources, mix: MixOfPods): number {
+  return fragmentation(node, { devices: { memory: node.freeMemory, compute: node.freeCompute }, ...free }, mix)
 }
 
 /** The devices that a pod gets on a node where it fits; undefined: the node does not say which it has, or it does not fit. */
@@ -146,7 +166,9 @@ function linksOf(node: NodeGpus, allocation: GpuPlan['allocation']): number {
 function roomOf(node: NodeGpus): DeviceRoom {
   if (node.count > scratch.memory.length)
     scratch = { memory: grown(scratch.memory, node.count), compute: grown(scratch.compute, node.count) }
-  scratch.memory.set(node.freeMemory)
-  scratch.compute.set(node.freeCompute)
+  for (let i = 0; i < node.count; i++) {
+    scratch.memory[i] = node.freeMemory[i]!
+    scratch.compute[i] = node.freeCompute[i]!
+  }
   return scratch
 }

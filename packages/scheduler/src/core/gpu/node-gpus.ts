@@ -1,3 +1,4 @@
+import type { Refusal } from '../refusals.ts'
 import { GPU_LINKS, isWholeGpu, type GpuGrant, type GpuInventory } from '@centaurus/api/gpu'
 
 /** Devices of a kind are the same to every pod. One object a kind. */
@@ -20,11 +21,33 @@ export class DeviceKinds {
   }
 }
 
+/** What is left on a node besides devices. */
+export interface FreeResources {
+  readonly cpuMillicores: number
+  readonly memoryBytes: number
+}
+
+/** Holds until anything on the node changes. */
+export interface Findings extends FreeResources {
+  readonly mixVersion: number
+  /** GPUs that are free and of no use; undefined: not worked out yet. */
+  waste: number | undefined
+  /** How pods fit that may have any of the node's devices, by what they ask for. */
+  readonly fits: Map<string, GpuFit>
+}
+
+/** Whether a pod's containers get devices of a node, and how good that is. */
+export type GpuFit =
+  | { readonly type: 'fits'; readonly score: number }
+  | { readonly type: 'short'; readonly refusal: Refusal }
+
 /** The GPUs of one node and what is used of them, as columns by device. */
 export class NodeGpus {
   readonly count: number
   readonly uuids: readonly string[]
   readonly kinds: readonly DeviceKind[]
+  /** Each once. */
+  readonly models: readonly string[]
   /** All links are alike, as far as is known. */
   readonly isFlat: boolean
   /** 1: healthy. */
@@ -39,14 +62,13 @@ export class NodeGpus {
   readonly #numa: readonly (number | undefined)[]
   readonly #byUuid: ReadonlyMap<string, number>
   #unknown = 0
-  #fragment:
-    | { readonly mixVersion: number; readonly cpu: number; readonly memory: number; readonly value: number }
-    | undefined
+  #findings: Findings | undefined
 
   constructor({ devices, links }: GpuInventory, kinds: DeviceKinds) {
     this.count = devices.length
     this.uuids = devices.map(({ uuid }) => uuid)
     this.kinds = devices.map((device) => kinds.get(device))
+    this.models = [...new Set(devices.map(({ model }) => model))]
     this.healthy = Uint8Array.from(devices, ({ healthy }) => (healthy ? 1 : 0))
     this.memory = Float64Array.from(devices, ({ memoryMiB }) => memoryMiB)
     this.freeMemory = this.memory.slice()
@@ -64,7 +86,7 @@ export class NodeGpus {
   }
 
   useUnknown(count: number): void {
-    this.#fragment = undefined
+    this.#findings = undefined
     this.#unknown += count
   }
 
@@ -81,25 +103,23 @@ export class NodeGpus {
     return isSame ? GPU_LINKS.sameNuma : GPU_LINKS.otherNuma
   }
 
-  /** What was worked out about the node as it is, or is now. */
-  fragment(
-    mixVersion: number,
-    { cpuMillicores, memoryBytes }: { readonly cpuMillicores: number; readonly memoryBytes: number },
-    workOut: () => number,
-  ): number {
-    const known = this.#fragment
-    const isKnown = known?.mixVersion === mixVersion && known.cpu === cpuMillicores && known.memory === memoryBytes
-    if (isKnown) return known.value
-    const value = workOut()
-    this.#fragment = { mixVersion, cpu: cpuMillicores, memory: memoryBytes, value }
-    return value
+  /** What was found out about the node as it is, with so much left of it and these pods coming. */
+  findings(mixVersion: number, { cpuMillicores, memoryBytes }: FreeResources): Findings {
+    const known = this.#findings
+    const holds =
+      known !== undefined &&
+      known.mixVersion === mixVersion &&
+      known.cpuMillicores === cpuMillicores &&
+      known.memoryBytes === memoryBytes
+    if (holds) return known
+    return (this.#findings = { mixVersion, cpuMillicores, memoryBytes, waste: undefined, fits: new Map() })
   }
 
   /** Adds or takes away what somebody has of a device; nothing happens for one that the node does not have. */
   use(grant: GpuGrant, sign: 1 | -1): void {
     const i = this.#byUuid.get(grant.uuid)
     if (i === undefined) return
-    this.#fragment = undefined
+    this.#findings = undefined
     const isWhole = isWholeGpu(grant)
     this.freeMemory[i]! -= sign * (isWhole ? this.memory[i]! : (grant.memoryMiB ?? 0))
     this.freeCompute[i]! -= sign * (isWhole ? 100 : (grant.compute ?? 0))
