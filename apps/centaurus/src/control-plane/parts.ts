@@ -214,7 +214,8 @@ function startTenantControllers(
   server: ApiServer,
   { deps, ...options }: PartsOptions & { readonly deps: Shared },
 ): Closable {
-  const client = server.client(componentUser('kube-controller-manager', ALL_TENANTS))
+  const user = componentUser('kube-controller-manager', ALL_TENANTS)
+  const client = server.client({ ...user, groups: ['system:masters', ...user.groups] })
   const numbers = new PeerNumbers({ ...options, openLink: options.shared.openLink })
   const controllers = startControllers({
     ...deps,

@@ -47,6 +47,7 @@ const TERM_COST = 1e-8
 /** Keeps equations apart that observations hardly do. */
 const RIDGE = 1e-9
 
+/** Seconds of one step at a size, by the model. */
 export function secondsPerStep(
   model: StepModel,
   { workers, batch }: Pick<StepObservation, 'workers' | 'batch'>,
@@ -55,6 +56,7 @@ export function secondsPerStep(
   return row[0]! * model.fixed + row[1]! * model.perSample + row[2]! * model.joining + row[3]! * model.perWorker
 }
 
+/** Samples of one step at a number of workers. */
 export function batchAt(rule: BatchRule, workers: number): number {
   return rule.kind === 'constant' ? rule.batch : rule.samples * workers
 }
