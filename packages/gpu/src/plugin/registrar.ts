@@ -62,7 +62,7 @@ export function startRegistrar({ plugin, socketPath, clock, logger }: RegistrarO
       if (why !== problem) logger.warn('Could not register device plugin', { resource: plugin.resource, error })
       problem = why
     }
-    if (!closed) timer = clock.setTimer(LOOK_MS, () => (turn = again()))
+    if (!closed) timer = clock.setTimer(LOOK_MS, () => void (turn = again()))
   }
   let turn = again()
   return {
