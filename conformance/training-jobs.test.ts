@@ -77,7 +77,7 @@ describe('training jobs, by kubectl', () => {
         const ready = await Promise.all(
           ['resnet', 'bert'].map(async (name) => (await read(name)).status?.workers?.ready ?? 0),
         )
-        return Math.min(...ready) >= 2 && ready[0]! + ready[1]! === GPUS
+        return Math.min(...ready) >= 2 && ready.reduce((sum, each) => sum + each) === GPUS
       },
       { timeoutMs: 60_000 },
     )

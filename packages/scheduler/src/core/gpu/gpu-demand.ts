@@ -34,7 +34,7 @@ export class GpuDemand {
     this.key = JSON.stringify([containers, constraints])
     this.containers = containers
     const { models, modelsExcluded, uuids, uuidsExcluded } = constraints
-    const parts = containers.map(({ role, request: { priority: _, ...request } }) => [role, request])
+    const parts = containers.map(({ role, request }) => [role, { ...request, priority: undefined }])
     this.shape = JSON.stringify([parts, constraints.policy])
     this.namesUuids = uuids.length + uuidsExcluded.length > 0
     this.takesAny = models.length + modelsExcluded.length === 0 && !this.namesUuids
