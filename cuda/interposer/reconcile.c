@@ -80,8 +80,10 @@ void reconcile(unsigned device, bool always)
   uint64_t *implicit = &own->slot->devices[device].implicit;
   for (unsigned n = 0; n < count; n++) {
     if (infos[n].pid != own->slot->host_pid) continue;
-    uint64_t found = infos[n].usedGpuMemory > before ? infos[n].usedGpuMemory - before : 0;
-    bool still = under_way <= 1 && __atomic_load_n(&own->in_flight, __ATOMIC_SEQ_CST) <= 1 && tracked(device) == before;
+    // What another thread has taken meanwhile NVML may have seen, and `before` has not.
+    uint64_t after = tracked(device), known = after > before ? after : before;
+    uint64_t found = infos[n].usedGpuMemory > known ? infos[n].usedGpuMemory - known : 0;
+    bool still = under_way <= 1 && __atomic_load_n(&own->in_flight, __ATOMIC_SEQ_CST) <= 1 && after == before;
     if (still || found > *implicit) __atomic_store_n(implicit, found, __ATOMIC_RELEASE);
     return;
   }

@@ -3,6 +3,7 @@
 #include "../include/nvml_api.h"
 #include "world.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,13 +33,16 @@ static bool is_visible(const char *uuid, unsigned index)
 
 NVML(nvmlInit_v2, void)
 {
+  static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&starting);
   W = world_open();
-  if (W == NULL) return NVML_ERROR_UNKNOWN;
-  visible_count = 0;
-  for (unsigned n = 0; n < W->devices_end; n++)
-    if (is_visible(W->devices[n].uuid, n)) visible[visible_count++] = n;
-  inits++;
-  return NVML_SUCCESS;
+  if (W != NULL && inits++ == 0) {
+    visible_count = 0;
+    for (unsigned n = 0; n < W->devices_end; n++)
+      if (is_visible(W->devices[n].uuid, n)) visible[visible_count++] = n;
+  }
+  pthread_mutex_unlock(&starting);
+  return W == NULL ? NVML_ERROR_UNKNOWN : NVML_SUCCESS;
 }
 ALIAS(nvmlInit, nvmlInit_v2)
 

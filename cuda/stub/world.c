@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -129,16 +130,20 @@ static struct world *map_world(void)
   return w == MAP_FAILED ? NULL : w;
 }
 
+// Threads that come at once must find it at one address: handles are addresses in it.
 struct world *world_open(void)
 {
-  if (shared != NULL) return shared;
-  struct world *w = map_world();
-  if (w == NULL) return NULL;
-  world_lock(w);
-  bool good = w->magic == MAGIC || make(w);
-  if (good) world_sweep(w);
-  world_unlock(w);
-  if (good) shared = w;
+  static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&opening);
+  struct world *w = shared != NULL ? NULL : map_world();
+  if (w != NULL) {
+    world_lock(w);
+    bool good = w->magic == MAGIC || make(w);
+    if (good) world_sweep(w);
+    world_unlock(w);
+    if (good) shared = w;
+  }
+  pthread_mutex_unlock(&opening);
   return shared;
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { it } from 'node:test'
 import { isConditionTrue, objectKey, type Stored } from '@centaurus/api'
 import { jobs } from '@centaurus/api/batch/v1'
@@ -13,18 +14,24 @@ import { startQueueController } from './reconcile.ts'
 
 const ROOM = 6
 const JOBS = 25
+/** Of one life of the controller, at most. */
+const WRITES_MAX = 12
 const NAMESPACE = 'default'
 
-/** The client of a process that dies: from then on nothing that it asks for happens. */
-function mortal(client: Client): { readonly client: Client; kill(): void } {
-  let isDead = false
+/** The client of a process that dies with its last write, of which it hears no more: from then on nothing that it asks for happens. */
+function mortal(client: Client, writes: number): { readonly client: Client; readonly death: Promise<void> } {
+  const { promise: death, resolve: die } = Promise.withResolvers<void>()
+  let left = writes
   const guard =
     <A extends unknown[], R>(write: (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {
-      if (isDead) throw new Error('killed')
-      return write.apply(client, args)
+      if (left-- <= 0) throw new Error('killed')
+      if (left > 0) return write.apply(client, args)
+      await write.apply(client, args).finally(die)
+      throw new Error('killed')
     }
   return {
+    death,
     client: {
       get: (...args) => client.get(...args),
       list: (...args) => client.list(...args),
@@ -40,7 +47,6 @@ function mortal(client: Client): { readonly client: Client; kill(): void } {
       updateSubresource: guard(client.updateSubresource) as Client['updateSubresource'],
       close: () => client.close(),
     },
-    kill: () => void (isDead = true),
   }
 }
 
@@ -83,12 +89,11 @@ it('a queue controller that is killed again and again admits nobody twice, and l
   const isOver = new AbortController()
   const live = async (): Promise<void> => {
     while (!isOver.signal.aborted) {
-      const { client, kill } = mortal(plane.client)
+      const { client, death } = mortal(plane.client, 2 + random.integer(WRITES_MAX))
       const informers = createInformerFactory(client, { logger: silentLogger, random })
       const controller = startQueueController({ client, informers, clock: systemClock, random, logger: silentLogger })
-      await systemClock.sleep(100 + random.integer(300))
-      kill()
-      kills++
+      await Promise.race([death, isOver.signal.aborted || once(isOver.signal, 'abort')])
+      if (!isOver.signal.aborted) kills++
       await controller.close()
       await informers.close()
     }

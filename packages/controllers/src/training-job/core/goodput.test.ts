@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { batchAt, efficiencyOf, fitStepModel, goodput, secondsPerStep, type StepModel } from './goodput.ts'
+import {
+  batchAt,
+  efficiencyOf,
+  fitStepModel,
+  goodput,
+  secondsPerStep,
+  type StepModel,
+  type StepObservation,
+} from './goodput.ts'
 
 const term = (max: number): fc.Arbitrary<number> => fc.double({ min: 0, max, noNaN: true })
 const models: fc.Arbitrary<StepModel> = fc.record({
@@ -46,13 +54,26 @@ describe('the model of a step', () => {
       secondsPerStep: fc.double({ min: 1e-4, max: 1_000, noNaN: true }),
       weight: fc.double({ min: 0.01, max: 1_000, noNaN: true }),
     })
-    fc.assert(
-      fc.property(fc.array(observation, { minLength: 1, maxLength: 12 }), (observations) => {
-        const found = fitStepModel(observations)!
-        for (const value of Object.values(found)) assert.ok(value >= 0 && Number.isFinite(value))
-        assert.ok(secondsPerStep(found, observations[0]!) > 0)
-      }),
+    const check = (observations: readonly StepObservation[]): void => {
+      const found = fitStepModel(observations)!
+      for (const value of Object.values(found)) assert.ok(value >= 0 && Number.isFinite(value))
+      assert.ok(secondsPerStep(found, observations[0]!) > 0)
+    }
+    // What a larger size says counts so much more that the smallest would be taken to need no time.
+    check(
+      [
+        [1, 1, 0.0001, 0.01],
+        [11, 1, 0.000_127_5, 0.257_7],
+        [10, 4, 0.0001, 1.412_6],
+        [31, 1, 0.000_641_3, 0.043_6],
+      ].map(([workers, batch, seconds, weight]) => ({
+        workers: workers!,
+        batch: batch!,
+        secondsPerStep: seconds!,
+        weight: weight!,
+      })),
     )
+    fc.assert(fc.property(fc.array(observation, { minLength: 1, maxLength: 12 }), check))
   })
 
   it('takes a job that ran at one size to scale', () => {
