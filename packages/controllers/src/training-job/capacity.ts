@@ -11,6 +11,7 @@ import {
 import type { Node, Pod, PodTemplateSpec } from '@centaurus/api/core/v1'
 import { GPU, GPU_COMPUTE, gpuRequestsOf } from '@centaurus/api/gpu'
 import type { Informer } from '@centaurus/client'
+import { isLauncher } from './worker-pods.ts'
 
 /** What a worker is counted in: GPUs if it has any, else processors. */
 export type CapacityUnit = 'gpu' | 'cpu'
@@ -64,6 +65,18 @@ export class TrainingCapacity {
     ]
   }
 
+  /** Those of `nodes` without which workers still have room: all but the last ones, if need be. Others' pods are not looked at. */
+  without(nodes: readonly string[], { unit, amount }: WorkerUse): string[] {
+    let left = 0
+    for (const offered of this.#nodes.values()) left += offered[unit]
+    return nodes.filter((name) => {
+      const offered = this.#nodes.get(name)?.[unit] ?? 0
+      if (left - offered < amount) return false
+      left -= offered
+      return true
+    })
+  }
+
   /** May be negative: others wait for more than there is. */
   of(unit: CapacityUnit): number {
     return this.#totals[unit]
@@ -107,7 +120,7 @@ function offeredBy({ spec, status }: Stored<Node>): Record<CapacityUnit, number>
 
 /** What a pod that is no worker keeps from workers: what it uses, or waits for in vain. */
 function otherUse(pod: Stored<Pod>): WorkerUse | undefined {
-  if (controllerOf(pod)?.kind === 'TrainingJob' || isPodTerminal(pod)) return undefined
+  if (isPodTerminal(pod) || (controllerOf(pod)?.kind === 'TrainingJob' && !isLauncher(pod))) return undefined
   const condition = podCondition(pod, 'PodScheduled')
   const waits = condition?.status === 'False' && condition.reason === 'Unschedulable'
   return pod.spec?.nodeName || waits ? useOf(pod) : undefined

@@ -13,6 +13,8 @@ import { batchAt, fitStepModel, goodput, type BatchRule, type Efficiency, type S
 const OBSERVATIONS_MAX = 32
 /** A report counts so much at least beside those before it, so that a job that has become slower is seen to have. */
 const REPORTS_MAX = 20
+/** What the status can hold. */
+const SECONDS_MAX = 2 ** 31 - 1
 
 export type ReportSpec = NonNullable<TrainingReport['spec']>
 
@@ -27,9 +29,10 @@ export function applyReport(
   const before = status.progress
   if (step === undefined || (before?.step === step && before.totalSteps === report.totalSteps)) return status
   const workers = report.workers ?? ready
-  const seconds = report.secondsPerStep ?? secondsSince(before, step, nowMs)
+  // Nothing takes no time, and no step is of no samples: what says so says nothing.
+  const seconds = report.secondsPerStep || secondsSince(before, step, nowMs)
   const isSteady = workers > 0 && workers === (status.workers?.desired ?? 0)
-  const batch = report.batch ?? 1
+  const batch = report.batch || 1
   const observations =
     isSteady && seconds !== undefined && seconds > 0
       ? observe(status.observations ?? [], { workers, batch, secondsPerStep: seconds, reports: 1 })
@@ -52,14 +55,15 @@ function progressOf(
   { seconds, nowMs }: { seconds: number | undefined; nowMs: number },
 ): TrainingProgress {
   const { step = 0, totalSteps, batch } = report
+  const samplesPerSecond = seconds === undefined || !batch ? undefined : batch / seconds
   const isKnown = totalSteps !== undefined && totalSteps > 0
   return {
     step,
     ...(isKnown ? { totalSteps, percent: Math.min(100, Math.floor((100 * step) / totalSteps)) } : {}),
     ...(seconds === undefined ? {} : { secondsPerStep: seconds }),
-    ...(seconds === undefined || batch === undefined ? {} : { samplesPerSecond: batch / seconds }),
+    ...(samplesPerSecond === undefined || samplesPerSecond === Infinity ? {} : { samplesPerSecond }),
     ...(isKnown && seconds !== undefined
-      ? { remainingSeconds: Math.max(0, Math.round((totalSteps - step) * seconds)) }
+      ? { remainingSeconds: Math.min(SECONDS_MAX, Math.max(0, Math.round((totalSteps - step) * seconds))) }
       : {}),
     reportTime: formatTime(nowMs),
   }

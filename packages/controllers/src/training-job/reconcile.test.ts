@@ -218,6 +218,54 @@ describe('TrainingJobs on a real API server', () => {
     await end('good').catch(() => {})
   })
 
+  it('that are not resizable keep what they have begun with', async () => {
+    await plane.client.create(trainingjobs, jobOf('fixed', { min: 2, max: 6, resizable: false }))
+    await runs('fixed', 6)
+    const remove = await other('others', GPUS - 2)
+    await plane.client.create(trainingjobs, jobOf('small', { max: 1 }))
+    await plane.eventually(async () => /waits for room/.test((await jobNamed('small')).status?.message ?? ''))
+    assert.equal((await jobNamed('fixed')).status?.workers?.desired, 6)
+    await remove()
+    await runs('small', 1)
+    await end('small')
+    await end('fixed')
+  })
+
+  it('name what is in their way, and go on when it is gone', async () => {
+    const elsewhere = { metadata: { name: 'blocked-worker-1', namespace: NAMESPACE } }
+    await plane.client.create(pods, { ...elsewhere, spec: { containers: [container(0)] } })
+    const group = { metadata: { name: 'blocked', namespace: NAMESPACE } }
+    await plane.client.create(podgroups, { ...group, spec: { schedulingPolicy: { gang: { minCount: 9 } } } })
+    await plane.client.create(trainingjobs, jobOf('blocked', { max: 2 }))
+    const says = (message: RegExp): Promise<unknown> =>
+      plane.eventually(async () => message.test((await jobNamed('blocked')).status?.message ?? ''))
+    await says(/can't make PodGroup blocked: another one has this name/)
+    await plane.client.delete(podgroups, group.metadata)
+    await says(/can't make pods blocked-worker-1: others have these names/)
+    await plane.client.patch(pods, elsewhere.metadata, {
+      type: 'merge',
+      body: { metadata: { labels: { [TRAINING_JOB_LABEL]: 'blocked' } } },
+    })
+    await plane.client.delete(pods, elsewhere.metadata, { gracePeriodSeconds: 0 })
+    await runs('blocked', 2)
+    await end('blocked')
+  })
+
+  it('take reports that the status can’t hold as far as it can', async () => {
+    await plane.client.create(trainingjobs, jobOf('odd', { max: 1 }))
+    await runs('odd', 1)
+    for (const [step, secondsPerStep] of [
+      [1, 0],
+      [2, 1e9],
+      [3, 1e-320],
+    ] as const) {
+      const body = { spec: { step, totalSteps: 1e15, secondsPerStep, batch: 64 } }
+      await plane.client.patch(trainingreports, { namespace: NAMESPACE, name: 'odd' }, { type: 'merge', body })
+      await plane.eventually(async () => (await jobNamed('odd')).status?.progress?.step === step)
+    }
+    await end('odd')
+  })
+
   it('are refused when they mean nothing', async () => {
     const refused = async (job: TrainingJob, message: RegExp): Promise<void> => {
       await assert.rejects(plane.client.create(trainingjobs, job), message)

@@ -1,21 +1,29 @@
-import { deepEqual, isStatus, objectKey, type KubeObject, type ResourceType, type Stored } from '@centaurus/api'
-import { trainingjobs, trainingreports, type TrainingJob, type TrainingReport } from '@centaurus/api/centaurus/v1'
-import { configmaps, nodes, pods, services, type Pod } from '@centaurus/api/core/v1'
-import { rolebindings, roles } from '@centaurus/api/rbac/v1'
+import { deepEqual, formatKey, isStatus, objectKey, type KubeObject, type ObjectKey, type Stored } from '@centaurus/api'
+import {
+  TRAINING_JOB_LABEL,
+  trainingjobs,
+  trainingreports,
+  type TrainingJob,
+  type TrainingReport,
+} from '@centaurus/api/centaurus/v1'
+import { nodes, pods, type Pod } from '@centaurus/api/core/v1'
 import { podgroups, type PodGroup } from '@centaurus/api/scheduling/v1beta1'
 import type { Informer, ReconcileResult, RunningController } from '@centaurus/client'
 import { startReconciler, type ControllerDeps, type ReconcilerContext } from '../frame/controller.ts'
 import { addOwnerIndex, ownedBy, watchOwned, watchSelf } from '../frame/owners.ts'
 import { createPodsSlowly, deletePods, timeMs, type PodWriter } from '../frame/pods.ts'
-import { TrainingCapacity } from './capacity.ts'
-import { isTrainingFinished, planTrainingJob, type TrainingPlan } from './plan.ts'
+import { TrainingCapacity, useOf } from './capacity.ts'
+import { isTrainingFinished, planBlocked, planTrainingJob, type TrainingPlan } from './plan.ts'
 import { applyReport } from './progress.ts'
 import { isPlannedAlike, PLAN_MS, TrainingSizes } from './sizes.ts'
+import { ensureSurroundings, writeHosts } from './surroundings.ts'
 import { surveyTrainingJob } from './survey.ts'
-import { buildHosts, buildService, isOwnedBy, owned } from './worker-pods.ts'
+import { isOwnedBy } from './worker-pods.ts'
 
 /** Speeds and waits change without an event of the job. */
 const RECHECK_MS = 15_000
+/** What is in the way of a job may go without an event that tells. */
+const BLOCKED_RECHECK_MS = 2_000
 
 interface TrainingInformers {
   readonly owners: Informer<TrainingJob>
@@ -35,6 +43,7 @@ export function startTrainingJobController(deps: ControllerDeps): RunningControl
   const caches: TrainingInformers = { owners, podCache, reports, groups }
   addOwnerIndex(podCache)
   let sizes: TrainingSizes | undefined
+  let capacity: TrainingCapacity | undefined
   return startReconciler(deps, {
     name: 'training-job-controller',
     informer: owners,
@@ -44,17 +53,18 @@ export function startTrainingJobController(deps: ControllerDeps): RunningControl
       const replan = (): void => {
         for (const job of owners.list()) if (!isTrainingFinished(job)) queue.addAfter(objectKey(job), PLAN_MS)
       }
-      const capacity = new TrainingCapacity({ nodes: nodeCache, pods: podCache }, replan)
+      const counted = new TrainingCapacity({ nodes: nodeCache, pods: podCache }, replan)
       const onChange = (key: string): void => queue.add(key)
       const planner = new TrainingSizes({
         jobs: owners,
         pods: podCache,
         reports,
-        capacity,
+        capacity: counted,
         now: () => clock.now(),
         onChange,
       })
       sizes = planner
+      capacity = counted
       const watchOf = <T extends KubeObject>(informer: Informer<T>): (() => void) =>
         watchOwned({ queue, owners, owned: informer, group: 'centaurus.io', kind: 'TrainingJob' })
       return [
@@ -69,31 +79,58 @@ export function startTrainingJobController(deps: ControllerDeps): RunningControl
         watchOf(podCache),
         watchOf(reports),
         watchOf(groups),
-        () => capacity.close(),
+        podCache.addHandler({ onDelete: (pod) => freeName(pod, onChange) }),
+        () => counted.close(),
       ]
     },
-    reconcile: (key, context) => reconcileTrainingJob(key, context, { ...caches, sizes: sizes! }),
+    reconcile: (key, context) => reconcileTrainingJob(key, context, { ...caches, sizes: sizes!, capacity: capacity! }),
   })
+}
+
+/** A pod of an earlier job of the name is gone: the job of now may have waited for that. */
+function freeName({ metadata }: Stored<Pod>, onChange: (key: ObjectKey) => void): void {
+  const name = metadata.labels?.[TRAINING_JOB_LABEL]
+  if (name !== undefined) onChange(formatKey(metadata.namespace ?? '', name))
+}
+
+interface TrainingCaches extends TrainingInformers {
+  readonly sizes: TrainingSizes
+  readonly capacity: TrainingCapacity
 }
 
 async function reconcileTrainingJob(
   key: string,
   context: ReconcilerContext,
-  { sizes, ...caches }: TrainingInformers & { readonly sizes: TrainingSizes },
+  { sizes, capacity, ...caches }: TrainingCaches,
 ): Promise<ReconcileResult> {
   const { owners, podCache, reports } = caches
   const stored = owners.get(key)
   if (stored === undefined) return context.writes.forget(key)
   const nowMs = context.clock.now()
   if (isTrainingFinished(stored)) return endFinished(key, context, { job: stored, podCache, nowMs })
-  await ensureSurroundings(key, context, { job: stored, groups: caches.groups })
+  const writer: PodWriter = { context, key, informer: podCache, owner: stored }
   const list = ownedBy(podCache, stored)
-  const report = reports.get(key)?.spec ?? {}
+  const inTheWay = await ensureSurroundings(key, context, { job: stored, groups: caches.groups })
+  if (inTheWay !== undefined) {
+    const plan = planBlocked(surveyTrainingJob(stored, list, nowMs), inTheWay)
+    await carryOut(writer, { job: stored, plan, owners })
+    return { requeueAfterMs: BLOCKED_RECHECK_MS }
+  }
+  const told = reports.get(key)
+  const report = (told !== undefined && isOwnedBy(stored, told) && told.spec) || {}
   const { ready } = surveyTrainingJob(stored, list, nowMs)
   const job = { ...stored, status: applyReport(stored, report, { ready, nowMs }) }
-  const plan = planTrainingJob(surveyTrainingJob(job, list, nowMs), sizes.of(key))
-  await carryOut({ context, key, informer: podCache, owner: stored }, { job: stored, plan, owners })
-  if (job.spec.launcher !== undefined) await writeHosts(context, job, ownedBy(podCache, job))
+  const use = useOf(job.spec.workers.template)
+  const plan = planTrainingJob(surveyTrainingJob(job, list, nowMs), sizes.of(key as ObjectKey), {
+    spare: (names) => capacity.without(names, use),
+    isTaken(name) {
+      const pod = podCache.get(formatKey(job.metadata.namespace ?? '', name))
+      return pod !== undefined && !isOwnedBy(job, pod)
+    },
+  })
+  await carryOut(writer, { job: stored, plan, owners })
+  if (job.spec.launcher !== undefined)
+    await writeHosts(context, job, surveyTrainingJob(job, ownedBy(podCache, job), nowMs).workers)
   return { requeueAfterMs: Math.min(RECHECK_MS, plan.requeueAfterMs ?? RECHECK_MS) }
 }
 
@@ -150,96 +187,8 @@ async function endFinished(
   const leftMs = endMs + ttlSecondsAfterFinished * 1_000 - nowMs
   if (leftMs > 0) return { requeueAfterMs: leftMs }
   const { namespace = '', name, uid } = job.metadata
-  await ignoring('NotFound', context.client.delete(trainingjobs, { namespace, name }, { preconditions: { uid } }))
-  return undefined
-}
-
-/** What is made beside the job once: a name for each worker, their gang, and a report that its workers, and nobody else of the namespace, may write. */
-async function ensureSurroundings(
-  key: string,
-  context: ReconcilerContext,
-  { job, groups }: { job: Stored<TrainingJob>; groups: Informer<PodGroup> },
-): Promise<void> {
-  const { name } = job.metadata
-  const minCount = job.spec.workers.min
-  const group = groups.get(key)
-  if (group === undefined) {
-    const metadata = owned(job, name)
-    await create(context, services, buildService(job))
-    await create(context, trainingreports, { metadata: owned(job, name), spec: {} })
-    await create(context, roles, {
-      metadata: owned(job, reporterName(job)),
-      rules: [
-        {
-          apiGroups: ['centaurus.io'],
-          resources: ['trainingreports'],
-          resourceNames: [name],
-          verbs: ['get', 'patch', 'update'],
-        },
-      ],
-    })
-    await create(context, rolebindings, {
-      metadata: owned(job, reporterName(job)),
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: reporterName(job) },
-      subjects: serviceAccountsOf(job).map((account) => ({
-        kind: 'ServiceAccount',
-        name: account,
-        namespace: job.metadata.namespace ?? '',
-      })),
-    })
-    // The last one: when it is there, the others are.
-    await create(context, podgroups, { metadata, spec: { schedulingPolicy: { gang: { minCount } } } })
-    return
-  }
-  if (!isOwnedBy(job, group) || group.spec.schedulingPolicy.gang?.minCount === minCount) return
-  const written = await context.client.update(podgroups, {
-    ...group,
-    spec: { ...group.spec, schedulingPolicy: { gang: { minCount } } },
-  })
-  context.writes.wrote(key, groups, written)
-}
-
-function reporterName({ metadata }: Stored<TrainingJob>): string {
-  return `${metadata.name}-reporter`
-}
-
-function serviceAccountsOf({ spec }: TrainingJob): string[] {
-  const templates = [spec.workers.template, spec.launcher?.template]
-  return [
-    ...new Set(templates.flatMap((each) => (each === undefined ? [] : [each.spec?.serviceAccountName || 'default']))),
-  ]
-}
-
-async function writeHosts(
-  context: ReconcilerContext,
-  job: Stored<TrainingJob>,
-  list: readonly Stored<Pod>[],
-): Promise<void> {
-  const { workers } = surveyTrainingJob(job, list, context.clock.now())
-  const wanted = buildHosts(job, workers)
-  const { namespace = '', name = '' } = wanted.metadata
-  try {
-    const found = await context.client.get(configmaps, { namespace, name })
-    if (isOwnedBy(job, found) && !deepEqual(found.data, wanted.data))
-      await context.client.update(configmaps, { ...found, ...(wanted.data === undefined ? {} : { data: wanted.data }) })
-  } catch (error) {
+  await context.client.delete(trainingjobs, { namespace, name }, { preconditions: { uid } }).catch((error: unknown) => {
     if (!isStatus(error, 'NotFound')) throw error
-    await create(context, configmaps, wanted)
-  }
-}
-
-async function create<T extends KubeObject>(
-  { client }: ReconcilerContext,
-  type: ResourceType<T>,
-  object: T,
-): Promise<void> {
-  await ignoring('AlreadyExists', client.create(type, object))
-}
-
-async function ignoring(reason: 'AlreadyExists' | 'NotFound', work: Promise<unknown>): Promise<void> {
-  try {
-    await work
-  } catch (error) {
-    if (!isStatus(error, reason)) throw error
-  }
+  })
+  return undefined
 }

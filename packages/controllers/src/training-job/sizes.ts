@@ -1,5 +1,5 @@
 /** How many workers each TrainingJob should have now, over all of them together. */
-import { deepEqual, isDeleting, objectKey, type ObjectKey, type Stored } from '@centaurus/api'
+import { isDeleting, objectKey, type ObjectKey, type Stored } from '@centaurus/api'
 import {
   ADMITTED_WORKERS_ANNOTATION,
   queueNameOf,
@@ -11,7 +11,7 @@ import type { Informer } from '@centaurus/client'
 import { ownedBy } from '../frame/owners.ts'
 import { timeMs } from '../frame/pods.ts'
 import { useOf, type CapacityUnit, type TrainingCapacity, type WorkerUse } from './capacity.ts'
-import { planWorkers, type ElasticJob } from './core/plan-workers.ts'
+import { planWorkers, settlesInSeconds, type ElasticJob } from './core/plan-workers.ts'
 import { isTrainingFinished, type WantedWorkers } from './plan.ts'
 import { learnSpeed, speedOf, workOf } from './progress.ts'
 import { surveyTrainingJob, type TrainingSurvey } from './survey.ts'
@@ -45,6 +45,8 @@ interface Candidate {
   readonly survey: TrainingSurvey
   readonly use: WorkerUse
   readonly elastic: ElasticJob
+  /** Until it asks for more than it found nodes for. */
+  readonly limitedMs: number | undefined
 }
 
 /** Whether a change of a job leaves all sizes as they are, but for what it reports, which has time. */
@@ -76,7 +78,9 @@ export class TrainingSizes {
   /** Of one job, from a plan for all that is at most {@link PLAN_MS} old. */
   of(key: ObjectKey): WantedWorkers {
     const { now } = this.#inputs
-    if (!this.#wanted.has(key) || now() - this.#plannedMs >= PLAN_MS) this.#plan()
+    const job = this.#inputs.jobs.get(key)
+    const isMissing = !this.#wanted.has(key) && job !== undefined && takesPart(job)
+    if (isMissing || now() - this.#plannedMs >= PLAN_MS) this.#plan()
     return this.#wanted.get(key) ?? { workers: 0, message: 'It is not known yet' }
   }
 
@@ -101,13 +105,14 @@ export class TrainingSizes {
         wanted.set(candidate.elastic.id as ObjectKey, {
           workers,
           message: explain(candidate, { workers, available, unit }),
+          againAfterMs: againAfter(candidate, workers),
         })
       }
     }
     const before = this.#wanted
     this.#wanted = wanted
     this.#plannedMs = nowMs
-    for (const [key, size] of wanted) if (!deepEqual(before.get(key), size)) onChange(key)
+    for (const [key, size] of wanted) if (!isAlike(before.get(key), size)) onChange(key)
   }
 
   #candidate(job: Stored<TrainingJob>, nowMs: number): Candidate | undefined {
@@ -116,9 +121,11 @@ export class TrainingSizes {
     const survey = surveyTrainingJob(job, ownedBy(pods, job), nowMs)
     const use = useOf(job.spec.workers.template)
     const learned = learnSpeed(job, reports.get(objectKey(job))?.spec)
-    const { min } = job.spec.workers
-    const current = survey.workers.length - survey.stuck.length
-    const limit = this.#limit(survey, current)
+    const present = survey.workers.length + survey.succeeded.length - survey.stuck.length
+    const limit = this.#limit(survey, present)
+    const fixed = fixedOf(job)
+    const min = fixed ?? job.spec.workers.min
+    const current = fixed ?? present
     const max = Math.max(min, Math.min(limit, maxOf(job, { current, largest: learned?.largest })))
     const elastic: ElasticJob = {
       id: objectKey(job),
@@ -135,7 +142,8 @@ export class TrainingSizes {
       // Its queue evicts it, or nobody does.
       isPreemptible: false,
     }
-    return { survey, use, elastic }
+    const untilMs = this.#limits.get(job.metadata.uid)?.untilMs ?? nowMs
+    return { survey, use, elastic, limitedMs: untilMs > nowMs ? untilMs - nowMs : undefined }
   }
 
   /** Learns from workers that no node has room for. */
@@ -154,15 +162,32 @@ export class TrainingSizes {
 
 /** Of one that has told nothing the most; of one that has, twice what it was seen with, so that what doesn't scale is seen early. */
 function maxOf(
-  { metadata, spec, status }: Stored<TrainingJob>,
+  { metadata, spec }: Stored<TrainingJob>,
   { current, largest }: { readonly current: number; readonly largest: number | undefined },
 ): number {
   const { max } = spec.workers
   const admitted = Number(metadata.annotations?.[ADMITTED_WORKERS_ANNOTATION] ?? Number.NaN)
   const ofQueue = queueNameOf({ metadata }) === undefined || Number.isNaN(admitted) ? max : Math.min(max, admitted)
-  const begun = status?.workers?.desired ?? 0
-  if (spec.resizable === false && current > 0 && begun > 0) return Math.min(ofQueue, begun)
   return largest === undefined ? ofQueue : Math.min(ofQueue, Math.max(current, 2 * largest))
+}
+
+/** What one that is not resizable has begun with, and keeps while it runs, whatever becomes of its workers. */
+function fixedOf({ spec, status }: Stored<TrainingJob>): number | undefined {
+  const begun = status?.workers?.desired ?? 0
+  if (spec.resizable !== false || status?.startTime === undefined || begun === 0) return undefined
+  return Math.min(spec.workers.max, Math.max(spec.workers.min, begun))
+}
+
+/** When time alone may let a job grow. */
+function againAfter({ elastic, limitedMs, survey }: Candidate, workers: number): number | undefined {
+  if (workers === 0 || workers >= survey.job.spec.workers.max) return undefined
+  const settleMs = 1_000 * settlesInSeconds(elastic)
+  const times = [settleMs, limitedMs ?? 0].filter((time) => time > 0)
+  return times.length === 0 ? undefined : Math.max(PLAN_MS, Math.min(...times))
+}
+
+function isAlike(before: WantedWorkers | undefined, after: WantedWorkers): boolean {
+  return before?.workers === after.workers && before.message === after.message
 }
 
 function explain(

@@ -17,6 +17,8 @@ export interface TrainingSurvey {
   readonly leaving: readonly Stored<Pod>[]
   /** Failed, launcher or worker, and not on their way out. */
   readonly failed: readonly Stored<Pod>[]
+  /** Workers that have ended well, before the job has: their names are not free. */
+  readonly succeeded: readonly Stored<Pod>[]
   /** What the job's end is judged by has ended well. */
   readonly isDone: boolean
   readonly ready: number
@@ -47,6 +49,7 @@ export function surveyTrainingJob(
     strangers: present.filter((pod) => worldOf(pod) !== world),
     leaving: pods.filter(isLeaving),
     failed: ended.filter(({ status }) => status?.phase === 'Failed'),
+    succeeded: succeeded.filter((pod) => !isLauncher(pod)),
     isDone: succeeded.some((pod) => (job.spec.launcher === undefined ? workerIndexOf(pod) === 0 : isLauncher(pod))),
     ready: workers.filter(isPodReady).length,
     stuck: workers.filter((pod) => isStuck(pod, nowMs)),

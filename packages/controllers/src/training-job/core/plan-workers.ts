@@ -113,8 +113,13 @@ function settle(jobs: readonly ElasticJob[], { plan, free }: { plan: Map<string,
   return left
 }
 
-function isWorth({ current, speedAt, restartSeconds, settledSeconds }: ElasticJob, planned: number): boolean {
-  return speedAt(planned) >= GAIN_MIN * speedAt(current) && settledSeconds >= RESTARTS_APART * restartSeconds
+function isWorth(job: ElasticJob, planned: number): boolean {
+  return job.speedAt(planned) >= GAIN_MIN * job.speedAt(job.current) && settlesInSeconds(job) <= 0
+}
+
+/** Until then a job that runs does not grow; ≤ 0: it may. */
+export function settlesInSeconds({ restartSeconds, settledSeconds }: ElasticJob): number {
+  return RESTARTS_APART * restartSeconds - settledSeconds
 }
 
 function stepsOf(job: ElasticJob, pinned: number): Step[] {
