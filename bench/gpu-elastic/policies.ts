@@ -122,10 +122,7 @@ export function elastic(random: Random, { restartSeconds }: { readonly restartSe
           return {
             id: trace.id,
             min: trace.min,
-            max:
-              model === undefined
-                ? Math.max(trace.requested, trace.min)
-                : Math.min(trace.max, Math.max(2 * largest, trace.requested)),
+            max: model === undefined ? trace.max : Math.min(trace.max, 2 * largest),
             perWorker: 1,
             current: workers,
             speedAt: (size: number) => (model === undefined ? batch * size : goodput(model, size, { rule })),
