@@ -11,7 +11,8 @@ Without GPUs, all of it but the computing works on simulated ones: ./centaurus u
 
 const STATUS_HELP = `
 Shows the GPUs of this machine: their health, what is used of them, and the containers that have them or parts of them.
-MEMORY and TIME of a container are what it may have at most; - is no limit. Ends with 1 when something does not work, and says what.
+MEMORY and TIME of a container are what it may have at most; - is no limit. USES is of the last second, KIND what its type of job was seen to do (training with its
+period, inference, steady, idle), and WOULD FIT what is enough for it. Ends with 1 when something does not work, and says what.
 
 Examples:
   ./centaurus gpu status

@@ -13,6 +13,11 @@ import { DEFAULT_SETTINGS, writeSettings } from '../settings.ts'
 import { runCli } from '../testing/run-cli.ts'
 
 const DEVICE = { model: 'Tesla T4', memoryMiB: 15_360, multiprocessors: 40, numa: 0, files: [], processes: 0 }
+const USE = {
+  usedMemoryMiB: 900,
+  usedPercent: 37,
+  profile: { kind: 'training', periodSeconds: 20.5, memoryMiB: 1280, compute: 30 },
+} as const
 const STATUS: GpuStatus = {
   node: 'n1',
   kind: 'nvidia',
@@ -28,7 +33,7 @@ const STATUS: GpuStatus = {
       gpuPercent: 37,
       memoryUsedMiB: 900,
       holders: [
-        { namespace: 'd', pod: 'train', container: 'c', memoryMiB: 10_240, compute: 40, priority: 0 },
+        { namespace: 'd', pod: 'train', container: 'c', memoryMiB: 10_240, compute: 40, priority: 0, ...USE },
         { namespace: 'd', pod: 'infer', container: 'c', memoryMiB: 1024, priority: 1 },
       ],
     },
@@ -72,10 +77,10 @@ GPU   MODEL      MEMORY      USED      BUSY   NUMA   HEALTH    RESERVED         
 0     Tesla T4   15360 MiB   900 MiB   37 %   0      healthy   11264 MiB, 40 %   GPU-a
 1     Tesla T4   15360 MiB   -         -      0      healthy   whole             GPU-b
 
-GPU   NAMESPACE   POD     CONTAINER   MEMORY      TIME   PRIORITY
-0     d           train   c           10240 MiB   40 %   high
-0     d           infer   c           1024 MiB    -      low
-1     d           big     c           all         all    -
+GPU   NAMESPACE   POD     CONTAINER   MEMORY      TIME   PRIORITY   USES            KIND               WOULD FIT
+0     d           train   c           10240 MiB   40 %   high       900 MiB, 37 %   training, 20.5 s   1280 MiB, 30 %
+0     d           infer   c           1024 MiB    -      low        -               -                  -
+1     d           big     c           all         all    -          -               -                  -
 `,
     )
   })

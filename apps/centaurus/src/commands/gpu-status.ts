@@ -53,7 +53,7 @@ function isWhole({ memoryMiB, compute }: DeviceHolder): boolean {
 }
 
 function formatHolders({ devices }: GpuStatus): string {
-  const header = ['GPU', 'NAMESPACE', 'POD', 'CONTAINER', 'MEMORY', 'TIME', 'PRIORITY']
+  const header = ['GPU', 'NAMESPACE', 'POD', 'CONTAINER', 'MEMORY', 'TIME', 'PRIORITY', 'USES', 'KIND', 'WOULD FIT']
   const rows = devices.flatMap(({ index, holders }) =>
     holders.map((holder) => [
       String(index),
@@ -62,6 +62,8 @@ function formatHolders({ devices }: GpuStatus): string {
       holder.container,
       ...describeAmounts(holder),
       holder.priority === undefined ? '-' : holder.priority === 0 ? 'high' : 'low',
+      describeUse(holder),
+      ...describeProfile(holder),
     ]),
   )
   return formatTable(header, rows)
@@ -71,4 +73,22 @@ function describeAmounts(holder: DeviceHolder): [memory: string, time: string] {
   if (isWhole(holder)) return ['all', 'all']
   const { memoryMiB, compute } = holder
   return [memoryMiB === undefined ? '-' : `${memoryMiB} MiB`, compute === undefined ? '-' : `${compute} %`]
+}
+
+function describeUse({ usedMemoryMiB, usedPercent }: DeviceHolder): string {
+  return joinAmounts({ memoryMiB: usedMemoryMiB, compute: usedPercent })
+}
+
+function describeProfile({ profile }: DeviceHolder): [kind: string, fit: string] {
+  if (profile === undefined) return ['-', '-']
+  const { kind, periodSeconds } = profile
+  return [periodSeconds === undefined ? kind : `${kind}, ${periodSeconds} s`, joinAmounts(profile)]
+}
+
+function joinAmounts({ memoryMiB, compute }: Pick<DeviceHolder, 'memoryMiB' | 'compute'>): string {
+  const words = [
+    ...(memoryMiB === undefined ? [] : [`${memoryMiB} MiB`]),
+    ...(compute === undefined ? [] : [`${compute} %`]),
+  ]
+  return words.length === 0 ? '-' : words.join(', ')
 }

@@ -1,8 +1,12 @@
 import {
-  chmodSync,
+  closeSync,
+  constants,
   existsSync,
+  fchmodSync,
   linkSync,
+  lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -44,14 +48,17 @@ export class ContainerFolders {
     return readdirSync(join(this.#dir, 'containers'))
   }
 
+  /** Where the container's interposer writes what it uses. */
+  usageFile(key: string): string {
+    return join(this.#folderOf(key), 'own', 'usage')
+  }
+
   /** Makes what is missing. Returns what the container must have mounted. */
   prepare(key: string, share: ContainerShare): Mount[] {
     const folder = this.#folderOf(key)
     mkdirSync(join(folder, 'own'), { recursive: true })
     for (const name of OWN_FILES) {
-      const file = join(folder, 'own', name)
-      if (!existsSync(file)) writeFileSync(file, '')
-      chmodSync(file, OWN_FILE_MODE) // whatever the umask
+      makeOwnFile(join(folder, 'own', name))
     }
     for (const { uuid } of share.grants) {
       mkdirSync(join(folder, 'devices', uuid), { recursive: true }) // where the mount goes: the folder is read-only in the container
@@ -109,5 +116,17 @@ export class ContainerFolders {
 
   #deviceDir(uuid: string): string {
     return join(this.#dir, 'devices', uuid)
+  }
+}
+
+/** A container that begins again may have put a link in its file's place: what that names is not ours to change. */
+function makeOwnFile(path: string): void {
+  const stat = lstatSync(path, { throwIfNoEntry: false })
+  if (stat !== undefined && !stat.isFile()) rmSync(path, { recursive: true })
+  const file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW)
+  try {
+    fchmodSync(file, OWN_FILE_MODE) // whatever the umask
+  } finally {
+    closeSync(file)
   }
 }

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -46,6 +56,7 @@ describe('ContainerKeeper', () => {
       limits: (container: string) =>
         readFileSync(join(dir, 'containers', containerKey(podUid, container), 'limits'), 'utf8'),
       folder: (container: string) => join(dir, 'containers', containerKey(podUid, container)),
+      uid: podUid,
     }
   }
   const demandsOf = (uuid: string): string[] =>
@@ -83,6 +94,19 @@ describe('ContainerKeeper', () => {
     keeper.prepare({ podUid: uid, container: 'c' }, allocation.c)
     assert.equal(readFileSync(join(pod.folder('c'), 'own', 'usage'), 'utf8'), 'kept')
     assert.deepEqual(demandsOf('GPU-2'), ['0-0-100'])
+  })
+
+  it('follows no link that a container put in place of its file', async () => {
+    const allocation = { c: [{ uuid: 'GPU-00000000-0000-0000-0000-000000000001', memoryMiB: 5 }] }
+    const { uid, folder } = await begin('linked', allocation)
+    const secret = join(dir, 'secret')
+    writeFileSync(secret, 'of the host', { mode: 0o600 })
+    rmSync(join(folder('c'), 'own/usage'))
+    symlinkSync(secret, join(folder('c'), 'own/usage'))
+    keeper.prepare({ podUid: uid, container: 'c' }, allocation.c)
+    assert.equal(statSync(secret).mode & 0o777, 0o600)
+    assert.ok(lstatSync(join(folder('c'), 'own/usage')).isFile())
+    await cluster.deletePod('linked')
   })
 
   it('changes limits and what others see of them while the container runs', async () => {

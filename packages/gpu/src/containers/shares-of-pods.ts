@@ -5,7 +5,7 @@ import type { ContainerShare } from './limits.ts'
 
 /** What the API says of a container that was given GPUs. */
 export interface KnownContainer extends ContainerShare {
-  readonly pod: Pick<Pod, 'metadata'>
+  readonly pod: Pod
   readonly container: string
   /** `active`: it runs, or will; `ended`: it does not run, and may again; `over`: no container of the pod runs again. */
   readonly state: 'active' | 'ended' | 'over'

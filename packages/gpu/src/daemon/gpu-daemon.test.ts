@@ -100,6 +100,12 @@ describe('startGpuDaemon', () => {
     )
   })
 
+  it('serves metrics of its GPUs', async () => {
+    const { status, body } = await ask('/metrics')
+    assert.equal(status, 200)
+    assert.match(body, /^# TYPE DCGM_FI_DEV_GPU_UTIL gauge$/m)
+  })
+
   it('serves no other path', async () => {
     assert.equal((await ask('/other')).status, 404)
   })

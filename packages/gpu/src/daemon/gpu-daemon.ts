@@ -16,8 +16,12 @@ import {
 } from '../plugin/plan-container.ts'
 import { listHeldDevices } from '../plugin/pod-resources.ts'
 import { startRegistrar } from '../plugin/registrar.ts'
+import { ProfileBook } from '../profiler/profile-book.ts'
+import { formatProfileMetrics } from '../profiler/profile-metrics.ts'
+import { createProfileWriter } from '../profiler/profile-writer.ts'
+import { startProfiler } from '../profiler/profiler.ts'
 import type { NodeGpus } from '../inventory/plan-inventory.ts'
-import type { DeviceProbe } from '../sources/device-source.ts'
+import type { DeviceProbe, GpuUse } from '../sources/device-source.ts'
 import { formatStubDevices } from '../sources/simulated/stub-devices.ts'
 import { openDeviceSource, type DeviceSource } from '../sources/open-device-source.ts'
 import { describeGpus, type GpuStatus } from './gpu-status.ts'
@@ -52,6 +56,7 @@ export interface GpuDaemon {
 /** The socket's name in the kubelet's folder. */
 const PLUGIN_SOCKET = 'centaurus-gpu.sock'
 const PRELOAD_FILE = 'ld.so.preload'
+const PROFILES_FILE = 'profiles.json'
 
 /** Serves this host's GPUs to its kubelet, and tells the API of them. Rejects when the probe can not tell of any, with what to do; all else is waited for. */
 export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaemon> {
@@ -70,12 +75,30 @@ export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaem
   const gpusOf = (name: string): NodeGpus | undefined => (name === nodeName ? source : undefined)
   const inventory = startInventoryKeeper({ nodes: nodeInformer, client, gpusOf, clock, logger })
   source.onChange(() => inventory.follow(nodeName))
+  const readUse = (): Promise<readonly GpuUse[]> => source.readUse().catch(() => []) // its problem is told already
+  const profiler = startProfiler({
+    folders,
+    pods: () => podInformer.list(),
+    readUse,
+    book: new ProfileBook(join(stateDir, PROFILES_FILE), logger),
+    tell: createProfileWriter({ client, clock, logger }),
+    clock,
+    logger,
+  })
+  const readMetrics = async (): Promise<{ contentType: string; text: string }> =>
+    formatProfileMetrics({
+      node: nodeName,
+      devices: source.gpus.devices,
+      uses: await readUse(),
+      containers: profiler.readings,
+    })
   const readStatus = async (): Promise<GpuStatus> =>
     describeGpus({
       node: nodeName,
       kind: source.kind,
       gpus: source.gpus,
-      use: await source.readUse().catch(() => []), // its problem is told already
+      use: await readUse(),
+      profiler,
       pods: podInformer.list(),
       held: await listHeldDevices(join(kubeletDir, 'pod-resources', 'kubelet.sock')),
       problems: [
@@ -87,7 +110,7 @@ export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaem
           : undefined,
       ],
     })
-  const local = await startLocalServer(localSocket, readStatus)
+  const local = await startLocalServer(localSocket, { status: readStatus, metrics: readMetrics })
   return {
     ready: registrar.registered,
     readStatus,
@@ -96,6 +119,7 @@ export async function startGpuDaemon(options: GpuDaemonOptions): Promise<GpuDaem
       await registrar.close()
       await inventory.close()
       containers.close()
+      profiler.close()
       await source.close()
     },
   }

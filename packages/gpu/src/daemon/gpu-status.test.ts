@@ -7,7 +7,17 @@ import { describeGpus } from './gpu-status.ts'
 
 const GPUS = simulateGpus(parsePools('pools: [{name: a, preset: pcie-t4, count: 3}]'), 'n')
 const [A, B, C] = GPUS.devices.map(({ uuid }) => uuid) as [string, string, string]
-const EMPTY = { node: 'n', kind: 'nvidia' as const, gpus: GPUS, use: [], pods: [], held: undefined, problems: [] }
+const NOTHING_KNOWN = { readings: [], profileOf: () => undefined, interferenceOf: () => [] }
+const EMPTY = {
+  node: 'n',
+  kind: 'nvidia' as const,
+  gpus: GPUS,
+  use: [],
+  pods: [],
+  held: undefined,
+  profiler: NOTHING_KNOWN,
+  problems: [],
+}
 
 function podOf(name: string, allocation: object, phase = 'Running'): Pod {
   const annotations = { 'centaurus.io/gpu-allocation': JSON.stringify(allocation) }
