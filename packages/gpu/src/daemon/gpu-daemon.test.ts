@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, it } from 'node:test'
-import { nodes } from '@centaurus/api/core/v1'
+import { nodes, pods } from '@centaurus/api/core/v1'
 import { silentLogger } from '@centaurus/base'
 import { createSimulatedProbe } from '../sources/simulated/simulated-probe.ts'
 import { NODE_NAME, startTestCluster, type TestCluster } from '../testing/cluster.ts'
+import { openGpuWorld } from '../testing/gpu-world.ts'
 import { fastClock } from '../testing/fast-clock.ts'
 import { startTestKubelet, until, type TestKubelet } from '../testing/kubelet.ts'
 import { startGpuDaemon, type GpuDaemon } from './gpu-daemon.ts'
@@ -100,10 +101,32 @@ describe('startGpuDaemon', () => {
     )
   })
 
-  it('serves metrics of its GPUs', async () => {
-    const { status, body } = await ask('/metrics')
-    assert.equal(status, 200)
-    assert.match(body, /^# TYPE DCGM_FI_DEV_GPU_UTIL gauge$/m)
+  it('tells what a program does with its part, in metrics, in the status and at its pod', async () => {
+    const pod = (await cluster.admin.list(pods, {})).items[0]!
+    const container = join(dir, 'gpu/containers', `${pod.metadata.uid}-train`)
+    const [uuid = ''] = readFileSync(join(container, 'limits'), 'utf8').split(' ')
+    const world = await openGpuWorld({ devices: `${uuid} memoryMiB=15360 contextMiB=64\n`, clock: 'real' })
+    const program = world.start('load', ['kernel=1000000', 'for=120000'], { container })
+    const labels = `gpu_uuid="${uuid}",gpu_idx="0",nodeName="${NODE_NAME}",namespace="default",pod_name="p",container="train"`
+    try {
+      const isTold = async (): Promise<boolean> => {
+        const { body } = await ask('/metrics')
+        return body.includes(`\nalnair_cuda_mem_used{${labels}} ${66 * 2 ** 20}\n`)
+      }
+      await until(isTold, 'the memory of the program')
+      const isAnnotated = async (): Promise<boolean> => {
+        const { metadata } = await cluster.admin.get(pods, { namespace: 'default', name: 'p' })
+        return metadata.annotations?.['centaurus.io/gpu-profile'] !== undefined
+      }
+      await until(isAnnotated, 'the profile at the pod')
+      const { devices } = JSON.parse((await ask('/status')).body) as GpuStatus
+      assert.equal(devices[0]!.holders[0]!.usedMemoryMiB, 66)
+      assert.notEqual(devices[0]!.holders[0]!.profile, undefined)
+    } finally {
+      program.child.kill('SIGKILL')
+      await program.ended
+      world.close()
+    }
   })
 
   it('serves no other path', async () => {

@@ -10,6 +10,7 @@ import { containerKey, ContainerFolders } from '../containers/container-folders.
 import type { GpuUse, HostGpu } from '../sources/device-source.ts'
 import { gpuUuid, openGpuWorld, type GpuWorld } from '../testing/gpu-world.ts'
 import { until } from '../testing/kubelet.ts'
+import type { JobProfile } from './core/job-profile.ts'
 import type { ContainerProfile } from './core/profile-annotation.ts'
 import { ProfileBook } from './profile-book.ts'
 import { formatProfileMetrics } from './profile-metrics.ts'
@@ -19,10 +20,10 @@ const U1 = gpuUuid(1)
 const MIB = 2 ** 20
 const MINUTE_MS = 60_000
 
-function podOf(name: string, grant: Omit<GpuGrant, 'uuid'> = {}): Pod {
+function podOf(name: string, grant: Omit<GpuGrant, 'uuid'> = {}, job = 'train'): Pod {
   const allocation = { c: [{ uuid: U1, ...grant }] }
   const annotations = { 'centaurus.io/gpu-allocation': JSON.stringify(allocation) }
-  const owner = { apiVersion: 'batch/v1', kind: 'Job', name: 'train', uid: 'j', controller: true }
+  const owner = { apiVersion: 'batch/v1', kind: 'Job', name: job, uid: 'j', controller: true }
   return {
     metadata: { name, namespace: 'ns', uid: name, annotations, ownerReferences: [owner] },
     spec: { containers: [{ name: 'c', image: 'i' }] },
@@ -99,7 +100,7 @@ describe('the profiler', () => {
     after(() => world.close())
 
     it('sees what two containers do with one GPU, and forgets them when they are gone', async (t) => {
-      const pods = [podOf('a', { memoryMiB: 512, compute: 40 }), podOf('b', { memoryMiB: 1024, compute: 30 })]
+      const pods = [podOf('a', { memoryMiB: 512, compute: 40 }), podOf('b', { memoryMiB: 1024, compute: 30 }, 'serve')]
       let listed = pods
       const programs = pods.map(({ metadata }) => {
         const { c: grants } = JSON.parse(metadata.annotations!['centaurus.io/gpu-allocation']!) as { c: GpuGrant[] }
@@ -137,7 +138,11 @@ describe('the profiler', () => {
       }
       await until(() => profiler.readings[0]!.sample.memoryBytes === 0, 'the memory of killed programs to go')
       profiler.close()
-      assert.match(readFileSync(join(dir, 'profiles.json'), 'utf8'), /ns Job\/train c i/)
+      const { profiles } = JSON.parse(readFileSync(join(dir, 'profiles.json'), 'utf8')) as {
+        profiles: [string, JobProfile][]
+      }
+      const { beside } = new Map(profiles).get('ns Job/serve c i')!
+      assert.ok(beside['ns Job/train c i']!.launches > 0, JSON.stringify(beside))
     })
   })
 })

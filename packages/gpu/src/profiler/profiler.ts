@@ -20,7 +20,7 @@ const JUDGE_MS = 60_000
 /** Half an hour: what periods are found in. */
 const SAMPLES_MAX = 1_800
 /** After a longer break samples are not evenly spaced any more, and begin anew. */
-const BREAK_MS = 5_000
+const BREAK_MS = 30_000
 const MIB = 2 ** 20
 
 export interface ProfilerOptions {
@@ -230,7 +230,7 @@ function trackKey(key: string, uuid: string): string {
 }
 
 function sampleWhole(use: GpuUse | undefined, seconds: number): UseSample | undefined {
-  if (use?.gpuPercent === undefined) return undefined
-  const memoryBytes = (use.memoryUsedMiB ?? 0) * MIB
+  if (use?.gpuPercent === undefined || use.memoryUsedMiB === undefined) return undefined
+  const memoryBytes = use.memoryUsedMiB * MIB
   return { seconds, percent: use.gpuPercent, memoryBytes, launches: 0, waitedPercent: 0, refused: 0, tokensMs: 0 }
 }

@@ -132,8 +132,10 @@ describe('classifyUse', () => {
   })
 
   it('says nothing of a few samples, and something of any others', () => {
-    assert.equal(classifyUse(Array.from({ length: 59 }, () => 50)), undefined)
-    const series = fc.array(fc.double({ min: 0, max: 100, noNaN: true }), { minLength: 60, maxLength: 200 })
+    assert.equal(classifyUse(Array.from({ length: 59 }, () => 0)), undefined)
+    assert.equal(classifyUse(Array.from({ length: 60 }, () => 0))?.kind, 'idle')
+    assert.equal(classifyUse(Array.from({ length: 299 }, () => 50)), undefined)
+    const series = fc.array(fc.double({ min: 0, max: 100, noNaN: true }), { minLength: 300, maxLength: 400 })
     fc.assert(
       fc.property(series, (percents) => {
         const { kind, period } = classifyUse(percents)!

@@ -15,8 +15,9 @@ export interface UseClass {
   readonly period?: number | undefined
 }
 
-/** Fewer tell nothing. */
-export const CLASSIFY_SAMPLES_MIN = 60
+/** Fewer tell nothing, and fewer of a job that uses the GPU hide periods: what repeats itself later would be taken for what has no pattern. */
+const SAMPLES_MIN = 60
+const BUSY_SAMPLES_MIN = 300
 /** Percent of a GPU that counts as use. */
 const BUSY_PERCENT = 3
 /** So few samples in use are none. */
@@ -39,8 +40,9 @@ const NEARLY = 0.75
 /** Of evenly spaced samples in percent, oldest first; undefined: too few. */
 export function classifyUse(percents: readonly number[]): UseClass | undefined {
   const n = percents.length
-  if (n < CLASSIFY_SAMPLES_MIN) return undefined
+  if (n < SAMPLES_MIN) return undefined
   if (percents.filter((percent) => percent >= BUSY_PERCENT).length < n * IDLE_PART) return { kind: 'idle' }
+  if (n < BUSY_SAMPLES_MIN) return undefined
   const mean = percents.reduce((sum, x) => sum + x, 0) / n
   const deviation = Math.sqrt(percents.reduce((sum, x) => sum + (x - mean) ** 2, 0) / n)
   const period = findPeriod(percents)

@@ -81,6 +81,10 @@ describe('a job profile', () => {
     assert.equal(kindOf(idle), 'idle')
     const trained = observeClass(idle, { kind: 'training', periodSeconds: 20 })
     assert.deepEqual([kindOf(trained), trained.periodSeconds], ['training', 20])
+    let changed = trained
+    for (let n = 0; n < 1_000; n++) changed = observeClass(changed, { kind: 'training', periodSeconds: 20 })
+    for (let n = 0; n < 200; n++) changed = observeClass(changed, { kind: 'inference' })
+    assert.equal(kindOf(changed), 'inference')
     assert.equal(observeClass(trained, { kind: 'training', periodSeconds: 30 }).periodSeconds, 22)
   })
 

@@ -45,6 +45,8 @@ const MIB = 2 ** 20
 /** More of the time that was held back than this is told as held. */
 const HELD_PERCENT = 5
 const BESIDE_MAX = 16
+/** Two hours of one container, told once a minute. */
+const KINDS_MAX = 120
 /** How much a new period weighs. */
 const PERIOD_WEIGHT = 0.2
 /** Work of so many seconds counts half from then on. */
@@ -80,7 +82,7 @@ export function observeClass(
   const before = profile.periodSeconds ?? periodSeconds
   return {
     ...profile,
-    kinds: { ...profile.kinds, [kind]: (profile.kinds[kind] ?? 0) + 1 },
+    kinds: addKind(profile.kinds, kind),
     ...(periodSeconds === undefined || before === undefined
       ? {}
       : { periodSeconds: before + PERIOD_WEIGHT * (periodSeconds - before) }),
@@ -93,6 +95,14 @@ export function kindOf({ kinds }: JobProfile): JobKind | undefined {
   const [best] = order.toSorted((a, b) => (kinds[b] ?? 0) - (kinds[a] ?? 0))
   if (best !== undefined && (kinds[best] ?? 0) > 0) return best
   return kinds.idle === undefined ? undefined : 'idle'
+}
+
+/** With so many the older count half: a job may become another one. */
+function addKind(kinds: JobProfile['kinds'], kind: JobKind): JobProfile['kinds'] {
+  const next = { ...kinds, [kind]: (kinds[kind] ?? 0) + 1 }
+  const sum = Object.values(next).reduce((all, count) => all + count, 0)
+  if (sum <= KINDS_MAX) return next
+  return Object.fromEntries(Object.entries(next).map(([name, count]) => [name, count / 2]))
 }
 
 /** MiB that samples of this bucket used at most. */
