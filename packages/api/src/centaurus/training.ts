@@ -11,6 +11,8 @@ export const TRAINING_ROLE_LABEL = 'centaurus.io/training-role'
 export const TRAINING_INDEX_LABEL = 'centaurus.io/training-index'
 /** Of such a pod: `status.world` of its job when it was made. */
 export const TRAINING_WORLD_LABEL = 'centaurus.io/training-world'
+/** Of such a pod whose program is told of them: fewest and most workers. */
+export const TRAINING_BOUNDS_ANNOTATION = 'centaurus.io/training-bounds'
 /** Of a TrainingJob that its queue has admitted: so many workers at most. Written by the cluster. */
 export const ADMITTED_WORKERS_ANNOTATION = 'centaurus.io/admitted-workers'
 /** Where workers of Torch meet. Source: the default of torchrun's c10d rendezvous. */
@@ -35,7 +37,7 @@ export interface TrainingJobSpec {
   /** Default Plain. Never changes. */
   framework?: TrainingFramework | undefined
   workers: TrainingWorkers
-  /** Runs `horovodrun` or `mpirun` beside the workers, which wait for it; only with Horovod and MPI, which need it. */
+  /** Runs `horovodrun` or `mpirun` beside the workers, which wait for it; only with Horovod and MPI, which need it. Changes as the template of workers. */
   launcher?: { template: PodTemplateSpec } | undefined
   /** No worker runs; what they have saved stays. Default false. */
   suspend?: boolean | undefined
@@ -60,6 +62,7 @@ export interface TrainingWorkers {
   min: number
   /** Most. */
   max: number
+  /** Changes only while the job is suspended. */
   template: PodTemplateSpec
 }
 

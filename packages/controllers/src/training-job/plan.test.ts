@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ownerReferenceTo, type Stored } from '@centaurus/api'
 import {
+  TRAINING_BOUNDS_ANNOTATION,
   TRAINING_INDEX_LABEL,
   TRAINING_ROLE_LABEL,
   TRAINING_WORLD_LABEL,
@@ -147,6 +148,20 @@ describe('a job', () => {
   it('gives up those of a lost node before those that work', () => {
     const pods = [podOf(0, 'Running'), podOf(1, 'Unknown', { node: 'lost' }), podOf(2, 'Running')]
     assert.deepEqual(names(plan(jobOf(), pods).remove), ['job-worker-1'])
+  })
+
+  it('begins anew when its workers were told of other bounds', () => {
+    const told = (bounds: string): Stored<Pod>[] =>
+      [0, 1].map((index) => {
+        const pod = podOf(index, 'Running')
+        return { ...pod, metadata: { ...pod.metadata, annotations: { [TRAINING_BOUNDS_ANNOTATION]: bounds } } }
+      })
+    assert.deepEqual(plan(jobOf(), told('1:4')).remove, [])
+    const { remove, create, status } = plan(jobOf(), told('1:2'))
+    assert.deepEqual([remove.length, create, status.world], [2, [], 1])
+    const next = plan(jobOf({}, status), []).create
+    assert.deepEqual(names(next), ['job-worker-0', 'job-worker-1'])
+    assert.equal(next[0]?.metadata.annotations?.[TRAINING_BOUNDS_ANNOTATION], '1:4')
   })
 
   it('keeps the place of worker 0, where the others meet, until its name is free', () => {

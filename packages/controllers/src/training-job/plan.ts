@@ -5,7 +5,15 @@ import type { Pod } from '@centaurus/api/core/v1'
 import type { Condition } from '@centaurus/api/meta/v1'
 import { timeMs } from '../frame/pods.ts'
 import type { TrainingSurvey } from './survey.ts'
-import { buildLauncher, buildWorker, isElasticInPlace, workerIndexOf, worldOf, type WorldShape } from './worker-pods.ts'
+import {
+  buildLauncher,
+  buildWorker,
+  isElasticInPlace,
+  isOutdated,
+  workerIndexOf,
+  worldOf,
+  type WorldShape,
+} from './worker-pods.ts'
 
 const MAX_RESTARTS = 10
 const AVOID_AFTER_FAILURES = 2
@@ -240,7 +248,9 @@ interface Change {
 
 /** The others go on. Who has no node goes first, then who is not ready, as on a node that is lost, then the highest number; the first, where they meet, last. */
 function changeInPlace(survey: TrainingSurvey, desired: number): Change {
-  const { workers, launcher } = survey
+  const { job, workers, launcher } = survey
+  const all = [...workers, ...(launcher === undefined ? [] : [launcher])]
+  if (all.some((pod) => isOutdated(job, pod))) return { remove: all, isNewWorld: true }
   const surplus = workers.length + (isFirstGone(survey) ? 1 : 0) - desired
   const useOf = (pod: Stored<Pod>): number => (pod.spec?.nodeName ? 1 : 0) + (isPodReady(pod) ? 1 : 0)
   const order = workers.toSorted((a, b) => useOf(a) - useOf(b) || workerIndexOf(b) - workerIndexOf(a))

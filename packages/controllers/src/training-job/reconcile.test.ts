@@ -8,8 +8,8 @@ import {
   type TrainingFramework,
   type TrainingJob,
 } from '@centaurus/api/centaurus/v1'
-import { configmaps, nodes, pods, services, type Pod } from '@centaurus/api/core/v1'
-import { roles } from '@centaurus/api/rbac/v1'
+import { configmaps, nodes, pods, serviceaccounts, services, type Pod } from '@centaurus/api/core/v1'
+import { rolebindings, roles } from '@centaurus/api/rbac/v1'
 import { podgroups } from '@centaurus/api/scheduling/v1beta1'
 import { createTrainingExtension } from '@centaurus/apiserver'
 import { runPods, startControlPlane, type ControlPlane } from '../testing/control-plane.ts'
@@ -249,6 +249,29 @@ describe('TrainingJobs on a real API server', () => {
     await plane.client.delete(pods, elsewhere.metadata, { gracePeriodSeconds: 0 })
     await runs('blocked', 2)
     await end('blocked')
+  })
+
+  it('are told of new bounds in a new world, and get another template when they are suspended', async () => {
+    await plane.client.create(trainingjobs, jobOf('edited', { max: 2 }))
+    await runs('edited', 2)
+    const patch = (spec: unknown): Promise<unknown> =>
+      plane.client.patch(trainingjobs, { namespace: NAMESPACE, name: 'edited' }, { type: 'merge', body: { spec } })
+    await patch({ workers: { max: 3 } })
+    const { status } = await runs('edited', 3)
+    assert.equal(status?.world, 1)
+    for (const pod of await podsOf('edited')) assert.equal(environmentOf(pod)['PET_NNODES'], '1:3')
+    await plane.client.create(serviceaccounts, { metadata: { name: 'trainer', namespace: NAMESPACE } })
+    const template = { spec: { serviceAccountName: 'trainer', containers: [container(2)] } }
+    await assert.rejects(patch({ workers: { template } }), /spec\.workers\.template: Forbidden: .*suspended/)
+    await patch({ suspend: true })
+    await plane.eventually(async () => (await jobNamed('edited')).status?.phase === 'Suspended')
+    await patch({ suspend: false, workers: { template } })
+    await runs('edited', 3)
+    const name = { namespace: NAMESPACE, name: 'edited-reporter' }
+    assert.equal((await plane.client.get(rolebindings, name)).subjects?.[0]?.name, 'trainer')
+    const [pod] = await podsOf('edited')
+    assert.equal(pod?.spec?.serviceAccountName, 'trainer')
+    await end('edited')
   })
 
   it('take reports that the status can’t hold as far as it can', async () => {

@@ -170,6 +170,8 @@ function recordEvents(
       reason: 'Scaled',
       message: `From ${before} to ${desired} workers: ${message}`,
     })
+  else if (plan.status.world !== job.status?.world)
+    events.record(job, { type: 'Normal', reason: 'Restarted', message: 'All workers begin anew' })
 }
 
 /** Pods that run on are ended, and in time the job goes. */

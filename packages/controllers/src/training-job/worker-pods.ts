@@ -1,6 +1,7 @@
 /** Pods of a TrainingJob, and what they are told of each other. Pure. */
 import { controllerOf, NAMESPACE_ANNOTATION, ownerReferenceTo, type Stored } from '@centaurus/api'
 import {
+  TRAINING_BOUNDS_ANNOTATION,
   TRAINING_INDEX_LABEL,
   TRAINING_JOB_LABEL,
   TRAINING_PORT,
@@ -31,6 +32,16 @@ export function worldOf({ metadata }: Pod): number {
 
 export function isLauncher({ metadata }: Pod): boolean {
   return metadata.labels?.[TRAINING_ROLE_LABEL] === 'launcher'
+}
+
+/** Whether a pod's program was told of other fewest and most workers than the job has now. It can't be told again. */
+export function isOutdated(job: TrainingJob, { metadata }: Pod): boolean {
+  const told = metadata.annotations?.[TRAINING_BOUNDS_ANNOTATION]
+  return told !== undefined && told !== boundsOf(job)
+}
+
+function boundsOf({ spec }: TrainingJob): string {
+  return `${spec.workers.min}:${spec.workers.max}`
 }
 
 export interface WorldShape {
@@ -185,7 +196,8 @@ function buildTrainingPod(
     [TRAINING_WORLD_LABEL]: String(shape.world),
     ...(index === undefined ? {} : { [TRAINING_INDEX_LABEL]: String(index) }),
   }
-  const { annotations } = template.metadata ?? {}
+  const told = isElasticInPlace(job) ? { [TRAINING_BOUNDS_ANNOTATION]: boundsOf(job) } : {}
+  const annotations = { ...template.metadata?.annotations, ...told }
   const addTo = (container: Container): Container => {
     const said = new Set((container.env ?? []).map(({ name: known }) => known))
     return { ...container, env: [...env.filter(({ name: own }) => !said.has(own)), ...(container.env ?? [])] }
@@ -200,7 +212,7 @@ function buildTrainingPod(
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { ...owned(job, name), labels, ...(annotations === undefined ? {} : { annotations }) },
+    metadata: { ...owned(job, name), labels, annotations },
     spec: shape.avoid.length === 0 ? spec : withAvoided(spec, shape.avoid),
   }
 }

@@ -9,6 +9,7 @@ import {
   type FieldError,
 } from '../../status/field-error.ts'
 import type { KindBehavior } from '../behavior.ts'
+import { deepEqual } from '../../meta/values.ts'
 import { defaultPodTemplate } from '../pod/default-spec.ts'
 import { validatePodTemplateSpec } from '../pod/validate-spec.ts'
 
@@ -50,10 +51,19 @@ export const trainingJobBehavior: KindBehavior<TrainingJob> = {
     if (launcher !== undefined) errors.push(...validateTemplate(launcher.template, spec.child('launcher', 'template')))
     return errors
   },
-  validateUpdate({ spec: own }, { spec: old }) {
-    return own.framework === old.framework
-      ? []
-      : [invalid(spec.child('framework'), own.framework, 'field is immutable')]
+  validateUpdate({ spec: own }, { spec: old, status }) {
+    const errors: FieldError[] = []
+    if (own.framework !== old.framework)
+      errors.push(invalid(spec.child('framework'), own.framework, 'field is immutable'))
+    // Workers of two templates would meet in one world.
+    const isAtRest = old.suspend === true && (status?.phase ?? 'Suspended') === 'Suspended'
+    const isEnded = status?.phase === 'Succeeded' || status?.phase === 'Failed'
+    if (isAtRest || isEnded) return errors
+    const rule = 'may only change while the job is suspended: set `spec.suspend` first'
+    if (!deepEqual(own.workers.template, old.workers.template))
+      errors.push(forbiddenField(spec.child('workers', 'template'), rule))
+    if (!deepEqual(own.launcher, old.launcher)) errors.push(forbiddenField(spec.child('launcher'), rule))
+    return errors
   },
 }
 
