@@ -32,6 +32,10 @@ describe('podman with quark', { skip }, () => {
   after(async () => {
     if (folder === undefined) return
     await call('rm', '--all', '--force', '--time', '0')
+    // podman mounts its store's folder on itself, and does not always take that away
+    const mounted = readFileSync('/proc/mounts', 'utf8').matchAll(/^\S+ (\S+) /gm)
+    for (const [, path] of [...mounted].toReversed())
+      if (path!.startsWith(`${folder}/`)) execFileSync('umount', [path!])
     rmSync(folder, { recursive: true, force: true })
   })
 
