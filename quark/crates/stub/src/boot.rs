@@ -102,11 +102,12 @@ unsafe fn read_auxiliary(stack: *const u64) -> Auxiliary {
 
 /// `struct sigaction` of the host's kernel: handler, flags, restorer, mask.
 fn handle_signals() {
-    const SA_SIGINFO_ONSTACK_RESTORER: u64 = 4 | 0x0800_0000 | 0x0400_0000;
+    // SA_NODEFER: what is told of a fault in the guest's memory may be copied from and to memory that faults again.
+    const SA_SIGINFO_ONSTACK_RESTORER_NODEFER: u64 = 4 | 0x0800_0000 | 0x0400_0000 | 0x4000_0000;
     let entry = signal_entry as *const () as u64;
     let action = [
         entry,
-        SA_SIGINFO_ONSTACK_RESTORER,
+        SA_SIGINFO_ONSTACK_RESTORER_NODEFER,
         signal_return as *const () as u64,
         !SEGV_AND_BUS,
     ];
