@@ -24,6 +24,10 @@ unsafe extern "C" {
     static fast_called: u8;
     static fast_answered: u8;
     static fast_convert: u8;
+    static fast_action: u8;
+    static fast_plain: u8;
+    static fast_acted: u8;
+    static fast_unusual: u8;
     static fast_end: u8;
 }
 
@@ -40,6 +44,7 @@ global_asm!(
     r#"
     .section .text.fast, "ax"
     .globl fast_entry, fast_saved, fast_own, fast_call, fast_called, fast_answered, fast_foreign, fast_wait, fast_resume, fast_convert, fast_end
+    .globl fast_action, fast_plain, fast_acted, fast_unusual
     .globl fast_copy_at, fast_copy_failed
 fast_entry:
     rdgsbase r11
@@ -61,7 +66,7 @@ fast_saved:
     jmp rcx
     // A futex's call is made here, if it is of a kind that the filter lets pass.
 12: cmp dword ptr [r11 + {rax}], {own}
-    jne 11f
+    jne fast_action
     mov eax, esi
     and eax, {futex_kind}
     cmp eax, {futex_last_0}
@@ -74,6 +79,7 @@ fast_saved:
     ja 11f
 13: mov dword ptr [r11 + {event}], {event_own}
     jmp 14f
+fast_hand_over:
 11: mov dword ptr [r11 + {event}], {event_fast}
 14: mov rsp, [r11 + {stack}]
     pushfq
@@ -212,6 +218,56 @@ fast_convert:
     ud2
 fast_foreign:
     ud2
+    // rt_sigaction: of a plain signal, to no action but the plain one with the restorer. Until fast_acted nothing has come of it, and the kernel may
+    // do all of it: if memory is not there, too. R10 is 8 where it is in use, and R11 the slot.
+fast_action:
+    cmp dword ptr [r11 + {rax}], {action}
+    jne fast_hand_over
+    cmp r10, 8
+    jne fast_hand_over
+fast_plain:
+    lea r10d, [rdi - 1]
+    cmp r10d, 63
+    ja fast_unusual
+    mov rax, [r11 + {plain}]
+    bt rax, r10
+    jnc fast_unusual
+    test rsi, rsi
+    jz 16f
+    mov rax, [r11 + {restorer}]
+    cmp qword ptr [rsi], 0
+    jne fast_unusual
+    cmp qword ptr [rsi + 8], {restorer_flag}
+    jne fast_unusual
+    cmp [rsi + 16], rax
+    jne fast_unusual
+    cmp qword ptr [rsi + 24], 0
+    jne fast_unusual
+16: test rdx, rdx
+    jz 18f
+    mov rax, [r11 + {restored}]
+    bt rax, r10
+    jc 17f
+    xor eax, eax
+    mov [rdx + 8], rax
+    mov [rdx + 16], rax
+    jmp 19f
+17: mov rax, [r11 + {restorer}]
+    mov [rdx + 16], rax
+    mov qword ptr [rdx + 8], {restorer_flag}
+    xor eax, eax
+19: mov [rdx], rax
+    mov [rdx + 24], rax
+18: test rsi, rsi
+    jz fast_acted
+    bts [r11 + {restored}], r10
+fast_acted:
+    mov r10d, 8
+    xor eax, eax
+    jmp rcx
+fast_unusual:
+    mov r10d, 8
+    jmp fast_hand_over
 fast_end:
     .text
 "#,
@@ -263,6 +319,11 @@ fast_end:
     event_fast = const EVENT_FAST,
     event_own = const EVENT_OWN,
     own = const OWN,
+    action = const ACTION,
+    restorer_flag = const RESTORER,
+    plain = const offset_of!(Slot, plain),
+    restored = const offset_of!(Slot, restored),
+    restorer = const offset_of!(Slot, restorer),
     since = const offset_of!(Slot, since),
     waits = const offset_of!(Slot, waits),
     futex_kind = const !FUTEX_FLAGS as i32,
@@ -303,6 +364,9 @@ pub fn progress(signal: i32, slot: &Slot, context: &mut SignalContext) -> Progre
         return Progress::None;
     }
     let stopped = signal == INTERRUPT || signal == SIGTRAP;
+    if !before(&raw const fast_action) {
+        return action_progress(slot, context);
+    }
     if !before(&raw const fast_own) && before(&raw const fast_convert) {
         return if stopped { own_progress(slot, context) } else { Progress::None };
     }
@@ -323,6 +387,21 @@ pub fn progress(signal: i32, slot: &Slot, context: &mut SignalContext) -> Progre
         return Progress::Waits;
     }
     if runs_guest(slot) { Progress::Answered } else { Progress::Waits }
+}
+
+/// How far an rt_sigaction has come. What has stopped it may be a fault of the guest's memory.
+fn action_progress(slot: &Slot, context: &mut SignalContext) -> Progress {
+    let registers = &mut context.registers;
+    let at = registers.rip;
+    if at >= &raw const fast_plain as u64 {
+        registers.r10 = 8;
+    }
+    if (&raw const fast_acted as u64..&raw const fast_unusual as u64).contains(&at) {
+        (registers.rax, registers.rip, registers.r11) = (0, registers.rcx, registers.eflags);
+        return Progress::None;
+    }
+    take_back(slot, context, true);
+    Progress::Called
 }
 
 /// How far the thread's own call has come. What it has got counts: a futex's wake would be lost.

@@ -110,6 +110,11 @@ pub const FUTEX_FLAGS: u32 = 128 | 256;
 /// The operations of it that it may make are WAIT and WAKE, REQUEUE to WAKE_OP, and WAIT_BITSET and WAKE_BITSET.
 pub const FUTEXES: [core::ops::RangeInclusive<u32>; 3] = [0..=1, 3..=5, 9..=10];
 
+/// `rt_sigaction(2)`, which the fast entry may answer itself, as [`Slot::plain`] tells.
+pub const ACTION: u32 = 13;
+/// SA_RESTORER.
+pub const RESTORER: u64 = 0x0400_0000;
+
 /// Words of [`Slot::ready`]; a call's is the one with the low bits of its number.
 pub const READY: usize = 32;
 
@@ -187,8 +192,15 @@ pub struct Slot {
     /// Signal, code, address, error, trap number, CR2.
     pub fault: [AtomicU64; 6],
     /// Calls that the fast entry need not hand over: the number in the lower half of a word, in the upper one more than the answer, or 0 for a call
-    /// that the thread may make itself ([`OWN`]).
+    /// that the thread may make itself ([`OWN`], [`ACTION`]).
     pub ready: [AtomicU64; READY],
+    /// Signals, from bit 0 on, whose action is the default, without a mask or flags but [`RESTORER`]. The fast entry tells these, and sets them to
+    /// the default with the restorer, which changes nothing that anybody but who asks could see.
+    pub plain: AtomicU64,
+    /// Those of them that have the restorer.
+    pub restored: AtomicU64,
+    /// Which one.
+    pub restorer: AtomicU64,
     /// Of [`COMMAND_CALLS`].
     pub operations: [Operation; OPERATIONS],
 }

@@ -17,7 +17,7 @@ pub const SEGV_AND_BUS: u64 = 1 << 10 | 1 << 6;
 pub struct SignalRegisters {
     r8: u64,
     r9: u64,
-    r10: u64,
+    pub r10: u64,
     pub r11: u64,
     r12: u64,
     r13: u64,

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use super::nursery::Nursery;
 use super::process::{Process, Seat};
 use super::reaper::Family;
-use super::shared::{FAST_ENTRY, GUEST_END, OWN, READY};
-use super::{Event, HostCall, OwnCall, Registers, StubExit, memory, reaper};
+use super::shared::{ACTION, FAST_ENTRY, GUEST_END, OWN, READY};
+use super::{Event, HostCall, OwnCall, PlainActions, Registers, StubExit, memory, reaper};
 
 /// What the sandbox's stubs come from: one a kernel process, and those for containers that have cgroups of their own ([`Platform::within`]). When it
 /// is dropped, no more come; those that are there go on.
@@ -225,6 +225,23 @@ impl Interrupter {
     /// Lets the thread make futex calls that come by the fast entry itself, or not any more. A new thread may not.
     pub fn let_wait(&self, may: bool) {
         self.make_ready(OWN, if may { u64::from(OWN) } else { 0 });
+    }
+
+    /// Lets the thread answer `rt_sigaction` by the fast entry itself, for signals that are `plain`, or not any more. A new thread may not.
+    pub fn let_act(&self, plain: Option<PlainActions>) {
+        let slot = self.process.slot(&self.seat);
+        let PlainActions { signals, restored, restorer } = plain.unwrap_or_default();
+        slot.plain.store(signals, SeqCst);
+        slot.restored.store(restored, SeqCst);
+        slot.restorer.store(restorer, SeqCst);
+        self.make_ready(ACTION, if plain.is_some() { u64::from(ACTION) } else { 0 });
+    }
+
+    /// Which plain signals the thread has set to the default with the restorer, or had been so before, as the stub says.
+    pub fn acted(&self) -> PlainActions {
+        let slot = self.process.slot(&self.seat);
+        let [signals, restored, restorer] = [&slot.plain, &slot.restored, &slot.restorer].map(|word| word.load(SeqCst));
+        PlainActions { signals, restored: restored & signals, restorer }
     }
 
     fn make_ready(&self, number: u32, word: u64) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::PlainActions;
 use super::api::{AddressSpace, Context, Platform};
 use super::birth::Cradle;
 use super::memory;
@@ -24,6 +25,7 @@ struct Thread {
     extended: Vec<u8>,
     /// See `Slot::ready`.
     ready: [u64; READY],
+    plain: PlainActions,
 }
 
 impl Threads {
@@ -59,7 +61,8 @@ impl Platform {
             // A thread that called by the fast entry has its state in the registers as yet: a command has it saved.
             context.settle()?;
             let ready = space.process.slot(&seat).ready.each_ref().map(|word| word.load(Relaxed));
-            Ok(Thread { slot: seat.index, extended: context.extended()?, ready })
+            let plain = context.interrupter().acted();
+            Ok(Thread { slot: seat.index, extended: context.extended()?, ready, plain })
         };
         space.process.taken().into_iter().map(read).collect::<Result<_, Errno>>().map(Threads)
     }
@@ -97,7 +100,10 @@ impl Platform {
             }
             let Some(thread) = threads.0.iter().find(|thread| thread.slot == seat.index) else { continue };
             self.on_slot(&space, seat.index).set_extended(&thread.extended)?;
-            slot.ready.iter().zip(thread.ready).for_each(|(word, value)| word.store(value, Relaxed));
+            let words =
+                [(&slot.plain, thread.plain.signals), (&slot.restored, thread.plain.restored), (&slot.restorer, thread.plain.restorer)];
+            let ready = slot.ready.iter().zip(thread.ready);
+            ready.chain(words).for_each(|(word, value)| word.store(value, Relaxed));
         }
         Ok(())
     }

@@ -29,4 +29,4 @@ pub(crate) use birth::last_error;
 
 pub use api::{AddressSpace, Context, Interrupter, Layout, Platform};
 pub use hibernate::Threads;
-pub use types::{Event, Fault, HostCall, OwnCall, Registers, StubExit};
+pub use types::{Event, Fault, HostCall, OwnCall, PlainActions, Registers, StubExit};

@@ -183,6 +183,17 @@ pub enum OwnCall {
     FutexWaitMany([u64; 6]),
 }
 
+/// Signals whose action is the default, with no mask, and either nothing else or a restorer (SA_RESTORER) that is the same for all. Signal 1 is bit 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlainActions {
+    /// Which they are.
+    pub signals: u64,
+    /// Those of them that have the restorer.
+    pub restored: u64,
+    /// Its address.
+    pub restorer: u64,
+}
+
 /// How a stub process ended, by the host's wait status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StubExit {

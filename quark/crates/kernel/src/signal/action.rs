@@ -1,6 +1,7 @@
 //! What a process does with each signal (`sigaction(2)`).
 
 use bitflags::bitflags;
+use quark_host::platform::PlainActions;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::set::{DefaultAction, HIGHEST, SignalSet, default_action, is_signal};
@@ -104,6 +105,31 @@ impl Actions {
         }
     }
 
+    /// Those that are plain: nothing changes for anybody else by setting them to the default anew. Not what is ignored by default, as setting that
+    /// forgets what is pending.
+    pub fn plain(&self) -> PlainActions {
+        let restores = |action: &Action| action.flags().contains(ActionFlags::RESTORER);
+        let restorer = self.0.iter().find(|action| restores(action)).map_or(0, |action| action.restorer);
+        let restored = Action { flags: ActionFlags::RESTORER.bits(), restorer, ..Action::default() };
+        let plain = |action: &Action, signal| {
+            let settable = !SignalSet::UNBLOCKABLE.has(signal) && !action.ignores(signal);
+            settable && (*action == Action::default() || *action == restored)
+        };
+        PlainActions {
+            signals: self.select(plain).0,
+            restored: self.select(|action, signal| plain(action, signal) && restores(action)).0,
+            restorer,
+        }
+    }
+
+    /// Takes over what a thread has set by itself, as it says: of what is plain, who has the restorer.
+    pub fn settle(&mut self, acted: PlainActions) {
+        let known = self.plain();
+        let action = Action { flags: ActionFlags::RESTORER.bits(), restorer: acted.restorer, ..Action::default() };
+        let news = SignalSet(acted.restored & known.signals & !known.restored);
+        (1..=HIGHEST).filter(|signal| news.has(*signal)).for_each(|signal| self.set(signal, action));
+    }
+
     /// Which signals do nothing now.
     pub fn ignored(&self) -> SignalSet {
         self.select(|action, _| action.handler == IGNORE)
@@ -133,6 +159,27 @@ mod tests {
         assert_eq!(actions.get(libc::SIGTERM), Action::default());
         assert_eq!(actions.ignored(), SignalSet::of(&[libc::SIGINT]));
         assert!(actions.handled().is_empty());
+    }
+
+    #[test]
+    fn what_a_thread_sets_to_the_default_by_itself_is_as_if_it_had_been_told() {
+        const FLAGS: u64 = ActionFlags::RESTORER.bits();
+        let mut actions = Actions::default();
+        actions.set(libc::SIGINT, Action { handler: 0x1000, flags: FLAGS, restorer: 9, mask: 0 });
+        actions.set(libc::SIGTERM, Action { flags: FLAGS, restorer: 9, ..Action::default() });
+        actions.set(libc::SIGUSR1, Action { mask: 1, ..Action::default() });
+        let plain = actions.plain();
+        let bit = |signal: i32| 1 << (signal - 1);
+        assert_eq!((plain.restored, plain.restorer), (bit(libc::SIGTERM), 9));
+        for signal in [libc::SIGINT, libc::SIGUSR1, libc::SIGCHLD, libc::SIGKILL, libc::SIGSTOP] {
+            assert_eq!(plain.signals & bit(signal), 0, "{signal}");
+        }
+        // A stub that lies about others changes nothing of them.
+        actions.settle(PlainActions { restored: !0, signals: !0, ..plain });
+        assert_eq!(actions.get(libc::SIGHUP), Action { flags: FLAGS, restorer: 9, ..Action::default() });
+        assert_eq!(actions.get(libc::SIGINT).handler, 0x1000);
+        assert_eq!(actions.get(libc::SIGUSR1), Action { mask: 1, ..Action::default() });
+        assert_eq!(actions.get(libc::SIGCHLD), Action::default());
     }
 
     #[test]

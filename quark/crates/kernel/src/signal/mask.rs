@@ -36,6 +36,7 @@ pub fn rt_sigaction(call: &mut Call<'_>) -> Result<u64> {
     }
     let action: Option<Action> = if new != 0 { Some(call.read_value(new)?) } else { None };
     let process = &call.task.process;
+    call.task.settle_actions();
     let before = {
         let actions = process.signals.actions();
         let mut actions = lock(&actions);
@@ -47,6 +48,9 @@ pub fn rt_sigaction(call: &mut Call<'_>) -> Result<u64> {
     };
     if action.is_some_and(|action| action.ignores(signal)) {
         discard_everywhere(call.task, signal);
+    }
+    if action.is_some() {
+        call.task.publish_actions();
     }
     if old != 0 {
         call.write_value(old, &before)?;

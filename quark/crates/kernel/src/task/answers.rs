@@ -2,6 +2,10 @@
 //!
 //! Whoever changes an answer publishes all of the thread's anew, under the lock of the process table, so that the last change is what is told.
 
+use std::sync::Arc;
+
+use quark_host::platform::Interrupter;
+
 use super::namespace::Table;
 use super::{Process, Task, lock};
 use crate::trace;
@@ -24,6 +28,34 @@ impl Task {
         self.process.container.pids.table().publish(self);
     }
 
+    /// Has the stub know which signals' actions are plain, if nobody else has the same actions. By the thread itself, or before it runs.
+    pub(crate) fn publish_actions(&self) {
+        let actions = self.process.signals.actions();
+        // One is the process' own, the other this.
+        let alone = Arc::strong_count(&actions) == 2 && lock(&self.process.threads).len() <= 1;
+        let told = alone && !self.seccomp.is_on() && !trace::enabled();
+        let plain = told.then(|| lock(&actions).plain());
+        if let Some(stub) = lock(&self.interrupter).as_ref() {
+            stub.let_act(plain);
+        }
+    }
+
+    /// Learns what the thread has set by itself. By the thread's own half.
+    pub(crate) fn settle_actions(&self) {
+        let acted = lock(&self.interrupter).as_ref().map(Interrupter::acted);
+        if let Some(acted) = acted.filter(|acted| acted.restored != 0) {
+            lock(&self.process.signals.actions()).settle(acted);
+        }
+    }
+
+    /// The same, and that it has to ask from now on.
+    pub(crate) fn share_actions(&self) {
+        self.settle_actions();
+        if let Some(stub) = lock(&self.interrupter).as_ref() {
+            stub.let_act(None);
+        }
+    }
+
     /// The answers to [`CALLS`]; none for a thread whose calls somebody wants to see, or that is not known any more.
     fn answers(&self, table: &Table) -> Option<[u32; CALLS.len()]> {
         if self.seccomp.is_on() || trace::enabled() {
@@ -44,6 +76,9 @@ impl Table {
         let interrupter = lock(&task.interrupter);
         let Some(stub) = interrupter.as_ref() else { return };
         stub.let_wait(answers.is_some());
+        if answers.is_none() {
+            stub.let_act(None);
+        }
         for (index, number) in CALLS.into_iter().enumerate() {
             stub.publish(number as u32, answers.and_then(|answers| answers.get(index).copied()));
         }
@@ -61,7 +96,7 @@ mod tests {
 
     #[test]
     fn every_call_has_a_place_of_its_own() {
-        let mut places = [&CALLS[..], &[libc::SYS_futex]].concat();
+        let mut places = [&CALLS[..], &[libc::SYS_futex, libc::SYS_rt_sigaction]].concat();
         places.iter_mut().for_each(|number| *number %= 32);
         places.sort_unstable();
         assert!(places.windows(2).all(|pair| matches!(pair, [one, next] if one != next)), "{places:?}");

@@ -318,6 +318,9 @@ fn write_tids(call: &mut Call<'_>, child: &mut Context, request: &Request, tid: 
 fn prepare(call: &mut Call<'_>, request: &Request, tid: i32, memory: &Arc<Memory>, vfork: Option<Arc<VforkDone>>) -> Result<Arc<Task>> {
     let parent = call.task;
     let flags = request.flags;
+    if flags.contains(Flags::SIGHAND) {
+        parent.share_actions();
+    }
     let process = if flags.contains(Flags::THREAD) { parent.process.clone() } else { child_process(parent, request, tid, memory, vfork) };
     let files = parent.files();
     let fs = parent.fs();
@@ -380,6 +383,7 @@ fn inherit_signals(parent: &Task, child: &Task, flags: Flags) {
 fn child_process(parent: &Task, request: &Request, tid: i32, memory: &Arc<Memory>, vfork: Option<Arc<VforkDone>>) -> Arc<Process> {
     let flags = request.flags;
     let process = &parent.process;
+    parent.settle_actions();
     let actions = process.signals.actions();
     let actions = if flags.contains(Flags::SIGHAND) {
         actions

@@ -64,6 +64,7 @@ fn replace(call: &mut Call<'_>, loaded: Loaded) -> Result<u64> {
         member.exit_signal = libc::SIGCHLD;
     }
     task.publish();
+    task.publish_actions();
     *call.registers = loaded.registers;
     // An interrupt of the old thread may have been lost with it.
     task.want_attention();

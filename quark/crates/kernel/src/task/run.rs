@@ -61,6 +61,7 @@ struct Half {
 impl Half {
     fn run(mut self) {
         self.task.publish();
+        self.task.publish_actions();
         while self.step().is_continue() {}
         exit::end(&self.task, self.context);
     }

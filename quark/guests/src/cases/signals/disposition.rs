@@ -12,6 +12,7 @@ pub const CASES: &[Case] = &[
     case!(ignored),
     case!(handled),
     case!(handler_errors),
+    case!(default_anew),
     case!(mask_calls),
     case!(mask_while_handling),
     case!(no_defer),
@@ -84,6 +85,56 @@ fn handler_errors(t: &Trace) {
     t.call("size", sys!(SYS_rt_sigaction, SIGUSR1, action.as_ptr(), 0, 4));
     t.call("bad pointer", sys!(SYS_rt_sigaction, SIGUSR1, 8, 0, 8));
     t.call("bad result", sys!(SYS_rt_sigaction, SIGUSR1, 0, 8, 8));
+}
+
+/// As posix_spawn does with all signals, often enough to have the call's site patched.
+fn default_anew(t: &Trace) {
+    const RESTORER: u64 = 0x0400_0000;
+    let action = [0u64, RESTORER, 0x1234, 0];
+    let show = |what: &str, signal: c_int| {
+        let mut old = [7u64; 4];
+        t.call(what, sys!(SYS_rt_sigaction, signal, 0, old.as_mut_ptr(), 8));
+        t.show("action", format!("{old:x?}"));
+    };
+    for _ in 0..40 {
+        for signal in [SIGUSR1, SIGTERM, SIGCHLD] {
+            sys!(SYS_rt_sigaction, signal, action.as_ptr(), 0, 8);
+        }
+    }
+    show("set", SIGUSR1);
+    show("set, ignored by default", SIGCHLD);
+    show("not set", SIGHUP);
+    let mut both = action;
+    t.call("set and ask in one place", sys!(SYS_rt_sigaction, SIGHUP, both.as_ptr(), both.as_mut_ptr(), 8));
+    t.show("before", format!("{both:x?}"));
+    show("after", SIGHUP);
+    let other = [0u64, RESTORER, 0x5678, 1];
+    t.call("with a mask", sys!(SYS_rt_sigaction, SIGHUP, other.as_ptr(), 0, 8));
+    show("after", SIGHUP);
+    t.call("without anything", sys!(SYS_rt_sigaction, SIGHUP, [0u64; 4].as_ptr(), 0, 8));
+    show("after", SIGHUP);
+    t.call("bad pointer", sys!(SYS_rt_sigaction, SIGUSR2, 8, 0, 8));
+    show("after", SIGUSR2);
+    t.call("bad result", sys!(SYS_rt_sigaction, SIGUSR2, action.as_ptr(), 8, 8));
+    show("after", SIGUSR2);
+    t.call("SIGKILL", sys!(SYS_rt_sigaction, SIGKILL, action.as_ptr(), 0, 8));
+    t.call("65", sys!(SYS_rt_sigaction, 65, 0, 0, 8));
+    t.call("size", sys!(SYS_rt_sigaction, SIGUSR1, 0, 0, 16));
+    in_child(|| show("in a child", SIGUSR1));
+    handle(SIGUSR1, 0, count);
+    send(SIGUSR1);
+    t.show("handled", COUNT.load(SeqCst));
+    sys!(SYS_rt_sigaction, SIGUSR1, action.as_ptr(), 0, 8);
+    show("after the handler", SIGUSR1);
+    let thread = std::thread::spawn(move || sys!(SYS_rt_sigaction, SIGQUIT, action.as_ptr(), 0, 8));
+    t.call("in a thread", thread.join().unwrap_or(-1));
+    show("set by a thread", SIGQUIT);
+    block(&[SIGCHLD]);
+    send(SIGCHLD);
+    sys!(SYS_rt_sigaction, SIGCHLD, action.as_ptr(), 0, 8);
+    let mut pending = 0u64;
+    sys!(SYS_rt_sigpending, &raw mut pending, 8);
+    t.show("pending", pending);
 }
 
 fn mask_calls(t: &Trace) {
