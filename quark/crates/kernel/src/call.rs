@@ -6,6 +6,7 @@ use quark_host::platform::{Context, OwnCall, Registers};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::file::File;
+use crate::memory::Later;
 use crate::task::{Task, lock};
 use crate::vfs::open::OpenFile;
 use crate::{Errno, Result};
@@ -42,6 +43,8 @@ pub struct Call<'a> {
     pub args: [u64; 6],
     /// Set by a call that the thread is to make itself, and then answers the pseudo-errno that decides if a signal comes before it has.
     pub own: Option<OwnCall>,
+    /// Set by a call that changes memory by the way, when the thread goes on with its answer.
+    pub later: Option<Later>,
 }
 
 /// The longest path or string that Linux takes, its NUL included (PATH_MAX).

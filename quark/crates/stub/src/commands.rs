@@ -20,7 +20,7 @@ pub const CLONE_THREAD: u64 = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_000
 /// Executes `command`, which is not to resume.
 pub fn execute(command: u32, slot: &Slot, context: &mut SignalContext) {
     let result = match command {
-        COMMAND_CALLS => calls(slot),
+        COMMAND_CALLS => calls(slot).0,
         COMMAND_FORK => {
             let pid = fork(slot);
             if pid == 0 {
@@ -45,8 +45,19 @@ fn exit(process: bool) -> ! {
     host::die(0)
 }
 
-/// Makes the calls in order until one fails. Files that were sent for the calls after it are received all the same, and closed.
-fn calls(slot: &Slot) -> i64 {
+/// Makes the calls that the guest goes on after; false, and tells, if one fails.
+pub fn make_calls(slot: &Slot) -> bool {
+    let (result, failed) = calls(slot);
+    if failed {
+        slot.result.store(result as u64, Relaxed);
+        slot.event.store(EVENT_FAILED, Relaxed);
+    }
+    !failed
+}
+
+/// Makes the calls in order until one fails: what the last one returned, and whether it failed. Files that were sent for the calls after it are received
+/// all the same, and closed.
+fn calls(slot: &Slot) -> (i64, bool) {
     let count = (slot.count.load(Relaxed) as usize).min(OPERATIONS);
     let mut result = 0;
     let mut failed = false;
@@ -57,7 +68,7 @@ fn calls(slot: &Slot) -> i64 {
             failed = is_error(operation, last);
         }
     }
-    result
+    (result, failed)
 }
 
 fn is_error(operation: &Operation, result: i64) -> bool {

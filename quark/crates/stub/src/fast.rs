@@ -376,13 +376,14 @@ pub fn progress(signal: i32, slot: &Slot, context: &mut SignalContext) -> Progre
         return Progress::Called;
     }
     if signal == SIGILL && is(&raw const fast_convert) {
-        let interrupted = slot.interrupted.swap(0, Relaxed) != 0;
+        // The command looks for it itself if the guest goes on after it.
+        let interrupted = !calls_and_resumes(slot) && slot.interrupted.swap(0, Relaxed) != 0;
         return if interrupted && runs_guest(slot) { Progress::Answered } else { Progress::Commanded };
     }
     if !stopped {
         return Progress::None;
     }
-    if before(&raw const fast_resume) && slot.turn.load(Acquire) == TURN_KERNEL {
+    if before(&raw const fast_resume) && slot.turn.load(Acquire) == TURN_KERNEL || calls_and_resumes(slot) {
         slot.interrupted.store(1, Relaxed);
         return Progress::Waits;
     }
@@ -432,6 +433,11 @@ pub fn make_own_call(slot: &Slot, context: &mut SignalContext) {
 /// Whether the kernel's command is to go on with the guest.
 fn runs_guest(slot: &Slot) -> bool {
     matches!(slot.command.load(Relaxed), COMMAND_RETURN | COMMAND_RESUME)
+}
+
+/// Whether it is to make calls before that.
+fn calls_and_resumes(slot: &Slot) -> bool {
+    slot.command.load(Relaxed) == COMMAND_CALLS_RESUME
 }
 
 fn take_back(slot: &Slot, context: &mut SignalContext, saved: bool) {

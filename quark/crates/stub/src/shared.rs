@@ -58,6 +58,9 @@ pub const COMMAND_RETURN: u32 = 5;
 /// [`Slot::command`]: make the guest's own call in its place, which is the first of [`Slot::operations`], and go on with the guest.
 pub const COMMAND_OWN: u32 = 7;
 
+/// [`Slot::command`]: make the host calls in [`Slot::operations`], none with a file, and go on with the guest; or [`EVENT_FAILED`].
+pub const COMMAND_CALLS_RESUME: u32 = 8;
+
 /// [`Slot::event`]: a new thread or process has come so far.
 pub const EVENT_START: u32 = 0;
 /// [`Slot::event`]: the guest called.
@@ -76,6 +79,9 @@ pub const EVENT_FAST: u32 = 5;
 pub const EVENT_BROKEN: u32 = 6;
 /// [`Slot::event`]: the guest's own call is being made. The kernel is not told of it.
 pub const EVENT_OWN: u32 = 7;
+
+/// [`Slot::event`]: a call of [`COMMAND_CALLS_RESUME`] has failed, as the result tells.
+pub const EVENT_FAILED: u32 = 8;
 
 /// [`Slot::copy`]: nothing to do.
 pub const COPY_NONE: u32 = 0;

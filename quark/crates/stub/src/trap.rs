@@ -271,6 +271,14 @@ fn continue_serving(slot: &'static Slot, context: &mut SignalContext) -> ! {
         match slot.command.load(Relaxed) {
             COMMAND_RESUME | COMMAND_RETURN => break false,
             COMMAND_OWN => break true,
+            COMMAND_CALLS_RESUME if crate::commands::make_calls(slot) => {
+                // That came while the kernel had the turn, or the calls had.
+                if slot.interrupted.swap(0, Relaxed) == 0 {
+                    break false;
+                }
+                slot.event.store(EVENT_INTERRUPT, Relaxed);
+            }
+            COMMAND_CALLS_RESUME => {}
             command => crate::commands::execute(command, slot, context),
         }
         slot.extended.store(context.extended, Relaxed);

@@ -35,6 +35,7 @@ pub const CASES: &[Case] = &[
     case!(maps_listed),
     case!(another_process),
     case!(grows_down),
+    case!(too_many),
 ];
 
 const PAGE: usize = 4096;
@@ -509,4 +510,30 @@ fn deep(levels: u32) -> u64 {
 fn grows_down(t: &Trace) {
     t.show("4 MiB of stack", in_child(|| _ = deep(4 << 10)));
     t.show("16 MiB of stack", in_child(|| _ = deep(16 << 10)));
+}
+
+/// More mappings than the host gives a process (`vm.max_map_count`): what is refused stays as it was.
+fn too_many(t: &Trace) {
+    const PAGES: usize = 140_000;
+    let page = |index: usize| index * 4096;
+    let at = sys!(SYS_mmap, 0, page(PAGES), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) as usize;
+    let protect = |index| sys!(SYS_mprotect, at + page(index), 4096, PROT_READ | PROT_WRITE);
+    let write = |index| {
+        in_child(|| {
+            // SAFETY: ours, or a fault, which is what this is about.
+            unsafe { std::ptr::write_volatile((at + page(index)) as *mut u8, 1) };
+        })
+    };
+    let Some(refused) = (1..PAGES).step_by(2).find(|index| protect(*index) != 0) else {
+        return t.show("refused", "nothing");
+    };
+    t.call("refused", protect(refused));
+    t.show("write there", write(refused));
+    t.show("write before", write(refused - 2));
+    t.call("unmap", sys!(SYS_munmap, at, page(PAGES)));
+    let at = sys!(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) as usize;
+    t.call("protect", sys!(SYS_mprotect, at, 4096, PROT_READ | PROT_WRITE));
+    t.call("of nothing", sys!(SYS_mprotect, at + page(PAGES), 4096, PROT_READ));
+    t.call("unmap", sys!(SYS_munmap, at, 4096));
+    t.call("unmap again", sys!(SYS_munmap, at, 4096));
 }

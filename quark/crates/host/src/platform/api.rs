@@ -115,6 +115,11 @@ impl AddressSpace {
         memory::write(&self.process, address, from)
     }
 
+    /// Whether it has one thread.
+    pub fn has_one_thread(&self) -> bool {
+        self.process.has_one_thread()
+    }
+
     /// The pid of the stub process in the sandbox's pid namespace.
     pub fn pid(&self) -> i32 {
         self.process.pid()
@@ -138,6 +143,12 @@ impl Context {
     /// before. EINVAL for a futex of another kind.
     pub fn run_own_call(&mut self, registers: &mut Registers, call: &OwnCall, waited: Duration) -> Result<Event, Errno> {
         self.make_own_call(registers, call, waited)
+    }
+
+    /// Has the thread make a host call without a file, and go on as by [`Context::run`]: one hand-over less than [`Context::call`] before that. The
+    /// call's error, and then the thread has not run.
+    pub fn run_after(&mut self, call: &HostCall<'static>, registers: &mut Registers) -> Result<Event, Errno> {
+        self.run_guest_after(call, registers)
     }
 
     /// If the last event was a call of the thread's own that was interrupted, how long that had lasted (as the stub says, which can lie).

@@ -121,6 +121,32 @@ impl Context {
         }
     }
 
+    pub(super) fn run_guest_after(&mut self, call: &HostCall<'static>, registers: &mut Registers) -> Result<Event, Errno> {
+        let operation = calls::encode(call)?;
+        self.fast.set(None);
+        self.waited.set(None);
+        self.seat.running.store(true, SeqCst);
+        if self.seat.interrupted.load(SeqCst) {
+            self.seat.running.store(false, SeqCst);
+            self.make_batch(&[operation])?;
+            return Ok(self.run_guest(registers));
+        }
+        self.load(registers);
+        let slot = self.slot();
+        operation.store(slot, 0);
+        slot.count.store(1, Relaxed);
+        self.go(COMMAND_CALLS_RESUME);
+        let event = self.next_event(registers);
+        if event != Event::Died && self.slot().event.load(Relaxed) == EVENT_FAILED {
+            let errno = (self.slot().result.load(Relaxed) as i64).wrapping_neg();
+            return Err(if (1..=4095).contains(&errno) { Errno::from_raw_os_error(errno as i32) } else { Errno::INVAL });
+        }
+        match event {
+            Event::Interrupted if !self.seat.interrupted.swap(false, SeqCst) => Ok(self.run_guest(registers)),
+            event => Ok(event),
+        }
+    }
+
     fn encode_own_call(&self, call: &OwnCall) -> Result<calls::Encoded<'static>, Errno> {
         match *call {
             OwnCall::Futex(arguments) => calls::encode_futex(arguments),

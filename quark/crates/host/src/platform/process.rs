@@ -167,6 +167,10 @@ impl Process {
         lock(&self.seats).taken.clone()
     }
 
+    pub(super) fn has_one_thread(&self) -> bool {
+        lock(&self.seats).taken.len() == 1
+    }
+
     /// The seats for a new stub, whose first thread is on slot 0: those of all threads, which are to be started again.
     pub(super) fn restart_seats(&self) -> Vec<Arc<Seat>> {
         let mut seats = lock(&self.seats);

@@ -71,7 +71,7 @@ impl Memory {
 }
 
 /// How far protection may be changed from `start` on, and what the call answers then. Pure.
-fn plan_protect(map: &Map, start: u64, end: u64, protection: Protection, allowance: &Allowance) -> (u64, Result<()>) {
+pub(super) fn plan_protect(map: &Map, start: u64, end: u64, protection: Protection, allowance: &Allowance) -> (u64, Result<()>) {
     let reached = map.first_gap(start, end).unwrap_or(end);
     let mut data = 0;
     for area in map.within(start, reached).map(|area| area.part(start, reached)) {

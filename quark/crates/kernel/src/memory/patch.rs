@@ -165,6 +165,13 @@ fn rewrite(context: &mut Context, start: u64, bytes: &[u8], protection: Protecti
 }
 
 impl State {
+    /// Whether [`State::unpatch`] has anything to do there.
+    pub(super) fn has_patches(&self, range: Range<u64>) -> bool {
+        let patches = &self.patching.patches;
+        let pages = self.patching.arena.pages().any(|page| page < range.end && page + PAGE > range.start);
+        pages || patches.within(range.clone()).next().is_some() || patches.through(range).next().is_some()
+    }
+
     /// Undoes what the guest could notice, or would destroy, before `range` changes. `stays`: its bytes do, elsewhere or to be written.
     pub(super) fn unpatch(&mut self, context: &mut Context, range: Range<u64>, stays: bool) {
         let patches = &self.patching.patches;

@@ -11,7 +11,7 @@ use super::status::WaitStatus;
 use super::{Task, exit, lock};
 use crate::call::{Call, restart};
 use crate::dispatch::dispatch;
-use crate::memory::Allowance;
+use crate::memory::{Allowance, Later};
 use crate::patching::View;
 use crate::seccomp::Verdict;
 use crate::signal::action::Action;
@@ -35,7 +35,7 @@ pub fn start(task: Arc<Task>, context: Context, registers: Registers, first: imp
         first();
         task.half.store(rustix::thread::gettid().as_raw_nonzero().get(), std::sync::atomic::Ordering::Relaxed);
         super::set_current(Some(task.clone()));
-        Half { task, context, registers, broken: None, view: View::default() }.run();
+        Half { task, context, registers, broken: None, later: None, view: View::default() }.run();
         super::set_current(None);
     };
     thread::Builder::new().name(name).stack_size(STACK).spawn(half).map(drop).map_err(|_| Errno::AGAIN)
@@ -55,6 +55,7 @@ struct Half {
     context: Context,
     registers: Registers,
     broken: Option<Broken>,
+    later: Option<Later>,
     view: View,
 }
 
@@ -68,9 +69,11 @@ impl Half {
 
     fn step(&mut self) -> ControlFlow<()> {
         while self.task.take_attention() || self.broken.as_ref().is_some_and(|broken| broken.own.is_none()) {
+            self.change_memory();
             self.settle()?;
         }
         if !is_user_address(self.registers.rip) {
+            self.change_memory();
             let address = self.registers.rip;
             self.raise(Fault { signal: libc::SIGSEGV, code: libc::SI_KERNEL, address, error: 0, trap: 13, cr2: 0 });
             return ControlFlow::Continue(());
@@ -103,6 +106,12 @@ impl Half {
 
     /// Runs the thread, from a call that it makes itself if there is one.
     fn run_once(&mut self) -> Event {
+        if let Some(later) = self.later.take() {
+            match self.context.run_after(&later.call, &mut self.registers) {
+                Ok(event) => return event,
+                Err(errno) => self.refuse_change(later, errno),
+            }
+        }
         let Some(Broken { own: Some(call), .. }) = self.broken.take() else {
             return self.context.run(&mut self.registers);
         };
@@ -149,9 +158,10 @@ impl Half {
 
     /// Makes a call and puts its answer where the guest finds it, or keeps it for the signal that interrupted it.
     fn make(&mut self, number: u32, args: [u64; 6], handler: impl FnOnce(&mut Call<'_>) -> Result<u64>) {
-        let mut call = Call { task: &self.task, context: &mut self.context, registers: &mut self.registers, number, args, own: None };
+        let mut call =
+            Call { task: &self.task, context: &mut self.context, registers: &mut self.registers, number, args, own: None, later: None };
         let answer = handler(&mut call);
-        let own = call.own;
+        let (own, later) = (call.own, call.later);
         if trace::enabled() {
             trace::tell(&self.task, number, &args, &answer);
         }
@@ -165,6 +175,20 @@ impl Half {
             _ => drop(self.task.restore_blocked()),
         }
         self.registers.rax = encode(answer);
+        self.later = later;
+    }
+
+    /// Makes the change of memory that the thread was to make on its way, as something else comes first.
+    fn change_memory(&mut self) {
+        let Some(later) = self.later.take() else { return };
+        if let Err(errno) = self.context.call(&[later.call]) {
+            self.refuse_change(later, errno);
+        }
+    }
+
+    fn refuse_change(&mut self, later: Later, errno: Errno) {
+        self.task.memory().undo(later);
+        self.registers.rax = encode(Err(errno));
     }
 
     /// Does what others want of the thread, then brings the interrupted call on its way.

@@ -70,7 +70,12 @@ pub fn mmap(call: &mut Call<'_>) -> Result<u64> {
     let request =
         MapRequest { address, length, fixed: fixed(flags), zone: zone(flags), protection, flags: area_flags(flags) | more, backing };
     let populate = flags & libc::MAP_POPULATE != 0 && flags & libc::MAP_NONBLOCK == 0;
-    call.task.memory().map(call.context, &allowance, request, populate)
+    let memory = call.task.memory();
+    if !populate && let Some((address, later)) = memory.map_later(&allowance, &request) {
+        call.later = Some(later);
+        return Ok(address);
+    }
+    memory.map(call.context, &allowance, request, populate)
 }
 
 /// Maps a page of zeros where there is room, for what the kernel gives a program without being asked where.
@@ -171,7 +176,11 @@ fn file_backing(file: &Arc<OpenFile>, protection: Protection, flags: i32, (offse
 
 /// `man 2 munmap`
 pub fn munmap(call: &mut Call<'_>) -> Result<u64> {
-    call.task.memory().unmap(call.context, call.args[0], call.args[1])?;
+    let memory = call.task.memory();
+    call.later = memory.unmap_later(call.args[0], call.args[1]);
+    if call.later.is_none() {
+        memory.unmap(call.context, call.args[0], call.args[1])?;
+    }
     Ok(0)
 }
 
@@ -192,7 +201,11 @@ pub fn mprotect(call: &mut Call<'_>) -> Result<u64> {
         return Err(Errno::INVAL);
     }
     let protection = Protection::from_bits_truncate(bits as u32);
-    call.task.memory().protect(call.context, &Allowance::of(call.task), (address, length), protection, down)?;
+    let (memory, allowance) = (call.task.memory(), Allowance::of(call.task));
+    call.later = if down { None } else { memory.protect_later(&allowance, (address, length), protection) };
+    if call.later.is_none() {
+        memory.protect(call.context, &allowance, (address, length), protection, down)?;
+    }
     Ok(0)
 }
 
