@@ -58,6 +58,9 @@ fn all() -> impl Iterator<Item = (&'static str, &'static Case)> {
 }
 
 fn run(names: &[&str]) -> ExitCode {
+    // Whoever reads two pipes does not learn in which order they were written: what the standard library says of a child that ends badly is its case's.
+    // SAFETY: descriptors that nobody owns.
+    unsafe { libc::dup2(1, 2) };
     for wanted in names {
         let mut found = false;
         for (area, case) in all() {

@@ -270,7 +270,7 @@ fn proc_others(t: &Trace) {
     sys!(SYS_stat, name.as_ptr(), &raw mut stat);
     t.show("owner", format!("{} {:o}", stat.st_uid, stat.st_mode));
     sys!(SYS_kill, child, SIGKILL);
-    crate::support::sleep_ms(20);
+    sys!(SYS_waitid, P_PID, child, 0, WEXITED | WNOWAIT, 0);
     let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
     t.show("zombie", stat.rsplit(") ").next().unwrap_or("").chars().next().unwrap_or(' '));
     t.show("ended", crate::support::wait_for(child));

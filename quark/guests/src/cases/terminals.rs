@@ -1,6 +1,6 @@
 //! Pseudo terminals, the line discipline and job control.
 
-use crate::support::{close, handle, in_child, set_of, show_read, sleep_ms, spawn, wait_for, write, zeroed};
+use crate::support::{close, handle, in_child, set_of, show_read, sleep_ms, spawn, until, wait_for, write, zeroed};
 use crate::trace::{Case, Trace};
 use crate::{case, sys};
 use libc::*;
@@ -471,14 +471,20 @@ fn not_blocking(t: &Trace) {
     t.show("a line", format!("{:#x}", poll.revents));
 }
 
+fn takes_output(fd: i32) -> bool {
+    let mut poll = pollfd { fd, events: POLLOUT, revents: 0 };
+    sys!(SYS_poll, &raw mut poll, 1, 0) == 1
+}
+
 fn stopped_output(t: &Trace) {
     let (master, slave) = pair();
-    write(master, b"\x13");
-    sleep_ms(5);
     sys!(SYS_fcntl, slave, F_SETFL, O_NONBLOCK);
+    // Keys take effect when the host's worker has seen them.
+    write(master, b"\x13");
+    until(|| !takes_output(slave));
     t.call("stopped", write(slave, b"abc"));
     write(master, b"\x11");
-    sleep_ms(5);
+    until(|| takes_output(slave));
     t.call("started", write(slave, b"abc"));
     now(t, "output", master);
     t.call("TCXONC", sys!(SYS_ioctl, slave, TCXONC, TCOOFF));
