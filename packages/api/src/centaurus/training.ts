@@ -93,6 +93,8 @@ export interface TrainingJobStatus {
   progress?: TrainingProgress | undefined
   /** What it has reported at each number of workers. */
   observations?: TrainingObservation[] | undefined
+  /** How fast it is thought to be at some numbers of workers that it may have; what is learned from `observations`. */
+  expected?: { workers: number; samplesPerSecond: number }[] | undefined
   /** Where workers have failed. */
   nodeFailures?: { node: string; count: number; lastTime: string }[] | undefined
   /** Uids of failed pods that are counted and not gone yet. */

@@ -4,6 +4,7 @@ import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/a
 const INT32_MAX = 2 ** 31 - 1
 const WORKERS_MAX = 10_000
 const OBSERVATIONS_MAX = 32
+const EXPECTED_MAX = 32
 const NODES_MAX = 256
 const COUNT = { type: 'integer', format: 'int32', minimum: 0, maximum: INT32_MAX } as const
 const AMOUNT = { type: 'number', minimum: 0 } as const
@@ -114,6 +115,16 @@ export const trainingJobDefinition = define({
               type: 'object',
               required: ['workers', 'batch', 'secondsPerStep', 'reports'],
               properties: { workers: WORKERS, batch: AMOUNT, secondsPerStep: AMOUNT, reports: COUNT },
+            },
+          },
+          expected: {
+            type: 'array',
+            maxItems: EXPECTED_MAX,
+            description: 'How fast it is thought to be at some numbers of workers that it may have.',
+            items: {
+              type: 'object',
+              required: ['workers', 'samplesPerSecond'],
+              properties: { workers: WORKERS, samplesPerSecond: AMOUNT },
             },
           },
           nodeFailures: {

@@ -16,6 +16,10 @@ const REPORTS_MAX = 20
 /** What the status can hold. */
 const SECONDS_MAX = 2 ** 31 - 1
 
+/** More than these are not known of a speed. */
+const SPEED_DIGITS = 3
+
+type Expected = TrainingJobStatus['expected']
 export type ReportSpec = NonNullable<TrainingReport['spec']>
 
 /** Takes a report in; the same status when it says nothing new. */
@@ -37,11 +41,23 @@ export function applyReport(
     isSteady && seconds !== undefined && seconds > 0
       ? observe(status.observations ?? [], { workers, batch, secondsPerStep: seconds, reports: 1 })
       : status.observations
-  return {
-    ...status,
-    progress: progressOf(report, { seconds, nowMs }),
-    ...(observations === undefined ? {} : { observations }),
-  }
+  const progress = progressOf(report, { seconds, nowMs })
+  if (observations === undefined) return { ...status, progress }
+  const told = { ...status, progress, observations }
+  const expected = expectedOf(job.spec, learnSpeed({ spec: job.spec, status: told }, report))
+  return { ...told, ...(expected === undefined ? {} : { expected }) }
+}
+
+/** At the fewest, each doubling of that, and the most. */
+function expectedOf({ workers: { min, max } }: TrainingJob['spec'], learned: LearnedSpeed | undefined): Expected {
+  if (learned === undefined) return undefined
+  const sizes: number[] = []
+  for (let workers = min; workers < max; workers *= 2) sizes.push(workers)
+  const all = [...sizes, max].map((workers) => ({
+    workers,
+    samplesPerSecond: Number(speedOf(learned, workers).toPrecision(SPEED_DIGITS)),
+  }))
+  return all.filter(({ samplesPerSecond }) => Number.isFinite(samplesPerSecond))
 }
 
 function secondsSince(before: TrainingProgress | undefined, step: number, nowMs: number): number | undefined {

@@ -133,11 +133,19 @@ describe('TrainingJobs on a real API server', () => {
       [1, 990, 64],
     )
     assert.deepEqual(status?.observations, [{ workers: 4, batch: 64, secondsPerStep: 1, reports: 1 }])
+    const speeds = async (): Promise<unknown> =>
+      (await jobNamed('flat')).status?.expected?.map((each) => [each.workers, each.samplesPerSecond])
+    assert.deepEqual(
+      await speeds(),
+      [16, 32, 64].map((speed, i) => [2 ** i, speed]),
+    )
     const remove = await other('others', GPUS - 2)
     await runs('flat', 2)
     await report(2, 20, 1.01)
     await remove()
     await plane.eventually(async () => (await jobNamed('flat')).status?.observations?.length === 2)
+    const [, two, four] = (await jobNamed('flat')).status!.expected!
+    assert.deepEqual([two?.samplesPerSecond, four?.samplesPerSecond], [63.4, 64])
     // It could grow, and does not: the next one gets what it leaves.
     await plane.client.create(trainingjobs, jobOf('next', { min: 6, max: 6 }))
     await runs('next', 6)
