@@ -56,8 +56,8 @@ describe('Workers that are processes, in a TrainingJob', () => {
     })
   })
   after(async () => {
-    await plane.close()
     await node.close()
+    await plane.close()
     closeSync(logFd)
     rmSync(folder, { recursive: true })
   })

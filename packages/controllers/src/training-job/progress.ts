@@ -13,6 +13,9 @@ import { batchAt, fitStepModel, goodput, type BatchRule, type Efficiency, type S
 const OBSERVATIONS_MAX = 32
 /** A report counts so much at least beside those before it, so that a job that has become slower is seen to have. */
 const REPORTS_MAX = 20
+/** A step that took less or longer is taken for a mistake. */
+const STEP_SECONDS_MIN = 1e-6
+const STEP_SECONDS_MAX = 1e5
 /** What the status can hold. */
 const SECONDS_MAX = 2 ** 31 - 1
 
@@ -33,8 +36,9 @@ export function applyReport(
   const before = status.progress
   if (step === undefined || (before?.step === step && before.totalSteps === report.totalSteps)) return status
   const workers = report.workers ?? ready
-  // Nothing takes no time, and no step is of no samples: what says so says nothing.
-  const seconds = report.secondsPerStep || secondsSince(before, step, nowMs)
+  // No step takes no time, or for ever, or is of no samples: what says so says nothing.
+  const isSaid = report.secondsPerStep !== undefined && isLikely(report.secondsPerStep)
+  const seconds = isSaid ? report.secondsPerStep : secondsSince(before, step, nowMs)
   const isSteady = workers > 0 && workers === (status.workers?.desired ?? 0)
   const batch = report.batch || 1
   const observations =
@@ -58,6 +62,10 @@ function expectedOf({ workers: { min, max } }: TrainingJob['spec'], learned: Lea
     samplesPerSecond: Number(speedOf(learned, workers).toPrecision(SPEED_DIGITS)),
   }))
   return all.filter(({ samplesPerSecond }) => Number.isFinite(samplesPerSecond))
+}
+
+function isLikely(seconds: number): boolean {
+  return seconds >= STEP_SECONDS_MIN && seconds <= STEP_SECONDS_MAX
 }
 
 function secondsSince(before: TrainingProgress | undefined, step: number, nowMs: number): number | undefined {

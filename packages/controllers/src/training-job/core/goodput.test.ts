@@ -93,6 +93,7 @@ describe('the model of a step', () => {
 
   it('is nothing without observations that mean something', () => {
     assert.equal(fitStepModel([]), undefined)
+    assert.equal(fitStepModel([{ workers: 1, batch: 1, secondsPerStep: 1e9, weight: 1 }]), undefined)
     assert.equal(fitStepModel([{ workers: 1, batch: 1, secondsPerStep: 0, weight: 1 }]), undefined)
   })
 })

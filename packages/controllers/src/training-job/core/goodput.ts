@@ -93,7 +93,8 @@ export function fitStepModel(observations: readonly StepObservation[]): StepMode
     const error = errorOf(seen, model) + TERM_COST * total * bitsOf(set)
     if (best === undefined || error < best.error) best = { model, error }
   }
-  const [fixed, perSample, joining, perWorker] = best!.model
+  if (best === undefined) return undefined
+  const [fixed, perSample, joining, perWorker] = best.model
   return { fixed: fixed!, perSample: perSample!, joining: joining!, perWorker: perWorker! }
 }
 

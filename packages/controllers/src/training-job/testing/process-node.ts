@@ -18,6 +18,7 @@ export class ProcessNode {
   readonly #plane: ControlPlane
   readonly #options: ProcessNodeOptions
   readonly #processes = new Map<string, ChildProcess>()
+  readonly #ends = new Map<string, Promise<void>>()
   /** Uids of pods whose process was begun. */
   readonly #begun = new Map<string, number>()
   readonly #unsubscribe: () => void
@@ -42,9 +43,9 @@ export class ProcessNode {
 
   async close(): Promise<void> {
     this.#unsubscribe()
-    const ends = [...this.#processes.values()].map((child) => new Promise((resolve) => child.once('close', resolve)))
+    await this.#running
     for (const child of this.#processes.values()) child.kill('SIGKILL')
-    await Promise.all(ends)
+    await Promise.all(this.#ends.values())
     await this.#running
   }
 
@@ -91,11 +92,16 @@ export class ProcessNode {
     }
     const child = spawn(command, args, { env, stdio: ['ignore', this.#options.logFd, 'inherit'] })
     this.#processes.set(uid, child)
-    child.once('close', (code) => {
-      this.#processes.delete(uid)
-      void this.#ignoringGone(this.#write(pod, { phase: code === 0 ? 'Succeeded' : 'Failed' })).then(() => this.#look())
-    })
+    const code = new Promise<number | null>((resolve) => child.once('close', resolve))
+    this.#ends.set(uid, this.#end(pod, code))
     await this.#write(pod, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] })
+  }
+
+  async #end(pod: Stored<Pod>, ended: Promise<number | null>): Promise<void> {
+    const code = await ended
+    this.#processes.delete(pod.metadata.uid)
+    await this.#ignoringGone(this.#write(pod, { phase: code === 0 ? 'Succeeded' : 'Failed' }))
+    this.#look()
   }
 
   async #refuse(pod: Stored<Pod>): Promise<void> {
