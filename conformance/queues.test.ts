@@ -128,8 +128,10 @@ describe('queues, by kubectl', () => {
       return /job-train-\w+ +vision +False +1 +InsufficientQuota +Needs 6 cpu of queue "research"/.test(rows) && rows
     })
     await waitFor('the queues to say so', async () => /vision +research +1 +0 +cpu 0\/4/.test(await acme('get queues')))
-    const running = await acme('get pods --field-selector status.phase=Running -o name')
-    assert.equal(running.trim().split('\n').length, 2)
+    await waitFor('both pods of the other one to run', async () => {
+      const running = await acme('get pods --field-selector status.phase=Running -o name')
+      return running.trim().split('\n').length === 2
+    })
     await acme('delete queue speech --wait=false')
     assert.match(
       await acme('get queue speech -o jsonpath={.metadata.deletionTimestamp}'),
