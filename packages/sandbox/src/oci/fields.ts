@@ -187,7 +187,7 @@ export const FIELDS: readonly Field[] = [
   {
     name: 'linux.resources.memory',
     change: setLinux({ resources: { memory: { limit: 33_554_432 } } }),
-    script: 'sh -c "tail /dev/zero"; echo $?',
+    script: "sh -c 'x=aaaaaaaaaaaaaaaa; while true; do x=$x$x; done'; echo $?",
   },
   {
     name: 'linux.resources.hugepageLimits',
