@@ -1,12 +1,14 @@
 import { CONDITIONS_SCHEMA, TENANT_NETWORK_SCHEMA } from '@centaurus/api'
-import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
+import type { JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
 import { FIRST_IDENTITY, IDENTITY_MAX, REPORTED_CHANGES_MAX, VNI_MAX } from '@centaurus/api/centaurus/v1'
+import { describeOwnKind } from '../crd/own-kind.ts'
 
 /** More than one is for the time while a node is away. */
 const EGRESS_ADDRESSES_MAX = 8
 const AGE = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }
 
-export const vpcDefinition = define({
+export const vpcDefinition = describeOwnKind({
+  scope: 'Cluster',
   names: { plural: 'vpcs', singular: 'vpc', kind: 'Vpc' },
   hasStatus: true,
   schema: {
@@ -73,7 +75,8 @@ export const vpcDefinition = define({
   ],
 })
 
-export const subnetDefinition = define({
+export const subnetDefinition = describeOwnKind({
+  scope: 'Cluster',
   names: { plural: 'subnets', singular: 'subnet', kind: 'Subnet' },
   schema: {
     description: "A block of a network's own addresses that a node has.",
@@ -99,7 +102,8 @@ export const subnetDefinition = define({
   ],
 })
 
-export const identityDefinition = define({
+export const identityDefinition = describeOwnKind({
+  scope: 'Cluster',
   names: { plural: 'networkidentities', singular: 'networkidentity', kind: 'NetworkIdentity', shortNames: ['netid'] },
   schema: {
     description: 'What policies can tell of who sends a packet. Pods that are alike share one. Made by the cluster.',
@@ -143,7 +147,8 @@ export const identityDefinition = define({
   ],
 })
 
-export const remoteNodeDefinition = define({
+export const remoteNodeDefinition = describeOwnKind({
+  scope: 'Cluster',
   names: { plural: 'remotenodes', singular: 'remotenode', kind: 'RemoteNode' },
   schema: {
     description: "What nodes of this partition know of another partition's node. Made by the cluster.",
@@ -209,7 +214,8 @@ const POLICY_REPORT: JSONSchemaProps = {
   },
 }
 
-export const networkReportDefinition = define({
+export const networkReportDefinition = describeOwnKind({
+  scope: 'Cluster',
   names: { plural: 'networkreports', singular: 'networkreport', kind: 'NetworkReport' },
   schema: {
     description: 'Which policies of each tenant with pods on a node its packets see. Written by the node.',
@@ -239,31 +245,3 @@ export const networkReportDefinition = define({
   },
   columns: [AGE],
 })
-
-interface DefinitionParts {
-  readonly names: { plural: string; singular: string; kind: string; shortNames?: string[] }
-  readonly hasStatus?: boolean
-  readonly schema: JSONSchemaProps
-  readonly columns: { name: string; type: string; jsonPath: string; priority?: number }[]
-}
-
-function define({ names, hasStatus, schema, columns }: DefinitionParts): CustomResourceDefinition {
-  return {
-    metadata: { name: `${names.plural}.centaurus.io` },
-    spec: {
-      group: 'centaurus.io',
-      scope: 'Cluster',
-      names: { ...names, listKind: `${names.kind}List` },
-      versions: [
-        {
-          name: 'v1',
-          served: true,
-          storage: true,
-          schema: { openAPIV3Schema: { type: 'object', ...schema } },
-          ...(hasStatus === true ? { subresources: { status: {} } } : {}),
-          additionalPrinterColumns: columns,
-        },
-      ],
-    },
-  }
-}

@@ -1,5 +1,6 @@
 import { CONDITIONS_SCHEMA } from '@centaurus/api'
-import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
+import type { JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
+import { describeOwnKind } from '../crd/own-kind.ts'
 
 const RESOURCES_MAX = 64
 const POD_SETS_MAX = 64
@@ -93,7 +94,8 @@ const QUEUE_SPEC: JSONSchemaProps = {
   },
 }
 
-export const queueDefinition = define({
+export const queueDefinition = describeOwnKind({
+  hasStatus: true,
   names: { plural: 'queues', singular: 'queue', kind: 'Queue', shortNames: ['q'] },
   scope: 'Cluster',
   schema: {
@@ -218,7 +220,8 @@ const WORKLOAD_SPEC: JSONSchemaProps = {
   },
 }
 
-export const queuedWorkloadDefinition = define({
+export const queuedWorkloadDefinition = describeOwnKind({
+  hasStatus: true,
   names: { plural: 'queuedworkloads', singular: 'queuedworkload', kind: 'QueuedWorkload', shortNames: ['qwl'] },
   scope: 'Namespaced',
   schema: {
@@ -284,31 +287,3 @@ export const queuedWorkloadDefinition = define({
     AGE,
   ],
 })
-
-interface DefinitionParts {
-  readonly names: { plural: string; singular: string; kind: string; shortNames: string[] }
-  readonly scope: 'Cluster' | 'Namespaced'
-  readonly schema: JSONSchemaProps
-  readonly columns: { name: string; type: string; jsonPath: string; priority?: number }[]
-}
-
-function define({ names, scope, schema, columns }: DefinitionParts): CustomResourceDefinition {
-  return {
-    metadata: { name: `${names.plural}.centaurus.io` },
-    spec: {
-      group: 'centaurus.io',
-      scope,
-      names: { ...names, listKind: `${names.kind}List` },
-      versions: [
-        {
-          name: 'v1',
-          served: true,
-          storage: true,
-          schema: { openAPIV3Schema: { type: 'object', ...schema } },
-          subresources: { status: {} },
-          additionalPrinterColumns: columns,
-        },
-      ],
-    },
-  }
-}

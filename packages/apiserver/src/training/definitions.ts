@@ -1,5 +1,6 @@
 import { CONDITIONS_SCHEMA } from '@centaurus/api'
-import type { CustomResourceDefinition, JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
+import type { JSONSchemaProps } from '@centaurus/api/apiextensions/v1'
+import { describeOwnKind } from '../crd/own-kind.ts'
 
 const INT32_MAX = 2 ** 31 - 1
 const WORKERS_MAX = 10_000
@@ -17,7 +18,8 @@ const TEMPLATE: JSONSchemaProps = {
 }
 const AGE = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }
 
-export const trainingJobDefinition = define({
+export const trainingJobDefinition = describeOwnKind({
+  scope: 'Namespaced',
   names: { plural: 'trainingjobs', singular: 'trainingjob', kind: 'TrainingJob', shortNames: ['tj'] },
   hasStatus: true,
   schema: {
@@ -155,7 +157,8 @@ export const trainingJobDefinition = define({
   ],
 })
 
-export const trainingReportDefinition = define({
+export const trainingReportDefinition = describeOwnKind({
+  scope: 'Namespaced',
   names: { plural: 'trainingreports', singular: 'trainingreport', kind: 'TrainingReport', shortNames: [] },
   hasStatus: false,
   schema: {
@@ -182,31 +185,3 @@ export const trainingReportDefinition = define({
     AGE,
   ],
 })
-
-interface DefinitionParts {
-  readonly names: { plural: string; singular: string; kind: string; shortNames: string[] }
-  readonly hasStatus: boolean
-  readonly schema: JSONSchemaProps
-  readonly columns: { name: string; type: string; jsonPath: string; priority?: number }[]
-}
-
-function define({ names, hasStatus, schema, columns }: DefinitionParts): CustomResourceDefinition {
-  return {
-    metadata: { name: `${names.plural}.centaurus.io` },
-    spec: {
-      group: 'centaurus.io',
-      scope: 'Namespaced',
-      names: { ...names, listKind: `${names.kind}List` },
-      versions: [
-        {
-          name: 'v1',
-          served: true,
-          storage: true,
-          schema: { openAPIV3Schema: { type: 'object', ...schema } },
-          ...(hasStatus ? { subresources: { status: {} } } : {}),
-          additionalPrinterColumns: columns,
-        },
-      ],
-    },
-  }
-}
